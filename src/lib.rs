@@ -1,0 +1,7 @@
+//! Graceful Relay: keeps the sealed changes of local-first apps until every device of an account
+//! has them, and can read none of them.
+//!
+//! A list of rooms; each uses only those above it, and a test holds them to that. What each is
+//! for, and the way of one message through them, is on one page: `docs/architecture.md`.
+
+pub mod protocol;

@@ -1,0 +1,24 @@
+//! The running hash over an account's log: two devices that agree on it at one seq have seen the
+//! same envelopes, from the same senders, in the same order, up to there.
+
+use sha2::{Digest, Sha256};
+
+use super::{Chain, DeviceKey};
+
+const DOMAIN: &[u8] = b"graceful-relay/1 chain\0";
+
+/// What precedes the first envelope.
+pub const START: Chain = Chain::new([0; 32]);
+
+/// The running hash after one more envelope:
+/// SHA-256(domain ‖ before ‖ seq ‖ sender ‖ SHA-256(sealed)), integers big-endian.
+pub fn extend(before: &Chain, seq: u64, sender: &DeviceKey, sealed: &[u8]) -> Chain {
+    let digest = Sha256::digest(sealed);
+    let mut hash = Sha256::new();
+    hash.update(DOMAIN);
+    hash.update(before.as_bytes());
+    hash.update(seq.to_be_bytes());
+    hash.update(sender.as_bytes());
+    hash.update(digest);
+    Chain::new(hash.finalize().into())
+}

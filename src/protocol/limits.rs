@@ -1,0 +1,114 @@
+//! Every limit a relay holds its devices to, with its default.
+
+use super::wire;
+
+/// Told to each device in the greeting. A name ends with its unit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of one frame, either way.
+    pub frame_bytes_max: u64,
+    /// Bytes of one sealed envelope.
+    pub envelope_bytes_max: u64,
+    /// Envelopes in one Push.
+    pub push_envelopes_max: u32,
+    /// Frames a device may send before the first of them is answered.
+    pub unanswered_frames_max: u32,
+    /// Bytes delivered to a device and not yet acknowledged. One envelope always fits.
+    pub window_bytes: u64,
+    /// A device sends Ping at least this often, in seconds.
+    pub heartbeat_s: u32,
+    /// A connection silent for longer is closed, in seconds.
+    pub silence_s_max: u32,
+    /// How long an envelope is kept at most, in seconds of the relay's running time.
+    pub retention_s: u32,
+    /// Bytes of envelopes kept for one account.
+    pub account_bytes_max: u64,
+    /// Envelopes kept for one account.
+    pub account_envelopes_max: u64,
+    /// Devices in one account at a time.
+    pub account_devices_max: u32,
+    /// Entries in one membership log, ever.
+    pub membership_entries_max: u32,
+    /// How long a rendezvous slot lives at most, in seconds.
+    pub rendezvous_s_max: u32,
+    /// Bytes of one message through a rendezvous slot.
+    pub rendezvous_bytes_max: u32,
+}
+
+/// Seconds in a day.
+const DAY_S: u32 = 24 * 60 * 60;
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            frame_bytes_max: 1_200 * 1024,
+            envelope_bytes_max: 1_100 * 1024,
+            push_envelopes_max: 1_000,
+            unanswered_frames_max: 8,
+            window_bytes: 4 * 1024 * 1024,
+            heartbeat_s: 30,
+            silence_s_max: 75,
+            retention_s: 30 * DAY_S,
+            account_bytes_max: 512 * 1024 * 1024,
+            account_envelopes_max: 200_000,
+            account_devices_max: 32,
+            membership_entries_max: 512,
+            rendezvous_s_max: 600,
+            rendezvous_bytes_max: 1_000 * 1024,
+        }
+    }
+}
+
+/// The longest an operator may choose for `retention_s`: 30 days.
+pub const RETENTION_S_MAX: u32 = 30 * DAY_S;
+
+/// Bytes of one membership entry, body and signature: room for the wrapped secrets of a full account.
+pub const ENTRY_BYTES_MAX: usize = 16 * 1024;
+
+/// Bytes of a host name in a challenge (RFC 1035, section 2.3.4).
+pub const HOST_BYTES_MAX: usize = 253;
+
+/// Bytes of an invitation as it is typed.
+pub const INVITE_BYTES_MAX: usize = 64;
+
+impl From<&Limits> for wire::Limits {
+    fn from(limits: &Limits) -> Self {
+        Self {
+            frame_bytes_max: limits.frame_bytes_max,
+            envelope_bytes_max: limits.envelope_bytes_max,
+            push_envelopes_max: limits.push_envelopes_max,
+            unanswered_frames_max: limits.unanswered_frames_max,
+            window_bytes: limits.window_bytes,
+            heartbeat_s: limits.heartbeat_s,
+            silence_s_max: limits.silence_s_max,
+            retention_s: limits.retention_s,
+            account_bytes_max: limits.account_bytes_max,
+            account_envelopes_max: limits.account_envelopes_max,
+            account_devices_max: limits.account_devices_max,
+            membership_entries_max: limits.membership_entries_max,
+            rendezvous_s_max: limits.rendezvous_s_max,
+            rendezvous_bytes_max: limits.rendezvous_bytes_max,
+        }
+    }
+}
+
+impl From<&wire::Limits> for Limits {
+    fn from(limits: &wire::Limits) -> Self {
+        Self {
+            frame_bytes_max: limits.frame_bytes_max,
+            envelope_bytes_max: limits.envelope_bytes_max,
+            push_envelopes_max: limits.push_envelopes_max,
+            unanswered_frames_max: limits.unanswered_frames_max,
+            window_bytes: limits.window_bytes,
+            heartbeat_s: limits.heartbeat_s,
+            silence_s_max: limits.silence_s_max,
+            retention_s: limits.retention_s,
+            account_bytes_max: limits.account_bytes_max,
+            account_envelopes_max: limits.account_envelopes_max,
+            account_devices_max: limits.account_devices_max,
+            membership_entries_max: limits.membership_entries_max,
+            rendezvous_s_max: limits.rendezvous_s_max,
+            rendezvous_bytes_max: limits.rendezvous_bytes_max,
+        }
+    }
+}

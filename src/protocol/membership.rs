@@ -1,0 +1,318 @@
+//! The membership log: who belongs to an account, as a chain of signed entries that anyone can
+//! check and nobody can rewrite. Relay and client both check with [`Membership`].
+
+use bytes::Bytes;
+use ed25519_dalek::{Signer, SigningKey};
+use prost::Message;
+use sha2::{Digest, Sha256};
+
+use super::challenge::verify;
+use super::limits::ENTRY_BYTES_MAX;
+use super::wire::membership_entry::Change;
+use super::wire::{AddDevice, FoundAccount, MembershipEntry, RemoveDevice, SignedEntry};
+use super::{AccountId, AgreementKey, DeviceKey, EntryHash};
+
+const SIGNATURE_DOMAIN: &[u8] = b"graceful-relay/1 membership\0";
+const HASH_DOMAIN: &[u8] = b"graceful-relay/1 entry\0";
+
+/// Bytes of an epoch secret wrapped with HPKE: encapsulated key, ciphertext, tag.
+pub const WRAPPED_BYTES: usize = 32 + 32 + 16;
+
+/// One device that belongs to the account.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Member {
+    /// Index of the entry that added it: never given twice.
+    pub ordinal: u64,
+    /// Signs for it.
+    pub device: DeviceKey,
+    /// Secrets are wrapped to it.
+    pub agreement: AgreementKey,
+}
+
+/// The pair of keys that the recovery words give.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Recovery {
+    /// May add a device when all are lost.
+    pub key: DeviceKey,
+    /// Epoch secrets are wrapped to it too.
+    pub agreement: AgreementKey,
+}
+
+/// What a checked log comes to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Membership {
+    account: AccountId,
+    count: u64,
+    head: EntryHash,
+    key_epoch: u32,
+    members: Vec<Member>,
+    removed: Vec<DeviceKey>,
+    recovery: Option<Recovery>,
+}
+
+/// What an accepted entry did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Changed {
+    /// This device is a member now.
+    Added(Member),
+    /// This one no longer is, and a new key epoch began.
+    Removed(Member),
+}
+
+/// Why an entry does not belong in this log.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidEntry {
+    /// It follows another entry than the newest.
+    #[error("the entry does not follow the newest one; the next index is {expected}")]
+    Stale {
+        /// The index that would have been right.
+        expected: u64,
+    },
+    /// Its bytes are not an entry.
+    #[error("not a membership entry: {0}")]
+    Malformed(&'static str),
+    /// The signature is not its author's.
+    #[error("the entry's signature is wrong")]
+    Signature,
+    /// Only members and the recovery key may change the membership.
+    #[error("the entry's author is not a member")]
+    Author,
+    /// The device is a member already.
+    #[error("the device is a member already")]
+    AlreadyMember,
+    /// A removed device stays removed; it joins again with new keys.
+    #[error("the device was removed before; it must join with new keys")]
+    WasRemoved,
+    /// There is no such member to remove.
+    #[error("the device to remove is not a member")]
+    NoSuchMember,
+    /// Who leaves must not know the next key, so another device has to do it.
+    #[error("a device cannot remove itself; remove it from another device, or close the account")]
+    Itself,
+    /// The new key epoch must reach each remaining device, and nobody else.
+    #[error("the entry must wrap the new secret once for each remaining device")]
+    Secrets,
+}
+
+/// Signs an entry: over domain ‖ body.
+pub fn sign(entry: &MembershipEntry, key: &SigningKey) -> SignedEntry {
+    let body = entry.encode_to_vec();
+    let signature = key.sign(&signed_message(&body)).to_bytes();
+    SignedEntry { body: body.into(), signature: Bytes::copy_from_slice(&signature) }
+}
+
+/// What the next entry names: SHA-256(domain ‖ body length as 8 bytes ‖ body ‖ signature).
+pub fn hash(entry: &SignedEntry) -> EntryHash {
+    let mut hash = Sha256::new();
+    hash.update(HASH_DOMAIN);
+    hash.update((entry.body.len() as u64).to_be_bytes());
+    hash.update(&entry.body);
+    hash.update(&entry.signature);
+    EntryHash::new(hash.finalize().into())
+}
+
+/// The id of the account that this entry founds.
+pub fn account_id(founding: &SignedEntry) -> AccountId {
+    AccountId::new(*hash(founding).as_bytes())
+}
+
+fn signed_message(body: &[u8]) -> Vec<u8> {
+    [SIGNATURE_DOMAIN, body].concat()
+}
+
+impl Membership {
+    /// Checks a founding entry.
+    ///
+    /// # Errors
+    /// [`InvalidEntry`] where it is not one.
+    pub fn found(signed: &SignedEntry) -> Result<Self, InvalidEntry> {
+        let entry = open(signed)?;
+        let author = device_key(&entry.author)?;
+        let Some(Change::Found(found)) = &entry.change else {
+            return Err(InvalidEntry::Malformed("the first entry must found the account"));
+        };
+        if entry.index != 0 || !entry.previous.is_empty() {
+            return Err(InvalidEntry::Malformed("the first entry follows none"));
+        }
+        if !verify(&author, &signed_message(&signed.body), &signed.signature) {
+            return Err(InvalidEntry::Signature);
+        }
+        let agreement = agreement_key(&found.agreement_key)?;
+        Ok(Self {
+            account: account_id(signed),
+            count: 1,
+            head: hash(signed),
+            key_epoch: 0,
+            members: vec![Member { ordinal: 0, device: author, agreement }],
+            removed: Vec::new(),
+            recovery: recovery(found)?,
+        })
+    }
+
+    /// Checks a whole log.
+    ///
+    /// # Errors
+    /// [`InvalidEntry`] of the first entry that does not belong.
+    pub fn replay<'a>(entries: impl IntoIterator<Item = &'a SignedEntry>) -> Result<Self, InvalidEntry> {
+        let mut entries = entries.into_iter();
+        let founding = entries.next().ok_or(InvalidEntry::Malformed("the log is empty"))?;
+        let mut membership = Self::found(founding)?;
+        for entry in entries {
+            membership.append(entry)?;
+        }
+        Ok(membership)
+    }
+
+    /// Checks the next entry and takes it in. On error nothing changes.
+    ///
+    /// # Errors
+    /// [`InvalidEntry`] where it does not belong.
+    pub fn append(&mut self, signed: &SignedEntry) -> Result<Changed, InvalidEntry> {
+        let entry = open(signed)?;
+        if entry.index != self.count || *entry.previous != *self.head.as_bytes() {
+            return Err(InvalidEntry::Stale { expected: self.count });
+        }
+        let author = device_key(&entry.author)?;
+        if !self.may_author(&author) {
+            return Err(InvalidEntry::Author);
+        }
+        if !verify(&author, &signed_message(&signed.body), &signed.signature) {
+            return Err(InvalidEntry::Signature);
+        }
+        let changed = match &entry.change {
+            Some(Change::Add(add)) => self.add(add)?,
+            Some(Change::Remove(remove)) => self.remove(&author, remove)?,
+            Some(Change::Found(_)) => return Err(InvalidEntry::Malformed("an account is founded once")),
+            None => return Err(InvalidEntry::Malformed("a change of a kind this version does not know")),
+        };
+        self.count += 1;
+        self.head = hash(signed);
+        Ok(changed)
+    }
+
+    fn may_author(&self, key: &DeviceKey) -> bool {
+        self.member(key).is_some() || self.recovery.is_some_and(|recovery| recovery.key == *key)
+    }
+
+    fn add(&mut self, add: &AddDevice) -> Result<Changed, InvalidEntry> {
+        let device = device_key(&add.device)?;
+        let agreement = agreement_key(&add.agreement_key)?;
+        if self.may_author(&device) {
+            return Err(InvalidEntry::AlreadyMember);
+        }
+        if self.removed.contains(&device) {
+            return Err(InvalidEntry::WasRemoved);
+        }
+        let member = Member { ordinal: self.count, device, agreement };
+        self.members.push(member.clone());
+        Ok(Changed::Added(member))
+    }
+
+    fn remove(&mut self, author: &DeviceKey, remove: &RemoveDevice) -> Result<Changed, InvalidEntry> {
+        let device = device_key(&remove.device)?;
+        if device == *author {
+            return Err(InvalidEntry::Itself);
+        }
+        let position = self
+            .members
+            .iter()
+            .position(|member| member.device == device)
+            .ok_or(InvalidEntry::NoSuchMember)?;
+        self.check_secrets(&device, remove)?;
+        let member = self.members.remove(position);
+        self.removed.push(device);
+        self.key_epoch += 1;
+        Ok(Changed::Removed(member))
+    }
+
+    /// One secret for each remaining member, in the members' order, and one for the recovery key.
+    fn check_secrets(&self, leaving: &DeviceKey, remove: &RemoveDevice) -> Result<(), InvalidEntry> {
+        let remaining = self.members.iter().filter(|member| member.device != *leaving);
+        let complete = remaining
+            .map(|member| member.device.as_bytes().as_slice())
+            .eq(remove.secrets.iter().map(|secret| &*secret.device));
+        let sized = remove.secrets.iter().all(|secret| secret.wrapped.len() == WRAPPED_BYTES);
+        let recovery = if self.recovery.is_some() { WRAPPED_BYTES } else { 0 };
+        if complete && sized && remove.recovery_wrapped.len() == recovery {
+            Ok(())
+        } else {
+            Err(InvalidEntry::Secrets)
+        }
+    }
+
+    /// The account this log is of.
+    pub fn account(&self) -> AccountId {
+        self.account
+    }
+
+    /// Entries so far, which is also the index of the next.
+    pub fn count(&self) -> u64 {
+        self.count
+    }
+
+    /// Hash of the newest entry.
+    pub fn head(&self) -> EntryHash {
+        self.head
+    }
+
+    /// How often the account's secret was replaced: once for each removal.
+    pub fn key_epoch(&self) -> u32 {
+        self.key_epoch
+    }
+
+    /// The devices that belong, in the order in which they joined.
+    pub fn members(&self) -> &[Member] {
+        &self.members
+    }
+
+    /// The devices that were removed, in order.
+    pub fn removed(&self) -> &[DeviceKey] {
+        &self.removed
+    }
+
+    /// This device's membership, if it has one.
+    pub fn member(&self, device: &DeviceKey) -> Option<&Member> {
+        self.members.iter().find(|member| member.device == *device)
+    }
+
+    /// The recovery keys, if the account was founded with some.
+    pub fn recovery(&self) -> Option<Recovery> {
+        self.recovery
+    }
+}
+
+/// The entry inside, its signature not yet checked.
+///
+/// # Errors
+/// [`InvalidEntry::Malformed`]
+pub fn open(signed: &SignedEntry) -> Result<MembershipEntry, InvalidEntry> {
+    if signed.body.len() + signed.signature.len() > ENTRY_BYTES_MAX {
+        return Err(InvalidEntry::Malformed("larger than an entry may be"));
+    }
+    MembershipEntry::decode(signed.body.clone()).map_err(|_| InvalidEntry::Malformed("not protobuf"))
+}
+
+fn device_key(bytes: &[u8]) -> Result<DeviceKey, InvalidEntry> {
+    DeviceKey::try_from(bytes).map_err(|_| InvalidEntry::Malformed("a device key has 32 bytes"))
+}
+
+fn agreement_key(bytes: &[u8]) -> Result<AgreementKey, InvalidEntry> {
+    AgreementKey::try_from(bytes).map_err(|_| InvalidEntry::Malformed("an agreement key has 32 bytes"))
+}
+
+fn recovery(found: &FoundAccount) -> Result<Option<Recovery>, InvalidEntry> {
+    if found.recovery_key.is_empty() {
+        return if found.recovery_agreement_key.is_empty() && found.recovery_wrapped.is_empty() {
+            Ok(None)
+        } else {
+            Err(InvalidEntry::Malformed("half a recovery key"))
+        };
+    }
+    if found.recovery_wrapped.len() != WRAPPED_BYTES {
+        return Err(InvalidEntry::Secrets);
+    }
+    Ok(Some(Recovery {
+        key: device_key(&found.recovery_key)?,
+        agreement: agreement_key(&found.recovery_agreement_key)?,
+    }))
+}
