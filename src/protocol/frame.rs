@@ -84,8 +84,7 @@ pub fn join<'a>(frames: impl IntoIterator<Item = &'a Bytes>) -> Bytes {
 pub fn split(mut body: Bytes) -> Result<Vec<Bytes>, Malformed> {
     let mut frames = Vec::new();
     while body.has_remaining() {
-        let length =
-            prost::encoding::decode_varint(&mut body).map_err(|_| Malformed::CutShort)?;
+        let length = prost::encoding::decode_varint(&mut body).map_err(|_| Malformed::CutShort)?;
         let length = usize::try_from(length).map_err(|_| Malformed::CutShort)?;
         if length > body.len() {
             return Err(Malformed::CutShort);

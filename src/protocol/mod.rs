@@ -14,8 +14,7 @@ pub mod membership;
 mod refusal;
 
 pub use id::{
-    AccountId, AgreementKey, Chain, DeviceKey, EntryHash, InvalidId, RelayId, RendezvousId,
-    StoreEpoch,
+    AccountId, AgreementKey, Chain, DeviceKey, EntryHash, InvalidId, RelayId, RendezvousId, StoreEpoch,
 };
 pub use limits::Limits;
 pub use refusal::{Code, Refusal, close_code};
