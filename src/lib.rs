@@ -5,3 +5,9 @@
 //! for, and the way of one message through them, is on one page: `docs/architecture.md`.
 
 pub mod protocol;
+#[cfg(feature = "relay")]
+pub mod relay;
+#[cfg(feature = "relay")]
+pub mod rules;
+#[cfg(feature = "relay")]
+pub mod store;

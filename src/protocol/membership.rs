@@ -116,6 +116,23 @@ pub fn account_id(founding: &SignedEntry) -> AccountId {
     AccountId::new(*hash(founding).as_bytes())
 }
 
+/// Whether signatures have to be checked, or were when the entry was taken in.
+#[derive(Clone, Copy)]
+enum Signatures {
+    Check,
+    Known,
+}
+
+impl Signatures {
+    fn check(self, author: &DeviceKey, signed: &SignedEntry) -> Result<(), InvalidEntry> {
+        match self {
+            Self::Known => Ok(()),
+            Self::Check if verify(author, &signed_message(&signed.body), &signed.signature) => Ok(()),
+            Self::Check => Err(InvalidEntry::Signature),
+        }
+    }
+}
+
 fn signed_message(body: &[u8]) -> Vec<u8> {
     [SIGNATURE_DOMAIN, body].concat()
 }
@@ -126,6 +143,10 @@ impl Membership {
     /// # Errors
     /// [`InvalidEntry`] where it is not one.
     pub fn found(signed: &SignedEntry) -> Result<Self, InvalidEntry> {
+        Self::begin(signed, Signatures::Check)
+    }
+
+    fn begin(signed: &SignedEntry, signatures: Signatures) -> Result<Self, InvalidEntry> {
         let entry = open(signed)?;
         let author = device_key(&entry.author)?;
         let Some(Change::Found(found)) = &entry.change else {
@@ -134,9 +155,7 @@ impl Membership {
         if entry.index != 0 || !entry.previous.is_empty() {
             return Err(InvalidEntry::Malformed("the first entry follows none"));
         }
-        if !verify(&author, &signed_message(&signed.body), &signed.signature) {
-            return Err(InvalidEntry::Signature);
-        }
+        signatures.check(&author, signed)?;
         let agreement = agreement_key(&found.agreement_key)?;
         Ok(Self {
             account: account_id(signed),
@@ -154,11 +173,26 @@ impl Membership {
     /// # Errors
     /// [`InvalidEntry`] of the first entry that does not belong.
     pub fn replay<'a>(entries: impl IntoIterator<Item = &'a SignedEntry>) -> Result<Self, InvalidEntry> {
+        Self::run(entries, Signatures::Check)
+    }
+
+    /// What a log comes to that was checked when it was taken in: signatures are not checked again.
+    ///
+    /// # Errors
+    /// [`InvalidEntry`] of the first entry that does not belong.
+    pub fn recall<'a>(entries: impl IntoIterator<Item = &'a SignedEntry>) -> Result<Self, InvalidEntry> {
+        Self::run(entries, Signatures::Known)
+    }
+
+    fn run<'a>(
+        entries: impl IntoIterator<Item = &'a SignedEntry>,
+        signatures: Signatures,
+    ) -> Result<Self, InvalidEntry> {
         let mut entries = entries.into_iter();
         let founding = entries.next().ok_or(InvalidEntry::Malformed("the log is empty"))?;
-        let mut membership = Self::found(founding)?;
+        let mut membership = Self::begin(founding, signatures)?;
         for entry in entries {
-            membership.append(entry)?;
+            membership.take(entry, signatures)?;
         }
         Ok(membership)
     }
@@ -168,6 +202,10 @@ impl Membership {
     /// # Errors
     /// [`InvalidEntry`] where it does not belong.
     pub fn append(&mut self, signed: &SignedEntry) -> Result<Changed, InvalidEntry> {
+        self.take(signed, Signatures::Check)
+    }
+
+    fn take(&mut self, signed: &SignedEntry, signatures: Signatures) -> Result<Changed, InvalidEntry> {
         let entry = open(signed)?;
         if entry.index != self.count || *entry.previous != *self.head.as_bytes() {
             return Err(InvalidEntry::Stale { expected: self.count });
@@ -176,9 +214,7 @@ impl Membership {
         if !self.may_author(&author) {
             return Err(InvalidEntry::Author);
         }
-        if !verify(&author, &signed_message(&signed.body), &signed.signature) {
-            return Err(InvalidEntry::Signature);
-        }
+        signatures.check(&author, signed)?;
         let changed = match &entry.change {
             Some(Change::Add(add)) => self.add(add)?,
             Some(Change::Remove(remove)) => self.remove(&author, remove)?,

@@ -1,0 +1,199 @@
+//! What a conversation has asked for and not yet heard of: changes with the writer, a look at the
+//! store, an ear on the account, a slot at the rendezvous.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::StreamExt;
+use futures_util::stream::FuturesOrdered;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+
+use crate::protocol::frame::RelayFrame;
+use crate::protocol::{AccountId, DeviceKey, RendezvousId};
+use crate::rules::change::{Look, News, Outcome, Standing, View};
+use crate::rules::conversation::{Conversation, Request};
+use crate::store::StoreError;
+
+use super::rendezvous::Met;
+use super::wake::Listener;
+use super::{Relay, Stopped};
+
+/// Devices that may come to one session's slots before it hears of the first.
+const MEETINGS_MAX: usize = 2;
+
+/// What comes back from an errand.
+pub(super) enum Report {
+    Committed(Outcome),
+    Viewed(View),
+    News(News),
+    Met(Met),
+    Replied(Option<Bytes>),
+    /// The relay is stopping, or its store has failed: there will be no answer.
+    Stopped,
+}
+
+/// What is left for whoever holds the connection.
+pub(super) enum Doing {
+    Send(RelayFrame),
+    Close { code: u16, text: String },
+}
+
+/// The errands of one conversation.
+pub(super) struct Errands {
+    relay: Relay,
+    session: u64,
+    changes: FuturesOrdered<oneshot::Receiver<Outcome>>,
+    look: Option<JoinHandle<Result<View, StoreError>>>,
+    listener: Option<Listener>,
+    meetings: Option<mpsc::Receiver<Met>>,
+    joining: Option<(RendezvousId, oneshot::Receiver<Bytes>)>,
+}
+
+impl Errands {
+    pub(super) fn new(relay: Relay, session: u64) -> Self {
+        Self {
+            relay,
+            session,
+            changes: FuturesOrdered::new(),
+            look: None,
+            listener: None,
+            meetings: None,
+            joining: None,
+        }
+    }
+
+    /// Does what the conversation asks, up to the next thing that concerns the connection.
+    pub(super) async fn run(&mut self, conversation: &mut Conversation) -> Result<Option<Doing>, Stopped> {
+        while let Some(request) = conversation.next() {
+            match request {
+                Request::Send(frame) => return Ok(Some(Doing::Send(frame))),
+                Request::Close { code, text } => return Ok(Some(Doing::Close { code, text })),
+                Request::Commit(change) => {
+                    let answer = self.relay.inner.writer.commit(change).await?;
+                    self.changes.push_back(answer);
+                }
+                Request::Find { account, device } => {
+                    let standing = self.find(account, device).await?;
+                    conversation.found(standing);
+                }
+                Request::Look(look) => self.start_look(look),
+                Request::OpenSlot { id, lifetime_s } => {
+                    let (owner, meetings) = mpsc::channel(MEETINGS_MAX);
+                    let lifetime = Duration::from_secs(lifetime_s.into());
+                    let opened = self.relay.inner.rendezvous.open(id, self.session, owner, lifetime);
+                    self.meetings = Some(meetings);
+                    conversation.slot_opened(id, opened);
+                }
+                Request::JoinSlot { id, sealed } => match self.relay.inner.rendezvous.join(id, sealed) {
+                    Some(reply) => self.joining = Some((id, reply)),
+                    None => conversation.slot_over(),
+                },
+                Request::Reply { id, sealed } => {
+                    if !self.relay.inner.rendezvous.reply(id, self.session, sealed) {
+                        tracing::debug!("a reply to a rendezvous that is over");
+                    }
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// Listens before it looks, so that nothing falls between.
+    async fn find(&mut self, account: AccountId, device: DeviceKey) -> Result<Option<Standing>, Stopped> {
+        let store = self.relay.inner.store.clone();
+        let found = tokio::task::spawn_blocking(move || store.find(&account, &device)).await;
+        let standing = self.read(found.map_err(|_| Stopped)?)?;
+        if let Some(standing) = &standing {
+            self.listener = Some(self.relay.inner.wakes.listen(standing.whose.account));
+        }
+        Ok(standing)
+    }
+
+    fn start_look(&mut self, look: Look) {
+        let (store, now) = (self.relay.inner.store.clone(), self.relay.inner.clock.now());
+        self.look = Some(tokio::task::spawn_blocking(move || store.look(&look, now)));
+    }
+
+    fn read<T>(&self, read: Result<T, StoreError>) -> Result<T, Stopped> {
+        read.map_err(|error| {
+            self.relay.inner.writer.fail(&error);
+            Stopped
+        })
+    }
+
+    /// The next report, whichever errand it is of. May be dropped and called again.
+    pub(super) async fn next(&mut self) -> Report {
+        tokio::select! {
+            Some(answer) = self.changes.next() => answer.map_or(Report::Stopped, Report::Committed),
+            view = wait(&mut self.look) => {
+                self.look = None;
+                match view.map_err(|_| Stopped).and_then(|view| self.read(view)) {
+                    Ok(view) => Report::Viewed(view),
+                    Err(Stopped) => Report::Stopped,
+                }
+            }
+            news = hear(&mut self.listener) => Report::News(news),
+            met = meet(&mut self.meetings) => Report::Met(met),
+            reply = reply(&mut self.joining) => {
+                Report::Replied(reply.ok())
+            }
+        }
+    }
+
+    /// Tells the conversation.
+    pub(super) fn report(&mut self, report: Report, conversation: &mut Conversation) -> Result<(), Stopped> {
+        match report {
+            Report::Committed(outcome) => conversation.committed(outcome),
+            Report::Viewed(view) => conversation.viewed(view),
+            Report::News(news) => conversation.woken(news),
+            Report::Met(met) => conversation.met(met.id, met.sealed),
+            Report::Replied(sealed) => match (self.joining.take(), sealed) {
+                (Some((id, _)), Some(sealed)) => conversation.answered(id, sealed),
+                _ => conversation.slot_over(),
+            },
+            Report::Stopped => return Err(Stopped),
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Errands {
+    fn drop(&mut self) {
+        if self.meetings.is_some() {
+            self.relay.inner.rendezvous.leave(self.session);
+        }
+    }
+}
+
+async fn wait<T>(handle: &mut Option<JoinHandle<T>>) -> Result<T, tokio::task::JoinError> {
+    match handle {
+        Some(handle) => handle.await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn hear(listener: &mut Option<Listener>) -> News {
+    match listener {
+        Some(listener) => listener.next().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn meet(meetings: &mut Option<mpsc::Receiver<Met>>) -> Met {
+    if let Some(meetings) = meetings
+        && let Some(met) = meetings.recv().await
+    {
+        return met;
+    }
+    std::future::pending().await
+}
+
+async fn reply(
+    joining: &mut Option<(RendezvousId, oneshot::Receiver<Bytes>)>,
+) -> Result<Bytes, oneshot::error::RecvError> {
+    match joining {
+        Some((_, reply)) => reply.await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,123 @@
+//! The same conversation without a socket: frames in, frames out.
+
+use bytes::Bytes;
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
+
+use crate::protocol::frame::{self, DeviceFrame};
+use crate::protocol::{Code, Refusal};
+use crate::rules::conversation::{Conversation, Request};
+
+use super::errands::{Doing, Errands};
+use super::{Relay, random, wall_ms};
+
+/// How long a nonce is good, in milliseconds.
+const NONCE_MS_MAX: u64 = 5 * 60 * 1_000;
+
+/// A nonce that the relay need not remember: issued (8) ‖ random (8) ‖ MAC (16).
+pub(super) struct NonceKey([u8; 32]);
+
+impl NonceKey {
+    pub(super) fn fresh() -> Self {
+        Self(random())
+    }
+
+    fn issue(&self, now_ms: u64) -> [u8; 32] {
+        let mut nonce = [0; 32];
+        nonce[..8].copy_from_slice(&now_ms.to_be_bytes());
+        nonce[8..16].copy_from_slice(&random::<8>());
+        let mac = self.mac(&nonce[..16]).finalize().into_bytes();
+        nonce[16..].copy_from_slice(&mac[..16]);
+        nonce
+    }
+
+    /// The nonce, if this relay gave it and it is still good.
+    fn check(&self, nonce: &[u8], now_ms: u64) -> Option<[u8; 32]> {
+        let nonce: [u8; 32] = nonce.try_into().ok()?;
+        let (issued, rest) = nonce.split_first_chunk::<8>()?;
+        self.mac(&nonce[..16]).verify_truncated_left(&rest[8..]).ok()?;
+        let age_ms = now_ms.checked_sub(u64::from_be_bytes(*issued))?;
+        (age_ms <= NONCE_MS_MAX).then_some(nonce)
+    }
+
+    fn mac(&self, message: &[u8]) -> Hmac<Sha256> {
+        let mut mac = Hmac::<Sha256>::new_from_slice(&self.0).expect("HMAC takes keys of any length");
+        mac.update(message);
+        mac
+    }
+}
+
+impl Relay {
+    /// A greeting for an exchange, as the body of an answer.
+    pub fn greeting(&self) -> Bytes {
+        let now_ms = self.inner.clock.uptime_ms();
+        let nonce = self.inner.nonce_key.issue(now_ms);
+        let mut conversation = Conversation::new(self.inner.terms.clone(), nonce, wall_ms(), now_ms);
+        match conversation.next() {
+            Some(Request::Send(greeting)) => frame::join([&frame::relay_bytes(greeting)]),
+            _ => unreachable!("a conversation begins with a greeting"),
+        }
+    }
+
+    /// Takes the frames of one exchange and gives the answers, with one window of deliveries.
+    ///
+    /// # Errors
+    /// A [`Refusal`] where the nonce or the frames are not to be used at all; what a conversation
+    /// refuses is among the answers.
+    pub async fn exchange(&self, nonce: &[u8], body: Bytes) -> Result<Bytes, Refusal> {
+        let now_ms = self.inner.clock.uptime_ms();
+        let nonce = self.inner.nonce_key.check(nonce, now_ms).ok_or_else(|| {
+            Refusal::new(Code::Timeout, "this nonce is not of this relay, or too old; fetch another")
+        })?;
+        let malformed = |error: frame::Malformed| Refusal::new(Code::Malformed, error.to_string());
+        let mut frames = Vec::new();
+        for bytes in frame::split(body).map_err(malformed)? {
+            frames.push(for_exchange(frame::from_device(bytes).map_err(malformed)?)?);
+        }
+        let conversation = Conversation::greeted(self.inner.terms.clone(), nonce, now_ms);
+        let session = self.inner.sessions_begun.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let errands = Errands::new(self.clone(), session);
+        let answers = talk(conversation, errands, frames, now_ms).await.map_err(|super::Stopped| {
+            Refusal::new(Code::Restarting, "the relay is restarting").retry_after_ms(1_000)
+        })?;
+        Ok(frame::join(&answers))
+    }
+}
+
+/// A rendezvous needs a connection that stays.
+fn for_exchange(frame: DeviceFrame) -> Result<DeviceFrame, Refusal> {
+    match frame {
+        DeviceFrame::OpenRendezvous(_) | DeviceFrame::JoinRendezvous(_) | DeviceFrame::RendezvousReply(_) => {
+            Err(Refusal::new(Code::Unexpected, "a rendezvous needs the socket"))
+        }
+        frame => Ok(frame),
+    }
+}
+
+async fn talk(
+    mut conversation: Conversation,
+    mut errands: Errands,
+    frames: Vec<DeviceFrame>,
+    now_ms: u64,
+) -> Result<Vec<Bytes>, super::Stopped> {
+    let mut answers = Vec::new();
+    let mut frames = frames.into_iter().peekable();
+    loop {
+        while let Some(doing) = errands.run(&mut conversation).await? {
+            match doing {
+                Doing::Send(frame) => answers.push(frame::relay_bytes(frame)),
+                Doing::Close { .. } => return Ok(answers),
+            }
+        }
+        if conversation.wants_frames()
+            && let Some(frame) = frames.next()
+        {
+            conversation.received(frame, now_ms);
+        } else if frames.peek().is_none() && conversation.is_settled() {
+            return Ok(answers);
+        } else {
+            let report = errands.next().await;
+            errands.report(report, &mut conversation)?;
+        }
+    }
+}

@@ -1,0 +1,56 @@
+//! The janitor: sweeps what has expired, and marks the clock now and then so that a crash costs
+//! little of it. It writes only when there is reason to.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
+
+use crate::rules::change::{Change, Outcome};
+
+use super::{Relay, Stopped};
+
+/// How often it looks whether something has expired.
+const ROUND: Duration = Duration::from_secs(30);
+
+/// How often an idle relay writes: only its clock.
+const MARK: Duration = Duration::from_secs(60 * 60);
+
+pub(super) async fn keep_house(relay: Relay, stopping: CancellationToken) {
+    let mut rounds = interval(ROUND);
+    rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut marked = Instant::now();
+    loop {
+        tokio::select! {
+            _ = rounds.tick() => {}
+            () = stopping.cancelled() => return,
+        }
+        let mark_due = marked.elapsed() >= MARK;
+        if mark_due {
+            marked = Instant::now();
+        }
+        if relay.round(mark_due).await.is_err() {
+            return;
+        }
+    }
+}
+
+impl Relay {
+    async fn round(&self, mark_due: bool) -> Result<(), Stopped> {
+        if mark_due {
+            self.change(Change::MarkClock).await?;
+        }
+        let (store, now) = (self.inner.store.clone(), self.inner.clock.now());
+        let due = tokio::task::spawn_blocking(move || store.has_expired(now)).await.map_err(|_| Stopped)?;
+        let due = due.map_err(|error| {
+            self.inner.writer.fail(&error);
+            Stopped
+        })?;
+        if due {
+            while let Outcome::Swept { envelopes, more: true } = self.change(Change::Sweep).await? {
+                tracing::debug!(envelopes, "swept");
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,193 @@
+//! What happens: the one writer, wake-ups, sessions, the janitor. Tasks and channels; no sockets,
+//! and no decisions, which are all in the rules.
+
+mod clock;
+mod errands;
+mod exchange;
+mod janitor;
+mod rendezvous;
+mod session;
+mod transport;
+mod wake;
+mod writer;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use data_encoding::BASE32_NOPAD;
+use tokio_util::sync::CancellationToken;
+
+use crate::rules::change::{Change, Outcome, invite_hash};
+use crate::rules::conversation::Terms;
+use crate::store::{Store, StoreError};
+
+pub use crate::rules::conversation::Hosts;
+pub use crate::rules::membership::Registration;
+pub use transport::{Transport, TransportError};
+
+use clock::RelayClock;
+use exchange::NonceKey;
+use rendezvous::Rendezvous;
+use wake::Wakes;
+use writer::Writer;
+
+/// What a relay needs to know beside what its store does.
+#[derive(Debug, Clone)]
+pub struct RelayOptions {
+    /// The names it goes by.
+    pub hosts: Hosts,
+    /// How long a device may take to say who it is.
+    pub authentication_time_max: Duration,
+}
+
+impl Default for RelayOptions {
+    fn default() -> Self {
+        Self { hosts: Hosts::default(), authentication_time_max: Duration::from_secs(10) }
+    }
+}
+
+/// What a relay is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Status {
+    /// Conversations open now.
+    pub connections: u64,
+    /// Accounts that exist.
+    pub accounts: u64,
+    /// Envelopes kept.
+    pub envelopes: u64,
+}
+
+/// A running relay. Clones are handles to the same one.
+#[derive(Clone)]
+pub struct Relay {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    store: Arc<Store>,
+    terms: Arc<Terms>,
+    clock: RelayClock,
+    writer: Writer,
+    wakes: Arc<Wakes>,
+    rendezvous: Rendezvous,
+    nonce_key: NonceKey,
+    connections: AtomicU64,
+    sessions_begun: AtomicU64,
+    stopping: CancellationToken,
+}
+
+impl Relay {
+    /// Starts the writer and the janitor. Must be called within a tokio runtime.
+    pub fn start(store: Store, options: RelayOptions) -> Self {
+        let store = Arc::new(store);
+        let identity = store.identity();
+        let terms = Terms {
+            relay_id: identity.relay_id,
+            epoch: identity.epoch,
+            limits: store.options().limits.clone(),
+            registration: store.options().registration,
+            hosts: options.hosts,
+            authentication_ms_max: clock::milliseconds(options.authentication_time_max),
+        };
+        let clock = RelayClock::starting_at(store.clock_at_open());
+        let wakes = Arc::new(Wakes::default());
+        let relay = Self {
+            inner: Arc::new(Inner {
+                writer: Writer::start(store.clone(), clock, wakes.clone()),
+                store,
+                terms: Arc::new(terms),
+                clock,
+                wakes,
+                rendezvous: Rendezvous::default(),
+                nonce_key: NonceKey::fresh(),
+                connections: AtomicU64::new(0),
+                sessions_begun: AtomicU64::new(0),
+                stopping: CancellationToken::new(),
+            }),
+        };
+        tokio::spawn(janitor::keep_house(relay.clone(), relay.inner.stopping.clone()));
+        relay
+    }
+
+    /// A new invitation: good for founding one account, within `lifetime` of the relay's running time.
+    ///
+    /// # Errors
+    /// [`Stopped`] when the relay takes no more changes.
+    pub async fn invite(&self, lifetime: Duration) -> Result<String, Stopped> {
+        let (invitation, change) = new_invitation(lifetime, self.inner.clock.now());
+        self.change(change).await?;
+        Ok(invitation)
+    }
+
+    /// What it is doing.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub fn status(&self) -> Result<Status, StoreError> {
+        let totals = self.inner.store.totals()?;
+        Ok(Status {
+            connections: self.inner.connections.load(Ordering::Relaxed),
+            accounts: totals.accounts,
+            envelopes: totals.envelopes,
+        })
+    }
+
+    /// Resolves when the store has failed: nobody knows what is on the disk, and the process must
+    /// end and be started again.
+    pub async fn failed(&self) {
+        self.inner.writer.failed().await;
+    }
+
+    /// Commits what is in hand and ends the writer. Conversations should have been cancelled before.
+    pub async fn stop(self) {
+        self.inner.stopping.cancel();
+        self.inner.writer.stop().await;
+    }
+
+    /// Has one change made.
+    async fn change(&self, change: Change) -> Result<Outcome, Stopped> {
+        self.inner.writer.commit(change).await?.await.map_err(|_| Stopped)
+    }
+
+    /// What devices are told of it, and held to.
+    pub fn terms(&self) -> &Terms {
+        &self.inner.terms
+    }
+}
+
+/// The relay takes no more changes: it is stopping, or its store has failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the relay is stopping")]
+pub struct Stopped;
+
+/// Makes an invitation in a store that no relay is running on.
+///
+/// # Errors
+/// [`StoreError`]
+pub fn invite_offline(store: &Store, lifetime: Duration) -> Result<String, StoreError> {
+    let now = store.clock_at_open();
+    let (invitation, change) = new_invitation(lifetime, now);
+    let committed = store.commit(vec![change], now)?;
+    assert_eq!(committed.outcomes, [Outcome::Invited], "an invitation is never refused");
+    Ok(invitation)
+}
+
+fn new_invitation(lifetime: Duration, now: crate::rules::RelayTime) -> (String, Change) {
+    let invitation = BASE32_NOPAD.encode(&random::<15>()).to_ascii_lowercase();
+    let change = Change::Invite { hash: invite_hash(&invitation), expires: now.plus(lifetime) };
+    (invitation, change)
+}
+
+/// # Panics
+/// If the system has no randomness to give, which nothing can do without.
+fn random<const N: usize>() -> [u8; N] {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).expect("the system gives randomness");
+    bytes
+}
+
+/// The wall clock, for the greeting only.
+fn wall_ms() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, clock::milliseconds)
+}

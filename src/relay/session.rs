@@ -1,0 +1,137 @@
+//! One conversation over a connection, from greeting to close.
+
+use std::sync::atomic::Ordering;
+
+use bytes::Bytes;
+use tokio_util::sync::CancellationToken;
+
+use crate::protocol::frame;
+use crate::protocol::{Code, Refusal};
+use crate::rules::conversation::Conversation;
+
+use super::errands::{Doing, Errands};
+use super::{Relay, Stopped, Transport, TransportError, random, wall_ms};
+
+/// Devices come back over this many milliseconds after a restart, not all at once.
+const RESTART_SPREAD_MS: u64 = 10_000;
+
+/// Counts a conversation while it lasts.
+struct Counted<'a>(&'a Relay);
+
+impl<'a> Counted<'a> {
+    fn new(relay: &'a Relay) -> Self {
+        relay.inner.connections.fetch_add(1, Ordering::Relaxed);
+        Self(relay)
+    }
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.0.inner.connections.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// The connection broke, or nothing more can be said on it.
+struct Ended;
+
+impl From<TransportError> for Ended {
+    fn from(_: TransportError) -> Self {
+        Self
+    }
+}
+
+impl From<Stopped> for Ended {
+    fn from(_: Stopped) -> Self {
+        Self
+    }
+}
+
+impl Relay {
+    /// Runs one conversation until either side ends it, or `cancel` does.
+    pub async fn converse(&self, transport: &mut impl Transport, cancel: CancellationToken) {
+        let _counted = Counted::new(self);
+        let now_ms = self.inner.clock.uptime_ms();
+        let conversation = Conversation::new(self.inner.terms.clone(), random(), wall_ms(), now_ms);
+        let session = self.inner.sessions_begun.fetch_add(1, Ordering::Relaxed);
+        let errands = Errands::new(self.clone(), session);
+        let mut session = Session { relay: self, conversation, errands, transport, cancel };
+        if session.run().await.is_err() {
+            tracing::debug!("a connection ended without a goodbye");
+        }
+    }
+}
+
+struct Session<'a, T> {
+    relay: &'a Relay,
+    conversation: Conversation,
+    errands: Errands,
+    transport: &'a mut T,
+    cancel: CancellationToken,
+}
+
+impl<T: Transport> Session<'_, T> {
+    async fn run(&mut self) -> Result<(), Ended> {
+        loop {
+            while let Some(doing) = self.errands.run(&mut self.conversation).await? {
+                match doing {
+                    Doing::Send(frame) => self.transport.send(frame::relay_bytes(frame)).await?,
+                    Doing::Close { code, text } => {
+                        self.transport.close(code, &text).await;
+                        return Ok(());
+                    }
+                }
+            }
+            self.wait().await?;
+        }
+    }
+
+    /// Waits for whatever comes first, and tells the conversation.
+    async fn wait(&mut self) -> Result<(), Ended> {
+        let clock = &self.relay.inner.clock;
+        let deadline = self.conversation.deadline_ms().map(|deadline_ms| clock.instant(deadline_ms));
+        tokio::select! {
+            report = self.errands.next() => self.errands.report(report, &mut self.conversation)?,
+            received = self.transport.receive(), if self.conversation.wants_frames() => {
+                match received {
+                    Some(received) => self.received(received)?,
+                    None => return Err(Ended),
+                }
+            }
+            () = self.cancel.cancelled() => {
+                let spread = u64::from_be_bytes(random()) % RESTART_SPREAD_MS;
+                self.conversation.stop(1 + spread);
+            }
+            () = sleep_until(deadline) => self.conversation.tick(clock.uptime_ms()),
+        }
+        Ok(())
+    }
+
+    fn received(&mut self, received: Result<Bytes, TransportError>) -> Result<(), Ended> {
+        let refusal = match received {
+            Ok(bytes) => match frame::from_device(bytes) {
+                Ok(frame) => {
+                    self.conversation.received(frame, self.relay.inner.clock.uptime_ms());
+                    return Ok(());
+                }
+                Err(malformed) => Refusal::new(Code::Malformed, malformed.to_string()),
+            },
+            Err(TransportError::TooLarge) => {
+                let most = self.relay.inner.terms.limits.frame_bytes_max;
+                Refusal::new(Code::TooLarge, format!("a frame has at most {most} bytes here"))
+            }
+            Err(TransportError::NotBinary) => {
+                Refusal::new(Code::Malformed, "frames are binary messages; this one was text")
+            }
+            Err(TransportError::Gone(_)) => return Err(Ended),
+        };
+        self.conversation.refuse(refusal);
+        Ok(())
+    }
+}
+
+async fn sleep_until(deadline: Option<tokio::time::Instant>) {
+    match deadline {
+        Some(deadline) => tokio::time::sleep_until(deadline).await,
+        None => std::future::pending().await,
+    }
+}

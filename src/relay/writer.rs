@@ -1,0 +1,132 @@
+//! The one writer: takes every change that waits, commits them in one transaction, answers each.
+//! No timer: while one commit is on its way to the disk, the next batch gathers.
+
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+
+use crate::rules::change::{Change, Outcome};
+use crate::store::{Store, StoreError};
+
+use super::Stopped;
+use super::clock::RelayClock;
+use super::wake::Wakes;
+
+/// Changes that may wait for the writer.
+const INBOX_CHANGES_MAX: usize = 4_096;
+
+/// Bytes of payload that may wait for the writer or be in its hands, in KiB.
+const IN_HAND_KIB_MAX: u32 = 64 * 1024;
+
+/// Changes in one transaction: a bound on how long the first of them waits.
+const COMMIT_CHANGES_MAX: usize = 4_096;
+
+struct Asked {
+    change: Change,
+    answer: oneshot::Sender<Outcome>,
+    /// Its share of the memory for payloads, given back when it is dropped.
+    _room: OwnedSemaphorePermit,
+}
+
+/// A handle to the writer.
+pub(super) struct Writer {
+    inbox: Mutex<Option<mpsc::Sender<Asked>>>,
+    room: Arc<Semaphore>,
+    failed: CancellationToken,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Writer {
+    pub(super) fn start(store: Arc<Store>, clock: RelayClock, wakes: Arc<Wakes>) -> Self {
+        let (inbox, waiting) = mpsc::channel(INBOX_CHANGES_MAX);
+        let failed = CancellationToken::new();
+        let failing = failed.clone();
+        let thread = std::thread::Builder::new()
+            .name("writer".into())
+            .spawn(move || {
+                if let Err(error) = write(&store, &clock, &wakes, waiting) {
+                    tracing::error!(%error, "the store failed; the relay has to stop");
+                    failing.cancel();
+                }
+            })
+            .expect("a thread can be started at start-up");
+        Self {
+            inbox: Mutex::new(Some(inbox)),
+            room: Arc::new(Semaphore::new(IN_HAND_KIB_MAX as usize)),
+            failed,
+            thread: Mutex::new(Some(thread)),
+        }
+    }
+
+    /// Hands a change over, waiting for room. The answer comes when it is on disk, or not at all if
+    /// the store fails.
+    pub(super) async fn commit(&self, change: Change) -> Result<oneshot::Receiver<Outcome>, Stopped> {
+        let room = self.room.clone().acquire_many_owned(weight_kib(&change)).await.map_err(|_| Stopped)?;
+        let inbox = self.inbox.lock().expect("nobody panics holding it").clone().ok_or(Stopped)?;
+        let (answer, answered) = oneshot::channel();
+        inbox.send(Asked { change, answer, _room: room }).await.map_err(|_| Stopped)?;
+        Ok(answered)
+    }
+
+    /// The store has failed for somebody else: a reader.
+    pub(super) fn fail(&self, error: &StoreError) {
+        tracing::error!(%error, "the store failed; the relay has to stop");
+        self.failed.cancel();
+    }
+
+    pub(super) async fn failed(&self) {
+        self.failed.cancelled().await;
+    }
+
+    /// Lets the writer finish what waits, and ends it.
+    pub(super) async fn stop(&self) {
+        drop(self.inbox.lock().expect("nobody panics holding it").take());
+        let thread = self.thread.lock().expect("nobody panics holding it").take();
+        if let Some(thread) = thread {
+            let ended = tokio::task::spawn_blocking(move || thread.join()).await;
+            if !matches!(ended, Ok(Ok(()))) {
+                tracing::error!("the writer ended badly");
+            }
+        }
+    }
+}
+
+/// Payload bytes in KiB, one at least, and never more than there is room for.
+fn weight_kib(change: &Change) -> u32 {
+    let bytes: usize = match change {
+        Change::Push { envelopes, .. } => envelopes.iter().map(|envelope| envelope.sealed.len()).sum(),
+        Change::Append { entries, .. } | Change::Regain { entries, .. } => {
+            entries.iter().map(|entry| entry.body.len()).sum()
+        }
+        _ => 0,
+    };
+    u32::try_from(bytes / 1024 + 1).unwrap_or(IN_HAND_KIB_MAX).min(IN_HAND_KIB_MAX)
+}
+
+fn write(
+    store: &Store,
+    clock: &RelayClock,
+    wakes: &Wakes,
+    mut waiting: mpsc::Receiver<Asked>,
+) -> Result<(), StoreError> {
+    let mut batch = Vec::new();
+    while waiting.blocking_recv_many(&mut batch, COMMIT_CHANGES_MAX) > 0 {
+        let mut answers = Vec::with_capacity(batch.len());
+        let mut changes = Vec::with_capacity(batch.len());
+        for asked in batch.drain(..) {
+            changes.push(asked.change);
+            answers.push((asked.answer, asked._room));
+        }
+        let committed = store.commit(changes, clock.now())?;
+        for ((answer, _room), outcome) in answers.into_iter().zip(committed.outcomes) {
+            // Who asked may be gone; what was asked is done all the same.
+            let _ = answer.send(outcome);
+        }
+        for stir in committed.stirs {
+            wakes.stir(&stir);
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,319 @@
+//! One conversation with a device, from greeting to close, as a machine without sockets or disk:
+//! what arrives goes in by the methods below, what is to be done comes out of [`Conversation::next`]
+//! in order. Whoever drives it (a session, an exchange, a simulation) does as told and reports back.
+
+mod delivery;
+mod opening;
+mod ready;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::protocol::frame::{DeviceFrame, RelayFrame};
+use crate::protocol::{
+    AccountId, Code, DeviceKey, Limits, Refusal, RelayId, RendezvousId, StoreEpoch, close_code,
+};
+
+use super::change::{Change, Look, News, Outcome, Standing, View, Whose};
+use super::membership::Registration;
+use delivery::Delivery;
+use opening::Claim;
+
+/// The names a relay goes by. A device signs the name that it dialled, so that an answer given to
+/// one relay is worth nothing at another.
+#[derive(Debug, Clone, Default)]
+pub struct Hosts(Vec<String>);
+
+impl Hosts {
+    /// Names as a device would dial them. None: only this machine's own loopback names.
+    pub fn new(names: impl IntoIterator<Item = String>) -> Self {
+        Self(names.into_iter().map(|name| name.to_ascii_lowercase()).collect())
+    }
+
+    /// Whether `host` is one of them.
+    pub fn contains(&self, host: &str) -> bool {
+        if self.0.is_empty() {
+            return host == "localhost"
+                || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback());
+        }
+        self.0.iter().any(|name| name == host)
+    }
+}
+
+/// What is the same for every conversation of a relay.
+#[derive(Debug, Clone)]
+pub struct Terms {
+    /// Which relay.
+    pub relay_id: RelayId,
+    /// Which history.
+    pub epoch: StoreEpoch,
+    /// Told in the greeting, and kept to.
+    pub limits: Limits,
+    /// Who may found accounts.
+    pub registration: Registration,
+    /// The names it goes by.
+    pub hosts: Hosts,
+    /// How long a device may take to say who it is, in milliseconds.
+    pub authentication_ms_max: u64,
+}
+
+/// What a conversation wants done, in this order.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Request {
+    /// Send a frame.
+    Send(RelayFrame),
+    /// Look up a device: answer with [`Conversation::found`].
+    Find {
+        /// The account it claims.
+        account: AccountId,
+        /// The key it showed.
+        device: DeviceKey,
+    },
+    /// Have a change made: answer with [`Conversation::committed`], in order.
+    Commit(Change),
+    /// Read the account: answer with [`Conversation::viewed`].
+    Look(Look),
+    /// Open a slot: answer with [`Conversation::slot_opened`].
+    OpenSlot {
+        /// Its id.
+        id: RendezvousId,
+        /// In seconds.
+        lifetime_s: u32,
+    },
+    /// Meet the owner of a slot: answer with [`Conversation::answered`] or [`Conversation::slot_over`].
+    JoinSlot {
+        /// Its id.
+        id: RendezvousId,
+        /// For the owner.
+        sealed: Bytes,
+    },
+    /// Answer who came to the slot.
+    Reply {
+        /// Its id.
+        id: RendezvousId,
+        /// For the device that joins.
+        sealed: Bytes,
+    },
+    /// End the connection. Nothing follows.
+    Close {
+        /// WebSocket close code.
+        code: u16,
+        /// For people.
+        text: String,
+    },
+}
+
+/// Where it stands.
+#[derive(Debug)]
+enum Phase {
+    /// Greeted; who is it?
+    Opening,
+    /// It says who it is, and that is being looked up.
+    Admitting(Box<Claim>),
+    /// Known.
+    Ready(Box<Delivery>),
+    /// A new device, waiting for the owner of a slot.
+    Joining,
+    /// Closed or about to be.
+    Over,
+}
+
+/// What the outcome of a change will be the answer to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Awaited {
+    Found,
+    Regain,
+    Push,
+    Ack { through: u64 },
+    Append { first: u64 },
+    Delete,
+    Close,
+    Sweep,
+}
+
+/// One conversation.
+#[derive(Debug)]
+pub struct Conversation {
+    terms: Arc<Terms>,
+    nonce: [u8; 32],
+    phase: Phase,
+    awaited: VecDeque<Awaited>,
+    requests: VecDeque<Request>,
+    started_ms: u64,
+    heard_ms: u64,
+}
+
+impl Conversation {
+    /// Greets. `nonce` must be fresh chance; times are on any monotonic clock.
+    pub fn new(terms: Arc<Terms>, nonce: [u8; 32], wall_ms: u64, now_ms: u64) -> Self {
+        let greeting = opening::greeting(&terms, &nonce, wall_ms);
+        let mut conversation = Self::greeted(terms, nonce, now_ms);
+        conversation.requests.push_back(Request::Send(greeting));
+        conversation
+    }
+
+    /// Goes on from a greeting given earlier, with its nonce.
+    pub fn greeted(terms: Arc<Terms>, nonce: [u8; 32], now_ms: u64) -> Self {
+        Self {
+            terms,
+            nonce,
+            phase: Phase::Opening,
+            awaited: VecDeque::new(),
+            requests: VecDeque::new(),
+            started_ms: now_ms,
+            heard_ms: now_ms,
+        }
+    }
+
+    /// The next thing to do.
+    #[allow(clippy::should_implement_trait)]
+    pub fn next(&mut self) -> Option<Request> {
+        self.requests.pop_front()
+    }
+
+    /// Whether another frame may be given to it now. While not, the socket is not read.
+    pub fn wants_frames(&self) -> bool {
+        match self.phase {
+            Phase::Opening | Phase::Joining | Phase::Over => true,
+            Phase::Admitting(_) => false,
+            Phase::Ready(_) => self.awaited.len() < self.terms.limits.unanswered_frames_max as usize,
+        }
+    }
+
+    /// Whether everything asked for has been answered and delivered as far as the window allows.
+    pub fn is_settled(&self) -> bool {
+        match &self.phase {
+            Phase::Admitting(_) => false,
+            Phase::Ready(delivery) => self.awaited.is_empty() && !delivery.is_looking(),
+            Phase::Opening | Phase::Joining | Phase::Over => self.awaited.is_empty(),
+        }
+    }
+
+    /// Whether it has ended.
+    pub fn is_over(&self) -> bool {
+        matches!(self.phase, Phase::Over)
+    }
+
+    /// Whose conversation it is, once that is known.
+    pub fn whose(&self) -> Option<Whose> {
+        match &self.phase {
+            Phase::Ready(delivery) => Some(delivery.whose()),
+            _ => None,
+        }
+    }
+
+    /// When [`Conversation::tick`] is due.
+    pub fn deadline_ms(&self) -> Option<u64> {
+        let limits = &self.terms.limits;
+        match self.phase {
+            Phase::Opening => Some(self.started_ms + self.terms.authentication_ms_max),
+            Phase::Joining => Some(self.started_ms + u64::from(limits.rendezvous_s_max) * 1_000),
+            Phase::Ready(_) => Some(self.heard_ms + u64::from(limits.silence_s_max) * 1_000),
+            Phase::Admitting(_) | Phase::Over => None,
+        }
+    }
+
+    /// A frame came from the device.
+    pub fn received(&mut self, frame: DeviceFrame, now_ms: u64) {
+        self.heard_ms = now_ms;
+        match self.phase {
+            Phase::Opening => self.open(frame),
+            Phase::Ready(_) => self.serve(frame),
+            Phase::Admitting(_) | Phase::Joining => {
+                self.refuse(Refusal::new(Code::Unexpected, "wait for the answer to the first frame"));
+            }
+            Phase::Over => {}
+        }
+    }
+
+    /// Time has passed.
+    pub fn tick(&mut self, now_ms: u64) {
+        if self.deadline_ms().is_some_and(|deadline_ms| deadline_ms <= now_ms) {
+            let text = match self.phase {
+                Phase::Opening => "the device did not say who it is in time",
+                Phase::Joining => "nobody answered at this rendezvous in time",
+                _ => "nothing was heard from the device for too long",
+            };
+            self.refuse(Refusal::new(Code::Timeout, text).retry_after_ms(1));
+        }
+    }
+
+    /// What came of the change asked for first of those not yet reported.
+    pub fn committed(&mut self, outcome: Outcome) {
+        let Some(awaited) = self.awaited.pop_front() else {
+            return;
+        };
+        match awaited {
+            Awaited::Found => self.founded(outcome),
+            Awaited::Regain => self.regained(outcome),
+            _ => self.answer(awaited, outcome),
+        }
+    }
+
+    /// What is seen of the account.
+    pub fn viewed(&mut self, view: View) {
+        match view {
+            View::Gone => self
+                .refuse(Refusal::new(Code::AccountClosed, "this account was closed by one of its devices")),
+            View::NotAMember => {
+                self.refuse(Refusal::new(Code::Removed, "this device was removed from its account"));
+            }
+            View::SweepFirst => self.commit(Change::Sweep, Awaited::Sweep),
+            View::Ready(ready) => self.deliver(ready),
+        }
+    }
+
+    /// Something about the account changed.
+    pub fn woken(&mut self, news: News) {
+        if let Phase::Ready(delivery) = &mut self.phase {
+            delivery.hear(news);
+            self.look();
+        }
+    }
+
+    /// The relay is about to stop.
+    pub fn stop(&mut self, retry_after_ms: u64) {
+        if !self.is_over() {
+            let text = "the relay is restarting";
+            self.refuse(Refusal::new(Code::Restarting, text).retry_after_ms(retry_after_ms));
+        }
+    }
+
+    /// Says no; ends the conversation where the code asks for it.
+    pub fn refuse(&mut self, refusal: Refusal) {
+        let close = close_code(refusal.code).map(|code| Request::Close { code, text: refusal.text.clone() });
+        self.send(RelayFrame::Refusal(refusal.into()));
+        if let Some(close) = close {
+            self.phase = Phase::Over;
+            self.requests.push_back(close);
+        }
+    }
+
+    fn close(&mut self, text: &str) {
+        self.phase = Phase::Over;
+        self.requests.push_back(Request::Close { code: 1000, text: text.to_owned() });
+    }
+
+    fn send(&mut self, frame: RelayFrame) {
+        if !self.is_over() {
+            self.requests.push_back(Request::Send(frame));
+        }
+    }
+
+    fn commit(&mut self, change: Change, awaited: Awaited) {
+        self.awaited.push_back(awaited);
+        self.requests.push_back(Request::Commit(change));
+    }
+
+    fn find(&mut self, claim: Claim) {
+        self.requests.push_back(Request::Find { account: claim.account, device: claim.device });
+        self.phase = Phase::Admitting(Box::new(claim));
+    }
+
+    /// The answer to [`Request::Find`].
+    pub fn found(&mut self, standing: Option<Standing>) {
+        self.admit(standing);
+    }
+}

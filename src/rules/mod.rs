@@ -1,0 +1,18 @@
+//! What is decided: pushes, acks, membership, expiry, deletion, and the order of a conversation.
+//!
+//! Pure: an account goes in, a decision comes out. Time and chance are arguments; there is no
+//! clock, no disk and no socket here, so that every engine of the store shares these rules and a
+//! simulation can drive them.
+
+mod account;
+pub mod ack;
+pub mod change;
+pub mod clock;
+pub mod conversation;
+pub mod delete;
+pub mod expiry;
+pub mod membership;
+pub mod push;
+
+pub use account::{Account, AccountNumber, Addressee, Device, Gap, Kept, Ordinal};
+pub use clock::RelayTime;

@@ -1,0 +1,40 @@
+//! Close: no row of an account remains.
+
+use redb::Table;
+
+use crate::rules::AccountNumber;
+use crate::rules::change::{Outcome, Whose};
+
+use super::StoreError;
+use super::commit::{Turn, not_a_member};
+use super::tables::pair;
+
+impl Turn<'_> {
+    pub(super) fn close_account(&mut self, by: Whose) -> Result<Outcome, StoreError> {
+        let Some(open) = self.account(by.account)? else {
+            return Ok(not_a_member());
+        };
+        if open.account.device(by.device).is_none() {
+            return Ok(not_a_member());
+        }
+        let id = open.account.id;
+        let places = self.places(by.account, 0..=u64::MAX)?;
+        for place in &places {
+            self.take_away(by.account, place)?;
+        }
+        clear_membership(&mut self.tables.membership, by.account)?;
+        self.tables.accounts.remove(by.account.0)?;
+        self.tables.account_numbers.remove(id.as_bytes())?;
+        self.drop_account(by.account);
+        Ok(Outcome::Closed { envelopes: places.len() as u64 })
+    }
+}
+
+fn clear_membership(
+    membership: &mut Table<'_, &'static [u8; 16], &'static [u8]>,
+    account: AccountNumber,
+) -> Result<(), StoreError> {
+    let (first, last) = (pair(account.0, 0), pair(account.0, u64::MAX));
+    membership.retain_in::<&[u8; 16], _>(&first..=&last, |_, _| false)?;
+    Ok(())
+}

@@ -1,0 +1,227 @@
+//! One transaction for all changes that wait: each is decided by the rules on what the ones before
+//! it left, and none is answered before all are on disk.
+
+use std::collections::HashMap;
+
+use redb::{Durability, ReadableTable};
+
+use crate::protocol::Refusal;
+use crate::rules::change::{Change, Outcome};
+use crate::rules::{Account, AccountNumber, RelayTime};
+
+use super::open::Options;
+use super::tables::{Tables, meta};
+use super::{Store, StoreError};
+
+/// What came of a commit.
+#[derive(Debug, Default)]
+pub struct Committed {
+    /// One for each change, in order.
+    pub outcomes: Vec<Outcome>,
+    /// The accounts whose sessions should look.
+    pub stirs: Vec<Stir>,
+}
+
+/// An account that changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stir {
+    /// Which.
+    pub account: AccountNumber,
+    /// Its newest seq.
+    pub head: u64,
+    /// Entries in its membership log.
+    pub membership_count: u64,
+    /// Whether there is more to see: a loss, a removal, the end.
+    pub turned: bool,
+}
+
+/// An account as this transaction has it so far.
+pub(super) struct Open {
+    pub(super) account: Account,
+    pub(super) dirty: bool,
+    /// Sessions have to look even where head and membership stayed.
+    pub(super) turned: bool,
+    head_before: u64,
+    membership_before: u64,
+}
+
+/// A transaction in progress.
+pub(super) struct Turn<'txn> {
+    pub(super) tables: Tables<'txn>,
+    pub(super) options: &'txn Options,
+    pub(super) now: RelayTime,
+    pub(super) dirty: bool,
+    pub(super) stirs: Vec<Stir>,
+    accounts: HashMap<AccountNumber, Open>,
+    next_arrival: Counter,
+    next_account: Counter,
+}
+
+/// A number that is never given twice.
+struct Counter {
+    next: u64,
+    given: bool,
+}
+
+impl Counter {
+    fn give(&mut self) -> u64 {
+        self.given = true;
+        self.next += 1;
+        self.next - 1
+    }
+}
+
+impl Store {
+    /// Makes these changes, in order, at this moment of the relay's own time. When it returns they
+    /// are on disk; outcomes may be told to devices from then on and not before.
+    ///
+    /// # Errors
+    /// [`StoreError`]: nobody knows what is on the disk, and the process has to end.
+    pub fn commit(&self, changes: Vec<Change>, now: RelayTime) -> Result<Committed, StoreError> {
+        let mut transaction = self.database.begin_write()?;
+        transaction.set_durability(Durability::Immediate)?;
+        // Pages hold bytes that strangers chose, and redb's checksum is not cryptographic.
+        transaction.set_two_phase_commit(true);
+        let mut committed = Committed::default();
+        let dirty = {
+            let mut turn = Turn::begin(Tables::open(&transaction)?, &self.options, now)?;
+            for change in changes {
+                committed.outcomes.push(turn.make(change)?);
+            }
+            turn.finish(&mut committed.stirs)?
+        };
+        if dirty {
+            transaction.commit()?;
+        } else {
+            transaction.abort()?;
+        }
+        Ok(committed)
+    }
+}
+
+impl<'txn> Turn<'txn> {
+    fn begin(tables: Tables<'txn>, options: &'txn Options, now: RelayTime) -> Result<Self, StoreError> {
+        let counter = |name| {
+            const DAMAGED: StoreError = StoreError::Damaged("a counter cannot be read");
+            let value = tables.meta.get(name)?.ok_or(DAMAGED)?;
+            let next = value.value().try_into().map(u64::from_be_bytes).map_err(|_| DAMAGED)?;
+            Ok::<_, StoreError>(Counter { next, given: false })
+        };
+        let (next_arrival, next_account) = (counter(meta::NEXT_ARRIVAL)?, counter(meta::NEXT_ACCOUNT)?);
+        Ok(Self {
+            tables,
+            options,
+            now,
+            dirty: false,
+            stirs: Vec::new(),
+            accounts: HashMap::new(),
+            next_arrival,
+            next_account,
+        })
+    }
+
+    fn make(&mut self, change: Change) -> Result<Outcome, StoreError> {
+        match change {
+            Change::Found { entry, by, invite } => self.found(&entry, &by, invite),
+            Change::Append { by, first, entries } => self.append(by, first, &entries),
+            Change::Regain { account, first, entries } => self.regain(&account, first, &entries),
+            Change::Push { by, envelopes } => self.push(by, &envelopes),
+            Change::Ack { by, through } => self.ack(by, through),
+            Change::DeleteThrough { by, through } => self.delete_through(by, through),
+            Change::CloseAccount { by } => self.close_account(by),
+            Change::Invite { hash, expires } => self.invite(&hash, expires),
+            Change::Sweep => self.sweep(),
+            Change::MarkClock => {
+                self.dirty = true;
+                Ok(Outcome::Marked)
+            }
+        }
+    }
+
+    /// The account of this number, read once for the whole transaction.
+    pub(super) fn account(&mut self, number: AccountNumber) -> Result<Option<&mut Open>, StoreError> {
+        if !self.accounts.contains_key(&number) {
+            let Some(account) = super::account::load(&self.tables.accounts, number)? else {
+                return Ok(None);
+            };
+            self.accounts.insert(number, Open::unchanged(account));
+        }
+        Ok(self.accounts.get_mut(&number))
+    }
+
+    /// Takes a new account in.
+    pub(super) fn add_account(&mut self, account: Account) {
+        let mut open = Open::unchanged(account);
+        open.dirty = true;
+        self.accounts.insert(open.account.number, open);
+    }
+
+    /// Drops an account whose rows are gone, and tells its sessions.
+    pub(super) fn drop_account(&mut self, number: AccountNumber) {
+        self.accounts.remove(&number);
+        self.stirs.push(Stir { account: number, head: 0, membership_count: 0, turned: true });
+        self.dirty = true;
+    }
+
+    pub(super) fn give_arrival(&mut self) -> u64 {
+        self.next_arrival.give()
+    }
+
+    pub(super) fn give_account_number(&mut self) -> AccountNumber {
+        AccountNumber(self.next_account.give())
+    }
+
+    /// Writes what changed. Returns whether anything did.
+    fn finish(mut self, stirs: &mut Vec<Stir>) -> Result<bool, StoreError> {
+        for open in self.accounts.values() {
+            if open.dirty {
+                super::account::save(&mut self.tables.accounts, &open.account)?;
+                self.dirty = true;
+                self.stirs.extend(open.stir());
+            }
+        }
+        if self.dirty {
+            let meta = &mut self.tables.meta;
+            meta.insert(meta::CLOCK, self.now.ms().to_be_bytes().as_slice())?;
+            for (name, counter) in
+                [(meta::NEXT_ARRIVAL, &self.next_arrival), (meta::NEXT_ACCOUNT, &self.next_account)]
+            {
+                if counter.given {
+                    meta.insert(name, counter.next.to_be_bytes().as_slice())?;
+                }
+            }
+        }
+        *stirs = self.stirs;
+        Ok(self.dirty)
+    }
+}
+
+impl Open {
+    fn unchanged(account: Account) -> Self {
+        Self {
+            dirty: false,
+            turned: false,
+            head_before: account.head,
+            membership_before: account.membership_count,
+            account,
+        }
+    }
+
+    fn stir(&self) -> Option<Stir> {
+        let account = &self.account;
+        let stirred = self.turned
+            || account.head != self.head_before
+            || account.membership_count != self.membership_before;
+        stirred.then_some(Stir {
+            account: account.number,
+            head: account.head,
+            membership_count: account.membership_count,
+            turned: self.turned,
+        })
+    }
+}
+
+/// The answer where there is no such account or device any more.
+pub(super) fn not_a_member() -> Outcome {
+    Outcome::Refused(Refusal::not_a_member())
+}

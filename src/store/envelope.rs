@@ -1,0 +1,125 @@
+//! Envelope rows: lay down, read, take away.
+//!
+//! redb gives a value whole pages of power-of-two sizes, so a large payload is cut into rows that
+//! just fit one.
+
+use std::ops::RangeInclusive;
+
+use bytes::{Bytes, BytesMut};
+use redb::ReadableTable;
+
+use crate::rules::AccountNumber;
+
+use super::StoreError;
+use super::commit::Turn;
+use super::row::{LOG_HEAD_BYTES, LogHead, Place};
+use super::tables::{log_key, pair, second};
+
+/// Bytes of a row at most.
+const ROW_BYTES_MAX: usize = 65_000;
+
+/// Bytes of payload in an envelope's first row.
+const FIRST_PAYLOAD_MAX: usize = ROW_BYTES_MAX - LOG_HEAD_BYTES;
+
+type Log<'a> = &'a dyn LogTable;
+
+/// The log, in a read or a write transaction.
+pub(super) trait LogTable {
+    fn row(&self, key: &[u8; 10]) -> Result<Option<redb::AccessGuard<'_, &'static [u8]>>, StoreError>;
+}
+
+impl<T: ReadableTable<&'static [u8; 10], &'static [u8]>> LogTable for T {
+    fn row(&self, key: &[u8; 10]) -> Result<Option<redb::AccessGuard<'_, &'static [u8]>>, StoreError> {
+        Ok(self.get(key)?)
+    }
+}
+
+/// How many rows an envelope of this size has.
+fn parts(size: u32) -> u16 {
+    let more = (size as usize).saturating_sub(FIRST_PAYLOAD_MAX).div_ceil(ROW_BYTES_MAX);
+    u16::try_from(1 + more).expect("an envelope has far fewer than 65,535 rows")
+}
+
+/// An envelope's head and payload.
+pub(super) fn read(log: Log<'_>, place: &Place) -> Result<(LogHead, Bytes), StoreError> {
+    const MISSING: StoreError = StoreError::Damaged("the index names an envelope that the log lacks");
+    let row = log.row(&log_key(place.arrival, 0))?.ok_or(MISSING)?;
+    let (head, first) = LogHead::read(row.value())?;
+    if head.kept != place.kept {
+        return Err(StoreError::Damaged("index and log disagree about an envelope"));
+    }
+    let mut payload = BytesMut::with_capacity(place.kept.size as usize);
+    payload.extend_from_slice(first);
+    for part in 1..parts(place.kept.size) {
+        let row = log.row(&log_key(place.arrival, part))?.ok_or(MISSING)?;
+        payload.extend_from_slice(row.value());
+    }
+    if payload.len() != place.kept.size as usize {
+        return Err(StoreError::Damaged("an envelope has not the size it was kept with"));
+    }
+    Ok((head, payload.freeze()))
+}
+
+impl Turn<'_> {
+    /// Writes an envelope to the log's end and into the index.
+    pub(super) fn lay_down(&mut self, head: &LogHead, sealed: &[u8]) -> Result<(), StoreError> {
+        assert_eq!(sealed.len(), head.kept.size as usize, "a head says how long its payload is");
+        let arrival = self.give_arrival();
+        let (first, rest) = sealed.split_at(sealed.len().min(FIRST_PAYLOAD_MAX));
+        let mut row = Vec::with_capacity(LOG_HEAD_BYTES + first.len());
+        head.write(&mut row);
+        row.extend_from_slice(first);
+        self.tables.log.insert(&log_key(arrival, 0), row.as_slice())?;
+        for (part, payload) in (1..).zip(rest.chunks(ROW_BYTES_MAX)) {
+            self.tables.log.insert(&log_key(arrival, part), payload)?;
+        }
+        let place = Place { arrival, kept: head.kept };
+        self.tables.index.insert(&pair(head.account.0, head.kept.seq), &place.to_bytes())?;
+        Ok(())
+    }
+
+    /// The envelopes of an account that are kept among these seqs.
+    pub(super) fn places(
+        &self,
+        account: AccountNumber,
+        seqs: RangeInclusive<u64>,
+    ) -> Result<Vec<Place>, StoreError> {
+        if seqs.is_empty() {
+            return Ok(Vec::new());
+        }
+        let (first, last) = (pair(account.0, *seqs.start()), pair(account.0, *seqs.end()));
+        let mut places = Vec::new();
+        for item in self.tables.index.range::<&[u8; 16]>(&first..=&last)? {
+            let (key, value) = item?;
+            places.push(Place::from_bytes(second(key.value()), value.value()));
+        }
+        Ok(places)
+    }
+
+    /// Takes an envelope's rows away.
+    pub(super) fn take_away(&mut self, account: AccountNumber, place: &Place) -> Result<(), StoreError> {
+        for part in 0..parts(place.kept.size) {
+            self.tables.log.remove(&log_key(place.arrival, part))?;
+        }
+        self.tables.index.remove(&pair(account.0, place.kept.seq))?;
+        Ok(())
+    }
+
+    /// Takes away those among these seqs that no device awaits any more.
+    pub(super) fn release(
+        &mut self,
+        account: AccountNumber,
+        seqs: RangeInclusive<u64>,
+    ) -> Result<(), StoreError> {
+        for place in self.places(account, seqs)? {
+            let Some(open) = self.account(account)? else {
+                return Ok(());
+            };
+            if !open.account.awaits(&place.kept) {
+                open.account.let_go(&place.kept);
+                self.take_away(account, &place)?;
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,77 @@
+//! Why the store cannot go on. Nothing here is an answer to a device: who sees one stops.
+
+use std::path::PathBuf;
+
+/// Trouble with the store.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The folder cannot be made or read.
+    #[error(
+        "cannot use the data folder {folder}: {source}; check that it exists and belongs to the user who runs the relay"
+    )]
+    Folder {
+        /// Where.
+        folder: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The folder holds things that are not ours.
+    #[error("the folder {folder} holds something else ({found}); give the relay an empty folder of its own")]
+    Foreign {
+        /// Where.
+        folder: PathBuf,
+        /// One thing found there.
+        found: String,
+    },
+    /// The file is there, but no relay wrote it.
+    #[error("{file} is not a store of this relay ({reason}); move it away, or give the relay another folder")]
+    NotAStore {
+        /// Where.
+        file: PathBuf,
+        /// How that is known.
+        reason: String,
+    },
+    /// Another process has it open.
+    #[error("{file} is in use by another process; stop that relay first, or give this one another folder")]
+    InUse {
+        /// Where.
+        file: PathBuf,
+    },
+    /// A later version wrote it.
+    #[error(
+        "{file} was written by a newer version of the relay (schema {found}; this one knows up to {known}); install that version again"
+    )]
+    Newer {
+        /// Where.
+        file: PathBuf,
+        /// In the file.
+        found: u32,
+        /// The newest this code knows.
+        known: u32,
+    },
+    /// A row does not say what it must.
+    #[error("the store is damaged: {0}; restore the latest backup")]
+    Damaged(&'static str),
+    /// redb failed, mostly because the disk did.
+    #[error("the store failed: {0}; check the disk, its free space and its permissions")]
+    Engine(#[from] Box<redb::Error>),
+}
+
+macro_rules! from_redb {
+    ($($error:ty),+) => {$(
+        impl From<$error> for StoreError {
+            fn from(error: $error) -> Self {
+                Self::Engine(Box::new(error.into()))
+            }
+        }
+    )+};
+}
+
+from_redb!(
+    redb::TransactionError,
+    redb::TableError,
+    redb::StorageError,
+    redb::CommitError,
+    redb::DatabaseError,
+    redb::SetDurabilityError
+);

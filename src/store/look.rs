@@ -1,0 +1,166 @@
+//! Reading: where a device stands, and what of its account it has not been shown.
+
+use redb::{ReadableDatabase, ReadableTable, ReadableTableMetadata};
+
+use crate::protocol::wire::Delivered;
+use crate::protocol::{AccountId, DeviceKey};
+use crate::rules::change::{Look, Ready, Standing, View, Whose};
+use crate::rules::expiry::is_expired;
+use crate::rules::{Account, Addressee, RelayTime};
+
+use super::row::{LogHead, Place};
+use super::tables::{ACCOUNT_NUMBERS, ACCOUNTS, INDEX, LOG, MEMBERSHIP, pair, second};
+use super::{Store, StoreError, account, envelope, membership};
+
+/// Envelopes in one view at most.
+const LOOK_ENVELOPES_MAX: usize = 1_000;
+
+/// Rows of the index that one look passes at most, whomever they are for.
+const LOOK_ROWS_MAX: usize = 10_000;
+
+/// Bytes of membership entries in one view, unless a single one is larger.
+const LOOK_ENTRIES_BYTES: usize = 256 * 1024;
+
+/// What the store holds altogether.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Totals {
+    /// Accounts.
+    pub accounts: u64,
+    /// Envelopes of all of them.
+    pub envelopes: u64,
+}
+
+impl Store {
+    /// Where a device stands, if it is a member.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub fn find(&self, id: &AccountId, device: &DeviceKey) -> Result<Option<Standing>, StoreError> {
+        let transaction = self.database.begin_read()?;
+        let numbers = transaction.open_table(ACCOUNT_NUMBERS)?;
+        let Some(number) = account::number(&numbers, id)? else {
+            return Ok(None);
+        };
+        let account = account::load(&transaction.open_table(ACCOUNTS)?, number)?
+            .ok_or(StoreError::Damaged("an account has a number and no row"))?;
+        Ok(account.device_by_key(device).map(|device| Standing {
+            account: *id,
+            whose: Whose { account: number, device: device.ordinal },
+            head: account.head,
+            cursor: device.cursor,
+            push_number: device.push_number,
+            bytes_kept: account.bytes_kept,
+            envelopes_kept: account.envelopes_kept,
+            membership_count: account.membership_count,
+        }))
+    }
+
+    /// What a device has not been shown yet, as of the last commit.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub fn look(&self, look: &Look, now: RelayTime) -> Result<View, StoreError> {
+        let transaction = self.database.begin_read()?;
+        let Some(account) = account::load(&transaction.open_table(ACCOUNTS)?, look.whose.account)? else {
+            return Ok(View::Gone);
+        };
+        let Some(device) = account.device(look.whose.device) else {
+            return Ok(View::NotAMember);
+        };
+        let mut ready = Ready {
+            entries_from: look.entries_from,
+            membership_count: account.membership_count,
+            gap: device.gap,
+            head: account.head,
+            through: account.head,
+            ..Ready::default()
+        };
+        if look.entries_from < account.membership_count {
+            let table = transaction.open_table(MEMBERSHIP)?;
+            ready.entries =
+                membership::entries(&table, account.number, look.entries_from, LOOK_ENTRIES_BYTES)?;
+        }
+        if look.after < account.head {
+            let index = transaction.open_table(INDEX)?;
+            let log = transaction.open_table(LOG)?;
+            if !self.collect(&account, look, now, &index, &log, &mut ready)? {
+                return Ok(View::SweepFirst);
+            }
+        }
+        Ok(View::Ready(ready))
+    }
+
+    /// Collects envelopes until the look is filled. Returns `false` if the first of them has expired.
+    fn collect(
+        &self,
+        account: &Account,
+        look: &Look,
+        now: RelayTime,
+        index: &impl ReadableTable<&'static [u8; 16], &'static [u8; 20]>,
+        log: &impl ReadableTable<&'static [u8; 10], &'static [u8]>,
+        ready: &mut Ready,
+    ) -> Result<bool, StoreError> {
+        let mut bytes = 0;
+        let first = pair(account.number.0, look.after + 1);
+        let last = pair(account.number.0, account.head);
+        for (row, item) in index.range::<&[u8; 16]>(&first..=&last)?.enumerate() {
+            let (key, value) = item?;
+            let place = Place::from_bytes(second(key.value()), value.value());
+            let before = place.kept.seq - 1;
+            if row == LOOK_ROWS_MAX {
+                ready.through = before;
+                return Ok(true);
+            }
+            if !place.kept.is_for(look.whose.device) {
+                continue;
+            }
+            let full = ready.envelopes.len() == LOOK_ENVELOPES_MAX
+                || bytes + u64::from(place.kept.size) > look.bytes_max;
+            if full && !ready.envelopes.is_empty() {
+                ready.through = before;
+                return Ok(true);
+            }
+            let (head, sealed) = envelope::read(log, &place)?;
+            if is_expired(head.arrived, now, &self.options.limits) {
+                ready.through = before;
+                return Ok(!ready.envelopes.is_empty());
+            }
+            bytes += u64::from(place.kept.size);
+            ready.envelopes.push(Delivered {
+                seq: place.kept.seq,
+                sender: head.sender_key.to_wire(),
+                push_number: head.push_number,
+                sealed,
+                chain: head.chain.to_wire(),
+                addressed: place.kept.addressee != Addressee::Everyone,
+            });
+        }
+        Ok(true)
+    }
+
+    /// Whether the oldest envelope's time is over.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub fn has_expired(&self, now: RelayTime) -> Result<bool, StoreError> {
+        let transaction = self.database.begin_read()?;
+        let log = transaction.open_table(LOG)?;
+        let Some((_, row)) = log.first()? else {
+            return Ok(false);
+        };
+        let (head, _) = LogHead::read(row.value())?;
+        Ok(is_expired(head.arrived, now, &self.options.limits))
+    }
+
+    /// Counts what there is.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub fn totals(&self) -> Result<Totals, StoreError> {
+        let transaction = self.database.begin_read()?;
+        Ok(Totals {
+            accounts: transaction.open_table(ACCOUNTS)?.len()?,
+            envelopes: transaction.open_table(INDEX)?.len()?,
+        })
+    }
+}

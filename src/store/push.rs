@@ -1,0 +1,45 @@
+//! Push: envelopes that the rules keep go to the end of the log.
+
+use crate::protocol::wire::Envelope;
+use crate::rules::change::{Outcome, Pushed, Whose};
+use crate::rules::push::{Verdict, push};
+
+use super::StoreError;
+use super::commit::{Turn, not_a_member};
+use super::row::LogHead;
+
+impl Turn<'_> {
+    pub(super) fn push(&mut self, by: Whose, envelopes: &[Envelope]) -> Result<Outcome, StoreError> {
+        let (limits, now) = (&self.options.limits, self.now);
+        let mut pushed = Pushed::default();
+        for envelope in envelopes {
+            let Some(open) = self.account(by.account)? else {
+                return Ok(not_a_member());
+            };
+            let Some(sender_key) = open.account.device(by.device).map(|device| device.key) else {
+                return Ok(not_a_member());
+            };
+            match push(&mut open.account, by.device, envelope, limits) {
+                Ok(Verdict::Repeat) => pushed.repeated(envelope.push_number),
+                Ok(Verdict::Keep { kept, chain }) => {
+                    open.dirty = true;
+                    pushed.kept(envelope.push_number, kept.seq);
+                    let head = LogHead {
+                        account: by.account,
+                        kept,
+                        arrived: now,
+                        push_number: envelope.push_number,
+                        sender_key,
+                        chain,
+                    };
+                    self.lay_down(&head, &envelope.sealed)?;
+                }
+                Err(refusal) => {
+                    pushed.refusal = Some(refusal);
+                    break;
+                }
+            }
+        }
+        Ok(Outcome::Pushed(pushed))
+    }
+}
