@@ -152,6 +152,19 @@ impl Store {
         Ok(is_expired(head.arrived, now, &self.options.limits))
     }
 
+    /// Rows of all accounts, in every table: none remain when the last account is closed.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub fn account_rows(&self) -> Result<u64, StoreError> {
+        let transaction = self.database.begin_read()?;
+        Ok(transaction.open_table(ACCOUNT_NUMBERS)?.len()?
+            + transaction.open_table(ACCOUNTS)?.len()?
+            + transaction.open_table(MEMBERSHIP)?.len()?
+            + transaction.open_table(INDEX)?.len()?
+            + transaction.open_table(LOG)?.len()?)
+    }
+
     /// Counts what there is.
     ///
     /// # Errors

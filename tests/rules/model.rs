@@ -1,0 +1,353 @@
+//! The naive model: an account as a list of envelopes, each with the list of those who still need it.
+
+use std::collections::BTreeMap;
+
+use graceful_relay::protocol::membership::Membership;
+use graceful_relay::protocol::wire::gap::Reason;
+use graceful_relay::protocol::wire::{Envelope, SignedEntry};
+use graceful_relay::protocol::{Code, chain};
+use graceful_relay::rules::RelayTime;
+use graceful_relay::rules::change::{Change, Look, Outcome, Standing, View, Whose};
+use graceful_relay::store::{Options, Store};
+
+use crate::support;
+
+/// Something that happens.
+#[derive(Debug, Clone)]
+pub enum Step {
+    Push { by: u8, count: usize, addressee: Option<u8>, size: usize },
+    Repeat { by: u8, back: u64 },
+    Ack { by: u8, ahead: u64 },
+    Add { by: u8, who: u8 },
+    Remove { by: u8, who: u8 },
+    DeleteThrough { by: u8, through: u64 },
+    Wait { seconds: u64 },
+    Sweep,
+    Close { by: u8 },
+}
+
+#[derive(Debug, Clone)]
+struct Sent {
+    seq: u64,
+    sender: u8,
+    addressee: Option<u8>,
+    arrived_ms: u64,
+    envelope: Envelope,
+}
+
+#[derive(Debug, Clone, Default)]
+struct Member {
+    cursor: u64,
+    push_number: u64,
+    lost: Vec<u64>,
+}
+
+/// The real store and the model beside it.
+pub struct World {
+    store: Store,
+    options: Options,
+    now_ms: u64,
+    marks: u64,
+    log: Vec<SignedEntry>,
+    kept: Vec<Sent>,
+    members: BTreeMap<u8, Member>,
+    removed: Vec<u8>,
+    head: u64,
+    chain: graceful_relay::protocol::Chain,
+    closed: bool,
+}
+
+impl World {
+    /// An account with device 1 in it.
+    pub fn new(options: Options) -> Self {
+        let store = support::store(options.clone()).expect("opens");
+        let entry = support::founding(1);
+        let found = Change::Found { entry: entry.clone(), by: support::device_key(1), invite: None };
+        let outcomes = store.commit(vec![found], RelayTime::default()).expect("commits").outcomes;
+        assert_eq!(outcomes, [Outcome::Founded]);
+        Self {
+            store,
+            options,
+            now_ms: 0,
+            marks: 0,
+            log: vec![entry],
+            kept: Vec::new(),
+            members: BTreeMap::from([(1, Member::default())]),
+            removed: Vec::new(),
+            head: 0,
+            chain: chain::START,
+            closed: false,
+        }
+    }
+
+    /// Accounts and envelopes in the store.
+    pub fn totals(&self) -> (u64, u64) {
+        let totals = self.store.totals().expect("reads");
+        (totals.accounts, totals.envelopes)
+    }
+
+    /// Rows in all tables that belong to accounts.
+    pub fn rows(&self) -> u64 {
+        self.store.account_rows().expect("reads")
+    }
+
+    fn standing(&self, device: u8) -> Option<Standing> {
+        self.store.find(&support::account_id(1), &support::device_key(device)).expect("reads")
+    }
+
+    fn whose(&self, device: u8) -> Option<Whose> {
+        self.standing(device).map(|standing| standing.whose)
+    }
+
+    fn commit(&self, change: Change) -> Outcome {
+        let mut committed =
+            self.store.commit(vec![change], RelayTime::from_ms(self.now_ms)).expect("commits");
+        committed.outcomes.remove(0)
+    }
+
+    pub fn take(&mut self, step: &Step) {
+        match *step {
+            Step::Push { by, count, addressee, size } => self.push(by, count, addressee, size),
+            Step::Repeat { by, back } => self.repeat(by, back),
+            Step::Ack { by, ahead } => self.ack(by, ahead),
+            Step::Add { by, who } => self.add(by, who),
+            Step::Remove { by, who } => self.remove(by, who),
+            Step::DeleteThrough { by, through } => self.delete_through(by, through),
+            Step::Wait { seconds } => self.now_ms += seconds * 1_000,
+            Step::Sweep => self.sweep(),
+            Step::Close { by } => self.close(by),
+        }
+    }
+
+    fn push(&mut self, by: u8, count: usize, addressee: Option<u8>, size: usize) {
+        let Some(whose) = self.whose(by) else {
+            return;
+        };
+        let first = self.members[&by].push_number + 1;
+        let envelopes = (first..first + count as u64)
+            .map(|push_number| {
+                self.marks += 1;
+                support::pushed(push_number, self.marks, size, addressee)
+            })
+            .collect::<Vec<_>>();
+        let Outcome::Pushed(pushed) = self.commit(Change::Push { by: whose, envelopes: envelopes.clone() })
+        else {
+            panic!("a push is answered as a push");
+        };
+        let known = addressee.is_none_or(|device| device != by && self.members.contains_key(&device));
+        let room = (self.options.limits.account_envelopes_max as usize).saturating_sub(self.kept.len());
+        let expected = if known { count.min(room) } else { 0 };
+        for envelope in &envelopes[..expected] {
+            self.keep(by, addressee, envelope);
+        }
+        assert_eq!(pushed.through, (expected > 0).then(|| first + expected as u64 - 1));
+        let code = pushed.refusal.map(|refusal| refusal.code);
+        let why = match (expected == count, known) {
+            (true, _) => None,
+            (false, true) => Some(Code::QuotaEnvelopes),
+            (false, false) => Some(Code::UnknownAddressee),
+        };
+        assert_eq!(code, why);
+    }
+
+    fn keep(&mut self, by: u8, addressee: Option<u8>, envelope: &Envelope) {
+        self.head += 1;
+        self.chain = chain::extend(&self.chain, self.head, &support::device_key(by), &envelope.sealed);
+        let member = self.members.get_mut(&by).expect("a member pushes");
+        member.push_number = envelope.push_number;
+        if member.cursor == self.head - 1 {
+            member.cursor = self.head;
+        }
+        self.kept.push(Sent {
+            seq: self.head,
+            sender: by,
+            addressee,
+            arrived_ms: self.now_ms,
+            envelope: envelope.clone(),
+        });
+    }
+
+    /// The last pushes once more, as after a lost answer: stored once.
+    fn repeat(&mut self, by: u8, back: u64) {
+        let Some(whose) = self.whose(by) else {
+            return;
+        };
+        let last = self.members[&by].push_number;
+        if last == 0 {
+            return;
+        }
+        let envelopes =
+            (last.saturating_sub(back).max(1)..=last).map(|n| support::pushed(n, 0, 300, None)).collect();
+        let Outcome::Pushed(pushed) = self.commit(Change::Push { by: whose, envelopes }) else {
+            panic!("a push is answered as a push");
+        };
+        assert_eq!((pushed.through, pushed.placements.len(), pushed.refusal), (Some(last), 0, None));
+    }
+
+    fn ack(&mut self, by: u8, ahead: u64) {
+        let Some(whose) = self.whose(by) else {
+            return;
+        };
+        let through = self.members[&by].cursor + ahead;
+        let outcome = self.commit(Change::Ack { by: whose, through });
+        if through > self.head {
+            assert!(matches!(outcome, Outcome::Refused(refusal) if refusal.code == Code::AckBeyondHead));
+            return;
+        }
+        assert_eq!(outcome, Outcome::Acked);
+        let member = self.members.get_mut(&by).expect("a member acknowledges");
+        member.cursor = member.cursor.max(through);
+        member.lost.retain(|seq| *seq > through);
+        self.drop_unneeded();
+    }
+
+    fn drop_unneeded(&mut self) {
+        let members = self.members.clone();
+        self.kept.retain(|sent| {
+            let readers = members.iter().filter(|(device, _)| is_for(sent, **device)).collect::<Vec<_>>();
+            match (readers.is_empty(), sent.addressee) {
+                (true, addressee) => addressee.is_none(),
+                (false, _) => readers.iter().any(|(_, member)| member.cursor < sent.seq),
+            }
+        });
+    }
+
+    fn append(&mut self, by: u8, entry: SignedEntry) -> Option<Outcome> {
+        let whose = self.whose(by)?;
+        let first = self.log.len() as u64;
+        let outcome = self.commit(Change::Append { by: whose, first, entries: vec![entry.clone()] });
+        if outcome == Outcome::Appended {
+            self.log.push(entry);
+        }
+        Some(outcome)
+    }
+
+    fn add(&mut self, by: u8, who: u8) {
+        let membership = Membership::replay(&self.log).expect("the model's log is right");
+        let entry = support::adding(&membership, by, who);
+        let limits = &self.options.limits;
+        let fits = self.log.len() < limits.membership_entries_max as usize
+            && self.members.len() < limits.account_devices_max as usize;
+        let new = !self.members.contains_key(&who) && !self.removed.contains(&who);
+        if let Some(outcome) = self.append(by, entry) {
+            assert_eq!(outcome == Outcome::Appended, fits && new, "{outcome:?}");
+            if outcome == Outcome::Appended {
+                self.members.insert(who, Member::default());
+            }
+        }
+    }
+
+    fn remove(&mut self, by: u8, who: u8) {
+        let membership = Membership::replay(&self.log).expect("the model's log is right");
+        let entry = support::removing(&membership, by, who);
+        let fits = self.log.len() < self.options.limits.membership_entries_max as usize;
+        let may = by != who && self.members.contains_key(&who);
+        if let Some(outcome) = self.append(by, entry) {
+            assert_eq!(outcome == Outcome::Appended, fits && may, "{outcome:?}");
+            if outcome == Outcome::Appended {
+                self.members.remove(&who);
+                self.removed.push(who);
+                self.drop_unneeded();
+            }
+        }
+    }
+
+    fn lose(&mut self, gone: impl Fn(&Sent) -> bool) -> u64 {
+        let before = self.kept.len();
+        for sent in self.kept.iter().filter(|sent| gone(sent)) {
+            for (device, member) in &mut self.members {
+                if is_for(sent, *device) && member.cursor < sent.seq {
+                    member.lost.push(sent.seq);
+                }
+            }
+        }
+        self.kept.retain(|sent| !gone(sent));
+        (before - self.kept.len()) as u64
+    }
+
+    fn delete_through(&mut self, by: u8, through: u64) {
+        let Some(whose) = self.whose(by) else {
+            return;
+        };
+        let outcome = self.commit(Change::DeleteThrough { by: whose, through });
+        let envelopes = self.lose(|sent| sent.seq <= through);
+        assert_eq!(outcome, Outcome::Deleted { through, envelopes });
+    }
+
+    fn sweep(&mut self) {
+        let outcome = self.commit(Change::Sweep);
+        let (now_ms, retention_ms) = (self.now_ms, u64::from(self.options.limits.retention_s) * 1_000);
+        let envelopes = self.lose(|sent| now_ms >= sent.arrived_ms + retention_ms);
+        assert_eq!(outcome, Outcome::Swept { envelopes, more: false });
+    }
+
+    fn close(&mut self, by: u8) {
+        let Some(whose) = self.whose(by) else {
+            return;
+        };
+        let outcome = self.commit(Change::CloseAccount { by: whose });
+        assert_eq!(outcome, Outcome::Closed { envelopes: self.kept.len() as u64 });
+        self.kept.clear();
+        self.members.clear();
+        self.closed = true;
+    }
+
+    /// The store holds what the model holds, and shows each device what it should see.
+    pub fn compare(&mut self) {
+        let accounts = u64::from(!self.closed);
+        assert_eq!(self.totals(), (accounts, self.kept.len() as u64));
+        for device in 1..6 {
+            let standing = self.standing(device);
+            let Some(member) = self.members.get(&device) else {
+                assert_eq!(standing, None);
+                continue;
+            };
+            let standing = standing.expect("a member is found");
+            assert_eq!(
+                (standing.head, standing.cursor, standing.push_number, standing.membership_count),
+                (self.head, member.cursor, member.push_number, self.log.len() as u64)
+            );
+            assert_eq!(standing.envelopes_kept, self.kept.len() as u64);
+            self.compare_view(device, standing.whose, member);
+        }
+    }
+
+    fn compare_view(&self, device: u8, whose: Whose, member: &Member) {
+        let look = Look { whose, after: member.cursor, entries_from: 0, bytes_max: u64::MAX };
+        let view = self.store.look(&look, RelayTime::from_ms(self.now_ms)).expect("reads");
+        let awaited = self
+            .kept
+            .iter()
+            .filter(|sent| is_for(sent, device) && sent.seq > member.cursor)
+            .collect::<Vec<_>>();
+        let retention_ms = u64::from(self.options.limits.retention_s) * 1_000;
+        if awaited.first().is_some_and(|sent| self.now_ms >= sent.arrived_ms + retention_ms) {
+            assert_eq!(view, View::SweepFirst, "nothing expired is shown");
+            return;
+        }
+        let View::Ready(ready) = view else {
+            panic!("a member sees its account, not {view:?}");
+        };
+        assert_eq!(ready.entries, self.log);
+        let shown = ready.envelopes.iter().map(|one| (one.seq, &one.sealed, one.push_number));
+        assert!(shown.eq(awaited.iter().map(|sent| (
+            sent.seq,
+            &sent.envelope.sealed,
+            sent.envelope.push_number
+        ))));
+        assert_eq!(ready.through, self.head);
+        let gap = ready.gap.map(|gap| (gap.from, gap.through, gap.reason == Reason::Unspecified));
+        let lost = member.lost.iter().min().zip(member.lost.iter().max());
+        assert_eq!(gap.is_some(), lost.is_some());
+        if let (Some((from, through, unexplained)), Some((first, last))) = (gap, lost) {
+            assert!(from <= *first && through == *last && !unexplained, "{gap:?} tells of {lost:?}");
+            assert!(from > member.cursor);
+        }
+        let chain = ready.envelopes.iter().find(|one| one.seq == self.head).map(|one| one.chain.clone());
+        assert!(chain.is_none_or(|chain| *chain == *self.chain.as_bytes()));
+    }
+}
+
+fn is_for(sent: &Sent, device: u8) -> bool {
+    sent.addressee.map_or(sent.sender != device, |addressee| addressee == device)
+}

@@ -1,0 +1,102 @@
+//! What tests of the store and the rules need: keys from a number, signed entries, envelopes.
+#![allow(dead_code)]
+
+use bytes::Bytes;
+use ed25519_dalek::SigningKey;
+use graceful_relay::protocol::membership::{Membership, WRAPPED_BYTES, sign};
+use graceful_relay::protocol::wire::membership_entry::Change as EntryChange;
+use graceful_relay::protocol::wire::{
+    AddDevice, Envelope, FoundAccount, MembershipEntry, RemoveDevice, SignedEntry, WrappedSecret,
+};
+use graceful_relay::protocol::{AccountId, DeviceKey, envelope};
+use graceful_relay::store::{Identity, Options, Store, StoreError};
+
+/// The signing key of device `number`.
+pub fn signing_key(number: u8) -> SigningKey {
+    let mut seed = [0x11; 32];
+    seed[0] = number;
+    SigningKey::from_bytes(&seed)
+}
+
+/// Its public key.
+pub fn device_key(number: u8) -> DeviceKey {
+    DeviceKey::new(signing_key(number).verifying_key().to_bytes())
+}
+
+/// The entry with which device `number` founds an account.
+pub fn founding(number: u8) -> SignedEntry {
+    let entry = MembershipEntry {
+        index: 0,
+        previous: Bytes::new(),
+        author: device_key(number).to_wire(),
+        change: Some(EntryChange::Found(FoundAccount {
+            agreement_key: Bytes::from(vec![number; 32]),
+            salt: Bytes::from(vec![0x5a; 32]),
+            ..FoundAccount::default()
+        })),
+    };
+    sign(&entry, &signing_key(number))
+}
+
+/// The entry with which `author` adds `device`.
+pub fn adding(log: &Membership, author: u8, device: u8) -> SignedEntry {
+    let add =
+        AddDevice { device: device_key(device).to_wire(), agreement_key: Bytes::from(vec![device; 32]) };
+    following(log, author, EntryChange::Add(add))
+}
+
+/// The entry with which `author` removes `device`.
+pub fn removing(log: &Membership, author: u8, device: u8) -> SignedEntry {
+    let remaining = log.members().iter().filter(|member| member.device != device_key(device));
+    let secrets = remaining.map(|member| WrappedSecret {
+        device: member.device.to_wire(),
+        wrapped: Bytes::from(vec![0x77; WRAPPED_BYTES]),
+    });
+    let remove = RemoveDevice {
+        device: device_key(device).to_wire(),
+        secrets: secrets.collect(),
+        recovery_wrapped: Bytes::new(),
+    };
+    following(log, author, EntryChange::Remove(remove))
+}
+
+fn following(log: &Membership, author: u8, change: EntryChange) -> SignedEntry {
+    let entry = MembershipEntry {
+        index: log.count(),
+        previous: Bytes::copy_from_slice(log.head().as_bytes()),
+        author: device_key(author).to_wire(),
+        change: Some(change),
+    };
+    sign(&entry, &signing_key(author))
+}
+
+/// Bytes with the form of a sealed envelope, told apart by `mark`.
+pub fn sealed(mark: u64, at_least: usize) -> Bytes {
+    let mut bytes = vec![0xa5; envelope::padded_size(at_least.max(envelope::SIZE_MIN))];
+    bytes[0] = envelope::FORM;
+    bytes[1..9].copy_from_slice(&mark.to_be_bytes());
+    bytes.into()
+}
+
+/// An envelope to push.
+pub fn pushed(push_number: u64, mark: u64, at_least: usize, addressee: Option<u8>) -> Envelope {
+    Envelope {
+        push_number,
+        sealed: sealed(mark, at_least),
+        addressee: addressee.map_or_else(Bytes::new, |number| device_key(number).to_wire()),
+    }
+}
+
+/// A store in memory.
+pub fn store(options: Options) -> Result<Store, StoreError> {
+    let identity = Identity {
+        relay_id: graceful_relay::protocol::RelayId::new([1; 16]),
+        epoch: graceful_relay::protocol::StoreEpoch::new([2; 16]),
+    };
+    Store::open_on(redb::backends::InMemoryBackend::new(), options, identity)
+}
+
+/// The id of the account that device `number` founds.
+pub fn account_id(number: u8) -> AccountId {
+    graceful_relay::protocol::membership::account_id(&founding(number))
+}
