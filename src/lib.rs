@@ -5,3 +5,6 @@
 //! for, and the way of one message through them, is on one page: `docs/architecture.md`.
 
 pub mod protocol;
+
+#[cfg(feature = "client")]
+pub mod client;
