@@ -11,3 +11,6 @@ pub mod relay;
 pub mod rules;
 #[cfg(feature = "relay")]
 pub mod store;
+
+#[cfg(feature = "client")]
+pub mod client;
