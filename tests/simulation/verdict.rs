@@ -1,0 +1,211 @@
+//! What must be true of every history, whatever happened in it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use graceful_relay::protocol::DeviceKey;
+use graceful_relay::rules::change::{Change, Outcome};
+
+use crate::phone::Phone;
+use crate::relay::Relay;
+use crate::world::World;
+
+/// Who is owed a change: the devices that its sender knew when it pushed.
+#[derive(Debug, Clone)]
+struct Debt {
+    sender: DeviceKey,
+    name: String,
+    to: Vec<DeviceKey>,
+}
+
+/// What is known to have happened.
+#[derive(Debug, Default)]
+pub struct Facts {
+    debts: Vec<Debt>,
+    /// Which push each seq was given to, as the commits say.
+    log: BTreeMap<u64, (DeviceKey, u64)>,
+    head: u64,
+    /// Where each device's pushes stand.
+    push_numbers: BTreeMap<DeviceKey, u64>,
+    /// A batch whose commit was cut off: it is on the disk as a whole, or not at all.
+    in_doubt: Option<Vec<Change>>,
+    leaving: BTreeSet<DeviceKey>,
+    owners: BTreeMap<u32, DeviceKey>,
+}
+
+impl Facts {
+    pub fn pushed(&mut self, sender: DeviceKey, name: String, to: Vec<DeviceKey>) {
+        self.debts.push(Debt { sender, name, to });
+    }
+
+    /// From now on nothing is certain for this device.
+    pub fn leaving(&mut self, device: DeviceKey) {
+        self.leaving.insert(device);
+    }
+
+    pub fn in_doubt(&mut self, batch: Vec<Change>) {
+        self.in_doubt = Some(batch);
+    }
+
+    /// A commit went through.
+    pub fn committed(
+        &mut self,
+        relay: &Relay,
+        batch: &[Change],
+        outcomes: &[Outcome],
+        phones: &[Phone],
+    ) {
+        self.learn_owners(relay, phones);
+        for (change, outcome) in batch.iter().zip(outcomes) {
+            let (Change::Push { by, .. }, Outcome::Pushed(pushed)) = (change, outcome) else {
+                continue;
+            };
+            let Some(sender) = self.owners.get(&by.device.0).copied() else {
+                continue;
+            };
+            for placement in &pushed.placements {
+                for at in 0..u64::from(placement.count) {
+                    self.place(placement.seq + at, sender, placement.push_number + at);
+                }
+            }
+        }
+    }
+
+    fn place(&mut self, seq: u64, sender: DeviceKey, push_number: u64) {
+        let before = self.log.insert(seq, (sender, push_number));
+        assert_eq!(before, None, "seq {seq} was given twice");
+        assert_eq!(seq, self.head + 1, "seqs follow each other");
+        self.head = seq;
+        let number = self.push_numbers.entry(sender).or_default();
+        assert_eq!(push_number, *number + 1, "push numbers follow each other");
+        *number = push_number;
+    }
+
+    /// The relay runs again: a batch in doubt is there as a whole, or not at all.
+    pub fn reopened(&mut self, relay: &Relay, phones: &[Phone]) {
+        let Some(batch) = self.in_doubt.take() else {
+            return;
+        };
+        self.learn_owners(relay, phones);
+        let Some(head) = self.store_head(relay, phones) else {
+            return;
+        };
+        if head == self.head {
+            return;
+        }
+        for change in &batch {
+            let Change::Push { by, envelopes } = change else {
+                continue;
+            };
+            let Some(sender) = self.owners.get(&by.device.0).copied() else {
+                continue;
+            };
+            for envelope in envelopes {
+                let number = self.push_numbers.get(&sender).copied().unwrap_or(0);
+                if envelope.push_number == number + 1 && self.head < head {
+                    self.place(self.head + 1, sender, envelope.push_number);
+                }
+            }
+        }
+        assert_eq!(self.head, head, "a commit that was cut off is there as a whole or not at all");
+    }
+
+    fn learn_owners(&mut self, relay: &Relay, phones: &[Phone]) {
+        for phone in phones {
+            let Some(engine) = phone.engine() else {
+                continue;
+            };
+            let account = engine.state().account().account();
+            if let Ok(Some(standing)) = relay.store().find(&account, &phone.key) {
+                self.owners.insert(standing.whose.device.0, phone.key);
+            }
+        }
+    }
+
+    fn store_head(&self, relay: &Relay, phones: &[Phone]) -> Option<u64> {
+        phones.iter().find_map(|phone| {
+            let account = phone.engine()?.state().account().account();
+            relay.store().find(&account, &phone.key).ok()?.map(|standing| standing.head)
+        })
+    }
+
+    fn seq_of(&self, sender: DeviceKey, push_number: u64) -> Option<u64> {
+        self.log.iter().find(|(_, push)| **push == (sender, push_number)).map(|(seq, _)| *seq)
+    }
+}
+
+/// Judges a history that came to rest.
+pub fn judge(world: &World) -> Result<(), String> {
+    let remaining = world.remaining();
+    for phone in world.phones.iter().filter(|phone| remaining.contains(&phone.key)) {
+        in_order_and_once(phone)?;
+        debts_paid(world, phone)?;
+        if let Some(trouble) = phone.troubles.first() {
+            return Err(format!("a device was told of trouble that was not there: {trouble}"));
+        }
+    }
+    one_history(world)?;
+    nothing_left(world, &remaining)
+}
+
+fn in_order_and_once(phone: &Phone) -> Result<(), String> {
+    let seqs = phone.applied.iter().map(|(position, _)| position.seq).collect::<Vec<_>>();
+    if seqs.windows(2).any(|pair| pair[0] >= pair[1]) {
+        return Err(format!("not in order, or not once: {seqs:?}"));
+    }
+    Ok(())
+}
+
+/// Every device that was owed a change has it, or was told that it is lost.
+fn debts_paid(world: &World, phone: &Phone) -> Result<(), String> {
+    let mut numbers: BTreeMap<DeviceKey, BTreeMap<&str, u64>> = BTreeMap::new();
+    for (position, name) in world.phones.iter().flat_map(|phone| &phone.applied) {
+        numbers.entry(position.sender).or_default().insert(name, position.push_number);
+    }
+    let has = phone
+        .applied
+        .iter()
+        .map(|(position, name)| (position.sender, name.as_str()))
+        .collect::<BTreeSet<_>>();
+    for debt in &world.facts.debts {
+        let certain = !world.facts.leaving.contains(&debt.sender)
+            && !world.facts.leaving.contains(&phone.key)
+            && debt.to.contains(&phone.key);
+        if !certain || has.contains(&(debt.sender, debt.name.as_str())) {
+            continue;
+        }
+        if phone.gaps.is_empty() {
+            return Err(format!("{} was lost, and nothing was said", debt.name));
+        }
+        // Somebody else may have it: then its seq is known, and must lie in a gap that was told.
+        let number = numbers.get(&debt.sender).and_then(|names| names.get(debt.name.as_str()));
+        let seq = number.and_then(|number| world.facts.seq_of(debt.sender, *number));
+        let told = |seq: u64| phone.gaps.iter().any(|(from, through)| (*from..=*through).contains(&seq));
+        if seq.is_some_and(|seq| !told(seq)) {
+            return Err(format!("{} was lost outside the gaps that were told", debt.name));
+        }
+    }
+    Ok(())
+}
+
+/// A seq means the same to everybody who saw it, and the same as when it was given.
+fn one_history(world: &World) -> Result<(), String> {
+    for (position, name) in world.phones.iter().flat_map(|phone| &phone.applied) {
+        match world.facts.log.get(&position.seq) {
+            Some((sender, number)) if (*sender, *number) == (position.sender, position.push_number) => {}
+            other => {
+                return Err(format!("{name} came as {position:?}, but that place was given to {other:?}"));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Nothing that everybody has acknowledged is still there. A device that is alone keeps its own.
+fn nothing_left(world: &World, remaining: &[DeviceKey]) -> Result<(), String> {
+    let relay = world.relay.as_ref().ok_or("the relay is down")?;
+    let left = relay.store().totals().map_err(|error| error.to_string())?.envelopes;
+    if remaining.len() > 1 && left > 0 {
+        return Err(format!("{left} envelopes remain that everybody has acknowledged"));
+    }
+    Ok(())
+}

@@ -1,0 +1,509 @@
+//! One history: devices, a relay, wires between them, and everything that can go wrong, in an order
+//! that the seed decides.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use bytes::Bytes;
+use graceful_relay::client::Identity;
+use graceful_relay::client::pairing::Account;
+use graceful_relay::client::DeviceKeys;
+use graceful_relay::protocol::frame::{self, DeviceFrame};
+use graceful_relay::protocol::{DeviceKey, Limits};
+use graceful_relay::rules::change::Change;
+use graceful_relay::rules::membership::Registration;
+use graceful_relay::store::Options;
+
+use crate::chance::Chance;
+use crate::disk::Disk;
+use crate::phone::{Phone, Wish};
+use crate::relay::{Relay, Said, Wire};
+use crate::verdict::Facts;
+
+/// Steps with troubles, and steps to come to rest after them.
+const STEPS: u64 = 1_500;
+const REST_STEPS: u64 = 60_000;
+
+/// What kind of history it is to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sabotage {
+    /// None: the relay as it is.
+    Honest,
+    /// The writer answers before its commit is on disk.
+    AnswerBeforeCommit,
+}
+
+struct Line {
+    phone: usize,
+    to_relay: VecDeque<Bytes>,
+    to_phone: VecDeque<Said>,
+}
+
+/// Everything there is.
+pub struct World {
+    pub chance: Chance,
+    disk: Disk,
+    options: Options,
+    pub relay: Option<Relay>,
+    pub phones: Vec<Phone>,
+    lines: BTreeMap<Wire, Line>,
+    next_wire: Wire,
+    now_ms: u64,
+    named: u64,
+    joining: Option<(usize, DeviceKeys)>,
+    removing: bool,
+    pub facts: Facts,
+    sabotage: Sabotage,
+    /// A digest of all that happened.
+    pub trace: u64,
+}
+
+impl World {
+    pub fn new(seed: u64, sabotage: Sabotage) -> Self {
+        let mut chance = Chance::new(seed);
+        let limits = Limits {
+            retention_s: if chance.once_in(3) { 120 } else { 30 * 24 * 3_600 },
+            window_bytes: 8 * 1024,
+            push_envelopes_max: 5,
+            unanswered_frames_max: 3,
+            account_envelopes_max: if chance.once_in(3) { 20 } else { 10_000 },
+            ..Limits::default()
+        };
+        let options = Options { limits, registration: Registration::Open, cache_bytes: 1 << 20 };
+        let disk = Disk::new();
+        let phones = vec![Phone::found("phone 0", &mut chance)];
+        let mut world = Self {
+            chance,
+            disk,
+            options,
+            relay: None,
+            phones,
+            lines: BTreeMap::new(),
+            next_wire: 0,
+            now_ms: 1,
+            named: 0,
+            joining: None,
+            removing: false,
+            facts: Facts::default(),
+            sabotage,
+            trace: 0,
+        };
+        world.start_relay();
+        world
+    }
+
+    /// Lives through the whole history, and comes to rest.
+    pub fn run(&mut self) -> Result<(), String> {
+        for _ in 0..STEPS {
+            self.step(true);
+        }
+        self.disk.crash(&mut self.chance);
+        self.relay_died();
+        for _ in 0..REST_STEPS {
+            if self.is_at_rest() {
+                return Ok(());
+            }
+            self.step(false);
+        }
+        let states = self.phones.iter().map(|phone| format!("{:?}", phone.state)).collect::<Vec<_>>();
+        Err(format!("it did not come to rest: {states:?}"))
+    }
+
+    fn note(&mut self, what: u64) {
+        self.trace = (self.trace ^ what).wrapping_mul(0x0000_0100_0000_01b3).rotate_left(17);
+    }
+
+    /// One thing happens.
+    fn step(&mut self, troubles: bool) {
+        let dice = self.chance.below(100);
+        self.note(dice ^ self.now_ms);
+        match dice {
+            0..25 => self.carry_to_relay(),
+            25..50 => self.carry_to_phone(),
+            50..62 => self.commit(),
+            62..72 => self.look(),
+            72..82 => self.apply(),
+            82..90 => self.pass_time(troubles),
+            90..96 if troubles => self.push(),
+            96..98 if troubles => self.change_members(),
+            98.. if troubles => self.trouble(),
+            _ => self.pass_time(false),
+        }
+        if self.disk.is_dead() {
+            self.relay_died();
+        }
+        if self.relay.is_none() && (!troubles || self.chance.once_in(10)) {
+            self.start_relay();
+        }
+        for phone in 0..self.phones.len() {
+            if !self.phones[phone].is_awake() && (!troubles || self.chance.once_in(10)) {
+                self.phones[phone].wake(&mut self.chance);
+            }
+        }
+    }
+
+    fn is_at_rest(&self) -> bool {
+        let wires_quiet =
+            self.lines.values().all(|line| line.to_relay.is_empty() && line.to_phone.is_empty());
+        let relay_quiet = self
+            .relay
+            .as_ref()
+            .is_some_and(|relay| !relay.has_changes() && relay.looking().is_empty());
+        let done = |phone: &Phone| phone.is_up_to_date() || phone.is_refused();
+        // A membership change that was begun is finished, or nobody would be owed anything certain.
+        wires_quiet && relay_quiet && self.phones.iter().all(done) && self.acks_are_in()
+    }
+
+    /// Every device's acks have reached the relay.
+    fn acks_are_in(&self) -> bool {
+        let Some(relay) = &self.relay else {
+            return false;
+        };
+        self.phones.iter().filter(|phone| !phone.is_refused()).all(|phone| {
+            let Some(engine) = phone.engine() else {
+                return false;
+            };
+            let account = engine.state().account().account();
+            let standing = relay.store().find(&account, &phone.key).ok().flatten();
+            standing.is_some_and(|standing| standing.cursor >= engine.state().inbox().cursor())
+        })
+    }
+
+    // ---------------------------------------------------------------- wires
+
+    fn say(&mut self, said: Vec<(Wire, Said)>) {
+        for (wire, said) in said {
+            if let Some(line) = self.lines.get_mut(&wire) {
+                line.to_phone.push_back(said);
+            }
+        }
+    }
+
+    fn any_line(&mut self, wanted: impl Fn(&Wire, &Line) -> bool) -> Option<Wire> {
+        let wires =
+            self.lines.iter().filter(|(wire, line)| wanted(wire, line)).map(|(wire, _)| *wire).collect::<Vec<_>>();
+        let at = self.chance.below(wires.len() as u64);
+        wires.get(usize::try_from(at).expect("small")).copied()
+    }
+
+    fn carry_to_relay(&mut self) {
+        let relay = self.relay.take();
+        let ready = |wire: &Wire, line: &Line| {
+            !line.to_relay.is_empty() && relay.as_ref().is_some_and(|relay| relay.wants_frames(*wire))
+        };
+        let wire = self.any_line(ready);
+        self.relay = relay;
+        let (Some(wire), Some(relay)) = (wire, &mut self.relay) else {
+            return;
+        };
+        let line = self.lines.get_mut(&wire).expect("chosen");
+        let bytes = line.to_relay.pop_front().expect("not empty");
+        self.trace ^= bytes.len() as u64;
+        let said = relay.hear(wire, bytes, self.now_ms);
+        self.say(said);
+    }
+
+    fn carry_to_phone(&mut self) {
+        let Some(wire) = self.any_line(|_, line| !line.to_phone.is_empty()) else {
+            return;
+        };
+        let line = self.lines.get_mut(&wire).expect("chosen");
+        let (phone, said) = (line.phone, line.to_phone.pop_front().expect("not empty"));
+        let now_ms = self.now_ms;
+        match said {
+            Said::Frame(bytes) => {
+                self.note(bytes.len() as u64);
+                let frame = frame::from_relay(bytes).expect("the relay follows the protocol");
+                self.phones[phone].with(|engine| engine.frame(frame, now_ms));
+            }
+            Said::Close => self.cut(wire),
+        }
+        self.drain(phone);
+    }
+
+    /// A wire breaks: what was on it is gone, and both ends notice.
+    fn cut(&mut self, wire: Wire) {
+        let Some(line) = self.lines.remove(&wire) else {
+            return;
+        };
+        if let Some(relay) = &mut self.relay {
+            relay.hang_up(wire);
+        }
+        let phone = &mut self.phones[line.phone];
+        if phone.wire == Some(wire) {
+            phone.wire = None;
+            let now_ms = self.now_ms;
+            phone.with(|engine| engine.disconnected(now_ms));
+        }
+    }
+
+    fn drain(&mut self, phone: usize) {
+        let dies = (self.sabotage == Sabotage::Honest && self.chance.once_in(400))
+            .then(|| self.chance.below(4));
+        for wish in self.phones[phone].drain(dies) {
+            match wish {
+                Wish::Dial => self.dial(phone),
+                Wish::Send(frame) => self.send(phone, frame),
+                Wish::HangUp => {
+                    if let Some(wire) = self.phones[phone].wire {
+                        self.cut(wire);
+                    }
+                }
+            }
+        }
+        if !self.phones[phone].is_awake()
+            && let Some(wire) = self.phones[phone].wire
+        {
+            self.cut(wire);
+        }
+    }
+
+    fn dial(&mut self, phone: usize) {
+        let now_ms = self.now_ms;
+        let Some(relay) = &mut self.relay else {
+            self.phones[phone].with(|engine| engine.disconnected(now_ms));
+            return;
+        };
+        self.next_wire += 1;
+        let wire = self.next_wire;
+        let said = relay.connect(wire, &mut self.chance, now_ms);
+        let line = Line { phone, to_relay: VecDeque::new(), to_phone: VecDeque::new() };
+        self.lines.insert(wire, line);
+        self.phones[phone].wire = Some(wire);
+        self.phones[phone].with(|engine| engine.connected("localhost", now_ms));
+        self.say(said);
+    }
+
+    fn send(&mut self, phone: usize, frame: DeviceFrame) {
+        let wire = self.phones[phone].wire;
+        if let Some(line) = wire.and_then(|wire| self.lines.get_mut(&wire)) {
+            line.to_relay.push_back(frame::device_bytes(frame));
+        }
+    }
+
+    // ---------------------------------------------------------------- the relay
+
+    fn start_relay(&mut self) {
+        // A crash may come while it opens, too: then it opens once more.
+        if let Ok(relay) = Relay::start(&self.disk, &self.options, &mut self.chance, self.now_ms) {
+            self.facts.reopened(&relay, &self.phones);
+            self.relay = Some(relay);
+        } else {
+            assert!(self.disk.is_dead(), "the store opens on a disk that works");
+            self.disk.crash(&mut self.chance);
+        }
+    }
+
+    fn relay_died(&mut self) {
+        drop(self.relay.take());
+        self.disk.crash(&mut self.chance);
+        for wire in self.lines.keys().copied().collect::<Vec<_>>() {
+            self.cut(wire);
+        }
+    }
+
+    fn commit(&mut self) {
+        let Some(relay) = self.relay.as_mut().filter(|relay| relay.has_changes()) else {
+            return;
+        };
+        let waiting = relay.waiting().cloned().collect::<Vec<Change>>();
+        let before = (self.sabotage == Sabotage::AnswerBeforeCommit).then(|| self.disk.copy());
+        match relay.commit(self.now_ms) {
+            Ok((outcomes, said)) => {
+                self.facts.committed(relay, &waiting, &outcomes, &self.phones);
+                self.say(said);
+                if let Some(before) = before.filter(|_| self.chance.once_in(20)) {
+                    self.forget_commit(before);
+                }
+            }
+            Err(_) => {
+                assert!(self.disk.is_dead(), "a commit fails only with the disk");
+                self.facts.in_doubt(waiting);
+            }
+        }
+    }
+
+    /// What a writer that answers too early does when the power fails: the answers are out, and the
+    /// commit is not on the disk.
+    fn forget_commit(&mut self, before: Disk) {
+        while self.lines.values().any(|line| !line.to_phone.is_empty()) {
+            self.carry_to_phone();
+        }
+        drop(self.relay.take());
+        self.disk = before;
+        self.relay_died();
+    }
+
+    fn look(&mut self) {
+        let now_ms = self.now_ms;
+        let Some(relay) = &mut self.relay else {
+            return;
+        };
+        let looking = relay.looking();
+        let at = usize::try_from(self.chance.below(looking.len() as u64)).expect("small");
+        if let Some(wire) = looking.get(at) {
+            match relay.look(*wire, now_ms) {
+                Ok(said) => self.say(said),
+                Err(_) => assert!(self.disk.is_dead(), "a look fails only with the disk"),
+            }
+        }
+    }
+
+    // ---------------------------------------------------------------- devices
+
+    fn any_phone(&mut self) -> usize {
+        usize::try_from(self.chance.below(self.phones.len() as u64)).expect("small")
+    }
+
+    fn apply(&mut self) {
+        let phone = self.any_phone();
+        for _ in 0..=self.chance.below(3) {
+            if self.phones[phone].is_awake() && self.phones[phone].has_given() {
+                self.phones[phone].apply(self.now_ms);
+            }
+        }
+        self.drain(phone);
+    }
+
+    fn push(&mut self) {
+        let phone = self.any_phone();
+        let count = 1 + self.chance.below(8);
+        let names = (0..count).map(|at| format!("change {}", self.named + at)).collect::<Vec<_>>();
+        let members = self.phones[phone].members();
+        let others =
+            members.iter().copied().filter(|key| *key != self.phones[phone].key).collect::<Vec<_>>();
+        let addressee = if self.chance.once_in(6) {
+            others.get(usize::try_from(self.chance.below(3)).expect("small")).copied()
+        } else {
+            None
+        };
+        if self.phones[phone].push(&names, addressee, self.now_ms) {
+            let sender = self.phones[phone].key;
+            self.named += count;
+            let owed = addressee.map_or(others, |one| vec![one]);
+            // Only what the disk has can be promised: the outputs are drained without a death.
+            let wishes = self.phones[phone].drain(None);
+            for name in names {
+                self.facts.pushed(sender, name, owed.clone());
+            }
+            for wish in wishes {
+                match wish {
+                    Wish::Send(frame) => self.send(phone, frame),
+                    Wish::Dial => self.dial(phone),
+                    Wish::HangUp => {}
+                }
+            }
+        }
+        self.drain(phone);
+    }
+
+    /// A device joins, or is removed: one at a time.
+    fn change_members(&mut self) {
+        let phone = self.any_phone();
+        self.finish_join();
+        if self.joining.is_none() && self.phones.len() < 5 && self.chance.once_in(2) {
+            let name = format!("phone {}", self.phones.len());
+            let (keys, joining) = Phone::joining(&name, &mut self.chance);
+            let now_ms = self.now_ms;
+            let mut asked = false;
+            self.phones[phone].with(|engine| asked = engine.add_device(joining, now_ms).is_ok());
+            self.joining = asked.then_some((phone, keys));
+            self.drain(phone);
+        } else if self.phones.len() > 2 && !self.removing && self.chance.once_in(3) {
+            let members = self.phones[phone].members();
+            let at = usize::try_from(self.chance.below(members.len() as u64)).expect("small");
+            if let Some(device) = members.get(at).filter(|device| **device != self.phones[phone].key) {
+                let (device, now_ms) = (*device, self.now_ms);
+                self.removing = true;
+                self.facts.leaving(device);
+                self.phones[phone].with(|engine| {
+                    let _ = engine.remove_device(device, now_ms);
+                });
+                self.drain(phone);
+            }
+        }
+    }
+
+    /// The new device begins when the log shows it, with what the other one tells it.
+    fn finish_join(&mut self) {
+        let Some((phone, keys)) = self.joining.take() else {
+            return;
+        };
+        if !self.phones[phone].members().contains(&keys.device()) {
+            // The one that was to add it may have died and forgotten.
+            if !self.chance.once_in(20) {
+                self.joining = Some((phone, keys));
+            }
+            return;
+        }
+        let engine = self.phones[phone].engine().expect("it has members, so it is awake");
+        let Some(account) = bundle(engine.bundle()) else {
+            self.joining = Some((phone, keys));
+            return;
+        };
+        let device_id = format!("phone {}", self.phones.len());
+        let joined = Phone::new(Identity { keys, device_id, account }, &mut self.chance);
+        self.phones.push(joined);
+    }
+
+    fn pass_time(&mut self, troubles: bool) {
+        self.now_ms += match self.chance.below(40) {
+            0 if troubles => self.chance.below(200_000),
+            1..10 => self.chance.below(3_000),
+            _ => self.chance.below(100),
+        };
+        let now_ms = self.now_ms;
+        if let Some(relay) = &mut self.relay {
+            let said = relay.tick(now_ms);
+            if self.chance.once_in(20) && troubles {
+                relay.sweep();
+            }
+            self.say(said);
+        }
+        for phone in 0..self.phones.len() {
+            self.phones[phone].with(|engine| engine.tick(now_ms));
+            self.drain(phone);
+        }
+    }
+
+    // ---------------------------------------------------------------- troubles
+
+    fn trouble(&mut self) {
+        match self.chance.below(6) {
+            0 | 1 => {
+                if let Some(wire) = self.any_line(|_, _| true) {
+                    let phone = self.lines[&wire].phone;
+                    self.cut(wire);
+                    self.drain(phone);
+                }
+            }
+            2 => {
+                let phone = self.any_phone();
+                self.phones[phone].kill();
+                self.drain(phone);
+            }
+            3 => self.relay_died(),
+            4 => {
+                let operations = self.chance.below(120);
+                self.disk.light_fuse(operations);
+            }
+            // Two devices at once lose their connection: they come back by chance, not together.
+            _ => {
+                for wire in self.lines.keys().copied().collect::<Vec<_>>() {
+                    self.cut(wire);
+                }
+                for phone in 0..self.phones.len() {
+                    self.drain(phone);
+                }
+            }
+        }
+    }
+
+    /// The keys of the devices that belong at the end, as the relay sees it.
+    pub fn remaining(&self) -> Vec<DeviceKey> {
+        self.phones.iter().filter(|phone| !phone.is_refused()).map(|phone| phone.key).collect()
+    }
+}
+
+fn bundle(account: Option<Account>) -> Option<Account> {
+    account
+}
