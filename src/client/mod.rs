@@ -7,16 +7,28 @@
 //! From pure to practical: sealing and pairing ([`seal`], [`wrap`], [`pairing`]), the conversation
 //! without sockets, clock or disk ([`Engine`]), the profile folder, and [`Client`] around all.
 
+pub mod account;
+pub mod backoff;
 mod chance;
+pub mod engine;
+pub mod inbox;
 mod keys;
 pub mod link;
+pub mod outbox;
 pub mod pairing;
+pub mod record;
 pub mod seal;
+mod state;
 pub mod wrap;
 
 pub use chance::{Chance, OsChance};
+pub use engine::{
+    Change, ChangeKind, Engine, Event, Gap, Incoming, Output, PushError, PushReceipt, Received, State,
+};
+pub use inbox::Position;
 pub use keys::{AgreementSecret, DeviceKeys, EpochSecret, PairingSecret};
 pub use link::PairingLink;
+pub use state::{EngineState, Identity, InvalidRecord};
 
 /// The messages of `proto/sealed.proto`, as generated: only devices can name them.
 #[allow(missing_docs, unreachable_pub, clippy::all)]

@@ -1,0 +1,179 @@
+//! Pushing: sealed at the moment of sending, numbered at the moment of asking.
+
+use bytes::Bytes;
+
+use super::super::chance::random;
+use super::super::pairing::wire_names;
+use super::super::record::{Queued, Record};
+use super::super::seal::{Binding, ID_BYTES_MAX, content_bytes_max, seal};
+use super::super::sealed::{Header, Heads, Kind, Names};
+use super::{Change, Engine, Event, Output, PushError, PushReceipt};
+use crate::protocol::frame::DeviceFrame;
+use crate::protocol::wire::{self, Envelope};
+use crate::protocol::{Code, DeviceKey, Refusal};
+
+/// How long to wait after a refusal that names no time.
+const REFUSED_WAIT_MS: u64 = 30_000;
+
+impl Engine {
+    /// Takes changes into the outbox, all or none. They are safe when the `Persist` outputs are.
+    ///
+    /// # Errors
+    /// [`PushError`]
+    pub fn enqueue(
+        &mut self,
+        changes: impl IntoIterator<Item = Change>,
+        now_ms: u64,
+    ) -> Result<PushReceipt, PushError> {
+        self.now_ms = self.now_ms.max(now_ms);
+        let changes: Vec<_> = changes.into_iter().collect();
+        for change in &changes {
+            self.check_change(change)?;
+        }
+        let first = self.state.outbox.next_number();
+        for change in changes {
+            let addressee = change.addressee.map(|device| device.to_wire()).unwrap_or_default();
+            let kind = Kind::from(change.kind);
+            self.queue(kind, change.transaction_id, change.content, addressee);
+        }
+        self.go_on();
+        Ok(PushReceipt { first, last: self.state.outbox.next_number() - 1 })
+    }
+
+    fn check_change(&self, change: &Change) -> Result<(), PushError> {
+        if let Some((_, text)) = &self.ended {
+            return Err(PushError::Ended(text.clone()));
+        }
+        let bytes_max = content_bytes_max(self.limits.envelope_bytes_max).unwrap_or(0);
+        if change.content.len() > bytes_max {
+            return Err(PushError::TooLarge { bytes: change.content.len(), bytes_max });
+        }
+        if change.transaction_id.len() > ID_BYTES_MAX {
+            return Err(PushError::TransactionId(change.transaction_id.len()));
+        }
+        let account = &self.state.account;
+        let known = |device: &DeviceKey| {
+            account.membership().member(device).is_some() && *device != account.keys().device()
+        };
+        if change.addressee.as_ref().is_some_and(|device| !known(device)) {
+            return Err(PushError::Addressee);
+        }
+        Ok(())
+    }
+
+    fn queue(&mut self, kind: Kind, transaction_id: String, content: Bytes, addressee: Bytes) {
+        let push_number = self.state.outbox.next_number();
+        let change = Queued { push_number, kind: kind.into(), transaction_id, content, addressee };
+        let taken = self.state.outbox.add(change.clone());
+        assert!(taken, "the next number is free");
+        self.persist(Record::Queued(change));
+    }
+
+    /// Tells every device what all are called.
+    pub(super) fn queue_names(&mut self) {
+        let names: Vec<_> =
+            self.state.account.names().map(|(device, name)| (*device, name.clone())).collect();
+        let names = prost::Message::encode_to_vec(&Names { names: wire_names(&names) });
+        self.queue(Kind::Names, String::new(), names.into(), Bytes::new());
+    }
+
+    pub(super) fn send_pushes(&mut self) {
+        if self.push_hold_ms.is_some() {
+            return;
+        }
+        while let Some(envelopes) = self.seal_batch() {
+            let last = envelopes.last().map_or(0, |envelope| envelope.push_number);
+            let sealed = envelopes.iter().map(|envelope| envelope.sealed.clone()).collect();
+            self.state.outbox.sent(last, sealed);
+            self.send(DeviceFrame::Push(wire::Push { envelopes }));
+        }
+    }
+
+    fn seal_batch(&mut self) -> Option<Vec<Envelope>> {
+        let heads = self.heads();
+        let account = &self.state.account;
+        let batch = self.state.outbox.next_batch(&self.limits);
+        if batch.is_empty() {
+            return None;
+        }
+        let key_epoch = account.membership().key_epoch();
+        let Some(keys) = account.epoch_keys(key_epoch) else {
+            self.push_hold_ms = Some(self.now_ms + REFUSED_WAIT_MS);
+            self.event(Event::KeyMissing(key_epoch));
+            return None;
+        };
+        let mut envelopes = Vec::with_capacity(batch.len());
+        for (push_number, change) in batch {
+            // A number whose change is lost, or moot, is filled by a message that says nothing.
+            let filler = Queued { kind: Kind::Names.into(), ..Queued::default() };
+            let change = change.unwrap_or(&filler);
+            let addressee = DeviceKey::try_from(&*change.addressee).ok();
+            let binding =
+                Binding { account: account.account(), key_epoch, sender: account.keys().device(), addressee };
+            let header = Header {
+                device_id: self.state.device_id.clone(),
+                transaction_id: change.transaction_id.clone(),
+                push_number,
+                heads: Some(heads.clone()),
+                part: None,
+                kind: change.kind,
+            };
+            let salt = random(&mut *self.chance);
+            let sealed = seal(keys, &binding, &header, &change.content, &salt)
+                .expect("a change was measured before it was queued");
+            envelopes.push(Envelope { push_number, sealed, addressee: change.addressee.clone() });
+        }
+        Some(envelopes)
+    }
+
+    fn heads(&self) -> Heads {
+        let log = self.state.account.membership();
+        let (log_seq, log_chain) = match self.state.inbox.known() {
+            Some((seq, chain)) if seq > 0 => (seq, chain.to_wire()),
+            _ => (0, Bytes::new()),
+        };
+        let membership_head = log.head().to_wire();
+        Heads { log_seq, log_chain, membership_count: log.count(), membership_head }
+    }
+
+    pub(super) fn stored(&mut self, stored: &wire::Stored) {
+        if stored.push_number >= self.state.outbox.next_number() {
+            return self.violation("the relay stored a push that was never made");
+        }
+        let own = self.state.account.keys().device();
+        for placement in &stored.placements {
+            for step in 0..u64::from(placement.count) {
+                let number = placement.push_number.saturating_add(step);
+                let Some(sealed) = self.state.outbox.sealed(number).cloned() else { break };
+                self.state.inbox.witness_own(placement.seq.saturating_add(step), &own, &sealed);
+            }
+        }
+        self.state.outbox.answered(stored.push_number);
+        self.keep_stored(stored.push_number);
+    }
+
+    pub(super) fn keep_stored(&mut self, number: u64) {
+        if self.state.outbox.stored(number) {
+            self.persist(Record::Stored(number));
+            self.outputs.push_back(Output::Event(Event::Stored(number)));
+        }
+    }
+
+    pub(super) fn refused_push(&mut self, refusal: Refusal) {
+        let number = refusal.push_number;
+        match refusal.code {
+            Code::PushOutOfOrder => self.state.outbox.refused(refusal.expected.max(1)),
+            Code::UnknownAddressee => {
+                self.state.outbox.refused(number);
+                self.state.outbox.drop_content(number);
+            }
+            code => {
+                self.state.outbox.refused(number);
+                let wait_ms =
+                    if refusal.retry_after_ms > 0 { refusal.retry_after_ms } else { REFUSED_WAIT_MS };
+                self.push_hold_ms = Some(self.now_ms.saturating_add(wait_ms));
+                self.event(Event::PushRefused { push_number: number, code, text: refusal.text });
+            }
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! Receiving: check, open, hand out in order; acknowledge what was applied.
+
+use bytes::Bytes;
+use prost::Message;
+
+use super::super::inbox::{Position, Witnessed};
+use super::super::pairing::read_names;
+use super::super::record::{Named, Record};
+use super::super::seal::{Binding, key_epoch, open};
+use super::super::sealed::{Header, Heads, Kind, Names};
+use super::{ACK_DELAY_MS, ChangeKind, Distrust, Engine, Event, Gap, Incoming, Output, Received, Unreadable};
+use crate::protocol::frame::DeviceFrame;
+use crate::protocol::wire::{self, Delivered};
+use crate::protocol::{Chain, DeviceKey};
+
+/// An envelope that opened.
+struct Opened {
+    position: Position,
+    chain: Chain,
+    header: Header,
+    content: Bytes,
+}
+
+impl Engine {
+    /// The app has applied this and everything that it was given before it.
+    pub fn applied(&mut self, position: &Position, now_ms: u64) {
+        self.now_ms = self.now_ms.max(now_ms);
+        self.state.inbox.apply(position);
+        self.settle();
+        self.go_on();
+    }
+
+    pub(super) fn deliver(&mut self, deliver: wire::Deliver) {
+        for delivered in deliver.envelopes {
+            if delivered.seq > self.state.inbox.reached() {
+                self.receive(&delivered);
+            }
+        }
+        let allowed = self.limits.window_bytes + self.limits.frame_bytes_max + self.limits.envelope_bytes_max;
+        if self.state.inbox.pending_bytes() > allowed {
+            return self.violation("the relay delivered more than its own window");
+        }
+        if deliver.through > self.state.inbox.reached() {
+            self.state.inbox.pass(deliver.through, 0);
+        }
+        self.through = self.through.max(deliver.through);
+        self.head = self.head.max(deliver.head);
+        self.caught_up = self.through >= self.head;
+        self.settle();
+    }
+
+    fn receive(&mut self, delivered: &Delivered) {
+        let (seq, bytes) = (delivered.seq, delivered.sealed.len() as u64);
+        match self.open_delivered(delivered) {
+            Ok(Some(opened)) => self.hand_out(opened, delivered.addressed, bytes),
+            Ok(None) => self.state.inbox.pass(seq, bytes),
+            Err(reason) => {
+                let sender = DeviceKey::try_from(&*delivered.sender).unwrap_or(DeviceKey::new([0; 32]));
+                self.event(Event::Unreadable { seq, sender, reason });
+                self.state.inbox.pass(seq, bytes);
+            }
+        }
+    }
+
+    /// `None` for what was handed out before.
+    fn open_delivered(&mut self, delivered: &Delivered) -> Result<Option<Opened>, Unreadable> {
+        let (seq, push_number) = (delivered.seq, delivered.push_number);
+        let sender = DeviceKey::try_from(&*delivered.sender).map_err(|_| Unreadable::Delivery)?;
+        let chain = Chain::try_from(&*delivered.chain).map_err(|_| Unreadable::Delivery)?;
+        let history = self.state.inbox.history().ok_or(Unreadable::Delivery)?;
+        if self.state.inbox.witness(seq, &sender, &delivered.sealed, chain) == Witnessed::Different {
+            self.event(Event::Distrust(Distrust::Chain(seq)));
+        }
+        if self.state.inbox.is_repeat(&sender, push_number) {
+            return Ok(None);
+        }
+        let account = &self.state.account;
+        let own = account.keys().device();
+        if sender == own || !account.ever_member(&sender) {
+            return Err(Unreadable::Sender);
+        }
+        let key_epoch = key_epoch(&delivered.sealed).unwrap_or(0);
+        let keys = account.epoch_keys(key_epoch).ok_or(Unreadable::KeyEpoch(key_epoch))?;
+        let addressee = delivered.addressed.then_some(own);
+        let binding = Binding { account: account.account(), key_epoch, sender, addressee };
+        let (header, content) = open(keys, &binding, &delivered.sealed)?;
+        if header.push_number != push_number || push_number == 0 {
+            return Err(Unreadable::PushNumber);
+        }
+        let position = Position { history, seq, sender, push_number };
+        Ok(Some(Opened { position, chain, header, content }))
+    }
+
+    fn hand_out(&mut self, opened: Opened, addressed: bool, bytes: u64) {
+        let Opened { position, chain, header, content } = opened;
+        if let Some(heads) = &header.heads {
+            self.compare_heads(position.seq, heads);
+        }
+        let kind = match Kind::try_from(header.kind) {
+            Ok(Kind::Change) if header.part.is_none() => ChangeKind::Change,
+            Ok(Kind::Snapshot) if header.part.is_none() => ChangeKind::Snapshot,
+            Ok(Kind::Names) => {
+                self.state.inbox.hand_out(position, Some(chain), bytes);
+                self.read_names(content);
+                // Earlier changes may still be with the app: only this one is done.
+                return self.state.inbox.finish(&position);
+            }
+            _ => {
+                let (seq, sender) = (position.seq, position.sender);
+                self.event(Event::Unreadable { seq, sender, reason: Unreadable::Kind });
+                return self.state.inbox.pass(seq, bytes);
+            }
+        };
+        self.state.inbox.hand_out(position, Some(chain), bytes);
+        let received = Received {
+            position,
+            sender_name: self.state.account.name(&position.sender).map(str::to_owned),
+            device_id: header.device_id,
+            transaction_id: header.transaction_id,
+            kind,
+            content,
+            addressed,
+        };
+        self.outputs.push_back(Output::Deliver(Incoming::Change(received)));
+    }
+
+    fn compare_heads(&mut self, seq: u64, heads: &Heads) {
+        let different = self.state.inbox.compare(heads.log_seq, &heads.log_chain) == Witnessed::Different;
+        if heads.log_seq > 0 && (heads.log_seq >= seq || different) {
+            self.event(Event::Distrust(Distrust::Witness(heads.log_seq)));
+        }
+        let head = self.state.account.head_at(heads.membership_count);
+        if head.is_some_and(|head| *heads.membership_head != *head.as_bytes()) {
+            self.event(Event::Distrust(Distrust::Membership(heads.membership_count)));
+        }
+    }
+
+    fn read_names(&mut self, content: Bytes) {
+        let names = Names::decode(content).map(|names| read_names(&names.names)).unwrap_or_default();
+        for (device, name) in names {
+            if self.state.account.ever_member(&device) && self.state.account.rename(device, &name) {
+                self.persist(Record::Named(Named { device: device.to_wire(), name }));
+                self.event(Event::Named(device));
+            }
+        }
+    }
+
+    pub(super) fn gap(&mut self, gap: &wire::Gap) {
+        let Some(history) = self.state.inbox.history() else { return };
+        if gap.through <= self.state.inbox.reached() || gap.from > gap.through {
+            return;
+        }
+        let position =
+            Position { history, seq: gap.through, sender: DeviceKey::new([0; 32]), push_number: 0 };
+        self.state.inbox.hand_out(position, None, 0);
+        let (from, through, reason) = (gap.from, gap.through, gap.reason());
+        self.outputs.push_back(Output::Deliver(Incoming::Gap(Gap { position, from, through, reason })));
+    }
+
+    /// Records what is done with; the ack follows the records, never the other way round.
+    fn settle(&mut self) {
+        let (records, freed_bytes) = self.state.inbox.settle();
+        self.freed_bytes += freed_bytes;
+        for record in records {
+            self.persist(Record::Applied(record));
+        }
+    }
+
+    /// One ack for many: when all is applied, when a quarter of the window is free, or after a while.
+    pub(super) fn acknowledge(&mut self) {
+        let cursor = self.state.inbox.cursor();
+        if cursor <= self.acked {
+            self.ack_due_ms = None;
+            return;
+        }
+        let due_ms = *self.ack_due_ms.get_or_insert(self.now_ms + ACK_DELAY_MS);
+        let quarter = self.freed_bytes >= self.limits.window_bytes / 4;
+        if self.state.inbox.is_idle() || quarter || due_ms <= self.now_ms {
+            self.acked = cursor;
+            self.freed_bytes = 0;
+            self.ack_due_ms = None;
+            self.send(DeviceFrame::Ack(wire::Ack { through: cursor }));
+        }
+    }
+}

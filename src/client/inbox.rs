@@ -1,0 +1,246 @@
+//! The inbox: how far this device has read, what was handed out and not yet applied, and which
+//! running hashes it has seen.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use super::record::{Applied, Sender};
+use crate::protocol::{Chain, DeviceKey, StoreEpoch, chain};
+
+/// Running hashes that are remembered, to compare with what others witness.
+const CHAINS_MAX: usize = 4_096;
+
+/// Which change, for good: an app that records it in its own transaction applies each exactly once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Position {
+    /// The relay's history that `seq` belongs to; new after a restore.
+    pub history: StoreEpoch,
+    /// Place in the account's log.
+    pub seq: u64,
+    /// Who sent it; zeros for a gap.
+    pub sender: DeviceKey,
+    /// The sender's number for it; 0 for a gap.
+    pub push_number: u64,
+}
+
+#[derive(Debug, Clone)]
+struct Pending {
+    position: Position,
+    chain: Option<Chain>,
+    bytes: u64,
+    done: bool,
+}
+
+/// State of receiving.
+#[derive(Debug, Clone, Default)]
+pub struct Inbox {
+    history: Option<StoreEpoch>,
+    cursor: u64,
+    applied: BTreeMap<DeviceKey, u64>,
+    handed_out: BTreeMap<DeviceKey, u64>,
+    reached: u64,
+    known: Option<(u64, Chain)>,
+    recent: VecDeque<(u64, Chain)>,
+    pending: VecDeque<Pending>,
+    pending_bytes: u64,
+}
+
+/// What running hashes say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Witnessed {
+    /// Checked, or nothing to compare with.
+    Consistent,
+    /// Another history than the one this device was shown.
+    Different,
+}
+
+impl Inbox {
+    /// The history being read.
+    pub fn history(&self) -> Option<StoreEpoch> {
+        self.history
+    }
+
+    /// Everything up to here is done with.
+    pub fn cursor(&self) -> u64 {
+        self.cursor
+    }
+
+    /// Received up to here, done with or not.
+    pub fn reached(&self) -> u64 {
+        self.reached
+    }
+
+    /// Bytes handed out and not yet applied.
+    pub fn pending_bytes(&self) -> u64 {
+        self.pending_bytes
+    }
+
+    /// Whether all that was received is done with.
+    pub fn is_idle(&self) -> bool {
+        self.pending.is_empty()
+    }
+
+    /// How far each sender's changes were applied.
+    pub fn senders(&self) -> impl Iterator<Item = Sender> {
+        self.applied.iter().map(|(device, number)| Sender { device: device.to_wire(), push_number: *number })
+    }
+
+    /// The highest seq whose running hash is known.
+    pub fn known(&self) -> Option<(u64, Chain)> {
+        self.known
+    }
+
+    /// Reads another history from `cursor` on. What is handed out stays due.
+    pub fn start_history(&mut self, history: StoreEpoch, cursor: u64, chain: Option<Chain>) {
+        self.history = Some(history);
+        self.cursor = cursor;
+        self.reached = cursor;
+        self.recent.clear();
+        self.known = None;
+        if let Some(chain) = chain {
+            self.remember(cursor, chain);
+        }
+        if cursor == 0 {
+            self.known = Some((0, chain::START));
+        }
+    }
+
+    /// The relay's cursor for this device is ahead of a profile restored from a copy.
+    pub fn skip_to(&mut self, cursor: u64) {
+        if self.pending.is_empty() {
+            self.cursor = self.cursor.max(cursor);
+            self.reached = self.reached.max(cursor);
+        }
+    }
+
+    /// Takes up what a journal, or the app itself, recorded as applied.
+    pub fn restore(&mut self, position: &Position, chain: Option<Chain>) {
+        if self.history == Some(position.history) && position.seq > self.cursor {
+            self.cursor = position.seq;
+            self.reached = self.reached.max(position.seq);
+            self.known = None;
+            if let Some(chain) = chain {
+                self.remember(position.seq, chain);
+            }
+        }
+        self.note_sender(position.sender, position.push_number);
+    }
+
+    /// The highest push number applied of a sender.
+    pub fn note_sender(&mut self, sender: DeviceKey, push_number: u64) {
+        if push_number > 0 {
+            let highest = self.applied.entry(sender).or_default();
+            *highest = push_number.max(*highest);
+            let highest = self.handed_out.entry(sender).or_default();
+            *highest = push_number.max(*highest);
+        }
+    }
+
+    /// Whether this push was handed out before, under this seq or another.
+    pub fn is_repeat(&self, sender: &DeviceKey, push_number: u64) -> bool {
+        self.handed_out.get(sender).is_some_and(|highest| push_number <= *highest)
+    }
+
+    /// Checks the running hash where seqs follow each other; elsewhere takes the relay's word.
+    pub fn witness(&mut self, seq: u64, sender: &DeviceKey, sealed: &[u8], claimed: Chain) -> Witnessed {
+        let expected = self.known.filter(|(known, _)| known.checked_add(1) == Some(seq));
+        let expected = expected.map(|(_, before)| chain::extend(&before, seq, sender, sealed));
+        self.remember(seq, claimed);
+        if expected.is_some_and(|expected| expected != claimed) {
+            return Witnessed::Different;
+        }
+        Witnessed::Consistent
+    }
+
+    /// This device's own push was given a seq: the running hash goes on through it.
+    pub fn witness_own(&mut self, seq: u64, own: &DeviceKey, sealed: &[u8]) {
+        if let Some((known, before)) = self.known
+            && known.checked_add(1) == Some(seq)
+        {
+            self.remember(seq, chain::extend(&before, seq, own, sealed));
+        }
+    }
+
+    /// Compares with what another device saw.
+    pub fn compare(&self, seq: u64, seen: &[u8]) -> Witnessed {
+        let known = self.recent.iter().rev().find(|(known, _)| *known == seq);
+        match known {
+            Some((_, chain)) if seen != chain.as_bytes() => Witnessed::Different,
+            _ => Witnessed::Consistent,
+        }
+    }
+
+    fn remember(&mut self, seq: u64, chain: Chain) {
+        self.known = Some((seq, chain));
+        if self.recent.len() == CHAINS_MAX {
+            self.recent.pop_front();
+        }
+        self.recent.push_back((seq, chain));
+    }
+
+    /// Something was handed out: due until the app has applied it.
+    pub fn hand_out(&mut self, position: Position, chain: Option<Chain>, bytes: u64) {
+        if position.push_number > 0 {
+            self.handed_out.insert(position.sender, position.push_number);
+        }
+        self.reached = self.reached.max(position.seq);
+        self.pending_bytes += bytes;
+        self.pending.push_back(Pending { position, chain, bytes, done: false });
+    }
+
+    /// Everything up to `seq` that is not due is done with.
+    pub fn pass(&mut self, seq: u64, bytes: u64) {
+        self.reached = self.reached.max(seq);
+        let Some(history) = self.history else { return };
+        let position = Position { history, seq, sender: DeviceKey::new([0; 32]), push_number: 0 };
+        self.pending_bytes += bytes;
+        match self.pending.back_mut() {
+            Some(last) if last.done && last.position.push_number == 0 => {
+                last.position = position;
+                last.bytes += bytes;
+            }
+            _ => self.pending.push_back(Pending { position, chain: None, bytes, done: true }),
+        }
+    }
+
+    /// The app has applied this and everything handed out before it.
+    pub fn apply(&mut self, position: &Position) {
+        if let Some(at) = self.pending.iter().position(|pending| pending.position == *position) {
+            for pending in self.pending.range_mut(..=at) {
+                pending.done = true;
+            }
+        }
+    }
+
+    /// This one alone is done with.
+    pub fn finish(&mut self, position: &Position) {
+        for pending in self.pending.iter_mut().filter(|pending| pending.position == *position) {
+            pending.done = true;
+        }
+    }
+
+    /// Moves the cursor over all that is done with. Gives what to record, and the bytes freed.
+    pub fn settle(&mut self) -> (Vec<Applied>, u64) {
+        let (mut records, mut freed) = (Vec::new(), 0);
+        while self.pending.front().is_some_and(|pending| pending.done)
+            && let Some(pending) = self.pending.pop_front()
+        {
+            freed += pending.bytes;
+            self.pending_bytes -= pending.bytes;
+            let position = pending.position;
+            if self.history == Some(position.history) {
+                self.cursor = self.cursor.max(position.seq);
+            }
+            if position.push_number > 0 {
+                self.note_sender(position.sender, position.push_number);
+                records.push(Applied {
+                    history: position.history.to_wire(),
+                    seq: position.seq,
+                    sender: position.sender.to_wire(),
+                    push_number: position.push_number,
+                    chain: pending.chain.map(|chain| chain.to_wire()).unwrap_or_default(),
+                });
+            }
+        }
+        (records, freed)
+    }
+}

@@ -1,0 +1,262 @@
+//! The outbox: changes with their push numbers, until the relay has them on disk; and for a while
+//! longer, because a relay restored from a backup may have lost what it had stored.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+
+use super::record::Queued;
+use super::seal::sealed_size;
+use crate::protocol::Limits;
+
+/// Bytes of content of stored changes that are kept in case the relay loses them.
+pub const RETAINED_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// Bytes of a Push around each envelope: tags, lengths, push number, addressee.
+const ENVELOPE_EXTRA_BYTES: u64 = 64;
+/// Bytes of a frame around its envelopes.
+const FRAME_EXTRA_BYTES: u64 = 64;
+
+/// What follows from where the relay says this device's pushes stand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// As expected.
+    Same,
+    /// Some pushes were stored whose answer never arrived.
+    Stored(u64),
+    /// The relay lost pushes; all are still here and go again.
+    Again {
+        /// First and last number.
+        from: u64,
+        /// First and last number.
+        through: u64,
+    },
+    /// The relay lost pushes, and these are no longer here. Empty fillers take their numbers.
+    Lost {
+        /// First and last number.
+        from: u64,
+        /// First and last number.
+        through: u64,
+    },
+    /// The relay has numbers that this profile never gave: the profile is a copy. What waits goes
+    /// on behind them.
+    Renumbered {
+        /// The number of the first waiting change now.
+        first: u64,
+    },
+}
+
+/// One envelope to seal: a number, and the change behind it unless that is lost.
+pub type Slot<'a> = (u64, Option<&'a Queued>);
+
+#[derive(Debug, Clone)]
+struct Sent {
+    last: u64,
+    sealed: Vec<Bytes>,
+}
+
+/// Changes in the order of their numbers, and what is on its way of them.
+#[derive(Debug, Clone)]
+pub struct Outbox {
+    stored: u64,
+    next: u64,
+    changes: VecDeque<Queued>,
+    retained_bytes: usize,
+    sent: u64,
+    unanswered: VecDeque<Sent>,
+    /// After a refusal: the number before the refused one, once all answers are in.
+    back_to: Option<u64>,
+}
+
+impl Default for Outbox {
+    fn default() -> Self {
+        Self {
+            stored: 0,
+            next: 1,
+            changes: VecDeque::new(),
+            retained_bytes: 0,
+            sent: 0,
+            unanswered: VecDeque::new(),
+            back_to: None,
+        }
+    }
+}
+
+impl Outbox {
+    /// The number that the next change gets.
+    pub fn next_number(&self) -> u64 {
+        self.next
+    }
+
+    /// The relay has everything up to here.
+    pub fn stored_through(&self) -> u64 {
+        self.stored
+    }
+
+    /// Changes that the relay does not have yet.
+    pub fn waiting(&self) -> u64 {
+        (self.next - 1).saturating_sub(self.stored)
+    }
+
+    /// Every change kept, stored ones first.
+    pub fn changes(&self) -> impl Iterator<Item = &Queued> {
+        self.changes.iter()
+    }
+
+    /// Whether answers to pushes of this connection are outstanding.
+    pub fn awaits_answers(&self) -> bool {
+        !self.unanswered.is_empty()
+    }
+
+    /// Takes a change that has its number: the next one, or a later one. Whether it was taken.
+    pub fn add(&mut self, change: Queued) -> bool {
+        if change.push_number < self.next {
+            return false;
+        }
+        self.next = change.push_number + 1;
+        if change.push_number <= self.stored {
+            self.retained_bytes += change.content.len();
+        }
+        self.changes.push_back(change);
+        true
+    }
+
+    /// Where numbering stands, as compaction wrote it down.
+    pub fn set_numbering(&mut self, stored: u64, next: u64) {
+        self.stored = stored;
+        self.next = next.max(1);
+    }
+
+    /// The relay has everything up to `number`. Whether that is news.
+    pub fn stored(&mut self, number: u64) -> bool {
+        let number = number.min(self.next - 1);
+        if number <= self.stored {
+            return false;
+        }
+        let newly = self.changes.iter().filter(|change| change.push_number > self.stored);
+        let newly = newly.take_while(|change| change.push_number <= number);
+        self.retained_bytes += newly.map(|change| change.content.len()).sum::<usize>();
+        self.stored = number;
+        self.forget_oldest();
+        true
+    }
+
+    fn forget_oldest(&mut self) {
+        while self.retained_bytes > RETAINED_BYTES_MAX
+            && self.changes.front().is_some_and(|change| change.push_number <= self.stored)
+            && let Some(change) = self.changes.pop_front()
+        {
+            self.retained_bytes -= change.content.len();
+        }
+    }
+
+    /// The relay's own numbering is ahead: what waits is numbered from `first` on.
+    pub fn renumber(&mut self, first: u64) {
+        let mut number = first;
+        for change in self.changes.iter_mut().filter(|change| change.push_number > self.stored) {
+            change.push_number = number;
+            number += 1;
+        }
+        self.stored = first.saturating_sub(1);
+        self.next = number;
+    }
+
+    /// Compares with what a welcome says. Changes nothing: the caller records, then applies.
+    pub fn standing(&self, relay_number: u64) -> Standing {
+        if relay_number >= self.next {
+            return Standing::Renumbered { first: relay_number.saturating_add(1) };
+        }
+        if relay_number > self.stored {
+            return Standing::Stored(relay_number);
+        }
+        if relay_number == self.stored {
+            return Standing::Same;
+        }
+        let kept = self.changes.iter().find(|change| change.push_number > relay_number);
+        let first = kept.map_or(self.next, |change| change.push_number);
+        if first > relay_number + 1 {
+            Standing::Lost { from: relay_number + 1, through: (first - 1).min(self.stored) }
+        } else {
+            Standing::Again { from: relay_number + 1, through: self.stored }
+        }
+    }
+
+    /// A connection begins: the next push is the one after what the relay has.
+    pub fn restart(&mut self, relay_number: u64) {
+        self.sent = relay_number;
+        self.unanswered.clear();
+        self.back_to = None;
+    }
+
+    /// What to push next within the relay's limits; empty when there is nothing, or answers must
+    /// come first.
+    pub fn next_batch(&self, limits: &Limits) -> Vec<Slot<'_>> {
+        // Two stay free for requests that are not pushes.
+        let ahead = (limits.unanswered_frames_max as usize).saturating_sub(2).max(1);
+        if self.back_to.is_some() || self.unanswered.len() >= ahead {
+            return Vec::new();
+        }
+        let mut bytes = FRAME_EXTRA_BYTES;
+        let mut batch = Vec::new();
+        let mut position = self.changes.partition_point(|change| change.push_number <= self.sent);
+        for number in self.sent + 1..self.next {
+            let change = self.changes.get(position).filter(|change| change.push_number == number);
+            position += usize::from(change.is_some());
+            let content = change.map_or(0, |change| change.content.len());
+            bytes += sealed_size(content) as u64 + ENVELOPE_EXTRA_BYTES;
+            let full = batch.len() >= limits.push_envelopes_max.max(1) as usize;
+            if !batch.is_empty() && (full || bytes > limits.frame_bytes_max) {
+                break;
+            }
+            batch.push((number, change));
+        }
+        batch
+    }
+
+    /// A batch is on its way.
+    pub fn sent(&mut self, last: u64, sealed: Vec<Bytes>) {
+        self.sent = last;
+        self.unanswered.push_back(Sent { last, sealed });
+    }
+
+    /// The relay answered `Stored`; gives the sealed form of `number` while it is still known.
+    pub fn sealed(&self, number: u64) -> Option<&Bytes> {
+        let sent = self.unanswered.iter().find(|sent| number <= sent.last)?;
+        let first = sent.last + 1 - sent.sealed.len() as u64;
+        sent.sealed.get(usize::try_from(number.checked_sub(first)?).ok()?)
+    }
+
+    /// `Stored` answers every push up to this number.
+    pub fn answered(&mut self, number: u64) {
+        while self.unanswered.front().is_some_and(|sent| sent.last <= number) {
+            self.unanswered.pop_front();
+        }
+        self.go_back();
+    }
+
+    /// A push was refused: go back to `number` when the answers to those behind it are in.
+    pub fn refused(&mut self, number: u64) {
+        self.unanswered.pop_front();
+        let before = number.saturating_sub(1).min(self.sent);
+        self.back_to = Some(self.back_to.map_or(before, |back_to| back_to.min(before)));
+        self.go_back();
+    }
+
+    fn go_back(&mut self) {
+        if self.unanswered.is_empty()
+            && let Some(back_to) = self.back_to.take()
+        {
+            self.sent = back_to;
+        }
+    }
+
+    /// Lets an addressed change go whose addressee is gone: a filler takes its number.
+    pub fn drop_content(&mut self, number: u64) {
+        self.changes.retain(|change| change.push_number != number);
+    }
+
+    /// The change behind a number.
+    pub fn change(&self, number: u64) -> Option<&Queued> {
+        let position = self.changes.partition_point(|change| change.push_number < number);
+        self.changes.get(position).filter(|change| change.push_number == number)
+    }
+}

@@ -1,0 +1,155 @@
+//! What must survive a crash: one record for each thing that happened. The journal keeps them; a
+//! state is the result of applying them in order.
+
+use bytes::Bytes;
+use prost::Message;
+
+use crate::protocol::wire::SignedEntry;
+
+/// One durable fact.
+#[derive(Clone, PartialEq, prost::Oneof)]
+pub enum Record {
+    /// A change waits for the relay.
+    #[prost(message, tag = "1")]
+    Queued(Queued),
+    /// The relay has every push up to this number on disk.
+    #[prost(uint64, tag = "2")]
+    Stored(u64),
+    /// The relay was ahead of this profile: the first waiting change has this number now.
+    #[prost(uint64, tag = "3")]
+    Renumbered(u64),
+    /// The app has applied a change, or was told of a gap.
+    #[prost(message, tag = "4")]
+    Applied(Applied),
+    /// The relay tells this history now, and this is where reading starts in it.
+    #[prost(message, tag = "5")]
+    History(History),
+    /// The next entries of the membership log.
+    #[prost(message, tag = "6")]
+    Membership(Entries),
+    /// What a device is called.
+    #[prost(message, tag = "7")]
+    Named(Named),
+    /// The relay knows the account.
+    #[prost(bool, tag = "8")]
+    Welcomed(bool),
+    /// Highest push number applied of a sender. Written by compaction.
+    #[prost(message, tag = "9")]
+    Sender(Sender),
+    /// Where numbering stands. Written by compaction.
+    #[prost(message, tag = "10")]
+    Numbering(Numbering),
+}
+
+/// A change of the app, not yet sealed.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct Queued {
+    /// Counter per device.
+    #[prost(uint64, tag = "1")]
+    pub push_number: u64,
+    /// [`super::sealed::Kind`]
+    #[prost(int32, tag = "2")]
+    pub kind: i32,
+    /// The app's own name for the change.
+    #[prost(string, tag = "3")]
+    pub transaction_id: String,
+    /// The change itself.
+    #[prost(bytes = "bytes", tag = "4")]
+    pub content: Bytes,
+    /// 32 bytes of the one device it is for, or empty.
+    #[prost(bytes = "bytes", tag = "5")]
+    pub addressee: Bytes,
+}
+
+/// Something received and done with.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct Applied {
+    /// 16 bytes: the history that `seq` belongs to.
+    #[prost(bytes = "bytes", tag = "1")]
+    pub history: Bytes,
+    /// Everything up to here is done with.
+    #[prost(uint64, tag = "2")]
+    pub seq: u64,
+    /// 32 bytes, or empty for a gap.
+    #[prost(bytes = "bytes", tag = "3")]
+    pub sender: Bytes,
+    /// The sender's number for it.
+    #[prost(uint64, tag = "4")]
+    pub push_number: u64,
+    /// 32 bytes: the log's running hash at `seq`, or empty.
+    #[prost(bytes = "bytes", tag = "5")]
+    pub chain: Bytes,
+}
+
+/// A relay's history.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct History {
+    /// 16 bytes.
+    #[prost(bytes = "bytes", tag = "1")]
+    pub store_epoch: Bytes,
+    /// Everything up to here is done with.
+    #[prost(uint64, tag = "2")]
+    pub cursor: u64,
+    /// 32 bytes: the running hash there, or empty.
+    #[prost(bytes = "bytes", tag = "3")]
+    pub chain: Bytes,
+}
+
+/// Membership entries, byte for byte.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct Entries {
+    /// In order.
+    #[prost(message, repeated, tag = "1")]
+    pub entries: Vec<SignedEntry>,
+}
+
+/// A device's name.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct Named {
+    /// 32 bytes.
+    #[prost(bytes = "bytes", tag = "1")]
+    pub device: Bytes,
+    /// For people.
+    #[prost(string, tag = "2")]
+    pub name: String,
+}
+
+/// How far a sender's changes were applied.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct Sender {
+    /// 32 bytes.
+    #[prost(bytes = "bytes", tag = "1")]
+    pub device: Bytes,
+    /// Highest push number.
+    #[prost(uint64, tag = "2")]
+    pub push_number: u64,
+}
+
+/// This device's own push numbers.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct Numbering {
+    /// The relay has everything up to here.
+    #[prost(uint64, tag = "1")]
+    pub stored: u64,
+    /// The next change gets this one.
+    #[prost(uint64, tag = "2")]
+    pub next: u64,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct Envelope {
+    #[prost(oneof = "Record", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10")]
+    record: Option<Record>,
+}
+
+impl Record {
+    /// Its bytes in the journal.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        Envelope { record: Some(self.clone()) }.encode_to_vec()
+    }
+
+    /// A record read back; `None` if a newer version wrote it, or nobody did.
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        Envelope::decode(bytes).ok()?.record
+    }
+}

@@ -1,0 +1,206 @@
+//! All that a device knows: rebuilt from its identity and the records of its journal.
+
+use crate::protocol::membership::InvalidEntry;
+use crate::protocol::wire::SignedEntry;
+use crate::protocol::{Chain, DeviceKey, StoreEpoch};
+
+use super::account::{AccountView, founding_entry};
+use super::chance::Chance;
+use super::inbox::{Inbox, Position};
+use super::keys::{DeviceKeys, EpochSecret};
+use super::outbox::Outbox;
+use super::pairing::Account;
+use super::record::{Applied, Entries, History, Named, Numbering, Record};
+
+/// What was fixed when the device founded or joined its account.
+#[derive(Debug, Clone)]
+pub struct Identity {
+    /// The device's keys.
+    pub keys: DeviceKeys,
+    /// The app's own name for this device; travels sealed.
+    pub device_id: String,
+    /// The account as it was then.
+    pub account: Account,
+}
+
+impl Identity {
+    /// A new account of one device.
+    pub fn found(device_id: &str, device_name: &str, chance: &mut dyn Chance) -> Self {
+        let keys = DeviceKeys::random(chance);
+        let account = Account {
+            entries: vec![founding_entry(&keys, chance)],
+            secrets: vec![EpochSecret::random(chance)],
+            names: vec![(keys.device(), device_name.to_owned())],
+        };
+        Self { keys, device_id: device_id.to_owned(), account }
+    }
+}
+
+/// A record that does not fit what came before it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidRecord {
+    /// A push number that was given before.
+    #[error("push number {0} was recorded twice")]
+    Number(u64),
+    /// Bytes of the wrong length.
+    #[error("a recorded {0} does not have its length")]
+    Length(&'static str),
+    /// A membership entry that does not follow.
+    #[error("a recorded membership entry does not fit: {0}")]
+    Entry(#[from] InvalidEntry),
+}
+
+/// Everything that an engine starts from.
+#[derive(Debug, Clone)]
+pub struct EngineState {
+    pub(super) device_id: String,
+    pub(super) welcomed: bool,
+    pub(super) account: AccountView,
+    pub(super) outbox: Outbox,
+    pub(super) inbox: Inbox,
+}
+
+impl EngineState {
+    /// Before any record.
+    ///
+    /// # Errors
+    /// [`InvalidEntry`] if the identity's log is not one.
+    pub fn new(identity: &Identity) -> Result<Self, InvalidEntry> {
+        let Account { entries, secrets, names } = &identity.account;
+        Ok(Self {
+            device_id: identity.device_id.clone(),
+            welcomed: false,
+            account: AccountView::new(identity.keys.clone(), entries, secrets, names)?,
+            outbox: Outbox::default(),
+            inbox: Inbox::default(),
+        })
+    }
+
+    /// Takes in the next record.
+    ///
+    /// # Errors
+    /// [`InvalidRecord`]
+    pub fn apply(&mut self, record: Record) -> Result<(), InvalidRecord> {
+        match record {
+            Record::Queued(change) => {
+                let number = change.push_number;
+                return if self.outbox.add(change) { Ok(()) } else { Err(InvalidRecord::Number(number)) };
+            }
+            Record::Stored(number) => {
+                self.outbox.stored(number);
+            }
+            Record::Renumbered(first) => self.outbox.renumber(first),
+            Record::Numbering(numbering) => self.outbox.set_numbering(numbering.stored, numbering.next),
+            Record::Applied(applied) => self.apply_applied(&applied)?,
+            Record::History(history) => self.apply_history(&history)?,
+            Record::Sender(sender) => {
+                self.inbox.note_sender(device_key(&sender.device)?, sender.push_number);
+            }
+            Record::Membership(Entries { entries }) => self.apply_entries(&entries)?,
+            Record::Named(Named { device, name }) => {
+                self.account.rename(device_key(&device)?, &name);
+            }
+            Record::Welcomed(welcomed) => self.welcomed = welcomed,
+        }
+        Ok(())
+    }
+
+    fn apply_applied(&mut self, applied: &Applied) -> Result<(), InvalidRecord> {
+        let position = Position {
+            history: store_epoch(&applied.history)?,
+            seq: applied.seq,
+            sender: device_key(&applied.sender)?,
+            push_number: applied.push_number,
+        };
+        self.inbox.restore(&position, chain(&applied.chain)?);
+        Ok(())
+    }
+
+    fn apply_history(&mut self, history: &History) -> Result<(), InvalidRecord> {
+        let chain = chain(&history.chain)?;
+        self.inbox.start_history(store_epoch(&history.store_epoch)?, history.cursor, chain);
+        Ok(())
+    }
+
+    /// Entries that the identity already holds are passed over.
+    fn apply_entries(&mut self, entries: &[SignedEntry]) -> Result<(), InvalidRecord> {
+        for entry in entries {
+            if !self.account.entries().contains(entry) {
+                self.account.append(entry)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The app knows better than the journal how far it got: a crash came between the two.
+    pub fn applied_by_app(&mut self, position: &Position) {
+        self.inbox.restore(position, None);
+    }
+
+    /// The records that lead to this state again: what compaction writes.
+    pub fn records(&self) -> Vec<Record> {
+        let mut records = vec![Record::Welcomed(self.welcomed)];
+        records.push(Record::Membership(Entries { entries: self.account.entries().to_vec() }));
+        let names = self.account.names();
+        records.extend(
+            names.map(|(device, name)| Record::Named(Named { device: device.to_wire(), name: name.clone() })),
+        );
+        if let Some(history) = self.inbox.history() {
+            let cursor = self.inbox.cursor();
+            let chain = self.inbox.known().filter(|(seq, _)| *seq == cursor);
+            records.push(Record::History(History {
+                store_epoch: history.to_wire(),
+                cursor,
+                chain: chain.map(|(_, chain)| chain.to_wire()).unwrap_or_default(),
+            }));
+        }
+        records.extend(self.inbox.senders().map(Record::Sender));
+        let (stored, next) = (self.outbox.stored_through(), self.outbox.next_number());
+        let retained = self.outbox.changes().next().map_or(next, |change| change.push_number);
+        // Numbering first, with `next` at the oldest kept change, so that each follows the one before.
+        records.push(Record::Numbering(Numbering { stored, next: retained.min(next) }));
+        records.extend(self.outbox.changes().cloned().map(Record::Queued));
+        records.push(Record::Numbering(Numbering { stored, next }));
+        records
+    }
+
+    /// The account.
+    pub fn account(&self) -> &AccountView {
+        &self.account
+    }
+
+    /// What waits for the relay.
+    pub fn outbox(&self) -> &Outbox {
+        &self.outbox
+    }
+
+    /// How far this device has read.
+    pub fn inbox(&self) -> &Inbox {
+        &self.inbox
+    }
+
+    /// Whether the relay ever knew the account.
+    pub fn welcomed(&self) -> bool {
+        self.welcomed
+    }
+
+    /// The app's own name for this device.
+    pub fn device_id(&self) -> &str {
+        &self.device_id
+    }
+}
+
+fn device_key(bytes: &[u8]) -> Result<DeviceKey, InvalidRecord> {
+    DeviceKey::try_from(bytes).map_err(|_| InvalidRecord::Length("device key"))
+}
+
+fn store_epoch(bytes: &[u8]) -> Result<StoreEpoch, InvalidRecord> {
+    StoreEpoch::try_from(bytes).map_err(|_| InvalidRecord::Length("store epoch"))
+}
+
+fn chain(bytes: &[u8]) -> Result<Option<Chain>, InvalidRecord> {
+    match bytes {
+        [] => Ok(None),
+        bytes => Chain::try_from(bytes).map(Some).map_err(|_| InvalidRecord::Length("running hash")),
+    }
+}
