@@ -64,7 +64,8 @@ fn the_same_seed_gives_the_same_history() {
 #[test]
 fn a_relay_that_answers_before_its_commit_is_caught() {
     let caught = (0..20).filter(|seed| {
-        std::panic::catch_unwind(|| live(*seed, Sabotage::AnswerBeforeCommit)).map_or(true, |end| end.is_err())
+        std::panic::catch_unwind(|| live(*seed, Sabotage::AnswerBeforeCommit))
+            .map_or(true, |end| end.is_err())
     });
     assert!(caught.count() > 10, "the simulation must be able to fail");
 }

@@ -4,10 +4,10 @@
 use std::collections::VecDeque;
 
 use graceful_relay::client::pairing::Joining;
+use graceful_relay::client::record::Record;
 use graceful_relay::client::{
     Change, DeviceKeys, Engine, EngineState, Event, Identity, Incoming, Output, Position, State,
 };
-use graceful_relay::client::record::Record;
 use graceful_relay::protocol::DeviceKey;
 use graceful_relay::protocol::frame::DeviceFrame;
 
@@ -75,8 +75,7 @@ impl Phone {
     /// Keys for a device that is to join.
     pub fn joining(name: &str, chance: &mut Chance) -> (DeviceKeys, Joining) {
         let keys = DeviceKeys::random(&mut Seeded(Chance::new(chance.next())));
-        let joining =
-            Joining { device: keys.device(), agreement: keys.agreement(), name: name.to_owned() };
+        let joining = Joining { device: keys.device(), agreement: keys.agreement(), name: name.to_owned() };
         (keys, joining)
     }
 
@@ -175,10 +174,8 @@ impl Phone {
         let Some(engine) = &mut self.engine else {
             return false;
         };
-        let changes = names.iter().map(|name| Change {
-            addressee,
-            ..Change::new(name.clone(), name.repeat(20))
-        });
+        let changes =
+            names.iter().map(|name| Change { addressee, ..Change::new(name.clone(), name.repeat(20)) });
         engine.enqueue(changes, now_ms).is_ok()
     }
 

@@ -168,8 +168,7 @@ impl Relay {
         }
         for stir in stirs {
             self.turns += u64::from(stir.turned);
-            let news =
-                News { head: stir.head, membership_count: stir.membership_count, turns: self.turns };
+            let news = News { head: stir.head, membership_count: stir.membership_count, turns: self.turns };
             let listeners = self.sessions.iter_mut().filter(|(_, one)| one.account == Some(stir.account));
             let wires = listeners.map(|(wire, session)| {
                 session.conversation.woken(news);

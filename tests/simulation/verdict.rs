@@ -47,13 +47,7 @@ impl Facts {
     }
 
     /// A commit went through.
-    pub fn committed(
-        &mut self,
-        relay: &Relay,
-        batch: &[Change],
-        outcomes: &[Outcome],
-        phones: &[Phone],
-    ) {
+    pub fn committed(&mut self, relay: &Relay, batch: &[Change], outcomes: &[Outcome], phones: &[Phone]) {
         self.learn_owners(relay, phones);
         for (change, outcome) in batch.iter().zip(outcomes) {
             let (Change::Push { by, .. }, Outcome::Pushed(pushed)) = (change, outcome) else {

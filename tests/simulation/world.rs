@@ -4,9 +4,9 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
+use graceful_relay::client::DeviceKeys;
 use graceful_relay::client::Identity;
 use graceful_relay::client::pairing::Account;
-use graceful_relay::client::DeviceKeys;
 use graceful_relay::protocol::frame::{self, DeviceFrame};
 use graceful_relay::protocol::{DeviceKey, Limits};
 use graceful_relay::rules::change::Change;
@@ -144,10 +144,8 @@ impl World {
     fn is_at_rest(&self) -> bool {
         let wires_quiet =
             self.lines.values().all(|line| line.to_relay.is_empty() && line.to_phone.is_empty());
-        let relay_quiet = self
-            .relay
-            .as_ref()
-            .is_some_and(|relay| !relay.has_changes() && relay.looking().is_empty());
+        let relay_quiet =
+            self.relay.as_ref().is_some_and(|relay| !relay.has_changes() && relay.looking().is_empty());
         let done = |phone: &Phone| phone.is_up_to_date() || phone.is_refused();
         // A membership change that was begun is finished, or nobody would be owed anything certain.
         wires_quiet && relay_quiet && self.phones.iter().all(done) && self.acks_are_in()
@@ -179,8 +177,12 @@ impl World {
     }
 
     fn any_line(&mut self, wanted: impl Fn(&Wire, &Line) -> bool) -> Option<Wire> {
-        let wires =
-            self.lines.iter().filter(|(wire, line)| wanted(wire, line)).map(|(wire, _)| *wire).collect::<Vec<_>>();
+        let wires = self
+            .lines
+            .iter()
+            .filter(|(wire, line)| wanted(wire, line))
+            .map(|(wire, _)| *wire)
+            .collect::<Vec<_>>();
         let at = self.chance.below(wires.len() as u64);
         wires.get(usize::try_from(at).expect("small")).copied()
     }
@@ -237,8 +239,8 @@ impl World {
     }
 
     fn drain(&mut self, phone: usize) {
-        let dies = (self.sabotage == Sabotage::Honest && self.chance.once_in(400))
-            .then(|| self.chance.below(4));
+        let dies =
+            (self.sabotage == Sabotage::Honest && self.chance.once_in(400)).then(|| self.chance.below(4));
         for wish in self.phones[phone].drain(dies) {
             match wish {
                 Wish::Dial => self.dial(phone),
@@ -369,8 +371,7 @@ impl World {
         let count = 1 + self.chance.below(8);
         let names = (0..count).map(|at| format!("change {}", self.named + at)).collect::<Vec<_>>();
         let members = self.phones[phone].members();
-        let others =
-            members.iter().copied().filter(|key| *key != self.phones[phone].key).collect::<Vec<_>>();
+        let others = members.iter().copied().filter(|key| *key != self.phones[phone].key).collect::<Vec<_>>();
         let addressee = if self.chance.once_in(6) {
             others.get(usize::try_from(self.chance.below(3)).expect("small")).copied()
         } else {
