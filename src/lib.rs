@@ -5,3 +5,15 @@
 //! for, and the way of one message through them, is on one page: `docs/architecture.md`.
 
 pub mod protocol;
+
+#[cfg(feature = "relay")]
+pub mod store;
+
+#[cfg(feature = "relay")]
+pub mod relay;
+
+#[cfg(feature = "relay")]
+pub mod http;
+
+#[cfg(feature = "relay")]
+pub mod config;
