@@ -16,4 +16,10 @@ pub mod relay;
 pub mod http;
 
 #[cfg(feature = "relay")]
+pub mod admin;
+
+#[cfg(feature = "relay")]
 pub mod config;
+
+#[cfg(feature = "cli")]
+pub mod cli;
