@@ -1,5 +1,5 @@
 //! The operator's socket in a data folder, as the commands use it.
-#![cfg(unix)]
+#![cfg(all(unix, feature = "relay"))]
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -65,4 +65,13 @@ async fn a_socket_left_by_a_crash_is_replaced_and_a_live_one_is_not() {
     let _live = Socket::bind(folder.path()).await.expect("the stale one is replaced");
     let second = Socket::bind(folder.path()).await.expect_err("the live one stays");
     assert!(matches!(second, AdminError::AlreadyRunning(_)));
+}
+
+#[tokio::test]
+async fn a_path_too_long_for_a_socket_is_told() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let deep = folder.path().join("d".repeat(120));
+    std::fs::create_dir(&deep).expect("a folder");
+    let error = Socket::bind(&deep).await.expect_err("too long");
+    assert!(error.to_string().ends_with("choose a data folder with a shorter one"), "{error}");
 }

@@ -1,4 +1,5 @@
 //! The door as strangers and clients find it: the real accept loop on a port of its own.
+#![cfg(feature = "relay")]
 
 use std::net::SocketAddr;
 use std::time::Duration;

@@ -17,7 +17,7 @@ pub async fn ask(folder: &Path, question: &Question) -> Result<Answer, AdminErro
     let path = folder.join(SOCKET);
     let line = tokio::time::timeout(PATIENCE, exchange(&path, question)).await;
     let line = line.map_err(|_| AdminError::NoAnswer(path.clone()))?;
-    let line = line.map_err(|error| AdminError::new(path.clone(), error))?;
+    let line = line.map_err(|error| AdminError::new(folder, error))?;
     serde_json::from_str(&line).map_err(|_| AdminError::NoAnswer(path))
 }
 

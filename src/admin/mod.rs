@@ -10,7 +10,7 @@ mod serve;
 #[cfg(not(unix))]
 mod without;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 #[cfg(unix)]
 pub use ask::ask;
@@ -30,11 +30,14 @@ pub enum AdminError {
     #[error("no relay runs on the data folder {0}")]
     NotRunning(PathBuf),
     /// Another relay listens there.
-    #[error("a relay runs on the data folder of {0} already; stop it first, or choose another folder")]
+    #[error("a relay runs on the data folder {0} already; stop it first, or choose another folder")]
     AlreadyRunning(PathBuf),
     /// The socket belongs to someone else.
     #[error("this user may not talk to the relay at {0}; run this as the relay's user, or with sudo")]
     Forbidden(PathBuf),
+    /// The system has room for about a hundred bytes.
+    #[error("the path {0} is too long for a socket; choose a data folder with a shorter one")]
+    TooLong(PathBuf),
     /// Anything else that went wrong between the two.
     #[error("cannot talk to the relay at {path}: {error}")]
     Socket {
@@ -49,10 +52,12 @@ pub enum AdminError {
 }
 
 impl AdminError {
-    fn new(path: PathBuf, error: std::io::Error) -> Self {
-        use std::io::ErrorKind::{ConnectionRefused, NotFound, PermissionDenied};
+    fn new(folder: &Path, error: std::io::Error) -> Self {
+        use std::io::ErrorKind::{ConnectionRefused, InvalidInput, NotFound, PermissionDenied};
+        let path = folder.join(SOCKET);
         match error.kind() {
-            NotFound | ConnectionRefused => Self::NotRunning(path),
+            NotFound | ConnectionRefused => Self::NotRunning(folder.to_path_buf()),
+            InvalidInput => Self::TooLong(path),
             PermissionDenied => Self::Forbidden(path),
             _ => Self::Socket { path, error },
         }

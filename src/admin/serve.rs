@@ -35,18 +35,16 @@ impl Socket {
     pub async fn bind(folder: &Path) -> Result<Self, AdminError> {
         let path = folder.join(SOCKET);
         match UnixStream::connect(&path).await {
-            Ok(_) => return Err(AdminError::AlreadyRunning(path)),
+            Ok(_) => return Err(AdminError::AlreadyRunning(folder.to_path_buf())),
             Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
-                std::fs::remove_file(&path)
-                    .map_err(|error| AdminError::Socket { path: path.clone(), error })?;
+                std::fs::remove_file(&path).map_err(|error| AdminError::new(folder, error))?;
             }
             // Anything else is for bind to say.
             Err(_) => {}
         }
-        let listener =
-            UnixListener::bind(&path).map_err(|error| AdminError::Socket { path: path.clone(), error })?;
+        let listener = UnixListener::bind(&path).map_err(|error| AdminError::new(folder, error))?;
         std::fs::set_permissions(&path, Permissions::from_mode(MODE))
-            .map_err(|error| AdminError::Socket { path: path.clone(), error })?;
+            .map_err(|error| AdminError::new(folder, error))?;
         Ok(Self { listener, path })
     }
 }
