@@ -75,7 +75,8 @@ impl Phone {
     /// Keys for a device that is to join.
     pub fn joining(name: &str, chance: &mut Chance) -> (DeviceKeys, Joining) {
         let keys = DeviceKeys::random(&mut Seeded(Chance::new(chance.next())));
-        let joining = Joining { device: keys.device(), agreement: keys.agreement(), name: name.to_owned() };
+        let joining =
+            Joining { device: keys.device(), agreement: keys.agreement().public(), name: name.to_owned() };
         (keys, joining)
     }
 
