@@ -140,6 +140,11 @@ impl Relay {
         Ok(self.run(wire))
     }
 
+    /// What a session stands at, for whoever looks for the reason of a failure.
+    pub fn describe(&self, wire: Wire) -> String {
+        self.sessions.get(&wire).map(|session| format!("{:?}", session.conversation)).unwrap_or_default()
+    }
+
     pub fn has_changes(&self) -> bool {
         !self.inbox.is_empty()
     }

@@ -23,7 +23,8 @@ pub(super) struct Delivery {
     entries_shown: u64,
     shown: u64,
     gap_shown: u64,
-    caught_up_said: bool,
+    /// Whether the last Deliver left the device behind: another follows, even an empty one.
+    behind_said: bool,
     looking: bool,
     look_due: bool,
     news: News,
@@ -40,7 +41,7 @@ impl Delivery {
             entries_shown,
             shown: standing.cursor,
             gap_shown: 0,
-            caught_up_said: false,
+            behind_said: true,
             looking: false,
             look_due: true,
             news: News { head: standing.head, membership_count: standing.membership_count, turns: 0 },
@@ -143,8 +144,10 @@ impl Conversation {
         if let Some(gap) = gap {
             delivery.gap_shown = gap.through;
         }
-        let due = !ready.envelopes.is_empty() || (!behind && !delivery.caught_up_said);
-        delivery.caught_up_said |= !behind;
+        let due = !ready.envelopes.is_empty() || (!behind && delivery.behind_said);
+        if due {
+            delivery.behind_said = ready.through < ready.head;
+        }
         if !ready.envelopes.is_empty() {
             delivery.take(&ready.envelopes, ready.through);
         }
