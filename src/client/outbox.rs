@@ -92,6 +92,11 @@ impl Outbox {
         self.stored
     }
 
+    /// The highest number that is on its way, or was answered, on this connection.
+    pub fn sent_through(&self) -> u64 {
+        self.sent
+    }
+
     /// Changes that the relay does not have yet.
     pub fn waiting(&self) -> u64 {
         (self.next - 1).saturating_sub(self.stored)

@@ -160,6 +160,8 @@ impl Engine {
 
     fn refused_connection(&mut self, refusal: Refusal) {
         self.retry_after_ms = refusal.retry_after_ms;
+        let (code, text) = (refusal.code, refusal.text.clone());
+        self.event(Event::TurnedAway { code, text });
         match refusal.code {
             // A reply or a join whose slot is gone: the pairing is over, and so is this connection.
             Code::NoRendezvous => {
@@ -174,9 +176,6 @@ impl Engine {
                 if self.state.welcomed =>
             {
                 self.retry_after_ms = self.retry_after_ms.max(OPERATOR_WAIT_MS);
-                self.event(Event::Distrust(Distrust::Protocol(
-                    "the relay refuses this device's way of speaking: update the older of the two, or check the relay's host name",
-                )));
             }
             Code::Timeout | Code::Overloaded | Code::Restarting => {}
             code => self.ended = Some((code, refusal.text)),

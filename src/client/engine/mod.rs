@@ -10,6 +10,8 @@ mod events;
 mod members;
 mod push;
 mod receive;
+#[cfg(test)]
+mod tests;
 
 use std::collections::VecDeque;
 

@@ -137,7 +137,7 @@ impl Engine {
     }
 
     pub(super) fn stored(&mut self, stored: &wire::Stored) {
-        if stored.push_number >= self.state.outbox.next_number() {
+        if stored.push_number > self.state.outbox.sent_through() {
             return self.violation("the relay stored a push that was never made");
         }
         let own = self.state.account.keys().device();

@@ -166,6 +166,13 @@ impl Engine {
         }
     }
 
+    /// Acknowledges all that is applied, before a goodbye.
+    pub fn flush_acks(&mut self, now_ms: u64) {
+        self.now_ms = self.now_ms.max(now_ms);
+        self.ack_due_ms = Some(0);
+        self.go_on();
+    }
+
     /// One ack for many: when all is applied, when a quarter of the window is free, or after a while.
     pub(super) fn acknowledge(&mut self) {
         let cursor = self.state.inbox.cursor();
