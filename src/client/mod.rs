@@ -28,6 +28,8 @@ pub mod seal;
 mod state;
 mod status;
 mod task;
+#[cfg(test)]
+mod tests;
 pub mod wrap;
 
 pub use chance::{Chance, OsChance};

@@ -11,7 +11,7 @@ mod members;
 mod push;
 mod receive;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 use std::collections::VecDeque;
 

@@ -17,16 +17,16 @@ use crate::protocol::{Chain, chain};
 
 /// Keeps everything, checks nothing that the relay's own tests check.
 #[derive(Clone, Default)]
-struct NaiveRelay {
+pub(in crate::client) struct NaiveRelay {
     epoch: u8,
     entries: Vec<SignedEntry>,
-    log: Vec<(DeviceKey, Envelope, Chain)>,
+    pub(in crate::client) log: Vec<(DeviceKey, Envelope, Chain)>,
     pushed: BTreeMap<DeviceKey, u64>,
     cursors: BTreeMap<DeviceKey, u64>,
 }
 
 impl NaiveRelay {
-    fn greeting(&self) -> RelayFrame {
+    pub(in crate::client) fn greeting(&self) -> RelayFrame {
         let limits = Limits { push_envelopes_max: 3, unanswered_frames_max: 4, ..Limits::default() };
         RelayFrame::Greeting(wire::Greeting {
             epoch: Bytes::from(vec![self.epoch; 16]),
@@ -36,7 +36,7 @@ impl NaiveRelay {
         })
     }
 
-    fn answer(&mut self, device: DeviceKey, frame: DeviceFrame) -> Vec<RelayFrame> {
+    pub(in crate::client) fn answer(&mut self, device: DeviceKey, frame: DeviceFrame) -> Vec<RelayFrame> {
         match frame {
             DeviceFrame::Found(found) => {
                 self.entries = vec![found.entry.unwrap()];
@@ -94,7 +94,7 @@ impl NaiveRelay {
         RelayFrame::Stored(wire::Stored { push_number: self.pushed[&device], placements })
     }
 
-    fn deliver(&self, device: DeviceKey, after: u64) -> RelayFrame {
+    pub(in crate::client) fn deliver(&self, device: DeviceKey, after: u64) -> RelayFrame {
         let head = self.log.len() as u64;
         let envelopes = (1..).zip(&self.log).filter(|(seq, (sender, ..))| *seq > after && *sender != device);
         let envelopes = envelopes.map(|(seq, (sender, envelope, chain))| Delivered {
