@@ -36,7 +36,9 @@ impl Engine {
                 self.receive(&delivered);
             }
         }
-        let allowed = self.limits.window_bytes + self.limits.frame_bytes_max + self.limits.envelope_bytes_max;
+        let limits = &self.limits;
+        let beyond = limits.frame_bytes_max.saturating_add(limits.envelope_bytes_max);
+        let allowed = limits.window_bytes.saturating_add(beyond);
         if self.state.inbox.pending_bytes() > allowed {
             return self.violation("the relay delivered more than its own window");
         }
