@@ -417,3 +417,107 @@ fn a_refused_push_goes_again_from_the_refused_number() {
     while first.step(&mut relay) {}
     assert_eq!(first.engine.state().outbox().waiting(), 0);
 }
+
+fn number() -> impl Strategy<Value = u64> {
+    prop_oneof![0_u64..6, Just(1 << 62), Just((1 << 62) + 1), (u64::MAX - 2)..=u64::MAX]
+}
+
+fn hostile_frame() -> impl Strategy<Value = RelayFrame> {
+    let some_bytes =
+        || prop_oneof![Just(Bytes::new()), Just(Bytes::from(vec![1; 32])), Just(Bytes::from(vec![1; 450]))];
+    let delivered = (number(), some_bytes(), number(), some_bytes(), some_bytes(), any::<bool>()).prop_map(
+        |(seq, sender, push_number, sealed, chain, addressed)| Delivered {
+            seq,
+            sender,
+            push_number,
+            sealed,
+            chain,
+            addressed,
+        },
+    );
+    let placement = (number(), number(), any::<u32>()).prop_map(|(push_number, seq, count)| Placement {
+        push_number,
+        seq,
+        count,
+    });
+    prop_oneof![
+        (prop::collection::vec(number(), 5)).prop_map(|numbers| RelayFrame::Welcome(wire::Welcome {
+            head: numbers[0],
+            cursor: numbers[1],
+            push_number: numbers[2],
+            membership_count: numbers[3],
+            ordinal: numbers[4],
+            ..wire::Welcome::default()
+        })),
+        (number(), prop::collection::vec(placement, 0..3)).prop_map(|(push_number, placements)| {
+            RelayFrame::Stored(wire::Stored { push_number, placements })
+        }),
+        (prop::collection::vec(delivered, 0..3), number(), number()).prop_map(
+            |(envelopes, through, head)| { RelayFrame::Deliver(wire::Deliver { envelopes, through, head }) }
+        ),
+        (number(), number()).prop_map(|(from, through)| RelayFrame::Gap(wire::Gap {
+            from,
+            through,
+            reason: 1
+        })),
+        number().prop_map(|first| RelayFrame::Membership(wire::Membership {
+            first,
+            entries: vec![SignedEntry::default(); 3],
+        })),
+        (1_i32..27, number(), number(), number()).prop_map(
+            |(code, retry_after_ms, push_number, expected)| {
+                let text = String::new();
+                RelayFrame::Refusal(wire::Refusal { code, text, retry_after_ms, push_number, expected })
+            }
+        ),
+        number().prop_map(|number| RelayFrame::Pong(wire::Pong { number })),
+        (number(), any::<u32>(), any::<u32>()).prop_map(|(bytes, count, seconds)| {
+            let limits = Limits {
+                frame_bytes_max: bytes,
+                envelope_bytes_max: bytes,
+                push_envelopes_max: count,
+                unanswered_frames_max: count,
+                window_bytes: bytes,
+                heartbeat_s: seconds,
+                ..Limits::default()
+            };
+            RelayFrame::Greeting(wire::Greeting {
+                epoch: Bytes::from(vec![1; 16]),
+                nonce: Bytes::from(vec![9; 32]),
+                limits: Some((&limits).into()),
+                ..wire::Greeting::default()
+            })
+        }),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn no_frame_of_a_relay_makes_a_device_panic(
+        frames in prop::collection::vec((0..3, prop::collection::vec(hostile_frame(), 0..12)), 1..6),
+    ) {
+        let (mut side, _, relay) = pair(7);
+        for (honest, connection) in frames {
+            side.engine.disconnected(side.now_ms);
+            side.engine.connected("relay.example", side.now_ms);
+            if honest > 0 {
+                side.engine.frame(relay.greeting(), side.now_ms);
+            }
+            if honest > 1 {
+                let welcome = wire::Welcome { head: 3, membership_count: 2, ..wire::Welcome::default() };
+                side.engine.frame(RelayFrame::Welcome(welcome), side.now_ms);
+            }
+            for frame in connection {
+                let _ = side.engine.enqueue([Change::new("t", "x")], side.now_ms);
+                side.engine.frame(frame, side.now_ms);
+                side.now_ms += 1;
+                side.engine.tick(side.now_ms);
+                while let Some(output) = side.engine.poll() {
+                    if let Output::Deliver(incoming) = output {
+                        side.engine.applied(incoming.position(), side.now_ms);
+                    }
+                }
+            }
+        }
+    }
+}
