@@ -12,6 +12,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::protocol::frame::{DeviceFrame, RelayFrame};
+use crate::protocol::wire;
 use crate::protocol::{
     AccountId, Code, DeviceKey, Limits, Refusal, RelayId, RendezvousId, StoreEpoch, close_code,
 };
