@@ -29,6 +29,9 @@ pub struct Facts {
     /// A batch whose commit was cut off: it is on the disk as a whole, or not at all.
     in_doubt: Option<Vec<Change>>,
     leaving: BTreeSet<DeviceKey>,
+    /// Commits that the power cut off: how many were then on the disk, and how many not.
+    pub cut_kept: u64,
+    pub cut_lost: u64,
     owners: BTreeMap<u32, DeviceKey>,
 }
 
@@ -84,8 +87,10 @@ impl Facts {
             return;
         };
         if head == self.head {
+            self.cut_lost += 1;
             return;
         }
+        self.cut_kept += 1;
         for change in &batch {
             let Change::Push { by, envelopes } = change else {
                 continue;
