@@ -11,6 +11,7 @@ mod relay;
 mod verdict;
 mod world;
 
+use std::panic::catch_unwind;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -23,12 +24,18 @@ fn number(variable: &str, otherwise: u64) -> u64 {
     std::env::var(variable).ok().and_then(|text| text.parse().ok()).unwrap_or(otherwise)
 }
 
-/// Lives through a history and judges it.
+/// Lives through a history and judges it. What breaks an assertion on the way counts as a failure.
 fn live(seed: u64, sabotage: Sabotage) -> Result<World, String> {
-    let mut world = World::new(seed, sabotage);
-    world.run()?;
-    verdict::judge(&world)?;
-    Ok(world)
+    let lived = catch_unwind(|| {
+        let mut world = World::new(seed, sabotage);
+        world.run()?;
+        verdict::judge(&world)?;
+        Ok(world)
+    });
+    lived.unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<String>().cloned();
+        Err(text.unwrap_or_else(|| "an assertion broke".to_owned()))
+    })
 }
 
 /// How much of what can happen did happen.
@@ -102,9 +109,6 @@ fn the_same_seed_gives_the_same_history() {
 
 #[test]
 fn a_relay_that_answers_before_its_commit_is_caught() {
-    let caught = (0..20).filter(|seed| {
-        std::panic::catch_unwind(|| live(*seed, Sabotage::AnswerBeforeCommit))
-            .map_or(true, |end| end.is_err())
-    });
+    let caught = (0..20).filter(|seed| live(*seed, Sabotage::AnswerBeforeCommit).is_err());
     assert!(caught.count() > 10, "the simulation must be able to fail");
 }

@@ -8,8 +8,9 @@ use graceful_relay::client::record::Record;
 use graceful_relay::client::{
     Change, DeviceKeys, Engine, EngineState, Event, Identity, Incoming, Output, Position, State,
 };
-use graceful_relay::protocol::DeviceKey;
 use graceful_relay::protocol::frame::DeviceFrame;
+use graceful_relay::protocol::membership::account_id;
+use graceful_relay::protocol::{AccountId, DeviceKey};
 
 use crate::chance::Chance;
 use crate::relay::Wire;
@@ -33,6 +34,7 @@ pub enum Wish {
 /// One device.
 pub struct Phone {
     pub key: DeviceKey,
+    pub account: AccountId,
     identity: Identity,
     journal: Vec<Record>,
     engine: Option<Engine>,
@@ -51,6 +53,7 @@ impl Phone {
     pub fn new(identity: Identity, chance: &mut Chance) -> Self {
         let mut phone = Self {
             key: identity.keys.device(),
+            account: account_id(&identity.account.entries[0]),
             identity,
             journal: Vec::new(),
             engine: None,

@@ -110,11 +110,7 @@ impl Facts {
 
     fn learn_owners(&mut self, relay: &Relay, phones: &[Phone]) {
         for phone in phones {
-            let Some(engine) = phone.engine() else {
-                continue;
-            };
-            let account = engine.state().account().account();
-            if let Ok(Some(standing)) = relay.store().find(&account, &phone.key) {
+            if let Ok(Some(standing)) = relay.store().find(&phone.account, &phone.key) {
                 self.owners.insert(standing.whose.device.0, phone.key);
             }
         }
@@ -122,8 +118,7 @@ impl Facts {
 
     fn store_head(&self, relay: &Relay, phones: &[Phone]) -> Option<u64> {
         phones.iter().find_map(|phone| {
-            let account = phone.engine()?.state().account().account();
-            relay.store().find(&account, &phone.key).ok()?.map(|standing| standing.head)
+            relay.store().find(&phone.account, &phone.key).ok()?.map(|standing| standing.head)
         })
     }
 

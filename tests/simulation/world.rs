@@ -165,8 +165,7 @@ impl World {
             let Some(engine) = phone.engine() else {
                 return false;
             };
-            let account = engine.state().account().account();
-            let standing = relay.store().find(&account, &phone.key).ok().flatten();
+            let standing = relay.store().find(&phone.account, &phone.key).ok().flatten();
             standing.is_some_and(|standing| standing.cursor >= engine.state().inbox().cursor())
         })
     }
