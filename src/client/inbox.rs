@@ -244,3 +244,45 @@ impl Inbox {
         (records, freed)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        /// Deliveries of two senders with repeats; acknowledged through random positions.
+        #[test]
+        fn exactly_the_repeats_are_dropped_and_the_cursor_never_passes_what_is_due(
+            deliveries in prop::collection::vec((0_u8..2, 1_u64..20, any::<bool>()), 0..100),
+        ) {
+            let history = StoreEpoch::new([1; 16]);
+            let mut inbox = Inbox::default();
+            inbox.start_history(history, 0, None);
+            let mut highest = [0; 2];
+            let mut due = Vec::new();
+            for (seq, (sender, push_number, apply)) in (1..).zip(deliveries) {
+                let device = DeviceKey::new([sender + 1; 32]);
+                let known = highest[usize::from(sender)] >= push_number;
+                prop_assert_eq!(inbox.is_repeat(&device, push_number), known);
+                if known {
+                    inbox.pass(seq, 1);
+                } else {
+                    highest[usize::from(sender)] = push_number;
+                    let position = Position { history, seq, sender: device, push_number };
+                    inbox.hand_out(position, None, 1);
+                    due.push(position);
+                }
+                if apply && let Some(last) = due.pop() {
+                    due.clear();
+                    inbox.apply(&last);
+                }
+                inbox.settle();
+                let first_due = due.first().map_or(seq + 1, |position| position.seq);
+                prop_assert_eq!(inbox.cursor(), first_due - 1);
+                prop_assert_eq!(inbox.is_idle(), due.is_empty());
+            }
+        }
+    }
+}

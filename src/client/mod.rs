@@ -10,25 +10,41 @@
 pub mod account;
 pub mod backoff;
 mod chance;
+mod connection;
+mod dial;
 pub mod engine;
+mod error;
+mod handle;
 pub mod inbox;
+mod journal;
 mod keys;
 pub mod link;
 pub mod outbox;
+mod pair;
 pub mod pairing;
+mod profile;
 pub mod record;
 pub mod seal;
 mod state;
+mod status;
+mod task;
+#[cfg(test)]
+mod tests;
 pub mod wrap;
 
 pub use chance::{Chance, OsChance};
+pub use dial::ConnectOptions;
 pub use engine::{
     Change, ChangeKind, Engine, Event, Gap, Incoming, Output, PushError, PushReceipt, Received, State,
 };
+pub use error::ClientError;
+pub use handle::{Changes, Client, CreateOptions, OpenOptions};
 pub use inbox::Position;
 pub use keys::{AgreementSecret, DeviceKeys, EpochSecret, PairingSecret};
 pub use link::PairingLink;
+pub use pair::{JoinAsk, JoinOptions, JoinProgress, Pairing};
 pub use state::{EngineState, Identity, InvalidRecord};
+pub use status::{Device, Status};
 
 /// The messages of `proto/sealed.proto`, as generated: only devices can name them.
 #[allow(missing_docs, unreachable_pub, clippy::all)]

@@ -92,6 +92,11 @@ impl Outbox {
         self.stored
     }
 
+    /// The highest number that is on its way, or was answered, on this connection.
+    pub fn sent_through(&self) -> u64 {
+        self.sent
+    }
+
     /// Changes that the relay does not have yet.
     pub fn waiting(&self) -> u64 {
         (self.next - 1).saturating_sub(self.stored)
@@ -258,5 +263,125 @@ impl Outbox {
     pub fn change(&self, number: u64) -> Option<&Queued> {
         let position = self.changes.partition_point(|change| change.push_number < number);
         self.changes.get(position).filter(|change| change.push_number == number)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[derive(Debug, Clone)]
+    enum Step {
+        Add,
+        Send,
+        Answer,
+        Refuse,
+        Reconnect,
+    }
+
+    fn steps() -> impl Strategy<Value = Vec<Step>> {
+        let step = prop_oneof![
+            4 => Just(Step::Add),
+            4 => Just(Step::Send),
+            3 => Just(Step::Answer),
+            1 => Just(Step::Refuse),
+            1 => Just(Step::Reconnect),
+        ];
+        prop::collection::vec(step, 0..200)
+    }
+
+    /// The content of each number, so that a renumbering would show.
+    fn change(push_number: u64) -> Queued {
+        let content = push_number.to_be_bytes().to_vec().into();
+        Queued { push_number, content, ..Queued::default() }
+    }
+
+    fn contents(batch: &[Slot<'_>]) -> Vec<(u64, Bytes)> {
+        batch.iter().map(|(number, change)| (*number, change.unwrap().content.clone())).collect()
+    }
+
+    /// What the relay has, by number from 1 on, and the batches on their way to it.
+    #[derive(Default)]
+    struct Model {
+        kept: Vec<Bytes>,
+        wire: VecDeque<Vec<(u64, Bytes)>>,
+    }
+
+    impl Model {
+        fn answer(&mut self, outbox: &mut Outbox, refuse: bool) {
+            let Some(batch) = self.wire.pop_front() else { return };
+            let next = self.kept.len() as u64 + 1;
+            if refuse || batch[0].0 > next {
+                return outbox.refused(next.min(batch[0].0));
+            }
+            for (number, content) in batch {
+                if number == self.kept.len() as u64 + 1 {
+                    self.kept.push(content);
+                }
+            }
+            outbox.answered(self.kept.len() as u64);
+            outbox.stored(self.kept.len() as u64);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_is_lost_reordered_or_renumbered(steps in steps()) {
+            let limits = Limits { push_envelopes_max: 3, unanswered_frames_max: 5, ..Limits::default() };
+            let (mut outbox, mut model, mut made) = (Outbox::default(), Model::default(), 0);
+            for step in steps.into_iter().chain([Step::Reconnect]) {
+                match step {
+                    Step::Add => {
+                        made += 1;
+                        prop_assert_eq!(outbox.next_number(), made);
+                        prop_assert!(outbox.add(change(made)) && !outbox.add(change(made)));
+                    }
+                    Step::Send => {
+                        let batch = contents(&outbox.next_batch(&limits));
+                        if let Some((last, _)) = batch.last() {
+                            prop_assert!(batch.len() <= 3);
+                            outbox.sent(*last, vec![Bytes::new(); batch.len()]);
+                            model.wire.push_back(batch);
+                        }
+                        prop_assert!(model.wire.len() <= 3, "two frames stay free for other requests");
+                    }
+                    Step::Answer => model.answer(&mut outbox, false),
+                    Step::Refuse => model.answer(&mut outbox, true),
+                    Step::Reconnect => {
+                        model.wire.clear();
+                        outbox.restart(model.kept.len() as u64);
+                    }
+                }
+                prop_assert!(outbox.stored_through() <= model.kept.len() as u64);
+            }
+            let rest = contents(&outbox.next_batch(&Limits::default()));
+            model.kept.extend(rest.into_iter().map(|(_, content)| content));
+            let all: Vec<_> = (1..=made).map(|number| change(number).content).collect();
+            prop_assert_eq!(model.kept, all);
+        }
+    }
+
+    #[test]
+    fn what_a_restored_relay_lost_goes_again_or_is_told() {
+        let mut outbox = Outbox::default();
+        for number in 1..=4 {
+            outbox.add(change(number));
+        }
+        outbox.stored(3);
+        assert_eq!(outbox.standing(3), Standing::Same);
+        assert_eq!(outbox.standing(4), Standing::Stored(4));
+        assert_eq!(outbox.standing(1), Standing::Again { from: 2, through: 3 });
+        assert_eq!(outbox.standing(9), Standing::Renumbered { first: 10 });
+        outbox.drop_content(1);
+        assert_eq!(outbox.standing(0), Standing::Lost { from: 1, through: 1 });
+        outbox.restart(0);
+        let batch = outbox.next_batch(&Limits::default());
+        let batch: Vec<_> = batch.iter().map(|(number, change)| (*number, change.is_some())).collect();
+        assert_eq!(batch, [(1, false), (2, true), (3, true), (4, true)]);
+        outbox.renumber(10);
+        assert_eq!((outbox.waiting(), outbox.next_number()), (1, 11));
+        assert!(outbox.change(10).is_some());
     }
 }

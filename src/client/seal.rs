@@ -105,7 +105,7 @@ pub enum Unsealable {
 
 /// The largest content that fits one envelope of at most `envelope_bytes_max`; `None` if none does.
 pub fn content_bytes_max(envelope_bytes_max: u64) -> Option<usize> {
-    let bound = usize::try_from(envelope_bytes_max.min(u64::from(u32::MAX))).ok()?;
+    let bound = usize::try_from(envelope_bytes_max.min(u64::from(u32::MAX / 4))).ok()?;
     let fits = |content: usize| sealed_size(content) <= bound;
     if !fits(0) {
         return None;

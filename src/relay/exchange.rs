@@ -4,7 +4,7 @@ use bytes::Bytes;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
-use crate::protocol::frame::{self, DeviceFrame};
+use crate::protocol::frame::{self, DeviceFrame, RelayFrame};
 use crate::protocol::{Code, Refusal};
 use crate::rules::conversation::{Conversation, Request};
 
@@ -48,13 +48,13 @@ impl NonceKey {
 }
 
 impl Relay {
-    /// A greeting for an exchange, as the body of an answer.
+    /// A greeting for an exchange: one frame.
     pub fn greeting(&self) -> Bytes {
         let now_ms = self.inner.clock.uptime_ms();
         let nonce = self.inner.nonce_key.issue(now_ms);
         let mut conversation = Conversation::new(self.inner.terms.clone(), nonce, wall_ms(), now_ms);
         match conversation.next() {
-            Some(Request::Send(greeting)) => frame::join([&frame::relay_bytes(greeting)]),
+            Some(Request::Send(greeting)) => frame::relay_bytes(greeting),
             _ => unreachable!("a conversation begins with a greeting"),
         }
     }
@@ -62,25 +62,27 @@ impl Relay {
     /// Takes the frames of one exchange and gives the answers, with one window of deliveries.
     ///
     /// # Errors
-    /// A [`Refusal`] where the nonce or the frames are not to be used at all; what a conversation
-    /// refuses is among the answers.
-    pub async fn exchange(&self, nonce: &[u8], body: Bytes) -> Result<Bytes, Refusal> {
+    /// A [`Refusal`] where nothing was done at all; what is refused later is among the answers.
+    pub async fn exchange(&self, nonce: &[u8], frames: Vec<Bytes>) -> Result<Vec<Bytes>, Refusal> {
         let now_ms = self.inner.clock.uptime_ms();
         let nonce = self.inner.nonce_key.check(nonce, now_ms).ok_or_else(|| {
             Refusal::new(Code::Timeout, "this nonce is not of this relay, or too old; fetch another")
         })?;
-        let malformed = |error: frame::Malformed| Refusal::new(Code::Malformed, error.to_string());
-        let mut frames = Vec::new();
-        for bytes in frame::split(body).map_err(malformed)? {
-            frames.push(for_exchange(frame::from_device(bytes).map_err(malformed)?)?);
-        }
+        let read = |bytes| match frame::from_device(bytes) {
+            Ok(frame) => for_exchange(frame),
+            Err(malformed) => Err(Refusal::new(Code::Malformed, malformed.to_string())),
+        };
+        let frames = frames.into_iter().map(read).collect::<Result<Vec<_>, _>>()?;
         let conversation = Conversation::greeted(self.inner.terms.clone(), nonce, now_ms);
         let session = self.inner.sessions_begun.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         let errands = Errands::new(self.clone(), session);
         let answers = talk(conversation, errands, frames, now_ms).await.map_err(|super::Stopped| {
             Refusal::new(Code::Restarting, "the relay is restarting").retry_after_ms(1_000)
         })?;
-        Ok(frame::join(&answers))
+        match answers.as_slice() {
+            [RelayFrame::Refusal(refusal)] => Err(refusal.clone().into()),
+            _ => Ok(answers.into_iter().map(frame::relay_bytes).collect()),
+        }
     }
 }
 
@@ -99,13 +101,13 @@ async fn talk(
     mut errands: Errands,
     frames: Vec<DeviceFrame>,
     now_ms: u64,
-) -> Result<Vec<Bytes>, super::Stopped> {
+) -> Result<Vec<RelayFrame>, super::Stopped> {
     let mut answers = Vec::new();
     let mut frames = frames.into_iter().peekable();
     loop {
         while let Some(doing) = errands.run(&mut conversation).await? {
             match doing {
-                Doing::Send(frame) => answers.push(frame::relay_bytes(frame)),
+                Doing::Send(frame) => answers.push(frame),
                 Doing::Close { .. } => return Ok(answers),
             }
         }

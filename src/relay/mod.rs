@@ -11,6 +11,7 @@ mod transport;
 mod wake;
 mod writer;
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -20,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::rules::change::{Change, Outcome, invite_hash};
 use crate::rules::conversation::Terms;
-use crate::store::{Store, StoreError};
+use crate::store::{Options, Store, StoreError};
 
 pub use crate::rules::conversation::Hosts;
 pub use crate::rules::membership::Registration;
@@ -161,11 +162,12 @@ impl Relay {
 #[error("the relay is stopping")]
 pub struct Stopped;
 
-/// Makes an invitation in a store that no relay is running on.
+/// Makes an invitation in a folder on which no relay is running.
 ///
 /// # Errors
 /// [`StoreError`]
-pub fn invite_offline(store: &Store, lifetime: Duration) -> Result<String, StoreError> {
+pub fn invite_offline(folder: &Path, lifetime: Duration) -> Result<String, StoreError> {
+    let store = Store::open(folder, Options::default())?;
     let now = store.clock_at_open();
     let (invitation, change) = new_invitation(lifetime, now);
     let committed = store.commit(vec![change], now)?;

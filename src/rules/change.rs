@@ -191,7 +191,7 @@ pub struct Look {
     pub after: u64,
     /// Membership entries from this index on.
     pub entries_from: u64,
-    /// Bytes of envelopes. One is given even if it is larger.
+    /// Bytes of envelopes. One is given even if it is larger; none at 0.
     pub bytes_max: u64,
 }
 

@@ -72,7 +72,7 @@ impl Store {
             membership_count: account.membership_count,
             gap: device.gap,
             head: account.head,
-            through: account.head,
+            through: if look.bytes_max == 0 { look.after } else { account.head },
             ..Ready::default()
         };
         if look.entries_from < account.membership_count {
@@ -80,7 +80,7 @@ impl Store {
             ready.entries =
                 membership::entries(&table, account.number, look.entries_from, LOOK_ENTRIES_BYTES)?;
         }
-        if look.after < account.head {
+        if look.after < account.head && look.bytes_max > 0 {
             let index = transaction.open_table(INDEX)?;
             let log = transaction.open_table(LOG)?;
             if !self.collect(&account, look, now, &index, &log, &mut ready)? {

@@ -11,6 +11,8 @@ mod relay;
 mod verdict;
 mod world;
 
+use std::panic::catch_unwind;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use world::{Sabotage, World};
@@ -22,19 +24,56 @@ fn number(variable: &str, otherwise: u64) -> u64 {
     std::env::var(variable).ok().and_then(|text| text.parse().ok()).unwrap_or(otherwise)
 }
 
-/// Lives through a history and judges it. Returns its digest.
-fn live(seed: u64, sabotage: Sabotage) -> Result<u64, String> {
-    let mut world = World::new(seed, sabotage);
-    world.run()?;
-    verdict::judge(&world)?;
-    Ok(world.trace)
+/// Lives through a history and judges it. What breaks an assertion on the way counts as a failure.
+fn live(seed: u64, sabotage: Sabotage) -> Result<World, String> {
+    let lived = catch_unwind(|| {
+        let mut world = World::new(seed, sabotage);
+        world.run()?;
+        verdict::judge(&world)?;
+        Ok(world)
+    });
+    lived.unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<String>().cloned();
+        Err(text.unwrap_or_else(|| "an assertion broke".to_owned()))
+    })
+}
+
+/// How much of what can happen did happen.
+#[derive(Debug, Default)]
+struct Eventful {
+    applied: usize,
+    gaps: usize,
+    removed: usize,
+    joined: usize,
+    cut_kept: u64,
+    cut_lost: u64,
+}
+
+impl Eventful {
+    fn add(&mut self, world: &World) {
+        self.applied += world.phones.iter().map(|phone| phone.applied.len()).sum::<usize>();
+        self.gaps += world.phones.iter().map(|phone| phone.gaps.len()).sum::<usize>();
+        self.removed += world.phones.iter().filter(|phone| phone.is_refused()).count();
+        self.joined += world.phones.len() - 1;
+        self.cut_kept += world.facts.cut_kept;
+        self.cut_lost += world.facts.cut_lost;
+    }
+
+    /// A simulation in which nothing happens proves nothing.
+    fn check(&self, seeds: u64) {
+        let seeds = usize::try_from(seeds).expect("few");
+        assert!(self.applied > 20 * seeds && self.joined > seeds, "{self:?}");
+        assert!(self.gaps > seeds / 20 && self.removed > seeds / 20, "{self:?}");
+        assert!(self.cut_kept > 0 && self.cut_lost > 0, "{self:?}");
+    }
 }
 
 #[test]
 fn every_history_ends_well() {
     let (first, seeds) = (number("SIMULATION_FIRST", 0), number("SIMULATION_SEEDS", SEEDS));
     let next = AtomicU64::new(first);
-    let failures = std::sync::Mutex::new(Vec::new());
+    let failures = Mutex::new(Vec::new());
+    let eventful = Mutex::new(Eventful::default());
     std::thread::scope(|scope| {
         for _ in 0..std::thread::available_parallelism().map_or(1, usize::from) {
             scope.spawn(|| {
@@ -43,8 +82,11 @@ fn every_history_ends_well() {
                     if seed >= first + seeds {
                         return;
                     }
-                    if let Err(failure) = live(seed, Sabotage::Honest) {
-                        failures.lock().expect("not poisoned").push(format!("seed {seed}: {failure}"));
+                    match live(seed, Sabotage::Honest) {
+                        Ok(world) => eventful.lock().expect("not poisoned").add(&world),
+                        Err(failure) => {
+                            failures.lock().expect("not poisoned").push(format!("seed {seed}: {failure}"));
+                        }
                     }
                 }
             });
@@ -52,19 +94,21 @@ fn every_history_ends_well() {
     });
     let failures = failures.into_inner().expect("not poisoned");
     assert!(failures.is_empty(), "{} of {seeds} histories:\n{}", failures.len(), failures.join("\n"));
+    if seeds >= SEEDS {
+        eventful.into_inner().expect("not poisoned").check(seeds);
+    }
 }
 
 #[test]
 fn the_same_seed_gives_the_same_history() {
     for seed in 1_000..1_005 {
-        assert_eq!(live(seed, Sabotage::Honest), live(seed, Sabotage::Honest));
+        let digest = |seed| live(seed, Sabotage::Honest).map(|world| world.trace);
+        assert_eq!(digest(seed), digest(seed));
     }
 }
 
 #[test]
 fn a_relay_that_answers_before_its_commit_is_caught() {
-    let caught = (0..20).filter(|seed| {
-        std::panic::catch_unwind(|| live(*seed, Sabotage::AnswerBeforeCommit)).map_or(true, |end| end.is_err())
-    });
+    let caught = (0..20).filter(|seed| live(*seed, Sabotage::AnswerBeforeCommit).is_err());
     assert!(caught.count() > 10, "the simulation must be able to fail");
 }

@@ -4,12 +4,13 @@
 use std::collections::VecDeque;
 
 use graceful_relay::client::pairing::Joining;
+use graceful_relay::client::record::Record;
 use graceful_relay::client::{
     Change, DeviceKeys, Engine, EngineState, Event, Identity, Incoming, Output, Position, State,
 };
-use graceful_relay::client::record::Record;
-use graceful_relay::protocol::DeviceKey;
 use graceful_relay::protocol::frame::DeviceFrame;
+use graceful_relay::protocol::membership::account_id;
+use graceful_relay::protocol::{AccountId, DeviceKey};
 
 use crate::chance::Chance;
 use crate::relay::Wire;
@@ -33,6 +34,7 @@ pub enum Wish {
 /// One device.
 pub struct Phone {
     pub key: DeviceKey,
+    pub account: AccountId,
     identity: Identity,
     journal: Vec<Record>,
     engine: Option<Engine>,
@@ -51,6 +53,7 @@ impl Phone {
     pub fn new(identity: Identity, chance: &mut Chance) -> Self {
         let mut phone = Self {
             key: identity.keys.device(),
+            account: account_id(&identity.account.entries[0]),
             identity,
             journal: Vec::new(),
             engine: None,
@@ -76,7 +79,7 @@ impl Phone {
     pub fn joining(name: &str, chance: &mut Chance) -> (DeviceKeys, Joining) {
         let keys = DeviceKeys::random(&mut Seeded(Chance::new(chance.next())));
         let joining =
-            Joining { device: keys.device(), agreement: keys.agreement(), name: name.to_owned() };
+            Joining { device: keys.device(), agreement: keys.agreement().public(), name: name.to_owned() };
         (keys, joining)
     }
 
@@ -175,10 +178,8 @@ impl Phone {
         let Some(engine) = &mut self.engine else {
             return false;
         };
-        let changes = names.iter().map(|name| Change {
-            addressee,
-            ..Change::new(name.clone(), name.repeat(20))
-        });
+        let changes =
+            names.iter().map(|name| Change { addressee, ..Change::new(name.clone(), name.repeat(20)) });
         engine.enqueue(changes, now_ms).is_ok()
     }
 

@@ -140,6 +140,11 @@ impl Relay {
         Ok(self.run(wire))
     }
 
+    /// What a session stands at, for whoever looks for the reason of a failure.
+    pub fn describe(&self, wire: Wire) -> String {
+        self.sessions.get(&wire).map(|session| format!("{:?}", session.conversation)).unwrap_or_default()
+    }
+
     pub fn has_changes(&self) -> bool {
         !self.inbox.is_empty()
     }
@@ -168,8 +173,7 @@ impl Relay {
         }
         for stir in stirs {
             self.turns += u64::from(stir.turned);
-            let news =
-                News { head: stir.head, membership_count: stir.membership_count, turns: self.turns };
+            let news = News { head: stir.head, membership_count: stir.membership_count, turns: self.turns };
             let listeners = self.sessions.iter_mut().filter(|(_, one)| one.account == Some(stir.account));
             let wires = listeners.map(|(wire, session)| {
                 session.conversation.woken(news);

@@ -29,6 +29,9 @@ pub struct Facts {
     /// A batch whose commit was cut off: it is on the disk as a whole, or not at all.
     in_doubt: Option<Vec<Change>>,
     leaving: BTreeSet<DeviceKey>,
+    /// Commits that the power cut off: how many were then on the disk, and how many not.
+    pub cut_kept: u64,
+    pub cut_lost: u64,
     owners: BTreeMap<u32, DeviceKey>,
 }
 
@@ -47,13 +50,7 @@ impl Facts {
     }
 
     /// A commit went through.
-    pub fn committed(
-        &mut self,
-        relay: &Relay,
-        batch: &[Change],
-        outcomes: &[Outcome],
-        phones: &[Phone],
-    ) {
+    pub fn committed(&mut self, relay: &Relay, batch: &[Change], outcomes: &[Outcome], phones: &[Phone]) {
         self.learn_owners(relay, phones);
         for (change, outcome) in batch.iter().zip(outcomes) {
             let (Change::Push { by, .. }, Outcome::Pushed(pushed)) = (change, outcome) else {
@@ -90,8 +87,10 @@ impl Facts {
             return;
         };
         if head == self.head {
+            self.cut_lost += 1;
             return;
         }
+        self.cut_kept += 1;
         for change in &batch {
             let Change::Push { by, envelopes } = change else {
                 continue;
@@ -111,11 +110,7 @@ impl Facts {
 
     fn learn_owners(&mut self, relay: &Relay, phones: &[Phone]) {
         for phone in phones {
-            let Some(engine) = phone.engine() else {
-                continue;
-            };
-            let account = engine.state().account().account();
-            if let Ok(Some(standing)) = relay.store().find(&account, &phone.key) {
+            if let Ok(Some(standing)) = relay.store().find(&phone.account, &phone.key) {
                 self.owners.insert(standing.whose.device.0, phone.key);
             }
         }
@@ -123,8 +118,7 @@ impl Facts {
 
     fn store_head(&self, relay: &Relay, phones: &[Phone]) -> Option<u64> {
         phones.iter().find_map(|phone| {
-            let account = phone.engine()?.state().account().account();
-            relay.store().find(&account, &phone.key).ok()?.map(|standing| standing.head)
+            relay.store().find(&phone.account, &phone.key).ok()?.map(|standing| standing.head)
         })
     }
 

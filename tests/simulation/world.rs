@@ -4,9 +4,9 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
-use graceful_relay::client::Identity;
-use graceful_relay::client::pairing::Account;
 use graceful_relay::client::DeviceKeys;
+use graceful_relay::client::Identity;
+use graceful_relay::client::pairing::Joining;
 use graceful_relay::protocol::frame::{self, DeviceFrame};
 use graceful_relay::protocol::{DeviceKey, Limits};
 use graceful_relay::rules::change::Change;
@@ -49,7 +49,7 @@ pub struct World {
     next_wire: Wire,
     now_ms: u64,
     named: u64,
-    joining: Option<(usize, DeviceKeys)>,
+    joining: Option<(DeviceKeys, Joining)>,
     removing: bool,
     pub facts: Facts,
     sabotage: Sabotage,
@@ -65,7 +65,7 @@ impl World {
             window_bytes: 8 * 1024,
             push_envelopes_max: 5,
             unanswered_frames_max: 3,
-            account_envelopes_max: if chance.once_in(3) { 20 } else { 10_000 },
+            account_envelopes_max: if chance.once_in(3) { 60 } else { 10_000 },
             ..Limits::default()
         };
         let options = Options { limits, registration: Registration::Open, cache_bytes: 1 << 20 };
@@ -104,8 +104,12 @@ impl World {
             }
             self.step(false);
         }
-        let states = self.phones.iter().map(|phone| format!("{:?}", phone.state)).collect::<Vec<_>>();
-        Err(format!("it did not come to rest: {states:?}"))
+        let restless = self.phones.iter().filter(|phone| !phone.is_up_to_date() && !phone.is_refused());
+        let states = restless.map(|phone| {
+            let session = self.relay.as_ref().zip(phone.wire).map(|(relay, wire)| relay.describe(wire));
+            format!("{:?} given {}\n  {session:?}", phone.state, phone.has_given())
+        });
+        Err(format!("it did not come to rest:\n{}", states.collect::<Vec<_>>().join("\n")))
     }
 
     fn note(&mut self, what: u64) {
@@ -128,6 +132,7 @@ impl World {
             98.. if troubles => self.trouble(),
             _ => self.pass_time(false),
         }
+        self.finish_join();
         if self.disk.is_dead() {
             self.relay_died();
         }
@@ -144,10 +149,8 @@ impl World {
     fn is_at_rest(&self) -> bool {
         let wires_quiet =
             self.lines.values().all(|line| line.to_relay.is_empty() && line.to_phone.is_empty());
-        let relay_quiet = self
-            .relay
-            .as_ref()
-            .is_some_and(|relay| !relay.has_changes() && relay.looking().is_empty());
+        let relay_quiet =
+            self.relay.as_ref().is_some_and(|relay| !relay.has_changes() && relay.looking().is_empty());
         let done = |phone: &Phone| phone.is_up_to_date() || phone.is_refused();
         // A membership change that was begun is finished, or nobody would be owed anything certain.
         wires_quiet && relay_quiet && self.phones.iter().all(done) && self.acks_are_in()
@@ -162,8 +165,7 @@ impl World {
             let Some(engine) = phone.engine() else {
                 return false;
             };
-            let account = engine.state().account().account();
-            let standing = relay.store().find(&account, &phone.key).ok().flatten();
+            let standing = relay.store().find(&phone.account, &phone.key).ok().flatten();
             standing.is_some_and(|standing| standing.cursor >= engine.state().inbox().cursor())
         })
     }
@@ -179,8 +181,12 @@ impl World {
     }
 
     fn any_line(&mut self, wanted: impl Fn(&Wire, &Line) -> bool) -> Option<Wire> {
-        let wires =
-            self.lines.iter().filter(|(wire, line)| wanted(wire, line)).map(|(wire, _)| *wire).collect::<Vec<_>>();
+        let wires = self
+            .lines
+            .iter()
+            .filter(|(wire, line)| wanted(wire, line))
+            .map(|(wire, _)| *wire)
+            .collect::<Vec<_>>();
         let at = self.chance.below(wires.len() as u64);
         wires.get(usize::try_from(at).expect("small")).copied()
     }
@@ -237,9 +243,19 @@ impl World {
     }
 
     fn drain(&mut self, phone: usize) {
-        let dies = (self.sabotage == Sabotage::Honest && self.chance.once_in(400))
-            .then(|| self.chance.below(4));
-        for wish in self.phones[phone].drain(dies) {
+        let dies =
+            (self.sabotage == Sabotage::Honest && self.chance.once_in(400)).then(|| self.chance.below(4));
+        let wishes = self.phones[phone].drain(dies);
+        self.fulfil(phone, wishes);
+        if !self.phones[phone].is_awake()
+            && let Some(wire) = self.phones[phone].wire
+        {
+            self.cut(wire);
+        }
+    }
+
+    fn fulfil(&mut self, phone: usize, wishes: Vec<Wish>) {
+        for wish in wishes {
             match wish {
                 Wish::Dial => self.dial(phone),
                 Wish::Send(frame) => self.send(phone, frame),
@@ -249,11 +265,6 @@ impl World {
                     }
                 }
             }
-        }
-        if !self.phones[phone].is_awake()
-            && let Some(wire) = self.phones[phone].wire
-        {
-            self.cut(wire);
         }
     }
 
@@ -369,8 +380,7 @@ impl World {
         let count = 1 + self.chance.below(8);
         let names = (0..count).map(|at| format!("change {}", self.named + at)).collect::<Vec<_>>();
         let members = self.phones[phone].members();
-        let others =
-            members.iter().copied().filter(|key| *key != self.phones[phone].key).collect::<Vec<_>>();
+        let others = members.iter().copied().filter(|key| *key != self.phones[phone].key).collect::<Vec<_>>();
         let addressee = if self.chance.once_in(6) {
             others.get(usize::try_from(self.chance.below(3)).expect("small")).copied()
         } else {
@@ -385,13 +395,7 @@ impl World {
             for name in names {
                 self.facts.pushed(sender, name, owed.clone());
             }
-            for wish in wishes {
-                match wish {
-                    Wish::Send(frame) => self.send(phone, frame),
-                    Wish::Dial => self.dial(phone),
-                    Wish::HangUp => {}
-                }
-            }
+            self.fulfil(phone, wishes);
         }
         self.drain(phone);
     }
@@ -399,15 +403,11 @@ impl World {
     /// A device joins, or is removed: one at a time.
     fn change_members(&mut self) {
         let phone = self.any_phone();
-        self.finish_join();
-        if self.joining.is_none() && self.phones.len() < 5 && self.chance.once_in(2) {
-            let name = format!("phone {}", self.phones.len());
-            let (keys, joining) = Phone::joining(&name, &mut self.chance);
-            let now_ms = self.now_ms;
-            let mut asked = false;
-            self.phones[phone].with(|engine| asked = engine.add_device(joining, now_ms).is_ok());
-            self.joining = asked.then_some((phone, keys));
-            self.drain(phone);
+        if self.joining.is_some() {
+            self.ask_to_join(phone);
+        } else if self.phones.len() < 5 && self.chance.once_in(2) {
+            self.joining = Some(Phone::joining(&format!("phone {}", self.phones.len()), &mut self.chance));
+            self.ask_to_join(phone);
         } else if self.phones.len() > 2 && !self.removing && self.chance.once_in(3) {
             let members = self.phones[phone].members();
             let at = usize::try_from(self.chance.below(members.len() as u64)).expect("small");
@@ -423,32 +423,40 @@ impl World {
         }
     }
 
-    /// The new device begins when the log shows it, with what the other one tells it.
-    fn finish_join(&mut self) {
-        let Some((phone, keys)) = self.joining.take() else {
-            return;
-        };
-        if !self.phones[phone].members().contains(&keys.device()) {
-            // The one that was to add it may have died and forgotten.
-            if !self.chance.once_in(20) {
-                self.joining = Some((phone, keys));
-            }
-            return;
+    /// A device is asked to add the new one; asked again if it died and forgot.
+    fn ask_to_join(&mut self, phone: usize) {
+        if let Some((_, joining)) = self.joining.clone() {
+            let now_ms = self.now_ms;
+            self.phones[phone].with(|engine| {
+                let _ = engine.add_device(joining, now_ms);
+            });
+            self.drain(phone);
         }
-        let engine = self.phones[phone].engine().expect("it has members, so it is awake");
-        let Some(account) = bundle(engine.bundle()) else {
-            self.joining = Some((phone, keys));
+    }
+
+    /// The new device begins when somebody's log shows it, with what that one tells it.
+    fn finish_join(&mut self) {
+        let Some((keys, joining)) = self.joining.take() else {
             return;
         };
-        let device_id = format!("phone {}", self.phones.len());
-        let joined = Phone::new(Identity { keys, device_id, account }, &mut self.chance);
-        self.phones.push(joined);
+        let account = self.phones.iter().find_map(|phone| {
+            let shown = phone.members().contains(&keys.device());
+            phone.engine().filter(|_| shown)?.bundle()
+        });
+        match account {
+            Some(account) => {
+                let identity = Identity { keys, device_id: joining.name, account };
+                self.phones.push(Phone::new(identity, &mut self.chance));
+            }
+            None => self.joining = Some((keys, joining)),
+        }
     }
 
     fn pass_time(&mut self, troubles: bool) {
         self.now_ms += match self.chance.below(40) {
             0 if troubles => self.chance.below(200_000),
             1..10 => self.chance.below(3_000),
+            10..20 if !troubles => self.chance.below(10_000),
             _ => self.chance.below(100),
         };
         let now_ms = self.now_ms;
@@ -502,8 +510,4 @@ impl World {
     pub fn remaining(&self) -> Vec<DeviceKey> {
         self.phones.iter().filter(|phone| !phone.is_refused()).map(|phone| phone.key).collect()
     }
-}
-
-fn bundle(account: Option<Account>) -> Option<Account> {
-    account
 }

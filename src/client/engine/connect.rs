@@ -10,6 +10,10 @@ use crate::protocol::{Code, Limits, Refusal, StoreEpoch, VERSION, close_code};
 
 /// How long to wait where a person must act first, but not on this device.
 const OPERATOR_WAIT_MS: u64 = 5 * 60 * 1_000;
+/// No relay can send a device away for longer.
+pub(super) const RETRY_AFTER_MS_MAX: u64 = 60 * 60 * 1_000;
+/// No device pushes, and no account holds, this many: a relay that says so is not one.
+const NUMBER_MAX: u64 = 1 << 62;
 /// A relay that says nothing for this long after dialling is not one.
 const GREETING_WAIT_MS: u64 = 15_000;
 
@@ -83,6 +87,9 @@ impl Engine {
     }
 
     pub(super) fn welcome(&mut self, welcome: &wire::Welcome) {
+        if welcome.push_number > NUMBER_MAX || welcome.head > NUMBER_MAX || welcome.cursor > welcome.head {
+            return self.violation("the relay's welcome is not one");
+        }
         self.phase = Phase::Live;
         self.pong_due_ms = None;
         self.backoff.succeeded();
@@ -159,7 +166,9 @@ impl Engine {
     }
 
     fn refused_connection(&mut self, refusal: Refusal) {
-        self.retry_after_ms = refusal.retry_after_ms;
+        self.retry_after_ms = refusal.retry_after_ms.min(RETRY_AFTER_MS_MAX);
+        let (code, text) = (refusal.code, refusal.text.clone());
+        self.event(Event::TurnedAway { code, text });
         match refusal.code {
             // A reply or a join whose slot is gone: the pairing is over, and so is this connection.
             Code::NoRendezvous => {
@@ -174,9 +183,6 @@ impl Engine {
                 if self.state.welcomed =>
             {
                 self.retry_after_ms = self.retry_after_ms.max(OPERATOR_WAIT_MS);
-                self.event(Event::Distrust(Distrust::Protocol(
-                    "the relay refuses this device's way of speaking: update the older of the two, or check the relay's host name",
-                )));
             }
             Code::Timeout | Code::Overloaded | Code::Restarting => {}
             code => self.ended = Some((code, refusal.text)),

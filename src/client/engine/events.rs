@@ -91,6 +91,13 @@ pub enum Distrust {
 pub enum Event {
     /// Syncing stands differently.
     State(State),
+    /// The relay ended the connection, and said why. Whether it is for good, the state says.
+    TurnedAway {
+        /// For programs.
+        code: Code,
+        /// For people.
+        text: String,
+    },
     /// The relay has everything up to this push number on disk.
     Stored(u64),
     /// The relay takes no push for now, beginning with this one; it is tried again.

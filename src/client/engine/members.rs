@@ -144,7 +144,8 @@ impl Engine {
 
     pub(super) fn membership(&mut self, membership: &wire::Membership) {
         let mut news = Vec::new();
-        for (index, entry) in (membership.first..).zip(&membership.entries) {
+        for (step, entry) in (0..).zip(&membership.entries) {
+            let index = membership.first.saturating_add(step);
             let count = self.state.account.membership().count();
             if index < count {
                 if self.known_differently(index, entry) {

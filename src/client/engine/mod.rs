@@ -10,6 +10,8 @@ mod events;
 mod members;
 mod push;
 mod receive;
+#[cfg(test)]
+pub(super) mod tests;
 
 use std::collections::VecDeque;
 

@@ -7,6 +7,7 @@ use super::super::pairing::wire_names;
 use super::super::record::{Queued, Record};
 use super::super::seal::{Binding, ID_BYTES_MAX, content_bytes_max, seal};
 use super::super::sealed::{Header, Heads, Kind, Names};
+use super::connect::RETRY_AFTER_MS_MAX;
 use super::{Change, Engine, Event, Output, PushError, PushReceipt};
 use crate::protocol::frame::DeviceFrame;
 use crate::protocol::wire::{self, Envelope};
@@ -137,7 +138,7 @@ impl Engine {
     }
 
     pub(super) fn stored(&mut self, stored: &wire::Stored) {
-        if stored.push_number >= self.state.outbox.next_number() {
+        if stored.push_number > self.state.outbox.sent_through() {
             return self.violation("the relay stored a push that was never made");
         }
         let own = self.state.account.keys().device();
@@ -163,17 +164,26 @@ impl Engine {
         let number = refusal.push_number;
         match refusal.code {
             Code::PushOutOfOrder => self.state.outbox.refused(refusal.expected.max(1)),
-            Code::UnknownAddressee => {
+            Code::UnknownAddressee if self.addressee_is_gone(number) => {
                 self.state.outbox.refused(number);
                 self.state.outbox.drop_content(number);
             }
             code => {
                 self.state.outbox.refused(number);
-                let wait_ms =
-                    if refusal.retry_after_ms > 0 { refusal.retry_after_ms } else { REFUSED_WAIT_MS };
+                let wait_ms = match refusal.retry_after_ms {
+                    0 => REFUSED_WAIT_MS,
+                    wait_ms => wait_ms.min(RETRY_AFTER_MS_MAX),
+                };
                 self.push_hold_ms = Some(self.now_ms.saturating_add(wait_ms));
                 self.event(Event::PushRefused { push_number: number, code, text: refusal.text });
             }
         }
+    }
+
+    /// The relay's word alone is not enough to let a change go: the membership log must agree.
+    fn addressee_is_gone(&self, number: u64) -> bool {
+        let addressee = self.state.outbox.change(number).map(|change| &*change.addressee);
+        let addressee = addressee.and_then(|addressee| DeviceKey::try_from(addressee).ok());
+        addressee.is_some_and(|device| self.state.account.membership().member(&device).is_none())
     }
 }

@@ -36,7 +36,9 @@ impl Engine {
                 self.receive(&delivered);
             }
         }
-        let allowed = self.limits.window_bytes + self.limits.frame_bytes_max + self.limits.envelope_bytes_max;
+        let limits = &self.limits;
+        let beyond = limits.frame_bytes_max.saturating_add(limits.envelope_bytes_max);
+        let allowed = limits.window_bytes.saturating_add(beyond);
         if self.state.inbox.pending_bytes() > allowed {
             return self.violation("the relay delivered more than its own window");
         }
@@ -164,6 +166,13 @@ impl Engine {
         for record in records {
             self.persist(Record::Applied(record));
         }
+    }
+
+    /// Acknowledges all that is applied, before a goodbye.
+    pub fn flush_acks(&mut self, now_ms: u64) {
+        self.now_ms = self.now_ms.max(now_ms);
+        self.ack_due_ms = Some(0);
+        self.go_on();
     }
 
     /// One ack for many: when all is applied, when a quarter of the window is free, or after a while.

@@ -23,9 +23,13 @@ pub(super) struct Delivery {
     entries_shown: u64,
     shown: u64,
     gap_shown: u64,
-    caught_up_said: bool,
+    /// Whether the last Deliver left the device behind: another follows, even an empty one.
+    behind_said: bool,
     looking: bool,
+    /// There are envelopes to see, once the window has room.
     look_due: bool,
+    /// There is something else to see (entries, a gap, the end), which waits for no window.
+    view_due: bool,
     news: News,
     /// Frames shown and not yet acknowledged: the seq each goes to, and its bytes.
     window: VecDeque<(u64, u64)>,
@@ -40,9 +44,10 @@ impl Delivery {
             entries_shown,
             shown: standing.cursor,
             gap_shown: 0,
-            caught_up_said: false,
+            behind_said: true,
             looking: false,
             look_due: true,
+            view_due: true,
             news: News { head: standing.head, membership_count: standing.membership_count, turns: 0 },
             window: VecDeque::new(),
             window_bytes: 0,
@@ -65,7 +70,8 @@ impl Delivery {
     pub(super) fn hear(&mut self, news: News) {
         let turned = news.turns != self.news.turns;
         self.news = news;
-        self.look_due |= turned || news.head > self.shown || news.membership_count > self.entries_shown;
+        self.look_due |= news.head > self.shown;
+        self.view_due |= turned || news.membership_count > self.entries_shown;
     }
 
     /// A device that was shown everything need not look at what it has just pushed itself.
@@ -106,11 +112,13 @@ impl Conversation {
             return;
         };
         let room = delivery.window_room(window_max);
-        if !delivery.look_due || delivery.looking || room == 0 {
+        let due = delivery.view_due || (delivery.look_due && room > 0);
+        if !due || delivery.looking {
             return;
         }
         delivery.looking = true;
-        delivery.look_due = false;
+        delivery.view_due = false;
+        delivery.look_due &= room == 0;
         let look = Look {
             whose: delivery.whose,
             after: delivery.shown,
@@ -122,7 +130,7 @@ impl Conversation {
 
     pub(super) fn look_again(&mut self) {
         if let Phase::Ready(delivery) = &mut self.phase {
-            delivery.look_due = true;
+            (delivery.look_due, delivery.view_due) = (true, true);
             self.look();
         }
     }
@@ -137,14 +145,17 @@ impl Conversation {
         let entries = if first == delivery.entries_shown { ready.entries } else { Vec::new() };
         delivery.entries_shown += entries.len() as u64;
         delivery.shown = delivery.shown.max(ready.through);
-        let behind = delivery.shown < ready.head || delivery.entries_shown < ready.membership_count;
+        let behind = delivery.shown < ready.head;
         delivery.look_due |= behind;
+        delivery.view_due |= delivery.entries_shown < ready.membership_count;
         let gap = ready.gap.filter(|gap| gap.through > delivery.gap_shown);
         if let Some(gap) = gap {
             delivery.gap_shown = gap.through;
         }
-        let due = !ready.envelopes.is_empty() || (!behind && !delivery.caught_up_said);
-        delivery.caught_up_said |= !behind;
+        let due = !ready.envelopes.is_empty() || (!behind && delivery.behind_said);
+        if due {
+            delivery.behind_said = ready.through < ready.head;
+        }
         if !ready.envelopes.is_empty() {
             delivery.take(&ready.envelopes, ready.through);
         }

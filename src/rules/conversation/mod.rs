@@ -12,6 +12,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::protocol::frame::{DeviceFrame, RelayFrame};
+use crate::protocol::wire;
 use crate::protocol::{
     AccountId, Code, DeviceKey, Limits, Refusal, RelayId, RendezvousId, StoreEpoch, close_code,
 };
@@ -219,12 +220,19 @@ impl Conversation {
     pub fn received(&mut self, frame: DeviceFrame, now_ms: u64) {
         self.heard_ms = now_ms;
         match self.phase {
+            Phase::Ready(_) | Phase::Joining if matches!(frame, DeviceFrame::Ping(_)) => self.pong(&frame),
             Phase::Opening => self.open(frame),
             Phase::Ready(_) => self.serve(frame),
             Phase::Admitting(_) | Phase::Joining => {
                 self.refuse(Refusal::new(Code::Unexpected, "wait for the answer to the first frame"));
             }
             Phase::Over => {}
+        }
+    }
+
+    fn pong(&mut self, frame: &DeviceFrame) {
+        if let DeviceFrame::Ping(ping) = frame {
+            self.send(RelayFrame::Pong(wire::Pong { number: ping.number }));
         }
     }
 

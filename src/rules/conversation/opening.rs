@@ -50,10 +50,6 @@ impl Conversation {
             DeviceFrame::Authenticate(authenticate) => self.authenticate(authenticate),
             DeviceFrame::Found(found) => self.found_account(found),
             DeviceFrame::JoinRendezvous(join) => self.join(join),
-            DeviceFrame::Ping(ping) => {
-                self.send(RelayFrame::Pong(wire::Pong { number: ping.number }));
-                Ok(())
-            }
             _ => Err(Refusal::new(Code::Unexpected, "the first frame must say who this is")),
         };
         if let Err(refusal) = opened {

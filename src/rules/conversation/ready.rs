@@ -30,13 +30,12 @@ impl Conversation {
                 Ok(())
             }
             DeviceFrame::CloseAccount(close) => self.close_account(by, &close),
-            DeviceFrame::Ping(ping) => {
-                self.send(RelayFrame::Pong(wire::Pong { number: ping.number }));
-                Ok(())
-            }
             DeviceFrame::OpenRendezvous(open) => self.open_slot(&open),
             DeviceFrame::RendezvousReply(reply) => self.reply(reply),
-            DeviceFrame::Authenticate(_) | DeviceFrame::Found(_) | DeviceFrame::JoinRendezvous(_) => {
+            DeviceFrame::Ping(_)
+            | DeviceFrame::Authenticate(_)
+            | DeviceFrame::Found(_)
+            | DeviceFrame::JoinRendezvous(_) => {
                 Err(Refusal::new(Code::Unexpected, "this conversation is open already"))
             }
         };

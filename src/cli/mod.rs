@@ -1,0 +1,76 @@
+//! The command line: reads what was typed, calls the rooms, and says what came of it.
+//!
+//! Errors are told here and nowhere else, in one message: what happened, where, what to do.
+
+mod config;
+mod invite;
+mod lifetime;
+mod logging;
+mod serve;
+mod settings;
+mod status;
+mod welcome;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Keeps the sealed changes of local-first apps until every device has them, and can read none.
+#[derive(Debug, Parser)]
+#[command(name = "graceful-relay", version, propagate_version = true, arg_required_else_help = true)]
+struct CommandLine {
+    #[command(subcommand)]
+    command: Command,
+}
+
+// The commands of the other end, `client` and `demo`, join here, each in a file of its own.
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the relay
+    Serve(serve::Serve),
+    /// Make an invitation, with which one account can be founded
+    Invite(invite::Invite),
+    /// Say how the running relay is doing
+    Status(status::Status),
+    /// Check or show the settings
+    #[command(subcommand)]
+    Config(config::Config),
+}
+
+/// Runs what was typed. Mistakes in what was typed end with 2, everything else that fails with 1.
+pub fn run() -> ExitCode {
+    let line = CommandLine::parse();
+    match execute(line.command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("graceful-relay: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn execute(command: Command) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let done = runtime.block_on(async {
+        match command {
+            Command::Serve(serve) => serve.run().await,
+            Command::Invite(invite) => invite.run().await,
+            Command::Status(status) => status.run().await,
+            Command::Config(config) => config.run(),
+        }
+    });
+    // Whatever still runs has had its time.
+    runtime.shutdown_background();
+    done
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_commands_are_well_formed() {
+        CommandLine::command().debug_assert();
+    }
+}

@@ -1,0 +1,28 @@
+//! The flags that say which settings are meant.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use crate::config::{Config, ConfigError, Flags, Sources, Surroundings, load};
+
+#[derive(Debug, Clone, Args)]
+pub(super) struct Settings {
+    /// Read the settings from this file [default: /etc/graceful-relay/config.toml, if it is there]
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Keep everything in this folder, whatever the settings say
+    #[arg(long, value_name = "FOLDER")]
+    data: Option<PathBuf>,
+}
+
+impl Settings {
+    pub(super) fn load(&self, listen: Option<String>) -> Result<Config, ConfigError> {
+        load(&Sources {
+            file: self.config.clone(),
+            environment: std::env::vars_os().collect(),
+            flags: Flags { listen, data: self.data.clone() },
+            surroundings: Surroundings::of_this_process(),
+        })
+    }
+}

@@ -1,0 +1,156 @@
+//! Dialling: from a relay's address to a WebSocket, over TLS 1.3 unless it is this machine.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, RootCertStore};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_tungstenite::tungstenite::http::Uri;
+use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+use tokio_tungstenite::{WebSocketStream, client_async_with_config};
+
+use super::error::ClientError;
+use crate::protocol::SOCKET_PATH;
+
+/// Dialling and both handshakes take no longer than this.
+const DIAL_WAIT: Duration = Duration::from_secs(20);
+/// Allocated for each connection at once.
+const READ_BUFFER_BYTES: usize = 16 * 1024;
+/// No relay may send a frame larger than this, whatever it says of itself.
+const MESSAGE_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// How a client may connect.
+#[derive(Debug, Clone, Default)]
+pub struct ConnectOptions {
+    /// Allow `ws://` to another machine. The changes stay sealed, but who talks to whom does not.
+    pub allow_plain: bool,
+}
+
+/// A relay's address, checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Address {
+    tls: bool,
+    /// Lower case, without port and brackets: what is signed.
+    pub(super) host: String,
+    port: u16,
+    url: String,
+}
+
+pub(super) trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
+
+pub(super) type Socket = WebSocketStream<Box<dyn Stream>>;
+
+impl Address {
+    /// `wss://host[:port][/path]`; `https` and `http` mean the same with the other letters.
+    pub(super) fn parse(url: &str, options: &ConnectOptions) -> Result<Self, ClientError> {
+        let wrong = |what| ClientError::Address { url: url.to_owned(), what };
+        let uri: Uri = url.trim().parse().map_err(|_| wrong("write it as wss://relay.example"))?;
+        let tls = match uri.scheme_str() {
+            Some("wss" | "https") => true,
+            Some("ws" | "http") => false,
+            _ => return Err(wrong("it must start with wss://")),
+        };
+        let bare = uri.host().filter(|host| !host.is_empty()).ok_or_else(|| wrong("it names no host"))?;
+        let host = bare.trim_start_matches('[').trim_end_matches(']').to_ascii_lowercase();
+        if !tls && !options.allow_plain && !is_loopback(&host) {
+            return Err(wrong(
+                "ws:// to another machine is not encrypted on the way; use wss://, or allow plain connections explicitly",
+            ));
+        }
+        let port = uri.port_u16().unwrap_or(if tls { 443 } else { 80 });
+        let path = uri.path().trim_end_matches('/').trim_end_matches(SOCKET_PATH);
+        let scheme = if tls { "wss" } else { "ws" };
+        let url = format!("{scheme}://{}:{port}{path}{SOCKET_PATH}", bracketed(&host));
+        Ok(Self { tls, host, port, url })
+    }
+
+    pub(super) async fn dial(&self) -> Result<Socket, String> {
+        match tokio::time::timeout(DIAL_WAIT, self.try_dial()).await {
+            Ok(result) => result,
+            Err(_) => Err(format!("no answer within {} seconds", DIAL_WAIT.as_secs())),
+        }
+    }
+
+    async fn try_dial(&self) -> Result<Socket, String> {
+        let tcp =
+            TcpStream::connect((self.host.as_str(), self.port)).await.map_err(|error| error.to_string())?;
+        tcp.set_nodelay(true).map_err(|error| error.to_string())?;
+        let stream: Box<dyn Stream> = if self.tls {
+            let name = ServerName::try_from(self.host.clone()).map_err(|error| error.to_string())?;
+            let connector = TlsConnector::from(tls_config()?);
+            Box::new(connector.connect(name, tcp).await.map_err(|error| format!("TLS: {error}"))?)
+        } else {
+            Box::new(tcp)
+        };
+        let config = WebSocketConfig::default()
+            .read_buffer_size(READ_BUFFER_BYTES)
+            .write_buffer_size(0)
+            .max_write_buffer_size(2 * MESSAGE_BYTES_MAX)
+            .max_message_size(Some(MESSAGE_BYTES_MAX))
+            .max_frame_size(Some(MESSAGE_BYTES_MAX));
+        let handshake = client_async_with_config(self.url.as_str(), stream, Some(config)).await;
+        handshake.map(|(socket, _)| socket).map_err(|error| format!("no relay answers there: {error}"))
+    }
+}
+
+fn is_loopback(host: &str) -> bool {
+    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+fn bracketed(host: &str) -> String {
+    if host.contains(':') { format!("[{host}]") } else { host.to_owned() }
+}
+
+/// TLS 1.3 only, with the system's certificates (or those that `SSL_CERT_FILE` names).
+fn tls_config() -> Result<Arc<ClientConfig>, String> {
+    let found = rustls_native_certs::load_native_certs();
+    let mut roots = RootCertStore::empty();
+    let (usable, _) = roots.add_parsable_certificates(found.certs);
+    if usable == 0 {
+        return Err(
+            "this system has no list of trusted certificates; install ca-certificates or set SSL_CERT_FILE"
+                .to_owned(),
+        );
+    }
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let mut config = ClientConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&rustls::version::TLS13])
+        .map_err(|error| error.to_string())?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(Arc::new(config))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(url: &str) -> Result<Address, String> {
+        Address::parse(url, &ConnectOptions::default()).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn addresses_are_read_as_people_write_them() {
+        let address = parse("https://Relay.Example/sync/").unwrap();
+        assert_eq!(address.host, "relay.example");
+        assert_eq!(address.url, "wss://relay.example:443/sync/v1/sync");
+        assert_eq!(parse("wss://relay.example/v1/sync").unwrap().url, "wss://relay.example:443/v1/sync");
+        let address = parse("ws://[::1]:8080").unwrap();
+        assert_eq!((address.host.as_str(), address.url.as_str()), ("::1", "ws://[::1]:8080/v1/sync"));
+    }
+
+    #[test]
+    fn plain_connections_stay_on_this_machine_unless_allowed() {
+        assert!(parse("ws://relay.example").unwrap_err().contains("not encrypted"));
+        assert!(parse("ws://127.0.0.1:8080").is_ok());
+        let options = ConnectOptions { allow_plain: true };
+        assert!(Address::parse("ws://relay.example", &options).is_ok());
+        assert!(parse("relay.example").is_err() && parse("ftp://x").is_err() && parse("").is_err());
+    }
+}

@@ -1,0 +1,523 @@
+//! Engines against a naive relay: whatever breaks, each change arrives once and in order.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use bytes::Bytes;
+use proptest::prelude::*;
+
+use super::super::chance::tests::Seeded;
+use super::super::keys::DeviceKeys;
+use super::super::record::Record;
+use super::super::state::{EngineState, Identity};
+use super::*;
+use crate::protocol::envelope::has_sealed_form;
+use crate::protocol::membership::account_id;
+use crate::protocol::wire::{Delivered, Envelope, Placement, SignedEntry};
+use crate::protocol::{Chain, chain};
+
+/// Keeps everything, checks nothing that the relay's own tests check.
+#[derive(Clone, Default)]
+pub(in crate::client) struct NaiveRelay {
+    epoch: u8,
+    entries: Vec<SignedEntry>,
+    pub(in crate::client) log: Vec<(DeviceKey, Envelope, Chain)>,
+    pushed: BTreeMap<DeviceKey, u64>,
+    cursors: BTreeMap<DeviceKey, u64>,
+}
+
+impl NaiveRelay {
+    pub(in crate::client) fn greeting(&self) -> RelayFrame {
+        let limits = Limits { push_envelopes_max: 3, unanswered_frames_max: 4, ..Limits::default() };
+        RelayFrame::Greeting(wire::Greeting {
+            epoch: Bytes::from(vec![self.epoch; 16]),
+            nonce: Bytes::from(vec![9; 32]),
+            limits: Some((&limits).into()),
+            ..wire::Greeting::default()
+        })
+    }
+
+    pub(in crate::client) fn answer(&mut self, device: DeviceKey, frame: DeviceFrame) -> Vec<RelayFrame> {
+        match frame {
+            DeviceFrame::Found(found) => {
+                self.entries = vec![found.entry.unwrap()];
+                self.welcome(device, 1)
+            }
+            DeviceFrame::Authenticate(proof) => self.welcome(device, proof.membership_count),
+            DeviceFrame::Push(push) => vec![self.push(device, push.envelopes)],
+            DeviceFrame::Ack(ack) => {
+                let cursor = self.cursors.entry(device).or_default();
+                *cursor = ack.through.max(*cursor);
+                Vec::new()
+            }
+            DeviceFrame::Append(append) => {
+                self.entries.truncate(usize::try_from(append.first).unwrap());
+                self.entries.extend(append.entries.clone());
+                vec![RelayFrame::Membership(wire::Membership {
+                    first: append.first,
+                    entries: append.entries,
+                })]
+            }
+            DeviceFrame::Ping(ping) => vec![RelayFrame::Pong(wire::Pong { number: ping.number })],
+            _ => Vec::new(),
+        }
+    }
+
+    fn welcome(&mut self, device: DeviceKey, known: u64) -> Vec<RelayFrame> {
+        let known = usize::try_from(known).unwrap().min(self.entries.len());
+        let welcome = wire::Welcome {
+            head: self.log.len() as u64,
+            cursor: self.cursors.get(&device).copied().unwrap_or(0),
+            push_number: self.pushed.get(&device).copied().unwrap_or(0),
+            membership_count: self.entries.len() as u64,
+            ..wire::Welcome::default()
+        };
+        let entries = self.entries[known..].to_vec();
+        let membership = wire::Membership { first: known as u64, entries };
+        vec![RelayFrame::Welcome(welcome), RelayFrame::Membership(membership)]
+    }
+
+    fn push(&mut self, device: DeviceKey, envelopes: Vec<Envelope>) -> RelayFrame {
+        let mut placements = Vec::new();
+        for envelope in envelopes {
+            assert!(has_sealed_form(&envelope.sealed));
+            let kept = self.pushed.entry(device).or_default();
+            if envelope.push_number > *kept {
+                assert_eq!(envelope.push_number, *kept + 1, "numbers are consecutive");
+                *kept += 1;
+                let seq = self.log.len() as u64 + 1;
+                let before = self.log.last().map_or(chain::START, |(.., chain)| *chain);
+                let chain = chain::extend(&before, seq, &device, &envelope.sealed);
+                placements.push(Placement { push_number: envelope.push_number, seq, count: 1 });
+                self.log.push((device, envelope, chain));
+            }
+        }
+        RelayFrame::Stored(wire::Stored { push_number: self.pushed[&device], placements })
+    }
+
+    pub(in crate::client) fn deliver(&self, device: DeviceKey, after: u64) -> RelayFrame {
+        let head = self.log.len() as u64;
+        let envelopes = (1..).zip(&self.log).filter(|(seq, (sender, ..))| *seq > after && *sender != device);
+        let envelopes = envelopes.map(|(seq, (sender, envelope, chain))| Delivered {
+            seq,
+            sender: sender.to_wire(),
+            push_number: envelope.push_number,
+            sealed: envelope.sealed.clone(),
+            chain: chain.to_wire(),
+            addressed: !envelope.addressee.is_empty(),
+        });
+        RelayFrame::Deliver(wire::Deliver { envelopes: envelopes.collect(), through: head, head })
+    }
+}
+
+/// A device with its disk, its app and its place at the relay.
+struct Side {
+    identity: Identity,
+    engine: Engine,
+    disk: Vec<Record>,
+    pushed: Vec<Bytes>,
+    inbox: VecDeque<Incoming>,
+    applied: Vec<Bytes>,
+    events: Vec<Event>,
+    to_relay: VecDeque<DeviceFrame>,
+    sent_through: u64,
+    seed: u64,
+    now_ms: u64,
+}
+
+impl Side {
+    fn new(identity: Identity, seed: u64) -> Self {
+        let state = EngineState::new(&identity).unwrap();
+        let engine = Engine::new(state, "", Box::new(Seeded(seed)));
+        let (disk, pushed, applied, events) = Default::default();
+        let (inbox, to_relay) = Default::default();
+        Self {
+            identity,
+            engine,
+            disk,
+            pushed,
+            inbox,
+            applied,
+            events,
+            to_relay,
+            sent_through: 0,
+            seed,
+            now_ms: 0,
+        }
+    }
+
+    fn device(&self) -> DeviceKey {
+        self.identity.keys.device()
+    }
+
+    fn drain(&mut self) {
+        while let Some(output) = self.engine.poll() {
+            match output {
+                Output::Persist(record) => self.disk.push(Record::from_bytes(&record.to_bytes()).unwrap()),
+                Output::Send(frame) => self.to_relay.push_back(frame),
+                Output::Deliver(incoming) => self.inbox.push_back(incoming),
+                Output::Event(event) => self.events.push(event),
+                Output::Connect => {}
+                Output::Close => panic!("the engine closed: {:?}", self.events),
+            }
+        }
+    }
+
+    fn push(&mut self, content: Bytes) {
+        self.pushed.push(content.clone());
+        self.engine.enqueue([Change::new("t", content)], self.now_ms).unwrap();
+        self.drain();
+    }
+
+    fn cut(&mut self) {
+        self.to_relay.clear();
+        self.engine.disconnected(self.now_ms);
+        self.drain();
+    }
+
+    /// The process dies: what was on disk is all that is left.
+    fn crash(&mut self, compacted: bool) {
+        self.seed += 1_000;
+        let mut state = EngineState::new(&self.identity).unwrap();
+        for record in self.disk.drain(..) {
+            state.apply(record).unwrap();
+        }
+        self.disk = state.records();
+        if compacted {
+            state = EngineState::new(&self.identity).unwrap();
+            for record in self.disk.clone() {
+                state.apply(record).unwrap();
+            }
+        }
+        self.to_relay.clear();
+        self.inbox.clear();
+        self.engine = Engine::new(state, "", Box::new(Seeded(self.seed)));
+    }
+
+    fn connect(&mut self, relay: &NaiveRelay) {
+        self.now_ms += 70_000;
+        self.engine.tick(self.now_ms);
+        self.engine.connected("relay.example", self.now_ms);
+        self.engine.frame(relay.greeting(), self.now_ms);
+        self.drain();
+        self.sent_through = relay.cursors.get(&self.device()).copied().unwrap_or(0);
+    }
+
+    /// One frame to the relay and its answers back; whether there was one.
+    fn step(&mut self, relay: &mut NaiveRelay) -> bool {
+        let Some(frame) = self.to_relay.pop_front() else { return false };
+        for answer in relay.answer(self.device(), frame) {
+            self.engine.frame(answer, self.now_ms);
+            self.drain();
+        }
+        true
+    }
+
+    fn hear(&mut self, relay: &NaiveRelay) {
+        if self.engine.is_live() {
+            self.engine.frame(relay.deliver(self.device(), self.sent_through), self.now_ms);
+            self.sent_through = relay.log.len() as u64;
+            self.drain();
+        }
+    }
+
+    fn apply_one(&mut self) {
+        if let Some(incoming) = self.inbox.pop_front() {
+            if let Incoming::Change(received) = &incoming {
+                self.applied.push(received.content.clone());
+            }
+            self.engine.applied(incoming.position(), self.now_ms);
+            self.drain();
+        }
+    }
+
+    fn settle(&mut self, relay: &mut NaiveRelay) {
+        self.cut();
+        self.connect(relay);
+        while self.step(relay) {}
+        self.hear(relay);
+        while !self.inbox.is_empty() {
+            self.apply_one();
+        }
+        while self.step(relay) {}
+    }
+}
+
+/// Two devices of one account, both known to the relay.
+fn pair(seed: u64) -> (Side, Side, NaiveRelay) {
+    let mut chance = Seeded(seed);
+    let mut first = Side::new(Identity::found("desk", "Desk", &mut chance), seed);
+    let mut relay = NaiveRelay { epoch: 1, ..NaiveRelay::default() };
+    first.connect(&relay);
+    while first.step(&mut relay) {}
+    let keys = DeviceKeys::random(&mut chance);
+    let (device, agreement) = (keys.device(), keys.agreement().public());
+    let joining = Joining { device, agreement, name: "Phone".to_owned() };
+    first.engine.add_device(joining, first.now_ms).unwrap();
+    first.drain();
+    while first.step(&mut relay) {}
+    assert!(first.events.contains(&Event::Added(device)));
+    let account = first.engine.bundle().unwrap();
+    assert_eq!(account_id(&account.entries[0]), first.engine.account().account());
+    let second = Side::new(Identity { keys, device_id: "phone".to_owned(), account }, seed + 500);
+    (first, second, relay)
+}
+
+#[derive(Debug, Clone)]
+enum Step {
+    Push(bool),
+    Connect(bool),
+    Cut(bool),
+    Crash(bool, bool),
+    Talk(bool),
+    Hear(bool),
+    Apply(bool),
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let step = prop_oneof![
+        3 => any::<bool>().prop_map(Step::Push),
+        2 => any::<bool>().prop_map(Step::Connect),
+        1 => any::<bool>().prop_map(Step::Cut),
+        1 => any::<(bool, bool)>().prop_map(|(side, compacted)| Step::Crash(side, compacted)),
+        6 => any::<bool>().prop_map(Step::Talk),
+        3 => any::<bool>().prop_map(Step::Hear),
+        3 => any::<bool>().prop_map(Step::Apply),
+    ];
+    prop::collection::vec(step, 0..80)
+}
+
+fn play(sides: &mut [Side; 2], relay: &mut NaiveRelay, steps: &[Step]) {
+    for (index, step) in (0_u32..).zip(steps) {
+        let content = Bytes::copy_from_slice(&index.to_be_bytes());
+        match *step {
+            Step::Push(side) => sides[usize::from(side)].push(content),
+            Step::Connect(side) => {
+                let side = &mut sides[usize::from(side)];
+                if !side.engine.is_live() {
+                    side.cut();
+                    side.connect(relay);
+                }
+            }
+            Step::Cut(side) => sides[usize::from(side)].cut(),
+            Step::Crash(side, compacted) => sides[usize::from(side)].crash(compacted),
+            Step::Talk(side) => drop(sides[usize::from(side)].step(relay)),
+            Step::Hear(side) => sides[usize::from(side)].hear(relay),
+            Step::Apply(side) => sides[usize::from(side)].apply_one(),
+        }
+    }
+}
+
+fn trusted(side: &Side) -> bool {
+    !side.events.iter().any(|event| matches!(event, Event::Distrust(_) | Event::Unreadable { .. }))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    #[test]
+    fn each_change_arrives_once_and_in_order(seed in 0_u64..1_000, steps in steps()) {
+        let (first, second, mut relay) = pair(seed);
+        let mut sides = [first, second];
+        play(&mut sides, &mut relay, &steps);
+        for side in [0, 1, 0] {
+            sides[side].settle(&mut relay);
+        }
+        prop_assert_eq!(&sides[0].pushed, &sides[1].applied);
+        prop_assert_eq!(&sides[1].pushed, &sides[0].applied);
+        prop_assert!(sides.iter().all(trusted));
+        prop_assert!(sides.iter().all(|side| side.engine.state().outbox().waiting() == 0));
+        prop_assert_eq!(sides[1].engine.account().name(&sides[0].device()), Some("Desk"));
+    }
+
+    #[test]
+    fn a_restored_relay_gets_again_what_it_lost(
+        seed in 0_u64..1_000,
+        before in steps(),
+        between in steps(),
+        after in steps(),
+    ) {
+        let (first, second, mut relay) = pair(seed);
+        let mut sides = [first, second];
+        sides[1].settle(&mut relay);
+        play(&mut sides, &mut relay, &before);
+        let backup = relay.clone();
+        play(&mut sides, &mut relay, &between);
+        for side in &mut sides {
+            side.cut();
+        }
+        relay = NaiveRelay { epoch: 2, ..backup };
+        play(&mut sides, &mut relay, &after);
+        for side in [0, 1, 0] {
+            sides[side].settle(&mut relay);
+        }
+        prop_assert_eq!(&sides[0].pushed, &sides[1].applied);
+        prop_assert_eq!(&sides[1].pushed, &sides[0].applied);
+        prop_assert!(sides.iter().all(trusted));
+    }
+}
+
+#[test]
+fn a_relay_that_drops_an_envelope_is_noticed() {
+    let (mut first, mut second, mut relay) = pair(1);
+    first.push(Bytes::from_static(b"one"));
+    first.push(Bytes::from_static(b"two"));
+    while first.step(&mut relay) {}
+    relay.log.remove(1);
+    second.settle(&mut relay);
+    let chain = |event: &Event| matches!(event, Event::Distrust(Distrust::Chain(_) | Distrust::Witness(_)));
+    assert!(second.events.iter().any(chain), "{:?}", second.events);
+}
+
+#[test]
+fn what_does_not_open_is_passed_over_and_told() {
+    let (mut first, mut second, mut relay) = pair(1);
+    first.push(Bytes::from_static(b"one"));
+    first.push(Bytes::from_static(b"two"));
+    while first.step(&mut relay) {}
+    let mut altered = relay.log[1].1.sealed.to_vec();
+    altered[200] ^= 1;
+    relay.log[1].1.sealed = altered.into();
+    second.settle(&mut relay);
+    assert_eq!(second.applied, [Bytes::from_static(b"two")]);
+    assert!(second.events.iter().any(|event| matches!(event, Event::Unreadable { seq: 2, .. })));
+    assert_eq!(relay.cursors[&second.device()], 3);
+}
+
+#[test]
+fn a_removed_device_stops_and_the_others_go_on_with_a_new_secret() {
+    let (mut first, mut second, mut relay) = pair(1);
+    second.settle(&mut relay);
+    first.engine.remove_device(second.device(), first.now_ms).unwrap();
+    first.drain();
+    while first.step(&mut relay) {}
+    assert!(first.events.contains(&Event::Removed(second.device())));
+    first.push(Bytes::from_static(b"secret"));
+    while first.step(&mut relay) {}
+    assert_eq!(super::super::seal::key_epoch(&relay.log.last().unwrap().1.sealed), Some(1));
+    let entries = relay.entries[2..].to_vec();
+    second.engine.frame(RelayFrame::Membership(wire::Membership { first: 2, entries }), second.now_ms);
+    assert_eq!(second.engine.ended().map(|(code, _)| code), Some(Code::Removed));
+}
+
+#[test]
+fn a_refused_push_goes_again_from_the_refused_number() {
+    let (mut first, _, mut relay) = pair(1);
+    while first.step(&mut relay) {}
+    first.push(Bytes::from_static(b"one"));
+    let number = first.engine.state().outbox().next_number() - 1;
+    first.to_relay.clear();
+    let refusal = crate::protocol::Refusal::new(Code::QuotaBytes, "full").push_number(number);
+    first.engine.frame(RelayFrame::Refusal(refusal.retry_after_ms(1_000).into()), first.now_ms);
+    first.drain();
+    assert!(first.to_relay.is_empty());
+    assert!(first.events.iter().any(|event| matches!(event, Event::PushRefused { .. })));
+    first.now_ms += 1_000;
+    first.engine.tick(first.now_ms);
+    first.drain();
+    while first.step(&mut relay) {}
+    assert_eq!(first.engine.state().outbox().waiting(), 0);
+}
+
+fn number() -> impl Strategy<Value = u64> {
+    prop_oneof![0_u64..6, Just(1 << 62), Just((1 << 62) + 1), (u64::MAX - 2)..=u64::MAX]
+}
+
+fn hostile_frame() -> impl Strategy<Value = RelayFrame> {
+    let some_bytes =
+        || prop_oneof![Just(Bytes::new()), Just(Bytes::from(vec![1; 32])), Just(Bytes::from(vec![1; 450]))];
+    let delivered = (number(), some_bytes(), number(), some_bytes(), some_bytes(), any::<bool>()).prop_map(
+        |(seq, sender, push_number, sealed, chain, addressed)| Delivered {
+            seq,
+            sender,
+            push_number,
+            sealed,
+            chain,
+            addressed,
+        },
+    );
+    let placement = (number(), number(), any::<u32>()).prop_map(|(push_number, seq, count)| Placement {
+        push_number,
+        seq,
+        count,
+    });
+    prop_oneof![
+        (prop::collection::vec(number(), 5)).prop_map(|numbers| RelayFrame::Welcome(wire::Welcome {
+            head: numbers[0],
+            cursor: numbers[1],
+            push_number: numbers[2],
+            membership_count: numbers[3],
+            ordinal: numbers[4],
+            ..wire::Welcome::default()
+        })),
+        (number(), prop::collection::vec(placement, 0..3)).prop_map(|(push_number, placements)| {
+            RelayFrame::Stored(wire::Stored { push_number, placements })
+        }),
+        (prop::collection::vec(delivered, 0..3), number(), number()).prop_map(
+            |(envelopes, through, head)| { RelayFrame::Deliver(wire::Deliver { envelopes, through, head }) }
+        ),
+        (number(), number()).prop_map(|(from, through)| RelayFrame::Gap(wire::Gap {
+            from,
+            through,
+            reason: 1
+        })),
+        number().prop_map(|first| RelayFrame::Membership(wire::Membership {
+            first,
+            entries: vec![SignedEntry::default(); 3],
+        })),
+        (1_i32..27, number(), number(), number()).prop_map(
+            |(code, retry_after_ms, push_number, expected)| {
+                let text = String::new();
+                RelayFrame::Refusal(wire::Refusal { code, text, retry_after_ms, push_number, expected })
+            }
+        ),
+        number().prop_map(|number| RelayFrame::Pong(wire::Pong { number })),
+        (number(), any::<u32>(), any::<u32>()).prop_map(|(bytes, count, seconds)| {
+            let limits = Limits {
+                frame_bytes_max: bytes,
+                envelope_bytes_max: bytes,
+                push_envelopes_max: count,
+                unanswered_frames_max: count,
+                window_bytes: bytes,
+                heartbeat_s: seconds,
+                ..Limits::default()
+            };
+            RelayFrame::Greeting(wire::Greeting {
+                epoch: Bytes::from(vec![1; 16]),
+                nonce: Bytes::from(vec![9; 32]),
+                limits: Some((&limits).into()),
+                ..wire::Greeting::default()
+            })
+        }),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn no_frame_of_a_relay_makes_a_device_panic(
+        frames in prop::collection::vec((0..3, prop::collection::vec(hostile_frame(), 0..12)), 1..6),
+    ) {
+        let (mut side, _, relay) = pair(7);
+        for (honest, connection) in frames {
+            side.engine.disconnected(side.now_ms);
+            side.engine.connected("relay.example", side.now_ms);
+            if honest > 0 {
+                side.engine.frame(relay.greeting(), side.now_ms);
+            }
+            if honest > 1 {
+                let welcome = wire::Welcome { head: 3, membership_count: 2, ..wire::Welcome::default() };
+                side.engine.frame(RelayFrame::Welcome(welcome), side.now_ms);
+            }
+            for frame in connection {
+                let _ = side.engine.enqueue([Change::new("t", "x")], side.now_ms);
+                side.engine.frame(frame, side.now_ms);
+                side.now_ms += 1;
+                side.engine.tick(side.now_ms);
+                while let Some(output) = side.engine.poll() {
+                    if let Output::Deliver(incoming) = output {
+                        side.engine.applied(incoming.position(), side.now_ms);
+                    }
+                }
+            }
+        }
+    }
+}

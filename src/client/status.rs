@@ -1,0 +1,74 @@
+//! How a client stands, as plain data.
+
+use super::engine::State;
+use super::state::EngineState;
+use crate::protocol::{AccountId, DeviceKey};
+
+/// One device of the account.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Device {
+    /// Its name to the relay.
+    pub key: DeviceKey,
+    /// What it is called, if known.
+    pub name: Option<String>,
+    /// Whether it is this one.
+    pub this: bool,
+    /// Whether it was removed.
+    pub removed: bool,
+}
+
+/// A picture of one moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Status {
+    /// The account.
+    pub account: AccountId,
+    /// This device.
+    pub device: DeviceKey,
+    /// The relay's address, as given.
+    pub relay: String,
+    /// How syncing stands.
+    pub state: State,
+    /// Why the last attempt to connect failed; `None` while connected.
+    pub trouble: Option<String>,
+    /// Whether the relay ever knew the account.
+    pub founded: bool,
+    /// Received and applied up to this seq.
+    pub cursor: u64,
+    /// Own changes that the relay has, by push number.
+    pub stored_through: u64,
+    /// Own changes that wait for the relay.
+    pub waiting: u64,
+    /// How often the account's secret was replaced.
+    pub key_epoch: u32,
+    /// The devices, removed ones last.
+    pub devices: Vec<Device>,
+}
+
+impl Status {
+    pub(super) fn of(state: &EngineState, relay: &str, sync: State, trouble: Option<String>) -> Self {
+        let account = state.account();
+        let own = account.keys().device();
+        let log = account.membership();
+        let device = |key: &DeviceKey, removed| Device {
+            key: *key,
+            name: account.name(key).map(str::to_owned),
+            this: *key == own,
+            removed,
+        };
+        let members = log.members().iter().map(|member| device(&member.device, false));
+        let removed = log.removed().iter().map(|key| device(key, true));
+        Self {
+            account: account.account(),
+            device: own,
+            relay: relay.to_owned(),
+            state: sync,
+            trouble,
+            founded: state.welcomed(),
+            cursor: state.inbox().cursor(),
+            stored_through: state.outbox().stored_through(),
+            waiting: state.outbox().waiting(),
+            key_epoch: log.key_epoch(),
+            devices: members.chain(removed).collect(),
+        }
+    }
+}

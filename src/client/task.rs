@@ -1,0 +1,450 @@
+//! The one owner of engine, journal and connection: a thread of its own, so that waiting for the
+//! disk never holds up the app. Handles talk to it through bounded channels.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+use super::chance::OsChance;
+use super::connection::Connection;
+use super::dial::Address;
+use super::engine::{Change, Engine, Event, Incoming, Output, PushReceipt, State};
+use super::error::ClientError;
+use super::inbox::Position;
+use super::link::PairingLink;
+use super::pairing::{Joining, seal_bundle, seal_refusal};
+use super::profile::Profile;
+use super::status::Status;
+use crate::protocol::DeviceKey;
+
+/// Commands that wait for the task.
+const COMMANDS: usize = 64;
+/// Changes that wait for the app outside the task.
+const DELIVERIES: usize = 16;
+/// Events that a slow listener may lag behind before it misses some.
+const EVENTS: usize = 1_024;
+
+pub(super) type Reply<T> = oneshot::Sender<Result<T, ClientError>>;
+
+pub(super) enum Command {
+    Push(Vec<Change>, Reply<PushReceipt>),
+    Applied(Position, Reply<()>),
+    Remove(DeviceKey, Reply<()>),
+    DeleteThrough(u64, Reply<u64>),
+    CloseAccount(Reply<u64>),
+    OpenSlot(PairingLink, Duration, mpsc::Sender<Bytes>, Reply<()>),
+    Accept(PairingLink, Joining, Reply<()>),
+    Decline(PairingLink, Joining, Reply<()>),
+    Close(Reply<()>),
+}
+
+/// The app's ends of the channels.
+pub(super) struct Ends {
+    pub(super) commands: mpsc::Sender<Command>,
+    pub(super) deliveries: mpsc::Receiver<Incoming>,
+    pub(super) events: broadcast::Sender<Event>,
+    pub(super) status: watch::Receiver<Status>,
+}
+
+/// A pairing link that is shown somewhere.
+struct Slot {
+    link: PairingLink,
+    until: Instant,
+    requests: mpsc::Sender<Bytes>,
+    opened: Option<Reply<()>>,
+}
+
+/// Who waits for the membership log to change.
+struct Waiter {
+    device: DeviceKey,
+    /// For a device that joins: where to send the account.
+    pairing: Option<(PairingLink, Joining)>,
+    reply: Reply<()>,
+}
+
+struct Task {
+    engine: Engine,
+    profile: Profile,
+    address: Address,
+    started: Instant,
+    commands: mpsc::Receiver<Command>,
+    deliveries: mpsc::Sender<Incoming>,
+    backlog: VecDeque<Incoming>,
+    events: broadcast::Sender<Event>,
+    status: watch::Sender<Status>,
+    state: State,
+    trouble: Option<String>,
+    turned_away: Option<String>,
+    connection: Option<Connection>,
+    dialling: Option<JoinHandle<Result<Connection, String>>>,
+    slots: Vec<Slot>,
+    waiters: Vec<Waiter>,
+    deletes: VecDeque<Reply<u64>>,
+}
+
+/// Starts the thread. It ends when told to, when every handle is dropped, or when the disk fails.
+pub(super) fn start(profile: Profile, address: Address, invite: String) -> Result<Ends, ClientError> {
+    let (commands, command_queue) = mpsc::channel(COMMANDS);
+    let (delivery_queue, deliveries) = mpsc::channel(DELIVERIES);
+    let (events, _) = broadcast::channel(EVENTS);
+    let state = State::Offline { dial_at_ms: None };
+    let (status_sender, status) =
+        watch::channel(Status::of(&profile.state, &profile.relay, state.clone(), None));
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| ClientError::Closed(error.to_string()))?;
+    let event_sender = events.clone();
+    let run = move || {
+        runtime.block_on(async move {
+            let engine = Engine::new(profile.state.clone(), invite, Box::new(OsChance));
+            let mut task = Task {
+                engine,
+                profile,
+                address,
+                started: Instant::now(),
+                commands: command_queue,
+                deliveries: delivery_queue,
+                backlog: VecDeque::new(),
+                events: event_sender,
+                status: status_sender,
+                state,
+                trouble: None,
+                turned_away: None,
+                connection: None,
+                dialling: None,
+                slots: Vec::new(),
+                waiters: Vec::new(),
+                deletes: VecDeque::new(),
+            };
+            if let Err(error) = task.run().await {
+                tracing::error!(%error, "the client stopped");
+            }
+        });
+    };
+    std::thread::Builder::new()
+        .name("graceful-client".to_owned())
+        .spawn(run)
+        .map_err(|error| ClientError::Closed(error.to_string()))?;
+    Ok(Ends { commands, deliveries, events, status })
+}
+
+enum Happening {
+    Command(Option<Command>),
+    Frame(Result<crate::protocol::frame::RelayFrame, String>),
+    Dialled(Result<Connection, String>),
+    Delivered,
+    Tick,
+}
+
+impl Task {
+    async fn run(&mut self) -> Result<(), ClientError> {
+        self.engine.tick(0);
+        loop {
+            self.drain().await?;
+            self.publish();
+            match self.wait().await {
+                Happening::Command(Some(Command::Close(reply))) => {
+                    let result = self.close().await;
+                    let failed = result.is_err();
+                    let _ = reply.send(result);
+                    return if failed {
+                        Err(ClientError::Closed("the disk failed".to_owned()))
+                    } else {
+                        Ok(())
+                    };
+                }
+                Happening::Command(None) => return self.close().await,
+                Happening::Command(Some(command)) => self.command(command).await?,
+                Happening::Frame(Ok(frame)) => self.engine.frame(frame, self.now_ms()),
+                Happening::Frame(Err(trouble)) => self.lost(trouble),
+                Happening::Dialled(Ok(connection)) => {
+                    self.connection = Some(connection);
+                    self.engine.connected(&self.address.host, self.now_ms());
+                }
+                Happening::Dialled(Err(trouble)) => self.lost(trouble),
+                Happening::Delivered => {}
+                Happening::Tick => self.engine.tick(self.now_ms()),
+            }
+        }
+    }
+
+    fn now_ms(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    async fn wait(&mut self) -> Happening {
+        let next_tick = self.engine.next_tick_ms().map(|at_ms| self.started + Duration::from_millis(at_ms));
+        let (connection, dialling) = (&mut self.connection, &mut self.dialling);
+        let happening = tokio::select! {
+            permit = self.deliveries.reserve(), if !self.backlog.is_empty() && !self.deliveries.is_closed() => {
+                if let (Ok(permit), Some(incoming)) = (permit, self.backlog.pop_front()) {
+                    permit.send(incoming);
+                }
+                Happening::Delivered
+            }
+            command = self.commands.recv() => Happening::Command(command),
+            frame = async { connection.as_mut().expect("checked below").receive().await }, if connection.is_some() => {
+                Happening::Frame(frame)
+            }
+            dialled = async { dialling.as_mut().expect("checked below").await }, if dialling.is_some() => {
+                Happening::Dialled(dialled.unwrap_or_else(|error| Err(error.to_string())))
+            }
+            () = sleep_until(next_tick) => Happening::Tick,
+        };
+        if matches!(happening, Happening::Dialled(_)) {
+            self.dialling = None;
+        }
+        happening
+    }
+
+    /// Acts on every output in order. Records reach the disk before what follows them, in groups.
+    async fn drain(&mut self) -> Result<(), ClientError> {
+        while let Some(output) = self.engine.poll() {
+            if let Output::Persist(record) = output {
+                self.profile.journal.append(&record);
+                continue;
+            }
+            self.profile.journal.sync()?;
+            match output {
+                Output::Persist(_) => {}
+                Output::Connect => {
+                    self.dialling = Some(tokio::spawn(Connection::dial(self.address.clone())));
+                }
+                Output::Send(frame) => {
+                    if let Some(connection) = &self.connection
+                        && let Err(trouble) = connection.send(frame).await
+                    {
+                        self.lost(trouble);
+                    }
+                }
+                Output::Deliver(incoming) => self.backlog.push_back(incoming),
+                Output::Event(event) => self.event(event),
+                Output::Close => self.lost("the connection was closed".to_owned()),
+            }
+        }
+        self.profile.journal.sync()?;
+        if self.profile.journal.wants_compaction() {
+            self.profile.journal.compact(&self.engine.state().records())?;
+        }
+        Ok(())
+    }
+
+    fn lost(&mut self, trouble: String) {
+        if let Some(connection) = self.connection.take() {
+            // The goodbye may take a while, and nothing here waits for it.
+            tokio::spawn(connection.close());
+        }
+        self.trouble = Some(self.turned_away.take().unwrap_or(trouble));
+        self.engine.disconnected(self.now_ms());
+    }
+
+    fn event(&mut self, event: Event) {
+        match &event {
+            Event::State(state) => self.state_changed(state.clone()),
+            Event::TurnedAway { text, .. } => self.turned_away = Some(text.clone()),
+            Event::Added(device) => self.added(*device),
+            Event::Removed(device) => self.resolve(*device, |_| Ok(())),
+            Event::MembershipRefused { device, text } => {
+                let code = crate::protocol::Code::InvalidMembership;
+                self.resolve(*device, |_| Err(ClientError::Refused { code, text: text.clone() }));
+            }
+            Event::RendezvousOpened { id } => {
+                for slot in self.slots.iter_mut().filter(|slot| *slot.link.id.as_bytes() == **id) {
+                    if let Some(opened) = slot.opened.take() {
+                        let _ = opened.send(Ok(()));
+                    }
+                }
+            }
+            Event::RendezvousRefused { code, text } => {
+                for slot in self.slots.drain(..) {
+                    if let Some(opened) = slot.opened {
+                        let _ = opened.send(Err(ClientError::Refused { code: *code, text: text.clone() }));
+                    }
+                }
+            }
+            Event::RendezvousMessage { id, sealed } => {
+                if let Some(at) = self.slots.iter().position(|slot| *slot.link.id.as_bytes() == **id) {
+                    let slot = self.slots.swap_remove(at);
+                    let _ = slot.requests.try_send(sealed.clone());
+                }
+            }
+            Event::Deleted { envelopes, .. } => {
+                if let Some(reply) = self.deletes.pop_front() {
+                    let _ = reply.send(Ok(*envelopes));
+                }
+            }
+            _ => {}
+        }
+        // Nobody listening is no failure.
+        let _ = self.events.send(event);
+    }
+
+    fn state_changed(&mut self, state: State) {
+        let was_live = matches!(self.state, State::Syncing { .. } | State::UpToDate);
+        let is_live = matches!(state, State::Syncing { .. } | State::UpToDate);
+        self.state = state;
+        if is_live && !was_live {
+            self.trouble = None;
+            self.reopen_slots();
+        }
+        if let State::Refused { code, text } = &self.state {
+            let refused = || ClientError::Refused { code: *code, text: text.clone() };
+            for waiter in self.waiters.drain(..) {
+                let _ = waiter.reply.send(Err(refused()));
+            }
+            for reply in self.deletes.drain(..) {
+                let _ = reply.send(Err(refused()));
+            }
+            for opened in self.slots.drain(..).filter_map(|slot| slot.opened) {
+                let _ = opened.send(Err(refused()));
+            }
+        }
+    }
+
+    /// A slot lives no longer than its owner's connection, so a new connection opens it again.
+    fn reopen_slots(&mut self) {
+        let (now, now_ms) = (Instant::now(), self.now_ms());
+        self.slots.retain(|slot| slot.until > now && !slot.requests.is_closed());
+        for slot in &self.slots {
+            let left_s = slot.until.duration_since(now).as_secs().max(1);
+            self.engine.open_rendezvous(slot.link.id, u32::try_from(left_s).unwrap_or(u32::MAX), now_ms);
+        }
+    }
+
+    fn added(&mut self, device: DeviceKey) {
+        let now_ms = self.now_ms();
+        let bundle = self.engine.bundle();
+        let engine = &mut self.engine;
+        let answer = |waiter: &Waiter| {
+            let Some((link, joining)) = &waiter.pairing else { return Ok(()) };
+            let account = bundle.as_ref().ok_or(ClientError::Invalid(
+                "this device lacks one of the account's secrets; pair from another device",
+            ))?;
+            let sealed = seal_bundle(link, joining, account, &mut OsChance)?;
+            if sealed.len() as u64 > u64::from(engine.limits().rendezvous_bytes_max) {
+                return Err(ClientError::Invalid(
+                    "the account's history of devices is too long to hand over",
+                ));
+            }
+            engine.reply_rendezvous(link.id, sealed, now_ms);
+            Ok(())
+        };
+        resolve(&mut self.waiters, device, answer);
+    }
+
+    fn resolve(&mut self, device: DeviceKey, answer: impl FnMut(&Waiter) -> Result<(), ClientError>) {
+        resolve(&mut self.waiters, device, answer);
+    }
+
+    async fn command(&mut self, command: Command) -> Result<(), ClientError> {
+        let now_ms = self.now_ms();
+        match command {
+            Command::Push(changes, reply) => {
+                let receipt = self.engine.enqueue(changes, now_ms).map_err(ClientError::from);
+                self.drain().await?;
+                let _ = reply.send(receipt);
+            }
+            Command::Applied(position, reply) => {
+                self.engine.applied(&position, now_ms);
+                self.drain().await?;
+                let _ = reply.send(Ok(()));
+            }
+            Command::Remove(device, reply) => match self.engine.remove_device(device, now_ms) {
+                Ok(()) => self.waiters.push(Waiter { device, pairing: None, reply }),
+                Err(error) => drop(reply.send(Err(error.into()))),
+            },
+            Command::DeleteThrough(through, reply) => {
+                self.deletes.push_back(reply);
+                self.engine.delete_through(through, now_ms);
+            }
+            Command::CloseAccount(reply) => {
+                self.deletes.push_back(reply);
+                self.engine.close_account(now_ms);
+            }
+            Command::OpenSlot(link, lifetime, requests, reply) => {
+                self.open_slot(link, lifetime, requests, reply)
+            }
+            Command::Accept(link, joining, reply) => self.accept(link, joining, reply),
+            Command::Decline(link, joining, reply) => {
+                let result = seal_refusal(&link, &joining, "", &mut OsChance).map(|sealed| {
+                    self.engine.reply_rendezvous(link.id, sealed, now_ms);
+                });
+                let _ = reply.send(result.map_err(ClientError::from));
+            }
+            Command::Close(_) => {}
+        }
+        Ok(())
+    }
+
+    fn open_slot(
+        &mut self,
+        link: PairingLink,
+        lifetime: Duration,
+        requests: mpsc::Sender<Bytes>,
+        reply: Reply<()>,
+    ) {
+        if !self.engine.is_live() {
+            return drop(reply.send(Err(ClientError::Offline)));
+        }
+        let lifetime_s = u32::try_from(lifetime.as_secs().max(1)).unwrap_or(u32::MAX);
+        self.engine.open_rendezvous(link.id, lifetime_s, self.now_ms());
+        let until = Instant::now() + lifetime;
+        self.slots.push(Slot { link, until, requests, opened: Some(reply) });
+    }
+
+    fn accept(&mut self, link: PairingLink, joining: Joining, reply: Reply<()>) {
+        if !self.engine.is_live() {
+            return drop(reply.send(Err(ClientError::Offline)));
+        }
+        match self.engine.add_device(joining.clone(), self.now_ms()) {
+            Ok(()) => {
+                let device = joining.device;
+                self.waiters.push(Waiter { device, pairing: Some((link, joining)), reply });
+            }
+            Err(error) => drop(reply.send(Err(error.into()))),
+        }
+    }
+
+    fn publish(&mut self) {
+        let trouble = self.trouble.clone();
+        let status = Status::of(self.engine.state(), &self.profile.relay, self.state.clone(), trouble);
+        self.status.send_if_modified(|current| {
+            let changed = *current != status;
+            *current = status;
+            changed
+        });
+    }
+
+    /// Everything recorded and sent, then goodbye. What the app never took comes again next time.
+    async fn close(&mut self) -> Result<(), ClientError> {
+        self.engine.flush_acks(self.now_ms());
+        let result = self.drain().await;
+        if let Some(connection) = self.connection.take() {
+            connection.close().await;
+        }
+        result
+    }
+}
+
+fn resolve(
+    waiters: &mut Vec<Waiter>,
+    device: DeviceKey,
+    mut answer: impl FnMut(&Waiter) -> Result<(), ClientError>,
+) {
+    for waiter in waiters.extract_if(.., |waiter| waiter.device == device) {
+        let result = answer(&waiter);
+        let _ = waiter.reply.send(result);
+    }
+}
+
+async fn sleep_until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}

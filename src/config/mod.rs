@@ -1,0 +1,140 @@
+//! What an operator may choose: defaults, then a file, then the environment, then flags.
+//!
+//! A [`Config`] has been checked and cannot be wrong. This room starts nothing and opens nothing
+//! but the file it is told to read.
+
+mod error;
+mod folder;
+mod nearest;
+mod origin;
+mod raw;
+mod sources;
+mod validate;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::protocol::Limits;
+use crate::relay::Registration;
+
+pub use error::ConfigError;
+pub use folder::Surroundings;
+pub use sources::{Flags, Sources, load};
+
+/// Where a file is looked for when none is named.
+pub const FILE: &str = "/etc/graceful-relay/config.toml";
+
+/// Begins the name of each environment variable that is an option: then section, `__`, key.
+pub const VARIABLE_PREFIX: &str = "GRACEFUL_RELAY_";
+
+/// Names the file, as `--config` does.
+pub const FILE_VARIABLE: &str = "GRACEFUL_RELAY_CONFIG";
+
+/// Everything an operator chose, checked.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Config {
+    /// Address and port to listen on.
+    pub listen: SocketAddr,
+    /// The names devices dial, in lower case. Empty: loopback names and addresses only.
+    pub names: Vec<String>,
+    /// A proxy in front terminates TLS.
+    pub proxy: bool,
+    /// Where everything is kept.
+    pub folder: PathBuf,
+    /// Memory that the store may use to cache pages.
+    pub cache_bytes: usize,
+    /// Who may found an account.
+    pub registration: Registration,
+    /// What devices are held to.
+    pub limits: Limits,
+    /// Conversations at a time.
+    pub connections_max: usize,
+    /// For a request's head to arrive.
+    pub head_timeout: Duration,
+    /// For the body of an exchange to arrive.
+    pub body_timeout: Duration,
+    /// How long a peer may take nothing of what is sent to it.
+    pub write_timeout: Duration,
+    /// For a peer to answer a close frame.
+    pub close_timeout: Duration,
+    /// For conversations to end when the relay stops.
+    pub stop_timeout: Duration,
+    /// What is logged.
+    pub log_level: LogLevel,
+    /// Where the settings came from, if from a file.
+    pub file: Option<PathBuf>,
+    raw: raw::Raw,
+}
+
+/// How much is logged. Each level includes those before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogLevel {
+    /// Nothing.
+    Off,
+    /// What stopped the relay.
+    Error,
+    /// What an operator should look at.
+    Warn,
+    /// Starting, stopping, sweeping.
+    Info,
+    /// Each connection.
+    Debug,
+    /// Each frame's kind.
+    Trace,
+}
+
+impl LogLevel {
+    /// As it is written in the file.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::Error => "error",
+            Self::Warn => "warn",
+            Self::Info => "info",
+            Self::Debug => "debug",
+            Self::Trace => "trace",
+        }
+    }
+}
+
+impl Config {
+    /// The effective settings, every one of them, as a file that would bring them about.
+    pub fn to_toml(&self) -> String {
+        // Strings, integers and booleans in two levels always have a TOML form.
+        toml::to_string(&self.raw).unwrap_or_default()
+    }
+
+    /// How the door is opened.
+    pub fn http_options(&self) -> crate::http::Options {
+        crate::http::Options {
+            connections_max: self.connections_max,
+            frame_bytes_max: usize::try_from(self.limits.frame_bytes_max).unwrap_or(usize::MAX),
+            head_timeout: self.head_timeout,
+            body_timeout: self.body_timeout,
+            write_timeout: self.write_timeout,
+            close_timeout: self.close_timeout,
+            stop_timeout: self.stop_timeout,
+        }
+    }
+
+    /// How the relay is started.
+    pub fn relay_options(&self) -> crate::relay::RelayOptions {
+        crate::relay::RelayOptions {
+            hosts: crate::relay::Hosts::new(self.names.iter().cloned()),
+            ..crate::relay::RelayOptions::default()
+        }
+    }
+
+    /// How its store is opened.
+    pub fn store_options(&self) -> crate::store::Options {
+        crate::store::Options {
+            limits: self.limits.clone(),
+            registration: self.registration,
+            cache_bytes: self.cache_bytes,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,142 @@
+//! Reading the file so that each setting is known by its place, and a wrong one is named there.
+
+use std::collections::HashMap;
+use std::ops::Range;
+use std::path::Path;
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::error::{ConfigError, Origin};
+use super::nearest::nearest;
+
+/// Where each setting was read, by `section.key`.
+#[derive(Debug, Default)]
+pub(super) struct Origins(HashMap<String, Origin>);
+
+impl Origins {
+    pub(super) fn of(&self, key: &str) -> Origin {
+        self.0.get(key).cloned().unwrap_or(Origin::Default)
+    }
+
+    pub(super) fn note(&mut self, key: String, origin: Origin) {
+        self.0.insert(key, origin);
+    }
+}
+
+/// A file's text, and where it came from.
+struct Text<'a> {
+    path: &'a Path,
+    text: &'a str,
+}
+
+impl Text<'_> {
+    fn place(&self, span: &Range<usize>) -> Origin {
+        let start = self.text.floor_char_boundary(span.start);
+        let before = &self.text[..start];
+        let line = before.matches('\n').count() + 1;
+        let column = before.chars().rev().take_while(|letter| *letter != '\n').count() + 1;
+        Origin::File { path: self.path.to_path_buf(), line, column }
+    }
+}
+
+/// Checks that a file names only options that exist, each with a value of its type, and notes
+/// where. Returns its settings.
+pub(super) fn read_text(
+    path: &Path,
+    text: &str,
+    known: &toml::Table,
+    origins: &mut Origins,
+) -> Result<toml::Table, ConfigError> {
+    let text = Text { path, text };
+    let document = DeTable::parse(text.text)
+        .map_err(|error| ConfigError::new(text.place(&error.span().unwrap_or(0..0)), error.message()))?;
+    for (name, section) in document.get_ref() {
+        check_section(&text, name, section, known, origins)?;
+    }
+    toml::from_str(text.text)
+        .map_err(|error| ConfigError::new(text.place(&error.span().unwrap_or(0..0)), error.message()))
+}
+
+fn check_section(
+    text: &Text<'_>,
+    name: &Spanned<std::borrow::Cow<'_, str>>,
+    section: &Spanned<DeValue<'_>>,
+    known: &toml::Table,
+    origins: &mut Origins,
+) -> Result<(), ConfigError> {
+    let place = text.place(&name.span());
+    let name = name.get_ref().as_ref();
+    let Some(options) = known.get(name).and_then(toml::Value::as_table) else {
+        return Err(ConfigError::new(place, unknown_section(name, section.get_ref(), known)));
+    };
+    let Some(settings) = section.get_ref().as_table() else {
+        return Err(ConfigError::new(
+            place,
+            format!("`{name}` is a section: write `[{name}]` on a line of its own"),
+        ));
+    };
+    for (key, value) in settings {
+        let place = text.place(&key.span());
+        let key = key.get_ref().as_ref();
+        let Some(default) = options.get(key) else {
+            return Err(ConfigError::new(place, unknown_key(name, key, known)));
+        };
+        let key = format!("{name}.{key}");
+        let found = value.get_ref().type_str();
+        if found != default.type_str() {
+            let place = text.place(&value.span());
+            let wanted = described(default);
+            return Err(ConfigError::new(place, format!("`{key}` must be {wanted}, not of type {found}")));
+        }
+        origins.note(key, place);
+    }
+    Ok(())
+}
+
+fn unknown_section(name: &str, value: &DeValue<'_>, known: &toml::Table) -> String {
+    if !value.is_table()
+        && let Some(section) = section_with(name, known)
+    {
+        return format!("`{name}` belongs into the section [{section}]");
+    }
+    let near = nearest(name, known.keys().map(String::as_str));
+    match near {
+        Some(near) => format!("there is no section [{name}]; did you mean [{near}]?"),
+        None => {
+            let sections: Vec<String> = known.keys().map(|section| format!("[{section}]")).collect();
+            format!("there is no section [{name}]; there are {}", sections.join(", "))
+        }
+    }
+}
+
+pub(super) fn unknown_key(section: &str, key: &str, known: &toml::Table) -> String {
+    if let Some(right) = section_with(key, known) {
+        return format!("there is no option `{section}.{key}`; `{key}` belongs into the section [{right}]");
+    }
+    let options = known.get(section).and_then(toml::Value::as_table);
+    let names = || options.into_iter().flat_map(toml::Table::keys).map(String::as_str);
+    match nearest(key, names()) {
+        Some(near) => format!("there is no option `{section}.{key}`; did you mean `{near}`?"),
+        None => {
+            let names: Vec<&str> = names().collect();
+            format!("there is no option `{section}.{key}`; [{section}] has {}", names.join(", "))
+        }
+    }
+}
+
+/// The section in which a key of this name would be right.
+pub(super) fn section_with<'a>(key: &str, known: &'a toml::Table) -> Option<&'a str> {
+    let has = |options: &toml::Value| options.get(key).is_some();
+    known.iter().find(|(_, options)| has(options)).map(|(section, _)| section.as_str())
+}
+
+/// The kind of value an option takes, in words.
+pub(super) fn described(default: &toml::Value) -> &'static str {
+    match default {
+        toml::Value::Boolean(_) => "true or false",
+        toml::Value::Integer(_) => "a whole number without quotes",
+        toml::Value::Array(_) => "a list of texts, like [\"one\", \"two\"]",
+        _ => "a text in quotes",
+    }
+}

@@ -1,0 +1,145 @@
+//! The settings as they are written: section by section, nothing checked yet.
+//!
+//! The one source of defaults, which for limits are those of the protocol.
+
+use serde::{Deserialize, Serialize};
+
+use crate::protocol::Limits;
+
+/// Seconds in a day.
+pub(super) const DAY_S: u32 = 24 * 60 * 60;
+
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Raw {
+    pub(super) server: Server,
+    pub(super) storage: Storage,
+    pub(super) accounts: Accounts,
+    pub(super) retention: Retention,
+    pub(super) limits: RawLimits,
+    pub(super) log: Log,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Server {
+    pub(super) listen: String,
+    pub(super) names: Vec<String>,
+    pub(super) proxy: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Storage {
+    /// Empty: a folder of its own, which depends on who runs it.
+    pub(super) folder: String,
+    pub(super) cache_mib: u32,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Accounts {
+    pub(super) registration: String,
+    pub(super) devices_max: u32,
+    pub(super) bytes_max: u64,
+    pub(super) envelopes_max: u64,
+    pub(super) membership_entries_max: u32,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Retention {
+    pub(super) days: u32,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawLimits {
+    pub(super) connections_max: u32,
+    pub(super) frame_bytes_max: u64,
+    pub(super) envelope_bytes_max: u64,
+    pub(super) push_envelopes_max: u32,
+    pub(super) unanswered_frames_max: u32,
+    pub(super) window_bytes: u64,
+    pub(super) rendezvous_bytes_max: u32,
+    pub(super) rendezvous_s_max: u32,
+    pub(super) heartbeat_s: u32,
+    pub(super) silence_s_max: u32,
+    pub(super) head_timeout_s: u32,
+    pub(super) body_timeout_s: u32,
+    pub(super) write_timeout_s: u32,
+    pub(super) close_timeout_s: u32,
+    pub(super) stop_timeout_s: u32,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Log {
+    pub(super) level: String,
+}
+
+impl Default for Server {
+    fn default() -> Self {
+        Self { listen: "127.0.0.1:8080".to_owned(), names: Vec::new(), proxy: false }
+    }
+}
+
+impl Default for Storage {
+    fn default() -> Self {
+        Self { folder: String::new(), cache_mib: 64 }
+    }
+}
+
+impl Default for Accounts {
+    fn default() -> Self {
+        let limits = Limits::default();
+        Self {
+            registration: "invite".to_owned(),
+            devices_max: limits.account_devices_max,
+            bytes_max: limits.account_bytes_max,
+            envelopes_max: limits.account_envelopes_max,
+            membership_entries_max: limits.membership_entries_max,
+        }
+    }
+}
+
+impl Default for Retention {
+    fn default() -> Self {
+        Self { days: Limits::default().retention_s / DAY_S }
+    }
+}
+
+impl Default for RawLimits {
+    fn default() -> Self {
+        let limits = Limits::default();
+        Self {
+            connections_max: 2_000,
+            frame_bytes_max: limits.frame_bytes_max,
+            envelope_bytes_max: limits.envelope_bytes_max,
+            push_envelopes_max: limits.push_envelopes_max,
+            unanswered_frames_max: limits.unanswered_frames_max,
+            window_bytes: limits.window_bytes,
+            rendezvous_bytes_max: limits.rendezvous_bytes_max,
+            rendezvous_s_max: limits.rendezvous_s_max,
+            heartbeat_s: limits.heartbeat_s,
+            silence_s_max: limits.silence_s_max,
+            head_timeout_s: 10,
+            body_timeout_s: 60,
+            write_timeout_s: 30,
+            close_timeout_s: 5,
+            stop_timeout_s: 10,
+        }
+    }
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { level: "info".to_owned() }
+    }
+}
+
+/// Every option there is, at its default: section, key, value.
+pub(super) fn defaults() -> toml::Table {
+    // Strings, integers and booleans in two levels always have a TOML form.
+    toml::Table::try_from(Raw::default()).unwrap_or_default()
+}

@@ -1,0 +1,212 @@
+//! Where settings come from, the later winning over the earlier: defaults, file, environment, flags.
+
+use std::ffi::OsString;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use super::error::{ConfigError, Origin};
+use super::nearest::nearest;
+use super::origin::{Origins, described, read_text, section_with, unknown_key};
+use super::raw::{Raw, defaults};
+use super::validate::validate;
+use super::{Config, FILE, FILE_VARIABLE, Surroundings, VARIABLE_PREFIX};
+
+/// Between section and key in a variable's name.
+const SEPARATOR: &str = "__";
+
+/// What was said on the command line.
+#[derive(Debug, Clone, Default)]
+pub struct Flags {
+    /// `--listen`
+    pub listen: Option<String>,
+    /// `--data`
+    pub data: Option<PathBuf>,
+}
+
+/// Everything that settings are made from.
+#[derive(Debug, Clone, Default)]
+pub struct Sources {
+    /// A file that must be there.
+    pub file: Option<PathBuf>,
+    /// The environment: variables that do not begin with our prefix are passed over.
+    pub environment: Vec<(OsString, OsString)>,
+    /// The command line.
+    pub flags: Flags,
+    /// What decides the folder when nobody chose one.
+    pub surroundings: Surroundings,
+}
+
+/// Reads and checks the settings.
+///
+/// # Errors
+/// [`ConfigError`] for the first thing that is wrong, with its place.
+pub fn load(sources: &Sources) -> Result<Config, ConfigError> {
+    let known = defaults();
+    let mut origins = Origins::default();
+    let mut settings = known.clone();
+    let file = overlay_file(sources, &known, &mut settings, &mut origins)?;
+    overlay_environment(&sources.environment, &known, &mut settings, &mut origins)?;
+    overlay_flags(&sources.flags, &mut settings, &mut origins)?;
+    let raw = to_raw(&settings, &origins)?;
+    validate(raw, &origins, &sources.surroundings, file)
+}
+
+fn overlay_file(
+    sources: &Sources,
+    known: &toml::Table,
+    settings: &mut toml::Table,
+    origins: &mut Origins,
+) -> Result<Option<PathBuf>, ConfigError> {
+    let variable = sources.environment.iter().find(|(name, _)| name == FILE_VARIABLE);
+    let named = sources.file.clone().or_else(|| variable.map(|(_, path)| PathBuf::from(path)));
+    let path = named.as_deref().unwrap_or(Path::new(FILE));
+    let text = match std::fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == ErrorKind::NotFound && named.is_none() => return Ok(None),
+        Err(error) => return Err(ConfigError::unreadable(path.to_path_buf(), &error)),
+    };
+    for (section, options) in read_text(path, &text, known, origins)? {
+        for (key, value) in options.as_table().into_iter().flatten() {
+            set(settings, &section, key, value.clone());
+        }
+    }
+    Ok(Some(path.to_path_buf()))
+}
+
+fn overlay_environment(
+    environment: &[(OsString, OsString)],
+    known: &toml::Table,
+    settings: &mut toml::Table,
+    origins: &mut Origins,
+) -> Result<(), ConfigError> {
+    for (name, value) in environment {
+        let Some(name) = name.to_str().filter(|name| name.starts_with(VARIABLE_PREFIX)) else {
+            continue;
+        };
+        if name == FILE_VARIABLE {
+            continue;
+        }
+        let wrong = |text: String| ConfigError::new(Origin::Variable(name.to_owned()), text);
+        let (section, key) = option_of(name, known).map_err(wrong)?;
+        let value = value.to_str().ok_or_else(|| wrong("its value is not UTF-8".to_owned()))?;
+        let default = &known[&section][&key];
+        let value = parse(value, default)
+            .ok_or_else(|| wrong(format!("`{section}.{key}` must be {}", described_bare(default))))?;
+        set(settings, &section, &key, value);
+        origins.note(format!("{section}.{key}"), Origin::Variable(name.to_owned()));
+    }
+    Ok(())
+}
+
+/// Section and key that a variable stands for.
+fn option_of(variable: &str, known: &toml::Table) -> Result<(String, String), String> {
+    let lower = variable[VARIABLE_PREFIX.len()..].to_lowercase();
+    if let Some((section, key)) = lower.split_once(SEPARATOR)
+        && let Some(options) = known.get(section)
+    {
+        if options.get(key).is_some() {
+            return Ok((section.to_owned(), key.to_owned()));
+        }
+        if section_with(key, known).is_some() || nearest_variable(variable, known).is_none() {
+            return Err(unknown_key(section, key, known));
+        }
+    }
+    Err(match nearest_variable(variable, known) {
+        Some(near) => format!("no option has this name; did you mean {near}?"),
+        None => format!(
+            "no option has this name; variables are named {VARIABLE_PREFIX}SECTION{SEPARATOR}KEY, \
+             and `graceful-relay config show` lists sections and keys"
+        ),
+    })
+}
+
+fn nearest_variable(variable: &str, known: &toml::Table) -> Option<String> {
+    let all: Vec<String> = known
+        .iter()
+        .flat_map(|(section, options)| {
+            let keys = options.as_table().into_iter().flat_map(toml::Table::keys);
+            keys.map(move |key| format!("{VARIABLE_PREFIX}{section}{SEPARATOR}{key}").to_uppercase())
+        })
+        .chain([FILE_VARIABLE.to_owned()])
+        .collect();
+    nearest(variable, all.iter().map(String::as_str)).map(str::to_owned)
+}
+
+/// A variable's text as a value of the option's type. A list is separated by commas.
+fn parse(text: &str, default: &toml::Value) -> Option<toml::Value> {
+    let text = text.trim();
+    Some(match default {
+        toml::Value::Boolean(_) => toml::Value::Boolean(text.parse().ok()?),
+        toml::Value::Integer(_) => toml::Value::Integer(text.replace('_', "").parse().ok()?),
+        toml::Value::Array(_) => {
+            let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
+            toml::Value::Array(items.map(|item| toml::Value::String(item.to_owned())).collect())
+        }
+        _ => toml::Value::String(text.to_owned()),
+    })
+}
+
+fn described_bare(default: &toml::Value) -> &'static str {
+    match default {
+        toml::Value::Integer(_) => "a whole number",
+        other => described(other),
+    }
+}
+
+fn overlay_flags(
+    flags: &Flags,
+    settings: &mut toml::Table,
+    origins: &mut Origins,
+) -> Result<(), ConfigError> {
+    if let Some(listen) = &flags.listen {
+        set(settings, "server", "listen", toml::Value::String(listen.clone()));
+        origins.note("server.listen".to_owned(), Origin::Flag("--listen"));
+    }
+    if let Some(data) = &flags.data {
+        // What is typed is meant from where one stands; what is kept must hold from anywhere.
+        let absolute = std::path::absolute(data).ok();
+        let folder = absolute.as_deref().and_then(Path::to_str).map(str::to_owned);
+        let folder = folder.ok_or_else(|| {
+            ConfigError::new(Origin::Flag("--data"), "this is not a folder's name (in UTF-8)")
+        })?;
+        set(settings, "storage", "folder", toml::Value::String(folder));
+        origins.note("storage.folder".to_owned(), Origin::Flag("--data"));
+    }
+    Ok(())
+}
+
+fn set(settings: &mut toml::Table, section: &str, key: &str, value: toml::Value) {
+    if let Some(options) = settings.get_mut(section).and_then(toml::Value::as_table_mut) {
+        options.insert(key.to_owned(), value);
+    }
+}
+
+/// Section by section and option by option, so that what does not fit is known by its name.
+fn to_raw(settings: &toml::Table, origins: &Origins) -> Result<Raw, ConfigError> {
+    let whole = settings.clone().try_into::<Raw>();
+    whole.map_err(|error| {
+        let culprit = settings.iter().find_map(|(section, options)| {
+            let mut keys = options.as_table().into_iter().flatten();
+            keys.find(|(key, value)| !fits(section, key, value)).map(|(key, _)| format!("{section}.{key}"))
+        });
+        let key = culprit.unwrap_or_default();
+        let text = match &settings_value(settings, &key) {
+            Some(toml::Value::Integer(number)) if *number < 0 => "must not be negative".to_owned(),
+            Some(toml::Value::Integer(_)) => "is too large a number".to_owned(),
+            _ => format!("is not what it should be: {}", error.message()),
+        };
+        ConfigError::new(origins.of(&key), format!("`{key}` {text}"))
+    })
+}
+
+fn settings_value<'a>(settings: &'a toml::Table, key: &str) -> Option<&'a toml::Value> {
+    let (section, key) = key.split_once('.')?;
+    settings.get(section)?.get(key)
+}
+
+/// Whether this one setting, with defaults for all others, has the right type and range.
+fn fits(section: &str, key: &str, value: &toml::Value) -> bool {
+    let mut alone = defaults();
+    set(&mut alone, section, key, value.clone());
+    alone.try_into::<Raw>().is_ok()
+}

@@ -1,0 +1,263 @@
+//! What a file, a variable or a flag leads to, and the text of each refusal.
+
+use std::path::PathBuf;
+
+use super::*;
+
+struct Case {
+    folder: tempfile::TempDir,
+    sources: Sources,
+}
+
+impl Case {
+    fn new(file: &str) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("config.toml");
+        std::fs::write(&path, file).expect("a file");
+        let surroundings = Surroundings { home: Some("/home/ann".into()), ..Surroundings::default() };
+        let sources = Sources { file: Some(path), surroundings, ..Sources::default() };
+        Self { folder, sources }
+    }
+
+    fn with_variable(mut self, name: &str, value: &str) -> Self {
+        self.sources.environment.push((name.into(), value.into()));
+        self
+    }
+
+    fn load(&self) -> Config {
+        load(&self.sources).expect("good settings")
+    }
+
+    /// What is said, without the folder that differs each time.
+    fn refusal(&self) -> String {
+        let text = load(&self.sources).expect_err("something is wrong").to_string();
+        text.replace(&format!("{}/", self.folder.path().display()), "")
+    }
+}
+
+fn refused(file: &str, expected: &str) {
+    let text = Case::new(file).refusal();
+    assert!(text.starts_with(expected), "said: {text}\nnot:  {expected}");
+}
+
+#[test]
+fn nothing_set_serves_plain_text_to_this_machine() {
+    let config = Case::new("").load();
+    assert_eq!(config.listen.to_string(), "127.0.0.1:8080");
+    assert_eq!(config.folder, PathBuf::from("/home/ann/.local/share/graceful-relay"));
+    assert_eq!(config.limits, crate::protocol::Limits::default());
+    assert_eq!(config.registration, Registration::Invite);
+}
+
+#[test]
+fn the_later_source_wins() {
+    let mut case = Case::new("[server]\nlisten = \"127.0.0.1:1\"\n[log]\nlevel = \"warn\"");
+    assert_eq!(case.load().listen.port(), 1);
+    case = case.with_variable("GRACEFUL_RELAY_SERVER__LISTEN", "127.0.0.1:2");
+    assert_eq!(case.load().listen.port(), 2);
+    case.sources.flags.listen = Some("[::1]:3".to_owned());
+    assert_eq!(case.load().listen.port(), 3);
+    assert_eq!(case.load().log_level, LogLevel::Warn);
+}
+
+#[test]
+fn variables_have_the_types_of_their_options() {
+    let config = Case::new("")
+        .with_variable("GRACEFUL_RELAY_SERVER__PROXY", "true")
+        .with_variable("GRACEFUL_RELAY_SERVER__NAMES", "Relay.Example.org, [::1]")
+        .with_variable("GRACEFUL_RELAY_SERVER__LISTEN", "0.0.0.0:80")
+        .with_variable("GRACEFUL_RELAY_STORAGE__CACHE_MIB", "32")
+        .with_variable("GRACEFUL_BOOKS", "not ours")
+        .load();
+    assert_eq!(config.names, ["relay.example.org", "::1"]);
+    assert_eq!(config.cache_bytes, 32 * 1024 * 1024);
+}
+
+#[test]
+fn a_variable_can_name_the_file_and_a_named_file_must_be_there() {
+    let mut case = Case::new("[log]\nlevel = \"debug\"");
+    let file = case.sources.file.take().expect("named");
+    case = case.with_variable(FILE_VARIABLE, file.to_str().expect("UTF-8"));
+    assert_eq!(case.load().log_level, LogLevel::Debug);
+    case.sources.file = Some(case.folder.path().join("missing.toml"));
+    assert_eq!(case.refusal(), "missing.toml: there is no such file");
+}
+
+#[test]
+fn what_is_mistyped_is_named_with_its_place_and_what_was_meant() {
+    refused(
+        "[server]\nlistne = \"127.0.0.1:1\"",
+        "config.toml, line 2, column 1: there is no option `server.listne`; did you mean `listen`?",
+    );
+    refused(
+        "[sever]\n",
+        "config.toml, line 1, column 2: there is no section [sever]; did you mean [server]?",
+    );
+    refused(
+        "[server]\ndays = 3",
+        "config.toml, line 2, column 1: there is no option `server.days`; `days` belongs into the section [retention]",
+    );
+    refused("listen = 1", "config.toml, line 1, column 1: `listen` belongs into the section [server]");
+    refused(
+        "[log]\ncolour = true",
+        "config.toml, line 2, column 1: there is no option `log.colour`; [log] has level",
+    );
+    refused("[tls]\n", "config.toml, line 1, column 2: there is no section [tls]; there are ");
+    refused("server = 1", "config.toml, line 1, column 1: `server` is a section");
+}
+
+#[test]
+fn what_is_no_toml_is_named_with_its_place() {
+    refused("[server]\nlisten = ", "config.toml, line 2, column ");
+    refused("[log]\nlevel = \"info\"\nlevel = \"warn\"", "config.toml, line 3, column 1: duplicate key");
+}
+
+#[test]
+fn values_of_a_wrong_type_are_named() {
+    refused(
+        "[server]\nproxy = \"yes\"",
+        "config.toml, line 2, column 9: `server.proxy` must be true or false, not of type string",
+    );
+    refused(
+        "[retention]\ndays = \"3\"",
+        "config.toml, line 2, column 8: `retention.days` must be a whole number without quotes, not of type string",
+    );
+    refused(
+        "[server]\nnames = \"relay\"",
+        "config.toml, line 2, column 9: `server.names` must be a list of texts",
+    );
+    refused("[server]\nnames = [1]", "config.toml, line 2, column ");
+    refused("[retention]\ndays = -1", "config.toml, line 2, column 1: `retention.days` must not be negative");
+    refused(
+        "[retention]\ndays = 5_000_000_000",
+        "config.toml, line 2, column 1: `retention.days` is too large a number",
+    );
+}
+
+#[test]
+fn values_out_of_range_are_named_with_the_range() {
+    refused(
+        "[retention]\ndays = 90",
+        "config.toml, line 2, column 1: `retention.days` is 90; it must be between 1 and 30",
+    );
+    refused(
+        "[limits]\nsilence_s_max = 40",
+        "config.toml, line 2, column 1: `limits.silence_s_max` is 40; it must be between 60 and 86400",
+    );
+    refused(
+        "[limits]\n\nenvelope_bytes_max = 3_000_000",
+        "default settings: `limits.frame_bytes_max` is 1228800; it must be between 3001024 and",
+    );
+    refused(
+        "[accounts]\nregistration = \"opne\"",
+        "config.toml, line 2, column 1: `accounts.registration` is \"opne\"; did you mean \"open\"?",
+    );
+    refused(
+        "[log]\nlevel = \"chatty\"",
+        "config.toml, line 2, column 1: `log.level` is \"chatty\"; it must be one of off, error,",
+    );
+    refused(
+        "[storage]\nfolder = \"data\"",
+        "config.toml, line 2, column 1: `storage.folder` is \"data\"; it must be a whole path",
+    );
+}
+
+#[test]
+fn plain_text_stays_on_this_machine_unless_a_proxy_stands_in_front() {
+    refused(
+        "[server]\nlisten = \"0.0.0.0:8080\"",
+        "config.toml, line 2, column 1: `server.listen` is 0.0.0.0:8080, which other machines can reach, \
+         but this relay speaks plain text there. Put a proxy that terminates TLS in front and set \
+         `server.proxy = true`, or listen on 127.0.0.1",
+    );
+    refused(
+        "[server]\nproxy = true",
+        "config.toml, line 2, column 1: `server.proxy` is true, so `server.names` must list the names",
+    );
+    refused(
+        "[server]\nlisten = \"localhost\"",
+        "config.toml, line 2, column 1: `server.listen` is \"localhost\"; it must be an IP address and a port",
+    );
+    let file = "[server]\nlisten = \"0.0.0.0:8080\"\nproxy = true\nnames = [\"relay.example.org\"]";
+    assert_eq!(Case::new(file).load().listen.to_string(), "0.0.0.0:8080");
+}
+
+#[test]
+fn names_are_names_alone() {
+    for (name, why) in [
+        ("https://relay.example.org", "without https://"),
+        ("relay.example.org:443", "without a port"),
+        ("relay..org", "single dots"),
+        ("", "single dots"),
+        ("relay.exämple.org", "xn--"),
+    ] {
+        let text = Case::new(&format!("[server]\nnames = [{name:?}]")).refusal();
+        assert!(text.contains(why), "{text}");
+    }
+}
+
+#[test]
+fn variables_with_our_prefix_must_be_options() {
+    let said = |name: &str, value: &str| Case::new("").with_variable(name, value).refusal();
+    assert_eq!(
+        said("GRACEFUL_RELAY_SERVER__LISTNE", "x"),
+        "environment variable GRACEFUL_RELAY_SERVER__LISTNE: no option has this name; \
+         did you mean GRACEFUL_RELAY_SERVER__LISTEN?"
+    );
+    assert!(said("GRACEFUL_RELAY_PORT", "1").contains("SECTION__KEY"));
+    assert!(said("GRACEFUL_RELAY_SERVER__DAYS", "1").contains("belongs into the section [retention]"));
+    assert_eq!(
+        said("GRACEFUL_RELAY_RETENTION__DAYS", "soon"),
+        "environment variable GRACEFUL_RELAY_RETENTION__DAYS: `retention.days` must be a whole number"
+    );
+    assert_eq!(
+        said("GRACEFUL_RELAY_RETENTION__DAYS", "31"),
+        "environment variable GRACEFUL_RELAY_RETENTION__DAYS: `retention.days` is 31; it must be between 1 and 30"
+    );
+}
+
+#[test]
+fn flags_are_named_when_they_are_wrong() {
+    let mut case = Case::new("");
+    case.sources.flags.listen = Some("8080".to_owned());
+    assert!(case.refusal().starts_with("--listen: `server.listen` is \"8080\""));
+}
+
+#[test]
+fn what_is_shown_brings_about_the_same() {
+    let config = Case::new("[server]\nnames = [\"Relay.Example\"]\n[retention]\ndays = 3").load();
+    let mut again = Case::new(&config.to_toml()).load();
+    again.file.clone_from(&config.file);
+    assert_eq!(again, config);
+}
+
+/// Each option stands in the example, commented out, at its default, below a comment of its own.
+#[test]
+fn the_example_has_every_option_at_its_default() {
+    let example = include_str!("../../config.example.toml");
+    let mut table = toml::Table::new();
+    let mut section = String::new();
+    let mut previous = "";
+    let mut found = 0;
+    for line in example.lines() {
+        if let Some(name) = line.strip_prefix('[') {
+            section = name.trim_end_matches(']').to_owned();
+            table.insert(section.clone(), toml::Table::new().into());
+        }
+        let option =
+            line.strip_prefix('#').filter(|rest| rest.starts_with(|first: char| first.is_ascii_lowercase()));
+        if let Some((key, _)) = option.and_then(|option| option.split_once(" = ")) {
+            assert!(previous.starts_with("# "), "{key} has no reason");
+            let parsed: toml::Table = option.unwrap_or_default().parse().expect("TOML");
+            table[&section].as_table_mut().expect("a section").extend(parsed);
+            found += 1;
+        }
+        previous = line;
+    }
+    let known = raw::defaults();
+    let options: usize = known.values().filter_map(toml::Value::as_table).map(toml::Table::len).sum();
+    assert_eq!(table, known);
+    assert_eq!(found, options);
+    assert!(found > 20, "{found} options");
+    toml::from_str::<raw::Raw>(example).expect("the example as it is changes nothing");
+}

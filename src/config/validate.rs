@@ -1,0 +1,232 @@
+//! From what was written to what can be relied on.
+
+use std::net::{IpAddr, SocketAddr};
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::error::ConfigError;
+use super::nearest::nearest;
+use super::origin::Origins;
+use super::raw::{DAY_S, Raw};
+use super::{Config, LogLevel, Surroundings};
+use crate::protocol::Limits;
+use crate::protocol::envelope;
+use crate::protocol::limits::{HOST_BYTES_MAX, RETENTION_S_MAX};
+use crate::relay::Registration;
+
+/// Bytes of a frame around a single envelope: names, numbers, hashes.
+const FRAME_OVERHEAD_BYTES: u64 = 1024;
+
+const MIB: usize = 1024 * 1024;
+
+/// Checks every setting, and what must hold between them.
+pub(super) fn validate(
+    mut raw: Raw,
+    origins: &Origins,
+    surroundings: &Surroundings,
+    file: Option<PathBuf>,
+) -> Result<Config, ConfigError> {
+    let check = Check { origins };
+    let (listen, names) = check.server(&raw)?;
+    let folder = check.folder(&raw, surroundings)?;
+    let limits = check.limits(&raw)?;
+    let registration = check.registration(&raw)?;
+    let log_level = check.log_level(&raw)?;
+    check.range("storage.cache_mib", raw.storage.cache_mib, 4..=65_536)?;
+    check.range("limits.connections_max", raw.limits.connections_max, 1..=1_000_000)?;
+    let seconds = |key, seconds: u32| {
+        check.range(key, seconds, 1..=3_600).map(|()| Duration::from_secs(u64::from(seconds)))
+    };
+    raw.storage.folder = folder.display().to_string();
+    raw.server.names.clone_from(&names);
+    Ok(Config {
+        listen,
+        names,
+        proxy: raw.server.proxy,
+        folder,
+        cache_bytes: raw.storage.cache_mib as usize * MIB,
+        registration,
+        limits,
+        connections_max: raw.limits.connections_max as usize,
+        head_timeout: seconds("limits.head_timeout_s", raw.limits.head_timeout_s)?,
+        body_timeout: seconds("limits.body_timeout_s", raw.limits.body_timeout_s)?,
+        write_timeout: seconds("limits.write_timeout_s", raw.limits.write_timeout_s)?,
+        close_timeout: seconds("limits.close_timeout_s", raw.limits.close_timeout_s)?,
+        stop_timeout: seconds("limits.stop_timeout_s", raw.limits.stop_timeout_s)?,
+        log_level,
+        file,
+        raw,
+    })
+}
+
+struct Check<'a> {
+    origins: &'a Origins,
+}
+
+impl Check<'_> {
+    fn wrong(&self, key: &str, text: &str) -> ConfigError {
+        ConfigError::new(self.origins.of(key), format!("`{key}` {text}"))
+    }
+
+    fn range<N: Into<u64>>(
+        &self,
+        key: &str,
+        value: N,
+        range: RangeInclusive<u64>,
+    ) -> Result<(), ConfigError> {
+        let value = value.into();
+        if range.contains(&value) {
+            return Ok(());
+        }
+        let text = format!("is {value}; it must be between {} and {}", range.start(), range.end());
+        Err(self.wrong(key, &text))
+    }
+
+    fn server(&self, raw: &Raw) -> Result<(SocketAddr, Vec<String>), ConfigError> {
+        let listen: SocketAddr = raw.server.listen.parse().map_err(|_| {
+            let text = format!(
+                "is {:?}; it must be an IP address and a port, like \"127.0.0.1:8080\" or \"[::1]:8080\"",
+                raw.server.listen
+            );
+            self.wrong("server.listen", &text)
+        })?;
+        if !listen.ip().is_loopback() && !raw.server.proxy {
+            let text = format!(
+                "is {listen}, which other machines can reach, but this relay speaks plain text there. \
+                 Put a proxy that terminates TLS in front and set `server.proxy = true`, \
+                 or listen on 127.0.0.1"
+            );
+            return Err(self.wrong("server.listen", &text));
+        }
+        let names = raw.server.names.iter().map(|name| self.name(name)).collect::<Result<Vec<_>, _>>()?;
+        if raw.server.proxy && names.is_empty() {
+            let text = "is true, so `server.names` must list the names that devices dial, \
+                        like names = [\"relay.example.org\"]: each device signs the name it dialled, \
+                        and behind a proxy the relay cannot know it otherwise";
+            return Err(self.wrong("server.proxy", text));
+        }
+        Ok((listen, names))
+    }
+
+    fn name(&self, name: &str) -> Result<String, ConfigError> {
+        let wrong = |text: &str| Err(self.wrong("server.names", &format!("has {name:?}; {text}")));
+        if name.contains("://") || name.contains('/') {
+            return wrong("give the name alone, without https:// or wss:// and without a path");
+        }
+        let bare = name.trim_matches(['[', ']']);
+        if let Ok(address) = bare.parse::<IpAddr>() {
+            return Ok(address.to_string());
+        }
+        if name.contains(':') {
+            return wrong("give the name alone, without a port");
+        }
+        let is_label = |label: &str| {
+            let letters = label.chars().all(|letter| letter.is_ascii_alphanumeric() || "-_".contains(letter));
+            !label.is_empty() && letters
+        };
+        if name.len() > HOST_BYTES_MAX || !name.split('.').all(is_label) {
+            return wrong(
+                "a host name has letters, digits, hyphens and single dots (others in their xn-- form)",
+            );
+        }
+        Ok(name.to_ascii_lowercase())
+    }
+
+    fn folder(&self, raw: &Raw, surroundings: &Surroundings) -> Result<PathBuf, ConfigError> {
+        if raw.storage.folder.is_empty() {
+            return surroundings.folder().ok_or_else(|| {
+                self.wrong(
+                    "storage.folder",
+                    "is not set, and no home folder is known; give one, or use --data",
+                )
+            });
+        }
+        let folder = PathBuf::from(&raw.storage.folder);
+        if !folder.is_absolute() {
+            let text = format!(
+                "is {:?}; it must be a whole path, so that it means the same wherever the relay is started",
+                raw.storage.folder
+            );
+            return Err(self.wrong("storage.folder", &text));
+        }
+        Ok(folder)
+    }
+
+    fn registration(&self, raw: &Raw) -> Result<Registration, ConfigError> {
+        let written = raw.accounts.registration.as_str();
+        match written {
+            "open" => Ok(Registration::Open),
+            "invite" => Ok(Registration::Invite),
+            "closed" => Ok(Registration::Closed),
+            _ => Err(self.not_one_of("accounts.registration", written, &["open", "invite", "closed"])),
+        }
+    }
+
+    fn log_level(&self, raw: &Raw) -> Result<LogLevel, ConfigError> {
+        use LogLevel::{Debug, Error, Info, Off, Trace, Warn};
+        let levels = [Off, Error, Warn, Info, Debug, Trace];
+        let written = raw.log.level.as_str();
+        let found = levels.into_iter().find(|level| level.name() == written);
+        found.ok_or_else(|| self.not_one_of("log.level", written, &levels.map(LogLevel::name)))
+    }
+
+    fn not_one_of(&self, key: &str, written: &str, words: &[&str]) -> ConfigError {
+        let hint = match nearest(written, words.iter().copied()) {
+            Some(near) => format!("did you mean \"{near}\"?"),
+            None => format!("it must be one of {}", words.join(", ")),
+        };
+        self.wrong(key, &format!("is {written:?}; {hint}"))
+    }
+
+    fn limits(&self, raw: &Raw) -> Result<Limits, ConfigError> {
+        let (accounts, limits) = (&raw.accounts, &raw.limits);
+        self.accounts(raw)?;
+        self.frames(raw)?;
+        self.range("limits.heartbeat_s", limits.heartbeat_s, 5..=3_600)?;
+        // One lost heartbeat must not end a conversation.
+        self.range("limits.silence_s_max", limits.silence_s_max, u64::from(limits.heartbeat_s) * 2..=86_400)?;
+        self.range("limits.rendezvous_s_max", limits.rendezvous_s_max, 60..=3_600)?;
+        Ok(Limits {
+            frame_bytes_max: limits.frame_bytes_max,
+            envelope_bytes_max: limits.envelope_bytes_max,
+            push_envelopes_max: limits.push_envelopes_max,
+            unanswered_frames_max: limits.unanswered_frames_max,
+            window_bytes: limits.window_bytes,
+            heartbeat_s: limits.heartbeat_s,
+            silence_s_max: limits.silence_s_max,
+            retention_s: raw.retention.days * DAY_S,
+            account_bytes_max: accounts.bytes_max,
+            account_envelopes_max: accounts.envelopes_max,
+            account_devices_max: accounts.devices_max,
+            membership_entries_max: accounts.membership_entries_max,
+            rendezvous_s_max: limits.rendezvous_s_max,
+            rendezvous_bytes_max: limits.rendezvous_bytes_max,
+        })
+    }
+
+    fn accounts(&self, raw: &Raw) -> Result<(), ConfigError> {
+        let accounts = &raw.accounts;
+        self.range("retention.days", raw.retention.days, 1..=u64::from(RETENTION_S_MAX / DAY_S))?;
+        // A removal wraps a secret for each remaining device, and must fit a membership entry.
+        self.range("accounts.devices_max", accounts.devices_max, 1..=100)?;
+        let entries = u64::from(accounts.devices_max)..=10_000;
+        self.range("accounts.membership_entries_max", accounts.membership_entries_max, entries)?;
+        self.range("accounts.bytes_max", accounts.bytes_max, raw.limits.envelope_bytes_max..=1 << 40)?;
+        self.range("accounts.envelopes_max", accounts.envelopes_max, 1..=100_000_000)
+    }
+
+    fn frames(&self, raw: &Raw) -> Result<(), ConfigError> {
+        let limits = &raw.limits;
+        let smallest = envelope::SIZE_MIN as u64;
+        self.range("limits.envelope_bytes_max", limits.envelope_bytes_max, smallest..=15 << 20)?;
+        self.range("limits.rendezvous_bytes_max", limits.rendezvous_bytes_max, 4_096..=15 << 20)?;
+        let largest = limits.envelope_bytes_max.max(u64::from(limits.rendezvous_bytes_max));
+        let frame = (largest + FRAME_OVERHEAD_BYTES).max(64 * 1024)..=16 << 20;
+        self.range("limits.frame_bytes_max", limits.frame_bytes_max, frame)?;
+        // A frame has at most 20,000 elements, whatever they are.
+        self.range("limits.push_envelopes_max", limits.push_envelopes_max, 1..=10_000)?;
+        self.range("limits.unanswered_frames_max", limits.unanswered_frames_max, 1..=1_024)?;
+        self.range("limits.window_bytes", limits.window_bytes, 64 * 1024..=1 << 30)
+    }
+}

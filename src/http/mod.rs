@@ -1,0 +1,126 @@
+//! What listens: sockets, HTTP and WebSocket, up to the point where a frame is just bytes.
+//!
+//! warp, hyper and the server side of tungstenite are known here only. This room never reads a
+//! frame, and never writes a peer's address, an account or a key into a log.
+
+mod accept;
+mod answer;
+mod connection;
+mod exchange;
+mod routes;
+mod socket;
+mod stall;
+mod upgrade;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::relay::Relay;
+
+pub use accept::run;
+
+/// How far the door opens, and for how long it waits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Options {
+    /// Conversations at a time. One more is answered 503.
+    pub connections_max: usize,
+    /// Bytes of one message, and of the body of an exchange.
+    pub frame_bytes_max: usize,
+    /// For a request's head to arrive, and for the next one on an idle HTTP connection.
+    pub head_timeout: Duration,
+    /// For the body of an exchange to arrive.
+    pub body_timeout: Duration,
+    /// How long a peer may take nothing of what is sent to it.
+    pub write_timeout: Duration,
+    /// For a peer to answer the relay's close frame.
+    pub close_timeout: Duration,
+    /// For conversations to end when the relay stops; then they are cut.
+    pub stop_timeout: Duration,
+}
+
+/// Why the relay no longer listens, although nobody asked it to stop.
+#[derive(Debug, thiserror::Error)]
+pub enum Stopped {
+    /// Nobody knows what is on the disk, so nothing may be answered until the store is opened anew.
+    #[error("the store failed; the relay has to start again")]
+    StoreFailed,
+}
+
+/// Connections that have not become conversations yet: few, for each is done within seconds.
+const PLAIN_CONNECTIONS_MAX: usize = 256;
+
+/// Exchanges at a time: each may hold a whole frame in memory.
+const EXCHANGES_MAX: usize = 32;
+
+/// What every connection shares.
+struct Door {
+    relay: Relay,
+    options: Options,
+    plain: Arc<Semaphore>,
+    conversations: Arc<Semaphore>,
+    exchanges: Semaphore,
+    tasks: TaskTracker,
+    /// Conversations are to end in an orderly way.
+    closing: CancellationToken,
+    /// What has not ended by now is dropped.
+    cut: CancellationToken,
+}
+
+impl Door {
+    fn new(relay: Relay, options: Options) -> Arc<Self> {
+        Arc::new(Self {
+            plain: Arc::new(Semaphore::new(PLAIN_CONNECTIONS_MAX)),
+            conversations: Arc::new(Semaphore::new(options.connections_max)),
+            exchanges: Semaphore::new(EXCHANGES_MAX),
+            tasks: TaskTracker::new(),
+            closing: CancellationToken::new(),
+            cut: CancellationToken::new(),
+            relay,
+            options,
+        })
+    }
+
+    /// Runs a task that the relay waits for when it stops, until it must not wait any longer.
+    fn spawn(self: &Arc<Self>, task: impl Future<Output = ()> + Send + 'static) {
+        let cut = self.cut.clone();
+        self.tasks.spawn(async move {
+            tokio::select! {
+                () = cut.cancelled() => {}
+                () = task => {}
+            }
+        });
+    }
+
+    /// Asks everyone to leave, waits, and then shuts the door.
+    async fn close(&self) {
+        self.closing.cancel();
+        self.tasks.close();
+        if tokio::time::timeout(self.options.stop_timeout, self.tasks.wait()).await.is_err() {
+            tracing::warn!(tasks = self.tasks.len(), "some connections did not end in time and are cut");
+            self.cut.cancel();
+            self.tasks.wait().await;
+        }
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// Generous where a test does not care.
+    pub(crate) fn options() -> Options {
+        Options {
+            connections_max: 8,
+            frame_bytes_max: 1_200 * 1024,
+            head_timeout: Duration::from_secs(60),
+            body_timeout: Duration::from_secs(60),
+            write_timeout: Duration::from_secs(60),
+            close_timeout: Duration::from_secs(60),
+            stop_timeout: Duration::from_secs(60),
+        }
+    }
+}

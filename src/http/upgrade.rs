@@ -1,0 +1,90 @@
+//! From a request to a conversation: the opening handshake of RFC 6455, section 4.2.
+
+use std::sync::Arc;
+
+use data_encoding::BASE64;
+use hyper::upgrade::OnUpgrade;
+use hyper_util::rt::TokioIo;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+use warp::http::header::{
+    CONNECTION, HeaderMap, HeaderName, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION,
+    UPGRADE,
+};
+use warp::http::{Method, StatusCode};
+use warp::reply::{Reply, Response, with_header};
+
+use super::Door;
+use super::answer::{not_allowed, overloaded, text};
+use super::socket::Socket;
+
+const VERSION: &str = "13";
+
+/// Answers a request to the WebSocket's path and, where it asks properly, goes on talking.
+pub(super) fn upgrade(
+    door: &Arc<Door>,
+    method: &Method,
+    headers: &HeaderMap,
+    on_upgrade: Option<OnUpgrade>,
+) -> Response {
+    if method != Method::GET {
+        return not_allowed("GET");
+    }
+    let Some(on_upgrade) = on_upgrade.filter(|_| asks_for_websocket(headers)) else {
+        return upgrade_required(
+            "This address speaks WebSocket: point a Graceful Relay client at it, not a browser.",
+        );
+    };
+    if headers.get(SEC_WEBSOCKET_VERSION).is_none_or(|version| version != VERSION) {
+        return upgrade_required("This relay speaks version 13 of the WebSocket protocol (RFC 6455).");
+    }
+    let Some(accept) = accept_key(headers) else {
+        return text(StatusCode::BAD_REQUEST, "The WebSocket handshake has no valid Sec-WebSocket-Key.");
+    };
+    if door.closing.is_cancelled() {
+        return overloaded("This relay is about to restart.");
+    }
+    let Ok(slot) = door.conversations.clone().try_acquire_owned() else {
+        return overloaded("This relay has as many connections as it may have.");
+    };
+    door.spawn(converse(door.clone(), on_upgrade, slot));
+    let response = with_header(StatusCode::SWITCHING_PROTOCOLS, CONNECTION, "upgrade");
+    let response = with_header(response, UPGRADE, "websocket");
+    with_header(response, SEC_WEBSOCKET_ACCEPT, accept).into_response()
+}
+
+/// The conversation, in a task of its own: it outlives the request it came from.
+async fn converse(door: Arc<Door>, on_upgrade: OnUpgrade, slot: OwnedSemaphorePermit) {
+    // The peer has to take the answer before the connection changes hands.
+    let Ok(Ok(upgraded)) = tokio::time::timeout(door.options.write_timeout, on_upgrade).await else {
+        tracing::debug!("a peer left during the WebSocket handshake");
+        return;
+    };
+    let mut socket = Socket::new(TokioIo::new(upgraded), &door.options).await;
+    door.relay.converse(&mut socket, door.closing.clone()).await;
+    socket.finish().await;
+    drop(slot);
+}
+
+fn upgrade_required(why: &str) -> Response {
+    let response = with_header(text(StatusCode::UPGRADE_REQUIRED, why), UPGRADE, "websocket");
+    let response = with_header(response, CONNECTION, "upgrade");
+    with_header(response, SEC_WEBSOCKET_VERSION, VERSION).into_response()
+}
+
+fn asks_for_websocket(headers: &HeaderMap) -> bool {
+    has_token(headers, &CONNECTION, "upgrade") && has_token(headers, &UPGRADE, "websocket")
+}
+
+/// Whether a header that is a list names this token, in upper or lower case.
+fn has_token(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
+    let values = headers.get_all(name).into_iter().filter_map(|value| value.to_str().ok());
+    values.flat_map(|value| value.split(',')).any(|item| item.trim().eq_ignore_ascii_case(token))
+}
+
+/// The proof that the handshake was understood; `None` unless the key is 16 bytes in base64.
+fn accept_key(headers: &HeaderMap) -> Option<String> {
+    let key = headers.get(SEC_WEBSOCKET_KEY)?.as_bytes();
+    let decoded = BASE64.decode(key).ok()?;
+    (decoded.len() == 16).then(|| derive_accept_key(key))
+}

@@ -1,0 +1,75 @@
+//! The operator's socket in a data folder, as the commands use it.
+#![cfg(all(unix, feature = "relay"))]
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use graceful_relay::admin::{AdminError, Answer, Question, SOCKET, Socket, ask, serve};
+use graceful_relay::relay::{Relay, RelayOptions};
+use graceful_relay::store::{self, Store};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::UnixStream;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+async fn start(folder: &Path) -> (CancellationToken, JoinHandle<()>) {
+    let store = Store::open(folder, store::Options::default()).expect("a store");
+    let options = RelayOptions::default();
+    let relay = Relay::start(store, options);
+    let socket = Socket::bind(folder).await.expect("a socket");
+    let cancel = CancellationToken::new();
+    (cancel.clone(), tokio::spawn(serve(socket, relay, cancel)))
+}
+
+#[tokio::test]
+async fn invitations_and_the_status_come_over_the_socket() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (cancel, serving) = start(folder.path()).await;
+    let invite = ask(folder.path(), &Question::Invite { lifetime_s: 3_600 }).await.expect("an answer");
+    assert!(matches!(invite, Answer::Invite(text) if !text.is_empty()));
+    let status = ask(folder.path(), &Question::Status {}).await.expect("an answer");
+    assert!(matches!(status, Answer::Status(_)));
+    cancel.cancel();
+    serving.await.expect("no panic");
+    assert!(!folder.path().join(SOCKET).exists());
+}
+
+#[tokio::test]
+async fn only_the_owner_may_ask() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let _socket = Socket::bind(folder.path()).await.expect("a socket");
+    let mode = std::fs::metadata(folder.path().join(SOCKET)).expect("a socket").permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+}
+
+#[tokio::test]
+async fn nonsense_is_answered_in_words() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (_cancel, _serving) = start(folder.path()).await;
+    let mut stream = UnixStream::connect(folder.path().join(SOCKET)).await.expect("a relay");
+    stream.write_all(b"{\"question\":\"weather\"}\n").await.expect("open");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.expect("an answer");
+    assert!(answer.starts_with("{\"error\":\"this relay does not understand the question"), "{answer}");
+}
+
+#[tokio::test]
+async fn a_socket_left_by_a_crash_is_replaced_and_a_live_one_is_not() {
+    let folder = tempfile::tempdir().expect("a folder");
+    // The standard library's listener leaves its file behind, as a crash does.
+    drop(std::os::unix::net::UnixListener::bind(folder.path().join(SOCKET)).expect("a socket"));
+    let missing = ask(folder.path(), &Question::Status {}).await;
+    assert!(matches!(missing, Err(AdminError::NotRunning(_))));
+    let _live = Socket::bind(folder.path()).await.expect("the stale one is replaced");
+    let second = Socket::bind(folder.path()).await.expect_err("the live one stays");
+    assert!(matches!(second, AdminError::AlreadyRunning(_)));
+}
+
+#[tokio::test]
+async fn a_path_too_long_for_a_socket_is_told() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let deep = folder.path().join("d".repeat(120));
+    std::fs::create_dir(&deep).expect("a folder");
+    let error = Socket::bind(&deep).await.expect_err("too long");
+    assert!(error.to_string().ends_with("choose a data folder with a shorter one"), "{error}");
+}

@@ -1,0 +1,337 @@
+//! The door as strangers and clients find it: the real accept loop on a port of its own.
+#![cfg(feature = "relay")]
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use bytes::Bytes;
+use data_encoding::BASE64URL_NOPAD;
+use futures_util::{SinkExt, StreamExt};
+use graceful_relay::http::{self, Options, Stopped};
+use graceful_relay::protocol::frame::{self, DeviceFrame, RelayFrame};
+use graceful_relay::protocol::{Code, EXCHANGE_PATH, Limits, SOCKET_PATH, wire};
+use graceful_relay::relay::{Hosts, Registration, Relay, RelayOptions};
+use graceful_relay::store::{self, Store};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinHandle;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::{Error, Message};
+use tokio_util::sync::CancellationToken;
+
+/// Longer than any test takes: only so that a broken door ends its test.
+const LONG: Duration = Duration::from_secs(60);
+
+type Client = WebSocketStream<TcpStream>;
+
+struct Door {
+    address: SocketAddr,
+    shutdown: CancellationToken,
+    running: JoinHandle<Result<(), Stopped>>,
+    _folder: tempfile::TempDir,
+}
+
+fn options() -> Options {
+    Options {
+        connections_max: 8,
+        frame_bytes_max: 64 * 1024,
+        head_timeout: LONG,
+        body_timeout: LONG,
+        write_timeout: LONG,
+        close_timeout: LONG,
+        stop_timeout: LONG,
+    }
+}
+
+async fn open(options: Options) -> Door {
+    let folder = tempfile::tempdir().expect("a folder");
+    let limits = Limits { frame_bytes_max: options.frame_bytes_max as u64, ..Limits::default() };
+    let registration = Registration::Open;
+    let store = Store::open(folder.path(), store::Options { limits, registration, cache_bytes: 8 << 20 })
+        .expect("a store");
+    let relay = RelayOptions { hosts: Hosts::new([]), ..RelayOptions::default() };
+    let relay = Relay::start(store, relay);
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("an address");
+    let shutdown = CancellationToken::new();
+    let running = tokio::spawn(http::run(listener, relay, options, shutdown.clone()));
+    Door { address, shutdown, running, _folder: folder }
+}
+
+impl Door {
+    async fn connect(&self) -> TcpStream {
+        TcpStream::connect(self.address).await.expect("the door is open")
+    }
+
+    /// Sends a request without a body and reads the answer to the end.
+    async fn ask(&self, method: &str, path: &str, headers: &str) -> Answer {
+        self.send(method, path, headers, b"").await
+    }
+
+    async fn send(&self, method: &str, path: &str, headers: &str, body: &[u8]) -> Answer {
+        let mut stream = self.connect().await;
+        let head =
+            format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{headers}\r\n");
+        stream.write_all(&[head.as_bytes(), body].concat()).await.expect("open");
+        Answer::read(stream).await
+    }
+
+    async fn client(&self) -> Result<Client, Error> {
+        let url = format!("ws://{}{SOCKET_PATH}", self.address);
+        tokio_tungstenite::client_async(url, self.connect().await).await.map(|(client, _)| client)
+    }
+
+    async fn greeted(&self) -> Client {
+        let mut client = self.client().await.expect("the handshake");
+        assert!(matches!(next_frame(&mut client).await, RelayFrame::Greeting(_)));
+        client
+    }
+
+    async fn stop(self) {
+        self.shutdown.cancel();
+        self.running.await.expect("no panic").expect("no failure");
+    }
+}
+
+struct Answer {
+    head: String,
+    body: Bytes,
+}
+
+impl Answer {
+    async fn read(mut stream: TcpStream) -> Self {
+        let mut bytes = Vec::new();
+        stream.read_to_end(&mut bytes).await.expect("an answer");
+        let end = bytes.windows(4).position(|window| window == b"\r\n\r\n").expect("a head");
+        let body = Bytes::copy_from_slice(&bytes[end + 4..]);
+        Self { head: String::from_utf8_lossy(&bytes[..end]).to_lowercase(), body }
+    }
+
+    fn status(&self) -> &str {
+        self.head.split(' ').nth(1).unwrap_or_default()
+    }
+
+    fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
+    fn frames(&self) -> Vec<RelayFrame> {
+        let frames = frame::split(self.body.clone()).expect("frames");
+        frames.into_iter().map(|frame| frame::from_relay(frame).expect("a frame")).collect()
+    }
+
+    fn refusal(&self) -> Code {
+        match &self.frames()[..] {
+            [RelayFrame::Refusal(refusal)] => refusal.code(),
+            other => panic!("not one refusal: {other:?}"),
+        }
+    }
+}
+
+async fn next_frame(client: &mut Client) -> RelayFrame {
+    loop {
+        if let Message::Binary(bytes) = client.next().await.expect("open").expect("a message") {
+            return frame::from_relay(bytes).expect("a frame");
+        }
+    }
+}
+
+/// The code with which the relay ends the connection.
+async fn close_code(mut client: Client) -> Option<u16> {
+    while let Some(message) = client.next().await {
+        if let Ok(Message::Close(frame)) = message {
+            return frame.map(|frame| frame.code.into());
+        }
+    }
+    None
+}
+
+#[tokio::test]
+async fn whoever_knocks_at_a_wrong_place_is_told_where_to_go() {
+    let door = open(options()).await;
+    for path in ["/", "/v1", "/v1/sync/more", "/v2/sync", "/favicon.ico"] {
+        let answer = door.ask("GET", path, "").await;
+        assert_eq!(answer.status(), "404", "{path}");
+        assert!(answer.head.contains("content-type: text/plain"), "{}", answer.head);
+        assert!(answer.text().contains("/v1/sync"), "{}", answer.text());
+    }
+    door.stop().await;
+}
+
+#[tokio::test]
+async fn health_is_a_word() {
+    let door = open(options()).await;
+    let answer = door.ask("GET", "/health", "").await;
+    assert_eq!((answer.status(), answer.text().as_str()), ("200", "up\n"));
+    assert_eq!(door.ask("HEAD", "/health", "").await.status(), "200");
+    assert_eq!(door.ask("POST", "/health", "Content-Length: 0\r\n").await.status(), "405");
+    door.stop().await;
+}
+
+#[tokio::test]
+async fn a_browser_at_the_socket_is_told_what_belongs_there() {
+    let door = open(options()).await;
+    let answer = door.ask("GET", SOCKET_PATH, "").await;
+    assert_eq!(answer.status(), "426");
+    assert!(answer.head.contains("upgrade: websocket"), "{}", answer.head);
+    assert!(answer.text().contains("WebSocket"), "{}", answer.text());
+    assert_eq!(door.ask("POST", SOCKET_PATH, "Content-Length: 0\r\n").await.status(), "405");
+    door.stop().await;
+}
+
+#[tokio::test]
+async fn a_handshake_that_is_not_whole_is_refused() {
+    let door = open(options()).await;
+    let asking = "Upgrade: websocket\r\nConnection: keep-alive, Upgrade\r\n";
+    let old = format!("{asking}Sec-WebSocket-Version: 8\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n");
+    let answer = door.ask("GET", SOCKET_PATH, &old).await;
+    assert_eq!(answer.status(), "426");
+    assert!(answer.head.contains("sec-websocket-version: 13"), "{}", answer.head);
+    let keyless = format!("{asking}Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: short\r\n");
+    assert_eq!(door.ask("GET", SOCKET_PATH, &keyless).await.status(), "400");
+    door.stop().await;
+}
+
+#[tokio::test]
+async fn a_client_is_greeted_and_told_when_the_relay_stops() {
+    let door = open(options()).await;
+    let client = door.greeted().await;
+    door.shutdown.cancel();
+    assert_eq!(close_code(client).await, Some(1012));
+    door.stop().await;
+}
+
+#[tokio::test]
+async fn a_message_over_the_limit_ends_with_1009() {
+    let door = open(options()).await;
+    let mut client = door.greeted().await;
+    // The peer may find its message unread and the connection closed while it still sends.
+    let _ = client.send(Message::Binary(vec![0; 4 << 20].into())).await;
+    assert_eq!(close_code(client).await, Some(1009));
+    door.stop().await;
+}
+
+#[tokio::test]
+async fn text_and_frames_out_of_place_end_with_4400() {
+    let door = open(options()).await;
+    let mut client = door.greeted().await;
+    client.send(Message::text("hello")).await.expect("open");
+    assert_eq!(close_code(client).await, Some(4400));
+    let mut client = door.greeted().await;
+    let ping = frame::device_bytes(DeviceFrame::Ping(wire::Ping { number: 1 }));
+    client.send(Message::Binary(ping)).await.expect("open");
+    assert_eq!(close_code(client).await, Some(4400));
+    door.stop().await;
+}
+
+#[tokio::test]
+async fn one_connection_too_many_is_asked_to_come_back() {
+    let door = open(Options { connections_max: 1, ..options() }).await;
+    let client = door.greeted().await;
+    let Err(Error::Http(response)) = door.client().await else {
+        panic!("let in");
+    };
+    assert_eq!(response.status(), 503);
+    assert!(response.headers().contains_key("retry-after"));
+    // Whoever is turned away learns that the relay lives, and an ended conversation makes room.
+    assert_eq!(door.ask("GET", "/health", "").await.status(), "200");
+    drop(client);
+    while door.client().await.is_err() {}
+    door.stop().await;
+}
+
+#[tokio::test]
+async fn a_head_that_does_not_come_is_not_waited_for() {
+    let door = open(Options { head_timeout: Duration::from_millis(50), ..options() }).await;
+    for beginning in ["", "GET /health HTTP/1.1\r\nHost: loc"] {
+        let mut stream = door.connect().await;
+        stream.write_all(beginning.as_bytes()).await.expect("open");
+        let mut rest = Vec::new();
+        stream.read_to_end(&mut rest).await.expect("an orderly end");
+    }
+    door.stop().await;
+}
+
+#[tokio::test]
+async fn a_head_of_great_size_is_refused() {
+    let door = open(options()).await;
+    let headers = format!("Filler: {}\r\n", "x".repeat(20 * 1024));
+    assert_eq!(door.ask("GET", "/health", &headers).await.status(), "431");
+    door.stop().await;
+}
+
+#[tokio::test]
+async fn a_client_without_a_socket_gets_a_greeting_and_an_answer() {
+    let door = open(options()).await;
+    let answer = door.ask("GET", EXCHANGE_PATH, "").await;
+    assert_eq!(answer.status(), "200");
+    assert!(answer.head.contains("content-type: application/octet-stream"), "{}", answer.head);
+    assert!(answer.head.contains("access-control-allow-origin: *"), "{}", answer.head);
+    let [RelayFrame::Greeting(greeting)] = &answer.frames()[..] else {
+        panic!("not one greeting");
+    };
+    let ping = frame::device_bytes(DeviceFrame::Ping(wire::Ping { number: 1 }));
+    let answer = exchange(&door, &greeting.nonce, &frame::join([&ping])).await;
+    assert_eq!((answer.status(), answer.refusal()), ("400", Code::Unexpected));
+    door.stop().await;
+}
+
+async fn exchange(door: &Door, nonce: &[u8], body: &[u8]) -> Answer {
+    let nonce = BASE64URL_NOPAD.encode(nonce);
+    let headers = format!("Graceful-Nonce: {nonce}\r\nContent-Length: {}\r\n", body.len());
+    door.send("POST", EXCHANGE_PATH, &headers, body).await
+}
+
+#[tokio::test]
+async fn an_exchange_that_is_malformed_is_refused_by_a_frame() {
+    let door = open(options()).await;
+    let answer = door.send("POST", EXCHANGE_PATH, "Content-Length: 2\r\n", b"\x01\x00").await;
+    assert_eq!((answer.status(), answer.refusal()), ("400", Code::Malformed));
+    let answer = exchange(&door, &[7; 32], b"\x7f").await;
+    assert_eq!((answer.status(), answer.refusal()), ("400", Code::Malformed));
+    door.stop().await;
+}
+
+#[tokio::test]
+async fn an_exchange_over_the_limit_is_refused_announced_or_not() {
+    let door = open(options()).await;
+    let nonce = BASE64URL_NOPAD.encode(&[7; 32]);
+    let announced = format!("Graceful-Nonce: {nonce}\r\nContent-Length: 1000000\r\n");
+    let answer = door.ask("POST", EXCHANGE_PATH, &announced).await;
+    assert_eq!((answer.status(), answer.refusal()), ("413", Code::TooLarge));
+    let mut body = format!("{:x}\r\n", 65 * 1024).into_bytes();
+    body.resize(body.len() + 65 * 1024, 0);
+    let chunked = format!("Graceful-Nonce: {nonce}\r\nTransfer-Encoding: chunked\r\n");
+    let answer = door.send("POST", EXCHANGE_PATH, &chunked, &body).await;
+    assert_eq!((answer.status(), answer.refusal()), ("413", Code::TooLarge));
+    door.stop().await;
+}
+
+#[tokio::test]
+async fn a_body_that_does_not_come_is_not_waited_for() {
+    let door = open(Options { body_timeout: Duration::from_millis(50), ..options() }).await;
+    let nonce = BASE64URL_NOPAD.encode(&[7; 32]);
+    let headers = format!("Graceful-Nonce: {nonce}\r\nContent-Length: 10\r\n");
+    let answer = door.ask("POST", EXCHANGE_PATH, &headers).await;
+    assert_eq!((answer.status(), answer.refusal()), ("408", Code::Timeout));
+    door.stop().await;
+}
+
+#[tokio::test]
+async fn a_page_may_ask_from_anywhere() {
+    let door = open(options()).await;
+    let asking = "Origin: https://app.example\r\nAccess-Control-Request-Method: POST\r\n";
+    let answer = door.ask("OPTIONS", EXCHANGE_PATH, asking).await;
+    assert_eq!(answer.status(), "204");
+    assert!(answer.head.contains("access-control-allow-headers: content-type, graceful-nonce"));
+    door.stop().await;
+}
+
+#[tokio::test]
+async fn a_conversation_that_does_not_end_is_cut_when_the_relay_stops() {
+    let limits = Duration::from_millis(50);
+    let door = open(Options { stop_timeout: limits, ..options() }).await;
+    // Says nothing, and never answers the close frame.
+    let _client = door.greeted().await;
+    door.stop().await;
+}

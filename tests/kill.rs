@@ -1,0 +1,168 @@
+//! A relay killed again and again under load, with a real ledger: at the end every change is there
+//! exactly once, in order, and the relay keeps none.
+#![cfg(all(unix, feature = "cli"))]
+
+#[path = "support/relay_process.rs"]
+mod relay_process;
+
+use std::path::Path;
+use std::time::Duration;
+
+use graceful_relay::client::{Change, Client, ConnectOptions, CreateOptions, Incoming, JoinOptions};
+use graceful_relay::store::{Options, Store};
+use relay_process::{Address, RelayProcess};
+use tokio::sync::watch;
+
+/// How often the relay dies.
+const KILLS: usize = 32;
+
+/// Longer than any step takes: only so that a broken relay ends its test.
+const LONG: Duration = Duration::from_secs(120);
+
+const REGISTRATION: [(&str, &str); 1] = [("GRACEFUL_RELAY_ACCOUNTS__REGISTRATION", "open")];
+
+fn ledger() -> Vec<String> {
+    let text = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/ledger.jsonl"));
+    let lines = text.expect("the ledger is in the tree").lines().map(str::to_owned).collect::<Vec<_>>();
+    assert_eq!(lines.len(), 4_866);
+    lines
+}
+
+/// A device with an app that writes down what it is given.
+struct Device {
+    client: Client,
+    had: watch::Receiver<Vec<String>>,
+}
+
+impl Device {
+    fn new(client: Client) -> Self {
+        let (having, had) = watch::channel(Vec::new());
+        let following = client.clone();
+        tokio::spawn(async move {
+            let mut changes = following.changes();
+            while let Some(incoming) = changes.next().await {
+                match &incoming {
+                    Incoming::Change(received) => {
+                        let line = String::from_utf8(received.content.to_vec()).expect("text");
+                        having.send_modify(|had| had.push(line));
+                    }
+                    Incoming::Gap(gap) => panic!("nothing may be lost: {gap:?}"),
+                }
+                if following.applied(&incoming).await.is_err() {
+                    return;
+                }
+            }
+        });
+        Self { client, had }
+    }
+
+    async fn push(&self, lines: &[String]) {
+        let changes = lines.iter().map(|line| Change::new("ledger", line.clone()));
+        self.client.push(changes).await.expect("the outbox takes it");
+    }
+
+    /// Waits until this many more changes came than `before`.
+    async fn more_than(&mut self, before: usize, more: usize) {
+        let came = self.had.wait_for(|had| had.len() >= before + more);
+        tokio::time::timeout(LONG, came).await.expect("changes come").expect("the app runs");
+    }
+}
+
+async fn two_devices(folder: &Path, relay: &str) -> (Device, Device) {
+    let create = CreateOptions {
+        folder: folder.join("laptop"),
+        relay: relay.to_owned(),
+        invite: None,
+        device_name: "Laptop".into(),
+        device_id: "laptop-1".into(),
+        connect: ConnectOptions::default(),
+    };
+    let laptop = Client::create(create).await.expect("founds");
+    let mut pairing = laptop.pair(Duration::from_secs(60)).await.expect("opens a slot");
+    let join = JoinOptions {
+        folder: folder.join("phone"),
+        link: pairing.link().to_string(),
+        device_name: "Phone".into(),
+        device_id: "phone-1".into(),
+        connect: ConnectOptions::default(),
+    };
+    let accept = async {
+        let ask = pairing.next_request().await.expect("asks");
+        assert_eq!(ask.name(), "Phone");
+        ask.accept().await.expect("accepted");
+    };
+    let (phone, ()) = tokio::join!(Client::join(join, |_| {}), accept);
+    (Device::new(laptop), Device::new(phone.expect("joins")))
+}
+
+/// A number from a fixed stream: which moments, not whether.
+fn next(state: &mut u64, bound: u64) -> u64 {
+    *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+    (*state >> 33) % bound
+}
+
+/// Pushes one life's share in pieces, and returns at a random moment of it.
+async fn live(laptop: &mut Device, phone: &mut Device, share: &[String], state: &mut u64) {
+    let (half, other) = share.split_at(share.len() / 2);
+    let (had_laptop, had_phone) = (laptop.had.borrow().len(), phone.had.borrow().len());
+    laptop.push(half).await;
+    phone.push(other).await;
+    match next(state, 4) {
+        // With the pushes on their way, somewhere in the writer or not yet there.
+        0 => {
+            for _ in 0..next(state, 200) {
+                tokio::task::yield_now().await;
+            }
+        }
+        1 => phone.more_than(had_phone, 1).await,
+        2 => laptop.more_than(had_laptop, 1 + other.len() / 2).await,
+        _ => phone.more_than(had_phone, half.len()).await,
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_relay_that_is_killed_under_load_loses_nothing_and_repeats_nothing() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let data = folder.path().join("relay");
+    let address = Address::open().await;
+    let mut relay = RelayProcess::start(&data, &REGISTRATION);
+    address.leads_to(Some(relay.address));
+    let (mut laptop, mut phone) = two_devices(folder.path(), &address.url()).await;
+
+    let ledger = ledger();
+    let mut state = 2_026;
+    for share in ledger.chunks(ledger.len().div_ceil(KILLS)) {
+        live(&mut laptop, &mut phone, share, &mut state).await;
+        address.leads_to(None);
+        relay.kill();
+        relay = RelayProcess::start(&data, &REGISTRATION);
+        address.leads_to(Some(relay.address));
+    }
+
+    let shares = ledger.chunks(ledger.len().div_ceil(KILLS));
+    assert!(shares.len() >= 30);
+    let (mut from_laptop, mut from_phone) = (Vec::new(), Vec::new());
+    for share in shares {
+        let (half, other) = share.split_at(share.len() / 2);
+        from_laptop.extend_from_slice(half);
+        from_phone.extend_from_slice(other);
+    }
+    phone.more_than(0, from_laptop.len()).await;
+    laptop.more_than(0, from_phone.len()).await;
+    for device in [&laptop, &phone] {
+        let rest = async {
+            device.client.stored(|_| {}).await.expect("stored");
+            device.client.up_to_date().await.expect("up to date");
+        };
+        tokio::time::timeout(LONG, rest).await.expect("comes to rest");
+    }
+    assert!(*phone.had.borrow() == from_laptop, "every change of the laptop once, in order");
+    assert!(*laptop.had.borrow() == from_phone, "every change of the phone once, in order");
+
+    laptop.client.close().await.expect("closes");
+    phone.client.close().await.expect("closes");
+    relay.stop();
+    let store = Store::open(&data, Options::default()).expect("opens");
+    let totals = store.totals().expect("reads");
+    assert_eq!((totals.accounts, totals.envelopes), (1, 0), "nothing remains that both have acknowledged");
+}
