@@ -263,6 +263,7 @@ impl Conversation {
     /// What is seen of the account.
     pub fn viewed(&mut self, view: View) {
         match view {
+            _ if self.is_over() => {}
             View::Gone => self
                 .refuse(Refusal::new(Code::AccountClosed, "this account was closed by one of its devices")),
             View::NotAMember => {
@@ -291,6 +292,9 @@ impl Conversation {
 
     /// Says no; ends the conversation where the code asks for it.
     pub fn refuse(&mut self, refusal: Refusal) {
+        if self.is_over() {
+            return;
+        }
         let close = close_code(refusal.code).map(|code| Request::Close { code, text: refusal.text.clone() });
         self.send(RelayFrame::Refusal(refusal.into()));
         if let Some(close) = close {

@@ -140,8 +140,19 @@ impl Conversation {
     }
 
     fn find_again(&mut self) {
-        if let Phase::Admitting(claim) = std::mem::replace(&mut self.phase, Phase::Opening) {
-            self.find(*claim);
+        if let Some(claim) = self.take_claim() {
+            self.find(claim);
+        }
+    }
+
+    /// The claim under examination. A conversation that is over stays over.
+    fn take_claim(&mut self) -> Option<Claim> {
+        match std::mem::replace(&mut self.phase, Phase::Opening) {
+            Phase::Admitting(claim) => Some(*claim),
+            other => {
+                self.phase = other;
+                None
+            }
         }
     }
 
@@ -156,12 +167,12 @@ impl Conversation {
     }
 
     pub(super) fn admit(&mut self, standing: Option<Standing>) {
-        let Phase::Admitting(claim) = std::mem::replace(&mut self.phase, Phase::Opening) else {
+        let Some(claim) = self.take_claim() else {
             return;
         };
         match standing {
             Some(standing) if claim.proven => self.welcome(&standing, claim.membership_count),
-            None if claim.proven && !claim.entries.is_empty() => self.regain(*claim),
+            None if claim.proven && !claim.entries.is_empty() => self.regain(claim),
             _ => self.refuse(Refusal::not_a_member()),
         }
     }

@@ -1,0 +1,322 @@
+//! A conversation with a device that says anything, driven by a relay that answers in any order
+//! and with any outcome that a store could give.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use ed25519_dalek::SigningKey;
+use graceful_relay::protocol::challenge::Challenge;
+use graceful_relay::protocol::frame::{DeviceFrame, from_device};
+use graceful_relay::protocol::wire::gap::Reason;
+use graceful_relay::protocol::wire::{self, Authenticate, Delivered, Envelope, SignedEntry};
+use graceful_relay::protocol::{
+    AccountId, Code, DeviceKey, Limits, Refusal, RelayId, RendezvousId, StoreEpoch, VERSION, membership,
+};
+use graceful_relay::rules::change::{Change, Look, News, Outcome, Pushed, Ready, Standing, View, Whose};
+use graceful_relay::rules::conversation::{Conversation, Hosts, Request, Terms};
+use graceful_relay::rules::membership::Registration;
+use graceful_relay::rules::{AccountNumber, Gap, Ordinal};
+
+use super::script::Script;
+
+const NONCE: [u8; 32] = [0x4e; 32];
+const EPOCH: StoreEpoch = StoreEpoch::new([0x45; 16]);
+const WHOSE: Whose = Whose { account: AccountNumber(1), device: Ordinal(0) };
+/// After these many answers a conversation that asks for more will never stop.
+const ANSWERS_MAX: usize = 10_000;
+
+pub fn conversation(data: &[u8]) {
+    let mut script = Script::new(data);
+    let mut driver = Driver::new();
+    while !script.is_empty() {
+        driver.step(&mut script);
+        driver.drain();
+    }
+    driver.settle();
+}
+
+/// The relay around a conversation, and what its store holds of one account.
+struct Driver {
+    conversation: Conversation,
+    commits: VecDeque<Change>,
+    errands: VecDeque<Request>,
+    closed: bool,
+    now_ms: u64,
+    head: u64,
+    entries: u64,
+    pushed: u64,
+}
+
+impl Driver {
+    fn new() -> Self {
+        let limits = Limits {
+            push_envelopes_max: 4,
+            unanswered_frames_max: 3,
+            window_bytes: 2_000,
+            rendezvous_bytes_max: 300,
+            ..Limits::default()
+        };
+        let terms = Terms {
+            relay_id: RelayId::new([1; 16]),
+            epoch: EPOCH,
+            limits,
+            registration: Registration::Open,
+            hosts: Hosts::new(["relay.example".to_owned()]),
+            authentication_ms_max: 10_000,
+        };
+        Self {
+            conversation: Conversation::new(Arc::new(terms), NONCE, 5, 0),
+            commits: VecDeque::new(),
+            errands: VecDeque::new(),
+            closed: false,
+            now_ms: 0,
+            head: 0,
+            entries: 1,
+            pushed: 0,
+        }
+    }
+
+    fn step(&mut self, script: &mut Script<'_>) {
+        match script.byte() % 12 {
+            0..=4 => {
+                if let Some(frame) = frame(script).filter(|_| self.conversation.wants_frames()) {
+                    self.conversation.received(frame, self.now_ms);
+                }
+            }
+            5 | 6 => self.answer_commit(script),
+            7 => self.answer_errand(script),
+            8 => {
+                self.head += u64::from(script.byte() % 8);
+                self.entries += u64::from(script.byte() % 2);
+                let turns = script.number();
+                self.conversation.woken(News { head: self.head, membership_count: self.entries, turns });
+            }
+            9 => {
+                self.now_ms += script.number().min(1 << 40);
+                self.conversation.tick(self.now_ms);
+            }
+            10 => match script.byte() % 8 {
+                0 => self.conversation.stop(script.number()),
+                1 => self.conversation.met(RendezvousId::new([3; 16]), Bytes::new()),
+                2 => self.conversation.slot_over(),
+                3 => self.conversation.answered(RendezvousId::new([3; 16]), Bytes::new()),
+                _ => self.conversation.refuse(refusal(script)),
+            },
+            _ => self.drain(),
+        }
+    }
+
+    /// Takes what the conversation asks for. After Close it must ask for nothing.
+    fn drain(&mut self) {
+        while let Some(request) = self.conversation.next() {
+            assert!(!self.closed, "asked after it was closed: {request:?}");
+            match request {
+                Request::Send(_) | Request::Reply { .. } => {}
+                Request::Close { .. } => {
+                    self.closed = true;
+                    assert!(self.conversation.is_over());
+                }
+                Request::Commit(change) => self.commits.push_back(change),
+                errand => self.errands.push_back(errand),
+            }
+        }
+        assert!(self.conversation.is_over() == self.closed, "it is over exactly when it is closed");
+    }
+
+    /// Commits are answered in order.
+    fn answer_commit(&mut self, script: &mut Script<'_>) {
+        let Some(change) = self.commits.pop_front() else {
+            return;
+        };
+        let outcome =
+            if script.byte() % 4 == 3 { Outcome::Refused(refusal(script)) } else { self.outcome(change) };
+        self.conversation.committed(outcome);
+    }
+
+    /// What the store would say.
+    fn outcome(&mut self, change: Change) -> Outcome {
+        match change {
+            Change::Found { .. } => Outcome::Founded,
+            Change::Append { entries, .. } | Change::Regain { entries, .. } => {
+                self.entries += entries.len() as u64;
+                Outcome::Appended
+            }
+            Change::Push { envelopes, .. } => Outcome::Pushed(self.push(&envelopes)),
+            Change::Ack { through, .. } if through > self.head => {
+                Outcome::Refused(Refusal::new(Code::AckBeyondHead, "beyond the head"))
+            }
+            Change::Ack { .. } => Outcome::Acked,
+            Change::DeleteThrough { through, .. } => Outcome::Deleted { through, envelopes: 1 },
+            Change::CloseAccount { .. } => Outcome::Closed { envelopes: 1 },
+            Change::Sweep => Outcome::Swept { envelopes: 1, more: false },
+            Change::Invite { .. } | Change::MarkClock => unreachable!("no device can ask for this"),
+        }
+    }
+
+    fn push(&mut self, envelopes: &[Envelope]) -> Pushed {
+        let mut pushed = Pushed::default();
+        for envelope in envelopes {
+            if envelope.push_number == self.pushed + 1 {
+                self.pushed += 1;
+                self.head += 1;
+                pushed.kept(envelope.push_number, self.head);
+            } else if envelope.push_number <= self.pushed {
+                pushed.repeated(envelope.push_number);
+            } else {
+                let expected = self.pushed + 1;
+                let refusal = Refusal::new(Code::PushOutOfOrder, "not its turn").expected(expected);
+                pushed.refusal = Some(refusal.push_number(envelope.push_number));
+                break;
+            }
+        }
+        pushed
+    }
+
+    fn answer_errand(&mut self, script: &mut Script<'_>) {
+        let Some(errand) = self.errands.pop_front() else {
+            return;
+        };
+        match errand {
+            Request::Find { account, .. } => {
+                let standing = (script.byte() % 4 != 3).then(|| self.standing(account));
+                self.conversation.found(standing);
+            }
+            Request::Look(look) => {
+                let view = match script.byte() % 8 {
+                    0 => View::Gone,
+                    1 => View::NotAMember,
+                    2 => View::SweepFirst,
+                    _ => View::Ready(self.view(look, script.byte(), script.byte())),
+                };
+                self.conversation.viewed(view);
+            }
+            Request::OpenSlot { id, .. } => {
+                let opened = if script.byte() % 2 == 0 { Ok(()) } else { Err(refusal(script)) };
+                self.conversation.slot_opened(id, opened);
+            }
+            Request::JoinSlot { id, sealed } if script.byte() % 2 == 0 => {
+                self.conversation.answered(id, sealed)
+            }
+            Request::JoinSlot { .. } => self.conversation.slot_over(),
+            _ => unreachable!("not an errand"),
+        }
+    }
+
+    fn standing(&self, account: AccountId) -> Standing {
+        Standing {
+            account,
+            whose: WHOSE,
+            head: self.head,
+            cursor: 0,
+            push_number: self.pushed,
+            bytes_kept: 0,
+            envelopes_kept: 0,
+            membership_count: self.entries,
+        }
+    }
+
+    /// A true view of the account: as far as `reach` goes, with a gap if `lost`.
+    fn view(&self, look: Look, reach: u8, lost: u8) -> Ready {
+        let through = self.head.min(look.after.saturating_add(u64::from(reach)));
+        let fits = usize::try_from(look.bytes_max / 400).unwrap_or(usize::MAX).clamp(1, 4);
+        let delivered =
+            |seq| Delivered { seq, sealed: Bytes::from_static(&[1; 400]), ..Delivered::default() };
+        let envelopes: Vec<_> = (look.after + 1..=through).take(fits).map(delivered).collect();
+        let gap = Gap { from: 1, through: u64::from(lost), reason: Reason::Expired };
+        Ready {
+            entries_from: look.entries_from,
+            entries: (look.entries_from..self.entries).map(|_| SignedEntry::default()).take(16).collect(),
+            membership_count: self.entries,
+            gap: (lost > 0 && gap.through <= through).then_some(gap),
+            through: if envelopes.len() == fits { envelopes[fits - 1].seq } else { through },
+            envelopes,
+            head: self.head,
+        }
+    }
+
+    /// Everything open is answered well: the conversation must come to rest.
+    fn settle(&mut self) {
+        for _ in 0..ANSWERS_MAX {
+            self.drain();
+            if self.closed {
+                return;
+            }
+            if let Some(change) = self.commits.pop_front() {
+                let outcome = self.outcome(change);
+                self.conversation.committed(outcome);
+            } else if let Some(errand) = self.errands.pop_front() {
+                match errand {
+                    Request::Find { account, .. } => self.conversation.found(Some(self.standing(account))),
+                    Request::Look(look) => self.conversation.viewed(View::Ready(self.view(look, u8::MAX, 0))),
+                    Request::OpenSlot { id, .. } => self.conversation.slot_opened(id, Ok(())),
+                    _ => self.conversation.slot_over(),
+                }
+            } else {
+                assert!(self.conversation.is_settled(), "all was answered, and it waits for more");
+                assert!(self.conversation.deadline_ms().is_some(), "it would wait for ever");
+                return;
+            }
+        }
+        panic!("it asks without end");
+    }
+}
+
+fn refusal(script: &mut Script<'_>) -> Refusal {
+    let code = Code::try_from(i32::from(script.byte() % 28)).unwrap_or(Code::Overloaded);
+    Refusal::new(code, "a made-up refusal").expected(script.number())
+}
+
+/// A frame that is well made, or whatever the bytes say.
+fn frame(script: &mut Script<'_>) -> Option<DeviceFrame> {
+    let id = || Bytes::from_static(&[3; 16]);
+    Some(match script.byte() % 14 {
+        0 => DeviceFrame::Authenticate(authenticate(script, AccountId::new([8; 32]))),
+        1 => {
+            let entry = SignedEntry { body: script.piece(), signature: Bytes::new() };
+            let authenticate = Some(authenticate(script, membership::account_id(&entry)));
+            DeviceFrame::Found(wire::Found { authenticate, entry: Some(entry), invite: String::new() })
+        }
+        2 | 3 => DeviceFrame::Push(push(script)),
+        4 | 5 => DeviceFrame::Ack(wire::Ack { through: script.number() }),
+        6 => DeviceFrame::Append(wire::Append {
+            first: script.number(),
+            entries: vec![SignedEntry::default(); usize::from(script.byte() % 4)],
+        }),
+        7 => DeviceFrame::DeleteThrough(wire::DeleteThrough { through: script.number() }),
+        8 => DeviceFrame::CloseAccount(wire::CloseAccount { account: Bytes::from_static(&[8; 32]) }),
+        9 => DeviceFrame::Ping(wire::Ping { number: script.number() }),
+        10 => {
+            let lifetime_s = script.number() as u32;
+            DeviceFrame::OpenRendezvous(wire::OpenRendezvous { id: id(), lifetime_s })
+        }
+        11 => DeviceFrame::JoinRendezvous(wire::JoinRendezvous { id: id(), sealed: script.piece() }),
+        12 => DeviceFrame::RendezvousReply(wire::RendezvousReply { id: id(), sealed: script.piece() }),
+        _ => return from_device(script.piece()).ok(),
+    })
+}
+
+fn authenticate(script: &mut Script<'_>, account: AccountId) -> Authenticate {
+    let key = SigningKey::from_bytes(&[1; 32]);
+    let device = DeviceKey::new(key.verifying_key().to_bytes());
+    let host = "relay.example";
+    let mut signature = Challenge { nonce: &NONCE, epoch: EPOCH, host, account, device }.sign(&key);
+    let how = script.byte();
+    signature[0] ^= u8::from(how & 7 == 7);
+    Authenticate {
+        version: if how & 0x38 == 0x38 { script.number() as u32 } else { VERSION },
+        account: account.to_wire(),
+        device: device.to_wire(),
+        host: host.to_owned(),
+        signature: Bytes::copy_from_slice(&signature),
+        membership_count: script.number(),
+        entries: vec![SignedEntry::default(); usize::from(how >> 6)],
+    }
+}
+
+fn push(script: &mut Script<'_>) -> wire::Push {
+    let first = script.number();
+    let count = u64::from(script.byte() % 6);
+    let envelope = |index| Envelope { push_number: first.wrapping_add(index), ..Envelope::default() };
+    wire::Push { envelopes: (0..count).map(envelope).collect() }
+}

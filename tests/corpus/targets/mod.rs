@@ -1,0 +1,38 @@
+//! One function for each place that a stranger's bytes reach. They take any bytes and panic only
+//! where the library is wrong. The fuzzer (`fuzz/`) and the corpus test share them.
+
+#![allow(dead_code)]
+
+mod conversation;
+mod engine;
+mod frames;
+mod log;
+mod pairing;
+mod script;
+mod sealed;
+
+/// Its name, which is also that of its folder of seeds.
+pub type Target = (&'static str, fn(&[u8]));
+
+/// All of them.
+pub const TARGETS: &[Target] = &[
+    ("account_bundle", pairing::account_bundle),
+    ("conversation", conversation::conversation),
+    ("device_frame", frames::device_frame),
+    ("engine", engine::engine),
+    ("exchange_body", frames::exchange_body),
+    ("join_request", pairing::join_request),
+    ("membership_log", log::membership_log),
+    ("pairing_link", pairing::pairing_link),
+    ("relay_frame", frames::relay_frame),
+    ("sealed_envelope", sealed::sealed_envelope),
+];
+
+/// Runs the target of this name.
+///
+/// # Panics
+/// If there is none, or where the library is wrong.
+pub fn run(name: &str, data: &[u8]) {
+    let target = TARGETS.iter().find(|target| target.0 == name).expect("the target is on the list");
+    target.1(data);
+}

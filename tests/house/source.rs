@@ -1,0 +1,189 @@
+//! Source files as the rules of the house see them: without comments, text and tests.
+
+use std::path::Path;
+
+/// One file.
+pub struct Source {
+    /// Below `src`, with `/`.
+    pub path: String,
+    /// As it is.
+    pub text: String,
+    /// The same lines; comments and the inside of literals are blank.
+    pub code: String,
+    /// And tests are blank too.
+    pub code_without_tests: String,
+}
+
+impl Source {
+    pub fn new(path: &str, text: &str) -> Self {
+        let code = blank_comments_and_literals(text);
+        let tests_only = path.ends_with("/tests.rs") || path.contains("/tests/");
+        let code_without_tests = if tests_only { String::new() } else { blank_tests(&code) };
+        Self { path: path.to_owned(), text: text.to_owned(), code, code_without_tests }
+    }
+
+    /// The first part of its path.
+    pub fn room(&self) -> &str {
+        self.path.split('/').next().expect("a path has a first part").trim_end_matches(".rs")
+    }
+
+    /// How many `super::` lead from its module to the root of the crate.
+    pub fn depth(&self) -> usize {
+        let parts = self.path.split('/').count();
+        if self.path.ends_with("mod.rs") || self.path == "lib.rs" || self.path == "main.rs" {
+            parts - 1
+        } else {
+            parts
+        }
+    }
+}
+
+/// Every Rust file below a folder, in order.
+pub fn walk(folder: &Path) -> Vec<Source> {
+    let mut sources = Vec::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(next) = folders.pop() {
+        for entry in std::fs::read_dir(&next).expect("a folder of the crate can be read") {
+            let path = entry.expect("an entry of a folder can be read").path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let text = std::fs::read_to_string(&path).expect("a source file is text");
+                let below = path.strip_prefix(folder).expect("the walk stays below its folder");
+                let below = below.to_str().expect("file names are UTF-8").replace('\\', "/");
+                sources.push(Source::new(&below, &text));
+            }
+        }
+    }
+    sources.sort_by(|a, b| a.path.cmp(&b.path));
+    sources
+}
+
+/// Blanks what is no code, keeping every line where it is.
+fn blank_comments_and_literals(text: &str) -> String {
+    let mut code = String::with_capacity(text.len());
+    let mut rest = text;
+    while !rest.is_empty() {
+        let (length, is_code) = token(rest, code.chars().next_back());
+        let (token, after) = rest.split_at(length);
+        if is_code {
+            code.push_str(token);
+        } else {
+            code.extend(token.chars().map(|character| if character == '\n' { '\n' } else { ' ' }));
+        }
+        rest = after;
+    }
+    code
+}
+
+/// Length in bytes of what stands first, and whether it is code.
+fn token(rest: &str, before: Option<char>) -> (usize, bool) {
+    if rest.starts_with("//") {
+        return (rest.find('\n').unwrap_or(rest.len()), false);
+    }
+    if rest.starts_with("/*") {
+        return (block_comment(rest), false);
+    }
+    let in_a_word = before.is_some_and(|character| character.is_alphanumeric() || character == '_');
+    let literal = if in_a_word { rest } else { rest.strip_prefix(['b', 'c']).unwrap_or(rest) };
+    let prefix = rest.len() - literal.len();
+    if let Some(raw) = literal.strip_prefix('r').filter(|_| !in_a_word) {
+        let hashes = raw.len() - raw.trim_start_matches('#').len();
+        if raw[hashes..].starts_with('"') {
+            let end = format!("\"{}", "#".repeat(hashes));
+            let inside = &raw[hashes + 1..];
+            let length = inside.find(&end).map_or(inside.len(), |at| at + end.len());
+            return (prefix + 1 + hashes + 1 + length, false);
+        }
+    }
+    if literal.starts_with('"') {
+        return (prefix + quoted(literal, '"'), false);
+    }
+    // A character, not a lifetime: escaped, or closed after one.
+    let mut characters = literal.chars();
+    if characters.next() == Some('\'') {
+        let escaped = characters.next() == Some('\\');
+        if escaped || characters.next() == Some('\'') {
+            return (prefix + quoted(literal, '\''), false);
+        }
+    }
+    (rest.chars().next().map_or(0, char::len_utf8), true)
+}
+
+fn quoted(literal: &str, quote: char) -> usize {
+    let mut escaped = false;
+    for (at, character) in literal.char_indices().skip(1) {
+        match character {
+            _ if escaped => escaped = false,
+            '\\' => escaped = true,
+            _ if character == quote => return at + 1,
+            _ => {}
+        }
+    }
+    literal.len()
+}
+
+fn block_comment(rest: &str) -> usize {
+    let mut depth = 0_usize;
+    let mut at = 0;
+    while at < rest.len() {
+        if rest[at..].starts_with("/*") {
+            depth += 1;
+            at += 2;
+        } else if rest[at..].starts_with("*/") {
+            depth -= 1;
+            at += 2;
+            if depth == 0 {
+                return at;
+            }
+        } else {
+            at += rest[at..].chars().next().map_or(1, char::len_utf8);
+        }
+    }
+    rest.len()
+}
+
+/// Blanks every item behind `#[cfg(test)]`, lines included: tests may be as long as they need.
+fn blank_tests(code: &str) -> String {
+    let mut out = String::with_capacity(code.len());
+    let mut rest = code;
+    while let Some(at) = rest.find("#[cfg(test)]") {
+        out.push_str(&rest[..at]);
+        let item = &rest[at..];
+        let open = item.find(['{', ';']).unwrap_or(item.len() - 1);
+        let end = if item[open..].starts_with('{') { open + block(&item[open..]) } else { open + 1 };
+        rest = &item[end..];
+    }
+    out.push_str(rest);
+    out
+}
+
+/// Bytes of a block in braces.
+pub fn block(code: &str) -> usize {
+    let mut depth = 0_usize;
+    for (at, character) in code.char_indices() {
+        match character {
+            '{' => depth += 1,
+            '}' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        if depth == 0 {
+            return at + 1;
+        }
+    }
+    code.len()
+}
+
+/// Where `word` stands as a whole word.
+pub fn words<'a>(code: &'a str, word: &'a str) -> impl Iterator<Item = usize> + 'a {
+    let part_of_word = |character: char| character.is_alphanumeric() || character == '_';
+    code.match_indices(word).map(|(at, _)| at).filter(move |at| {
+        !code[..*at].chars().next_back().is_some_and(part_of_word)
+            && !code[at + word.len()..].chars().next().is_some_and(part_of_word)
+    })
+}
+
+/// The line on which a byte stands, from 1.
+pub fn line(code: &str, at: usize) -> usize {
+    code[..at].matches('\n').count() + 1
+}

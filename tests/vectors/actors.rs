@@ -1,0 +1,121 @@
+//! The devices of the examples, their account, and chance that is no chance.
+
+use bytes::Bytes;
+use graceful_relay::client::wrap::{Wrapping, wrap};
+use graceful_relay::client::{AgreementSecret, Chance, DeviceKeys, EpochSecret};
+use graceful_relay::protocol::AccountId;
+use graceful_relay::protocol::membership::{Membership, WRAPPED_BYTES, sign};
+use graceful_relay::protocol::wire::membership_entry::Change;
+use graceful_relay::protocol::wire::{
+    AddDevice, FoundAccount, MembershipEntry, RemoveDevice, SignedEntry, WrappedSecret,
+};
+
+/// Gives out these bytes, once.
+pub struct Given(pub Vec<u8>);
+
+impl Chance for Given {
+    fn fill(&mut self, bytes: &mut [u8]) {
+        assert!(bytes.len() <= self.0.len(), "more chance is asked for than the vector names");
+        let rest = self.0.split_off(bytes.len());
+        bytes.copy_from_slice(&self.0);
+        self.0 = rest;
+    }
+}
+
+/// A device of the examples: the seed of its Ed25519 key and its X25519 private key.
+pub struct Actor {
+    pub seed: [u8; 32],
+    pub agreement: [u8; 32],
+}
+
+/// Counted up from a first byte: 32 bytes that are easy to know again.
+pub const fn counted<const N: usize>(first: u8) -> [u8; N] {
+    let mut bytes = [0; N];
+    let mut index = 0;
+    while index < N {
+        bytes[index] = first.wrapping_add(index as u8);
+        index += 1;
+    }
+    bytes
+}
+
+const fn actor(first: u8) -> Actor {
+    Actor { seed: counted(first), agreement: counted(first + 0x20) }
+}
+
+pub const DESK: Actor = actor(0x00);
+pub const PHONE: Actor = actor(0x40);
+pub const TABLET: Actor = actor(0x80);
+/// The keys that recovery words stand for.
+pub const RECOVERY: Actor = actor(0xc0);
+
+/// Secrets of the key epochs 0 and 1.
+pub const SECRETS: [[u8; 32]; 2] = [[0xe0; 32], [0xe1; 32]];
+
+impl Actor {
+    pub fn keys(&self) -> DeviceKeys {
+        DeviceKeys::new(&self.seed, AgreementSecret::new(self.agreement))
+    }
+}
+
+/// What the examples wrap: `ikm` is all the chance there is in it.
+pub fn wrapped(account: Option<&AccountId>, key_epoch: u32, to: &Actor, ikm: u8) -> [u8; WRAPPED_BYTES] {
+    let keys = to.keys();
+    let secret = EpochSecret::new(SECRETS[key_epoch as usize]);
+    let wrapping = Wrapping { account, key_epoch, recipient: &keys.device() };
+    let mut chance = Given(vec![ikm; 32]);
+    wrap(&secret, &wrapping, &keys.agreement().public(), &mut chance).expect("the keys are good")
+}
+
+fn entry(log: Option<&Membership>, author: &Actor, change: Change) -> SignedEntry {
+    let keys = author.keys();
+    let entry = MembershipEntry {
+        index: log.map_or(0, Membership::count),
+        previous: log.map_or_else(Bytes::new, |log| log.head().to_wire()),
+        author: keys.device().to_wire(),
+        change: Some(change),
+    };
+    sign(&entry, keys.signing())
+}
+
+/// The desk founds an account with a recovery key, adds the phone; the phone adds the tablet; the
+/// desk removes it again.
+pub fn entries() -> Vec<SignedEntry> {
+    let recovery = RECOVERY.keys();
+    let found = FoundAccount {
+        agreement_key: DESK.keys().agreement().public().to_wire(),
+        recovery_key: recovery.device().to_wire(),
+        recovery_agreement_key: recovery.agreement().public().to_wire(),
+        salt: Bytes::from(vec![0x5a; 32]),
+        recovery_wrapped: Bytes::copy_from_slice(&wrapped(None, 0, &RECOVERY, 0x90)),
+    };
+    let mut entries = vec![entry(None, &DESK, Change::Found(found))];
+    let mut log = Membership::found(&entries[0]).expect("the founding entry is valid");
+    let add = |actor: &Actor| {
+        let keys = actor.keys();
+        Change::Add(AddDevice {
+            device: keys.device().to_wire(),
+            agreement_key: keys.agreement().public().to_wire(),
+        })
+    };
+    let account = log.account();
+    let to = |actor: &Actor, ikm| WrappedSecret {
+        device: actor.keys().device().to_wire(),
+        wrapped: Bytes::copy_from_slice(&wrapped(Some(&account), 1, actor, ikm)),
+    };
+    let remove = Change::Remove(RemoveDevice {
+        device: TABLET.keys().device().to_wire(),
+        secrets: vec![to(&DESK, 0x91), to(&PHONE, 0x92)],
+        recovery_wrapped: Bytes::copy_from_slice(&wrapped(Some(&account), 1, &RECOVERY, 0x93)),
+    });
+    for (author, change) in [(&DESK, add(&PHONE)), (&PHONE, add(&TABLET)), (&DESK, remove)] {
+        entries.push(entry(Some(&log), author, change));
+        log.append(entries.last().expect("one was pushed")).expect("the entry is valid");
+    }
+    entries
+}
+
+/// The account they found.
+pub fn account() -> AccountId {
+    graceful_relay::protocol::membership::account_id(&entries()[0])
+}
