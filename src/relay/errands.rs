@@ -34,6 +34,7 @@ pub(super) enum Report {
 }
 
 /// What is left for whoever holds the connection.
+#[expect(clippy::large_enum_variant, reason = "made and taken apart at once, one at a time")]
 pub(super) enum Doing {
     Send(RelayFrame),
     Close { code: u16, text: String },
