@@ -1,150 +1,20 @@
 //! The door as strangers and clients find it: the real accept loop on a port of its own.
 #![cfg(feature = "relay")]
 
-use std::net::SocketAddr;
+#[path = "support/door.rs"]
+mod door;
+
 use std::time::Duration;
 
-use bytes::Bytes;
 use data_encoding::BASE64URL_NOPAD;
-use futures_util::{SinkExt, StreamExt};
-use graceful_relay::http::{self, Options, Stopped};
+use futures_util::SinkExt;
+use graceful_relay::http::Options;
 use graceful_relay::protocol::frame::{self, DeviceFrame, RelayFrame};
-use graceful_relay::protocol::{Code, EXCHANGE_PATH, Limits, SOCKET_PATH, wire};
-use graceful_relay::relay::{Hosts, Registration, Relay, RelayOptions};
-use graceful_relay::store::{self, Store};
+use graceful_relay::protocol::{Code, EXCHANGE_PATH, SOCKET_PATH, wire};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::task::JoinHandle;
-use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::{Error, Message};
-use tokio_util::sync::CancellationToken;
 
-/// Longer than any test takes: only so that a broken door ends its test.
-const LONG: Duration = Duration::from_secs(60);
-
-type Client = WebSocketStream<TcpStream>;
-
-struct Door {
-    address: SocketAddr,
-    shutdown: CancellationToken,
-    running: JoinHandle<Result<(), Stopped>>,
-    _folder: tempfile::TempDir,
-}
-
-fn options() -> Options {
-    Options {
-        connections_max: 8,
-        frame_bytes_max: 64 * 1024,
-        head_timeout: LONG,
-        body_timeout: LONG,
-        write_timeout: LONG,
-        close_timeout: LONG,
-        stop_timeout: LONG,
-    }
-}
-
-async fn open(options: Options) -> Door {
-    let folder = tempfile::tempdir().expect("a folder");
-    let limits = Limits { frame_bytes_max: options.frame_bytes_max as u64, ..Limits::default() };
-    let registration = Registration::Open;
-    let store = Store::open(folder.path(), store::Options { limits, registration, cache_bytes: 8 << 20 })
-        .expect("a store");
-    let relay = RelayOptions { hosts: Hosts::new([]), ..RelayOptions::default() };
-    let relay = Relay::start(store, relay);
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    let address = listener.local_addr().expect("an address");
-    let shutdown = CancellationToken::new();
-    let running = tokio::spawn(http::run(listener, relay, options, shutdown.clone()));
-    Door { address, shutdown, running, _folder: folder }
-}
-
-impl Door {
-    async fn connect(&self) -> TcpStream {
-        TcpStream::connect(self.address).await.expect("the door is open")
-    }
-
-    /// Sends a request without a body and reads the answer to the end.
-    async fn ask(&self, method: &str, path: &str, headers: &str) -> Answer {
-        self.send(method, path, headers, b"").await
-    }
-
-    async fn send(&self, method: &str, path: &str, headers: &str, body: &[u8]) -> Answer {
-        let mut stream = self.connect().await;
-        let head =
-            format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{headers}\r\n");
-        stream.write_all(&[head.as_bytes(), body].concat()).await.expect("open");
-        Answer::read(stream).await
-    }
-
-    async fn client(&self) -> Result<Client, Error> {
-        let url = format!("ws://{}{SOCKET_PATH}", self.address);
-        tokio_tungstenite::client_async(url, self.connect().await).await.map(|(client, _)| client)
-    }
-
-    async fn greeted(&self) -> Client {
-        let mut client = self.client().await.expect("the handshake");
-        assert!(matches!(next_frame(&mut client).await, RelayFrame::Greeting(_)));
-        client
-    }
-
-    async fn stop(self) {
-        self.shutdown.cancel();
-        self.running.await.expect("no panic").expect("no failure");
-    }
-}
-
-struct Answer {
-    head: String,
-    body: Bytes,
-}
-
-impl Answer {
-    async fn read(mut stream: TcpStream) -> Self {
-        let mut bytes = Vec::new();
-        stream.read_to_end(&mut bytes).await.expect("an answer");
-        let end = bytes.windows(4).position(|window| window == b"\r\n\r\n").expect("a head");
-        let body = Bytes::copy_from_slice(&bytes[end + 4..]);
-        Self { head: String::from_utf8_lossy(&bytes[..end]).to_lowercase(), body }
-    }
-
-    fn status(&self) -> &str {
-        self.head.split(' ').nth(1).unwrap_or_default()
-    }
-
-    fn text(&self) -> String {
-        String::from_utf8_lossy(&self.body).into_owned()
-    }
-
-    fn frames(&self) -> Vec<RelayFrame> {
-        let frames = frame::split(self.body.clone()).expect("frames");
-        frames.into_iter().map(|frame| frame::from_relay(frame).expect("a frame")).collect()
-    }
-
-    fn refusal(&self) -> Code {
-        match &self.frames()[..] {
-            [RelayFrame::Refusal(refusal)] => refusal.code(),
-            other => panic!("not one refusal: {other:?}"),
-        }
-    }
-}
-
-async fn next_frame(client: &mut Client) -> RelayFrame {
-    loop {
-        if let Message::Binary(bytes) = client.next().await.expect("open").expect("a message") {
-            return frame::from_relay(bytes).expect("a frame");
-        }
-    }
-}
-
-/// The code with which the relay ends the connection.
-async fn close_code(mut client: Client) -> Option<u16> {
-    while let Some(message) = client.next().await {
-        if let Ok(Message::Close(frame)) = message {
-            return frame.map(|frame| frame.code.into());
-        }
-    }
-    None
-}
+use door::{close_code, exchange, open, options};
 
 #[tokio::test]
 async fn whoever_knocks_at_a_wrong_place_is_told_where_to_go() {
@@ -274,12 +144,6 @@ async fn a_client_without_a_socket_gets_a_greeting_and_an_answer() {
     let answer = exchange(&door, &greeting.nonce, &frame::join([&ping])).await;
     assert_eq!((answer.status(), answer.refusal()), ("400", Code::Unexpected));
     door.stop().await;
-}
-
-async fn exchange(door: &Door, nonce: &[u8], body: &[u8]) -> Answer {
-    let nonce = BASE64URL_NOPAD.encode(nonce);
-    let headers = format!("Graceful-Nonce: {nonce}\r\nContent-Length: {}\r\n", body.len());
-    door.send("POST", EXCHANGE_PATH, &headers, body).await
 }
 
 #[tokio::test]

@@ -2,7 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use redb::{Builder, Database, DatabaseError, ReadableDatabase, StorageBackend, TableError};
+use redb::{
+    Builder, Database, DatabaseError, ReadOnlyDatabase, ReadableDatabase, StorageBackend, TableError,
+};
 
 use crate::protocol::{Limits, RelayId, StoreEpoch};
 use crate::rules::RelayTime;
@@ -80,8 +82,11 @@ impl Store {
         prepare_folder(folder)?;
         let file = folder.join(FILE);
         let existed = file.exists();
+        // What is not ours, or not for this version, is not touched. Only a store that was not closed
+        // has to be opened, and so repaired, before it can be looked into.
+        let looked_into = existed && look_into(&file)?;
         let database = builder(&options).create(&file).map_err(|error| explain(error, &file))?;
-        if existed {
+        if existed && !looked_into {
             check_schema(&database, &file)?;
         }
         Self::start(database, options, Identity::fresh())
@@ -180,7 +185,18 @@ fn explain(error: DatabaseError, file: &Path) -> StoreError {
     }
 }
 
-fn check_schema(database: &Database, file: &Path) -> Result<(), StoreError> {
+/// Checks the schema without writing. Returns `false` where that cannot be done.
+fn look_into(file: &Path) -> Result<bool, StoreError> {
+    match ReadOnlyDatabase::open(file) {
+        Ok(database) => check_schema(&database, file).map(|()| true),
+        Err(DatabaseError::RepairAborted) => Ok(false),
+        // An empty file is what a crash in the very first moment leaves.
+        Err(_) if std::fs::metadata(file).is_ok_and(|file| file.len() == 0) => Ok(false),
+        Err(error) => Err(explain(error, file)),
+    }
+}
+
+fn check_schema(database: &impl ReadableDatabase, file: &Path) -> Result<(), StoreError> {
     let transaction = database.begin_read()?;
     let not_ours = |reason: &str| StoreError::NotAStore { file: file.to_owned(), reason: reason.into() };
     let table = match transaction.open_table(META) {

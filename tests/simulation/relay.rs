@@ -7,7 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use graceful_relay::protocol::frame;
 use graceful_relay::protocol::{RelayId, StoreEpoch};
-use graceful_relay::rules::change::{Change, Look, News, Outcome};
+use graceful_relay::rules::change::{Change, Look, News, Outcome, Whose};
 use graceful_relay::rules::conversation::{Conversation, Hosts, Request, Terms};
 use graceful_relay::rules::{AccountNumber, RelayTime};
 use graceful_relay::store::{Committed, Identity, Options, Store, StoreError};
@@ -138,6 +138,11 @@ impl Relay {
             session.conversation.viewed(view);
         }
         Ok(self.run(wire))
+    }
+
+    /// Which device a session serves, once that is known.
+    pub fn whose(&self, wire: Wire) -> Option<Whose> {
+        self.sessions.get(&wire)?.conversation.whose()
     }
 
     /// What a session stands at, for whoever looks for the reason of a failure.

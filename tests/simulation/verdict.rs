@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use graceful_relay::protocol::DeviceKey;
+use graceful_relay::rules::Ordinal;
 use graceful_relay::rules::change::{Change, Outcome};
 
 use crate::phone::Phone;
@@ -49,9 +50,13 @@ impl Facts {
         self.in_doubt = Some(batch);
     }
 
+    /// The relay has taken this device in under this ordinal.
+    pub fn serves(&mut self, ordinal: Ordinal, device: DeviceKey) {
+        self.owners.insert(ordinal.0, device);
+    }
+
     /// A commit went through.
-    pub fn committed(&mut self, relay: &Relay, batch: &[Change], outcomes: &[Outcome], phones: &[Phone]) {
-        self.learn_owners(relay, phones);
+    pub fn committed(&mut self, batch: &[Change], outcomes: &[Outcome]) {
         for (change, outcome) in batch.iter().zip(outcomes) {
             let (Change::Push { by, .. }, Outcome::Pushed(pushed)) = (change, outcome) else {
                 continue;
@@ -82,7 +87,6 @@ impl Facts {
         let Some(batch) = self.in_doubt.take() else {
             return;
         };
-        self.learn_owners(relay, phones);
         let Some(head) = self.store_head(relay, phones) else {
             return;
         };
@@ -100,20 +104,13 @@ impl Facts {
             };
             for envelope in envelopes {
                 let number = self.push_numbers.get(&sender).copied().unwrap_or(0);
-                if envelope.push_number == number + 1 && self.head < head {
+                let kept = kept_through(relay, phones, sender);
+                if envelope.push_number == number + 1 && envelope.push_number <= kept && self.head < head {
                     self.place(self.head + 1, sender, envelope.push_number);
                 }
             }
         }
         assert_eq!(self.head, head, "a commit that was cut off is there as a whole or not at all");
-    }
-
-    fn learn_owners(&mut self, relay: &Relay, phones: &[Phone]) {
-        for phone in phones {
-            if let Ok(Some(standing)) = relay.store().find(&phone.account, &phone.key) {
-                self.owners.insert(standing.whose.device.0, phone.key);
-            }
-        }
     }
 
     fn store_head(&self, relay: &Relay, phones: &[Phone]) -> Option<u64> {
@@ -125,6 +122,13 @@ impl Facts {
     fn seq_of(&self, sender: DeviceKey, push_number: u64) -> Option<u64> {
         self.log.iter().find(|(_, push)| **push == (sender, push_number)).map(|(seq, _)| *seq)
     }
+}
+
+/// The last push of a device that the store kept; any, for one that is no member any more.
+fn kept_through(relay: &Relay, phones: &[Phone], sender: DeviceKey) -> u64 {
+    let phone = phones.iter().find(|phone| phone.key == sender);
+    let standing = phone.and_then(|phone| relay.store().find(&phone.account, &phone.key).ok().flatten());
+    standing.map_or(u64::MAX, |standing| standing.push_number)
 }
 
 /// Judges a history that came to rest.

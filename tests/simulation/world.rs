@@ -204,7 +204,11 @@ impl World {
         let line = self.lines.get_mut(&wire).expect("chosen");
         let bytes = line.to_relay.pop_front().expect("not empty");
         self.trace ^= bytes.len() as u64;
+        let key = self.phones[line.phone].key;
         let said = relay.hear(wire, bytes, self.now_ms);
+        if let Some(whose) = relay.whose(wire) {
+            self.facts.serves(whose.device, key);
+        }
         self.say(said);
     }
 
@@ -320,7 +324,7 @@ impl World {
         let before = (self.sabotage == Sabotage::AnswerBeforeCommit).then(|| self.disk.copy());
         match relay.commit(self.now_ms) {
             Ok((outcomes, said)) => {
-                self.facts.committed(relay, &waiting, &outcomes, &self.phones);
+                self.facts.committed(&waiting, &outcomes);
                 self.say(said);
                 if let Some(before) = before.filter(|_| self.chance.once_in(20)) {
                     self.forget_commit(before);

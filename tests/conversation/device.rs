@@ -1,0 +1,179 @@
+//! A device that says exactly what a test wants it to say.
+
+use bytes::Bytes;
+use futures_util::{SinkExt, StreamExt};
+use graceful_relay::protocol::challenge::Challenge;
+use graceful_relay::protocol::frame::{DeviceFrame, RelayFrame, device_bytes, from_relay};
+use graceful_relay::protocol::wire::{self, Authenticate, Envelope, Found, Greeting, Refusal, SignedEntry};
+use graceful_relay::protocol::{AccountId, Code, StoreEpoch, VERSION};
+use tokio_tungstenite::tungstenite::Message;
+
+use crate::door::{Client, Door, LONG};
+use crate::support;
+
+/// One connection of device `number` of the account that device `founder` founded.
+pub struct Device {
+    client: Client,
+    pub greeting: Greeting,
+    pub number: u8,
+    pub account: AccountId,
+}
+
+impl Device {
+    /// Connects, and says nothing yet.
+    pub async fn dial(door: &Door, number: u8, founder: u8) -> Self {
+        let mut client = door.client().await.expect("the door is open");
+        let RelayFrame::Greeting(greeting) = crate::door::next_frame(&mut client).await else {
+            panic!("greeted");
+        };
+        Self { client, greeting, number, account: support::account_id(founder) }
+    }
+
+    /// Founds an account, and is welcome.
+    pub async fn found(door: &Door, number: u8) -> Self {
+        let mut device = Self::dial(door, number, number).await;
+        let found = device.founding("");
+        device.send(DeviceFrame::Found(found)).await;
+        device.welcome().await;
+        device
+    }
+
+    /// Connects to an account that it belongs to, and is welcome.
+    pub async fn come(door: &Door, number: u8, founder: u8) -> (Self, wire::Welcome) {
+        let mut device = Self::dial(door, number, founder).await;
+        device.send(DeviceFrame::Authenticate(device.proof())).await;
+        let welcome = device.welcome().await;
+        (device, welcome)
+    }
+
+    pub fn founding(&self, invite: &str) -> Found {
+        Found {
+            authenticate: Some(self.proof()),
+            entry: Some(support::founding(self.number)),
+            invite: invite.to_owned(),
+        }
+    }
+
+    /// The right answer to the greeting.
+    pub fn proof(&self) -> Authenticate {
+        self.proof_for("127.0.0.1", &support::signing_key(self.number))
+    }
+
+    pub fn proof_for(&self, host: &str, key: &ed25519_dalek::SigningKey) -> Authenticate {
+        let device = support::device_key(self.number);
+        let challenge = Challenge {
+            nonce: &self.greeting.nonce,
+            epoch: StoreEpoch::try_from(&*self.greeting.epoch).expect("16 bytes"),
+            host,
+            account: self.account,
+            device,
+        };
+        Authenticate {
+            version: VERSION,
+            account: self.account.to_wire(),
+            device: device.to_wire(),
+            host: host.to_owned(),
+            signature: Bytes::copy_from_slice(&challenge.sign(key)),
+            membership_count: 0,
+            entries: Vec::new(),
+        }
+    }
+
+    pub async fn send(&mut self, frame: DeviceFrame) {
+        self.send_bytes(device_bytes(frame)).await;
+    }
+
+    pub async fn send_bytes(&mut self, bytes: Bytes) {
+        self.client.send(Message::Binary(bytes)).await.expect("open");
+    }
+
+    /// The next frame, whatever it is.
+    pub async fn next(&mut self) -> RelayFrame {
+        let next = async {
+            loop {
+                match self.client.next().await {
+                    Some(Ok(Message::Binary(bytes))) => return from_relay(bytes).expect("a frame"),
+                    Some(Ok(Message::Close(_)) | Err(_)) | None => panic!("the connection ended"),
+                    Some(Ok(_)) => {}
+                }
+            }
+        };
+        tokio::time::timeout(LONG, next).await.expect("a frame comes")
+    }
+
+    /// The next frame of a kind, passing over others.
+    pub async fn wait<T>(&mut self, pick: impl Fn(RelayFrame) -> Option<T>) -> T {
+        loop {
+            if let Some(picked) = pick(self.next().await) {
+                return picked;
+            }
+        }
+    }
+
+    pub async fn welcome(&mut self) -> wire::Welcome {
+        match self.next().await {
+            RelayFrame::Welcome(welcome) => welcome,
+            other => panic!("not welcome: {other:?}"),
+        }
+    }
+
+    pub async fn refusal(&mut self) -> Refusal {
+        self.wait(|frame| match frame {
+            RelayFrame::Refusal(refusal) => Some(refusal),
+            _ => None,
+        })
+        .await
+    }
+
+    pub async fn stored(&mut self) -> wire::Stored {
+        self.wait(|frame| match frame {
+            RelayFrame::Stored(stored) => Some(stored),
+            RelayFrame::Refusal(refusal) => panic!("refused: {refusal:?}"),
+            _ => None,
+        })
+        .await
+    }
+
+    /// The next frame with envelopes in it.
+    pub async fn delivered(&mut self) -> wire::Deliver {
+        self.wait(|frame| match frame {
+            RelayFrame::Deliver(deliver) if !deliver.envelopes.is_empty() => Some(deliver),
+            _ => None,
+        })
+        .await
+    }
+
+    /// Is refused with this code, and the connection ends with that one.
+    #[track_caller]
+    pub fn ends(mut self, code: Code, close: u16) -> impl Future<Output = String> {
+        let caller = std::panic::Location::caller();
+        async move {
+            let refusal = self.refusal().await;
+            assert_eq!(refusal.code(), code, "{refusal:?}, {caller}");
+            assert!(refusal.text.len() > 15, "says what happened: {}, {caller}", refusal.text);
+            assert_eq!(crate::door::close_code(self.client).await, Some(close), "{caller}");
+            refusal.text
+        }
+    }
+
+    pub async fn push(&mut self, envelopes: Vec<Envelope>) {
+        self.send(DeviceFrame::Push(wire::Push { envelopes })).await;
+    }
+
+    pub async fn ack(&mut self, through: u64) {
+        self.send(DeviceFrame::Ack(wire::Ack { through })).await;
+    }
+
+    pub async fn append(&mut self, first: u64, entry: SignedEntry) {
+        self.send(DeviceFrame::Append(wire::Append { first, entries: vec![entry] })).await;
+    }
+
+    /// Waits until the relay has shown the entry with this index.
+    pub async fn shown(&mut self, index: u64) {
+        self.wait(|frame| match frame {
+            RelayFrame::Membership(shown) if shown.first + shown.entries.len() as u64 > index => Some(()),
+            _ => None,
+        })
+        .await;
+    }
+}

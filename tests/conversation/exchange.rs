@@ -1,0 +1,97 @@
+//! The same conversation for who cannot hold a socket.
+
+use graceful_relay::protocol::EXCHANGE_PATH;
+use graceful_relay::protocol::challenge::Challenge;
+use graceful_relay::protocol::frame::{self, DeviceFrame, RelayFrame};
+use graceful_relay::protocol::wire::{self, Authenticate, Greeting};
+use graceful_relay::protocol::{Code, StoreEpoch, VERSION};
+
+use crate::door::{self, Answer, Door};
+use crate::good::pair;
+use crate::support;
+
+fn proof(greeting: &Greeting, number: u8) -> Authenticate {
+    let challenge = Challenge {
+        nonce: &greeting.nonce,
+        epoch: StoreEpoch::try_from(&*greeting.epoch).expect("16 bytes"),
+        host: "127.0.0.1",
+        account: support::account_id(1),
+        device: support::device_key(number),
+    };
+    Authenticate {
+        version: VERSION,
+        account: challenge.account.to_wire(),
+        device: challenge.device.to_wire(),
+        host: challenge.host.to_owned(),
+        signature: challenge.sign(&support::signing_key(number)).to_vec().into(),
+        ..Authenticate::default()
+    }
+}
+
+async fn greeting(door: &Door) -> Greeting {
+    match door.ask("GET", EXCHANGE_PATH, "").await.frames().remove(0) {
+        RelayFrame::Greeting(greeting) => greeting,
+        other => panic!("not a greeting: {other:?}"),
+    }
+}
+
+async fn talk(door: &Door, number: u8, frames: Vec<DeviceFrame>) -> Answer {
+    let greeting = greeting(door).await;
+    let first = DeviceFrame::Authenticate(proof(&greeting, number));
+    let frames = std::iter::once(first).chain(frames).map(frame::device_bytes).collect::<Vec<_>>();
+    door::exchange(door, &greeting.nonce, &frame::join(&frames)).await
+}
+
+#[tokio::test]
+async fn pushes_deliveries_acks_and_deletion_need_no_socket() {
+    let door = door::open(door::options()).await;
+    drop(pair(&door).await);
+    let push = wire::Push { envelopes: (1..=3).map(|n| support::pushed(n, n, 300, None)).collect() };
+    let answer = talk(&door, 1, vec![DeviceFrame::Push(push)]).await;
+    assert_eq!(answer.status(), "200");
+    let stored = answer
+        .frames()
+        .into_iter()
+        .any(|frame| matches!(frame, RelayFrame::Stored(stored) if stored.push_number == 3));
+    assert!(stored, "{:?}", answer.frames());
+
+    let frames = talk(&door, 2, Vec::new()).await.frames();
+    let RelayFrame::Welcome(welcome) = &frames[0] else {
+        panic!("welcome comes first");
+    };
+    assert_eq!((welcome.head, welcome.cursor), (3, 0));
+    let delivered = frames.iter().find_map(|frame| match frame {
+        RelayFrame::Deliver(deliver) => Some(deliver.envelopes.len()),
+        _ => None,
+    });
+    assert_eq!(delivered, Some(3));
+
+    let ack = DeviceFrame::Ack(wire::Ack { through: 2 });
+    let delete = DeviceFrame::DeleteThrough(wire::DeleteThrough { through: 3 });
+    let frames = talk(&door, 2, vec![ack, delete]).await.frames();
+    let deleted = frames.iter().find_map(|frame| match frame {
+        RelayFrame::Deleted(deleted) => Some(deleted.envelopes),
+        _ => None,
+    });
+    assert_eq!(deleted, Some(1));
+    assert_eq!(door.relay.status().expect("reads").envelopes, 0);
+}
+
+#[tokio::test]
+async fn a_proof_needs_a_nonce_of_this_relay_and_a_member() {
+    let door = door::open(door::options()).await;
+    drop(pair(&door).await);
+    let answer = talk(&door, 9, Vec::new()).await;
+    assert_eq!((answer.status(), answer.refusal()), ("403", Code::NotAMember));
+    let greeting = greeting(&door).await;
+    let authenticate = frame::device_bytes(DeviceFrame::Authenticate(proof(&greeting, 1)));
+    let answer = door::exchange(&door, &[7; 32], &frame::join([&authenticate])).await;
+    assert_eq!((answer.status(), answer.refusal()), ("408", Code::Timeout));
+    let mut forged = greeting.nonce.to_vec();
+    forged[0] ^= 1;
+    let answer = door::exchange(&door, &forged, &frame::join([&authenticate])).await;
+    assert_eq!(answer.refusal(), Code::Timeout);
+    let slot = DeviceFrame::OpenRendezvous(wire::OpenRendezvous { id: vec![1; 16].into(), lifetime_s: 9 });
+    let answer = talk(&door, 1, vec![slot]).await;
+    assert_eq!((answer.status(), answer.refusal()), ("400", Code::Unexpected));
+}
