@@ -2,6 +2,7 @@
 //! flipping: a few seconds, on any toolchain. docs/fuzzing.md tells of the longer way.
 //!
 //! `UPDATE_SEEDS=1 cargo test --test corpus` writes the seeds that come from the vectors anew.
+#![cfg(all(feature = "relay", feature = "client"))]
 
 mod seeds;
 mod targets;

@@ -25,6 +25,7 @@ impl graceful_relay::client::Chance for Seeded {
 }
 
 /// What a device wants of the world.
+#[allow(clippy::large_enum_variant)]
 pub enum Wish {
     Dial,
     Send(DeviceFrame),
@@ -163,10 +164,10 @@ impl Phone {
         let Some(incoming) = self.given.pop_front() else {
             return;
         };
-        let position = incoming.position().clone();
+        let position = *incoming.position();
         match incoming {
             Incoming::Change(received) => {
-                self.applied.push((position.clone(), received.transaction_id));
+                self.applied.push((position, received.transaction_id));
             }
             Incoming::Gap(gap) => self.gaps.push((gap.from, gap.through)),
         }

@@ -48,6 +48,9 @@ pub struct Relay {
     turns: u64,
 }
 
+/// What came of a commit, and what is said on which wire because of it.
+pub type Committing = (Vec<Outcome>, Vec<(Wire, Said)>);
+
 impl Relay {
     /// Starts on what the disk has.
     pub fn start(
@@ -165,7 +168,7 @@ impl Relay {
     }
 
     /// The writer's turn: everything that waits, in one transaction.
-    pub fn commit(&mut self, now_ms: u64) -> Result<(Vec<Outcome>, Vec<(Wire, Said)>), StoreError> {
+    pub fn commit(&mut self, now_ms: u64) -> Result<Committing, StoreError> {
         let batch = std::mem::take(&mut self.inbox);
         let changes = batch.iter().map(|asked| asked.change.clone()).collect();
         let Committed { outcomes, stirs } = self.store.commit(changes, self.time(now_ms))?;

@@ -192,10 +192,10 @@ impl Driver {
                 self.conversation.viewed(view);
             }
             Request::OpenSlot { id, .. } => {
-                let opened = if script.byte() % 2 == 0 { Ok(()) } else { Err(refusal(script)) };
+                let opened = if script.byte().is_multiple_of(2) { Ok(()) } else { Err(refusal(script)) };
                 self.conversation.slot_opened(id, opened);
             }
-            Request::JoinSlot { id, sealed } if script.byte() % 2 == 0 => {
+            Request::JoinSlot { id, sealed } if script.byte().is_multiple_of(2) => {
                 self.conversation.answered(id, sealed)
             }
             Request::JoinSlot { .. } => self.conversation.slot_over(),

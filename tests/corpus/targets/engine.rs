@@ -145,7 +145,7 @@ fn frame(script: &mut Script<'_>) -> Option<RelayFrame> {
         9 => RelayFrame::Deleted(wire::Deleted {
             through: script.number(),
             envelopes: script.number(),
-            account: script.byte() % 4 == 0,
+            account: script.byte().is_multiple_of(4),
         }),
         _ => return from_relay(script.piece()).ok(),
     })
