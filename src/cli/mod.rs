@@ -4,10 +4,12 @@
 
 mod client;
 mod config;
+mod demo;
 mod interrupted;
 mod invite;
 mod lifetime;
 mod logging;
+mod plain;
 mod serve;
 mod settings;
 mod status;
@@ -38,6 +40,8 @@ enum Command {
     Config(config::Config),
     /// Be one device of an account: push changes, follow those of others, pair and remove
     Client(client::Client),
+    /// See it work: a relay and three devices on this machine, for a few seconds
+    Demo(demo::Demo),
 }
 
 /// As shells report a program that Ctrl-C ended.
@@ -66,6 +70,7 @@ fn execute(command: Command) -> anyhow::Result<()> {
             Command::Status(status) => status.run().await,
             Command::Config(config) => config.run(),
             Command::Client(client) => client.run().await,
+            Command::Demo(demo) => demo.run().await,
         }
     });
     // Whatever still runs has had its time.

@@ -7,9 +7,10 @@ use clap::Args;
 use serde_json::json;
 
 use super::profile;
-use super::say::{Say, count, note, plain};
+use super::say::{Say, count, note};
 use super::session::{advise, connected, with};
 use crate::cli::interrupted::{Interrupted, interrupted};
+use crate::cli::plain::plain;
 use crate::client::pairing::PairingError;
 use crate::client::{Client, ClientError, ConnectOptions, JoinOptions, JoinProgress, Status};
 

@@ -3,8 +3,8 @@
 use data_encoding::BASE64;
 use serde::{Deserialize, Serialize};
 
-use super::say::plain;
 use super::trouble::short;
+use crate::cli::plain::plain;
 use crate::client::{ChangeKind, Gap, Incoming, Position, Received};
 use crate::protocol::wire::gap::Reason;
 

@@ -10,9 +10,10 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 
 use super::ask::ask;
-use super::say::{Say, note, plain};
+use super::say::{Say, note};
 use super::session::{connected, open, with};
 use super::{qr, trouble};
+use crate::cli::plain::plain;
 use crate::client::{Client, Device, JoinAsk, Pairing, Status};
 
 /// The names of a new device reach the others this soon, or the next time.

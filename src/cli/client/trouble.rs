@@ -2,7 +2,7 @@
 
 use tokio::sync::broadcast::error::RecvError;
 
-use super::say::plain;
+use crate::cli::plain::plain;
 use crate::client::{Client, Event};
 use crate::protocol::DeviceKey;
 
