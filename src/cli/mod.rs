@@ -2,10 +2,14 @@
 //!
 //! Errors are told here and nowhere else, in one message: what happened, where, what to do.
 
+mod client;
 mod config;
+mod demo;
+mod interrupted;
 mod invite;
 mod lifetime;
 mod logging;
+mod plain;
 mod serve;
 mod settings;
 mod status;
@@ -23,7 +27,6 @@ struct CommandLine {
     command: Command,
 }
 
-// The commands of the other end, `client` and `demo`, join here, each in a file of its own.
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run the relay
@@ -35,13 +38,22 @@ enum Command {
     /// Check or show the settings
     #[command(subcommand)]
     Config(config::Config),
+    /// Be one device of an account: push changes, follow those of others, pair and remove
+    Client(client::Client),
+    /// See it work: a relay and three devices on this machine, for a few seconds
+    Demo(demo::Demo),
 }
 
-/// Runs what was typed. Mistakes in what was typed end with 2, everything else that fails with 1.
+/// As shells report a program that Ctrl-C ended.
+const INTERRUPTED: u8 = 130;
+
+/// Runs what was typed. Mistakes in what was typed end with 2, Ctrl-C before the work is done with
+/// 130, everything else that fails with 1.
 pub fn run() -> ExitCode {
     let line = CommandLine::parse();
     match execute(line.command) {
         Ok(()) => ExitCode::SUCCESS,
+        Err(error) if error.is::<interrupted::Interrupted>() => ExitCode::from(INTERRUPTED),
         Err(error) => {
             eprintln!("graceful-relay: {error:#}");
             ExitCode::FAILURE
@@ -57,6 +69,8 @@ fn execute(command: Command) -> anyhow::Result<()> {
             Command::Invite(invite) => invite.run().await,
             Command::Status(status) => status.run().await,
             Command::Config(config) => config.run(),
+            Command::Client(client) => client.run().await,
+            Command::Demo(demo) => demo.run().await,
         }
     });
     // Whatever still runs has had its time.

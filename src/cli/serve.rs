@@ -20,6 +20,9 @@ pub(super) struct Serve {
     /// Listen on this address and port, like 127.0.0.1:8080
     #[arg(long, value_name = "ADDRESS:PORT")]
     listen: Option<String>,
+    /// Say where it listens in one line of JSON on the standard output, for programs
+    #[arg(long)]
+    json: bool,
     #[command(flatten)]
     settings: Settings,
 }
@@ -36,7 +39,11 @@ impl Serve {
         let operator = admin::Socket::bind(&config.folder).await?;
         let operator = tokio::spawn(admin::serve(operator, relay.clone(), shutdown.clone()));
         tokio::spawn(stop_when_told(shutdown.clone())?);
-        eprint!("{}", welcome::text(&config, address));
+        if self.json {
+            println!("{}", welcome::json(&config, address));
+        } else {
+            eprint!("{}", welcome::text(&config, address));
+        }
         let served = http::run(listener, relay, config.http_options(), shutdown.clone()).await;
         shutdown.cancel();
         operator.await.context("the admin socket ended badly")?;

@@ -13,6 +13,15 @@ pub(super) fn text(config: &Config, address: SocketAddr) -> String {
     text
 }
 
+/// The same for programs, which may have asked for any free port.
+pub(super) fn json(config: &Config, address: SocketAddr) -> serde_json::Value {
+    serde_json::json!({
+        "listening": address,
+        "url": url(config, address),
+        "data": config.folder,
+    })
+}
+
 fn write(text: &mut String, config: &Config, address: SocketAddr) -> std::fmt::Result {
     let url = url(config, address);
     writeln!(text, "graceful-relay {}", env!("CARGO_PKG_VERSION"))?;

@@ -31,6 +31,9 @@ pub const VARIABLE_PREFIX: &str = "GRACEFUL_RELAY_";
 /// Names the file, as `--config` does.
 pub const FILE_VARIABLE: &str = "GRACEFUL_RELAY_CONFIG";
 
+/// Names a device's folder for `graceful-relay client`; the relay passes it over.
+pub const PROFILE_VARIABLE: &str = "GRACEFUL_RELAY_PROFILE";
+
 /// Everything an operator chose, checked.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {

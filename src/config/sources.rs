@@ -9,7 +9,7 @@ use super::nearest::nearest;
 use super::origin::{Origins, described, read_text, section_with, unknown_key};
 use super::raw::{Raw, defaults};
 use super::validate::validate;
-use super::{Config, FILE, FILE_VARIABLE, Surroundings, VARIABLE_PREFIX};
+use super::{Config, FILE, FILE_VARIABLE, PROFILE_VARIABLE, Surroundings, VARIABLE_PREFIX};
 
 /// Between section and key in a variable's name.
 const SEPARATOR: &str = "__";
@@ -83,7 +83,7 @@ fn overlay_environment(
         let Some(name) = name.to_str().filter(|name| name.starts_with(VARIABLE_PREFIX)) else {
             continue;
         };
-        if name == FILE_VARIABLE {
+        if name == FILE_VARIABLE || name == PROFILE_VARIABLE {
             continue;
         }
         let wrong = |text: String| ConfigError::new(Origin::Variable(name.to_owned()), text);

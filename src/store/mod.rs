@@ -18,6 +18,7 @@ mod membership;
 mod open;
 mod push;
 mod row;
+mod seen;
 mod sweep;
 mod tables;
 
@@ -25,3 +26,4 @@ pub use commit::{Committed, Stir};
 pub use error::StoreError;
 pub use look::Totals;
 pub use open::{FILE, Identity, Options, Store};
+pub use seen::Seen;

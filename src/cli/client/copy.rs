@@ -1,0 +1,137 @@
+//! A file that every change is appended to exactly once, over crashes: each line tells its position,
+//! and the last whole line says how far the file has come.
+
+use std::fs::{File, OpenOptions};
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+
+use super::line;
+use crate::client::{Incoming, Position};
+
+/// How much is read at once when looking for the last line.
+const STEP_BYTES: u64 = 64 * 1024;
+
+/// A file, whole to its last line.
+#[derive(Debug)]
+pub(super) struct Copy {
+    path: PathBuf,
+    file: File,
+    /// Where the file ends: the position to go on after.
+    pub(super) applied: Option<Position>,
+}
+
+impl Copy {
+    /// Opens or makes it. The torn end of a line that a crash cut off is dropped: its change was
+    /// not acknowledged and comes again.
+    pub(super) fn open(path: &Path) -> anyhow::Result<Self> {
+        Self::try_open(path).with_context(|| format!("cannot use {}", path.display()))
+    }
+
+    fn try_open(path: &Path) -> anyhow::Result<Self> {
+        let mut options = OpenOptions::new();
+        let mut file = options.read(true).write(true).create(true).truncate(false).open(path)?;
+        let bytes = file.metadata()?.len();
+        let (whole_bytes, last) = last_line(&mut file, bytes)?;
+        let applied = match last {
+            Some(last) => Some(line::position(&last).context(
+                "its last line does not tell a position, so it was not written by this command; \
+                 choose another file",
+            )?),
+            None if bytes > STEP_BYTES => bail!("it has no lines; choose another file"),
+            None => None,
+        };
+        if whole_bytes < bytes {
+            file.set_len(whole_bytes)?;
+            file.sync_all()?;
+        }
+        file.seek(SeekFrom::Start(whole_bytes))?;
+        Ok(Self { path: path.to_owned(), file, applied })
+    }
+
+    /// Appends these, and returns when they are on disk.
+    pub(super) fn append(&mut self, batch: &[Incoming]) -> anyhow::Result<()> {
+        let mut text = String::new();
+        for incoming in batch {
+            text.push_str(&line::json(incoming));
+            text.push('\n');
+        }
+        let written = self.file.write_all(text.as_bytes()).and_then(|()| self.file.sync_data());
+        written.with_context(|| format!("cannot write {}", self.path.display()))
+    }
+}
+
+/// How many bytes the whole lines have, and the last of them.
+fn last_line(file: &mut File, bytes: u64) -> std::io::Result<(u64, Option<Vec<u8>>)> {
+    let (mut start, mut tail) = (bytes, Vec::new());
+    loop {
+        let mut ends = tail.iter().enumerate().rev().filter(|(_, byte)| **byte == b'\n').map(|(at, _)| at);
+        let (last, before) = (ends.next(), ends.next());
+        if let Some(last) = last
+            && (before.is_some() || start == 0)
+        {
+            let line = tail[before.map_or(0, |before| before + 1)..last].to_vec();
+            return Ok((start + last as u64 + 1, Some(line)));
+        }
+        if start == 0 {
+            return Ok((0, None));
+        }
+        let step = STEP_BYTES.min(start);
+        start -= step;
+        let mut more = vec![0; usize::try_from(step).unwrap_or(0)];
+        file.seek(SeekFrom::Start(start))?;
+        file.read_exact(&mut more)?;
+        more.append(&mut tail);
+        tail = more;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::client::{ChangeKind, Received};
+    use crate::protocol::{DeviceKey, StoreEpoch};
+
+    fn change(seq: u64, bytes: usize) -> Incoming {
+        let (history, sender) = (StoreEpoch::new([1; 16]), DeviceKey::new([2; 32]));
+        Incoming::Change(Received {
+            position: Position { history, seq, sender, push_number: seq },
+            sender_name: None,
+            device_id: String::new(),
+            transaction_id: String::new(),
+            kind: ChangeKind::Change,
+            content: vec![b'x'; bytes].into(),
+            addressed: false,
+        })
+    }
+
+    #[test]
+    fn cut_anywhere_it_goes_on_after_its_last_whole_line() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("copy.jsonl");
+        let changes = [change(1, 5), change(2, 100_000), change(3, 5)];
+        Copy::open(&path).unwrap().append(&changes).unwrap();
+        let whole = std::fs::read(&path).unwrap();
+        let ends: Vec<usize> = (0..whole.len()).filter(|at| whole[*at] == b'\n').collect();
+        assert_eq!(ends.len(), 3);
+        for cut in (0..whole.len()).filter(|cut| *cut < 400 || cut % 997 == 0 || *cut > 100_300) {
+            std::fs::write(&path, &whole[..cut]).unwrap();
+            let kept = ends.iter().filter(|end| **end < cut).count();
+            let mut copy = Copy::open(&path).unwrap();
+            assert_eq!(copy.applied.map_or(0, |position| position.seq), kept as u64, "cut at {cut}");
+            copy.append(&changes[kept..]).unwrap();
+            assert!(std::fs::read(&path).unwrap() == whole, "cut at {cut}");
+        }
+    }
+
+    #[test]
+    fn a_file_of_something_else_is_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("letter.txt");
+        std::fs::write(&path, "Dear Ann,\nhow are you\n").unwrap();
+        let error = format!("{:#}", Copy::open(&path).unwrap_err());
+        assert!(error.contains("letter.txt") && error.contains("choose another file"), "{error}");
+        assert_eq!(std::fs::read(&path).unwrap(), b"Dear Ann,\nhow are you\n");
+    }
+}

@@ -1,0 +1,88 @@
+//! `client join`: follows the link that another device shows.
+
+use std::path::PathBuf;
+
+use anyhow::bail;
+use clap::Args;
+use serde_json::json;
+
+use super::profile;
+use super::say::{Say, count, note};
+use super::session::{advise, connected, with};
+use crate::cli::interrupted::{Interrupted, interrupted};
+use crate::cli::plain::plain;
+use crate::client::pairing::PairingError;
+use crate::client::{Client, ClientError, ConnectOptions, JoinOptions, JoinProgress, Status};
+
+#[derive(Debug, Args)]
+pub(super) struct Join {
+    /// The link from the other device, in quotes: graceful-relay://pair?…
+    link: String,
+    /// What people call this device [default: the machine's name]
+    #[arg(long)]
+    name: Option<String>,
+    /// What programs call this device; travels sealed [default: random]
+    #[arg(long, value_name = "ID")]
+    device_id: Option<String>,
+    /// Allow ws:// to another machine: changes stay sealed, but who talks to whom can be seen
+    #[arg(long)]
+    plain: bool,
+}
+
+impl Join {
+    pub(super) async fn run(self, folder: PathBuf, say: Say) -> anyhow::Result<()> {
+        let device_name = self.name.unwrap_or_else(profile::device_name);
+        let options = JoinOptions {
+            folder: folder.clone(),
+            link: self.link,
+            device_name: device_name.clone(),
+            device_id: self.device_id.unwrap_or_else(profile::random_id),
+            connect: ConnectOptions { allow_plain: self.plain },
+        };
+        let joined = tokio::select! {
+            joined = Client::join(options, progress) => joined,
+            () = interrupted() => return Err(Interrupted.into()),
+        };
+        let client = match joined {
+            Err(ClientError::Pairing(PairingError::Refused(text))) if text.is_empty() => {
+                bail!("the person at the other device said no; ask them for a new link")
+            }
+            joined => joined.map_err(advise)?,
+        };
+        with(client, async |client| {
+            // The account is safe in the folder already: without the relay, it is only not greeted yet.
+            if let Err(error) = connected(client).await {
+                note(&format!("joined, but: {error:#}"));
+            }
+            tell(&client.status(), &device_name, &folder, say);
+            Ok(())
+        })
+        .await
+    }
+}
+
+fn progress(progress: JoinProgress) {
+    note(match progress {
+        JoinProgress::Connecting => "Connecting to the relay…",
+        JoinProgress::Waiting => "Waiting for the person at the other device to say yes…",
+        JoinProgress::Accepted => "Accepted.",
+    });
+}
+
+fn tell(status: &Status, name: &str, folder: &std::path::Path, say: Say) {
+    let others = status.devices.iter().filter(|device| !device.this && !device.removed);
+    let names: Vec<String> =
+        others.map(|device| plain(device.name.as_deref().unwrap_or("a device without a name"))).collect();
+    let result = json!({
+        "account": status.account.to_string(),
+        "device": status.device.to_string(),
+        "name": name,
+        "relay": status.relay,
+        "profile": folder,
+        "others": names,
+    });
+    say.result(&result, || {
+        let devices = count(names.len() as u64, "other device");
+        format!("{name} joined the account with {devices}: {}.", names.join(", "))
+    });
+}

@@ -1,0 +1,84 @@
+//! `graceful-relay client`: one device on the command line, for scripts, for trying a relay, and as
+//! an example of how an app uses the library.
+//!
+//! What was asked for goes to the standard output, a line of JSON each with `--json`; progress,
+//! questions and trouble go to the standard error stream.
+
+mod ask;
+mod copy;
+mod create;
+mod delete;
+mod devices;
+mod follow;
+mod join;
+mod line;
+mod lines;
+mod pair;
+mod profile;
+mod push;
+mod qr;
+mod remove;
+mod say;
+mod session;
+mod status;
+mod trouble;
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+use crate::config::PROFILE_VARIABLE;
+use say::Say;
+
+/// What every command of a device needs to know.
+#[derive(Debug, Args)]
+pub(super) struct Client {
+    /// The device's folder [default: ~/.local/share/graceful-relay/client]
+    #[arg(long, global = true, value_name = "FOLDER", env = PROFILE_VARIABLE)]
+    profile: Option<PathBuf>,
+    /// Print JSON, one object on each line, for programs
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Found an account at a relay; this is its first device
+    Create(create::Create),
+    /// Show a link, with which one more device joins the account
+    Pair(pair::Pair),
+    /// Join an account by the link that another device shows
+    Join(join::Join),
+    /// Give changes to the account's other devices; with nothing to give, send what waits
+    Push(push::Push),
+    /// Receive the changes of the other devices
+    Follow(follow::Follow),
+    /// List the account's devices
+    Devices,
+    /// Remove a device from the account, for good
+    Remove(remove::Remove),
+    /// Say how this device stands; works offline too
+    Status,
+    /// Delete what the relay keeps of this account
+    Delete(delete::Delete),
+}
+
+impl Client {
+    pub(super) async fn run(self) -> anyhow::Result<()> {
+        let folder = profile::folder(self.profile)?;
+        let say = Say { json: self.json };
+        match self.command {
+            Command::Create(create) => create.run(folder, say).await,
+            Command::Pair(pair) => pair.run(&folder, say).await,
+            Command::Join(join) => join.run(folder, say).await,
+            Command::Push(push) => push.run(&folder, say).await,
+            Command::Follow(follow) => follow.run(&folder, say).await,
+            Command::Devices => devices::run(&folder, say).await,
+            Command::Remove(remove) => remove.run(&folder, say).await,
+            Command::Status => status::run(&folder, say).await,
+            Command::Delete(delete) => delete.run(&folder, say).await,
+        }
+    }
+}

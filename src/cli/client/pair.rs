@@ -1,0 +1,114 @@
+//! `client pair`: shows a link, waits for a device, asks the person, and lets it in.
+
+use std::io::IsTerminal;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::json;
+
+use super::ask::ask;
+use super::say::{Say, note};
+use super::session::{connected, open, with};
+use super::{qr, trouble};
+use crate::cli::plain::plain;
+use crate::client::{Client, Device, JoinAsk, Pairing, Status};
+
+/// The names of a new device reach the others this soon, or the next time.
+const GOODBYE_WAIT: Duration = Duration::from_secs(5);
+
+#[derive(Debug, Args)]
+pub(super) struct Pair {
+    /// How long the link is good
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=10))]
+    minutes: u64,
+    /// Let the device in without asking, for scripts
+    #[arg(long)]
+    yes: bool,
+    /// Draw the QR code even where the output is not a terminal
+    #[arg(long)]
+    qr: bool,
+}
+
+impl Pair {
+    pub(super) async fn run(self, folder: &Path, say: Say) -> anyhow::Result<()> {
+        let client = open(folder, None).await?;
+        with(client, async |client| {
+            connected(client).await?;
+            let lifetime = Duration::from_secs(self.minutes * 60);
+            let mut pairing = client.pair(lifetime).await?;
+            self.show(&pairing.link(), lifetime, say)?;
+            let request = wait(&mut pairing, lifetime).await?;
+            let joined = self.answer(client, request).await?;
+            let result = json!({
+                "joined": { "device": joined.key.to_string(), "name": joined.name },
+            });
+            say.result(&result, || {
+                format!("{} joined the account.", plain(joined.name.as_deref().unwrap_or("The device")))
+            });
+            Ok(())
+        })
+        .await
+    }
+
+    fn show(&self, link: &str, lifetime: Duration, say: Say) -> anyhow::Result<()> {
+        if say.json {
+            println!("{}", json!({ "link": link, "lifetime_s": lifetime.as_secs() }));
+            return Ok(());
+        }
+        note("On the new device, scan this or run `graceful-relay client join` with the link in quotes.");
+        note("The link is good once. It holds a secret: show it to nobody else.\n");
+        if self.qr || std::io::stdout().is_terminal() {
+            println!("{}\n", qr::picture(link).context("the link does not fit a QR code")?);
+        }
+        println!("{link}");
+        note("");
+        Ok(())
+    }
+
+    async fn answer(&self, client: &Client, request: JoinAsk) -> anyhow::Result<Device> {
+        let name = plain(request.name());
+        if !self.yes && !ask(&format!("A device called \"{name}\" asks to join. Let it in?")).await? {
+            request.refuse().await?;
+            // Closing takes the refusal along.
+            bail!("the device was not let in");
+        }
+        let before = client.devices();
+        request.accept().await?;
+        let is_new = |device: &&Device| before.iter().all(|known| known.key != device.key);
+        let mut status = client.watch();
+        let joined = |status: &Status| status.devices.iter().any(|device| is_new(&device));
+        let joined = status.wait_for(joined).await.context("the client was closed")?;
+        let joined = joined.devices.iter().find(is_new).cloned().context("the device was removed again")?;
+        let _ = tokio::time::timeout(GOODBYE_WAIT, client.stored(|_| ())).await;
+        Ok(joined)
+    }
+}
+
+/// Counts down until a device follows the link.
+async fn wait(pairing: &mut Pairing, lifetime: Duration) -> anyhow::Result<JoinAsk> {
+    let bar = ProgressBar::new_spinner().with_style(ProgressStyle::with_template("{spinner} {msg}")?);
+    bar.enable_steady_tick(Duration::from_millis(120));
+    let until = Instant::now() + lifetime;
+    let countdown = async {
+        loop {
+            let left_s = until.saturating_duration_since(Instant::now()).as_secs();
+            let clock = format!("{}:{:02}", left_s / 60, left_s % 60);
+            bar.set_message(format!("Waiting for the new device, {clock} left (Ctrl-C ends it)"));
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+    };
+    let request = tokio::select! {
+        request = pairing.next_request() => request,
+        () = countdown => bail!("the countdown ended"),
+    };
+    bar.finish_and_clear();
+    Ok(request?)
+}
+
+/// For lists of devices.
+pub(super) fn called(device: &Device) -> String {
+    device.name.as_deref().map_or_else(|| trouble::short(&device.key), plain)
+}

@@ -1,0 +1,41 @@
+//! Which folder a device lives in, and what it is called when nobody says.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use data_encoding::HEXLOWER;
+
+/// The folder that was named, or the user's own.
+pub(super) fn folder(named: Option<PathBuf>) -> anyhow::Result<PathBuf> {
+    if let Some(folder) = named {
+        return Ok(folder);
+    }
+    let data = std::env::var_os("XDG_DATA_HOME").map(PathBuf::from).filter(|folder| folder.is_absolute());
+    let home = || std::env::var_os("HOME").or_else(|| std::env::var_os("LOCALAPPDATA")).map(PathBuf::from);
+    data.or_else(|| home().map(|home| home.join(".local/share")))
+        .map(|folder| folder.join("graceful-relay/client"))
+        .context("no home folder is known; name the device's folder with --profile")
+}
+
+/// The machine's name, for people.
+pub(super) fn device_name() -> String {
+    let of_file = |path: &str| std::fs::read_to_string(Path::new(path)).ok();
+    let names = [
+        of_file("/proc/sys/kernel/hostname"),
+        of_file("/etc/hostname"),
+        std::env::var("COMPUTERNAME").ok(),
+        std::env::var("HOSTNAME").ok(),
+    ];
+    let named = names.into_iter().flatten().map(|name| name.trim().to_owned());
+    named.into_iter().find(|name| !name.is_empty()).unwrap_or_else(|| "Device".to_owned())
+}
+
+/// An id that no other device has: for devices and changes that come without one.
+///
+/// # Panics
+/// If the system has no randomness to give, which nothing can do without.
+pub(super) fn random_id() -> String {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).expect("the system gives randomness");
+    HEXLOWER.encode(&bytes)
+}

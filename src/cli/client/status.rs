@@ -1,0 +1,88 @@
+//! `client status`: how this device stands, on one screen.
+
+use std::path::Path;
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::devices;
+use super::say::{Say, count};
+use super::session::{open, settled, with};
+use crate::client::{Client, ClientError, State, Status};
+
+/// A screen that takes longer to appear is taken for broken.
+const WAIT: Duration = Duration::from_secs(3);
+
+/// With the relay's answer, if it comes soon; while another program has the device open, as that
+/// one wrote it down.
+pub(super) async fn current(folder: &Path) -> anyhow::Result<Status> {
+    match open(folder, None).await {
+        Ok(client) => with(client, async |client| Ok(settled(client, WAIT).await)).await,
+        Err(ClientError::InUse(_)) => {
+            let mut status = Client::inspect(folder)?;
+            status.trouble = Some("another program has this device open; see there".to_owned());
+            Ok(status)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+pub(super) async fn run(folder: &Path, say: Say) -> anyhow::Result<()> {
+    let status = current(folder).await?;
+    let result = json!({
+        "relay": status.relay,
+        "account": status.account.to_string(),
+        "device": status.device.to_string(),
+        "state": name(&status.state),
+        "trouble": status.trouble,
+        "founded": status.founded,
+        "cursor": status.cursor,
+        "stored_through": status.stored_through,
+        "waiting": status.waiting,
+        "key_epoch": status.key_epoch,
+        "devices": status.devices.iter().map(devices::as_json).collect::<Vec<_>>(),
+    });
+    say.result(&result, || screen(&status));
+    Ok(())
+}
+
+fn screen(status: &Status) -> String {
+    let mut lines = vec![
+        format!("relay      {}", status.relay),
+        format!("account    {}", status.account),
+        format!("state      {}", words(&status.state)),
+        format!("received   up to number {}", status.cursor),
+        format!("sent       {}, {} waiting", count(status.stored_through, "change"), status.waiting),
+        format!("key epoch  {}", status.key_epoch),
+    ];
+    if let Some(trouble) = &status.trouble {
+        lines.push(format!("trouble    {trouble}"));
+    }
+    for (row, device) in status.devices.iter().enumerate() {
+        let title = if row == 0 { "devices" } else { "" };
+        lines.push(format!("{title:9}  {}", devices::as_text(device)));
+    }
+    lines.join("\n")
+}
+
+fn name(state: &State) -> &'static str {
+    match state {
+        State::Offline { .. } => "offline",
+        State::Connecting => "connecting",
+        State::Syncing { .. } => "syncing",
+        State::UpToDate => "up_to_date",
+        State::Refused { .. } => "refused",
+    }
+}
+
+fn words(state: &State) -> String {
+    match state {
+        State::Offline { .. } => "offline".to_owned(),
+        State::Connecting => "connecting".to_owned(),
+        State::Syncing { received, head, waiting } => {
+            format!("connected; received {received} of {head}, {waiting} to send")
+        }
+        State::UpToDate => "connected, up to date".to_owned(),
+        State::Refused { text, .. } => format!("refused by the relay: {text}"),
+    }
+}

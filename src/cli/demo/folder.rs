@@ -1,0 +1,67 @@
+//! A temporary folder that is gone when the demo is, however it ends.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::Context;
+use data_encoding::HEXLOWER;
+
+/// Removing is tried again this often: a device's thread may just be writing its last file.
+const ATTEMPTS: u32 = 20;
+const PAUSE: Duration = Duration::from_millis(25);
+
+/// Removed when dropped, unless it is to be kept.
+#[derive(Debug)]
+pub(super) struct Folder {
+    path: PathBuf,
+    keep: bool,
+}
+
+impl Folder {
+    /// A new one, for its owner alone, whose name nobody can guess.
+    pub(super) fn new(keep: bool) -> anyhow::Result<Self> {
+        let mut random = [0; 8];
+        getrandom::fill(&mut random).context("the system gives no randomness")?;
+        let path = std::env::temp_dir().join(format!("graceful-relay-demo-{}", HEXLOWER.encode(&random)));
+        let mut builder = std::fs::DirBuilder::new();
+        #[cfg(unix)]
+        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+        builder.create(&path).with_context(|| format!("cannot make the folder {}", path.display()))?;
+        Ok(Self { path, keep })
+    }
+
+    /// Where it is.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        if self.keep {
+            return;
+        }
+        for _ in 0..ATTEMPTS {
+            if std::fs::remove_dir_all(&self.path).is_ok() || !self.path.exists() {
+                return;
+            }
+            std::thread::sleep(PAUSE);
+        }
+        eprintln!("the temporary folder {} could not be removed", self.path.display());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_gone_with_all_that_is_in_it() {
+        let folder = Folder::new(false).unwrap();
+        let path = folder.path().to_owned();
+        std::fs::create_dir(path.join("inside")).unwrap();
+        std::fs::write(path.join("inside/file"), "x").unwrap();
+        drop(folder);
+        assert!(!path.exists());
+    }
+}

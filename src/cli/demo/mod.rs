@@ -1,0 +1,72 @@
+//! `graceful-relay demo`: a relay and three devices on this machine, a ledger sent through them, and
+//! what each side saw of it. Everything it says was checked; if something does not hold, it fails.
+
+mod devices;
+mod folder;
+mod house;
+mod household;
+mod ledger;
+mod page;
+mod play;
+mod receive;
+mod report;
+mod search;
+mod sight;
+mod steps;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, ensure};
+use clap::Args;
+
+use super::interrupted::{Interrupted, interrupted};
+use folder::Folder;
+use steps::Steps;
+
+#[derive(Debug, Args)]
+pub(super) struct Demo {
+    /// Send the lines of this file instead of a made-up ledger
+    #[arg(long, value_name = "FILE")]
+    changes: Option<PathBuf>,
+    /// Keep the temporary folder, to look into it
+    #[arg(long)]
+    keep: bool,
+    /// Print the findings as JSON, for programs
+    #[arg(long)]
+    json: bool,
+}
+
+impl Demo {
+    pub(super) async fn run(self) -> anyhow::Result<()> {
+        let lines = match &self.changes {
+            Some(path) => read(path)?,
+            None => ledger::lines().into_iter().map(String::into_bytes).collect(),
+        };
+        let source = self.changes.as_deref().map(|path| path.display().to_string());
+        let steps = Steps::new(self.json);
+        let folder = Folder::new(self.keep)?;
+        // Whichever ends first, the folder is removed when this function returns.
+        let report = tokio::select! {
+            report = play::play(folder.path(), lines, source, &steps) => report?,
+            () = interrupted() => return Err(Interrupted.into()),
+        };
+        if self.json {
+            println!("{}", serde_json::to_string(&report)?);
+        } else {
+            print!("{}", page::page(&report, page::columns()));
+        }
+        if self.keep {
+            eprintln!("\nEverything is still in {}", folder.path().display());
+        }
+        Ok(())
+    }
+}
+
+/// Lines as they are, without their ends.
+fn read(path: &Path) -> anyhow::Result<Vec<Vec<u8>>> {
+    let bytes = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let lines = bytes.split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty());
+    let lines: Vec<_> = lines.map(<[u8]>::to_vec).collect();
+    ensure!(!lines.is_empty(), "{} has no lines; each line is one change", path.display());
+    Ok(lines)
+}

@@ -1,0 +1,46 @@
+//! Everything there is to see of the envelopes kept: what whoever reads the disk can know.
+
+use bytes::Bytes;
+use redb::{ReadableDatabase, ReadableTable};
+
+use crate::protocol::DeviceKey;
+use crate::rules::RelayTime;
+
+use super::row::Place;
+use super::tables::{INDEX, LOG, second};
+use super::{Store, StoreError, envelope};
+
+/// One envelope, as the disk shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Seen {
+    /// Its place in its account's log.
+    pub seq: u64,
+    /// Who pushed it.
+    pub sender: DeviceKey,
+    /// When it came, by the relay's own clock.
+    pub arrived: RelayTime,
+    /// The envelope itself.
+    pub sealed: Bytes,
+}
+
+impl Store {
+    /// Every envelope of every account. For showing what a relay can know, not for its work: all of
+    /// it is in memory at once.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub fn seen(&self) -> Result<Vec<Seen>, StoreError> {
+        let transaction = self.database.begin_read()?;
+        let log = transaction.open_table(LOG)?;
+        let index = transaction.open_table(INDEX)?;
+        let mut all = Vec::new();
+        for item in index.iter()? {
+            let (key, value) = item?;
+            let place = Place::from_bytes(second(key.value()), value.value());
+            let (head, sealed) = envelope::read(&log, &place)?;
+            let (seq, sender) = (place.kept.seq, head.sender_key);
+            all.push(Seen { seq, sender, arrived: head.arrived, sealed });
+        }
+        Ok(all)
+    }
+}
