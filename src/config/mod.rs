@@ -58,6 +58,8 @@ pub struct Config {
     pub write_timeout: Duration,
     /// For a peer to answer a close frame.
     pub close_timeout: Duration,
+    /// How long a device may take to say who it is.
+    pub authentication_timeout: Duration,
     /// For conversations to end when the relay stops.
     pub stop_timeout: Duration,
     /// What is logged.
@@ -122,7 +124,7 @@ impl Config {
     pub fn relay_options(&self) -> crate::relay::RelayOptions {
         crate::relay::RelayOptions {
             hosts: crate::relay::Hosts::new(self.names.iter().cloned()),
-            ..crate::relay::RelayOptions::default()
+            authentication_time_max: self.authentication_timeout,
         }
     }
 

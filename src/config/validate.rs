@@ -51,6 +51,10 @@ pub(super) fn validate(
         connections_max: raw.limits.connections_max as usize,
         head_timeout: seconds("limits.head_timeout_s", raw.limits.head_timeout_s)?,
         body_timeout: seconds("limits.body_timeout_s", raw.limits.body_timeout_s)?,
+        authentication_timeout: seconds(
+            "limits.authentication_timeout_s",
+            raw.limits.authentication_timeout_s,
+        )?,
         write_timeout: seconds("limits.write_timeout_s", raw.limits.write_timeout_s)?,
         close_timeout: seconds("limits.close_timeout_s", raw.limits.close_timeout_s)?,
         stop_timeout: seconds("limits.stop_timeout_s", raw.limits.stop_timeout_s)?,

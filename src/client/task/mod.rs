@@ -1,6 +1,8 @@
 //! The one owner of engine, journal and connection: a thread of its own, so that waiting for the
 //! disk never holds up the app. Handles talk to it through bounded channels.
 
+mod slots;
+
 use std::collections::VecDeque;
 use std::time::Duration;
 
@@ -16,10 +18,11 @@ use super::engine::{Change, Engine, Event, Incoming, Output, PushReceipt, State}
 use super::error::ClientError;
 use super::inbox::Position;
 use super::link::PairingLink;
-use super::pairing::{Joining, seal_bundle, seal_refusal};
+use super::pairing::{Joining, seal_refusal};
 use super::profile::Profile;
 use super::status::Status;
 use crate::protocol::DeviceKey;
+use slots::Slot;
 
 /// Commands that wait for the task.
 const COMMANDS: usize = 64;
@@ -28,9 +31,9 @@ const DELIVERIES: usize = 16;
 /// Events that a slow listener may lag behind before it misses some.
 const EVENTS: usize = 1_024;
 
-pub(super) type Reply<T> = oneshot::Sender<Result<T, ClientError>>;
+pub(in crate::client) type Reply<T> = oneshot::Sender<Result<T, ClientError>>;
 
-pub(super) enum Command {
+pub(in crate::client) enum Command {
     Push(Vec<Change>, Reply<PushReceipt>),
     Applied(Position, Reply<()>),
     Remove(DeviceKey, Reply<()>),
@@ -43,19 +46,11 @@ pub(super) enum Command {
 }
 
 /// The app's ends of the channels.
-pub(super) struct Ends {
-    pub(super) commands: mpsc::Sender<Command>,
-    pub(super) deliveries: mpsc::Receiver<Incoming>,
-    pub(super) events: broadcast::Sender<Event>,
-    pub(super) status: watch::Receiver<Status>,
-}
-
-/// A pairing link that is shown somewhere.
-struct Slot {
-    link: PairingLink,
-    until: Instant,
-    requests: mpsc::Sender<Bytes>,
-    opened: Option<Reply<()>>,
+pub(in crate::client) struct Ends {
+    pub(in crate::client) commands: mpsc::Sender<Command>,
+    pub(in crate::client) deliveries: mpsc::Receiver<Incoming>,
+    pub(in crate::client) events: broadcast::Sender<Event>,
+    pub(in crate::client) status: watch::Receiver<Status>,
 }
 
 /// Who waits for the membership log to change.
@@ -87,7 +82,11 @@ struct Task {
 }
 
 /// Starts the thread. It ends when told to, when every handle is dropped, or when the disk fails.
-pub(super) fn start(profile: Profile, address: Address, invite: String) -> Result<Ends, ClientError> {
+pub(in crate::client) fn start(
+    profile: Profile,
+    address: Address,
+    invite: String,
+) -> Result<Ends, ClientError> {
     let (commands, command_queue) = mpsc::channel(COMMANDS);
     let (delivery_queue, deliveries) = mpsc::channel(DELIVERIES);
     let (events, _) = broadcast::channel(EVENTS);
@@ -306,37 +305,6 @@ impl Task {
         }
     }
 
-    /// A slot lives no longer than its owner's connection, so a new connection opens it again.
-    fn reopen_slots(&mut self) {
-        let (now, now_ms) = (Instant::now(), self.now_ms());
-        self.slots.retain(|slot| slot.until > now && !slot.requests.is_closed());
-        for slot in &self.slots {
-            let left_s = slot.until.duration_since(now).as_secs().max(1);
-            self.engine.open_rendezvous(slot.link.id, u32::try_from(left_s).unwrap_or(u32::MAX), now_ms);
-        }
-    }
-
-    fn added(&mut self, device: DeviceKey) {
-        let now_ms = self.now_ms();
-        let bundle = self.engine.bundle();
-        let engine = &mut self.engine;
-        let answer = |waiter: &Waiter| {
-            let Some((link, joining)) = &waiter.pairing else { return Ok(()) };
-            let account = bundle.as_ref().ok_or(ClientError::Invalid(
-                "this device lacks one of the account's secrets; pair from another device",
-            ))?;
-            let sealed = seal_bundle(link, joining, account, &mut OsChance)?;
-            if sealed.len() as u64 > u64::from(engine.limits().rendezvous_bytes_max) {
-                return Err(ClientError::Invalid(
-                    "the account's history of devices is too long to hand over",
-                ));
-            }
-            engine.reply_rendezvous(link.id, sealed, now_ms);
-            Ok(())
-        };
-        resolve(&mut self.waiters, device, answer);
-    }
-
     fn resolve(&mut self, device: DeviceKey, answer: impl FnMut(&Waiter) -> Result<(), ClientError>) {
         resolve(&mut self.waiters, device, answer);
     }
@@ -379,35 +347,6 @@ impl Task {
             Command::Close(_) => {}
         }
         Ok(())
-    }
-
-    fn open_slot(
-        &mut self,
-        link: PairingLink,
-        lifetime: Duration,
-        requests: mpsc::Sender<Bytes>,
-        reply: Reply<()>,
-    ) {
-        if !self.engine.is_live() {
-            return drop(reply.send(Err(ClientError::Offline)));
-        }
-        let lifetime_s = u32::try_from(lifetime.as_secs().max(1)).unwrap_or(u32::MAX);
-        self.engine.open_rendezvous(link.id, lifetime_s, self.now_ms());
-        let until = Instant::now() + lifetime;
-        self.slots.push(Slot { link, until, requests, opened: Some(reply) });
-    }
-
-    fn accept(&mut self, link: PairingLink, joining: Joining, reply: Reply<()>) {
-        if !self.engine.is_live() {
-            return drop(reply.send(Err(ClientError::Offline)));
-        }
-        match self.engine.add_device(joining.clone(), self.now_ms()) {
-            Ok(()) => {
-                let device = joining.device;
-                self.waiters.push(Waiter { device, pairing: Some((link, joining)), reply });
-            }
-            Err(error) => drop(reply.send(Err(error.into()))),
-        }
     }
 
     fn publish(&mut self) {
