@@ -243,7 +243,9 @@ impl Task {
         self.engine.disconnected(self.now_ms());
     }
 
+    /// Who is answered here may look at the status at once, so that is brought up to date first.
     fn event(&mut self, event: Event) {
+        self.publish();
         match &event {
             Event::State(state) => self.state_changed(state.clone()),
             Event::TurnedAway { text, .. } => self.turned_away = Some(text.clone()),
@@ -347,11 +349,13 @@ impl Task {
             Command::Push(changes, reply) => {
                 let receipt = self.engine.enqueue(changes, now_ms).map_err(ClientError::from);
                 self.drain().await?;
+                self.publish();
                 let _ = reply.send(receipt);
             }
             Command::Applied(position, reply) => {
                 self.engine.applied(&position, now_ms);
                 self.drain().await?;
+                self.publish();
                 let _ = reply.send(Ok(()));
             }
             Command::Remove(device, reply) => match self.engine.remove_device(device, now_ms) {
