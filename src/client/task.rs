@@ -243,9 +243,11 @@ impl Task {
         self.engine.disconnected(self.now_ms());
     }
 
-    /// Who is answered here may look at the status at once, so that is brought up to date first.
     fn event(&mut self, event: Event) {
-        self.publish();
+        // Who is answered below may look at the devices at once.
+        if matches!(event, Event::Added(_) | Event::Removed(_)) {
+            self.publish();
+        }
         match &event {
             Event::State(state) => self.state_changed(state.clone()),
             Event::TurnedAway { text, .. } => self.turned_away = Some(text.clone()),
