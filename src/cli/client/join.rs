@@ -44,7 +44,7 @@ impl Join {
             () = interrupted() => return Err(Interrupted.into()),
         };
         let client = match joined {
-            Err(ClientError::Pairing(PairingError::Refused(text))) if text.is_empty() => {
+            Err(ClientError::Pairing(PairingError::Refused(_))) => {
                 bail!("the person at the other device said no; ask them for a new link")
             }
             joined => joined.map_err(advise)?,

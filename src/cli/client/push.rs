@@ -50,7 +50,7 @@ impl Push {
         let pushed = changes.len() as u64;
         let receipt = client.push(changes).await?;
         if no_wait {
-            let waiting = client.status().waiting.max(pushed);
+            let waiting = client.status().waiting;
             tell(say, pushed, receipt, waiting);
             note("`graceful-relay client push` sends what waits.");
             return Ok(());

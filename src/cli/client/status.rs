@@ -7,17 +7,19 @@ use serde_json::json;
 
 use super::devices;
 use super::say::{Say, count};
-use super::session::{open, settled, with};
+use super::session::{is_live, open, settled, with};
 use crate::client::{Client, ClientError, State, Status};
 
 /// A screen that takes longer to appear is taken for broken.
 const WAIT: Duration = Duration::from_secs(3);
+/// For the relay to say that there is nothing more, if so.
+const UP_TO_DATE_WAIT: Duration = Duration::from_millis(500);
 
 /// With the relay's answer, if it comes soon; while another program has the device open, as that
 /// one wrote it down.
 pub(super) async fn current(folder: &Path) -> anyhow::Result<Status> {
     match open(folder, None).await {
-        Ok(client) => with(client, async |client| Ok(settled(client, WAIT).await)).await,
+        Ok(client) => with(client, async |client| Ok(look(client).await)).await,
         Err(ClientError::InUse(_)) => {
             let mut status = Client::inspect(folder)?;
             status.trouble = Some("another program has this device open; see there".to_owned());
@@ -25,6 +27,13 @@ pub(super) async fn current(folder: &Path) -> anyhow::Result<Status> {
         }
         Err(error) => Err(error.into()),
     }
+}
+
+async fn look(client: &Client) -> Status {
+    if is_live(&settled(client, WAIT).await) {
+        let _ = tokio::time::timeout(UP_TO_DATE_WAIT, client.up_to_date()).await;
+    }
+    client.status()
 }
 
 pub(super) async fn run(folder: &Path, say: Say) -> anyhow::Result<()> {

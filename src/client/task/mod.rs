@@ -243,6 +243,10 @@ impl Task {
     }
 
     fn event(&mut self, event: Event) {
+        // Who is answered below may look at the devices at once.
+        if matches!(event, Event::Added(_) | Event::Removed(_)) {
+            self.publish();
+        }
         match &event {
             Event::State(state) => self.state_changed(state.clone()),
             Event::TurnedAway { text, .. } => self.turned_away = Some(text.clone()),
@@ -315,11 +319,13 @@ impl Task {
             Command::Push(changes, reply) => {
                 let receipt = self.engine.enqueue(changes, now_ms).map_err(ClientError::from);
                 self.drain().await?;
+                self.publish();
                 let _ = reply.send(receipt);
             }
             Command::Applied(position, reply) => {
                 self.engine.applied(&position, now_ms);
                 self.drain().await?;
+                self.publish();
                 let _ = reply.send(Ok(()));
             }
             Command::Remove(device, reply) => match self.engine.remove_device(device, now_ms) {
