@@ -17,6 +17,8 @@ pub struct Seen {
     pub seq: u64,
     /// Who pushed it.
     pub sender: DeviceKey,
+    /// Its sender's number for it.
+    pub push_number: u64,
     /// When it came, by the relay's own clock.
     pub arrived: RelayTime,
     /// The envelope itself.
@@ -39,7 +41,8 @@ impl Store {
             let place = Place::from_bytes(second(key.value()), value.value());
             let (head, sealed) = envelope::read(&log, &place)?;
             let (seq, sender) = (place.kept.seq, head.sender_key);
-            all.push(Seen { seq, sender, arrived: head.arrived, sealed });
+            let (push_number, arrived) = (head.push_number, head.arrived);
+            all.push(Seen { seq, sender, push_number, arrived, sealed });
         }
         Ok(all)
     }

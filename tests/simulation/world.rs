@@ -87,6 +87,7 @@ impl World {
             sabotage,
             trace: 0,
         };
+        world.facts.unlimited = world.options.limits.account_envelopes_max > 1_000;
         world.start_relay();
         world
     }
@@ -302,6 +303,9 @@ impl World {
         if let Ok(relay) = Relay::start(&self.disk, &self.options, &mut self.chance, self.now_ms) {
             self.facts.reopened(&relay, &self.phones);
             self.relay = Some(relay);
+            if self.disk.is_dead() {
+                self.relay_died();
+            }
         } else {
             assert!(self.disk.is_dead(), "the store opens on a disk that works");
             self.disk.crash(&mut self.chance);
