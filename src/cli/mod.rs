@@ -47,6 +47,9 @@ enum Command {
 /// As shells report a program that Ctrl-C ended.
 const INTERRUPTED: u8 = 130;
 
+/// Threads that read the store. More would only wait for the same disk, each with a stack of its own.
+const BLOCKING_THREADS_MAX: usize = 16;
+
 /// Runs what was typed. Mistakes in what was typed end with 2, Ctrl-C before the work is done with
 /// 130, everything else that fails with 1.
 pub fn run() -> ExitCode {
@@ -62,7 +65,10 @@ pub fn run() -> ExitCode {
 }
 
 fn execute(command: Command) -> anyhow::Result<()> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .max_blocking_threads(BLOCKING_THREADS_MAX)
+        .enable_all()
+        .build()?;
     let done = runtime.block_on(async {
         match command {
             Command::Serve(serve) => serve.run().await,

@@ -1,6 +1,8 @@
 //! One connection: frames in, frames out, each side through a bounded channel of its own, so that
 //! a relay that does not read cannot keep this device from hearing it.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -25,14 +27,16 @@ pub(super) struct Connection {
     incoming: mpsc::Receiver<Result<RelayFrame, String>>,
     writer: tokio::task::JoinHandle<()>,
     reader: tokio::task::JoinHandle<()>,
+    moved: Arc<AtomicU64>,
 }
 
 impl Connection {
     pub(super) async fn dial(address: Address) -> Result<Self, String> {
-        Ok(Self::over(address.dial().await?))
+        let (socket, moved) = address.dial().await?;
+        Ok(Self::over(socket, moved))
     }
 
-    fn over(socket: Socket) -> Self {
+    fn over(socket: Socket, moved: Arc<AtomicU64>) -> Self {
         let (mut sink, mut stream) = socket.split();
         let (out, mut to_send) = mpsc::channel::<Bytes>(OUT_FRAMES);
         let (received, incoming) = mpsc::channel(IN_FRAMES);
@@ -59,7 +63,7 @@ impl Connection {
                 }
             }
         });
-        Self { out, incoming, writer, reader }
+        Self { out, incoming, writer, reader, moved }
     }
 
     /// Waits while the socket takes nothing. An error means that the connection is dead.
@@ -68,6 +72,11 @@ impl Connection {
             Ok(Ok(())) => Ok(()),
             _ => Err("the connection broke while sending".to_owned()),
         }
+    }
+
+    /// Bytes that came and went so far.
+    pub(super) fn moved(&self) -> u64 {
+        self.moved.load(Ordering::Relaxed)
     }
 
     /// The next frame; an error is the end of the connection. Safe to cancel.

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use rustls::pki_types::ServerName;
@@ -12,6 +13,7 @@ use tokio_rustls::TlsConnector;
 use tokio_tungstenite::tungstenite::http::Uri;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::{WebSocketStream, client_async_with_config};
+use tokio_util::io::{InspectReader, InspectWriter};
 
 use super::error::ClientError;
 use crate::protocol::SOCKET_PATH;
@@ -45,6 +47,17 @@ impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
 
 pub(super) type Socket = WebSocketStream<Box<dyn Stream>>;
 
+/// Counts the bytes that pass: a slow line moves, a dead one does not.
+fn counted(stream: TcpStream, moved: &Arc<AtomicU64>) -> impl Stream + use<> {
+    let count = || {
+        let moved = moved.clone();
+        move |bytes: &[u8]| {
+            moved.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+        }
+    };
+    InspectWriter::new(InspectReader::new(stream, count()), count())
+}
+
 impl Address {
     /// `wss://host[:port][/path]`; `https` and `http` mean the same with the other letters.
     pub(super) fn parse(url: &str, options: &ConnectOptions) -> Result<Self, ClientError> {
@@ -69,17 +82,20 @@ impl Address {
         Ok(Self { tls, host, port, url })
     }
 
-    pub(super) async fn dial(&self) -> Result<Socket, String> {
+    /// The socket, and the count of bytes that pass through it.
+    pub(super) async fn dial(&self) -> Result<(Socket, Arc<AtomicU64>), String> {
         match tokio::time::timeout(DIAL_WAIT, self.try_dial()).await {
             Ok(result) => result,
             Err(_) => Err(format!("no answer within {} seconds", DIAL_WAIT.as_secs())),
         }
     }
 
-    async fn try_dial(&self) -> Result<Socket, String> {
+    async fn try_dial(&self) -> Result<(Socket, Arc<AtomicU64>), String> {
         let tcp =
             TcpStream::connect((self.host.as_str(), self.port)).await.map_err(|error| error.to_string())?;
         tcp.set_nodelay(true).map_err(|error| error.to_string())?;
+        let moved = Arc::new(AtomicU64::new(0));
+        let tcp = counted(tcp, &moved);
         let stream: Box<dyn Stream> = if self.tls {
             let name = ServerName::try_from(self.host.clone()).map_err(|error| error.to_string())?;
             let connector = TlsConnector::from(tls_config()?);
@@ -94,7 +110,9 @@ impl Address {
             .max_message_size(Some(MESSAGE_BYTES_MAX))
             .max_frame_size(Some(MESSAGE_BYTES_MAX));
         let handshake = client_async_with_config(self.url.as_str(), stream, Some(config)).await;
-        handshake.map(|(socket, _)| socket).map_err(|error| format!("no relay answers there: {error}"))
+        handshake
+            .map(|(socket, _)| (socket, moved))
+            .map_err(|error| format!("no relay answers there: {error}"))
     }
 }
 

@@ -48,13 +48,18 @@ async fn answer<B: Buf>(
     if declared_length(headers).is_some_and(|length| length > door.options.frame_bytes_max as u64) {
         return Err(too_large(door));
     }
+    // Before a slot is taken: whoever makes nonces up must not fill them.
+    if !door.relay.knows_nonce(&nonce) {
+        return door.relay.exchange(&nonce, Vec::new()).await;
+    }
     let Ok(_slot) = door.exchanges.try_acquire() else {
         let refusal = Refusal::new(Code::Overloaded, "this relay is busy; try again in a moment");
         return Err(refusal.retry_after_ms(RETRY_AFTER_MS));
     };
     let received = tokio::time::timeout(door.options.body_timeout, collect(door, body));
-    let received =
-        received.await.map_err(|_| Refusal::new(Code::Timeout, "the request took too long to arrive"))??;
+    let received = received.await.map_err(|_| {
+        Refusal::new(Code::Timeout, "the request took too long to arrive").retry_after_ms(1)
+    })??;
     let frames = frame::split(received).map_err(|error| Refusal::new(Code::Malformed, error.to_string()))?;
     door.relay.exchange(&nonce, frames).await
 }

@@ -1,5 +1,7 @@
 //! A WebSocket as the relay sees it: binary messages in and out, and a close that arrives.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -9,6 +11,7 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::error::{Error, ProtocolError};
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
+use tokio_util::io::{InspectReader, InspectWriter};
 
 use super::Options;
 use crate::relay::{Transport, TransportError};
@@ -25,8 +28,23 @@ const DRAIN_BYTES: usize = 16 * 1024;
 const NORMAL: u16 = 1000;
 const PROTOCOL_ERROR: u16 = 1002;
 
+/// A stream that counts the bytes that pass.
+type Counted<S> = InspectWriter<InspectReader<S, Count>, Count>;
+type Count = Box<dyn FnMut(&[u8]) + Send>;
+
+fn counted<S: AsyncRead + AsyncWrite>(stream: S, moved: &Arc<AtomicU64>) -> Counted<S> {
+    let count = || -> Count {
+        let moved = moved.clone();
+        Box::new(move |bytes| {
+            moved.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+        })
+    };
+    InspectWriter::new(InspectReader::new(stream, count()), count())
+}
+
 pub(super) struct Socket<S> {
-    stream: WebSocketStream<S>,
+    stream: WebSocketStream<Counted<S>>,
+    moved: Arc<AtomicU64>,
     close_timeout: Duration,
     reading: Reading,
     /// A close frame went out, or nothing can.
@@ -50,8 +68,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Socket<S> {
             .max_write_buffer_size(options.frame_bytes_max + WRITE_BUFFER_SPARE_BYTES)
             .max_message_size(Some(options.frame_bytes_max))
             .max_frame_size(Some(options.frame_bytes_max));
+        let moved = Arc::new(AtomicU64::new(0));
+        let stream = counted(stream, &moved);
         let stream = WebSocketStream::from_raw_socket(stream, Role::Server, Some(config)).await;
-        Self { stream, close_timeout: options.close_timeout, reading: Reading::Going, ended: false }
+        Self { stream, moved, close_timeout: options.close_timeout, reading: Reading::Going, ended: false }
     }
 
     /// Ends what the relay left open.
@@ -123,6 +143,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Transport for Socket<S> {
             self.ended = true;
             TransportError::Gone(error.to_string())
         })
+    }
+
+    fn moved(&self) -> u64 {
+        self.moved.load(Ordering::Relaxed)
     }
 
     async fn close(&mut self, code: u16, reason: &str) {

@@ -92,7 +92,7 @@ impl Errands {
                 },
                 Request::Reply { id, sealed } => {
                     if !self.relay.inner.rendezvous.reply(id, self.session, sealed) {
-                        tracing::debug!("a reply to a rendezvous that is over");
+                        conversation.reply_lost();
                     }
                 }
             }
@@ -104,7 +104,7 @@ impl Errands {
     async fn find(&mut self, account: AccountId, device: DeviceKey) -> Result<Option<Standing>, Stopped> {
         let store = self.relay.inner.store.clone();
         let found = tokio::task::spawn_blocking(move || store.find(&account, &device)).await;
-        let standing = self.read(found.map_err(|_| Stopped)?)?;
+        let standing = self.relay.inner.writer.read(found)?;
         if let Some(standing) = &standing {
             self.listener = Some(self.relay.inner.wakes.listen(standing.whose.account));
         }
@@ -116,20 +116,13 @@ impl Errands {
         self.look = Some(tokio::task::spawn_blocking(move || store.look(&look, now)));
     }
 
-    fn read<T>(&self, read: Result<T, StoreError>) -> Result<T, Stopped> {
-        read.map_err(|error| {
-            self.relay.inner.writer.fail(&error);
-            Stopped
-        })
-    }
-
     /// The next report, whichever errand it is of. May be dropped and called again.
     pub(super) async fn next(&mut self) -> Report {
         tokio::select! {
             Some(answer) = self.changes.next() => answer.map_or(Report::Stopped, Report::Committed),
             view = wait(&mut self.look) => {
                 self.look = None;
-                match view.map_err(|_| Stopped).and_then(|view| self.read(view)) {
+                match self.relay.inner.writer.read(view) {
                     Ok(view) => Report::Viewed(view),
                     Err(Stopped) => Report::Stopped,
                 }

@@ -59,6 +59,11 @@ impl Relay {
         }
     }
 
+    /// Whether this relay gave this nonce, not too long ago.
+    pub fn knows_nonce(&self, nonce: &[u8]) -> bool {
+        self.inner.nonce_key.check(nonce, self.inner.clock.uptime_ms()).is_some()
+    }
+
     /// Takes the frames of one exchange and gives the answers, with one window of deliveries.
     ///
     /// # Errors
@@ -66,14 +71,10 @@ impl Relay {
     pub async fn exchange(&self, nonce: &[u8], frames: Vec<Bytes>) -> Result<Vec<Bytes>, Refusal> {
         let now_ms = self.inner.clock.uptime_ms();
         let nonce = self.inner.nonce_key.check(nonce, now_ms).ok_or_else(|| {
-            Refusal::new(Code::Timeout, "this nonce is not of this relay, or too old; fetch another")
+            let text = "this nonce is not of this relay, or too old; fetch another";
+            Refusal::new(Code::Timeout, text).retry_after_ms(1)
         })?;
-        let read = |bytes| match frame::from_device(bytes) {
-            Ok(frame) => for_exchange(frame),
-            Err(malformed) => Err(Refusal::new(Code::Malformed, malformed.to_string())),
-        };
-        let frames = frames.into_iter().map(read).collect::<Result<Vec<_>, _>>()?;
-        let conversation = Conversation::greeted(self.inner.terms.clone(), nonce, now_ms);
+        let conversation = Conversation::greeted(self.inner.exchange_terms.clone(), nonce, now_ms);
         let session = self.inner.sessions_begun.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         let errands = Errands::new(self.clone(), session);
         let answers = talk(conversation, errands, frames, now_ms).await.map_err(|super::Stopped| {
@@ -86,9 +87,10 @@ impl Relay {
     }
 }
 
-/// A rendezvous needs a connection that stays.
-fn for_exchange(frame: DeviceFrame) -> Result<DeviceFrame, Refusal> {
-    match frame {
+/// A frame, if it is one for an exchange: a rendezvous needs a connection that stays.
+fn read(bytes: Bytes) -> Result<DeviceFrame, Refusal> {
+    let malformed = |error: frame::Malformed| Refusal::new(Code::Malformed, error.to_string());
+    match frame::from_device(bytes).map_err(malformed)? {
         DeviceFrame::OpenRendezvous(_) | DeviceFrame::JoinRendezvous(_) | DeviceFrame::RendezvousReply(_) => {
             Err(Refusal::new(Code::Unexpected, "a rendezvous needs the socket"))
         }
@@ -99,7 +101,7 @@ fn for_exchange(frame: DeviceFrame) -> Result<DeviceFrame, Refusal> {
 async fn talk(
     mut conversation: Conversation,
     mut errands: Errands,
-    frames: Vec<DeviceFrame>,
+    frames: Vec<Bytes>,
     now_ms: u64,
 ) -> Result<Vec<RelayFrame>, super::Stopped> {
     let mut answers = Vec::new();
@@ -114,7 +116,11 @@ async fn talk(
         if conversation.wants_frames()
             && let Some(frame) = frames.next()
         {
-            conversation.received(frame, now_ms);
+            // One at a time, and none before the device is known: a frame takes many times its size.
+            match read(frame) {
+                Ok(frame) => conversation.received(frame, now_ms),
+                Err(refusal) => conversation.refuse(refusal),
+            }
         } else if frames.peek().is_none() && conversation.is_settled() {
             return Ok(answers);
         } else {

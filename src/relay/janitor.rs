@@ -41,11 +41,8 @@ impl Relay {
             self.change(Change::MarkClock).await?;
         }
         let (store, now) = (self.inner.store.clone(), self.inner.clock.now());
-        let due = tokio::task::spawn_blocking(move || store.has_expired(now)).await.map_err(|_| Stopped)?;
-        let due = due.map_err(|error| {
-            self.inner.writer.fail(&error);
-            Stopped
-        })?;
+        let due = tokio::task::spawn_blocking(move || store.has_expired(now)).await;
+        let due = self.inner.writer.read(due)?;
         if due {
             while let Outcome::Swept { envelopes, more: true } = self.change(Change::Sweep).await? {
                 tracing::debug!(envelopes, "swept");

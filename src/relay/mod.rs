@@ -33,6 +33,9 @@ use rendezvous::Rendezvous;
 use wake::Wakes;
 use writer::Writer;
 
+/// Bytes of envelopes in the answer to one exchange. One always goes.
+const EXCHANGE_WINDOW_BYTES: u64 = 512 * 1024;
+
 /// What a relay needs to know beside what its store does.
 #[derive(Debug, Clone)]
 pub struct RelayOptions {
@@ -68,6 +71,8 @@ pub struct Relay {
 struct Inner {
     store: Arc<Store>,
     terms: Arc<Terms>,
+    /// The same, with less ahead of acks: all of an answer is in memory at once.
+    exchange_terms: Arc<Terms>,
     clock: RelayClock,
     writer: Writer,
     wakes: Arc<Wakes>,
@@ -91,6 +96,9 @@ impl Relay {
             hosts: options.hosts,
             authentication_ms_max: clock::milliseconds(options.authentication_time_max),
         };
+        let mut exchange_terms = terms.clone();
+        let window_bytes = &mut exchange_terms.limits.window_bytes;
+        *window_bytes = (*window_bytes).min(EXCHANGE_WINDOW_BYTES);
         let clock = RelayClock::starting_at(store.clock_at_open());
         let wakes = Arc::new(Wakes::default());
         let relay = Self {
@@ -98,6 +106,7 @@ impl Relay {
                 writer: Writer::start(store.clone(), clock, wakes.clone()),
                 store,
                 terms: Arc::new(terms),
+                exchange_terms: Arc::new(exchange_terms),
                 clock,
                 wakes,
                 rendezvous: Rendezvous::default(),
@@ -143,7 +152,10 @@ impl Relay {
     /// Commits what is in hand and ends the writer. Conversations should have been cancelled before.
     pub async fn stop(self) {
         self.inner.stopping.cancel();
-        self.inner.writer.stop().await;
+        // So that a relay that is switched off every evening ages its envelopes all the same.
+        if self.change(Change::MarkClock).await.is_ok() {
+            self.inner.writer.stop().await;
+        }
     }
 
     /// Has one change made.

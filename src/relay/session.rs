@@ -54,7 +54,7 @@ impl Relay {
         let conversation = Conversation::new(self.inner.terms.clone(), random(), wall_ms(), now_ms);
         let session = self.inner.sessions_begun.fetch_add(1, Ordering::Relaxed);
         let errands = Errands::new(self.clone(), session);
-        let mut session = Session { relay: self, conversation, errands, transport, cancel };
+        let mut session = Session { relay: self, conversation, errands, transport, cancel, moved: 0 };
         if session.run().await.is_err() {
             tracing::debug!("a connection ended without a goodbye");
         }
@@ -67,6 +67,8 @@ struct Session<'a, T> {
     errands: Errands,
     transport: &'a mut T,
     cancel: CancellationToken,
+    /// Bytes that had come and gone when the connection was last found to be alive.
+    moved: u64,
 }
 
 impl<T: Transport> Session<'_, T> {
@@ -89,7 +91,13 @@ impl<T: Transport> Session<'_, T> {
     async fn wait(&mut self) -> Result<(), Ended> {
         let clock = &self.relay.inner.clock;
         let deadline = self.conversation.deadline_ms().map(|deadline_ms| clock.instant(deadline_ms));
+        // What has happened goes before what has not happened in time.
         tokio::select! {
+            biased;
+            () = self.cancel.cancelled() => {
+                let spread = u64::from_be_bytes(random()) % RESTART_SPREAD_MS;
+                self.conversation.stop(1 + spread);
+            }
             report = self.errands.next() => self.errands.report(report, &mut self.conversation)?,
             received = self.transport.receive(), if self.conversation.wants_frames() => {
                 match received {
@@ -97,13 +105,19 @@ impl<T: Transport> Session<'_, T> {
                     None => return Err(Ended),
                 }
             }
-            () = self.cancel.cancelled() => {
-                let spread = u64::from_be_bytes(random()) % RESTART_SPREAD_MS;
-                self.conversation.stop(1 + spread);
-            }
-            () = sleep_until(deadline) => self.conversation.tick(clock.uptime_ms()),
+            () = sleep_until(deadline) => self.time_passed(clock.uptime_ms()),
         }
         Ok(())
+    }
+
+    /// A frame that is still on its way over a slow line is a sign of life, too.
+    fn time_passed(&mut self, now_ms: u64) {
+        let moved = self.transport.moved();
+        if moved != self.moved {
+            self.moved = moved;
+            self.conversation.alive(now_ms);
+        }
+        self.conversation.tick(now_ms);
     }
 
     fn received(&mut self, received: Result<Bytes, TransportError>) -> Result<(), Ended> {

@@ -25,6 +25,9 @@ pub trait Transport: Send {
     /// Sends one, waiting until the peer takes it, for a bounded time.
     fn send(&mut self, frame: Bytes) -> impl Future<Output = Result<(), TransportError>> + Send;
 
+    /// Counts the bytes that came and went so far: a slow line moves, a dead one does not.
+    fn moved(&self) -> u64;
+
     /// Ends the connection with a WebSocket close code.
     fn close(&mut self, code: u16, reason: &str) -> impl Future<Output = ()> + Send;
 }

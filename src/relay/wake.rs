@@ -30,7 +30,7 @@ impl Wakes {
 
     /// Listens to an account until dropped.
     pub(super) fn listen(self: &Arc<Self>, account: AccountNumber) -> Listener {
-        let news = self.lock().entry(account).or_default().subscribe();
+        let news = Some(self.lock().entry(account).or_default().subscribe());
         Listener { wakes: self.clone(), account, news }
     }
 
@@ -43,24 +43,29 @@ impl Wakes {
 pub(super) struct Listener {
     wakes: Arc<Wakes>,
     account: AccountNumber,
-    news: watch::Receiver<News>,
+    /// There until it is dropped.
+    news: Option<watch::Receiver<News>>,
 }
 
 impl Listener {
     /// The next news. Several changes may come as one.
     pub(super) async fn next(&mut self) -> News {
         // The sender lives in the map as long as this listener does.
-        if self.news.changed().await.is_err() {
-            std::future::pending::<()>().await;
+        if let Some(news) = &mut self.news
+            && news.changed().await.is_ok()
+        {
+            return *news.borrow_and_update();
         }
-        *self.news.borrow_and_update()
+        std::future::pending().await
     }
 }
 
 impl Drop for Listener {
     fn drop(&mut self) {
         let mut accounts = self.wakes.lock();
-        if accounts.get(&self.account).is_some_and(|account| account.receiver_count() <= 1) {
+        // Under the lock, so that of two that leave together one is the last.
+        drop(self.news.take());
+        if accounts.get(&self.account).is_some_and(|account| account.receiver_count() == 0) {
             accounts.remove(&self.account);
         }
     }

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::task::JoinError;
 use tokio_util::sync::CancellationToken;
 
 use crate::rules::change::{Change, Outcome};
@@ -42,14 +43,13 @@ impl Writer {
     pub(super) fn start(store: Arc<Store>, clock: RelayClock, wakes: Arc<Wakes>) -> Self {
         let (inbox, waiting) = mpsc::channel(INBOX_CHANGES_MAX);
         let failed = CancellationToken::new();
-        let failing = failed.clone();
+        // Dropped in a panic, too: a relay without a writer must not look alive.
+        let failing = failed.clone().drop_guard();
         let thread = std::thread::Builder::new()
             .name("writer".into())
-            .spawn(move || {
-                if let Err(error) = write(&store, &clock, &wakes, waiting) {
-                    tracing::error!(%error, "the store failed; the relay has to stop");
-                    failing.cancel();
-                }
+            .spawn(move || match write(&store, &clock, &wakes, waiting) {
+                Ok(()) => drop(failing.disarm()),
+                Err(error) => tracing::error!(%error, "the store failed; the relay has to stop"),
             })
             .expect("a thread can be started at start-up");
         Self {
@@ -70,10 +70,16 @@ impl Writer {
         Ok(answered)
     }
 
-    /// The store has failed for somebody else: a reader.
-    pub(super) fn fail(&self, error: &StoreError) {
-        tracing::error!(%error, "the store failed; the relay has to stop");
+    /// What a reader got of the store, on a thread of its own. If that failed, the relay has to stop.
+    pub(super) fn read<T>(&self, read: Result<Result<T, StoreError>, JoinError>) -> Result<T, Stopped> {
+        let failure = match read {
+            Ok(Ok(value)) => return Ok(value),
+            Ok(Err(error)) => error.to_string(),
+            Err(panic) => panic.to_string(),
+        };
+        tracing::error!(failure, "the store failed; the relay has to stop");
         self.failed.cancel();
+        Err(Stopped)
     }
 
     pub(super) async fn failed(&self) {
@@ -93,12 +99,14 @@ impl Writer {
     }
 }
 
-/// Payload bytes in KiB, one at least, and never more than there is room for.
+/// Bytes in KiB, one at least, and never more than there is room for.
 fn weight_kib(change: &Change) -> u32 {
     let bytes: usize = match change {
-        Change::Push { envelopes, .. } => envelopes.iter().map(|envelope| envelope.sealed.len()).sum(),
+        Change::Push { envelopes, .. } => {
+            envelopes.iter().map(|envelope| size_of_val(envelope) + envelope.sealed.len()).sum()
+        }
         Change::Append { entries, .. } | Change::Regain { entries, .. } => {
-            entries.iter().map(|entry| entry.body.len()).sum()
+            entries.iter().map(|entry| size_of_val(entry) + entry.body.len() + entry.signature.len()).sum()
         }
         _ => 0,
     };

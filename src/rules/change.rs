@@ -191,8 +191,10 @@ pub struct Look {
     pub after: u64,
     /// Membership entries from this index on.
     pub entries_from: u64,
-    /// Bytes of envelopes. One is given even if it is larger; none at 0.
+    /// Bytes of envelopes; 0: none are looked for.
     pub bytes_max: u64,
+    /// Whether the first is given even if it is larger.
+    pub one_at_least: bool,
 }
 
 /// What it sees.

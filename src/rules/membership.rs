@@ -111,15 +111,19 @@ fn apply(
     entry: &SignedEntry,
     limits: &Limits,
 ) -> Result<RangeInclusive<u64>, Refusal> {
-    if membership.count() >= u64::from(limits.membership_entries_max) {
-        let text = format!(
-            "this account's membership log has {} entries, the most this relay keeps; found a new account",
-            membership.count()
-        );
-        return Err(Refusal::new(Code::QuotaDevices, text));
-    }
     match membership.append(entry).map_err(refusal)? {
         Changed::Added(member) => {
+            // There is always room left to remove every device, whatever happens.
+            let removals = membership.members().len() as u64;
+            if membership.count() + removals > u64::from(limits.membership_entries_max) {
+                let text = format!(
+                    "this account's membership log has {} entries, and this relay keeps {} at the most, \
+                     of which some are held free for removals; found a new account",
+                    membership.count() - 1,
+                    limits.membership_entries_max
+                );
+                return Err(Refusal::new(Code::QuotaDevices, text));
+            }
             if account.devices.len() >= limits.account_devices_max as usize {
                 let text = format!(
                     "this account has {} devices, the most this relay allows; remove one first",

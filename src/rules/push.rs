@@ -23,6 +23,20 @@ pub enum Verdict {
 /// How long a device whose account is full should wait: acks come any moment.
 const FULL_RETRY_MS: u64 = 30_000;
 
+/// Whether this many may come in one frame.
+///
+/// # Errors
+/// A [`Refusal`] that names the first push number.
+pub fn check_count(envelopes: &[Envelope], limits: &Limits) -> Result<(), Refusal> {
+    let (count, most) = (envelopes.len(), limits.push_envelopes_max);
+    if count <= most as usize {
+        return Ok(());
+    }
+    let first = envelopes.first().map_or(0, |envelope| envelope.push_number);
+    let text = format!("a push of {count} envelopes; this relay takes {most} at a time");
+    Err(Refusal::new(Code::TooManyEnvelopes, text).push_number(first))
+}
+
 /// Decides one push and takes it into the account. On refusal nothing changes.
 ///
 /// # Errors

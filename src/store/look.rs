@@ -116,7 +116,7 @@ impl Store {
             }
             let full = ready.envelopes.len() == LOOK_ENVELOPES_MAX
                 || bytes + u64::from(place.kept.size) > look.bytes_max;
-            if full && !ready.envelopes.is_empty() {
+            if full && !(ready.envelopes.is_empty() && look.one_at_least) {
                 ready.through = before;
                 return Ok(true);
             }

@@ -85,6 +85,9 @@ impl Store {
         // What is not ours, or not for this version, is not touched. Only a store that was not closed
         // has to be opened, and so repaired, before it can be looked into.
         let looked_into = existed && look_into(&file)?;
+        if !existed {
+            create_private(&file)?;
+        }
         let database = builder(&options).create(&file).map_err(|error| explain(error, &file))?;
         if existed && !looked_into {
             check_schema(&database, &file)?;
@@ -164,6 +167,16 @@ fn make_private(folder: &Path) -> std::io::Result<()> {
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
     builder.create(folder)
+}
+
+/// An empty file that only its owner can read, whatever the folder allows.
+fn create_private(file: &Path) -> Result<(), StoreError> {
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(file).map_err(|source| StoreError::Folder { folder: file.to_owned(), source })?;
+    Ok(())
 }
 
 fn explain(error: DatabaseError, file: &Path) -> StoreError {

@@ -2,7 +2,7 @@
 
 use crate::protocol::wire::Envelope;
 use crate::rules::change::{Outcome, Pushed, Whose};
-use crate::rules::push::{Verdict, push};
+use crate::rules::push::{Verdict, check_count, push};
 
 use super::StoreError;
 use super::commit::{Turn, not_a_member};
@@ -12,6 +12,10 @@ impl Turn<'_> {
     pub(super) fn push(&mut self, by: Whose, envelopes: &[Envelope]) -> Result<Outcome, StoreError> {
         let (limits, now) = (&self.options.limits, self.now);
         let mut pushed = Pushed::default();
+        if let Err(refusal) = check_count(envelopes, limits) {
+            pushed.refusal = Some(refusal);
+            return Ok(Outcome::Pushed(pushed));
+        }
         for envelope in envelopes {
             let Some(open) = self.account(by.account)? else {
                 return Ok(not_a_member());

@@ -103,4 +103,6 @@ fn a_new_folder_is_for_its_owner_only() {
     drop(Store::open(&data, Options::default()).expect("a store"));
     let mode = fs::metadata(&data).expect("there").permissions().mode();
     assert_eq!(mode & 0o777, 0o700);
+    let mode = fs::metadata(data.join(FILE)).expect("there").permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
 }

@@ -217,13 +217,18 @@ impl Engine {
         self.send(DeviceFrame::Ping(wire::Ping { number: self.pings }));
     }
 
+    /// Bytes came or went: the relay is there, even if a whole frame takes long.
+    pub fn alive(&mut self, now_ms: u64) {
+        self.now_ms = self.now_ms.max(now_ms);
+        if self.pong_due_ms.is_some() {
+            self.pong_due_ms = Some(self.now_ms + self.heartbeat_ms());
+        }
+    }
+
     /// The relay sent a frame.
     pub fn frame(&mut self, frame: RelayFrame, now_ms: u64) {
         self.now_ms = self.now_ms.max(now_ms);
-        // Anything heard shows that the relay is there.
-        if let Some(due) = &mut self.pong_due_ms {
-            *due = self.now_ms + u64::from(self.limits.heartbeat_s.max(1)) * 1_000;
-        }
+        self.alive(now_ms);
         match (&self.phase, frame) {
             (Phase::Offline | Phase::Dialling | Phase::Closing, _) => return,
             (_, RelayFrame::Refusal(refusal)) => self.refused(refusal.into()),

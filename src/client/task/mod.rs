@@ -75,6 +75,8 @@ struct Task {
     trouble: Option<String>,
     turned_away: Option<String>,
     connection: Option<Connection>,
+    /// Bytes that had come and gone when the connection was last found to be alive.
+    moved: u64,
     dialling: Option<JoinHandle<Result<Connection, String>>>,
     slots: Vec<Slot>,
     waiters: Vec<Waiter>,
@@ -115,6 +117,7 @@ pub(in crate::client) fn start(
                 trouble: None,
                 turned_away: None,
                 connection: None,
+                moved: 0,
                 dialling: None,
                 slots: Vec::new(),
                 waiters: Vec::new(),
@@ -167,9 +170,19 @@ impl Task {
                 }
                 Happening::Dialled(Err(trouble)) => self.lost(trouble),
                 Happening::Delivered => {}
-                Happening::Tick => self.engine.tick(self.now_ms()),
+                Happening::Tick => self.time_passed(),
             }
         }
+    }
+
+    /// A frame that is still on its way over a slow line is a sign of life, too.
+    fn time_passed(&mut self) {
+        let (now_ms, moved) = (self.now_ms(), self.connection.as_ref().map_or(0, Connection::moved));
+        if moved != self.moved {
+            self.moved = moved;
+            self.engine.alive(now_ms);
+        }
+        self.engine.tick(now_ms);
     }
 
     fn now_ms(&self) -> u64 {

@@ -84,7 +84,7 @@ impl Delivery {
     }
 
     fn window_room(&self, window_max: u64) -> u64 {
-        if self.window.is_empty() { DELIVER_BYTES } else { window_max.saturating_sub(self.window_bytes) }
+        window_max.saturating_sub(self.window_bytes)
     }
 
     fn acked(&mut self, through: u64) {
@@ -124,6 +124,7 @@ impl Conversation {
             after: delivery.shown,
             entries_from: delivery.entries_shown,
             bytes_max: room.min(DELIVER_BYTES),
+            one_at_least: delivery.window.is_empty(),
         };
         self.requests.push_back(Request::Look(look));
     }
@@ -156,8 +157,8 @@ impl Conversation {
         if due {
             delivery.behind_said = ready.through < ready.head;
         }
-        if !ready.envelopes.is_empty() {
-            delivery.take(&ready.envelopes, ready.through);
+        if let Some(last) = ready.envelopes.last() {
+            delivery.take(&ready.envelopes, last.seq);
         }
 
         if !entries.is_empty() {

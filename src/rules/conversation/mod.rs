@@ -208,10 +208,11 @@ impl Conversation {
     /// When [`Conversation::tick`] is due.
     pub fn deadline_ms(&self) -> Option<u64> {
         let limits = &self.terms.limits;
+        let silent = self.heard_ms + u64::from(limits.silence_s_max) * 1_000;
         match self.phase {
             Phase::Opening => Some(self.started_ms + self.terms.authentication_ms_max),
-            Phase::Joining => Some(self.started_ms + u64::from(limits.rendezvous_s_max) * 1_000),
-            Phase::Ready(_) => Some(self.heard_ms + u64::from(limits.silence_s_max) * 1_000),
+            Phase::Joining => Some(silent.min(self.started_ms + u64::from(limits.rendezvous_s_max) * 1_000)),
+            Phase::Ready(_) => Some(silent),
             Phase::Admitting(_) | Phase::Over => None,
         }
     }
@@ -234,6 +235,11 @@ impl Conversation {
         if let DeviceFrame::Ping(ping) = frame {
             self.send(RelayFrame::Pong(wire::Pong { number: ping.number }));
         }
+    }
+
+    /// Bytes came or went, if not yet a whole frame.
+    pub fn alive(&mut self, now_ms: u64) {
+        self.heard_ms = now_ms;
     }
 
     /// Time has passed.
@@ -264,6 +270,8 @@ impl Conversation {
     pub fn viewed(&mut self, view: View) {
         match view {
             _ if self.is_over() => {}
+            // Closed by this very device: the answer to that is on its way.
+            View::Gone if self.awaited.contains(&Awaited::Close) => {}
             View::Gone => self
                 .refuse(Refusal::new(Code::AccountClosed, "this account was closed by one of its devices")),
             View::NotAMember => {

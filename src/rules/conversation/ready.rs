@@ -45,14 +45,8 @@ impl Conversation {
     }
 
     fn push(&mut self, by: Whose, push: Push) -> Result<(), Refusal> {
-        let most = self.terms.limits.push_envelopes_max as usize;
-        let Some(first) = push.envelopes.first() else {
+        if push.envelopes.is_empty() {
             return Err(Refusal::new(Code::Malformed, "a push without envelopes"));
-        };
-        if push.envelopes.len() > most {
-            let text =
-                format!("a push of {} envelopes; this relay takes {most} at a time", push.envelopes.len());
-            return Err(Refusal::new(Code::TooManyEnvelopes, text).push_number(first.push_number));
         }
         self.commit(Change::Push { by, envelopes: push.envelopes }, Awaited::Push);
         Ok(())
@@ -127,6 +121,12 @@ impl Conversation {
             Ok(()) => self.send(RelayFrame::RendezvousOpened(wire::RendezvousOpened { id: id.to_wire() })),
             Err(refusal) => self.refuse(refusal),
         }
+    }
+
+    /// Nobody waits any more for what this device replied. The conversation goes on.
+    pub fn reply_lost(&mut self) {
+        let text = "the device that wanted to join is gone; remove it, and pair again";
+        self.send(RelayFrame::Refusal(Refusal::new(Code::NoRendezvous, text).into()));
     }
 
     /// A device came to this one's slot.
