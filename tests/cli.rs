@@ -77,6 +77,8 @@ fn a_removed_device_is_told_and_a_deleted_account_leaves_nothing() {
     assert!(said.out.contains("Phone was removed"), "{said:?}");
     follow.wait().badly(&["the relay refused", "removed"]);
     home.client("phone", &["push", "secret"]).badly(&["refused"]);
+    let status = home.client("phone", &["status"]).well();
+    assert!(status.out.contains("refused by the relay: "), "{status:?}");
     let devices = home.client("desk", &["devices", "--json"]).well().json();
     assert_eq!((&devices[1]["name"], &devices[1]["removed"]), (&"Phone".into(), &true.into()));
     home.client("desk", &["push", "second"]).well();

@@ -58,7 +58,7 @@ impl Pair {
             println!("{}", json!({ "link": link, "lifetime_s": lifetime.as_secs() }));
             return Ok(());
         }
-        note("On the new device, scan this or run `graceful-relay client join` with the link in quotes.");
+        note("On the new device, scan this, or run: graceful-relay client join 'LINK'");
         note("The link is good once. It holds a secret: show it to nobody else.\n");
         if self.qr || std::io::stdout().is_terminal() {
             println!("{}\n", qr::picture(link).context("the link does not fit a QR code")?);

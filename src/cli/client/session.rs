@@ -18,6 +18,9 @@ pub(super) async fn open(folder: &Path, applied: Option<Position>) -> Result<Cli
     Client::open(OpenOptions { applied, connect, ..OpenOptions::new(folder) }).await
 }
 
+/// A first no may be followed at once by a second attempt, whose answer counts.
+const SECOND_THOUGHT: Duration = Duration::from_millis(500);
+
 /// Runs `work` until it is done or the person stops it; in either case the device is closed.
 pub(super) async fn with<T>(
     client: Client,
@@ -51,6 +54,8 @@ pub(super) async fn settled(client: &Client, wait: Duration) -> Status {
     let mut status = client.watch();
     let settled = |status: &Status| is_live(status) || is_refused(status) || status.trouble.is_some();
     let _ = tokio::time::timeout(wait, status.wait_for(settled)).await;
+    let decided = |status: &Status| is_live(status) || is_refused(status);
+    let _ = tokio::time::timeout(SECOND_THOUGHT, status.wait_for(decided)).await;
     client.status()
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::devices;
-use super::say::{Say, count};
+use super::say::Say;
 use super::session::{is_live, open, settled, with};
 use crate::client::{Client, ClientError, State, Status};
 
@@ -61,7 +61,7 @@ fn screen(status: &Status) -> String {
         format!("account    {}", status.account),
         format!("state      {}", words(&status.state)),
         format!("received   up to number {}", status.cursor),
-        format!("sent       {}, {} waiting", count(status.stored_through, "change"), status.waiting),
+        format!("sent       up to number {} of its own, {} waiting", status.stored_through, status.waiting),
         format!("key epoch  {}", status.key_epoch),
     ];
     if let Some(trouble) = &status.trouble {

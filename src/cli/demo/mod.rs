@@ -44,11 +44,13 @@ impl Demo {
         };
         let source = self.changes.as_deref().map(|path| path.display().to_string());
         let steps = Steps::new(self.json);
+        // Before there is anything to clean up.
+        let interrupted = interrupted();
         let folder = Folder::new(self.keep)?;
         // Whichever ends first, the folder is removed when this function returns.
         let report = tokio::select! {
             report = play::play(folder.path(), lines, source, &steps) => report?,
-            () = interrupted() => return Err(Interrupted.into()),
+            () = interrupted => return Err(Interrupted.into()),
         };
         if self.json {
             println!("{}", serde_json::to_string(&report)?);

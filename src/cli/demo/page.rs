@@ -116,7 +116,7 @@ fn device_side(report: &Report, width: usize) -> Vec<String> {
     lines.push(String::new());
     let found = HumanCount(report.plaintext_bytes_in_copy);
     lines.push("the ledger's text in Phone's copy".to_owned());
-    lines.push(format!("  {found} bytes found, by the same search"));
+    lines.push(format!("  {found} bytes, by the same search"));
     lines
 }
 
@@ -206,13 +206,13 @@ fn summary(report: &Report) -> Vec<String> {
     let slowest = report.receivers.iter().map(|receiver| receiver.copy.seconds).fold(0.0, f64::max);
     vec![
         format!(
-            "Pushed {} changes ({}) in {:.2} s, {} a second; received on two devices in {:.2} s.",
+            "Pushed {} changes ({}) in {:.2} s, {} a second.",
             HumanCount(report.changes),
             DecimalBytes(report.bytes),
             report.push_seconds,
-            HumanCount(rate as u64),
-            slowest
+            HumanCount(rate as u64)
         ),
+        format!("Received on two devices at once in {slowest:.2} s."),
         format!(
             "One more change, from Phone, was on both others after {:.0} ms.",
             report.live_milliseconds.ceil()

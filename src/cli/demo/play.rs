@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 use data_encoding::HEXLOWER;
+use indicatif::HumanCount;
 use sha2::{Digest, Sha256};
 
 use super::devices::{LAPTOP, Named, PHONE, TABLET};
@@ -127,7 +128,8 @@ async fn push(laptop: &Client, ledger: &Ledger, steps: &Steps) -> anyhow::Result
     laptop.stored(|waiting| bar.set_position(count.saturating_sub(waiting))).await?;
     let seconds = started.elapsed().as_secs_f64();
     bar.finish_and_clear();
-    steps.done(&format!("Laptop pushed {count} changes; the relay keeps them for the others"));
+    let counted = HumanCount(count);
+    steps.done(&format!("Laptop pushed {counted} changes; the relay keeps them for the others"));
     Ok(seconds)
 }
 

@@ -14,7 +14,7 @@ use crate::store::{FILE, Options, Seen, Store};
 /// Bytes of an envelope that are shown.
 const SHOWN_BYTES: usize = 64;
 /// Steps in which arrival times are counted.
-const TIME_STEPS: usize = 24;
+const TIME_STEPS: usize = 20;
 
 /// Everything there is to see.
 #[derive(Debug, Clone, Serialize)]
