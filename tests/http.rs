@@ -29,6 +29,19 @@ async fn whoever_knocks_at_a_wrong_place_is_told_where_to_go() {
 }
 
 #[tokio::test]
+async fn a_plain_connection_is_for_one_request() {
+    let door = open(options()).await;
+    let mut stream = door.connect().await;
+    // Two requests at once, and no word of closing: one answer comes, and then the end.
+    let request = b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    stream.write_all(&[&request[..], request].concat()).await.expect("open");
+    let mut answers = String::new();
+    let _ = stream.read_to_string(&mut answers).await;
+    assert_eq!(answers.matches("HTTP/1.1 200").count(), 1, "{answers}");
+    door.stop().await;
+}
+
+#[tokio::test]
 async fn health_is_a_word() {
     let door = open(options()).await;
     let answer = door.ask("GET", "/health", "").await;

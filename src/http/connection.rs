@@ -37,8 +37,6 @@ impl Connections {
         let mut protocol = http1::Builder::new();
         protocol
             .timer(TokioTimer::new())
-            // One request, or a conversation: a plain slot is free again within seconds.
-            .keep_alive(false)
             .header_read_timeout(door.options.head_timeout)
             .max_headers(HEADERS_MAX)
             .max_header_size(HEAD_BYTES_MAX)

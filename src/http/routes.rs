@@ -5,7 +5,7 @@ use std::sync::Arc;
 use hyper::upgrade::OnUpgrade;
 use warp::Filter;
 use warp::filters::BoxedFilter;
-use warp::http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, HeaderMap};
+use warp::http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, CONNECTION, HeaderMap, HeaderValue};
 use warp::http::{Method, StatusCode};
 use warp::reply::{Reply, Response, with_header};
 
@@ -17,7 +17,16 @@ use super::upgrade::upgrade;
 pub(super) fn routes(door: &Arc<Door>) -> BoxedFilter<(Response,)> {
     let anything_else = warp::any().map(not_found);
     let routes = health().or(sync(door)).unify().or(exchanges(door)).unify().or(anything_else).unify();
-    routes.boxed()
+    routes.map(one_request).boxed()
+}
+
+/// One request to a connection, unless it becomes a conversation: so that the slot of a plain one
+/// is free again within seconds.
+fn one_request(mut response: Response) -> Response {
+    if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
 }
 
 fn health() -> BoxedFilter<(Response,)> {

@@ -12,11 +12,12 @@ mod wake;
 mod writer;
 
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use data_encoding::BASE32_NOPAD;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::rules::change::{Change, Outcome, invite_hash};
@@ -81,6 +82,7 @@ struct Inner {
     connections: AtomicU64,
     sessions_begun: AtomicU64,
     stopping: CancellationToken,
+    janitor: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Relay {
@@ -114,9 +116,11 @@ impl Relay {
                 connections: AtomicU64::new(0),
                 sessions_begun: AtomicU64::new(0),
                 stopping: CancellationToken::new(),
+                janitor: Mutex::new(None),
             }),
         };
-        tokio::spawn(janitor::keep_house(relay.clone(), relay.inner.stopping.clone()));
+        let janitor = tokio::spawn(janitor::keep_house(relay.clone(), relay.inner.stopping.clone()));
+        *relay.inner.janitor.lock().expect("nobody panics holding it") = Some(janitor);
         relay
     }
 
@@ -152,6 +156,11 @@ impl Relay {
     /// Commits what is in hand and ends the writer. Conversations should have been cancelled before.
     pub async fn stop(self) {
         self.inner.stopping.cancel();
+        // The janitor holds the store, too: when this returns, nobody here does but other handles.
+        let janitor = self.inner.janitor.lock().expect("nobody panics holding it").take();
+        if let Some(janitor) = janitor {
+            let _ = janitor.await;
+        }
         // So that a relay that is switched off every evening ages its envelopes all the same.
         if self.change(Change::MarkClock).await.is_ok() {
             self.inner.writer.stop().await;

@@ -1,5 +1,6 @@
 //! The same conversation for who cannot hold a socket.
 
+use bytes::Bytes;
 use graceful_relay::protocol::EXCHANGE_PATH;
 use graceful_relay::protocol::challenge::Challenge;
 use graceful_relay::protocol::frame::{self, DeviceFrame, RelayFrame};
@@ -83,7 +84,12 @@ async fn a_proof_needs_a_nonce_of_this_relay_and_a_member() {
     drop(pair(&door).await);
     let answer = talk(&door, 9, Vec::new()).await;
     assert_eq!((answer.status(), answer.refusal()), ("403", Code::NotAMember));
+    // What follows the first frame of a stranger is not even read.
     let greeting = greeting(&door).await;
+    let stranger = frame::device_bytes(DeviceFrame::Authenticate(proof(&greeting, 9)));
+    let body = frame::join([&stranger, &Bytes::from_static(b"nonsense")]);
+    let answer = door::exchange(&door, &greeting.nonce, &body).await;
+    assert_eq!((answer.status(), answer.refusal()), ("403", Code::NotAMember));
     let authenticate = frame::device_bytes(DeviceFrame::Authenticate(proof(&greeting, 1)));
     let answer = door::exchange(&door, &[7; 32], &frame::join([&authenticate])).await;
     assert_eq!((answer.status(), answer.refusal()), ("408", Code::Timeout));
@@ -93,5 +99,8 @@ async fn a_proof_needs_a_nonce_of_this_relay_and_a_member() {
     assert_eq!(answer.refusal(), Code::Timeout);
     let slot = DeviceFrame::OpenRendezvous(wire::OpenRendezvous { id: vec![1; 16].into(), lifetime_s: 9 });
     let answer = talk(&door, 1, vec![slot]).await;
-    assert_eq!((answer.status(), answer.refusal()), ("400", Code::Unexpected));
+    let Some(RelayFrame::Refusal(refusal)) = answer.frames().pop() else {
+        panic!("refused: {:?}", answer.frames());
+    };
+    assert_eq!(refusal.code(), Code::Unexpected);
 }

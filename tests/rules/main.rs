@@ -7,6 +7,7 @@ mod support;
 
 mod model;
 mod push;
+mod silence;
 
 use graceful_relay::protocol::Limits;
 use graceful_relay::rules::membership::Registration;
