@@ -1,6 +1,6 @@
 //! Every limit a relay holds its devices to, with its default.
 
-use super::wire;
+use super::wire::Limits as WireLimits;
 
 /// Told to each device in the greeting. A name ends with its unit.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,44 +71,36 @@ pub const HOST_BYTES_MAX: usize = 253;
 /// Bytes of an invitation as it is typed.
 pub const INVITE_BYTES_MAX: usize = 64;
 
-impl From<&Limits> for wire::Limits {
-    fn from(limits: &Limits) -> Self {
-        Self {
-            frame_bytes_max: limits.frame_bytes_max,
-            envelope_bytes_max: limits.envelope_bytes_max,
-            push_envelopes_max: limits.push_envelopes_max,
-            unanswered_frames_max: limits.unanswered_frames_max,
-            window_bytes: limits.window_bytes,
-            heartbeat_s: limits.heartbeat_s,
-            silence_s_max: limits.silence_s_max,
-            retention_s: limits.retention_s,
-            account_bytes_max: limits.account_bytes_max,
-            account_envelopes_max: limits.account_envelopes_max,
-            account_devices_max: limits.account_devices_max,
-            membership_entries_max: limits.membership_entries_max,
-            rendezvous_s_max: limits.rendezvous_s_max,
-            rendezvous_bytes_max: limits.rendezvous_bytes_max,
+/// The two forms have the same fields.
+macro_rules! same_fields {
+    ($from:expr => $into:ident) => {
+        $into {
+            frame_bytes_max: $from.frame_bytes_max,
+            envelope_bytes_max: $from.envelope_bytes_max,
+            push_envelopes_max: $from.push_envelopes_max,
+            unanswered_frames_max: $from.unanswered_frames_max,
+            window_bytes: $from.window_bytes,
+            heartbeat_s: $from.heartbeat_s,
+            silence_s_max: $from.silence_s_max,
+            retention_s: $from.retention_s,
+            account_bytes_max: $from.account_bytes_max,
+            account_envelopes_max: $from.account_envelopes_max,
+            account_devices_max: $from.account_devices_max,
+            membership_entries_max: $from.membership_entries_max,
+            rendezvous_s_max: $from.rendezvous_s_max,
+            rendezvous_bytes_max: $from.rendezvous_bytes_max,
         }
+    };
+}
+
+impl From<&Limits> for WireLimits {
+    fn from(limits: &Limits) -> Self {
+        same_fields!(limits => Self)
     }
 }
 
-impl From<&wire::Limits> for Limits {
-    fn from(limits: &wire::Limits) -> Self {
-        Self {
-            frame_bytes_max: limits.frame_bytes_max,
-            envelope_bytes_max: limits.envelope_bytes_max,
-            push_envelopes_max: limits.push_envelopes_max,
-            unanswered_frames_max: limits.unanswered_frames_max,
-            window_bytes: limits.window_bytes,
-            heartbeat_s: limits.heartbeat_s,
-            silence_s_max: limits.silence_s_max,
-            retention_s: limits.retention_s,
-            account_bytes_max: limits.account_bytes_max,
-            account_envelopes_max: limits.account_envelopes_max,
-            account_devices_max: limits.account_devices_max,
-            membership_entries_max: limits.membership_entries_max,
-            rendezvous_s_max: limits.rendezvous_s_max,
-            rendezvous_bytes_max: limits.rendezvous_bytes_max,
-        }
+impl From<&WireLimits> for Limits {
+    fn from(limits: &WireLimits) -> Self {
+        same_fields!(limits => Self)
     }
 }

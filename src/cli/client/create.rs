@@ -5,11 +5,11 @@ use std::path::PathBuf;
 use clap::Args;
 use serde_json::json;
 
-use super::profile;
+use super::new_device::NewDevice;
 use super::say::{Say, note};
 use super::session::{advise, with};
 use crate::cli::interrupted::{Interrupted, interrupted};
-use crate::client::{Client, ConnectOptions, CreateOptions};
+use crate::client::{Client, CreateOptions};
 
 #[derive(Debug, Args)]
 pub(super) struct Create {
@@ -19,27 +19,20 @@ pub(super) struct Create {
     /// An invitation, where the relay asks for one
     #[arg(long, value_name = "INVITATION")]
     invite: Option<String>,
-    /// What people call this device [default: the machine's name]
-    #[arg(long)]
-    name: Option<String>,
-    /// What programs call this device; travels sealed [default: random]
-    #[arg(long, value_name = "ID")]
-    device_id: Option<String>,
-    /// Allow ws:// to another machine: changes stay sealed, but who talks to whom can be seen
-    #[arg(long)]
-    plain: bool,
+    #[command(flatten)]
+    device: NewDevice,
 }
 
 impl Create {
     pub(super) async fn run(self, folder: PathBuf, say: Say) -> anyhow::Result<()> {
-        let device_name = self.name.unwrap_or_else(profile::device_name);
+        let device_name = self.device.name();
         let options = CreateOptions {
             folder: folder.clone(),
             relay: self.relay,
             invite: self.invite,
             device_name: device_name.clone(),
-            device_id: self.device_id.unwrap_or_else(profile::random_id),
-            connect: ConnectOptions { allow_plain: self.plain },
+            device_id: self.device.id(),
+            connect: self.device.connect(),
         };
         let client = tokio::select! {
             created = Client::create(options) => created.map_err(advise)?,

@@ -6,38 +6,31 @@ use anyhow::bail;
 use clap::Args;
 use serde_json::json;
 
-use super::profile;
+use super::new_device::NewDevice;
 use super::say::{Say, count, note};
 use super::session::{advise, connected, with};
 use crate::cli::interrupted::{Interrupted, interrupted};
 use crate::cli::plain::plain;
 use crate::client::pairing::PairingError;
-use crate::client::{Client, ClientError, ConnectOptions, JoinOptions, JoinProgress, Status};
+use crate::client::{Client, ClientError, JoinOptions, JoinProgress, Status};
 
 #[derive(Debug, Args)]
 pub(super) struct Join {
     /// The link from the other device, in quotes: graceful-relay://pair?…
     link: String,
-    /// What people call this device [default: the machine's name]
-    #[arg(long)]
-    name: Option<String>,
-    /// What programs call this device; travels sealed [default: random]
-    #[arg(long, value_name = "ID")]
-    device_id: Option<String>,
-    /// Allow ws:// to another machine: changes stay sealed, but who talks to whom can be seen
-    #[arg(long)]
-    plain: bool,
+    #[command(flatten)]
+    device: NewDevice,
 }
 
 impl Join {
     pub(super) async fn run(self, folder: PathBuf, say: Say) -> anyhow::Result<()> {
-        let device_name = self.name.unwrap_or_else(profile::device_name);
+        let device_name = self.device.name();
         let options = JoinOptions {
             folder: folder.clone(),
             link: self.link,
             device_name: device_name.clone(),
-            device_id: self.device_id.unwrap_or_else(profile::random_id),
-            connect: ConnectOptions { allow_plain: self.plain },
+            device_id: self.device.id(),
+            connect: self.device.connect(),
         };
         let joined = tokio::select! {
             joined = Client::join(options, progress) => joined,

@@ -13,6 +13,7 @@ mod follow;
 mod join;
 mod line;
 mod lines;
+mod new_device;
 mod pair;
 mod profile;
 mod push;
