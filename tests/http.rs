@@ -6,7 +6,6 @@ mod door;
 
 use std::time::Duration;
 
-use data_encoding::BASE64URL_NOPAD;
 use futures_util::SinkExt;
 use graceful_relay::http::Options;
 use graceful_relay::protocol::frame::{self, DeviceFrame, RelayFrame};
@@ -14,7 +13,7 @@ use graceful_relay::protocol::{Code, EXCHANGE_PATH, SOCKET_PATH, wire};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_tungstenite::tungstenite::{Error, Message};
 
-use door::{close_code, exchange, open, options};
+use door::{close_code, exchange, nonce, open, options};
 
 #[tokio::test]
 async fn whoever_knocks_at_a_wrong_place_is_told_where_to_go() {
@@ -164,7 +163,8 @@ async fn an_exchange_that_is_malformed_is_refused_by_a_frame() {
     let door = open(options()).await;
     let answer = door.send("POST", EXCHANGE_PATH, "Content-Length: 2\r\n", b"\x01\x00").await;
     assert_eq!((answer.status(), answer.refusal()), ("400", Code::Malformed));
-    let answer = exchange(&door, &[7; 32], b"\x7f").await;
+    let headers = format!("Graceful-Nonce: {}\r\nContent-Length: 1\r\n", nonce(&door).await);
+    let answer = door.send("POST", EXCHANGE_PATH, &headers, b"\x7f").await;
     assert_eq!((answer.status(), answer.refusal()), ("400", Code::Malformed));
     door.stop().await;
 }
@@ -172,7 +172,7 @@ async fn an_exchange_that_is_malformed_is_refused_by_a_frame() {
 #[tokio::test]
 async fn an_exchange_over_the_limit_is_refused_announced_or_not() {
     let door = open(options()).await;
-    let nonce = BASE64URL_NOPAD.encode(&[7; 32]);
+    let nonce = nonce(&door).await;
     let announced = format!("Graceful-Nonce: {nonce}\r\nContent-Length: 1000000\r\n");
     let answer = door.ask("POST", EXCHANGE_PATH, &announced).await;
     assert_eq!((answer.status(), answer.refusal()), ("413", Code::TooLarge));
@@ -187,7 +187,7 @@ async fn an_exchange_over_the_limit_is_refused_announced_or_not() {
 #[tokio::test]
 async fn a_body_that_does_not_come_is_not_waited_for() {
     let door = open(Options { body_timeout: Duration::from_millis(50), ..options() }).await;
-    let nonce = BASE64URL_NOPAD.encode(&[7; 32]);
+    let nonce = nonce(&door).await;
     let headers = format!("Graceful-Nonce: {nonce}\r\nContent-Length: 10\r\n");
     let answer = door.ask("POST", EXCHANGE_PATH, &headers).await;
     assert_eq!((answer.status(), answer.refusal()), ("408", Code::Timeout));

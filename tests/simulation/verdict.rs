@@ -98,9 +98,13 @@ impl Facts {
             self.cut_lost += 1;
             return;
         }
+        let Ok(all) = relay.store().seen() else {
+            self.in_doubt = Some(batch);
+            return;
+        };
         self.cut_kept += 1;
         self.check_whole(&batch, head);
-        for seen in relay.store().seen().unwrap_or_default() {
+        for seen in all {
             if seen.seq > self.head {
                 self.log.insert(seen.seq, (seen.sender, seen.push_number));
             }

@@ -158,6 +158,14 @@ pub async fn close_code(mut client: Client) -> Option<u16> {
     None
 }
 
+/// A nonce of this relay, as it stands in a header.
+pub async fn nonce(door: &Door) -> String {
+    match &door.ask("GET", EXCHANGE_PATH, "").await.frames()[..] {
+        [RelayFrame::Greeting(greeting)] => BASE64URL_NOPAD.encode(&greeting.nonce),
+        other => panic!("not one greeting: {other:?}"),
+    }
+}
+
 /// One exchange without a socket.
 pub async fn exchange(door: &Door, nonce: &[u8], body: &[u8]) -> Answer {
     let nonce = BASE64URL_NOPAD.encode(nonce);

@@ -22,6 +22,7 @@ pub(super) struct Delivery {
     account: AccountId,
     entries_shown: u64,
     shown: u64,
+    acked: u64,
     gap_shown: u64,
     /// Whether the last Deliver left the device behind: another follows, even an empty one.
     behind_said: bool,
@@ -34,6 +35,8 @@ pub(super) struct Delivery {
     /// Frames shown and not yet acknowledged: the seq each goes to, and its bytes.
     window: VecDeque<(u64, u64)>,
     window_bytes: u64,
+    /// The next envelope did not fit what room there was: only an ack makes looking worth while.
+    window_full: bool,
 }
 
 impl Delivery {
@@ -43,6 +46,7 @@ impl Delivery {
             account: standing.account,
             entries_shown,
             shown: standing.cursor,
+            acked: standing.cursor,
             gap_shown: 0,
             behind_said: true,
             looking: false,
@@ -51,6 +55,7 @@ impl Delivery {
             news: News { head: standing.head, membership_count: standing.membership_count, turns: 0 },
             window: VecDeque::new(),
             window_bytes: 0,
+            window_full: false,
         }
     }
 
@@ -84,16 +89,18 @@ impl Delivery {
     }
 
     fn window_room(&self, window_max: u64) -> u64 {
-        window_max.saturating_sub(self.window_bytes)
+        if self.window_full { 0 } else { window_max.saturating_sub(self.window_bytes) }
     }
 
     fn acked(&mut self, through: u64) {
+        self.acked = self.acked.max(through);
         self.shown = self.shown.max(through);
         while let Some(&(end, bytes)) = self.window.front()
             && end <= through
         {
             self.window.pop_front();
             self.window_bytes -= bytes;
+            self.window_full = false;
         }
     }
 
@@ -136,7 +143,7 @@ impl Conversation {
         }
     }
 
-    pub(super) fn deliver(&mut self, ready: Ready) {
+    pub(super) fn deliver(&mut self, mut ready: Ready) {
         let Phase::Ready(delivery) = &mut self.phase else {
             return;
         };
@@ -145,8 +152,13 @@ impl Conversation {
         let first = ready.entries_from;
         let entries = if first == delivery.entries_shown { ready.entries } else { Vec::new() };
         delivery.entries_shown += entries.len() as u64;
+        // What was acknowledged while the look was under way would wait for an ack for ever.
+        let acked = delivery.acked;
+        ready.envelopes.retain(|delivered| delivered.seq > acked);
+        let shown_before = delivery.shown;
         delivery.shown = delivery.shown.max(ready.through);
         let behind = delivery.shown < ready.head;
+        delivery.window_full |= behind && delivery.shown == shown_before && !delivery.window.is_empty();
         delivery.look_due |= behind;
         delivery.view_due |= delivery.entries_shown < ready.membership_count;
         let gap = ready.gap.filter(|gap| gap.through > delivery.gap_shown);
