@@ -210,11 +210,11 @@ fn sync_folder(path: &Path) -> std::io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::client::record::Queued;
+    use crate::client::record::{Batch, Queued};
 
     fn record(push_number: u64) -> Record {
         let content = vec![u8::try_from(push_number).unwrap(); 5].into();
-        Record::Queued(Queued { push_number, content, ..Queued::default() })
+        Record::Queued(Batch { changes: vec![Queued { push_number, content, ..Queued::default() }] })
     }
 
     fn written(records: &[Record]) -> (tempfile::TempDir, PathBuf) {

@@ -9,9 +9,10 @@ use crate::protocol::wire::SignedEntry;
 /// One durable fact.
 #[derive(Clone, PartialEq, prost::Oneof)]
 pub enum Record {
-    /// A change waits for the relay.
+    /// Changes wait for the relay: what was pushed at once is in one record, so that it is there
+    /// whole or not at all.
     #[prost(message, tag = "1")]
-    Queued(Queued),
+    Queued(Batch),
     /// The relay has every push up to this number on disk.
     #[prost(uint64, tag = "2")]
     Stored(u64),
@@ -39,6 +40,14 @@ pub enum Record {
     /// Where numbering stands. Written by compaction.
     #[prost(message, tag = "10")]
     Numbering(Numbering),
+}
+
+/// What was pushed at once.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct Batch {
+    /// In the order of their numbers.
+    #[prost(message, repeated, tag = "1")]
+    pub changes: Vec<Queued>,
 }
 
 /// A change of the app, not yet sealed.

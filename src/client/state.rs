@@ -10,7 +10,7 @@ use super::inbox::{Inbox, Position};
 use super::keys::{DeviceKeys, EpochSecret};
 use super::outbox::Outbox;
 use super::pairing::Account;
-use super::record::{Applied, Entries, History, Named, Numbering, Record};
+use super::record::{Applied, Batch, Entries, History, Named, Numbering, Record};
 
 /// What was fixed when the device founded or joined its account.
 #[derive(Debug, Clone)]
@@ -82,9 +82,13 @@ impl EngineState {
     /// [`InvalidRecord`]
     pub fn apply(&mut self, record: Record) -> Result<(), InvalidRecord> {
         match record {
-            Record::Queued(change) => {
-                let number = change.push_number;
-                return if self.outbox.add(change) { Ok(()) } else { Err(InvalidRecord::Number(number)) };
+            Record::Queued(batch) => {
+                for change in batch.changes {
+                    let number = change.push_number;
+                    if !self.outbox.add(change) {
+                        return Err(InvalidRecord::Number(number));
+                    }
+                }
             }
             Record::Stored(number) => {
                 self.outbox.stored(number);
@@ -159,7 +163,9 @@ impl EngineState {
         let retained = self.outbox.changes().next().map_or(next, |change| change.push_number);
         // Numbering first, with `next` at the oldest kept change, so that each follows the one before.
         records.push(Record::Numbering(Numbering { stored, next: retained.min(next) }));
-        records.extend(self.outbox.changes().cloned().map(Record::Queued));
+        records.extend(
+            self.outbox.changes().cloned().map(|change| Record::Queued(Batch { changes: vec![change] })),
+        );
         records.push(Record::Numbering(Numbering { stored, next }));
         records
     }

@@ -119,6 +119,14 @@ pub enum PushError {
         /// That fit.
         bytes_max: usize,
     },
+    /// What is pushed at once is kept whole or not at all, and that has a limit.
+    #[error("{bytes} bytes are too many to push at once: at most {bytes_max}; push them in parts")]
+    Batch {
+        /// Of all changes together.
+        bytes: usize,
+        /// That are taken.
+        bytes_max: usize,
+    },
     /// The header has a fixed size.
     #[error("a transaction id has at most 64 bytes, this one has {0}")]
     TransactionId(usize),

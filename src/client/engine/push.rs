@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::super::chance::random;
 use super::super::pairing::wire_names;
-use super::super::record::{Queued, Record};
+use super::super::record::{Batch, Queued, Record};
 use super::super::seal::{Binding, ID_BYTES_MAX, content_bytes_max, seal};
 use super::super::sealed::{Header, Heads, Kind, Names};
 use super::connect::RETRY_AFTER_MS_MAX;
@@ -15,6 +15,8 @@ use crate::protocol::{Code, DeviceKey, Refusal};
 
 /// How long to wait after a refusal that names no time.
 const REFUSED_WAIT_MS: u64 = 30_000;
+/// Content that is taken at once: it becomes one record of the journal.
+const BATCH_BYTES_MAX: usize = 1024 * 1024 * 1024;
 
 impl Engine {
     /// Takes changes into the outbox, all or none. They are safe when the `Persist` outputs are.
@@ -31,12 +33,19 @@ impl Engine {
         for change in &changes {
             self.check_change(change)?;
         }
-        let first = self.state.outbox.next_number();
-        for change in changes {
-            let addressee = change.addressee.map(|device| device.to_wire()).unwrap_or_default();
-            let kind = Kind::from(change.kind);
-            self.queue(kind, change.transaction_id, change.content, addressee);
+        let bytes = changes.iter().map(|change| change.content.len()).sum();
+        if bytes > BATCH_BYTES_MAX {
+            return Err(PushError::Batch { bytes, bytes_max: BATCH_BYTES_MAX });
         }
+        let first = self.state.outbox.next_number();
+        let changes = (first..).zip(changes).map(|(push_number, change)| Queued {
+            push_number,
+            kind: Kind::from(change.kind).into(),
+            transaction_id: change.transaction_id,
+            content: change.content,
+            addressee: change.addressee.map(|device| device.to_wire()).unwrap_or_default(),
+        });
+        self.queue(changes.collect());
         self.go_on();
         Ok(PushReceipt { first, last: self.state.outbox.next_number() - 1 })
     }
@@ -62,12 +71,16 @@ impl Engine {
         Ok(())
     }
 
-    fn queue(&mut self, kind: Kind, transaction_id: String, content: Bytes, addressee: Bytes) {
-        let push_number = self.state.outbox.next_number();
-        let change = Queued { push_number, kind: kind.into(), transaction_id, content, addressee };
-        let taken = self.state.outbox.add(change.clone());
-        assert!(taken, "the next number is free");
-        self.persist(Record::Queued(change));
+    /// One record for all of them: a crash, or a full disk, leaves all or none.
+    fn queue(&mut self, changes: Vec<Queued>) {
+        if changes.is_empty() {
+            return;
+        }
+        for change in &changes {
+            let taken = self.state.outbox.add(change.clone());
+            assert!(taken, "the next number is free");
+        }
+        self.persist(Record::Queued(Batch { changes }));
     }
 
     /// Tells every device what all are called.
@@ -75,7 +88,9 @@ impl Engine {
         let names: Vec<_> =
             self.state.account.names().map(|(device, name)| (*device, name.clone())).collect();
         let names = prost::Message::encode_to_vec(&Names { names: wire_names(&names) });
-        self.queue(Kind::Names, String::new(), names.into(), Bytes::new());
+        let push_number = self.state.outbox.next_number();
+        let (kind, content) = (Kind::Names.into(), names.into());
+        self.queue(vec![Queued { push_number, kind, content, ..Queued::default() }]);
     }
 
     pub(super) fn send_pushes(&mut self) {

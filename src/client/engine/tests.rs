@@ -418,6 +418,17 @@ fn a_refused_push_goes_again_from_the_refused_number() {
     assert_eq!(first.engine.state().outbox().waiting(), 0);
 }
 
+#[test]
+fn a_batch_is_one_record() {
+    let (mut first, ..) = pair(1);
+    let before = first.disk.len();
+    let batch = ["a", "b", "c"].map(|name| Change::new(name, name));
+    first.engine.enqueue(batch, first.now_ms).unwrap();
+    first.drain();
+    let queued = first.disk[before..].iter().filter(|record| matches!(record, Record::Queued(_)));
+    assert_eq!(queued.count(), 1, "{:?}", &first.disk[before..]);
+}
+
 fn number() -> impl Strategy<Value = u64> {
     prop_oneof![0_u64..6, Just(1 << 62), Just((1 << 62) + 1), (u64::MAX - 2)..=u64::MAX]
 }
