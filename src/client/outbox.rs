@@ -57,7 +57,10 @@ struct Sent {
 /// Changes in the order of their numbers, and what is on its way of them.
 #[derive(Debug, Clone)]
 pub struct Outbox {
+    /// The relay had everything up to here at some time.
     stored: u64,
+    /// The relay has everything up to here: less than `stored` when it went back to a backup.
+    relay_has: u64,
     next: u64,
     changes: VecDeque<Queued>,
     retained_bytes: usize,
@@ -71,6 +74,7 @@ impl Default for Outbox {
     fn default() -> Self {
         Self {
             stored: 0,
+            relay_has: 0,
             next: 1,
             changes: VecDeque::new(),
             retained_bytes: 0,
@@ -87,9 +91,14 @@ impl Outbox {
         self.next
     }
 
-    /// The relay has everything up to here.
+    /// The relay had everything up to here; a relay that was restored may have less.
     pub fn stored_through(&self) -> u64 {
         self.stored
+    }
+
+    /// The relay has everything up to here, as far as is known.
+    pub fn relay_has(&self) -> u64 {
+        self.relay_has
     }
 
     /// The highest number that is on its way, or was answered, on this connection.
@@ -99,7 +108,7 @@ impl Outbox {
 
     /// Changes that the relay does not have yet.
     pub fn waiting(&self) -> u64 {
-        (self.next - 1).saturating_sub(self.stored)
+        (self.next - 1).saturating_sub(self.relay_has)
     }
 
     /// Every change kept, stored ones first.
@@ -128,12 +137,14 @@ impl Outbox {
     /// Where numbering stands, as compaction wrote it down.
     pub fn set_numbering(&mut self, stored: u64, next: u64) {
         self.stored = stored;
+        self.relay_has = stored;
         self.next = next.max(1);
     }
 
     /// The relay has everything up to `number`. Whether that is news.
     pub fn stored(&mut self, number: u64) -> bool {
         let number = number.min(self.next - 1);
+        self.relay_has = self.relay_has.max(number);
         if number <= self.stored {
             return false;
         }
@@ -162,6 +173,7 @@ impl Outbox {
             number += 1;
         }
         self.stored = first.saturating_sub(1);
+        self.relay_has = self.stored;
         self.next = number;
     }
 
@@ -188,6 +200,7 @@ impl Outbox {
     /// A connection begins: the next push is the one after what the relay has.
     pub fn restart(&mut self, relay_number: u64) {
         self.sent = relay_number;
+        self.relay_has = relay_number;
         self.unanswered.clear();
         self.back_to = None;
     }
@@ -376,6 +389,11 @@ mod tests {
         assert_eq!(outbox.standing(9), Standing::Renumbered { first: 10 });
         outbox.drop_content(1);
         assert_eq!(outbox.standing(0), Standing::Lost { from: 1, through: 1 });
+        assert_eq!(outbox.waiting(), 1);
+        outbox.restart(0);
+        assert_eq!(outbox.waiting(), 4, "what goes again is waited for");
+        outbox.stored(2);
+        assert_eq!((outbox.waiting(), outbox.stored_through()), (2, 3));
         outbox.restart(0);
         let batch = outbox.next_batch(&Limits::default());
         let batch: Vec<_> = batch.iter().map(|(number, change)| (*number, change.is_some())).collect();

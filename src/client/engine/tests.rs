@@ -429,6 +429,26 @@ fn a_batch_is_one_record() {
     assert_eq!(queued.count(), 1, "{:?}", &first.disk[before..]);
 }
 
+#[test]
+fn what_goes_to_a_restored_relay_again_is_waited_for() {
+    let (mut first, _, mut relay) = pair(1);
+    let backup = relay.clone();
+    first.push(Bytes::from_static(b"one"));
+    first.push(Bytes::from_static(b"two"));
+    while first.step(&mut relay) {}
+    assert_eq!(first.engine.state().outbox().waiting(), 0);
+    first.cut();
+    relay = NaiveRelay { epoch: 2, ..backup };
+    first.connect(&relay);
+    first.step(&mut relay);
+    assert!(first.events.iter().any(|event| matches!(event, Event::PushedAgain { .. })));
+    assert_ne!(first.engine.state().outbox().waiting(), 0);
+    while first.step(&mut relay) {}
+    first.hear(&relay);
+    assert_eq!(first.engine.state().outbox().waiting(), 0);
+    assert_eq!(first.engine.sync_state(), State::UpToDate);
+}
+
 fn number() -> impl Strategy<Value = u64> {
     prop_oneof![0_u64..6, Just(1 << 62), Just((1 << 62) + 1), (u64::MAX - 2)..=u64::MAX]
 }
