@@ -13,6 +13,9 @@ use crate::protocol::frame::DeviceFrame;
 use crate::protocol::wire::{self, Delivered};
 use crate::protocol::{Chain, DeviceKey};
 
+/// What a gap counts for until the app has taken it: endless ones are bounded like endless changes.
+const GAP_BYTES: u64 = 128;
+
 /// An envelope that opened.
 struct Opened {
     position: Position,
@@ -36,11 +39,8 @@ impl Engine {
                 self.receive(&delivered);
             }
         }
-        let limits = &self.limits;
-        let beyond = limits.frame_bytes_max.saturating_add(limits.envelope_bytes_max);
-        let allowed = limits.window_bytes.saturating_add(beyond);
-        if self.state.inbox.pending_bytes() > allowed {
-            return self.violation("the relay delivered more than its own window");
+        if self.is_over_window() {
+            return;
         }
         if deliver.through > self.state.inbox.reached() {
             self.state.inbox.pass(deliver.through, 0);
@@ -49,6 +49,17 @@ impl Engine {
         self.head = self.head.max(deliver.head);
         self.caught_up = self.through >= self.head;
         self.settle();
+    }
+
+    /// What the app has not applied yet is held in memory: more than was agreed is not taken.
+    fn is_over_window(&mut self) -> bool {
+        let limits = &self.limits;
+        let allowed = limits.window_bytes + limits.frame_bytes_max + limits.envelope_bytes_max;
+        let over = self.state.inbox.pending_bytes() > allowed;
+        if over {
+            self.violation("the relay delivered more than its own window");
+        }
+        over
     }
 
     fn receive(&mut self, delivered: &Delivered) {
@@ -154,7 +165,10 @@ impl Engine {
         }
         let position =
             Position { history, seq: gap.through, sender: DeviceKey::new([0; 32]), push_number: 0 };
-        self.state.inbox.hand_out(position, None, 0);
+        self.state.inbox.hand_out(position, None, GAP_BYTES);
+        if self.is_over_window() {
+            return;
+        }
         let (from, through, reason) = (gap.from, gap.through, gap.reason());
         self.outputs.push_back(Output::Deliver(Incoming::Gap(Gap { position, from, through, reason })));
     }

@@ -449,6 +449,44 @@ fn what_goes_to_a_restored_relay_again_is_waited_for() {
     assert_eq!(first.engine.sync_state(), State::UpToDate);
 }
 
+#[test]
+fn what_a_relay_says_of_its_limits_is_believed_only_so_far() {
+    let (mut first, ..) = pair(1);
+    first.cut();
+    first.engine.connected("relay.example", first.now_ms);
+    let limits = Limits {
+        frame_bytes_max: u64::MAX,
+        envelope_bytes_max: u64::MAX,
+        push_envelopes_max: u32::MAX,
+        unanswered_frames_max: u32::MAX,
+        window_bytes: u64::MAX,
+        ..Limits::default()
+    };
+    let greeting = wire::Greeting {
+        epoch: Bytes::from(vec![1; 16]),
+        nonce: Bytes::from(vec![9; 32]),
+        limits: Some((&limits).into()),
+        ..wire::Greeting::default()
+    };
+    first.engine.frame(RelayFrame::Greeting(greeting), first.now_ms);
+    let limits = first.engine.limits();
+    assert!(limits.frame_bytes_max <= 16 << 20 && limits.envelope_bytes_max <= 16 << 20);
+    assert!(limits.push_envelopes_max <= 10_000 && limits.unanswered_frames_max <= 64);
+    assert!(limits.window_bytes <= 64 << 20);
+}
+
+#[test]
+fn endless_gaps_end_the_connection() {
+    let (mut first, ..) = pair(1);
+    assert!(first.engine.is_live());
+    let closed = (1..100_000_u64).any(|seq| {
+        let gap = wire::Gap { from: seq * 2, through: seq * 2, reason: 1 };
+        first.engine.frame(RelayFrame::Gap(gap), first.now_ms);
+        std::iter::from_fn(|| first.engine.poll()).any(|output| output == Output::Close)
+    });
+    assert!(closed);
+}
+
 fn number() -> impl Strategy<Value = u64> {
     prop_oneof![0_u64..6, Just(1 << 62), Just((1 << 62) + 1), (u64::MAX - 2)..=u64::MAX]
 }
