@@ -267,9 +267,17 @@ impl Outbox {
         }
     }
 
-    /// Lets an addressed change go whose addressee is gone: a filler takes its number.
+    /// Lets a change go that the relay can no longer take: a filler takes its number.
     pub fn drop_content(&mut self, number: u64) {
-        self.changes.retain(|change| change.push_number != number);
+        let position = self.changes.partition_point(|change| change.push_number < number);
+        if self.changes.get(position).is_none_or(|change| change.push_number != number) {
+            return;
+        }
+        if let Some(change) = self.changes.remove(position)
+            && number <= self.stored
+        {
+            self.retained_bytes -= change.content.len();
+        }
     }
 
     /// The change behind a number.

@@ -40,6 +40,9 @@ pub enum Record {
     /// Where numbering stands. Written by compaction.
     #[prost(message, tag = "10")]
     Numbering(Numbering),
+    /// The largest envelope that the relay takes, as it said last.
+    #[prost(uint64, tag = "11")]
+    EnvelopeBytesMax(u64),
 }
 
 /// What was pushed at once.
@@ -147,7 +150,7 @@ pub struct Numbering {
 
 #[derive(Clone, PartialEq, prost::Message)]
 struct Envelope {
-    #[prost(oneof = "Record", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10")]
+    #[prost(oneof = "Record", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11")]
     record: Option<Record>,
 }
 

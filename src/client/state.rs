@@ -55,6 +55,8 @@ pub enum InvalidRecord {
 pub struct EngineState {
     pub(super) device_id: String,
     pub(super) welcomed: bool,
+    /// The largest envelope that the relay takes, as it said last.
+    pub(super) envelope_bytes_max: Option<u64>,
     pub(super) account: AccountView,
     pub(super) outbox: Outbox,
     pub(super) inbox: Inbox,
@@ -70,6 +72,7 @@ impl EngineState {
         Ok(Self {
             device_id: identity.device_id.clone(),
             welcomed: false,
+            envelope_bytes_max: None,
             account: AccountView::new(identity.keys.clone(), entries, secrets, names)?,
             outbox: Outbox::default(),
             inbox: Inbox::default(),
@@ -104,6 +107,7 @@ impl EngineState {
             Record::Named(Named { device, name }) => {
                 self.account.rename(device_key(&device)?, &name);
             }
+            Record::EnvelopeBytesMax(bytes) => self.envelope_bytes_max = Some(bytes),
             Record::Welcomed(welcomed) => self.welcomed = welcomed,
         }
         Ok(())
@@ -144,6 +148,7 @@ impl EngineState {
     /// The records that lead to this state again: what compaction writes.
     pub fn records(&self) -> Vec<Record> {
         let mut records = vec![Record::Welcomed(self.welcomed)];
+        records.extend(self.envelope_bytes_max.map(Record::EnvelopeBytesMax));
         records.push(Record::Membership(Entries { entries: self.account.entries().to_vec() }));
         let names = self.account.names();
         records.extend(

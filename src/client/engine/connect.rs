@@ -77,6 +77,11 @@ impl Engine {
     /// What is measured against these takes memory here: a relay does not set them alone.
     fn take_limits(&mut self, limits: &wire::Limits) {
         self.limits = bounded(Limits::from(limits));
+        let bytes_max = self.limits.envelope_bytes_max;
+        if self.state.envelope_bytes_max != Some(bytes_max) {
+            self.state.envelope_bytes_max = Some(bytes_max);
+            self.persist(Record::EnvelopeBytesMax(bytes_max));
+        }
     }
 
     fn authenticate(&mut self, nonce: &[u8], epoch: StoreEpoch) -> Authenticate {

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use super::super::chance::random;
 use super::super::pairing::wire_names;
 use super::super::record::{Batch, Queued, Record};
-use super::super::seal::{Binding, ID_BYTES_MAX, content_bytes_max, seal};
+use super::super::seal::{Binding, ID_BYTES_MAX, content_bytes_max, seal, sealed_size};
 use super::super::sealed::{Header, Heads, Kind, Names};
 use super::connect::RETRY_AFTER_MS_MAX;
 use super::{Change, Engine, Event, Output, PushError, PushReceipt};
@@ -183,6 +183,10 @@ impl Engine {
                 self.state.outbox.refused(number);
                 self.state.outbox.drop_content(number);
             }
+            Code::EnvelopeTooLarge if self.is_too_large(number) => {
+                self.state.outbox.refused(number);
+                self.drop_too_large(number);
+            }
             code => {
                 self.state.outbox.refused(number);
                 let wait_ms = match refusal.retry_after_ms {
@@ -200,5 +204,23 @@ impl Engine {
         let addressee = self.state.outbox.change(number).map(|change| &*change.addressee);
         let addressee = addressee.and_then(|addressee| DeviceKey::try_from(addressee).ok());
         addressee.is_some_and(|device| self.state.account.membership().member(&device).is_none())
+    }
+
+    fn sealed_bytes(&self, number: u64) -> u64 {
+        self.state.outbox.change(number).map_or(0, |change| sealed_size(change.content.len()) as u64)
+    }
+
+    /// Here, too, the relay's word alone is not enough: its greeting must agree.
+    fn is_too_large(&self, number: u64) -> bool {
+        self.sealed_bytes(number) > self.limits.envelope_bytes_max
+    }
+
+    /// It was queued when larger ones were taken. It would hold up everything behind it for ever.
+    fn drop_too_large(&mut self, number: u64) {
+        let (bytes, bytes_max) = (self.sealed_bytes(number), self.limits.envelope_bytes_max);
+        let Some(change) = self.state.outbox.change(number) else { return };
+        let transaction_id = change.transaction_id.clone();
+        self.state.outbox.drop_content(number);
+        self.event(Event::ChangeDropped { push_number: number, transaction_id, bytes, bytes_max });
     }
 }

@@ -487,6 +487,52 @@ fn endless_gaps_end_the_connection() {
     assert!(closed);
 }
 
+fn small_greeting(relay: &NaiveRelay) -> RelayFrame {
+    let RelayFrame::Greeting(mut greeting) = relay.greeting() else { panic!("it greets") };
+    greeting.limits = Some((&Limits { envelope_bytes_max: 8 * 1024, ..Limits::default() }).into());
+    RelayFrame::Greeting(greeting)
+}
+
+#[test]
+fn a_change_that_became_too_large_is_let_go_and_named() {
+    let (mut first, _, mut relay) = pair(1);
+    first.cut();
+    let large = Change::new("large", vec![7; 9 * 1024]);
+    let receipt = first.engine.enqueue([large.clone(), Change::new("small", "s")], first.now_ms).unwrap();
+    first.drain();
+    first.engine.connected("relay.example", first.now_ms);
+    first.engine.frame(small_greeting(&relay), first.now_ms);
+    first.drain();
+    first.step(&mut relay);
+    first.to_relay.clear();
+    let refusal = crate::protocol::Refusal::new(Code::EnvelopeTooLarge, "no").push_number(receipt.first);
+    first.engine.frame(RelayFrame::Refusal(refusal.into()), first.now_ms);
+    first.drain();
+    let dropped = |event: &Event| {
+        matches!(event, Event::ChangeDropped { push_number, transaction_id, bytes_max: 8_192, .. }
+            if *push_number == receipt.first && transaction_id == "large")
+    };
+    assert!(first.events.iter().any(dropped), "{:?}", first.events);
+    while first.step(&mut relay) {}
+    assert_eq!(first.engine.state().outbox().waiting(), 0);
+    // The limit is known offline from now on, after a restart too.
+    first.crash(true);
+    let error = first.engine.enqueue([large], first.now_ms).unwrap_err();
+    assert!(matches!(error, PushError::TooLarge { .. }), "{error}");
+}
+
+#[test]
+fn a_relay_that_calls_a_small_change_too_large_does_not_make_it_go() {
+    let (mut first, _, mut relay) = pair(1);
+    while first.step(&mut relay) {}
+    first.push(Bytes::from_static(b"one"));
+    let number = first.engine.state().outbox().next_number() - 1;
+    let refusal = crate::protocol::Refusal::new(Code::EnvelopeTooLarge, "no").push_number(number);
+    first.engine.frame(RelayFrame::Refusal(refusal.into()), first.now_ms);
+    first.drain();
+    assert!(first.engine.state().outbox().change(number).is_some());
+}
+
 fn number() -> impl Strategy<Value = u64> {
     prop_oneof![0_u64..6, Just(1 << 62), Just((1 << 62) + 1), (u64::MAX - 2)..=u64::MAX]
 }
