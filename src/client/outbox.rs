@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 
-use super::record::Queued;
+use super::record::{Numbering, Queued};
 use super::seal::sealed_size;
 use crate::protocol::Limits;
 
@@ -37,7 +37,7 @@ pub enum Standing {
         /// First and last number.
         through: u64,
     },
-    /// The relay has numbers that this profile never gave: the profile is a copy. What waits goes
+    /// The relay has numbers that this profile never sent: the profile is a copy. What waits goes
     /// on behind them.
     Renumbered {
         /// The number of the first waiting change now.
@@ -64,6 +64,8 @@ pub struct Outbox {
     next: u64,
     changes: VecDeque<Queued>,
     retained_bytes: usize,
+    /// Changes up to here may have been sent, on this connection or before.
+    sending: u64,
     sent: u64,
     unanswered: VecDeque<Sent>,
     /// After a refusal: the number before the refused one, once all answers are in.
@@ -78,6 +80,7 @@ impl Default for Outbox {
             next: 1,
             changes: VecDeque::new(),
             retained_bytes: 0,
+            sending: 0,
             sent: 0,
             unanswered: VecDeque::new(),
             back_to: None,
@@ -135,10 +138,11 @@ impl Outbox {
     }
 
     /// Where numbering stands, as compaction wrote it down.
-    pub fn set_numbering(&mut self, stored: u64, next: u64) {
-        self.stored = stored;
-        self.relay_has = stored;
-        self.next = next.max(1);
+    pub fn set_numbering(&mut self, numbering: &Numbering) {
+        self.stored = numbering.stored;
+        self.relay_has = numbering.stored;
+        self.next = numbering.next.max(1);
+        self.sending = numbering.sending;
     }
 
     /// The relay has everything up to `number`. Whether that is news.
@@ -174,12 +178,33 @@ impl Outbox {
         }
         self.stored = first.saturating_sub(1);
         self.relay_has = self.stored;
+        self.sending = self.stored;
         self.next = number;
+    }
+
+    /// Changes up to here may have been sent.
+    pub fn sending_through(&self) -> u64 {
+        self.sending
+    }
+
+    /// Changes up to here may have been sent, as a journal says.
+    pub fn restore_sending(&mut self, number: u64) {
+        self.sending = self.sending.max(number);
+    }
+
+    /// What is to be on disk before `last` is sent, if it is not there yet. All that is queued by now
+    /// is named at once: a copy of the profile made later has the same changes under these numbers.
+    pub fn begin_sending(&mut self, last: u64) -> Option<u64> {
+        if last <= self.sending {
+            return None;
+        }
+        self.sending = self.next - 1;
+        Some(self.sending)
     }
 
     /// Compares with what a welcome says. Changes nothing: the caller records, then applies.
     pub fn standing(&self, relay_number: u64) -> Standing {
-        if relay_number >= self.next {
+        if relay_number > self.sending.max(self.stored) {
             return Standing::Renumbered { first: relay_number.saturating_add(1) };
         }
         if relay_number > self.stored {
@@ -392,6 +417,8 @@ mod tests {
         }
         outbox.stored(3);
         assert_eq!(outbox.standing(3), Standing::Same);
+        assert_eq!(outbox.standing(4), Standing::Renumbered { first: 5 }, "it was never sent from here");
+        assert_eq!((outbox.begin_sending(4), outbox.begin_sending(4)), (Some(4), None));
         assert_eq!(outbox.standing(4), Standing::Stored(4));
         assert_eq!(outbox.standing(1), Standing::Again { from: 2, through: 3 });
         assert_eq!(outbox.standing(9), Standing::Renumbered { first: 10 });

@@ -43,6 +43,12 @@ pub enum Record {
     /// The largest envelope that the relay takes, as it said last.
     #[prost(uint64, tag = "11")]
     EnvelopeBytesMax(u64),
+    /// Changes up to this number may have been sent. Written before they are.
+    #[prost(uint64, tag = "12")]
+    Sending(u64),
+    /// Everything up to a seq is done with, received or not. Written before it is acknowledged.
+    #[prost(message, tag = "13")]
+    Cursor(Cursor),
 }
 
 /// What was pushed at once.
@@ -146,11 +152,25 @@ pub struct Numbering {
     /// The next change gets this one.
     #[prost(uint64, tag = "2")]
     pub next: u64,
+    /// Those up to here may have been sent.
+    #[prost(uint64, tag = "3")]
+    pub sending: u64,
+}
+
+/// How far this device is done with the relay's history.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct Cursor {
+    /// Everything up to here.
+    #[prost(uint64, tag = "1")]
+    pub seq: u64,
+    /// Own pushes up to this number have their places there.
+    #[prost(uint64, tag = "2")]
+    pub own: u64,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
 struct Envelope {
-    #[prost(oneof = "Record", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11")]
+    #[prost(oneof = "Record", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13")]
     record: Option<Record>,
 }
 

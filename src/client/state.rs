@@ -97,7 +97,9 @@ impl EngineState {
                 self.outbox.stored(number);
             }
             Record::Renumbered(first) => self.outbox.renumber(first),
-            Record::Numbering(numbering) => self.outbox.set_numbering(numbering.stored, numbering.next),
+            Record::Numbering(numbering) => self.outbox.set_numbering(&numbering),
+            Record::Sending(number) => self.outbox.restore_sending(number),
+            Record::Cursor(cursor) => self.inbox.restore_cursor(&cursor),
             Record::Applied(applied) => self.apply_applied(&applied)?,
             Record::History(history) => self.apply_history(&history)?,
             Record::Sender(sender) => {
@@ -162,16 +164,18 @@ impl EngineState {
                 cursor,
                 chain: chain.map(|(_, chain)| chain.to_wire()).unwrap_or_default(),
             }));
+            records.push(Record::Cursor(self.inbox.done()));
         }
         records.extend(self.inbox.senders().map(Record::Sender));
         let (stored, next) = (self.outbox.stored_through(), self.outbox.next_number());
+        let sending = self.outbox.sending_through();
         let retained = self.outbox.changes().next().map_or(next, |change| change.push_number);
         // Numbering first, with `next` at the oldest kept change, so that each follows the one before.
-        records.push(Record::Numbering(Numbering { stored, next: retained.min(next) }));
+        records.push(Record::Numbering(Numbering { stored, next: retained.min(next), sending }));
         records.extend(
             self.outbox.changes().cloned().map(|change| Record::Queued(Batch { changes: vec![change] })),
         );
-        records.push(Record::Numbering(Numbering { stored, next }));
+        records.push(Record::Numbering(Numbering { stored, next, sending }));
         records
     }
 

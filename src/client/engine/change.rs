@@ -93,7 +93,7 @@ pub struct Gap {
     pub from: u64,
     /// Last seq.
     pub through: u64,
-    /// Expired, or deleted on request.
+    /// Expired, or deleted on request; unspecified if another copy of this profile has them.
     pub reason: gap::Reason,
 }
 

@@ -119,6 +119,7 @@ impl Engine {
             self.persist(Record::Welcomed(true));
         }
         self.reconcile_inbox(welcome);
+        self.state.inbox.note_own(welcome.push_number, welcome.head);
         self.reconcile_outbox(welcome.push_number);
         self.reconcile_membership(welcome.membership_count);
     }
@@ -137,6 +138,9 @@ impl Engine {
         if reached > welcome.head {
             self.event(Event::Distrust(Distrust::RolledBack { from: reached, to: welcome.head }));
             self.start_history(epoch, welcome.cursor);
+        } else if self.state.inbox.unexplained(welcome.cursor, welcome.push_number) > 0 {
+            // Another copy of this profile acknowledged them: they will not come again.
+            self.hand_out_gap(reached + 1, welcome.cursor, wire::gap::Reason::Unspecified);
         } else {
             self.state.inbox.skip_to(welcome.cursor);
         }

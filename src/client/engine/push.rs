@@ -100,6 +100,9 @@ impl Engine {
         while let Some(envelopes) = self.seal_batch() {
             let last = envelopes.last().map_or(0, |envelope| envelope.push_number);
             let sealed = envelopes.iter().map(|envelope| envelope.sealed.clone()).collect();
+            if let Some(through) = self.state.outbox.begin_sending(last) {
+                self.persist(Record::Sending(through));
+            }
             self.state.outbox.sent(last, sealed);
             self.send(DeviceFrame::Push(wire::Push { envelopes }));
         }
@@ -161,11 +164,19 @@ impl Engine {
             for step in 0..u64::from(placement.count) {
                 let number = placement.push_number.saturating_add(step);
                 let Some(sealed) = self.state.outbox.sealed(number).cloned() else { break };
-                self.state.inbox.witness_own(placement.seq.saturating_add(step), &own, &sealed);
+                let seq = placement.seq.saturating_add(step);
+                self.state.inbox.witness_own(seq, &own, &sealed);
+                // The relay moves a cursor that is at the head over this device's own push, too.
+                let before = self.state.inbox.cursor();
+                self.state.inbox.place_own(number, seq);
+                if self.acked == before {
+                    self.acked = self.state.inbox.cursor();
+                }
             }
         }
         self.state.outbox.answered(stored.push_number);
         self.keep_stored(stored.push_number);
+        self.keep_cursor();
     }
 
     pub(super) fn keep_stored(&mut self, number: u64) {

@@ -159,18 +159,26 @@ impl Engine {
     }
 
     pub(super) fn gap(&mut self, gap: &wire::Gap) {
+        if gap.through > self.state.inbox.reached() && gap.from <= gap.through {
+            self.hand_out_gap(gap.from, gap.through, gap.reason());
+        }
+    }
+
+    pub(super) fn hand_out_gap(&mut self, from: u64, through: u64, reason: wire::gap::Reason) {
         let Some(history) = self.state.inbox.history() else { return };
-        if gap.through <= self.state.inbox.reached() || gap.from > gap.through {
-            return;
-        }
-        let position =
-            Position { history, seq: gap.through, sender: DeviceKey::new([0; 32]), push_number: 0 };
+        let position = Position { history, seq: through, sender: DeviceKey::new([0; 32]), push_number: 0 };
         self.state.inbox.hand_out(position, None, GAP_BYTES);
-        if self.is_over_window() {
-            return;
+        if !self.is_over_window() {
+            self.outputs.push_back(Output::Deliver(Incoming::Gap(Gap { position, from, through, reason })));
         }
-        let (from, through, reason) = (gap.from, gap.through, gap.reason());
-        self.outputs.push_back(Output::Deliver(Incoming::Gap(Gap { position, from, through, reason })));
+    }
+
+    /// What the relay may count as done with is in the journal first: so it shows when another copy of
+    /// this profile has acknowledged more.
+    pub(super) fn keep_cursor(&mut self) {
+        if let Some(cursor) = self.state.inbox.news() {
+            self.persist(Record::Cursor(cursor));
+        }
     }
 
     /// Records what is done with; the ack follows the records, never the other way round.
@@ -194,7 +202,7 @@ impl Engine {
         let cursor = self.state.inbox.cursor();
         if cursor <= self.acked {
             self.ack_due_ms = None;
-            return;
+            return self.keep_cursor();
         }
         let due_ms = *self.ack_due_ms.get_or_insert(self.now_ms + ACK_DELAY_MS);
         let quarter = self.freed_bytes >= self.limits.window_bytes / 4;
@@ -202,6 +210,7 @@ impl Engine {
             self.acked = cursor;
             self.freed_bytes = 0;
             self.ack_due_ms = None;
+            self.keep_cursor();
             self.send(DeviceFrame::Ack(wire::Ack { through: cursor }));
         }
     }

@@ -533,6 +533,68 @@ fn a_relay_that_calls_a_small_change_too_large_does_not_make_it_go() {
     assert!(first.engine.state().outbox().change(number).is_some());
 }
 
+/// Another device on a copy of this one's folder.
+fn copy(side: &Side) -> Side {
+    let identity = Identity {
+        keys: side.identity.keys.clone(),
+        device_id: side.identity.device_id.clone(),
+        account: side.identity.account.clone(),
+    };
+    let mut copy = Side::new(identity, side.seed + 77);
+    copy.disk.clone_from(&side.disk);
+    copy.crash(true);
+    copy.now_ms = side.now_ms;
+    copy
+}
+
+#[test]
+fn what_a_copied_profile_queued_is_not_taken_for_what_the_other_copy_pushed() {
+    let (mut first, mut second, mut relay) = pair(1);
+    first.push(Bytes::from_static(b"before"));
+    while first.step(&mut relay) {}
+    let mut restored = copy(&first);
+    for content in [b"a", b"b"] {
+        first.push(Bytes::from_static(content));
+        while first.step(&mut relay) {}
+    }
+    first.cut();
+    for content in [b"x", b"y", b"z"] {
+        restored.push(Bytes::from_static(content));
+    }
+    restored.settle(&mut relay);
+    assert!(restored.events.iter().any(|event| matches!(event, Event::Renumbered { .. })));
+    second.settle(&mut relay);
+    let expected: [&[u8]; 6] = [b"before", b"a", b"b", b"x", b"y", b"z"];
+    assert_eq!(second.applied, expected);
+}
+
+#[test]
+fn what_the_other_copy_of_a_profile_received_is_a_gap_here() {
+    let (mut first, mut second, mut relay) = pair(1);
+    second.settle(&mut relay);
+    second.push(Bytes::from_static(b"own"));
+    while second.step(&mut relay) {}
+    second.settle(&mut relay);
+    let mut restored = copy(&second);
+    first.settle(&mut relay);
+    for content in [b"a", b"b"] {
+        first.push(Bytes::from_static(content));
+        while first.step(&mut relay) {}
+    }
+    second.settle(&mut relay);
+    assert_eq!(second.applied.len(), 2);
+    restored.connect(&relay);
+    restored.step(&mut relay);
+    let Some(Incoming::Gap(gap)) = restored.inbox.front() else { panic!("{:?}", restored.inbox) };
+    let cursor = relay.cursors[&restored.device()];
+    assert_eq!((gap.from, gap.through), (cursor - 1, cursor));
+    restored.apply_one();
+    while restored.step(&mut relay) {}
+    restored.crash(true);
+    restored.settle(&mut relay);
+    assert!(restored.applied.is_empty() && restored.inbox.is_empty());
+}
+
 fn number() -> impl Strategy<Value = u64> {
     prop_oneof![0_u64..6, Just(1 << 62), Just((1 << 62) + 1), (u64::MAX - 2)..=u64::MAX]
 }
