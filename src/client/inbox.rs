@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use super::record::{Applied, Sender};
+use super::record::{Applied, Cursor, Sender};
 use crate::protocol::{Chain, DeviceKey, StoreEpoch, chain};
 
 /// Running hashes that are remembered, to compare with what others witness.
@@ -42,6 +42,12 @@ pub struct Inbox {
     recent: VecDeque<(u64, Chain)>,
     pending: VecDeque<Pending>,
     pending_bytes: u64,
+    /// Own pushes beyond the cursor: number and seq.
+    own: VecDeque<(u64, u64)>,
+    /// Own pushes up to this number have their places at or before the cursor.
+    own_done: u64,
+    /// What the journal says of the two.
+    journaled: Cursor,
 }
 
 /// What running hashes say.
@@ -94,6 +100,8 @@ impl Inbox {
         self.history = Some(history);
         self.cursor = cursor;
         self.reached = cursor;
+        self.own.clear();
+        self.own_done = 0;
         self.recent.clear();
         self.known = None;
         if let Some(chain) = chain {
@@ -104,12 +112,66 @@ impl Inbox {
         }
     }
 
-    /// The relay's cursor for this device is ahead of a profile restored from a copy.
+    /// The relay's cursor has moved on over this device's own pushes.
     pub fn skip_to(&mut self, cursor: u64) {
         if self.pending.is_empty() {
             self.cursor = self.cursor.max(cursor);
             self.reached = self.reached.max(cursor);
+            self.pass_own();
         }
+    }
+
+    /// How many seqs up to the relay's cursor are neither known here nor this device's own pushes, of
+    /// which the relay has `push_number`: another copy of the profile was given them.
+    pub fn unexplained(&self, cursor: u64, push_number: u64) -> u64 {
+        let beyond = cursor.saturating_sub(self.reached);
+        beyond.saturating_sub(push_number.saturating_sub(self.own_done))
+    }
+
+    /// An own push has its place; so have all before it, at lower seqs.
+    pub fn place_own(&mut self, push_number: u64, seq: u64) {
+        if self.cursor.checked_add(1) == Some(seq) && self.reached == self.cursor && self.pending.is_empty() {
+            self.cursor = seq;
+            self.reached = seq;
+        }
+        self.note_own(push_number, seq);
+    }
+
+    /// Own pushes up to this number have places at or before this seq.
+    pub fn note_own(&mut self, push_number: u64, seq: u64) {
+        if self.own.len() == CHAINS_MAX {
+            self.own.pop_front();
+        }
+        self.own.push_back((push_number, seq));
+        self.pass_own();
+    }
+
+    fn pass_own(&mut self) {
+        while let Some((push_number, _)) = self.own.pop_front_if(|(_, seq)| *seq <= self.cursor) {
+            self.own_done = self.own_done.max(push_number);
+        }
+    }
+
+    /// How far this device is done, as the journal is to know it.
+    pub fn done(&self) -> Cursor {
+        Cursor { seq: self.cursor, own: self.own_done }
+    }
+
+    /// The same if the journal does not know it yet.
+    pub fn news(&mut self) -> Option<Cursor> {
+        let done = self.done();
+        (done != self.journaled).then(|| {
+            self.journaled = done.clone();
+            done
+        })
+    }
+
+    /// Takes up what a journal recorded.
+    pub fn restore_cursor(&mut self, done: &Cursor) {
+        self.cursor = self.cursor.max(done.seq);
+        self.reached = self.reached.max(done.seq);
+        self.own_done = self.own_done.max(done.own);
+        self.journaled = done.clone();
     }
 
     /// Takes up what a journal, or the app itself, recorded as applied.
@@ -241,6 +303,7 @@ impl Inbox {
                 });
             }
         }
+        self.pass_own();
         (records, freed)
     }
 }

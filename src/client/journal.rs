@@ -1,8 +1,10 @@
-//! The journal: one append-only file of records. What was synced survives a crash; what was torn by
-//! one is dropped at the next opening.
+//! The journal: one append-only file of records, in groups that were synced together. What was synced
+//! survives a crash; the group that was torn by one is put aside at the next opening. A group that is
+//! not whole and has whole ones behind it was not torn but damaged: nothing is dropped then.
 //!
 //! ```text
-//! "graceful-relay journal 1\n" | (length 4 | first 8 bytes of SHA-256(record) | record)…
+//! "graceful-relay journal 1\n" | (length 4 | first 8 bytes of SHA-256(group) | group)…
+//! group: (length 4 | record)…
 //! ```
 
 use std::fs::{File, OpenOptions};
@@ -61,6 +63,9 @@ impl Journal {
             bytes_after_compaction: 0,
             buffer: Vec::new(),
         };
+        if torn_bytes > 0 {
+            write_atomically(&path.with_extension("torn"), &content[kept..])?;
+        }
         if torn_bytes > 0 || kept == 0 {
             journal.cut(kept).map_err(ClientError::file("repair", path))?;
         }
@@ -81,7 +86,7 @@ impl Journal {
 
     /// Takes a record into memory; [`Journal::sync`] puts it on disk.
     pub(super) fn append(&mut self, record: &Record) {
-        frame(record, &mut self.buffer);
+        put(record, &mut self.buffer);
     }
 
     /// Puts every record appended so far on disk. After an error the file is not to be used further.
@@ -92,9 +97,11 @@ impl Journal {
         if self.buffer.is_empty() {
             return Ok(());
         }
-        let written = self.file.write_all(&self.buffer).and_then(|()| self.file.sync_data());
-        written.map_err(ClientError::file("write", &self.path))?;
-        self.bytes += self.buffer.len() as u64;
+        let head = head(&self.buffer);
+        let written = self.file.write_all(&head).and_then(|()| self.file.write_all(&self.buffer));
+        let synced = written.and_then(|()| self.file.sync_data());
+        synced.map_err(ClientError::file("write", &self.path))?;
+        self.bytes += (head.len() + self.buffer.len()) as u64;
         self.buffer.clear();
         self.buffer.shrink_to(64 * 1024);
         Ok(())
@@ -111,8 +118,12 @@ impl Journal {
     /// [`ClientError::File`]
     pub(super) fn compact(&mut self, records: &[Record]) -> Result<(), ClientError> {
         let mut content = MAGIC.to_vec();
+        let mut group = Vec::new();
         for record in records {
-            frame(record, &mut content);
+            group.clear();
+            put(record, &mut group);
+            content.extend_from_slice(&head(&group));
+            content.extend_from_slice(&group);
         }
         write_atomically(&self.path, &content)?;
         let mut options = OpenOptions::new();
@@ -145,28 +156,66 @@ fn read(path: &Path, content: &[u8]) -> Result<(Vec<Record>, usize), ClientError
     let mut rest =
         content.strip_prefix(MAGIC).ok_or_else(|| ClientError::damaged(path, "it is not a journal"))?;
     let mut records = Vec::new();
-    while let Some((record, after)) = next(rest) {
-        let record = Record::from_bytes(record)
-            .ok_or_else(|| ClientError::damaged(path, "a record of an unknown kind"))?;
-        records.push(record);
+    while let Some((group, after)) = next(rest) {
+        let group =
+            records_of(group).ok_or_else(|| ClientError::damaged(path, "a record of an unknown kind"))?;
+        records.extend(group);
         rest = after;
     }
-    Ok((records, content.len() - rest.len()))
+    let kept = content.len() - rest.len();
+    if (1..rest.len()).any(|at| begins_whole_group(&rest[at..])) {
+        return Err(ClientError::damaged(path, format!("what was written at byte {kept} has changed since")));
+    }
+    Ok((records, kept))
 }
 
 fn next(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
-    let (head, rest) = bytes.split_at_checked(FRAME_BYTES)?;
-    let length = u32::from_be_bytes(head[..4].try_into().ok()?) as usize;
-    let (record, rest) = rest.split_at_checked(length)?;
-    (Sha256::digest(record)[..8] == head[4..]).then_some((record, rest))
+    let (head, group, rest) = split(bytes)?;
+    (Sha256::digest(group)[..8] == *head).then_some((group, rest))
 }
 
-fn frame(record: &Record, into: &mut Vec<u8>) {
+/// The claimed hash, the group, and what comes behind it.
+fn split(bytes: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
+    let (head, rest) = bytes.split_at_checked(FRAME_BYTES)?;
+    let length = u32::from_be_bytes(head[..4].try_into().ok()?) as usize;
+    let (group, rest) = rest.split_at_checked(length)?;
+    Some((&head[4..], group, rest))
+}
+
+/// Reading fails early where hashing would not: it is asked at every byte.
+fn begins_whole_group(bytes: &[u8]) -> bool {
+    let group = split(bytes).map(|(_, group, _)| group);
+    let readable = group.and_then(records_of).is_some_and(|records| !records.is_empty());
+    readable && next(bytes).is_some()
+}
+
+fn records_of(mut group: &[u8]) -> Option<Vec<Record>> {
+    let mut records = Vec::new();
+    while !group.is_empty() {
+        let (length, rest) = group.split_at_checked(4)?;
+        let length = u32::from_be_bytes(length.try_into().ok()?) as usize;
+        let (record, rest) = rest.split_at_checked(length)?;
+        records.push(Record::from_bytes(record)?);
+        group = rest;
+    }
+    Some(records)
+}
+
+fn length(bytes: &[u8]) -> [u8; 4] {
+    u32::try_from(bytes.len()).expect("what is pushed at once is far below 4 GiB").to_be_bytes()
+}
+
+fn put(record: &Record, into: &mut Vec<u8>) {
     let bytes = record.to_bytes();
-    let length = u32::try_from(bytes.len()).expect("a record is far below 4 GiB");
-    into.extend_from_slice(&length.to_be_bytes());
-    into.extend_from_slice(&Sha256::digest(&bytes)[..8]);
+    into.extend_from_slice(&length(&bytes));
     into.extend_from_slice(&bytes);
+}
+
+fn head(group: &[u8]) -> [u8; FRAME_BYTES] {
+    let mut head = [0; FRAME_BYTES];
+    head[..4].copy_from_slice(&length(group));
+    head[4..].copy_from_slice(&Sha256::digest(group)[..8]);
+    head
 }
 
 /// A new file in the place of the old: whole, or not at all.
@@ -210,11 +259,11 @@ fn sync_folder(path: &Path) -> std::io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::client::record::Queued;
+    use crate::client::record::{Batch, Queued};
 
     fn record(push_number: u64) -> Record {
         let content = vec![u8::try_from(push_number).unwrap(); 5].into();
-        Record::Queued(Queued { push_number, content, ..Queued::default() })
+        Record::Queued(Batch { changes: vec![Queued { push_number, content, ..Queued::default() }] })
     }
 
     fn written(records: &[Record]) -> (tempfile::TempDir, PathBuf) {
@@ -223,8 +272,8 @@ mod tests {
         let mut journal = Journal::open(&path).unwrap().journal;
         for record in records {
             journal.append(record);
+            journal.sync().unwrap();
         }
-        journal.sync().unwrap();
         (folder, path)
     }
 
@@ -237,6 +286,10 @@ mod tests {
             std::fs::write(&path, &whole[..length]).unwrap();
             let opened = Journal::open(&path).unwrap();
             assert!(records.starts_with(&opened.records), "length {length}");
+            if opened.torn_bytes > 0 {
+                let torn = std::fs::read(path.with_extension("torn")).unwrap();
+                assert!(whole[..length].ends_with(&torn) && torn.len() as u64 == opened.torn_bytes);
+            }
             let mut journal = opened.journal;
             journal.append(&record(9));
             journal.sync().unwrap();
@@ -245,6 +298,36 @@ mod tests {
             assert_eq!(again.records.last(), Some(&record(9)), "length {length}");
             assert_eq!(again.records.len(), opened.records.len() + 1);
         }
+    }
+
+    #[test]
+    fn a_flipped_bit_before_whole_records_is_damage_and_nothing_is_cut() {
+        let (_folder, path) = written(&[record(1), record(2), record(3)]);
+        let whole = std::fs::read(&path).unwrap();
+        let last = (whole.len() - MAGIC.len()) / 3;
+        for at in MAGIC.len()..whole.len() - last {
+            let mut changed = whole.clone();
+            changed[at] ^= 1;
+            std::fs::write(&path, &changed).unwrap();
+            let error = Journal::open(&path).unwrap_err();
+            assert!(matches!(error, ClientError::Damaged { .. }), "at {at}: {error}");
+            assert_eq!(std::fs::read(&path).unwrap(), changed);
+        }
+    }
+
+    #[test]
+    fn what_was_synced_together_is_there_whole_or_not_at_all() {
+        let (_folder, path) = written(&[record(1)]);
+        let mut journal = Journal::open(&path).unwrap().journal;
+        let before = std::fs::read(&path).unwrap().len();
+        journal.append(&record(2));
+        journal.append(&record(3));
+        journal.sync().unwrap();
+        let mut torn = std::fs::read(&path).unwrap();
+        // The first block of the write was lost, the second was not.
+        torn[before + 20] ^= 1;
+        std::fs::write(&path, &torn).unwrap();
+        assert_eq!(Journal::open(&path).unwrap().records, [record(1)]);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 
-use super::record::Queued;
+use super::record::{Numbering, Queued};
 use super::seal::sealed_size;
 use crate::protocol::Limits;
 
@@ -37,7 +37,7 @@ pub enum Standing {
         /// First and last number.
         through: u64,
     },
-    /// The relay has numbers that this profile never gave: the profile is a copy. What waits goes
+    /// The relay has numbers that this profile never sent: the profile is a copy. What waits goes
     /// on behind them.
     Renumbered {
         /// The number of the first waiting change now.
@@ -57,10 +57,15 @@ struct Sent {
 /// Changes in the order of their numbers, and what is on its way of them.
 #[derive(Debug, Clone)]
 pub struct Outbox {
+    /// The relay had everything up to here at some time.
     stored: u64,
+    /// The relay has everything up to here: less than `stored` when it went back to a backup.
+    relay_has: u64,
     next: u64,
     changes: VecDeque<Queued>,
     retained_bytes: usize,
+    /// Changes up to here may have been sent, on this connection or before.
+    sending: u64,
     sent: u64,
     unanswered: VecDeque<Sent>,
     /// After a refusal: the number before the refused one, once all answers are in.
@@ -71,9 +76,11 @@ impl Default for Outbox {
     fn default() -> Self {
         Self {
             stored: 0,
+            relay_has: 0,
             next: 1,
             changes: VecDeque::new(),
             retained_bytes: 0,
+            sending: 0,
             sent: 0,
             unanswered: VecDeque::new(),
             back_to: None,
@@ -87,9 +94,14 @@ impl Outbox {
         self.next
     }
 
-    /// The relay has everything up to here.
+    /// The relay had everything up to here; a relay that was restored may have less.
     pub fn stored_through(&self) -> u64 {
         self.stored
+    }
+
+    /// The relay has everything up to here, as far as is known.
+    pub fn relay_has(&self) -> u64 {
+        self.relay_has
     }
 
     /// The highest number that is on its way, or was answered, on this connection.
@@ -99,7 +111,7 @@ impl Outbox {
 
     /// Changes that the relay does not have yet.
     pub fn waiting(&self) -> u64 {
-        (self.next - 1).saturating_sub(self.stored)
+        (self.next - 1).saturating_sub(self.relay_has)
     }
 
     /// Every change kept, stored ones first.
@@ -126,14 +138,17 @@ impl Outbox {
     }
 
     /// Where numbering stands, as compaction wrote it down.
-    pub fn set_numbering(&mut self, stored: u64, next: u64) {
-        self.stored = stored;
-        self.next = next.max(1);
+    pub fn set_numbering(&mut self, numbering: &Numbering) {
+        self.stored = numbering.stored;
+        self.relay_has = numbering.stored;
+        self.next = numbering.next.max(1);
+        self.sending = numbering.sending;
     }
 
     /// The relay has everything up to `number`. Whether that is news.
     pub fn stored(&mut self, number: u64) -> bool {
         let number = number.min(self.next - 1);
+        self.relay_has = self.relay_has.max(number);
         if number <= self.stored {
             return false;
         }
@@ -162,12 +177,34 @@ impl Outbox {
             number += 1;
         }
         self.stored = first.saturating_sub(1);
+        self.relay_has = self.stored;
+        self.sending = self.stored;
         self.next = number;
+    }
+
+    /// Changes up to here may have been sent.
+    pub fn sending_through(&self) -> u64 {
+        self.sending
+    }
+
+    /// Changes up to here may have been sent, as a journal says.
+    pub fn restore_sending(&mut self, number: u64) {
+        self.sending = self.sending.max(number);
+    }
+
+    /// What is to be on disk before `last` is sent, if it is not there yet. All that is queued by now
+    /// is named at once: a copy of the profile made later has the same changes under these numbers.
+    pub fn begin_sending(&mut self, last: u64) -> Option<u64> {
+        if last <= self.sending {
+            return None;
+        }
+        self.sending = self.next - 1;
+        Some(self.sending)
     }
 
     /// Compares with what a welcome says. Changes nothing: the caller records, then applies.
     pub fn standing(&self, relay_number: u64) -> Standing {
-        if relay_number >= self.next {
+        if relay_number > self.sending.max(self.stored) {
             return Standing::Renumbered { first: relay_number.saturating_add(1) };
         }
         if relay_number > self.stored {
@@ -188,6 +225,7 @@ impl Outbox {
     /// A connection begins: the next push is the one after what the relay has.
     pub fn restart(&mut self, relay_number: u64) {
         self.sent = relay_number;
+        self.relay_has = relay_number;
         self.unanswered.clear();
         self.back_to = None;
     }
@@ -254,9 +292,17 @@ impl Outbox {
         }
     }
 
-    /// Lets an addressed change go whose addressee is gone: a filler takes its number.
+    /// Lets a change go that the relay can no longer take: a filler takes its number.
     pub fn drop_content(&mut self, number: u64) {
-        self.changes.retain(|change| change.push_number != number);
+        let position = self.changes.partition_point(|change| change.push_number < number);
+        if self.changes.get(position).is_none_or(|change| change.push_number != number) {
+            return;
+        }
+        if let Some(change) = self.changes.remove(position)
+            && number <= self.stored
+        {
+            self.retained_bytes -= change.content.len();
+        }
     }
 
     /// The change behind a number.
@@ -371,11 +417,18 @@ mod tests {
         }
         outbox.stored(3);
         assert_eq!(outbox.standing(3), Standing::Same);
+        assert_eq!(outbox.standing(4), Standing::Renumbered { first: 5 }, "it was never sent from here");
+        assert_eq!((outbox.begin_sending(4), outbox.begin_sending(4)), (Some(4), None));
         assert_eq!(outbox.standing(4), Standing::Stored(4));
         assert_eq!(outbox.standing(1), Standing::Again { from: 2, through: 3 });
         assert_eq!(outbox.standing(9), Standing::Renumbered { first: 10 });
         outbox.drop_content(1);
         assert_eq!(outbox.standing(0), Standing::Lost { from: 1, through: 1 });
+        assert_eq!(outbox.waiting(), 1);
+        outbox.restart(0);
+        assert_eq!(outbox.waiting(), 4, "what goes again is waited for");
+        outbox.stored(2);
+        assert_eq!((outbox.waiting(), outbox.stored_through()), (2, 3));
         outbox.restart(0);
         let batch = outbox.next_batch(&Limits::default());
         let batch: Vec<_> = batch.iter().map(|(number, change)| (*number, change.is_some())).collect();

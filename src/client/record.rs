@@ -9,9 +9,10 @@ use crate::protocol::wire::SignedEntry;
 /// One durable fact.
 #[derive(Clone, PartialEq, prost::Oneof)]
 pub enum Record {
-    /// A change waits for the relay.
+    /// Changes wait for the relay: what was pushed at once is in one record, so that it is there
+    /// whole or not at all.
     #[prost(message, tag = "1")]
-    Queued(Queued),
+    Queued(Batch),
     /// The relay has every push up to this number on disk.
     #[prost(uint64, tag = "2")]
     Stored(u64),
@@ -39,6 +40,23 @@ pub enum Record {
     /// Where numbering stands. Written by compaction.
     #[prost(message, tag = "10")]
     Numbering(Numbering),
+    /// The largest envelope that the relay takes, as it said last.
+    #[prost(uint64, tag = "11")]
+    EnvelopeBytesMax(u64),
+    /// Changes up to this number may have been sent. Written before they are.
+    #[prost(uint64, tag = "12")]
+    Sending(u64),
+    /// Everything up to a seq is done with, received or not. Written before it is acknowledged.
+    #[prost(message, tag = "13")]
+    Cursor(Cursor),
+}
+
+/// What was pushed at once.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct Batch {
+    /// In the order of their numbers.
+    #[prost(message, repeated, tag = "1")]
+    pub changes: Vec<Queued>,
 }
 
 /// A change of the app, not yet sealed.
@@ -134,11 +152,25 @@ pub struct Numbering {
     /// The next change gets this one.
     #[prost(uint64, tag = "2")]
     pub next: u64,
+    /// Those up to here may have been sent.
+    #[prost(uint64, tag = "3")]
+    pub sending: u64,
+}
+
+/// How far this device is done with the relay's history.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct Cursor {
+    /// Everything up to here.
+    #[prost(uint64, tag = "1")]
+    pub seq: u64,
+    /// Own pushes up to this number have their places there.
+    #[prost(uint64, tag = "2")]
+    pub own: u64,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
 struct Envelope {
-    #[prost(oneof = "Record", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10")]
+    #[prost(oneof = "Record", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13")]
     record: Option<Record>,
 }
 

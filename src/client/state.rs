@@ -10,7 +10,7 @@ use super::inbox::{Inbox, Position};
 use super::keys::{DeviceKeys, EpochSecret};
 use super::outbox::Outbox;
 use super::pairing::Account;
-use super::record::{Applied, Entries, History, Named, Numbering, Record};
+use super::record::{Applied, Batch, Entries, History, Named, Numbering, Record};
 
 /// What was fixed when the device founded or joined its account.
 #[derive(Debug, Clone)]
@@ -55,6 +55,8 @@ pub enum InvalidRecord {
 pub struct EngineState {
     pub(super) device_id: String,
     pub(super) welcomed: bool,
+    /// The largest envelope that the relay takes, as it said last.
+    pub(super) envelope_bytes_max: Option<u64>,
     pub(super) account: AccountView,
     pub(super) outbox: Outbox,
     pub(super) inbox: Inbox,
@@ -70,6 +72,7 @@ impl EngineState {
         Ok(Self {
             device_id: identity.device_id.clone(),
             welcomed: false,
+            envelope_bytes_max: None,
             account: AccountView::new(identity.keys.clone(), entries, secrets, names)?,
             outbox: Outbox::default(),
             inbox: Inbox::default(),
@@ -82,15 +85,21 @@ impl EngineState {
     /// [`InvalidRecord`]
     pub fn apply(&mut self, record: Record) -> Result<(), InvalidRecord> {
         match record {
-            Record::Queued(change) => {
-                let number = change.push_number;
-                return if self.outbox.add(change) { Ok(()) } else { Err(InvalidRecord::Number(number)) };
+            Record::Queued(batch) => {
+                for change in batch.changes {
+                    let number = change.push_number;
+                    if !self.outbox.add(change) {
+                        return Err(InvalidRecord::Number(number));
+                    }
+                }
             }
             Record::Stored(number) => {
                 self.outbox.stored(number);
             }
             Record::Renumbered(first) => self.outbox.renumber(first),
-            Record::Numbering(numbering) => self.outbox.set_numbering(numbering.stored, numbering.next),
+            Record::Numbering(numbering) => self.outbox.set_numbering(&numbering),
+            Record::Sending(number) => self.outbox.restore_sending(number),
+            Record::Cursor(cursor) => self.inbox.restore_cursor(&cursor),
             Record::Applied(applied) => self.apply_applied(&applied)?,
             Record::History(history) => self.apply_history(&history)?,
             Record::Sender(sender) => {
@@ -100,6 +109,7 @@ impl EngineState {
             Record::Named(Named { device, name }) => {
                 self.account.rename(device_key(&device)?, &name);
             }
+            Record::EnvelopeBytesMax(bytes) => self.envelope_bytes_max = Some(bytes),
             Record::Welcomed(welcomed) => self.welcomed = welcomed,
         }
         Ok(())
@@ -140,6 +150,7 @@ impl EngineState {
     /// The records that lead to this state again: what compaction writes.
     pub fn records(&self) -> Vec<Record> {
         let mut records = vec![Record::Welcomed(self.welcomed)];
+        records.extend(self.envelope_bytes_max.map(Record::EnvelopeBytesMax));
         records.push(Record::Membership(Entries { entries: self.account.entries().to_vec() }));
         let names = self.account.names();
         records.extend(
@@ -153,14 +164,18 @@ impl EngineState {
                 cursor,
                 chain: chain.map(|(_, chain)| chain.to_wire()).unwrap_or_default(),
             }));
+            records.push(Record::Cursor(self.inbox.done()));
         }
         records.extend(self.inbox.senders().map(Record::Sender));
         let (stored, next) = (self.outbox.stored_through(), self.outbox.next_number());
+        let sending = self.outbox.sending_through();
         let retained = self.outbox.changes().next().map_or(next, |change| change.push_number);
         // Numbering first, with `next` at the oldest kept change, so that each follows the one before.
-        records.push(Record::Numbering(Numbering { stored, next: retained.min(next) }));
-        records.extend(self.outbox.changes().cloned().map(Record::Queued));
-        records.push(Record::Numbering(Numbering { stored, next }));
+        records.push(Record::Numbering(Numbering { stored, next: retained.min(next), sending }));
+        records.extend(
+            self.outbox.changes().cloned().map(|change| Record::Queued(Batch { changes: vec![change] })),
+        );
+        records.push(Record::Numbering(Numbering { stored, next, sending }));
         records
     }
 

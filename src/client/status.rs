@@ -65,7 +65,7 @@ impl Status {
             trouble,
             founded: state.welcomed(),
             cursor: state.inbox().cursor(),
-            stored_through: state.outbox().stored_through(),
+            stored_through: state.outbox().relay_has(),
             waiting: state.outbox().waiting(),
             key_epoch: log.key_epoch(),
             devices: members.chain(removed).collect(),

@@ -93,7 +93,7 @@ pub struct Gap {
     pub from: u64,
     /// Last seq.
     pub through: u64,
-    /// Expired, or deleted on request.
+    /// Expired, or deleted on request; unspecified if another copy of this profile has them.
     pub reason: gap::Reason,
 }
 
@@ -117,6 +117,14 @@ pub enum PushError {
         /// Of the change.
         bytes: usize,
         /// That fit.
+        bytes_max: usize,
+    },
+    /// What is pushed at once is kept whole or not at all, and that has a limit.
+    #[error("{bytes} bytes are too many to push at once: at most {bytes_max}; push them in parts")]
+    Batch {
+        /// Of all changes together.
+        bytes: usize,
+        /// That are taken.
         bytes_max: usize,
     },
     /// The header has a fixed size.

@@ -12,6 +12,13 @@ use crate::protocol::{Code, Limits, Refusal, StoreEpoch, VERSION, close_code};
 const OPERATOR_WAIT_MS: u64 = 5 * 60 * 1_000;
 /// No relay can send a device away for longer.
 pub(super) const RETRY_AFTER_MS_MAX: u64 = 60 * 60 * 1_000;
+/// The most that is believed of a greeting's limits.
+const MESSAGE_BYTES_MAX: u64 = 16 * 1024 * 1024;
+const PUSH_ENVELOPES_MAX: u32 = 10_000;
+const UNANSWERED_FRAMES_MAX: u32 = 64;
+const WINDOW_BYTES_MAX: u64 = 64 * 1024 * 1024;
+const HEARTBEAT_S_MAX: u32 = 60 * 60;
+const RENDEZVOUS_BYTES_MAX: u32 = 16 * 1024 * 1024;
 /// No device pushes, and no account holds, this many: a relay that says so is not one.
 const NUMBER_MAX: u64 = 1 << 62;
 /// A relay that says nothing for this long after dialling is not one.
@@ -53,7 +60,7 @@ impl Engine {
         let (Ok(epoch), NONCE_BYTES, Some(limits)) = (epoch, greeting.nonce.len(), &greeting.limits) else {
             return self.violation("the relay's greeting is not one");
         };
-        self.limits = Limits::from(limits);
+        self.take_limits(limits);
         self.greeted_epoch = Some(epoch);
         let authenticate = self.authenticate(&greeting.nonce, epoch);
         let frame = if self.state.welcomed || self.state.account.membership().count() > 1 {
@@ -65,6 +72,16 @@ impl Engine {
         self.phase = Phase::Authenticating;
         self.pong_due_ms = Some(self.now_ms + GREETING_WAIT_MS);
         self.send(frame);
+    }
+
+    /// What is measured against these takes memory here: a relay does not set them alone.
+    fn take_limits(&mut self, limits: &wire::Limits) {
+        self.limits = bounded(Limits::from(limits));
+        let bytes_max = self.limits.envelope_bytes_max;
+        if self.state.envelope_bytes_max != Some(bytes_max) {
+            self.state.envelope_bytes_max = Some(bytes_max);
+            self.persist(Record::EnvelopeBytesMax(bytes_max));
+        }
     }
 
     fn authenticate(&mut self, nonce: &[u8], epoch: StoreEpoch) -> Authenticate {
@@ -102,6 +119,7 @@ impl Engine {
             self.persist(Record::Welcomed(true));
         }
         self.reconcile_inbox(welcome);
+        self.state.inbox.note_own(welcome.push_number, welcome.head);
         self.reconcile_outbox(welcome.push_number);
         self.reconcile_membership(welcome.membership_count);
     }
@@ -120,6 +138,9 @@ impl Engine {
         if reached > welcome.head {
             self.event(Event::Distrust(Distrust::RolledBack { from: reached, to: welcome.head }));
             self.start_history(epoch, welcome.cursor);
+        } else if self.state.inbox.unexplained(welcome.cursor, welcome.push_number) > 0 {
+            // Another copy of this profile acknowledged them: they will not come again.
+            self.hand_out_gap(reached + 1, welcome.cursor, wire::gap::Reason::Unspecified);
         } else {
             self.state.inbox.skip_to(welcome.cursor);
         }
@@ -196,4 +217,15 @@ impl Engine {
         let log = account.membership();
         !self.rescued && log.count() > 1 && log.member(&account.keys().device()).is_some()
     }
+}
+
+fn bounded(mut limits: Limits) -> Limits {
+    limits.frame_bytes_max = limits.frame_bytes_max.min(MESSAGE_BYTES_MAX);
+    limits.envelope_bytes_max = limits.envelope_bytes_max.min(limits.frame_bytes_max);
+    limits.push_envelopes_max = limits.push_envelopes_max.min(PUSH_ENVELOPES_MAX);
+    limits.unanswered_frames_max = limits.unanswered_frames_max.min(UNANSWERED_FRAMES_MAX);
+    limits.window_bytes = limits.window_bytes.min(WINDOW_BYTES_MAX);
+    limits.heartbeat_s = limits.heartbeat_s.clamp(1, HEARTBEAT_S_MAX);
+    limits.rendezvous_bytes_max = limits.rendezvous_bytes_max.min(RENDEZVOUS_BYTES_MAX);
+    limits
 }

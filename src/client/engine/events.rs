@@ -109,6 +109,18 @@ pub enum Event {
         /// For people.
         text: String,
     },
+    /// The relay's limits have become smaller than a change that waited: it is let go, and an empty
+    /// filler takes its number, so that those behind it can go on.
+    ChangeDropped {
+        /// Of the change.
+        push_number: u64,
+        /// The app's own name for it.
+        transaction_id: String,
+        /// Of its envelope.
+        bytes: u64,
+        /// That the relay takes.
+        bytes_max: u64,
+    },
     /// The relay lost what it had stored (a restore); these go again under the same numbers.
     PushedAgain {
         /// First number.

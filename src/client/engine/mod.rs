@@ -111,6 +111,8 @@ impl Engine {
     /// Offline, and about to dial at the first [`Engine::tick`]. `invite` is for founding an
     /// account at a relay that asks for one; otherwise empty.
     pub fn new(state: EngineState, invite: impl Into<String>, chance: Box<dyn Chance + Send>) -> Self {
+        let mut limits = Limits::default();
+        limits.envelope_bytes_max = state.envelope_bytes_max.unwrap_or(limits.envelope_bytes_max);
         Self {
             state,
             chance,
@@ -119,7 +121,7 @@ impl Engine {
             phase: Phase::Offline,
             host: String::new(),
             invite: invite.into(),
-            limits: Limits::default(),
+            limits,
             backoff: Backoff::default(),
             dial_at_ms: Some(0),
             retry_after_ms: 0,
@@ -160,7 +162,7 @@ impl Engine {
         self.ended.as_ref().map(|(code, text)| (*code, text.as_str()))
     }
 
-    /// The relay's limits, or the defaults before the first greeting.
+    /// The relay's limits; before a greeting the defaults, and the largest envelope as said last.
     pub fn limits(&self) -> &Limits {
         &self.limits
     }

@@ -4,8 +4,8 @@ use bytes::Bytes;
 
 use super::super::chance::random;
 use super::super::pairing::wire_names;
-use super::super::record::{Queued, Record};
-use super::super::seal::{Binding, ID_BYTES_MAX, content_bytes_max, seal};
+use super::super::record::{Batch, Queued, Record};
+use super::super::seal::{Binding, ID_BYTES_MAX, content_bytes_max, seal, sealed_size};
 use super::super::sealed::{Header, Heads, Kind, Names};
 use super::connect::RETRY_AFTER_MS_MAX;
 use super::{Change, Engine, Event, Output, PushError, PushReceipt};
@@ -15,6 +15,8 @@ use crate::protocol::{Code, DeviceKey, Refusal};
 
 /// How long to wait after a refusal that names no time.
 const REFUSED_WAIT_MS: u64 = 30_000;
+/// Content that is taken at once: it becomes one record of the journal.
+const BATCH_BYTES_MAX: usize = 1024 * 1024 * 1024;
 
 impl Engine {
     /// Takes changes into the outbox, all or none. They are safe when the `Persist` outputs are.
@@ -31,12 +33,19 @@ impl Engine {
         for change in &changes {
             self.check_change(change)?;
         }
-        let first = self.state.outbox.next_number();
-        for change in changes {
-            let addressee = change.addressee.map(|device| device.to_wire()).unwrap_or_default();
-            let kind = Kind::from(change.kind);
-            self.queue(kind, change.transaction_id, change.content, addressee);
+        let bytes = changes.iter().map(|change| change.content.len()).sum();
+        if bytes > BATCH_BYTES_MAX {
+            return Err(PushError::Batch { bytes, bytes_max: BATCH_BYTES_MAX });
         }
+        let first = self.state.outbox.next_number();
+        let changes = (first..).zip(changes).map(|(push_number, change)| Queued {
+            push_number,
+            kind: Kind::from(change.kind).into(),
+            transaction_id: change.transaction_id,
+            content: change.content,
+            addressee: change.addressee.map(|device| device.to_wire()).unwrap_or_default(),
+        });
+        self.queue(changes.collect());
         self.go_on();
         Ok(PushReceipt { first, last: self.state.outbox.next_number() - 1 })
     }
@@ -62,12 +71,16 @@ impl Engine {
         Ok(())
     }
 
-    fn queue(&mut self, kind: Kind, transaction_id: String, content: Bytes, addressee: Bytes) {
-        let push_number = self.state.outbox.next_number();
-        let change = Queued { push_number, kind: kind.into(), transaction_id, content, addressee };
-        let taken = self.state.outbox.add(change.clone());
-        assert!(taken, "the next number is free");
-        self.persist(Record::Queued(change));
+    /// One record for all of them: a crash, or a full disk, leaves all or none.
+    fn queue(&mut self, changes: Vec<Queued>) {
+        if changes.is_empty() {
+            return;
+        }
+        for change in &changes {
+            let taken = self.state.outbox.add(change.clone());
+            assert!(taken, "the next number is free");
+        }
+        self.persist(Record::Queued(Batch { changes }));
     }
 
     /// Tells every device what all are called.
@@ -75,7 +88,9 @@ impl Engine {
         let names: Vec<_> =
             self.state.account.names().map(|(device, name)| (*device, name.clone())).collect();
         let names = prost::Message::encode_to_vec(&Names { names: wire_names(&names) });
-        self.queue(Kind::Names, String::new(), names.into(), Bytes::new());
+        let push_number = self.state.outbox.next_number();
+        let (kind, content) = (Kind::Names.into(), names.into());
+        self.queue(vec![Queued { push_number, kind, content, ..Queued::default() }]);
     }
 
     pub(super) fn send_pushes(&mut self) {
@@ -85,6 +100,9 @@ impl Engine {
         while let Some(envelopes) = self.seal_batch() {
             let last = envelopes.last().map_or(0, |envelope| envelope.push_number);
             let sealed = envelopes.iter().map(|envelope| envelope.sealed.clone()).collect();
+            if let Some(through) = self.state.outbox.begin_sending(last) {
+                self.persist(Record::Sending(through));
+            }
             self.state.outbox.sent(last, sealed);
             self.send(DeviceFrame::Push(wire::Push { envelopes }));
         }
@@ -146,11 +164,19 @@ impl Engine {
             for step in 0..u64::from(placement.count) {
                 let number = placement.push_number.saturating_add(step);
                 let Some(sealed) = self.state.outbox.sealed(number).cloned() else { break };
-                self.state.inbox.witness_own(placement.seq.saturating_add(step), &own, &sealed);
+                let seq = placement.seq.saturating_add(step);
+                self.state.inbox.witness_own(seq, &own, &sealed);
+                // The relay moves a cursor that is at the head over this device's own push, too.
+                let before = self.state.inbox.cursor();
+                self.state.inbox.place_own(number, seq);
+                if self.acked == before {
+                    self.acked = self.state.inbox.cursor();
+                }
             }
         }
         self.state.outbox.answered(stored.push_number);
         self.keep_stored(stored.push_number);
+        self.keep_cursor();
     }
 
     pub(super) fn keep_stored(&mut self, number: u64) {
@@ -167,6 +193,10 @@ impl Engine {
             Code::UnknownAddressee if self.addressee_is_gone(number) => {
                 self.state.outbox.refused(number);
                 self.state.outbox.drop_content(number);
+            }
+            Code::EnvelopeTooLarge if self.is_too_large(number) => {
+                self.state.outbox.refused(number);
+                self.drop_too_large(number);
             }
             code => {
                 self.state.outbox.refused(number);
@@ -185,5 +215,23 @@ impl Engine {
         let addressee = self.state.outbox.change(number).map(|change| &*change.addressee);
         let addressee = addressee.and_then(|addressee| DeviceKey::try_from(addressee).ok());
         addressee.is_some_and(|device| self.state.account.membership().member(&device).is_none())
+    }
+
+    fn sealed_bytes(&self, number: u64) -> u64 {
+        self.state.outbox.change(number).map_or(0, |change| sealed_size(change.content.len()) as u64)
+    }
+
+    /// Here, too, the relay's word alone is not enough: its greeting must agree.
+    fn is_too_large(&self, number: u64) -> bool {
+        self.sealed_bytes(number) > self.limits.envelope_bytes_max
+    }
+
+    /// It was queued when larger ones were taken. It would hold up everything behind it for ever.
+    fn drop_too_large(&mut self, number: u64) {
+        let (bytes, bytes_max) = (self.sealed_bytes(number), self.limits.envelope_bytes_max);
+        let Some(change) = self.state.outbox.change(number) else { return };
+        let transaction_id = change.transaction_id.clone();
+        self.state.outbox.drop_content(number);
+        self.event(Event::ChangeDropped { push_number: number, transaction_id, bytes, bytes_max });
     }
 }

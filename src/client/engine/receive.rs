@@ -13,6 +13,9 @@ use crate::protocol::frame::DeviceFrame;
 use crate::protocol::wire::{self, Delivered};
 use crate::protocol::{Chain, DeviceKey};
 
+/// What a gap counts for until the app has taken it: endless ones are bounded like endless changes.
+const GAP_BYTES: u64 = 128;
+
 /// An envelope that opened.
 struct Opened {
     position: Position,
@@ -36,11 +39,8 @@ impl Engine {
                 self.receive(&delivered);
             }
         }
-        let limits = &self.limits;
-        let beyond = limits.frame_bytes_max.saturating_add(limits.envelope_bytes_max);
-        let allowed = limits.window_bytes.saturating_add(beyond);
-        if self.state.inbox.pending_bytes() > allowed {
-            return self.violation("the relay delivered more than its own window");
+        if self.is_over_window() {
+            return;
         }
         if deliver.through > self.state.inbox.reached() {
             self.state.inbox.pass(deliver.through, 0);
@@ -49,6 +49,17 @@ impl Engine {
         self.head = self.head.max(deliver.head);
         self.caught_up = self.through >= self.head;
         self.settle();
+    }
+
+    /// What the app has not applied yet is held in memory: more than was agreed is not taken.
+    fn is_over_window(&mut self) -> bool {
+        let limits = &self.limits;
+        let allowed = limits.window_bytes + limits.frame_bytes_max + limits.envelope_bytes_max;
+        let over = self.state.inbox.pending_bytes() > allowed;
+        if over {
+            self.violation("the relay delivered more than its own window");
+        }
+        over
     }
 
     fn receive(&mut self, delivered: &Delivered) {
@@ -148,15 +159,26 @@ impl Engine {
     }
 
     pub(super) fn gap(&mut self, gap: &wire::Gap) {
-        let Some(history) = self.state.inbox.history() else { return };
-        if gap.through <= self.state.inbox.reached() || gap.from > gap.through {
-            return;
+        if gap.through > self.state.inbox.reached() && gap.from <= gap.through {
+            self.hand_out_gap(gap.from, gap.through, gap.reason());
         }
-        let position =
-            Position { history, seq: gap.through, sender: DeviceKey::new([0; 32]), push_number: 0 };
-        self.state.inbox.hand_out(position, None, 0);
-        let (from, through, reason) = (gap.from, gap.through, gap.reason());
-        self.outputs.push_back(Output::Deliver(Incoming::Gap(Gap { position, from, through, reason })));
+    }
+
+    pub(super) fn hand_out_gap(&mut self, from: u64, through: u64, reason: wire::gap::Reason) {
+        let Some(history) = self.state.inbox.history() else { return };
+        let position = Position { history, seq: through, sender: DeviceKey::new([0; 32]), push_number: 0 };
+        self.state.inbox.hand_out(position, None, GAP_BYTES);
+        if !self.is_over_window() {
+            self.outputs.push_back(Output::Deliver(Incoming::Gap(Gap { position, from, through, reason })));
+        }
+    }
+
+    /// What the relay may count as done with is in the journal first: so it shows when another copy of
+    /// this profile has acknowledged more.
+    pub(super) fn keep_cursor(&mut self) {
+        if let Some(cursor) = self.state.inbox.news() {
+            self.persist(Record::Cursor(cursor));
+        }
     }
 
     /// Records what is done with; the ack follows the records, never the other way round.
@@ -180,7 +202,7 @@ impl Engine {
         let cursor = self.state.inbox.cursor();
         if cursor <= self.acked {
             self.ack_due_ms = None;
-            return;
+            return self.keep_cursor();
         }
         let due_ms = *self.ack_due_ms.get_or_insert(self.now_ms + ACK_DELAY_MS);
         let quarter = self.freed_bytes >= self.limits.window_bytes / 4;
@@ -188,6 +210,7 @@ impl Engine {
             self.acked = cursor;
             self.freed_bytes = 0;
             self.ack_due_ms = None;
+            self.keep_cursor();
             self.send(DeviceFrame::Ack(wire::Ack { through: cursor }));
         }
     }

@@ -418,6 +418,183 @@ fn a_refused_push_goes_again_from_the_refused_number() {
     assert_eq!(first.engine.state().outbox().waiting(), 0);
 }
 
+#[test]
+fn a_batch_is_one_record() {
+    let (mut first, ..) = pair(1);
+    let before = first.disk.len();
+    let batch = ["a", "b", "c"].map(|name| Change::new(name, name));
+    first.engine.enqueue(batch, first.now_ms).unwrap();
+    first.drain();
+    let queued = first.disk[before..].iter().filter(|record| matches!(record, Record::Queued(_)));
+    assert_eq!(queued.count(), 1, "{:?}", &first.disk[before..]);
+}
+
+#[test]
+fn what_goes_to_a_restored_relay_again_is_waited_for() {
+    let (mut first, _, mut relay) = pair(1);
+    let backup = relay.clone();
+    first.push(Bytes::from_static(b"one"));
+    first.push(Bytes::from_static(b"two"));
+    while first.step(&mut relay) {}
+    assert_eq!(first.engine.state().outbox().waiting(), 0);
+    first.cut();
+    relay = NaiveRelay { epoch: 2, ..backup };
+    first.connect(&relay);
+    first.step(&mut relay);
+    assert!(first.events.iter().any(|event| matches!(event, Event::PushedAgain { .. })));
+    assert_ne!(first.engine.state().outbox().waiting(), 0);
+    while first.step(&mut relay) {}
+    first.hear(&relay);
+    assert_eq!(first.engine.state().outbox().waiting(), 0);
+    assert_eq!(first.engine.sync_state(), State::UpToDate);
+}
+
+#[test]
+fn what_a_relay_says_of_its_limits_is_believed_only_so_far() {
+    let (mut first, ..) = pair(1);
+    first.cut();
+    first.engine.connected("relay.example", first.now_ms);
+    let limits = Limits {
+        frame_bytes_max: u64::MAX,
+        envelope_bytes_max: u64::MAX,
+        push_envelopes_max: u32::MAX,
+        unanswered_frames_max: u32::MAX,
+        window_bytes: u64::MAX,
+        ..Limits::default()
+    };
+    let greeting = wire::Greeting {
+        epoch: Bytes::from(vec![1; 16]),
+        nonce: Bytes::from(vec![9; 32]),
+        limits: Some((&limits).into()),
+        ..wire::Greeting::default()
+    };
+    first.engine.frame(RelayFrame::Greeting(greeting), first.now_ms);
+    let limits = first.engine.limits();
+    assert!(limits.frame_bytes_max <= 16 << 20 && limits.envelope_bytes_max <= 16 << 20);
+    assert!(limits.push_envelopes_max <= 10_000 && limits.unanswered_frames_max <= 64);
+    assert!(limits.window_bytes <= 64 << 20);
+}
+
+#[test]
+fn endless_gaps_end_the_connection() {
+    let (mut first, ..) = pair(1);
+    assert!(first.engine.is_live());
+    let closed = (1..100_000_u64).any(|seq| {
+        let gap = wire::Gap { from: seq * 2, through: seq * 2, reason: 1 };
+        first.engine.frame(RelayFrame::Gap(gap), first.now_ms);
+        std::iter::from_fn(|| first.engine.poll()).any(|output| output == Output::Close)
+    });
+    assert!(closed);
+}
+
+fn small_greeting(relay: &NaiveRelay) -> RelayFrame {
+    let RelayFrame::Greeting(mut greeting) = relay.greeting() else { panic!("it greets") };
+    greeting.limits = Some((&Limits { envelope_bytes_max: 8 * 1024, ..Limits::default() }).into());
+    RelayFrame::Greeting(greeting)
+}
+
+#[test]
+fn a_change_that_became_too_large_is_let_go_and_named() {
+    let (mut first, _, mut relay) = pair(1);
+    first.cut();
+    let large = Change::new("large", vec![7; 9 * 1024]);
+    let receipt = first.engine.enqueue([large.clone(), Change::new("small", "s")], first.now_ms).unwrap();
+    first.drain();
+    first.engine.connected("relay.example", first.now_ms);
+    first.engine.frame(small_greeting(&relay), first.now_ms);
+    first.drain();
+    first.step(&mut relay);
+    first.to_relay.clear();
+    let refusal = crate::protocol::Refusal::new(Code::EnvelopeTooLarge, "no").push_number(receipt.first);
+    first.engine.frame(RelayFrame::Refusal(refusal.into()), first.now_ms);
+    first.drain();
+    let dropped = |event: &Event| {
+        matches!(event, Event::ChangeDropped { push_number, transaction_id, bytes_max: 8_192, .. }
+            if *push_number == receipt.first && transaction_id == "large")
+    };
+    assert!(first.events.iter().any(dropped), "{:?}", first.events);
+    while first.step(&mut relay) {}
+    assert_eq!(first.engine.state().outbox().waiting(), 0);
+    // The limit is known offline from now on, after a restart too.
+    first.crash(true);
+    let error = first.engine.enqueue([large], first.now_ms).unwrap_err();
+    assert!(matches!(error, PushError::TooLarge { .. }), "{error}");
+}
+
+#[test]
+fn a_relay_that_calls_a_small_change_too_large_does_not_make_it_go() {
+    let (mut first, _, mut relay) = pair(1);
+    while first.step(&mut relay) {}
+    first.push(Bytes::from_static(b"one"));
+    let number = first.engine.state().outbox().next_number() - 1;
+    let refusal = crate::protocol::Refusal::new(Code::EnvelopeTooLarge, "no").push_number(number);
+    first.engine.frame(RelayFrame::Refusal(refusal.into()), first.now_ms);
+    first.drain();
+    assert!(first.engine.state().outbox().change(number).is_some());
+}
+
+/// Another device on a copy of this one's folder.
+fn copy(side: &Side) -> Side {
+    let identity = Identity {
+        keys: side.identity.keys.clone(),
+        device_id: side.identity.device_id.clone(),
+        account: side.identity.account.clone(),
+    };
+    let mut copy = Side::new(identity, side.seed + 77);
+    copy.disk.clone_from(&side.disk);
+    copy.crash(true);
+    copy.now_ms = side.now_ms;
+    copy
+}
+
+#[test]
+fn what_a_copied_profile_queued_is_not_taken_for_what_the_other_copy_pushed() {
+    let (mut first, mut second, mut relay) = pair(1);
+    first.push(Bytes::from_static(b"before"));
+    while first.step(&mut relay) {}
+    let mut restored = copy(&first);
+    for content in [b"a", b"b"] {
+        first.push(Bytes::from_static(content));
+        while first.step(&mut relay) {}
+    }
+    first.cut();
+    for content in [b"x", b"y", b"z"] {
+        restored.push(Bytes::from_static(content));
+    }
+    restored.settle(&mut relay);
+    assert!(restored.events.iter().any(|event| matches!(event, Event::Renumbered { .. })));
+    second.settle(&mut relay);
+    let expected: [&[u8]; 6] = [b"before", b"a", b"b", b"x", b"y", b"z"];
+    assert_eq!(second.applied, expected);
+}
+
+#[test]
+fn what_the_other_copy_of_a_profile_received_is_a_gap_here() {
+    let (mut first, mut second, mut relay) = pair(1);
+    second.settle(&mut relay);
+    second.push(Bytes::from_static(b"own"));
+    while second.step(&mut relay) {}
+    second.settle(&mut relay);
+    let mut restored = copy(&second);
+    first.settle(&mut relay);
+    for content in [b"a", b"b"] {
+        first.push(Bytes::from_static(content));
+        while first.step(&mut relay) {}
+    }
+    second.settle(&mut relay);
+    assert_eq!(second.applied.len(), 2);
+    restored.connect(&relay);
+    restored.step(&mut relay);
+    let Some(Incoming::Gap(gap)) = restored.inbox.front() else { panic!("{:?}", restored.inbox) };
+    let cursor = relay.cursors[&restored.device()];
+    assert_eq!((gap.from, gap.through), (cursor - 1, cursor));
+    restored.apply_one();
+    while restored.step(&mut relay) {}
+    restored.crash(true);
+    restored.settle(&mut relay);
+    assert!(restored.applied.is_empty() && restored.inbox.is_empty());
+}
+
 fn number() -> impl Strategy<Value = u64> {
     prop_oneof![0_u64..6, Just(1 << 62), Just((1 << 62) + 1), (u64::MAX - 2)..=u64::MAX]
 }
