@@ -231,3 +231,18 @@ async fn creating_says_what_is_missing_and_goes_on_where_it_stopped() {
     let again = Client::create(create(folder.path(), &server, None)).await.unwrap_err();
     assert!(matches!(again, ClientError::ProfileExists(_)), "{again}");
 }
+
+#[tokio::test]
+async fn when_the_disk_fails_the_caller_hears_which_file() {
+    let ends = {
+        let (commands, queue) = mpsc::channel(1);
+        drop(queue);
+        let folder = tempfile::tempdir().unwrap();
+        let server = Server::start("").await;
+        let client = Client::create(create(folder.path(), &server, None)).await.unwrap();
+        client.dying_of("cannot write the journal: no space", commands)
+    };
+    let error = ends.push(changes(0..1)).await.unwrap_err().to_string();
+    assert!(error.contains("cannot write the journal"), "{error}");
+    assert!(ends.close().await.is_err());
+}
