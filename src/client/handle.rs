@@ -83,7 +83,7 @@ impl Changes {
 
 impl Client {
     /// Founds an account and its first device. If the relay cannot be reached, or refuses, the
-    /// folder keeps the keys, and calling this again goes on with them.
+    /// folder keeps the keys, and calling this again goes on with them, under the name and id given then.
     ///
     /// # Errors
     /// [`ClientError::Refused`] (an invitation is needed, registration is closed…),
@@ -93,12 +93,7 @@ impl Client {
         check_ids(&options.device_id, &options.device_name)?;
         let folder = &options.folder;
         if profile::exists(folder) {
-            let (_, state) = profile::look(folder)?;
-            if state.welcomed() || state.account().membership().count() > 1 {
-                return Err(ClientError::ProfileExists(folder.clone()));
-            }
-            let (_, identity) = profile::read_device(folder)?;
-            profile::write_device(folder, &options.relay, &identity)?;
+            profile::found_again(folder, &options.relay, &options.device_id, &options.device_name)?;
         } else {
             let identity = Identity::found(&options.device_id, &options.device_name, &mut OsChance);
             profile::create(folder, &options.relay, &identity)?;

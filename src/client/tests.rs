@@ -225,8 +225,16 @@ async fn creating_says_what_is_missing_and_goes_on_where_it_stopped() {
         CreateOptions { relay: "ws://127.0.0.1:1".to_owned(), ..create(folder.path(), &server, None) };
     let error = Client::create(unreachable).await.unwrap_err();
     assert!(matches!(error, ClientError::Unreachable { .. }), "{error}");
-    let client = Client::create(create(folder.path(), &server, Some("open sesame"))).await.unwrap();
+    let in_use = profile::open(folder.path()).unwrap();
+    let error = Client::create(create(folder.path(), &server, Some("open sesame"))).await.unwrap_err();
+    assert!(matches!(error, ClientError::InUse(_)), "{error}");
+    drop(in_use);
+    let (device_name, device_id) = ("Table".to_owned(), "table-1".to_owned());
+    let renamed = create(folder.path(), &server, Some("open sesame"));
+    let client = Client::create(CreateOptions { device_name, device_id, ..renamed }).await.unwrap();
     assert_eq!(client.status().account, account);
+    assert_eq!(client.devices()[0].name.as_deref(), Some("Table"));
+    assert_eq!(profile::read_device(folder.path()).unwrap().1.device_id, "table-1");
     client.close().await.unwrap();
     let again = Client::create(create(folder.path(), &server, None)).await.unwrap_err();
     assert!(matches!(again, ClientError::ProfileExists(_)), "{again}");
