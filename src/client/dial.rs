@@ -1,6 +1,6 @@
 //! Dialling: from a relay's address to a WebSocket, over TLS 1.3 unless it is this machine.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -20,6 +20,8 @@ use crate::protocol::SOCKET_PATH;
 
 /// Dialling and both handshakes take no longer than this.
 const DIAL_WAIT: Duration = Duration::from_secs(20);
+/// One address of several takes no longer than this.
+const ADDRESS_WAIT: Duration = Duration::from_secs(5);
 /// Allocated for each connection at once.
 const READ_BUFFER_BYTES: usize = 16 * 1024;
 /// No relay may send a frame larger than this, whatever it says of itself.
@@ -91,15 +93,16 @@ impl Address {
     }
 
     async fn try_dial(&self) -> Result<(Socket, Arc<AtomicU64>), String> {
-        let tcp =
-            TcpStream::connect((self.host.as_str(), self.port)).await.map_err(|error| error.to_string())?;
+        let found = tokio::net::lookup_host((self.host.as_str(), self.port)).await;
+        let addresses = alternating(found.map_err(|error| error.to_string())?.collect());
+        let tcp = first_that_answers(addresses, ADDRESS_WAIT, TcpStream::connect).await?;
         tcp.set_nodelay(true).map_err(|error| error.to_string())?;
         let moved = Arc::new(AtomicU64::new(0));
         let tcp = counted(tcp, &moved);
         let stream: Box<dyn Stream> = if self.tls {
             let name = ServerName::try_from(self.host.clone()).map_err(|error| error.to_string())?;
             let connector = TlsConnector::from(tls_config()?);
-            Box::new(connector.connect(name, tcp).await.map_err(|error| format!("TLS: {error}"))?)
+            Box::new(connector.connect(name, tcp).await.map_err(|error| tls_trouble(&error))?)
         } else {
             Box::new(tcp)
         };
@@ -113,6 +116,52 @@ impl Address {
         handshake
             .map(|(socket, _)| (socket, moved))
             .map_err(|error| format!("no relay answers there: {error}"))
+    }
+}
+
+/// One after the other, each with its own time: a dead address does not hide a good one.
+async fn first_that_answers<T, F: Future<Output = std::io::Result<T>>>(
+    addresses: Vec<SocketAddr>,
+    wait: Duration,
+    connect: impl Fn(SocketAddr) -> F,
+) -> Result<T, String> {
+    let mut trouble = "the name has no address".to_owned();
+    for address in addresses {
+        match tokio::time::timeout(wait, connect(address)).await {
+            Ok(Ok(stream)) => return Ok(stream),
+            Ok(Err(error)) => trouble = error.to_string(),
+            Err(_) => trouble = format!("{address} does not answer"),
+        }
+    }
+    Err(trouble)
+}
+
+/// The two families in turn, beginning with the one that the system prefers: where all addresses of
+/// one are dead, the other is tried second.
+fn alternating(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
+    let preferred = addresses.first().is_none_or(SocketAddr::is_ipv4);
+    let (first, second): (Vec<_>, Vec<_>) =
+        addresses.into_iter().partition(|address| address.is_ipv4() == preferred);
+    let (mut first, mut second) = (first.into_iter(), second.into_iter());
+    let mut all = Vec::new();
+    loop {
+        let before = all.len();
+        all.extend(first.next());
+        all.extend(second.next());
+        if all.len() == before {
+            return all;
+        }
+    }
+}
+
+fn tls_trouble(error: &std::io::Error) -> String {
+    let cause = error.get_ref().and_then(|cause| cause.downcast_ref::<rustls::Error>());
+    match cause {
+        Some(rustls::Error::InvalidMessage(rustls::InvalidMessage::InvalidContentType)) => {
+            "something answers there that does not speak TLS; perhaps its address begins with ws://"
+                .to_owned()
+        }
+        _ => format!("TLS: {error}"),
     }
 }
 
@@ -170,5 +219,27 @@ mod tests {
         let options = ConnectOptions { allow_plain: true };
         assert!(Address::parse("ws://relay.example", &options).is_ok());
         assert!(parse("relay.example").is_err() && parse("ftp://x").is_err() && parse("").is_err());
+    }
+
+    #[tokio::test]
+    async fn a_dead_address_does_not_hide_a_good_one() {
+        let dead: SocketAddr = "[2001:db8::1]:443".parse().unwrap();
+        let dead_too: SocketAddr = "[2001:db8::2]:443".parse().unwrap();
+        let good: SocketAddr = "192.0.2.1:443".parse().unwrap();
+        let addresses = alternating(vec![dead, dead_too, good]);
+        assert_eq!(addresses, [dead, good, dead_too]);
+        let connect =
+            |address| async move { if address == good { Ok(address) } else { std::future::pending().await } };
+        let wait = Duration::from_millis(10);
+        assert_eq!(first_that_answers(addresses, wait, connect).await, Ok(good));
+        let error = first_that_answers(vec![dead], wait, connect).await.unwrap_err();
+        assert!(error.contains("2001:db8::1"), "{error}");
+    }
+
+    #[test]
+    fn what_does_not_speak_tls_is_called_so() {
+        let plain = rustls::Error::InvalidMessage(rustls::InvalidMessage::InvalidContentType);
+        let text = tls_trouble(&std::io::Error::new(std::io::ErrorKind::InvalidData, plain));
+        assert!(text.contains("ws://"), "{text}");
     }
 }

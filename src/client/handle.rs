@@ -1,7 +1,7 @@
 //! The handle that an app holds.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tokio::sync::{Mutex, broadcast, mpsc, oneshot, watch};
@@ -65,6 +65,7 @@ pub struct Client {
     deliveries: Arc<Mutex<mpsc::Receiver<Incoming>>>,
     events: broadcast::Sender<Event>,
     status: watch::Receiver<Status>,
+    failure: Arc<OnceLock<String>>,
     relay: String,
 }
 
@@ -82,7 +83,7 @@ impl Changes {
 
 impl Client {
     /// Founds an account and its first device. If the relay cannot be reached, or refuses, the
-    /// folder keeps the keys, and calling this again goes on with them.
+    /// folder keeps the keys, and calling this again goes on with them, under the name and id given then.
     ///
     /// # Errors
     /// [`ClientError::Refused`] (an invitation is needed, registration is closed…),
@@ -92,12 +93,7 @@ impl Client {
         check_ids(&options.device_id, &options.device_name)?;
         let folder = &options.folder;
         if profile::exists(folder) {
-            let (_, state) = profile::look(folder)?;
-            if state.welcomed() || state.account().membership().count() > 1 {
-                return Err(ClientError::ProfileExists(folder.clone()));
-            }
-            let (_, identity) = profile::read_device(folder)?;
-            profile::write_device(folder, &options.relay, &identity)?;
+            profile::found_again(folder, &options.relay, &options.device_id, &options.device_name)?;
         } else {
             let identity = Identity::found(&options.device_id, &options.device_name, &mut OsChance);
             profile::create(folder, &options.relay, &identity)?;
@@ -118,11 +114,14 @@ impl Client {
         let settled = |status: &Status| {
             status.founded || status.trouble.is_some() || matches!(status.state, State::Refused { .. })
         };
-        let status = status.wait_for(settled).await.map_err(|_| closed())?;
+        let Ok(status) = status.wait_for(settled).await else { return Err(self.closed().await) };
         match (&status.state, &status.trouble) {
             _ if status.founded => Ok(()),
             (State::Refused { code, text }, _) => {
                 Err(ClientError::Refused { code: *code, text: text.clone() })
+            }
+            (_, Some(text)) if let Some(code) = status.refusal => {
+                Err(ClientError::Refused { code, text: text.clone() })
             }
             (_, trouble) => Err(ClientError::Unreachable {
                 relay: status.relay.clone(),
@@ -156,7 +155,8 @@ impl Client {
     fn over(ends: Ends) -> Self {
         let relay = ends.status.borrow().relay.clone();
         let deliveries = Arc::new(Mutex::new(ends.deliveries));
-        Self { commands: ends.commands, deliveries, events: ends.events, status: ends.status, relay }
+        let Ends { commands, events, status, failure, .. } = ends;
+        Self { commands, deliveries, events, status, failure, relay }
     }
 
     /// Takes changes, all or none. Returns when they are on this device's disk; they reach the relay
@@ -190,7 +190,9 @@ impl Client {
                     return Err(ClientError::Refused { code: *code, text: text.clone() });
                 }
             }
-            status.changed().await.map_err(|_| closed())?;
+            if status.changed().await.is_err() {
+                return Err(self.closed().await);
+            }
         }
     }
 
@@ -201,7 +203,7 @@ impl Client {
     pub async fn up_to_date(&self) -> Result<(), ClientError> {
         let mut status = self.status.clone();
         let settled = |status: &Status| matches!(status.state, State::UpToDate | State::Refused { .. });
-        let status = status.wait_for(settled).await.map_err(|_| closed())?;
+        let Ok(status) = status.wait_for(settled).await else { return Err(self.closed().await) };
         match &status.state {
             State::Refused { code, text } => Err(ClientError::Refused { code: *code, text: text.clone() }),
             _ => Ok(()),
@@ -296,15 +298,34 @@ impl Client {
         // The thread drops the channels, and with them the lock, before this returns.
         self.commands.closed().await;
         match result {
-            Err(ClientError::Closed(_)) => Ok(()),
+            Err(ClientError::Closed(_)) if self.failure.get().is_none() => Ok(()),
             result => result,
         }
     }
 
+    #[cfg(test)]
+    pub(super) fn dying_of(mut self, failure: &str, commands: mpsc::Sender<Command>) -> Self {
+        self.commands = commands;
+        let _ = self.failure.set(failure.to_owned());
+        self
+    }
+
     pub(super) async fn ask<T>(&self, command: impl FnOnce(Reply<T>) -> Command) -> Result<T, ClientError> {
         let (reply, answer) = oneshot::channel();
-        self.commands.send(command(reply)).await.map_err(|_| closed())?;
-        answer.await.map_err(|_| closed())?
+        if self.commands.send(command(reply)).await.is_err() {
+            return Err(self.closed().await);
+        }
+        match answer.await {
+            Ok(result) => result,
+            Err(_) => Err(self.closed().await),
+        }
+    }
+
+    /// Why there is no answer. What ended the task is known when it has let go of the commands.
+    async fn closed(&self) -> ClientError {
+        self.commands.closed().await;
+        let failure = self.failure.get().cloned();
+        ClientError::Closed(failure.unwrap_or_else(|| "it was closed before".to_owned()))
     }
 }
 
@@ -313,8 +334,4 @@ pub(super) fn check_ids(device_id: &str, device_name: &str) -> Result<(), Client
         return Err(ClientError::Invalid("a device id has at most 64 bytes"));
     }
     check_name(device_name).map_err(ClientError::from)
-}
-
-fn closed() -> ClientError {
-    ClientError::Closed("it was closed, or its disk failed; see the log".to_owned())
 }

@@ -112,28 +112,45 @@ impl Journal {
         self.bytes > COMPACT_BYTES_MIN.max(self.bytes_after_compaction.saturating_mul(3))
     }
 
-    /// Replaces all records, in one step that a crash cannot halve.
+    /// Replaces all records if that makes the file much smaller. Without room to write the new file,
+    /// the old one is as good as before.
     ///
     /// # Errors
     /// [`ClientError::File`]
     pub(super) fn compact(&mut self, records: &[Record]) -> Result<(), ClientError> {
-        let mut content = MAGIC.to_vec();
-        let mut group = Vec::new();
-        for record in records {
-            group.clear();
-            put(record, &mut group);
-            content.extend_from_slice(&head(&group));
-            content.extend_from_slice(&group);
+        let content = content_of(records);
+        self.bytes_after_compaction = content.len() as u64;
+        if self.wants_compaction() { self.replace(&content) } else { Ok(()) }
+    }
+
+    /// In one step that a crash cannot halve.
+    fn replace(&mut self, content: &[u8]) -> Result<(), ClientError> {
+        let fresh = self.path.with_extension("new");
+        if let Err(error) = write_fresh(&fresh, content).and_then(|()| std::fs::rename(&fresh, &self.path)) {
+            tracing::warn!(%error, "the journal could not be rewritten; it goes on growing");
+            let _ = std::fs::remove_file(&fresh);
+            self.bytes_after_compaction = self.bytes;
+            return Ok(());
         }
-        write_atomically(&self.path, &content)?;
+        sync_folder(&self.path).map_err(ClientError::file("write", &self.path))?;
         let mut options = OpenOptions::new();
         options.read(true).write(true);
         self.file = options.open(&self.path).map_err(ClientError::file("open", &self.path))?;
         self.bytes = content.len() as u64;
-        self.bytes_after_compaction = self.bytes;
         self.file.seek(SeekFrom::End(0)).map_err(ClientError::file("read", &self.path))?;
         Ok(())
     }
+}
+
+fn content_of(records: &[Record]) -> Vec<u8> {
+    let (mut content, mut group) = (MAGIC.to_vec(), Vec::new());
+    for record in records {
+        group.clear();
+        put(record, &mut group);
+        content.extend_from_slice(&head(&group));
+        content.extend_from_slice(&group);
+    }
+    content
 }
 
 /// The records of a journal without touching it: for looking while another program has it open.
@@ -225,17 +242,20 @@ fn head(group: &[u8]) -> [u8; FRAME_BYTES] {
 pub(super) fn write_atomically(path: &Path, content: &[u8]) -> Result<(), ClientError> {
     let fresh = path.with_extension("new");
     let write = || {
-        let mut options = OpenOptions::new();
-        options.write(true).create(true).truncate(true);
-        private(&mut options);
-        let mut file = options.open(&fresh)?;
-        file.write_all(content)?;
-        file.sync_all()?;
-        drop(file);
+        write_fresh(&fresh, content)?;
         std::fs::rename(&fresh, path)?;
         sync_folder(path)
     };
     write().map_err(ClientError::file("write", path))
+}
+
+fn write_fresh(fresh: &Path, content: &[u8]) -> std::io::Result<()> {
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(true);
+    private(&mut options);
+    let mut file = options.open(fresh)?;
+    file.write_all(content)?;
+    file.sync_all()
 }
 
 /// Readable for the owner alone: the files hold secrets and changes that are not sealed yet.
@@ -334,11 +354,38 @@ mod tests {
     fn compaction_replaces_all() {
         let (_folder, path) = written(&[record(1), record(2)]);
         let mut journal = Journal::open(&path).unwrap().journal;
-        journal.compact(&[record(2)]).unwrap();
+        journal.replace(&content_of(&[record(2)])).unwrap();
         journal.append(&record(3));
         journal.sync().unwrap();
         assert_eq!(Journal::open(&path).unwrap().records, [record(2), record(3)]);
         assert_eq!(peek(&path).unwrap(), [record(2), record(3)]);
+    }
+
+    fn large(push_number: u64) -> Record {
+        let content = vec![1; 5 << 20].into();
+        Record::Queued(Batch { changes: vec![Queued { push_number, content, ..Queued::default() }] })
+    }
+
+    #[test]
+    fn a_large_journal_that_is_all_alive_is_not_rewritten() {
+        let (_folder, path) = written(&[large(1), record(2)]);
+        let mut journal = Journal::open(&path).unwrap().journal;
+        let before = std::fs::read(&path).unwrap().len();
+        assert!(journal.wants_compaction());
+        journal.compact(&[large(1)]).unwrap();
+        assert_eq!(std::fs::read(&path).unwrap().len(), before);
+        assert!(!journal.wants_compaction());
+    }
+
+    #[test]
+    fn a_failed_rewrite_leaves_the_journal_in_use() {
+        let (folder, path) = written(&[large(1)]);
+        std::fs::create_dir(folder.path().join("journal.new")).unwrap();
+        let mut journal = Journal::open(&path).unwrap().journal;
+        journal.compact(&[record(2)]).unwrap();
+        journal.append(&record(2));
+        journal.sync().unwrap();
+        assert_eq!(Journal::open(&path).unwrap().records, [large(1), record(2)]);
     }
 
     #[test]

@@ -56,6 +56,25 @@ pub(super) fn create(folder: &Path, relay: &str, identity: &Identity) -> Result<
     write_device(folder, relay, identity)
 }
 
+/// Goes on with an account that no relay knows yet, under another name. The keys stay: the relay may
+/// have taken them and its answer been lost, and an invitation is good for one account alone.
+pub(super) fn found_again(
+    folder: &Path,
+    relay: &str,
+    device_id: &str,
+    device_name: &str,
+) -> Result<(), ClientError> {
+    let _lock = lock(folder)?;
+    let (_, state) = look(folder)?;
+    if state.welcomed() || state.account().membership().count() > 1 {
+        return Err(ClientError::ProfileExists(folder.to_owned()));
+    }
+    let (_, mut identity) = read_device(folder)?;
+    device_id.clone_into(&mut identity.device_id);
+    identity.account.names = vec![(identity.keys.device(), device_name.to_owned())];
+    write_device(folder, relay, &identity)
+}
+
 /// Writes the `device` file anew, with another relay for instance.
 pub(super) fn write_device(folder: &Path, relay: &str, identity: &Identity) -> Result<(), ClientError> {
     let path = folder.join("device");

@@ -2,7 +2,7 @@
 
 use super::engine::State;
 use super::state::EngineState;
-use crate::protocol::{AccountId, DeviceKey};
+use crate::protocol::{AccountId, Code, DeviceKey};
 
 /// One device of the account.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,6 +30,8 @@ pub struct Status {
     pub state: State,
     /// Why the last attempt to connect failed; `None` while connected.
     pub trouble: Option<String>,
+    /// With `trouble`: the relay's refusal, if it was reached and said no.
+    pub refusal: Option<Code>,
     /// Whether the relay ever knew the account.
     pub founded: bool,
     /// Received and applied up to this seq.
@@ -44,8 +46,15 @@ pub struct Status {
     pub devices: Vec<Device>,
 }
 
+/// Why the last attempt to connect failed.
+#[derive(Debug, Clone)]
+pub(super) struct Trouble {
+    pub(super) text: String,
+    pub(super) refusal: Option<Code>,
+}
+
 impl Status {
-    pub(super) fn of(state: &EngineState, relay: &str, sync: State, trouble: Option<String>) -> Self {
+    pub(super) fn of(state: &EngineState, relay: &str, sync: State, trouble: Option<Trouble>) -> Self {
         let account = state.account();
         let own = account.keys().device();
         let log = account.membership();
@@ -62,7 +71,8 @@ impl Status {
             device: own,
             relay: relay.to_owned(),
             state: sync,
-            trouble,
+            refusal: trouble.as_ref().and_then(|trouble| trouble.refusal),
+            trouble: trouble.map(|trouble| trouble.text),
             founded: state.welcomed(),
             cursor: state.inbox().cursor(),
             stored_through: state.outbox().relay_has(),

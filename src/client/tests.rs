@@ -225,9 +225,32 @@ async fn creating_says_what_is_missing_and_goes_on_where_it_stopped() {
         CreateOptions { relay: "ws://127.0.0.1:1".to_owned(), ..create(folder.path(), &server, None) };
     let error = Client::create(unreachable).await.unwrap_err();
     assert!(matches!(error, ClientError::Unreachable { .. }), "{error}");
-    let client = Client::create(create(folder.path(), &server, Some("open sesame"))).await.unwrap();
+    let in_use = profile::open(folder.path()).unwrap();
+    let error = Client::create(create(folder.path(), &server, Some("open sesame"))).await.unwrap_err();
+    assert!(matches!(error, ClientError::InUse(_)), "{error}");
+    drop(in_use);
+    let (device_name, device_id) = ("Table".to_owned(), "table-1".to_owned());
+    let renamed = create(folder.path(), &server, Some("open sesame"));
+    let client = Client::create(CreateOptions { device_name, device_id, ..renamed }).await.unwrap();
     assert_eq!(client.status().account, account);
+    assert_eq!(client.devices()[0].name.as_deref(), Some("Table"));
+    assert_eq!(profile::read_device(folder.path()).unwrap().1.device_id, "table-1");
     client.close().await.unwrap();
     let again = Client::create(create(folder.path(), &server, None)).await.unwrap_err();
     assert!(matches!(again, ClientError::ProfileExists(_)), "{again}");
+}
+
+#[tokio::test]
+async fn when_the_disk_fails_the_caller_hears_which_file() {
+    let ends = {
+        let (commands, queue) = mpsc::channel(1);
+        drop(queue);
+        let folder = tempfile::tempdir().unwrap();
+        let server = Server::start("").await;
+        let client = Client::create(create(folder.path(), &server, None)).await.unwrap();
+        client.dying_of("cannot write the journal: no space", commands)
+    };
+    let error = ends.push(changes(0..1)).await.unwrap_err().to_string();
+    assert!(error.contains("cannot write the journal"), "{error}");
+    assert!(ends.close().await.is_err());
 }

@@ -46,7 +46,7 @@ impl Engine {
         self.delete_sent = false;
         self.dial_at_ms = if self.ended.is_some() {
             None
-        } else if self.rescue && !self.rescued {
+        } else if self.is_rescue_due() {
             Some(self.now_ms)
         } else {
             let retry_after_ms = std::mem::take(&mut self.retry_after_ms);

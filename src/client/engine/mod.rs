@@ -172,6 +172,11 @@ impl Engine {
         self.phase == Phase::Live
     }
 
+    /// Whether it dials again at once, to show a relay that does not know this device its whole log.
+    pub fn is_rescue_due(&self) -> bool {
+        self.rescue && !self.rescued
+    }
+
     /// Time passed. Dials, pings, acknowledges and tries again what is due.
     pub fn tick(&mut self, now_ms: u64) {
         self.now_ms = self.now_ms.max(now_ms);

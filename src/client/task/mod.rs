@@ -4,6 +4,7 @@
 mod slots;
 
 use std::collections::VecDeque;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -20,7 +21,7 @@ use super::inbox::Position;
 use super::link::PairingLink;
 use super::pairing::{Joining, seal_refusal};
 use super::profile::Profile;
-use super::status::Status;
+use super::status::{Status, Trouble};
 use crate::protocol::DeviceKey;
 use slots::Slot;
 
@@ -51,6 +52,8 @@ pub(in crate::client) struct Ends {
     pub(in crate::client) deliveries: mpsc::Receiver<Incoming>,
     pub(in crate::client) events: broadcast::Sender<Event>,
     pub(in crate::client) status: watch::Receiver<Status>,
+    /// What ended the task, if it was not told to end.
+    pub(in crate::client) failure: Arc<OnceLock<String>>,
 }
 
 /// Who waits for the membership log to change.
@@ -72,8 +75,8 @@ struct Task {
     events: broadcast::Sender<Event>,
     status: watch::Sender<Status>,
     state: State,
-    trouble: Option<String>,
-    turned_away: Option<String>,
+    trouble: Option<Trouble>,
+    turned_away: Option<Trouble>,
     connection: Option<Connection>,
     /// Bytes that had come and gone when the connection was last found to be alive.
     moved: u64,
@@ -100,6 +103,8 @@ pub(in crate::client) fn start(
         .build()
         .map_err(|error| ClientError::Closed(error.to_string()))?;
     let event_sender = events.clone();
+    let failure = Arc::new(OnceLock::new());
+    let failed = failure.clone();
     let run = move || {
         runtime.block_on(async move {
             let engine = Engine::new(profile.state.clone(), invite, Box::new(OsChance));
@@ -125,6 +130,8 @@ pub(in crate::client) fn start(
             };
             if let Err(error) = task.run().await {
                 tracing::error!(%error, "the client stopped");
+                // Before the task lets go of its channels: who finds them closed looks here.
+                let _ = failed.set(error.to_string());
             }
         });
     };
@@ -132,7 +139,7 @@ pub(in crate::client) fn start(
         .name("graceful-client".to_owned())
         .spawn(run)
         .map_err(|error| ClientError::Closed(error.to_string()))?;
-    Ok(Ends { commands, deliveries, events, status })
+    Ok(Ends { commands, deliveries, events, status, failure })
 }
 
 enum Happening {
@@ -251,7 +258,11 @@ impl Task {
             // The goodbye may take a while, and nothing here waits for it.
             tokio::spawn(connection.close());
         }
-        self.trouble = Some(self.turned_away.take().unwrap_or(trouble));
+        let trouble = self.turned_away.take().unwrap_or(Trouble { text: trouble, refusal: None });
+        // Before the rescue was tried, the refusal that it answers settles nothing.
+        if !self.engine.is_rescue_due() {
+            self.trouble = Some(trouble);
+        }
         self.engine.disconnected(self.now_ms());
     }
 
@@ -262,7 +273,9 @@ impl Task {
         }
         match &event {
             Event::State(state) => self.state_changed(state.clone()),
-            Event::TurnedAway { text, .. } => self.turned_away = Some(text.clone()),
+            Event::TurnedAway { code, text } => {
+                self.turned_away = Some(Trouble { text: text.clone(), refusal: Some(*code) });
+            }
             Event::Added(device) => self.added(*device),
             Event::Removed(device) => self.resolve(*device, |_| Ok(())),
             Event::MembershipRefused { device, text } => {
