@@ -44,7 +44,10 @@ pub(super) async fn connected(client: &Client) -> anyhow::Result<()> {
         (State::Refused { code, text }, _) => {
             Err(ClientError::Refused { code: *code, text: text.clone() }.into())
         }
-        (_, Some(trouble)) => Err(unreachable(&status.relay, trouble)),
+        (_, Some(trouble)) => match status.refusal {
+            Some(code) => Err(ClientError::Refused { code, text: trouble.clone() }.into()),
+            None => Err(unreachable(&status.relay, trouble)),
+        },
         _ => bail!("the relay {} does not answer; try again later", status.relay),
     }
 }

@@ -44,6 +44,13 @@ fn text(client: &Client, event: &Event) -> Option<String> {
         Event::PushRefused { push_number, text, .. } => {
             format!("the relay does not take change {push_number} now: {text}; it is tried again")
         }
+        Event::ChangeDropped { push_number, transaction_id, bytes, bytes_max } => {
+            format!(
+                "DROPPED: change {push_number} ({}) has {bytes} bytes, and the relay now takes {bytes_max} at the \
+                 most; it is not sent, what follows it is",
+                plain(transaction_id)
+            )
+        }
         Event::PushedAgain { from, through } => {
             format!("the relay lost the changes {from} to {through}, which are sent again")
         }
