@@ -76,7 +76,7 @@ impl Errands {
                 }
                 Request::Find { account, device } => {
                     let standing = self.find(account, device).await?;
-                    conversation.found(standing);
+                    conversation.looked_up(standing);
                 }
                 Request::Look(look) => self.start_look(look),
                 Request::OpenSlot { id, lifetime_s } => {

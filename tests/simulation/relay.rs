@@ -208,7 +208,7 @@ impl Relay {
                 Request::Find { account, device } => {
                     let standing = self.store.find(&account, &device).unwrap_or_default();
                     session.account = standing.as_ref().map(|standing| standing.whose.account);
-                    session.conversation.found(standing);
+                    session.conversation.looked_up(standing);
                 }
                 Request::OpenSlot { .. } | Request::JoinSlot { .. } | Request::Reply { .. } => {}
                 Request::Close { .. } => {

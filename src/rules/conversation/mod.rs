@@ -65,7 +65,7 @@ pub struct Terms {
 pub enum Request {
     /// Send a frame.
     Send(RelayFrame),
-    /// Look up a device: answer with [`Conversation::found`].
+    /// Look up a device: answer with [`Conversation::looked_up`].
     Find {
         /// The account it claims.
         account: AccountId,
@@ -333,7 +333,7 @@ impl Conversation {
     }
 
     /// The answer to [`Request::Find`].
-    pub fn found(&mut self, standing: Option<Standing>) {
+    pub fn looked_up(&mut self, standing: Option<Standing>) {
         self.admit(standing);
     }
 }

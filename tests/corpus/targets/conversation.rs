@@ -180,7 +180,7 @@ impl Driver {
         match errand {
             Request::Find { account, .. } => {
                 let standing = (script.byte() % 4 != 3).then(|| self.standing(account));
-                self.conversation.found(standing);
+                self.conversation.looked_up(standing);
             }
             Request::Look(look) => {
                 let view = match script.byte() % 8 {
@@ -247,7 +247,9 @@ impl Driver {
                 self.conversation.committed(outcome);
             } else if let Some(errand) = self.errands.pop_front() {
                 match errand {
-                    Request::Find { account, .. } => self.conversation.found(Some(self.standing(account))),
+                    Request::Find { account, .. } => {
+                        self.conversation.looked_up(Some(self.standing(account)))
+                    }
                     Request::Look(look) => self.conversation.viewed(View::Ready(self.view(look, u8::MAX, 0))),
                     Request::OpenSlot { id, .. } => self.conversation.slot_opened(id, Ok(())),
                     _ => self.conversation.slot_over(),
