@@ -27,6 +27,14 @@ fn seeds_from_the_vectors_are_up_to_date() {
     }
 }
 
+/// Seeds of which nothing is read would only try the first line of a decoder.
+#[test]
+fn the_journals_seeds_are_records() {
+    for (name, seed) in seeds::committed("journal_record") {
+        assert!(graceful_relay::client::record::Record::from_bytes(&seed).is_some(), "{name}");
+    }
+}
+
 /// Bytes that always are the same, for where there are no seeds to begin with.
 fn noise(round: u64) -> Vec<u8> {
     let mut state = round.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
@@ -85,6 +93,6 @@ macro_rules! targets {
 }
 
 targets! {
-    account_bundle conversation device_frame engine exchange_body join_request membership_log pairing_link
-    relay_frame sealed_envelope
+    account_bundle conversation device_frame engine exchange_body join_request journal_record membership_log
+    operators_question pairing_link relay_frame sealed_envelope
 }

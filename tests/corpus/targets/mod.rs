@@ -6,6 +6,7 @@
 mod conversation;
 mod engine;
 mod frames;
+mod local;
 mod log;
 mod pairing;
 mod script;
@@ -22,7 +23,9 @@ pub const TARGETS: &[Target] = &[
     ("engine", engine::engine),
     ("exchange_body", frames::exchange_body),
     ("join_request", pairing::join_request),
+    ("journal_record", local::journal_record),
     ("membership_log", log::membership_log),
+    ("operators_question", local::operators_question),
     ("pairing_link", pairing::pairing_link),
     ("relay_frame", frames::relay_frame),
     ("sealed_envelope", sealed::sealed_envelope),
