@@ -49,9 +49,7 @@ async fn answer<B: Buf>(
         return Err(too_large(door));
     }
     // Before a slot is taken: whoever makes nonces up must not fill them.
-    if !door.relay.knows_nonce(&nonce) {
-        return door.relay.exchange(&nonce, Vec::new()).await;
-    }
+    door.relay.check_nonce(&nonce)?;
     let Ok(_slot) = door.exchanges.try_acquire() else {
         let refusal = Refusal::new(Code::Overloaded, "this relay is busy; try again in a moment");
         return Err(refusal.retry_after_ms(RETRY_AFTER_MS));

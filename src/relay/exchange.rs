@@ -59,9 +59,15 @@ impl Relay {
         }
     }
 
-    /// Whether this relay gave this nonce, not too long ago.
-    pub fn knows_nonce(&self, nonce: &[u8]) -> bool {
-        self.inner.nonce_key.check(nonce, self.inner.clock.uptime_ms()).is_some()
+    /// The nonce, if this relay gave it, not too long ago.
+    ///
+    /// # Errors
+    /// A [`Refusal`] where it did not.
+    pub fn check_nonce(&self, nonce: &[u8]) -> Result<[u8; 32], Refusal> {
+        self.inner.nonce_key.check(nonce, self.inner.clock.uptime_ms()).ok_or_else(|| {
+            let text = "this nonce is not of this relay, or too old; fetch another";
+            Refusal::new(Code::Timeout, text).retry_after_ms(1)
+        })
     }
 
     /// Takes the frames of one exchange and gives the answers, with one window of deliveries.
@@ -70,10 +76,7 @@ impl Relay {
     /// A [`Refusal`] where nothing was done at all; what is refused later is among the answers.
     pub async fn exchange(&self, nonce: &[u8], frames: Vec<Bytes>) -> Result<Vec<Bytes>, Refusal> {
         let now_ms = self.inner.clock.uptime_ms();
-        let nonce = self.inner.nonce_key.check(nonce, now_ms).ok_or_else(|| {
-            let text = "this nonce is not of this relay, or too old; fetch another";
-            Refusal::new(Code::Timeout, text).retry_after_ms(1)
-        })?;
+        let nonce = self.check_nonce(nonce)?;
         let conversation = Conversation::greeted(self.inner.exchange_terms.clone(), nonce, now_ms);
         let session = self.inner.sessions_begun.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         let errands = Errands::new(self.clone(), session);

@@ -220,20 +220,16 @@ impl Conversation {
     /// A frame came from the device.
     pub fn received(&mut self, frame: DeviceFrame, now_ms: u64) {
         self.heard_ms = now_ms;
-        match self.phase {
-            Phase::Ready(_) | Phase::Joining if matches!(frame, DeviceFrame::Ping(_)) => self.pong(&frame),
-            Phase::Opening => self.open(frame),
-            Phase::Ready(_) => self.serve(frame),
-            Phase::Admitting(_) | Phase::Joining => {
+        match (&self.phase, frame) {
+            (Phase::Ready(_) | Phase::Joining, DeviceFrame::Ping(ping)) => {
+                self.send(RelayFrame::Pong(wire::Pong { number: ping.number }));
+            }
+            (Phase::Opening, frame) => self.open(frame),
+            (Phase::Ready(_), frame) => self.serve(frame),
+            (Phase::Admitting(_) | Phase::Joining, _) => {
                 self.refuse(Refusal::new(Code::Unexpected, "wait for the answer to the first frame"));
             }
-            Phase::Over => {}
-        }
-    }
-
-    fn pong(&mut self, frame: &DeviceFrame) {
-        if let DeviceFrame::Ping(ping) = frame {
-            self.send(RelayFrame::Pong(wire::Pong { number: ping.number }));
+            (Phase::Over, _) => {}
         }
     }
 
