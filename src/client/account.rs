@@ -23,6 +23,8 @@ pub struct AccountView {
     membership: Membership,
     entries: Vec<SignedEntry>,
     hashes: Vec<EntryHash>,
+    /// The key epoch after each entry.
+    key_epochs: Vec<u32>,
     secrets: BTreeMap<u32, EpochSecret>,
     epoch_keys: BTreeMap<u32, EpochKeys>,
     names: BTreeMap<DeviceKey, String>,
@@ -74,6 +76,7 @@ impl AccountView {
             membership,
             entries: vec![founding.clone()],
             hashes: vec![membership::hash(founding)],
+            key_epochs: vec![0],
             secrets: BTreeMap::new(),
             epoch_keys: BTreeMap::new(),
             names: names.iter().cloned().collect(),
@@ -95,6 +98,7 @@ impl AccountView {
         let changed = self.membership.append(signed)?;
         self.entries.push(signed.clone());
         self.hashes.push(self.membership.head());
+        self.key_epochs.push(self.membership.key_epoch());
         if let Changed::Removed(_) = &changed {
             self.unwrap_own_secret(signed);
         }
@@ -211,6 +215,11 @@ impl AccountView {
     /// Head of the log when it had `count` entries, if it ever had.
     pub fn head_at(&self, count: u64) -> Option<&EntryHash> {
         self.hashes.get(usize::try_from(count.checked_sub(1)?).ok()?)
+    }
+
+    /// The key epoch when the log had `count` entries, if it ever had.
+    pub fn key_epoch_at(&self, count: u64) -> Option<u32> {
+        self.key_epochs.get(usize::try_from(count.checked_sub(1)?).ok()?).copied()
     }
 
     /// Keys of a key epoch, if this device has its secret.

@@ -289,6 +289,14 @@ impl Client {
         self.ask(Command::CloseAccount).await
     }
 
+    /// A person has seen the warnings in [`Client::status`]: they are not kept any longer.
+    ///
+    /// # Errors
+    /// [`ClientError::Closed`]
+    pub async fn dismiss_warnings(&self) -> Result<(), ClientError> {
+        self.ask(Command::DismissWarnings).await
+    }
+
     /// Sends what is still to be acknowledged, closes the connection and the files.
     ///
     /// # Errors

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use super::links::Links;
 use super::record::{Applied, Cursor, Sender};
 use crate::protocol::{Chain, DeviceKey, StoreEpoch, chain};
 
@@ -37,9 +38,12 @@ pub struct Inbox {
     cursor: u64,
     applied: BTreeMap<DeviceKey, u64>,
     handed_out: BTreeMap<DeviceKey, u64>,
+    links: Links,
     reached: u64,
     known: Option<(u64, Chain)>,
     recent: VecDeque<(u64, Chain)>,
+    /// Own pushes beyond what the running hash is known for: seq, and what stands for them in it.
+    own_ahead: BTreeMap<u64, (DeviceKey, [u8; 32])>,
     pending: VecDeque<Pending>,
     pending_bytes: u64,
     /// Own pushes beyond the cursor: number and seq.
@@ -90,6 +94,36 @@ impl Inbox {
         self.applied.iter().map(|(device, number)| Sender { device: device.to_wire(), push_number: *number })
     }
 
+    /// What else is known of each sender.
+    pub fn links(&self) -> &Links {
+        &self.links
+    }
+
+    /// The same, to change.
+    pub fn links_mut(&mut self) -> &mut Links {
+        &mut self.links
+    }
+
+    /// Whether a push that comes after `after` shows that this one never came.
+    pub fn lacks(&self, sender: &DeviceKey, after: u64) -> bool {
+        // Of a sender that is new here, earlier pushes may have been deleted: others had them.
+        let highest = self.handed_out.get(sender);
+        highest.is_some_and(|highest| self.links.is_broken(sender, *highest, after))
+    }
+
+    /// Behind what came of these (`None`: all) senders some may be missing, and that is told. Gives
+    /// what to record.
+    pub fn unlink(&mut self, sender: Option<&DeviceKey>) -> Vec<Sender> {
+        let senders = self.handed_out.iter().filter(|(device, _)| sender.is_none_or(|one| one == *device));
+        let links = &mut self.links;
+        let news = senders.filter(|(device, highest)| links.unlink(**device, **highest));
+        let record = |(device, highest): (&DeviceKey, &u64)| Sender {
+            device: device.to_wire(),
+            push_number: *highest,
+        };
+        news.map(record).collect()
+    }
+
     /// The highest seq whose running hash is known.
     pub fn known(&self) -> Option<(u64, Chain)> {
         self.known
@@ -103,6 +137,7 @@ impl Inbox {
         self.own.clear();
         self.own_done = 0;
         self.recent.clear();
+        self.own_ahead.clear();
         self.known = None;
         if let Some(chain) = chain {
             self.remember(cursor, chain);
@@ -215,10 +250,20 @@ impl Inbox {
 
     /// This device's own push was given a seq: the running hash goes on through it.
     pub fn witness_own(&mut self, seq: u64, own: &DeviceKey, sealed: &[u8]) {
-        if let Some((known, before)) = self.known
-            && known.checked_add(1) == Some(seq)
+        if self.own_ahead.len() == CHAINS_MAX {
+            self.own_ahead.pop_first();
+        }
+        self.own_ahead.insert(seq, (*own, chain::digest(sealed)));
+        self.extend_over_own();
+    }
+
+    /// Others' envelopes may lie before own ones that were placed earlier.
+    fn extend_over_own(&mut self) {
+        while let Some((known, before)) = self.known
+            && let Some(next) = known.checked_add(1)
+            && let Some((own, digest)) = self.own_ahead.remove(&next)
         {
-            self.remember(seq, chain::extend(&before, seq, own, sealed));
+            self.note(next, chain::extend_by_digest(&before, next, &own, &digest));
         }
     }
 
@@ -232,6 +277,14 @@ impl Inbox {
     }
 
     fn remember(&mut self, seq: u64, chain: Chain) {
+        self.note(seq, chain);
+        while self.own_ahead.first_key_value().is_some_and(|(own, _)| *own <= seq) {
+            self.own_ahead.pop_first();
+        }
+        self.extend_over_own();
+    }
+
+    fn note(&mut self, seq: u64, chain: Chain) {
         self.known = Some((seq, chain));
         if self.recent.len() == CHAINS_MAX {
             self.recent.pop_front();

@@ -19,6 +19,7 @@ pub mod inbox;
 mod journal;
 mod keys;
 pub mod link;
+pub mod links;
 pub mod outbox;
 mod pair;
 pub mod pairing;
@@ -30,6 +31,7 @@ mod status;
 mod task;
 #[cfg(test)]
 mod tests;
+pub mod warnings;
 pub mod wrap;
 
 pub use chance::{Chance, OsChance};
@@ -43,6 +45,7 @@ pub use inbox::Position;
 pub use keys::{AgreementSecret, DeviceKeys, EpochSecret, PairingSecret};
 pub use link::PairingLink;
 pub use pair::{JoinAsk, JoinOptions, JoinProgress, Pairing};
+pub use record::Warned;
 pub use state::{EngineState, Identity, InvalidRecord};
 pub use status::{Device, Status};
 

@@ -1,7 +1,7 @@
 //! The outbox: changes with their push numbers, until the relay has them on disk; and for a while
 //! longer, because a relay restored from a backup may have lost what it had stored.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
 
@@ -59,6 +59,8 @@ struct Sent {
 pub struct Outbox {
     /// The relay had everything up to here at some time.
     stored: u64,
+    /// What it had of that in the history that it tells now, at least.
+    confirmed: u64,
     /// The relay has everything up to here: less than `stored` when it went back to a backup.
     relay_has: u64,
     next: u64,
@@ -70,12 +72,38 @@ pub struct Outbox {
     unanswered: VecDeque<Sent>,
     /// After a refusal: the number before the refused one, once all answers are in.
     back_to: Option<u64>,
+    links: Links,
+}
+
+/// The newest push of this device that each reader should have.
+#[derive(Debug, Clone, Default)]
+struct Links {
+    /// Of those for every device.
+    shared: u64,
+    /// Of those for one alone.
+    addressed: BTreeMap<Bytes, u64>,
+}
+
+impl Links {
+    fn newest_for(&self, addressee: &Bytes) -> u64 {
+        let addressed = self.addressed.get(addressee).copied().unwrap_or(0);
+        addressed.max(self.shared)
+    }
+
+    fn note(&mut self, change: &Queued) {
+        if change.addressee.is_empty() {
+            self.shared = change.push_number;
+        } else {
+            self.addressed.insert(change.addressee.clone(), change.push_number);
+        }
+    }
 }
 
 impl Default for Outbox {
     fn default() -> Self {
         Self {
             stored: 0,
+            confirmed: 0,
             relay_has: 0,
             next: 1,
             changes: VecDeque::new(),
@@ -84,6 +112,7 @@ impl Default for Outbox {
             sent: 0,
             unanswered: VecDeque::new(),
             back_to: None,
+            links: Links::default(),
         }
     }
 }
@@ -97,6 +126,16 @@ impl Outbox {
     /// The relay had everything up to here; a relay that was restored may have less.
     pub fn stored_through(&self) -> u64 {
         self.stored
+    }
+
+    /// The relay said that it has everything up to here, in the history that it tells now.
+    pub fn confirmed_through(&self) -> u64 {
+        self.confirmed
+    }
+
+    /// The relay tells another history: what it had in the old one says nothing about this one.
+    pub fn start_history(&mut self) {
+        self.confirmed = 0;
     }
 
     /// The relay has everything up to here, as far as is known.
@@ -124,12 +163,23 @@ impl Outbox {
         !self.unanswered.is_empty()
     }
 
+    /// What a change for this addressee (empty: for all) follows: its readers should have that one.
+    pub fn newest_for(&self, addressee: &Bytes) -> u64 {
+        self.links.newest_for(addressee)
+    }
+
+    /// The newest push that is for every device.
+    pub fn shared(&self) -> u64 {
+        self.links.shared
+    }
+
     /// Takes a change that has its number: the next one, or a later one. Whether it was taken.
     pub fn add(&mut self, change: Queued) -> bool {
         if change.push_number < self.next {
             return false;
         }
         self.next = change.push_number + 1;
+        self.links.note(&change);
         if change.push_number <= self.stored {
             self.retained_bytes += change.content.len();
         }
@@ -143,12 +193,15 @@ impl Outbox {
         self.relay_has = numbering.stored;
         self.next = numbering.next.max(1);
         self.sending = numbering.sending;
+        self.confirmed = numbering.confirmed;
+        self.links.shared = numbering.shared;
     }
 
     /// The relay has everything up to `number`. Whether that is news.
     pub fn stored(&mut self, number: u64) -> bool {
         let number = number.min(self.next - 1);
         self.relay_has = self.relay_has.max(number);
+        self.confirmed = self.confirmed.max(number);
         if number <= self.stored {
             return false;
         }
@@ -172,8 +225,12 @@ impl Outbox {
     /// The relay's own numbering is ahead: what waits is numbered from `first` on.
     pub fn renumber(&mut self, first: u64) {
         let mut number = first;
+        // What the other copy pushed is not known: nothing is said to follow it.
+        self.links = Links::default();
         for change in self.changes.iter_mut().filter(|change| change.push_number > self.stored) {
             change.push_number = number;
+            change.after = self.links.newest_for(&change.addressee);
+            self.links.note(change);
             number += 1;
         }
         self.stored = first.saturating_sub(1);

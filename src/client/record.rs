@@ -49,6 +49,40 @@ pub enum Record {
     /// Everything up to a seq is done with, received or not. Written before it is acknowledged.
     #[prost(message, tag = "13")]
     Cursor(Cursor),
+    /// The relay, or someone on the way, showed something that a person should know of.
+    #[prost(message, tag = "15")]
+    Warned(Warned),
+    /// A person has seen the warnings so far.
+    #[prost(bool, tag = "16")]
+    Dismissed(bool),
+    /// Behind these pushes some may be missing, and that was told.
+    #[prost(message, tag = "17")]
+    Unlinked(Senders),
+    /// A sender went on to a newer key epoch: nothing older is taken from it any more.
+    #[prost(message, tag = "18")]
+    SenderKeyEpoch(SenderKeyEpoch),
+}
+
+/// Several senders.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct Senders {
+    /// In any order.
+    #[prost(message, repeated, tag = "1")]
+    pub senders: Vec<Sender>,
+}
+
+/// Something that a person should know of.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct Warned {
+    /// For people.
+    #[prost(string, tag = "1")]
+    pub text: String,
+    /// When, in seconds since 1970 by this device's clock.
+    #[prost(uint64, tag = "2")]
+    pub at_s: u64,
+    /// Whether the relay said so itself: it was restored from a backup.
+    #[prost(bool, tag = "3")]
+    pub restored: bool,
 }
 
 /// What was pushed at once.
@@ -77,6 +111,9 @@ pub struct Queued {
     /// 32 bytes of the one device it is for, or empty.
     #[prost(bytes = "bytes", tag = "5")]
     pub addressee: Bytes,
+    /// The newest earlier push that whoever reads this one should have; 0: not known.
+    #[prost(uint64, tag = "6")]
+    pub after: u64,
 }
 
 /// Something received and done with.
@@ -132,7 +169,7 @@ pub struct Named {
     pub name: String,
 }
 
-/// How far a sender's changes were applied.
+/// How far a sender's changes have come.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
 pub struct Sender {
     /// 32 bytes.
@@ -141,6 +178,20 @@ pub struct Sender {
     /// Highest push number.
     #[prost(uint64, tag = "2")]
     pub push_number: u64,
+}
+
+/// From which push on a sender seals in a newer key epoch.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct SenderKeyEpoch {
+    /// 32 bytes.
+    #[prost(bytes = "bytes", tag = "1")]
+    pub device: Bytes,
+    /// The first push seen in it.
+    #[prost(uint64, tag = "2")]
+    pub push_number: u64,
+    /// The key epoch.
+    #[prost(uint32, tag = "3")]
+    pub key_epoch: u32,
 }
 
 /// This device's own push numbers.
@@ -155,6 +206,12 @@ pub struct Numbering {
     /// Those up to here may have been sent.
     #[prost(uint64, tag = "3")]
     pub sending: u64,
+    /// The newest that is for every device; 0: not known.
+    #[prost(uint64, tag = "4")]
+    pub shared: u64,
+    /// The relay has everything up to here in the history that it tells now.
+    #[prost(uint64, tag = "5")]
+    pub confirmed: u64,
 }
 
 /// How far this device is done with the relay's history.
@@ -170,7 +227,7 @@ pub struct Cursor {
 
 #[derive(Clone, PartialEq, prost::Message)]
 struct Envelope {
-    #[prost(oneof = "Record", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13")]
+    #[prost(oneof = "Record", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 15, 16, 17, 18")]
     record: Option<Record>,
 }
 

@@ -331,6 +331,7 @@ mod tests {
             heads: Some(heads),
             part: Some(part),
             kind: 2,
+            after: u64::MAX,
         };
         assert!(seal(&keys(), &binding(), &header, b"", &[5; 32]).is_ok());
         header.device_id.push('d');

@@ -10,7 +10,10 @@ use super::inbox::{Inbox, Position};
 use super::keys::{DeviceKeys, EpochSecret};
 use super::outbox::Outbox;
 use super::pairing::Account;
-use super::record::{Applied, Batch, Entries, History, Named, Numbering, Record};
+use super::record::{
+    Applied, Batch, Entries, History, Named, Numbering, Record, Sender, SenderKeyEpoch, Senders,
+};
+use super::warnings::Warnings;
 
 /// What was fixed when the device founded or joined its account.
 #[derive(Debug, Clone)]
@@ -60,6 +63,9 @@ pub struct EngineState {
     pub(super) account: AccountView,
     pub(super) outbox: Outbox,
     pub(super) inbox: Inbox,
+    pub(super) warnings: Warnings,
+    /// Senders behind whose pushes the journal has a hole; the engine records it.
+    pub(super) unlinked: Vec<Sender>,
 }
 
 impl EngineState {
@@ -76,6 +82,8 @@ impl EngineState {
             account: AccountView::new(identity.keys.clone(), entries, secrets, names)?,
             outbox: Outbox::default(),
             inbox: Inbox::default(),
+            warnings: Warnings::default(),
+            unlinked: Vec::new(),
         })
     }
 
@@ -105,6 +113,17 @@ impl EngineState {
             Record::Sender(sender) => {
                 self.inbox.note_sender(device_key(&sender.device)?, sender.push_number);
             }
+            Record::SenderKeyEpoch(SenderKeyEpoch { device, push_number, key_epoch }) => {
+                self.inbox.links_mut().note_key_epoch(device_key(&device)?, push_number, key_epoch);
+            }
+            Record::Unlinked(Senders { senders }) => {
+                for sender in senders {
+                    let device = device_key(&sender.device)?;
+                    self.inbox.links_mut().unlink(device, sender.push_number);
+                }
+            }
+            Record::Warned(warned) => self.warnings.add(warned),
+            Record::Dismissed(_) => self.warnings.clear(),
             Record::Membership(Entries { entries }) => self.apply_entries(&entries)?,
             Record::Named(Named { device, name }) => {
                 self.account.rename(device_key(&device)?, &name);
@@ -129,6 +148,7 @@ impl EngineState {
     fn apply_history(&mut self, history: &History) -> Result<(), InvalidRecord> {
         let chain = chain(&history.chain)?;
         self.inbox.start_history(store_epoch(&history.store_epoch)?, history.cursor, chain);
+        self.outbox.start_history();
         Ok(())
     }
 
@@ -142,8 +162,12 @@ impl EngineState {
         Ok(())
     }
 
-    /// The app knows better than the journal how far it got: a crash came between the two.
+    /// The app knows better than the journal how far it got: a crash came between the two. What else
+    /// it had applied by then is not known one by one.
     pub fn applied_by_app(&mut self, position: &Position) {
+        if self.inbox.history() == Some(position.history) && position.seq > self.inbox.cursor() {
+            self.unlinked = self.inbox.unlink(None);
+        }
         self.inbox.restore(position, None);
     }
 
@@ -167,15 +191,20 @@ impl EngineState {
             records.push(Record::Cursor(self.inbox.done()));
         }
         records.extend(self.inbox.senders().map(Record::Sender));
+        records.extend(self.inbox.links().key_epochs().map(Record::SenderKeyEpoch));
+        records.push(Record::Unlinked(Senders { senders: self.inbox.links().unlinked() }));
+        records.extend(self.warnings.iter().cloned().map(Record::Warned));
         let (stored, next) = (self.outbox.stored_through(), self.outbox.next_number());
-        let sending = self.outbox.sending_through();
+        let (sending, shared) = (self.outbox.sending_through(), self.outbox.shared());
+        let confirmed = self.outbox.confirmed_through();
+        let numbering = |next, shared| Numbering { stored, next, sending, shared, confirmed };
         let retained = self.outbox.changes().next().map_or(next, |change| change.push_number);
         // Numbering first, with `next` at the oldest kept change, so that each follows the one before.
-        records.push(Record::Numbering(Numbering { stored, next: retained.min(next), sending }));
+        records.push(Record::Numbering(numbering(retained.min(next), 0)));
         records.extend(
             self.outbox.changes().cloned().map(|change| Record::Queued(Batch { changes: vec![change] })),
         );
-        records.push(Record::Numbering(Numbering { stored, next, sending }));
+        records.push(Record::Numbering(numbering(next, shared)));
         records
     }
 
@@ -192,6 +221,11 @@ impl EngineState {
     /// How far this device has read.
     pub fn inbox(&self) -> &Inbox {
         &self.inbox
+    }
+
+    /// What a person should know of, and has not dismissed.
+    pub fn warnings(&self) -> &Warnings {
+        &self.warnings
     }
 
     /// Whether the relay ever knew the account.

@@ -1,6 +1,7 @@
 //! How a client stands, as plain data.
 
 use super::engine::State;
+use super::record::Warned;
 use super::state::EngineState;
 use crate::protocol::{AccountId, Code, DeviceKey};
 
@@ -44,6 +45,8 @@ pub struct Status {
     pub key_epoch: u32,
     /// The devices, removed ones last.
     pub devices: Vec<Device>,
+    /// What a person should know of and has not dismissed, oldest first.
+    pub warnings: Vec<Warned>,
 }
 
 /// Why the last attempt to connect failed.
@@ -79,6 +82,7 @@ impl Status {
             waiting: state.outbox().waiting(),
             key_epoch: log.key_epoch(),
             devices: members.chain(removed).collect(),
+            warnings: state.warnings().iter().cloned().collect(),
         }
     }
 }

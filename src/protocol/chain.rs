@@ -13,7 +13,16 @@ pub const START: Chain = Chain::new([0; 32]);
 /// The running hash after one more envelope:
 /// SHA-256(domain ‖ before ‖ seq ‖ sender ‖ SHA-256(sealed)), integers big-endian.
 pub fn extend(before: &Chain, seq: u64, sender: &DeviceKey, sealed: &[u8]) -> Chain {
-    let digest = Sha256::digest(sealed);
+    extend_by_digest(before, seq, sender, &digest(sealed))
+}
+
+/// What stands for an envelope in the running hash: SHA-256(sealed).
+pub fn digest(sealed: &[u8]) -> [u8; 32] {
+    Sha256::digest(sealed).into()
+}
+
+/// As [`extend`], where the envelope itself is no longer at hand.
+pub fn extend_by_digest(before: &Chain, seq: u64, sender: &DeviceKey, digest: &[u8; 32]) -> Chain {
     let mut hash = Sha256::new();
     hash.update(DOMAIN);
     hash.update(before.as_bytes());

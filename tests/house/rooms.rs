@@ -47,6 +47,7 @@ pub const CRATES: &[(&str, &[&str])] = &[
     ("hyper-util", &["http"]),
     ("console", &["cli"]),
     ("indicatif", &["cli"]),
+    ("jiff", &["cli"]),
     ("prost", &["protocol", "store", "client"]),
     ("qrcode", &["cli"]),
     ("redb", &["store"]),

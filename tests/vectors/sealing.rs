@@ -29,9 +29,10 @@ pub fn envelopes() -> Vec<Vector> {
         }),
         part: None,
         kind: 0,
+        after: 0,
     };
     let part = Part { group: Bytes::from(vec![0x70; 16]), index: 1, count: 2 };
-    let snapshot = Header { push_number: 2, part: Some(part), kind: 1, ..whole.clone() };
+    let snapshot = Header { push_number: 2, after: 1, part: Some(part), kind: 1, ..whole.clone() };
     let binding = |key_epoch, addressee| Binding {
         account: account(),
         key_epoch,

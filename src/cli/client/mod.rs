@@ -61,7 +61,7 @@ enum Command {
     /// Remove a device from the account, for good
     Remove(remove::Remove),
     /// Say how this device stands; works offline too
-    Status,
+    Status(status::Show),
     /// Delete what the relay keeps of this account
     Delete(delete::Delete),
 }
@@ -78,7 +78,7 @@ impl Client {
             Command::Follow(follow) => follow.run(&folder, say).await,
             Command::Devices => devices::run(&folder, say).await,
             Command::Remove(remove) => remove.run(&folder, say).await,
-            Command::Status => status::run(&folder, say).await,
+            Command::Status(show) => show.run(&folder, say).await,
             Command::Delete(delete) => delete.run(&folder, say).await,
         }
     }

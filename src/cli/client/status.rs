@@ -3,12 +3,15 @@
 use std::path::Path;
 use std::time::Duration;
 
+use clap::Args;
+use jiff::{Timestamp, tz::TimeZone};
 use serde_json::json;
 
 use super::devices;
 use super::say::Say;
 use super::session::{is_live, open, settled, with};
-use crate::client::{Client, ClientError, State, Status};
+use crate::cli::plain::plain;
+use crate::client::{Client, ClientError, State, Status, Warned};
 
 /// A screen that takes longer to appear is taken for broken.
 const WAIT: Duration = Duration::from_secs(3);
@@ -36,7 +39,24 @@ async fn look(client: &Client) -> Status {
     client.status()
 }
 
-pub(super) async fn run(folder: &Path, say: Say) -> anyhow::Result<()> {
+/// How to show it.
+#[derive(Debug, Args)]
+pub(super) struct Show {
+    /// Forget the warnings, once they are read
+    #[arg(long)]
+    dismiss: bool,
+}
+
+impl Show {
+    pub(super) async fn run(self, folder: &Path, say: Say) -> anyhow::Result<()> {
+        if self.dismiss {
+            with(open(folder, None).await?, async |client| Ok(client.dismiss_warnings().await?)).await?;
+        }
+        run(folder, say).await
+    }
+}
+
+async fn run(folder: &Path, say: Say) -> anyhow::Result<()> {
     let status = current(folder).await?;
     let result = json!({
         "relay": status.relay,
@@ -50,6 +70,7 @@ pub(super) async fn run(folder: &Path, say: Say) -> anyhow::Result<()> {
         "waiting": status.waiting,
         "key_epoch": status.key_epoch,
         "devices": status.devices.iter().map(devices::as_json).collect::<Vec<_>>(),
+        "warnings": status.warnings.iter().map(warning_json).collect::<Vec<_>>(),
     });
     say.result(&result, || screen(&status));
     Ok(())
@@ -71,7 +92,32 @@ fn screen(status: &Status) -> String {
         let title = if row == 0 { "devices" } else { "" };
         lines.push(format!("{title:9}  {}", devices::as_text(device)));
     }
+    for (row, warned) in status.warnings.iter().enumerate() {
+        let title = if row == 0 { "warnings" } else { "" };
+        let kind = if warned.restored { "note" } else { "WARNING" };
+        lines.push(format!("{title:9}  {} {kind}: {}", date(warned.at_s), plain(&warned.text)));
+    }
+    if status.warnings.iter().any(|warned| !warned.restored) {
+        lines.push(ADVICE.to_owned());
+    }
     lines.join("\n")
+}
+
+const ADVICE: &str = "
+The relay, or someone between it and this device, does not tell all devices the same.
+Ask who runs it what happened. Compare the devices: changes may be missing on some.
+`graceful-relay client status --dismiss` forgets these warnings.";
+
+fn warning_json(warned: &Warned) -> serde_json::Value {
+    json!({ "text": warned.text, "at_s": warned.at_s, "restored": warned.restored })
+}
+
+/// Day and minute, as the clock on the wall shows them.
+fn date(at_s: u64) -> String {
+    let time = i64::try_from(at_s).ok().and_then(|at_s| Timestamp::from_second(at_s).ok());
+    time.map_or_else(String::new, |time| {
+        time.to_zoned_datetime(TimeZone::system()).strftime("%Y-%m-%d %H:%M").to_string()
+    })
 }
 
 fn name(state: &State) -> &'static str {

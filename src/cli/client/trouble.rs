@@ -3,6 +3,7 @@
 use tokio::sync::broadcast::error::RecvError;
 
 use crate::cli::plain::plain;
+use crate::client::engine::Distrust;
 use crate::client::{Client, Event};
 use crate::protocol::DeviceKey;
 
@@ -68,6 +69,11 @@ fn text(client: &Client, event: &Event) -> Option<String> {
         Event::Unreadable { seq, sender, reason } => {
             format!("UNREADABLE: number {seq} from {} was passed over: {reason}", name(sender))
         }
+        Event::Distrust(Distrust::Withheld { sender, push_number }) => format!(
+            "DISTRUST: the relay withheld change {push_number} from {}, which a later one says was sent; \
+             the relay may not be honest",
+            name(sender)
+        ),
         Event::Distrust(distrust) => format!("DISTRUST: {distrust}; the relay may not be honest"),
         Event::NewHistory => "the relay tells a new history: it was restored from a backup".to_owned(),
         Event::Added(device) => format!("{} joined the account", name(device)),

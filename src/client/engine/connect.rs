@@ -110,7 +110,7 @@ impl Engine {
         self.phase = Phase::Live;
         self.pong_due_ms = None;
         self.backoff.succeeded();
-        (self.rescue, self.rescued, self.caught_up) = (false, false, false);
+        self.caught_up = false;
         self.head = welcome.head;
         self.acked = welcome.cursor;
         self.through = welcome.cursor;
@@ -118,10 +118,22 @@ impl Engine {
             self.state.welcomed = true;
             self.persist(Record::Welcomed(true));
         }
+        self.entries_due = welcome.membership_count;
+        self.judge_membership(welcome.membership_count);
         self.reconcile_inbox(welcome);
         self.state.inbox.note_own(welcome.push_number, welcome.head);
         self.reconcile_outbox(welcome.push_number);
         self.reconcile_membership(welcome.membership_count);
+        (self.rescue, self.rescued) = (false, false);
+    }
+
+    /// What is in this device's log was on the relay's disk: only a restore can make it lack that.
+    fn judge_membership(&mut self, relay_count: u64) {
+        let same_history = self.greeted_epoch.is_some() && self.state.inbox.history() == self.greeted_epoch;
+        let known = self.state.account.membership().count();
+        if same_history && (relay_count < known || self.rescued) {
+            self.distrust(Distrust::MembershipRolledBack { from: known, to: relay_count.min(known - 1) });
+        }
     }
 
     fn reconcile_inbox(&mut self, welcome: &wire::Welcome) {
@@ -129,14 +141,17 @@ impl Engine {
         let before = self.state.inbox.history();
         if before != Some(epoch) {
             if before.is_some() {
-                self.event(Event::NewHistory);
+                self.new_history();
             }
             self.start_history(epoch, welcome.cursor);
             return;
         }
-        let reached = self.state.inbox.reached();
+        let (reached, stored) = (self.state.inbox.reached(), self.state.outbox.confirmed_through());
         if reached > welcome.head {
-            self.event(Event::Distrust(Distrust::RolledBack { from: reached, to: welcome.head }));
+            self.distrust(Distrust::RolledBack { from: reached, to: welcome.head });
+            self.start_history(epoch, welcome.cursor);
+        } else if stored > welcome.push_number {
+            self.distrust(Distrust::Forgotten { from: welcome.push_number + 1, through: stored });
             self.start_history(epoch, welcome.cursor);
         } else if self.state.inbox.unexplained(welcome.cursor, welcome.push_number) > 0 {
             // Another copy of this profile acknowledged them: they will not come again.
@@ -148,6 +163,7 @@ impl Engine {
 
     fn start_history(&mut self, epoch: StoreEpoch, cursor: u64) {
         self.state.inbox.start_history(epoch, cursor, None);
+        self.state.outbox.start_history();
         let history = History { store_epoch: epoch.to_wire(), cursor, ..History::default() };
         self.persist(Record::History(history));
     }
@@ -158,6 +174,10 @@ impl Engine {
             Standing::Stored(number) => self.keep_stored(number),
             Standing::Again { from, through } => self.event(Event::PushedAgain { from, through }),
             Standing::Lost { from, through } => {
+                let text = format!(
+                    "the relay lost the changes {from} to {through}, and this device no longer has them"
+                );
+                self.warn(text, false);
                 self.event(Event::LostPushes { from, through });
             }
             Standing::Renumbered { first } => {

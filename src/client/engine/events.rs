@@ -44,6 +44,12 @@ pub enum Unreadable {
     /// Sealed in a key epoch whose secret this device does not have.
     #[error("this device has no secret for key epoch {0}")]
     KeyEpoch(u32),
+    /// Its sender has sealed in a newer key epoch before: someone who knows only old secrets made this.
+    #[error("it is sealed in key epoch {0}, older than its sender's newest")]
+    OldKeyEpoch(u32),
+    /// The key epoch is not the one that goes with the membership log that its sender had seen.
+    #[error("it does not say what its sender had seen, or is sealed in another key epoch than that asks for")]
+    Heads,
     /// Said to come from a device that never belonged.
     #[error("its sender never belonged to this account")]
     Sender,
@@ -67,9 +73,33 @@ pub enum Distrust {
     /// Another device saw another history.
     #[error("another device was shown a different history at seq {0}")]
     Witness(u64),
+    /// Something that another device pushed for this one never came, and no gap was told.
+    #[error("the relay withheld change {push_number} of device {sender}: a later one says that it was sent")]
+    Withheld {
+        /// Who pushed it.
+        sender: DeviceKey,
+        /// Its number, or that of the newest if several are missing.
+        push_number: u64,
+    },
     /// Another device saw another membership log.
     #[error("another device was shown a different membership log at entry {0}")]
     Membership(u64),
+    /// Another device saw more of the membership log than this one was shown.
+    #[error("the relay hides membership entries: it showed {shown} here, and {seen} to another device")]
+    MembershipHidden {
+        /// Entries shown to this device.
+        shown: u64,
+        /// Entries that the other device has.
+        seen: u64,
+    },
+    /// A shorter membership log than before, without a restore being announced.
+    #[error("the relay went back to {to} membership entries, of {from} that it had shown")]
+    MembershipRolledBack {
+        /// Entries that were seen.
+        from: u64,
+        /// Entries now.
+        to: u64,
+    },
     /// An entry that breaks the rules of the log.
     #[error("the relay sent a membership entry that does not belong: {0}")]
     Entry(String),
@@ -80,6 +110,14 @@ pub enum Distrust {
         from: u64,
         /// Newest seq now.
         to: u64,
+    },
+    /// It had said that these own pushes are on its disk, and no restore is announced.
+    #[error("the relay no longer has the changes {from} to {through}, which it had said were stored")]
+    Forgotten {
+        /// First number.
+        from: u64,
+        /// Last number.
+        through: u64,
     },
     /// Not this protocol.
     #[error("{0}")]

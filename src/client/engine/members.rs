@@ -149,7 +149,7 @@ impl Engine {
             let count = self.state.account.membership().count();
             if index < count {
                 if self.known_differently(index, entry) {
-                    self.event(Event::Distrust(Distrust::Membership(index)));
+                    self.distrust(Distrust::Membership(index));
                     return self.close();
                 }
                 self.append_sent = false;
@@ -159,7 +159,7 @@ impl Engine {
                 Ok(changed) => news.push((entry.clone(), changed)),
                 Err(error) => {
                     self.keep_entries(news);
-                    self.event(Event::Distrust(Distrust::Entry(error.to_string())));
+                    self.distrust(Distrust::Entry(error.to_string()));
                     return self.close();
                 }
             }

@@ -13,6 +13,7 @@ mod push;
 mod receive;
 #[cfg(test)]
 pub(super) mod tests;
+mod warn;
 
 use std::collections::VecDeque;
 
@@ -97,8 +98,12 @@ pub struct Engine {
     push_hold_ms: Option<u64>,
     intents: VecDeque<Intent>,
     append_sent: bool,
+    /// Entries of the membership log that the relay has: nothing is sealed before they are here.
+    entries_due: u64,
     delete_sent: bool,
     deletes: VecDeque<DeviceFrame>,
+    /// Seconds since 1970, for people; nothing is decided by it.
+    wall_s: u64,
 }
 
 impl std::fmt::Debug for Engine {
@@ -113,7 +118,7 @@ impl Engine {
     pub fn new(state: EngineState, invite: impl Into<String>, chance: Box<dyn Chance + Send>) -> Self {
         let mut limits = Limits::default();
         limits.envelope_bytes_max = state.envelope_bytes_max.unwrap_or(limits.envelope_bytes_max);
-        Self {
+        let mut engine = Self {
             state,
             chance,
             outputs: VecDeque::new(),
@@ -142,9 +147,14 @@ impl Engine {
             push_hold_ms: None,
             intents: VecDeque::new(),
             append_sent: false,
+            entries_due: 0,
             delete_sent: false,
             deletes: VecDeque::new(),
-        }
+            wall_s: 0,
+        };
+        let unlinked = std::mem::take(&mut engine.state.unlinked);
+        engine.record_unlinked(unlinked);
+        engine
     }
 
     /// The next thing to do, until there is nothing more.
@@ -301,7 +311,7 @@ impl Engine {
 
     /// The relay does not follow the protocol: nothing more is believed on this connection.
     fn violation(&mut self, what: &'static str) {
-        self.event(Event::Distrust(Distrust::Protocol(what)));
+        self.distrust(Distrust::Protocol(what));
         self.close();
     }
 

@@ -44,6 +44,7 @@ impl Engine {
             transaction_id: change.transaction_id,
             content: change.content,
             addressee: change.addressee.map(|device| device.to_wire()).unwrap_or_default(),
+            ..Queued::default()
         });
         self.queue(changes.collect());
         self.go_on();
@@ -72,11 +73,12 @@ impl Engine {
     }
 
     /// One record for all of them: a crash, or a full disk, leaves all or none.
-    fn queue(&mut self, changes: Vec<Queued>) {
+    fn queue(&mut self, mut changes: Vec<Queued>) {
         if changes.is_empty() {
             return;
         }
-        for change in &changes {
+        for change in &mut changes {
+            change.after = self.state.outbox.newest_for(&change.addressee);
             let taken = self.state.outbox.add(change.clone());
             assert!(taken, "the next number is free");
         }
@@ -94,7 +96,8 @@ impl Engine {
     }
 
     pub(super) fn send_pushes(&mut self) {
-        if self.push_hold_ms.is_some() {
+        // Before the log is whole, a removal might be missing, and with it the key epoch to seal in.
+        if self.push_hold_ms.is_some() || self.state.account.membership().count() < self.entries_due {
             return;
         }
         while let Some(envelopes) = self.seal_batch() {
@@ -136,6 +139,7 @@ impl Engine {
                 heads: Some(heads.clone()),
                 part: None,
                 kind: change.kind,
+                after: change.after,
             };
             let salt = random(&mut *self.chance);
             let sealed = seal(keys, &binding, &header, &change.content, &salt)

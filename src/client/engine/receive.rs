@@ -5,7 +5,7 @@ use prost::Message;
 
 use super::super::inbox::{Position, Witnessed};
 use super::super::pairing::read_names;
-use super::super::record::{Named, Record};
+use super::super::record::{Named, Record, Sender, SenderKeyEpoch, Senders};
 use super::super::seal::{Binding, key_epoch, open};
 use super::super::sealed::{Header, Heads, Kind, Names};
 use super::{ACK_DELAY_MS, ChangeKind, Distrust, Engine, Event, Gap, Incoming, Output, Received, Unreadable};
@@ -69,9 +69,27 @@ impl Engine {
             Ok(None) => self.state.inbox.pass(seq, bytes),
             Err(reason) => {
                 let sender = DeviceKey::try_from(&*delivered.sender).unwrap_or(DeviceKey::new([0; 32]));
-                self.event(Event::Unreadable { seq, sender, reason });
+                self.unreadable(seq, sender, reason);
                 self.state.inbox.pass(seq, bytes);
             }
+        }
+    }
+
+    /// That something is missing behind what came of this sender before is told herewith.
+    fn unreadable(&mut self, seq: u64, sender: DeviceKey, reason: Unreadable) {
+        self.unlink(Some(&sender));
+        self.warn(format!("an envelope was passed over: {reason}"), false);
+        self.event(Event::Unreadable { seq, sender, reason });
+    }
+
+    fn unlink(&mut self, sender: Option<&DeviceKey>) {
+        let senders = self.state.inbox.unlink(sender);
+        self.record_unlinked(senders);
+    }
+
+    pub(super) fn record_unlinked(&mut self, senders: Vec<Sender>) {
+        if !senders.is_empty() {
+            self.persist(Record::Unlinked(Senders { senders }));
         }
     }
 
@@ -82,7 +100,7 @@ impl Engine {
         let chain = Chain::try_from(&*delivered.chain).map_err(|_| Unreadable::Delivery)?;
         let history = self.state.inbox.history().ok_or(Unreadable::Delivery)?;
         if self.state.inbox.witness(seq, &sender, &delivered.sealed, chain) == Witnessed::Different {
-            self.event(Event::Distrust(Distrust::Chain(seq)));
+            self.distrust(Distrust::Chain(seq));
         }
         if self.state.inbox.is_repeat(&sender, push_number) {
             return Ok(None);
@@ -100,14 +118,42 @@ impl Engine {
         if header.push_number != push_number || push_number == 0 {
             return Err(Unreadable::PushNumber);
         }
+        self.check_key_epoch(&sender, key_epoch, &header)?;
         let position = Position { history, seq, sender, push_number };
         Ok(Some(Opened { position, chain, header, content }))
+    }
+
+    /// Who was removed knows the old secrets, and could seal with them under another device's name:
+    /// never again, once that device has been seen to use a newer one.
+    fn check_key_epoch(
+        &mut self,
+        sender: &DeviceKey,
+        key_epoch: u32,
+        header: &Header,
+    ) -> Result<(), Unreadable> {
+        let membership_count = header.heads.as_ref().map_or(0, |heads| heads.membership_count);
+        let seen = self.state.account.key_epoch_at(membership_count);
+        if membership_count == 0 || seen.is_some_and(|seen| seen != key_epoch) {
+            return Err(Unreadable::Heads);
+        }
+        let (links, push_number) = (self.state.inbox.links_mut(), header.push_number);
+        if links.is_old(sender, push_number, key_epoch) {
+            return Err(Unreadable::OldKeyEpoch(key_epoch));
+        }
+        if links.note_key_epoch(*sender, push_number, key_epoch) {
+            let device = sender.to_wire();
+            self.persist(Record::SenderKeyEpoch(SenderKeyEpoch { device, push_number, key_epoch }));
+        }
+        Ok(())
     }
 
     fn hand_out(&mut self, opened: Opened, addressed: bool, bytes: u64) {
         let Opened { position, chain, header, content } = opened;
         if let Some(heads) = &header.heads {
             self.compare_heads(position.seq, heads);
+        }
+        if self.state.inbox.lacks(&position.sender, header.after) {
+            self.distrust(Distrust::Withheld { sender: position.sender, push_number: header.after });
         }
         let kind = match Kind::try_from(header.kind) {
             Ok(Kind::Change) if header.part.is_none() => ChangeKind::Change,
@@ -119,9 +165,8 @@ impl Engine {
                 return self.state.inbox.finish(&position);
             }
             _ => {
-                let (seq, sender) = (position.seq, position.sender);
-                self.event(Event::Unreadable { seq, sender, reason: Unreadable::Kind });
-                return self.state.inbox.pass(seq, bytes);
+                self.unreadable(position.seq, position.sender, Unreadable::Kind);
+                return self.state.inbox.pass(position.seq, bytes);
             }
         };
         self.state.inbox.hand_out(position, Some(chain), bytes);
@@ -140,11 +185,16 @@ impl Engine {
     fn compare_heads(&mut self, seq: u64, heads: &Heads) {
         let different = self.state.inbox.compare(heads.log_seq, &heads.log_chain) == Witnessed::Different;
         if heads.log_seq > 0 && (heads.log_seq >= seq || different) {
-            self.event(Event::Distrust(Distrust::Witness(heads.log_seq)));
+            self.distrust(Distrust::Witness(heads.log_seq));
         }
-        let head = self.state.account.head_at(heads.membership_count);
+        let (seen, shown) = (heads.membership_count, self.state.account.membership().count());
+        if seen > shown {
+            // The relay sends entries before envelopes, and had these before that envelope.
+            return self.distrust(Distrust::MembershipHidden { shown, seen });
+        }
+        let head = self.state.account.head_at(seen);
         if head.is_some_and(|head| *heads.membership_head != *head.as_bytes()) {
-            self.event(Event::Distrust(Distrust::Membership(heads.membership_count)));
+            self.distrust(Distrust::Membership(seen));
         }
     }
 
@@ -166,6 +216,7 @@ impl Engine {
 
     pub(super) fn hand_out_gap(&mut self, from: u64, through: u64, reason: wire::gap::Reason) {
         let Some(history) = self.state.inbox.history() else { return };
+        self.unlink(None);
         let position = Position { history, seq: through, sender: DeviceKey::new([0; 32]), push_number: 0 };
         self.state.inbox.hand_out(position, None, GAP_BYTES);
         if !self.is_over_window() {

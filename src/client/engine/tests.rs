@@ -1,5 +1,7 @@
 //! Engines against a naive relay: whatever breaks, each change arrives once and in order.
 
+mod lies;
+
 use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
@@ -352,7 +354,7 @@ proptest! {
         }
         prop_assert_eq!(&sides[0].pushed, &sides[1].applied);
         prop_assert_eq!(&sides[1].pushed, &sides[0].applied);
-        prop_assert!(sides.iter().all(trusted));
+        prop_assert!(sides.iter().all(trusted), "{:?} {:?}", sides[0].events, sides[1].events);
     }
 }
 

@@ -6,7 +6,7 @@ mod slots;
 
 use std::collections::VecDeque;
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
@@ -41,6 +41,7 @@ pub(in crate::client) enum Command {
     Remove(DeviceKey, Reply<()>),
     DeleteThrough(u64, Reply<u64>),
     CloseAccount(Reply<u64>),
+    DismissWarnings(Reply<()>),
     OpenSlot(PairingLink, Duration, mpsc::Sender<Bytes>, Reply<()>),
     Accept(PairingLink, Joining, Reply<()>),
     Decline(PairingLink, Joining, Reply<()>),
@@ -157,7 +158,9 @@ impl Task {
         loop {
             self.drain().await?;
             self.publish();
-            match self.wait().await {
+            let happening = self.wait().await;
+            self.engine.wall_clock(wall_s());
+            match happening {
                 Happening::Command(Some(Command::Close(reply))) => {
                     let result = self.close().await;
                     let failed = result.is_err();
@@ -298,6 +301,12 @@ impl Task {
                 self.deletes.push_back(reply);
                 self.engine.close_account(now_ms);
             }
+            Command::DismissWarnings(reply) => {
+                self.engine.dismiss_warnings();
+                self.drain().await?;
+                self.publish();
+                let _ = reply.send(Ok(()));
+            }
             Command::OpenSlot(link, lifetime, requests, reply) => {
                 self.open_slot(link, lifetime, requests, reply)
             }
@@ -332,6 +341,11 @@ impl Task {
         }
         result
     }
+}
+
+/// The time of day, for dating what people are told.
+fn wall_s() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
 fn resolve(

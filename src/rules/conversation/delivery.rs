@@ -148,9 +148,11 @@ impl Conversation {
             return;
         };
         delivery.looking = false;
-        // Entries rewound meanwhile (an offer of this device's own) are looked at again.
-        let first = ready.entries_from;
-        let entries = if first == delivery.entries_shown { ready.entries } else { Vec::new() };
+        let (first, entries) = (ready.entries_from, ready.entries);
+        if first != delivery.entries_shown {
+            // Rewound meanwhile, by an offer of this device's own. No envelope goes before the entries.
+            return self.look_again();
+        }
         delivery.entries_shown += entries.len() as u64;
         // What was acknowledged while the look was under way would wait for an ack for ever.
         let acked = delivery.acked;
