@@ -10,6 +10,7 @@ mod invite;
 mod lifetime;
 mod logging;
 mod plain;
+mod restored;
 mod serve;
 mod settings;
 mod status;
@@ -35,6 +36,8 @@ enum Command {
     Invite(invite::Invite),
     /// Say how the running relay is doing
     Status(status::Status),
+    /// Say that the data folder was put back from a backup, so that devices take it for no attack
+    Restored(restored::Restored),
     /// Check or show the settings
     #[command(subcommand)]
     Config(config::Config),
@@ -74,6 +77,7 @@ fn execute(command: Command) -> anyhow::Result<()> {
             Command::Serve(serve) => serve.run().await,
             Command::Invite(invite) => invite.run().await,
             Command::Status(status) => status.run().await,
+            Command::Restored(restored) => restored.run().await,
             Command::Config(config) => config.run(),
             Command::Client(client) => client.run().await,
             Command::Demo(demo) => demo.run().await,

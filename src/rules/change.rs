@@ -3,7 +3,7 @@
 use sha2::{Digest, Sha256};
 
 use crate::protocol::wire::{Delivered, Envelope, Placement, SignedEntry};
-use crate::protocol::{AccountId, DeviceKey, Refusal};
+use crate::protocol::{AccountId, Chain, DeviceKey, Refusal};
 
 use super::{AccountNumber, Gap, Ordinal, RelayTime};
 
@@ -170,6 +170,8 @@ pub struct Standing {
     pub whose: Whose,
     /// The account's newest seq.
     pub head: u64,
+    /// Running hash through `head`.
+    pub chain: Chain,
     /// What the device has acknowledged.
     pub cursor: u64,
     /// Its last kept push.

@@ -47,6 +47,7 @@ impl Store {
             account: *id,
             whose: Whose { account: number, device: device.ordinal },
             head: account.head,
+            chain: account.chain,
             cursor: device.cursor,
             push_number: device.push_number,
             bytes_kept: account.bytes_kept,

@@ -12,6 +12,7 @@ mod delete;
 mod envelope;
 mod error;
 mod found;
+mod history;
 mod invite;
 mod look;
 mod membership;

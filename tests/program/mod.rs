@@ -157,9 +157,18 @@ pub struct Relay {
 
 impl Relay {
     pub fn start(home: &Home) -> Self {
-        let running = home.start(&["serve", "--json", "--listen", "127.0.0.1:0", "--data", "relay"], "");
+        Self::start_on(home, "127.0.0.1:0")
+    }
+
+    pub fn start_on(home: &Home, listen: &str) -> Self {
+        let running = home.start(&["serve", "--json", "--listen", listen, "--data", "relay"], "");
         let url = running.json_line()["url"].as_str().expect("a URL").to_owned();
         Self { running, url }
+    }
+
+    /// Where it listens, without the scheme.
+    pub fn address(&self) -> &str {
+        self.url.trim_start_matches("ws://")
     }
 
     pub fn invite(&self, home: &Home) -> String {

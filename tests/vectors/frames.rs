@@ -113,6 +113,7 @@ pub fn relay_frames() -> Vec<RelayFrame> {
         bytes_kept: 4_096,
         envelopes_kept: 10,
         membership_count: 4,
+        chain: Bytes::from(vec![0x63; 32]),
     };
     let placements = vec![wire::Placement { push_number: 12, seq: 299, count: 2 }];
     let reason = wire::gap::Reason::Expired.into();

@@ -1,5 +1,6 @@
 //! From dialling to welcome, and what refusals do to a connection.
 
+use super::super::inbox::Witnessed;
 use super::super::outbox::Standing;
 use super::super::record::{History, Record};
 use super::{Distrust, Engine, Event, Phase};
@@ -149,6 +150,9 @@ impl Engine {
         let (reached, stored) = (self.state.inbox.reached(), self.state.outbox.confirmed_through());
         if reached > welcome.head {
             self.distrust(Distrust::RolledBack { from: reached, to: welcome.head });
+            self.start_history(epoch, welcome.cursor);
+        } else if self.state.inbox.compare(welcome.head, &welcome.chain) == Witnessed::Different {
+            self.distrust(Distrust::Chain(welcome.head));
             self.start_history(epoch, welcome.cursor);
         } else if stored > welcome.push_number {
             self.distrust(Distrust::Forgotten { from: welcome.push_number + 1, through: stored });

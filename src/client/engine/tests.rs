@@ -71,6 +71,7 @@ impl NaiveRelay {
             cursor: self.cursors.get(&device).copied().unwrap_or(0),
             push_number: self.pushed.get(&device).copied().unwrap_or(0),
             membership_count: self.entries.len() as u64,
+            chain: self.log.last().map_or(chain::START, |(.., chain)| *chain).to_wire(),
             ..wire::Welcome::default()
         };
         let entries = self.entries[known..].to_vec();

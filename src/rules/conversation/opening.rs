@@ -195,6 +195,7 @@ impl Conversation {
             bytes_kept: standing.bytes_kept,
             envelopes_kept: standing.envelopes_kept,
             membership_count: standing.membership_count,
+            chain: standing.chain.to_wire(),
         }));
         let known_entries = known_entries.min(standing.membership_count);
         self.phase = Phase::Ready(Box::new(Delivery::new(standing, known_entries)));

@@ -208,6 +208,7 @@ impl Driver {
             account,
             whose: WHOSE,
             head: self.head,
+            chain: graceful_relay::protocol::chain::START,
             cursor: 0,
             push_number: self.pushed,
             bytes_kept: 0,

@@ -98,6 +98,7 @@ fn welcome(script: &mut Script<'_>) -> RelayFrame {
         bytes_kept: 0,
         envelopes_kept: 0,
         membership_count: script.number(),
+        chain: script.piece(),
     })
 }
 
