@@ -5,12 +5,13 @@ use crate::protocol::wire::SignedEntry;
 use crate::protocol::{Chain, DeviceKey, StoreEpoch};
 
 use super::account::{AccountView, founding_entry};
+use super::assembly::Assemblies;
 use super::chance::Chance;
 use super::inbox::{Inbox, Position};
 use super::keys::{DeviceKeys, EpochSecret};
 use super::outbox::Outbox;
 use super::pairing::Account;
-use super::record::{Applied, Batch, Entries, History, Named, Numbering, Record};
+use super::record::{Applied, Batch, Entries, History, Named, Numbering, Parts, PartsRecord, Piece, Record};
 
 /// What was fixed when the device founded or joined its account.
 #[derive(Debug, Clone)]
@@ -45,6 +46,9 @@ pub enum InvalidRecord {
     /// Bytes of the wrong length.
     #[error("a recorded {0} does not have its length")]
     Length(&'static str),
+    /// A part that does not follow.
+    #[error("a recorded part of a change does not fit")]
+    Part,
     /// A membership entry that does not follow.
     #[error("a recorded membership entry does not fit: {0}")]
     Entry(#[from] InvalidEntry),
@@ -60,6 +64,7 @@ pub struct EngineState {
     pub(super) account: AccountView,
     pub(super) outbox: Outbox,
     pub(super) inbox: Inbox,
+    pub(super) assemblies: Assemblies,
 }
 
 impl EngineState {
@@ -76,6 +81,7 @@ impl EngineState {
             account: AccountView::new(identity.keys.clone(), entries, secrets, names)?,
             outbox: Outbox::default(),
             inbox: Inbox::default(),
+            assemblies: Assemblies::default(),
         })
     }
 
@@ -111,6 +117,7 @@ impl EngineState {
             }
             Record::EnvelopeBytesMax(bytes) => self.envelope_bytes_max = Some(bytes),
             Record::Welcomed(welcomed) => self.welcomed = welcomed,
+            Record::Parts(Parts { step }) => self.apply_parts(step.ok_or(InvalidRecord::Part)?)?,
         }
         Ok(())
     }
@@ -123,7 +130,26 @@ impl EngineState {
             push_number: applied.push_number,
         };
         self.inbox.restore(&position, chain(&applied.chain)?);
+        self.assemblies.applied(&position.sender, position.push_number);
         Ok(())
+    }
+
+    fn apply_parts(&mut self, step: PartsRecord) -> Result<(), InvalidRecord> {
+        match step {
+            PartsRecord::Kept(Piece { sender, push_number, seq, part, content }) => {
+                let part = part.ok_or(InvalidRecord::Part)?;
+                // Which history it came in does not matter any more.
+                let history = StoreEpoch::new([0; 16]);
+                let position = Position { history, seq, sender: device_key(&sender)?, push_number };
+                let fits = self.assemblies.restore(&position, &part, content);
+                if fits { Ok(()) } else { Err(InvalidRecord::Part) }
+            }
+            PartsRecord::Unfinished(unfinished) => {
+                let sender = device_key(&unfinished.sender)?;
+                self.assemblies.restore_unfinished(sender, &unfinished);
+                Ok(())
+            }
+        }
     }
 
     fn apply_history(&mut self, history: &History) -> Result<(), InvalidRecord> {
@@ -145,6 +171,7 @@ impl EngineState {
     /// The app knows better than the journal how far it got: a crash came between the two.
     pub fn applied_by_app(&mut self, position: &Position) {
         self.inbox.restore(position, None);
+        self.assemblies.applied_by_app(position);
     }
 
     /// The records that lead to this state again: what compaction writes.
@@ -167,6 +194,7 @@ impl EngineState {
             records.push(Record::Cursor(self.inbox.done()));
         }
         records.extend(self.inbox.senders().map(Record::Sender));
+        records.extend(self.assemblies.records().map(|step| Record::Parts(Parts { step: Some(step) })));
         let (stored, next) = (self.outbox.stored_through(), self.outbox.next_number());
         let sending = self.outbox.sending_through();
         let retained = self.outbox.changes().next().map_or(next, |change| change.push_number);
@@ -177,6 +205,13 @@ impl EngineState {
         );
         records.push(Record::Numbering(Numbering { stored, next, sending }));
         records
+    }
+
+    /// A copy to work with; what is large leaves this one.
+    pub(super) fn take(&mut self) -> Self {
+        let taken = self.clone();
+        (self.outbox, self.assemblies) = Default::default();
+        taken
     }
 
     /// The account.
