@@ -46,7 +46,7 @@ impl Device {
                         let line = String::from_utf8(received.content.to_vec()).expect("text");
                         having.send_modify(|had| had.push(line));
                     }
-                    Incoming::Gap(gap) => panic!("nothing may be lost: {gap:?}"),
+                    other => panic!("nothing may be lost, and nobody asks: {other:?}"),
                 }
                 if following.applied(&incoming).await.is_err() {
                     return;

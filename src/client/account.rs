@@ -237,6 +237,15 @@ impl AccountView {
         self.names.iter()
     }
 
+    /// Which device let this one in, if this one did not found the account.
+    pub fn added_by(&self) -> Option<DeviceKey> {
+        let own = self.keys.device();
+        self.entries.iter().filter_map(|entry| membership::open(entry).ok()).find_map(|entry| {
+            let added = matches!(&entry.change, Some(Change::Add(add)) if *add.device == *own.as_bytes());
+            added.then(|| DeviceKey::try_from(&*entry.author).ok())?
+        })
+    }
+
     /// Whether this device is, or once was, part of the account.
     pub fn ever_member(&self, device: &DeviceKey) -> bool {
         self.membership.member(device).is_some() || self.membership.removed().contains(device)

@@ -74,7 +74,7 @@ pub struct Client {
 pub struct Changes(Arc<Mutex<mpsc::Receiver<Incoming>>>);
 
 impl Changes {
-    /// The next change, or gap; `None` when the client is closed. Safe to cancel. After a crash,
+    /// The next change, gap or question; `None` when the client is closed. Safe to cancel. After a crash,
     /// what was not said to be [`Client::applied`] comes again, under the same position.
     pub async fn next(&mut self) -> Option<Incoming> {
         self.0.lock().await.recv().await

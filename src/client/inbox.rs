@@ -17,7 +17,7 @@ pub struct Position {
     pub history: StoreEpoch,
     /// Place in the account's log.
     pub seq: u64,
-    /// Who sent it; zeros for a gap.
+    /// Who sent it; zeros for a gap that the relay told.
     pub sender: DeviceKey,
     /// The sender's number for it; 0 for a gap.
     pub push_number: u64,
@@ -37,6 +37,8 @@ pub struct Inbox {
     history: Option<StoreEpoch>,
     cursor: u64,
     applied: BTreeMap<DeviceKey, u64>,
+    /// Whose change was applied last.
+    heard: Option<DeviceKey>,
     handed_out: BTreeMap<DeviceKey, u64>,
     links: Links,
     reached: u64,
@@ -91,7 +93,17 @@ impl Inbox {
 
     /// How far each sender's changes were applied.
     pub fn senders(&self) -> impl Iterator<Item = Sender> {
-        self.applied.iter().map(|(device, number)| Sender { device: device.to_wire(), push_number: *number })
+        // Whoever was heard last comes last, so that this is known again when they are read.
+        let others = self.applied.iter().filter(|(device, _)| Some(**device) != self.heard);
+        let last = self.heard.and_then(|device| self.applied.get_key_value(&device));
+        let sender =
+            |(device, number): (&DeviceKey, &u64)| Sender { device: device.to_wire(), push_number: *number };
+        others.chain(last).map(sender)
+    }
+
+    /// Whose change was applied last.
+    pub fn heard(&self) -> Option<DeviceKey> {
+        self.heard
     }
 
     /// What else is known of each sender.
@@ -225,6 +237,7 @@ impl Inbox {
     /// The highest push number applied of a sender.
     pub fn note_sender(&mut self, sender: DeviceKey, push_number: u64) {
         if push_number > 0 {
+            self.heard = Some(sender);
             let highest = self.applied.entry(sender).or_default();
             *highest = push_number.max(*highest);
             let highest = self.handed_out.entry(sender).or_default();
@@ -319,11 +332,16 @@ impl Inbox {
 
     /// The app has applied this and everything handed out before it.
     pub fn apply(&mut self, position: &Position) {
-        if let Some(at) = self.pending.iter().position(|pending| pending.position == *position) {
+        if let Some(at) = self.pending.iter().rposition(|pending| pending.position == *position) {
             for pending in self.pending.range_mut(..=at) {
                 pending.done = true;
             }
         }
+    }
+
+    /// Whether the app still has to apply what it was given at this position.
+    pub fn is_due(&self, position: &Position) -> bool {
+        self.pending.iter().any(|pending| pending.position == *position)
     }
 
     /// This one alone is done with.
@@ -334,7 +352,7 @@ impl Inbox {
     }
 
     /// Moves the cursor over all that is done with. Gives what to record, and the bytes freed.
-    pub fn settle(&mut self) -> (Vec<Applied>, u64) {
+    pub fn settle(&mut self) -> (Vec<(DeviceKey, Applied)>, u64) {
         let (mut records, mut freed) = (Vec::new(), 0);
         while self.pending.front().is_some_and(|pending| pending.done)
             && let Some(pending) = self.pending.pop_front()
@@ -347,13 +365,14 @@ impl Inbox {
             }
             if position.push_number > 0 {
                 self.note_sender(position.sender, position.push_number);
-                records.push(Applied {
+                let applied = Applied {
                     history: position.history.to_wire(),
                     seq: position.seq,
                     sender: position.sender.to_wire(),
                     push_number: position.push_number,
                     chain: pending.chain.map(|chain| chain.to_wire()).unwrap_or_default(),
-                });
+                };
+                records.push((position.sender, applied));
             }
         }
         self.pass_own();

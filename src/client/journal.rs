@@ -223,9 +223,12 @@ fn length(bytes: &[u8]) -> [u8; 4] {
 }
 
 fn put(record: &Record, into: &mut Vec<u8>) {
-    let bytes = record.to_bytes();
-    into.extend_from_slice(&length(&bytes));
-    into.extend_from_slice(&bytes);
+    let start = into.len();
+    into.reserve(4 + record.encoded_len());
+    into.extend_from_slice(&[0; 4]);
+    record.encode(into);
+    let length = length(&into[start + 4..]);
+    into[start..start + 4].copy_from_slice(&length);
 }
 
 fn head(group: &[u8]) -> [u8; FRAME_BYTES] {

@@ -8,6 +8,7 @@
 //! without sockets, clock or disk ([`Engine`]), the profile folder, and [`Client`] around all.
 
 pub mod account;
+pub mod assembly;
 pub mod backoff;
 mod chance;
 mod connection;
@@ -24,8 +25,10 @@ pub mod outbox;
 mod pair;
 pub mod pairing;
 mod profile;
+mod readers;
 pub mod record;
 pub mod seal;
+mod snapshot;
 mod state;
 mod status;
 mod task;
@@ -37,7 +40,8 @@ pub mod wrap;
 pub use chance::{Chance, OsChance};
 pub use dial::ConnectOptions;
 pub use engine::{
-    Change, ChangeKind, Engine, Event, Gap, Incoming, Output, PushError, PushReceipt, Received, State,
+    Change, ChangeKind, Engine, Event, Gap, GapReason, Incoming, Output, PushError, PushReceipt, Received,
+    State,
 };
 pub use error::ClientError;
 pub use handle::{Changes, Client, CreateOptions, OpenOptions};

@@ -1,10 +1,11 @@
 //! The outbox: changes with their push numbers, until the relay has them on disk; and for a while
 //! longer, because a relay restored from a backup may have lost what it had stored.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 
 use bytes::Bytes;
 
+use super::readers::Readers;
 use super::record::{Numbering, Queued};
 use super::seal::sealed_size;
 use crate::protocol::Limits;
@@ -72,31 +73,7 @@ pub struct Outbox {
     unanswered: VecDeque<Sent>,
     /// After a refusal: the number before the refused one, once all answers are in.
     back_to: Option<u64>,
-    links: Links,
-}
-
-/// The newest push of this device that each reader should have.
-#[derive(Debug, Clone, Default)]
-struct Links {
-    /// Of those for every device.
-    shared: u64,
-    /// Of those for one alone.
-    addressed: BTreeMap<Bytes, u64>,
-}
-
-impl Links {
-    fn newest_for(&self, addressee: &Bytes) -> u64 {
-        let addressed = self.addressed.get(addressee).copied().unwrap_or(0);
-        addressed.max(self.shared)
-    }
-
-    fn note(&mut self, change: &Queued) {
-        if change.addressee.is_empty() {
-            self.shared = change.push_number;
-        } else {
-            self.addressed.insert(change.addressee.clone(), change.push_number);
-        }
-    }
+    readers: Readers,
 }
 
 impl Default for Outbox {
@@ -112,7 +89,7 @@ impl Default for Outbox {
             sent: 0,
             unanswered: VecDeque::new(),
             back_to: None,
-            links: Links::default(),
+            readers: Readers::default(),
         }
     }
 }
@@ -165,12 +142,12 @@ impl Outbox {
 
     /// What a change for this addressee (empty: for all) follows: its readers should have that one.
     pub fn newest_for(&self, addressee: &Bytes) -> u64 {
-        self.links.newest_for(addressee)
+        self.readers.newest_for(addressee)
     }
 
     /// The newest push that is for every device.
     pub fn shared(&self) -> u64 {
-        self.links.shared
+        self.readers.shared
     }
 
     /// Takes a change that has its number: the next one, or a later one. Whether it was taken.
@@ -179,7 +156,7 @@ impl Outbox {
             return false;
         }
         self.next = change.push_number + 1;
-        self.links.note(&change);
+        self.readers.note(&change);
         if change.push_number <= self.stored {
             self.retained_bytes += change.content.len();
         }
@@ -194,7 +171,7 @@ impl Outbox {
         self.next = numbering.next.max(1);
         self.sending = numbering.sending;
         self.confirmed = numbering.confirmed;
-        self.links.shared = numbering.shared;
+        self.readers.shared = numbering.shared;
     }
 
     /// The relay has everything up to `number`. Whether that is news.
@@ -213,24 +190,48 @@ impl Outbox {
         true
     }
 
+    /// A change that was cut goes whole, and not before all of it is stored: half of it would be of no
+    /// use to anybody.
     fn forget_oldest(&mut self) {
-        while self.retained_bytes > RETAINED_BYTES_MAX
-            && self.changes.front().is_some_and(|change| change.push_number <= self.stored)
-            && let Some(change) = self.changes.pop_front()
-        {
-            self.retained_bytes -= change.content.len();
+        while self.retained_bytes > RETAINED_BYTES_MAX {
+            let oldest = 0..self.group_end(0);
+            let stored = |change: &Queued| change.push_number <= self.stored;
+            if oldest.is_empty() || !self.changes.range(oldest.clone()).all(stored) {
+                return;
+            }
+            let forgotten = self.changes.drain(oldest);
+            self.retained_bytes -= forgotten.map(|change| change.content.len()).sum::<usize>();
         }
     }
 
-    /// The relay's own numbering is ahead: what waits is numbered from `first` on.
+    /// Where the parts end that belong to the change at a position.
+    fn group_end(&self, position: usize) -> usize {
+        let Some(change) = self.changes.get(position) else { return position };
+        let behind = self.changes.range(position + 1..);
+        position + 1 + behind.take_while(|other| is_same_change(change, other)).count()
+    }
+
+    /// Where the parts begin that belong to the change at a position.
+    fn group_start(&self, position: usize) -> usize {
+        let Some(change) = self.changes.get(position) else { return position };
+        let before = self.changes.range(..position).rev();
+        position - before.take_while(|other| is_same_change(change, other)).count()
+    }
+
+    /// The relay's own numbering is ahead: what waits is numbered from `first` on. Of a change that
+    /// was cut and is stored in part, all parts go again: their numbers must follow each other.
     pub fn renumber(&mut self, first: u64) {
+        let waiting = self.changes.partition_point(|change| change.push_number <= self.stored);
+        let start = self.group_start(waiting);
+        let again = self.changes.range(start..waiting).map(|change| change.content.len());
+        self.retained_bytes -= again.sum::<usize>();
         let mut number = first;
         // What the other copy pushed is not known: nothing is said to follow it.
-        self.links = Links::default();
-        for change in self.changes.iter_mut().filter(|change| change.push_number > self.stored) {
+        self.readers = Readers::default();
+        for change in self.changes.range_mut(start..) {
             change.push_number = number;
-            change.after = self.links.newest_for(&change.addressee);
-            self.links.note(change);
+            change.after = self.readers.newest_for(&change.addressee);
+            self.readers.note(change);
             number += 1;
         }
         self.stored = first.saturating_sub(1);
@@ -349,23 +350,40 @@ impl Outbox {
         }
     }
 
-    /// Lets a change go that the relay can no longer take: a filler takes its number.
+    /// Lets a change go that the relay can no longer take, with all its parts: fillers take their
+    /// numbers.
     pub fn drop_content(&mut self, number: u64) {
-        let position = self.changes.partition_point(|change| change.push_number < number);
-        if self.changes.get(position).is_none_or(|change| change.push_number != number) {
-            return;
+        let Some(position) = self.position(number) else { return };
+        let parts = self.group_start(position)..self.group_end(position);
+        for change in self.changes.drain(parts) {
+            if change.push_number <= self.stored {
+                self.retained_bytes -= change.content.len();
+            }
         }
-        if let Some(change) = self.changes.remove(position)
-            && number <= self.stored
-        {
-            self.retained_bytes -= change.content.len();
-        }
+    }
+
+    /// The number of the first part of the change behind a number.
+    pub fn first_part(&self, number: u64) -> u64 {
+        let first = self.position(number).map(|position| self.group_start(position));
+        first.and_then(|first| self.changes.get(first)).map_or(number, |change| change.push_number)
     }
 
     /// The change behind a number.
     pub fn change(&self, number: u64) -> Option<&Queued> {
+        self.changes.get(self.position(number)?)
+    }
+
+    fn position(&self, number: u64) -> Option<usize> {
         let position = self.changes.partition_point(|change| change.push_number < number);
-        self.changes.get(position).filter(|change| change.push_number == number)
+        let known = self.changes.get(position).is_some_and(|change| change.push_number == number);
+        known.then_some(position)
+    }
+}
+
+fn is_same_change(one: &Queued, other: &Queued) -> bool {
+    match (&one.part, &other.part) {
+        (Some(one), Some(other)) => one.group == other.group,
+        _ => false,
     }
 }
 
@@ -373,6 +391,7 @@ impl Outbox {
 mod tests {
     use proptest::prelude::*;
 
+    use super::super::sealed::Part;
     use super::*;
 
     #[derive(Debug, Clone)]
@@ -493,5 +512,61 @@ mod tests {
         outbox.renumber(10);
         assert_eq!((outbox.waiting(), outbox.next_number()), (1, 11));
         assert!(outbox.change(10).is_some());
+    }
+
+    /// Parts of one change under these numbers.
+    fn parts(numbers: std::ops::RangeInclusive<u64>, bytes: usize) -> Vec<Queued> {
+        let (group, count) = (Bytes::from(vec![7; 16]), (numbers.end() + 1 - numbers.start()) as u32);
+        let part = |(index, push_number)| Queued {
+            push_number,
+            content: vec![0; bytes].into(),
+            part: Some(Part { group: group.clone(), index, count }),
+            ..Queued::default()
+        };
+        (0..).zip(numbers).map(part).collect()
+    }
+
+    fn numbers(outbox: &Outbox) -> Vec<u64> {
+        outbox.changes().map(|change| change.push_number).collect()
+    }
+
+    #[test]
+    fn a_cut_change_is_forgotten_whole_or_not_at_all() {
+        let mut outbox = Outbox::default();
+        let cut = parts(1..=5, RETAINED_BYTES_MAX / 2 - 1);
+        for change in cut.into_iter().chain([change(6)]) {
+            outbox.add(change);
+        }
+        outbox.stored(4);
+        assert_eq!(numbers(&outbox), [1, 2, 3, 4, 5, 6], "it is not stored whole");
+        outbox.stored(5);
+        assert_eq!(numbers(&outbox), [6]);
+        outbox.stored(6);
+        assert_eq!(numbers(&outbox), [6], "what fits is kept");
+    }
+
+    #[test]
+    fn a_cut_change_is_let_go_whole() {
+        let mut outbox = Outbox::default();
+        for change in [change(1)].into_iter().chain(parts(2..=4, 9)).chain([change(5)]) {
+            outbox.add(change);
+        }
+        outbox.stored(2);
+        assert_eq!(outbox.first_part(4), 2);
+        outbox.drop_content(3);
+        assert_eq!(numbers(&outbox), [1, 5]);
+        assert_eq!(outbox.retained_bytes, 8);
+    }
+
+    #[test]
+    fn a_cut_change_is_numbered_anew_whole() {
+        let mut outbox = Outbox::default();
+        for change in [change(1)].into_iter().chain(parts(2..=4, 9)).chain([change(5)]) {
+            outbox.add(change);
+        }
+        outbox.stored(3);
+        outbox.renumber(20);
+        assert_eq!(numbers(&outbox), [1, 20, 21, 22, 23]);
+        assert_eq!((outbox.retained_bytes, outbox.waiting()), (8, 4));
     }
 }

@@ -19,7 +19,7 @@ use super::profile;
 use super::state::Identity;
 use super::task::Command;
 use crate::protocol::frame::{DeviceFrame, RelayFrame};
-use crate::protocol::wire;
+use crate::protocol::{DeviceKey, wire};
 
 /// The person at the other device has this long to answer.
 const ANSWER_WAIT: Duration = Duration::from_secs(10 * 60);
@@ -100,8 +100,13 @@ impl JoinAsk {
         &self.joining.name
     }
 
+    /// Its name to the relay, for good.
+    pub fn device(&self) -> DeviceKey {
+        self.joining.device
+    }
+
     /// Takes the device into the account. Returns when the relay has that on disk and the account
-    /// is on its way to the device.
+    /// is on its way to the device. What came before is not: [`Client::send_snapshot`] gives it that.
     ///
     /// # Errors
     /// [`ClientError::Offline`], [`ClientError::Membership`], [`ClientError::Refused`]

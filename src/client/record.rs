@@ -4,6 +4,7 @@
 use bytes::Bytes;
 use prost::Message;
 
+use super::sealed::Part;
 use crate::protocol::wire::SignedEntry;
 
 /// One durable fact.
@@ -49,6 +50,9 @@ pub enum Record {
     /// Everything up to a seq is done with, received or not. Written before it is acknowledged.
     #[prost(message, tag = "13")]
     Cursor(Cursor),
+    /// A part of a change came, or it is known that the change will never be whole.
+    #[prost(message, tag = "14")]
+    Parts(Parts),
     /// The relay, or someone on the way, showed something that a person should know of.
     #[prost(message, tag = "15")]
     Warned(Warned),
@@ -114,6 +118,9 @@ pub struct Queued {
     /// The newest earlier push that whoever reads this one should have; 0: not known.
     #[prost(uint64, tag = "6")]
     pub after: u64,
+    /// Which part it is of a change that was cut.
+    #[prost(message, optional, tag = "7")]
+    pub part: Option<Part>,
 }
 
 /// Something received and done with.
@@ -225,9 +232,74 @@ pub struct Cursor {
     pub own: u64,
 }
 
+/// What became of a change that comes in parts.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct Parts {
+    /// One step.
+    #[prost(oneof = "PartsRecord", tags = "1, 2")]
+    pub step: Option<PartsRecord>,
+}
+
+/// One step of a change that comes in parts.
+#[derive(Clone, PartialEq, Eq, prost::Oneof)]
+pub enum PartsRecord {
+    /// A part, the last one excepted: with it the change goes to the app.
+    #[prost(message, tag = "1")]
+    Kept(Piece),
+    /// The others are missing for good.
+    #[prost(message, tag = "2")]
+    Unfinished(Unfinished),
+}
+
+/// One part of a change of another device.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct Piece {
+    /// 32 bytes.
+    #[prost(bytes = "bytes", tag = "1")]
+    pub sender: Bytes,
+    /// The sender's number for it.
+    #[prost(uint64, tag = "2")]
+    pub push_number: u64,
+    /// Its place in the log.
+    #[prost(uint64, tag = "3")]
+    pub seq: u64,
+    /// Which part it is.
+    #[prost(message, optional, tag = "4")]
+    pub part: Option<Part>,
+    /// The part itself.
+    #[prost(bytes = "bytes", tag = "5")]
+    pub content: Bytes,
+}
+
+/// A change that will never be whole.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct Unfinished {
+    /// 32 bytes.
+    #[prost(bytes = "bytes", tag = "1")]
+    pub sender: Bytes,
+    /// What its parts have in common.
+    #[prost(bytes = "bytes", tag = "2")]
+    pub group: Bytes,
+    /// The sender's number for the newest part that came.
+    #[prost(uint64, tag = "3")]
+    pub through: u64,
+    /// The number that the last part has.
+    #[prost(uint64, tag = "4")]
+    pub last: u64,
+    /// Seq of the first part that came.
+    #[prost(uint64, tag = "5")]
+    pub from_seq: u64,
+    /// Seq of the newest one.
+    #[prost(uint64, tag = "6")]
+    pub through_seq: u64,
+    /// Whether the app has heard of it: nothing more is to be known of this change.
+    #[prost(bool, tag = "7")]
+    pub told: bool,
+}
+
 #[derive(Clone, PartialEq, prost::Message)]
 struct Envelope {
-    #[prost(oneof = "Record", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 15, 16, 17, 18")]
+    #[prost(oneof = "Record", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18")]
     record: Option<Record>,
 }
 

@@ -5,13 +5,15 @@ use crate::protocol::wire::SignedEntry;
 use crate::protocol::{Chain, DeviceKey, StoreEpoch};
 
 use super::account::{AccountView, founding_entry};
+use super::assembly::Assemblies;
 use super::chance::Chance;
 use super::inbox::{Inbox, Position};
 use super::keys::{DeviceKeys, EpochSecret};
 use super::outbox::Outbox;
 use super::pairing::Account;
 use super::record::{
-    Applied, Batch, Entries, History, Named, Numbering, Record, Sender, SenderKeyEpoch, Senders,
+    Applied, Batch, Entries, History, Named, Numbering, Parts, PartsRecord, Piece, Record, Sender,
+    SenderKeyEpoch, Senders,
 };
 use super::warnings::Warnings;
 
@@ -48,6 +50,9 @@ pub enum InvalidRecord {
     /// Bytes of the wrong length.
     #[error("a recorded {0} does not have its length")]
     Length(&'static str),
+    /// A part that does not follow.
+    #[error("a recorded part of a change does not fit")]
+    Part,
     /// A membership entry that does not follow.
     #[error("a recorded membership entry does not fit: {0}")]
     Entry(#[from] InvalidEntry),
@@ -66,6 +71,7 @@ pub struct EngineState {
     pub(super) warnings: Warnings,
     /// Senders behind whose pushes the journal has a hole; the engine records it.
     pub(super) unlinked: Vec<Sender>,
+    pub(super) assemblies: Assemblies,
 }
 
 impl EngineState {
@@ -84,6 +90,7 @@ impl EngineState {
             inbox: Inbox::default(),
             warnings: Warnings::default(),
             unlinked: Vec::new(),
+            assemblies: Assemblies::default(),
         })
     }
 
@@ -130,6 +137,7 @@ impl EngineState {
             }
             Record::EnvelopeBytesMax(bytes) => self.envelope_bytes_max = Some(bytes),
             Record::Welcomed(welcomed) => self.welcomed = welcomed,
+            Record::Parts(Parts { step }) => self.apply_parts(step.ok_or(InvalidRecord::Part)?)?,
         }
         Ok(())
     }
@@ -142,7 +150,26 @@ impl EngineState {
             push_number: applied.push_number,
         };
         self.inbox.restore(&position, chain(&applied.chain)?);
+        self.assemblies.applied(&position.sender, position.push_number);
         Ok(())
+    }
+
+    fn apply_parts(&mut self, step: PartsRecord) -> Result<(), InvalidRecord> {
+        match step {
+            PartsRecord::Kept(Piece { sender, push_number, seq, part, content }) => {
+                let part = part.ok_or(InvalidRecord::Part)?;
+                // Which history it came in does not matter any more.
+                let history = StoreEpoch::new([0; 16]);
+                let position = Position { history, seq, sender: device_key(&sender)?, push_number };
+                let fits = self.assemblies.restore(&position, &part, content);
+                if fits { Ok(()) } else { Err(InvalidRecord::Part) }
+            }
+            PartsRecord::Unfinished(unfinished) => {
+                let sender = device_key(&unfinished.sender)?;
+                self.assemblies.restore_unfinished(sender, &unfinished);
+                Ok(())
+            }
+        }
     }
 
     fn apply_history(&mut self, history: &History) -> Result<(), InvalidRecord> {
@@ -169,6 +196,7 @@ impl EngineState {
             self.unlinked = self.inbox.unlink(None);
         }
         self.inbox.restore(position, None);
+        self.assemblies.applied_by_app(position);
     }
 
     /// The records that lead to this state again: what compaction writes.
@@ -194,6 +222,7 @@ impl EngineState {
         records.extend(self.inbox.links().key_epochs().map(Record::SenderKeyEpoch));
         records.push(Record::Unlinked(Senders { senders: self.inbox.links().unlinked() }));
         records.extend(self.warnings.iter().cloned().map(Record::Warned));
+        records.extend(self.assemblies.records().map(|step| Record::Parts(Parts { step: Some(step) })));
         let (stored, next) = (self.outbox.stored_through(), self.outbox.next_number());
         let (sending, shared) = (self.outbox.sending_through(), self.outbox.shared());
         let confirmed = self.outbox.confirmed_through();
@@ -206,6 +235,13 @@ impl EngineState {
         );
         records.push(Record::Numbering(numbering(next, shared)));
         records
+    }
+
+    /// A copy to work with; what is large leaves this one.
+    pub(super) fn take(&mut self) -> Self {
+        let taken = self.clone();
+        (self.outbox, self.assemblies) = Default::default();
+        taken
     }
 
     /// The account.

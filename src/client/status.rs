@@ -25,6 +25,8 @@ pub struct Status {
     pub account: AccountId,
     /// This device.
     pub device: DeviceKey,
+    /// The app's own name for this device.
+    pub device_id: String,
     /// The relay's address, as given.
     pub relay: String,
     /// How syncing stands.
@@ -72,6 +74,7 @@ impl Status {
         Self {
             account: account.account(),
             device: own,
+            device_id: state.device_id().to_owned(),
             relay: relay.to_owned(),
             state: sync,
             refusal: trouble.as_ref().and_then(|trouble| trouble.refusal),

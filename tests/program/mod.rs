@@ -224,5 +224,7 @@ pub fn changes(path: &Path) -> Vec<String> {
         let (_, change) = line.split_once("\"change\":").unwrap_or_else(|| panic!("{line}"));
         change.strip_suffix('}').expect("the end of the line").to_owned()
     };
-    text.lines().map(change).collect()
+    // What a snapshot brought ends with a line that is no change, and a gap is none.
+    let is_change = |line: &&str| !line.contains("\"snapshot\":{") && !line.contains("\"gap\":{");
+    text.lines().filter(is_change).map(change).collect()
 }

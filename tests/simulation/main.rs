@@ -45,6 +45,9 @@ struct Eventful {
     gaps: usize,
     removed: usize,
     joined: usize,
+    large: usize,
+    unfinished: usize,
+    learned: usize,
     cut_kept: u64,
     cut_lost: u64,
 }
@@ -54,6 +57,9 @@ impl Eventful {
         self.applied += world.phones.iter().map(|phone| phone.applied.len()).sum::<usize>();
         self.gaps += world.phones.iter().map(|phone| phone.gaps.len()).sum::<usize>();
         self.removed += world.phones.iter().filter(|phone| phone.is_refused()).count();
+        self.large += world.phones.iter().map(|phone| phone.large).sum::<usize>();
+        self.unfinished += world.phones.iter().map(|phone| phone.unfinished).sum::<usize>();
+        self.learned += world.phones.iter().map(only_from_snapshots).sum::<usize>();
         self.joined += world.phones.len() - 1;
         self.cut_kept += world.facts.cut_kept;
         self.cut_lost += world.facts.cut_lost;
@@ -65,7 +71,15 @@ impl Eventful {
         assert!(self.applied > 20 * seeds && self.joined > seeds, "{self:?}");
         assert!(self.gaps > seeds / 20 && self.removed > seeds / 20, "{self:?}");
         assert!(self.cut_kept > 0 && self.cut_lost > 0, "{self:?}");
+        assert!(self.large > seeds && self.learned > seeds && self.unfinished > seeds / 50, "{self:?}");
     }
+}
+
+/// Changes that a device would lack without snapshots.
+fn only_from_snapshots(phone: &phone::Phone) -> usize {
+    let applied = phone.applied.iter().map(|(_, name)| name);
+    let otherwise = applied.chain(&phone.made).collect::<std::collections::BTreeSet<_>>();
+    phone.learned.iter().filter(|name| !otherwise.contains(name)).count()
 }
 
 #[test]

@@ -1,12 +1,13 @@
 //! A device: the real engine of the client library, its journal, and an app that applies what it is
 //! given.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 use graceful_relay::client::pairing::Joining;
 use graceful_relay::client::record::Record;
 use graceful_relay::client::{
-    Change, DeviceKeys, Engine, EngineState, Event, Identity, Incoming, Output, Position, State,
+    Change, ChangeKind, DeviceKeys, Engine, EngineState, Event, GapReason, Identity, Incoming, Output,
+    Position, Received, State,
 };
 use graceful_relay::protocol::frame::DeviceFrame;
 use graceful_relay::protocol::membership::account_id;
@@ -44,6 +45,14 @@ pub struct Phone {
     /// What the app has applied, which outlives everything.
     pub applied: Vec<(Position, String)>,
     pub gaps: Vec<(u64, u64)>,
+    /// What it pushed itself, and what snapshots told it of: both outlive everything, too.
+    pub made: Vec<String>,
+    pub learned: BTreeSet<String>,
+    /// Whether it has what came before it.
+    pub has_past: bool,
+    /// Changes that came in parts, and changes of which some parts were missing.
+    pub large: usize,
+    pub unfinished: usize,
     /// The highest push number that the relay said was stored.
     pub stored: u64,
     pub state: Option<State>,
@@ -62,6 +71,11 @@ impl Phone {
             given: VecDeque::new(),
             applied: Vec::new(),
             gaps: Vec::new(),
+            made: Vec::new(),
+            learned: BTreeSet::new(),
+            has_past: false,
+            large: 0,
+            unfinished: 0,
             stored: 0,
             state: None,
             troubles: Vec::new(),
@@ -73,7 +87,7 @@ impl Phone {
     /// The founder of an account.
     pub fn found(name: &str, chance: &mut Chance) -> Self {
         let mut seeded = Seeded(Chance::new(chance.next()));
-        Self::new(Identity::found(name, name, &mut seeded), chance)
+        Self { has_past: true, ..Self::new(Identity::found(name, name, &mut seeded), chance) }
     }
 
     /// Keys for a device that is to join.
@@ -166,12 +180,42 @@ impl Phone {
         };
         let position = *incoming.position();
         match incoming {
-            Incoming::Change(received) => {
-                self.applied.push((position, received.transaction_id));
+            Incoming::Change(received) => self.take(received),
+            Incoming::Gap(gap) => {
+                self.gaps.push((gap.from, gap.through));
+                self.unfinished += usize::from(gap.reason == GapReason::Unfinished);
+                // Nobody to ask is no trouble: then nobody pushes either.
+                self.with(|engine| drop(engine.request_snapshot(None, now_ms)));
             }
-            Incoming::Gap(gap) => self.gaps.push((gap.from, gap.through)),
+            Incoming::SnapshotWanted { device, .. } => drop(self.tell_everything(device, now_ms)),
         }
         self.with(|engine| engine.applied(&position, now_ms));
+    }
+
+    fn take(&mut self, received: Received) {
+        let Received { position, transaction_id, kind, content, .. } = received;
+        if kind == ChangeKind::Snapshot {
+            let text = String::from_utf8(content.to_vec()).expect("text");
+            self.learned.extend(text.lines().map(str::to_owned));
+            self.has_past = true;
+        } else {
+            assert_eq!(content, body(&transaction_id), "a change comes as it was pushed");
+            self.large += usize::from(transaction_id.starts_with("large"));
+        }
+        self.applied.push((position, transaction_id));
+    }
+
+    /// Every change that this device knows.
+    pub fn everything(&self) -> BTreeSet<&str> {
+        let applied = self.applied.iter().map(|(_, name)| name);
+        applied.chain(&self.made).chain(&self.learned).map(String::as_str).collect()
+    }
+
+    /// Gives another device all that this one knows. Whether that was taken.
+    pub fn tell_everything(&mut self, device: DeviceKey, now_ms: u64) -> bool {
+        let names = self.everything().into_iter().collect::<Vec<_>>().join("\n");
+        let snapshot = Change::snapshot(device, names);
+        self.engine.as_mut().is_some_and(|engine| engine.enqueue([snapshot], now_ms).is_ok())
     }
 
     /// Pushes changes by these names. Returns whether the device took them.
@@ -179,9 +223,17 @@ impl Phone {
         let Some(engine) = &mut self.engine else {
             return false;
         };
-        let changes =
-            names.iter().map(|name| Change { addressee, ..Change::new(name.clone(), name.repeat(20)) });
-        engine.enqueue(changes, now_ms).is_ok()
+        let changes = names.iter().map(|name| Change { addressee, ..Change::new(name.clone(), body(name)) });
+        let taken = engine.enqueue(changes, now_ms).is_ok();
+        if taken {
+            self.made.extend_from_slice(names);
+        }
+        taken
+    }
+
+    /// Whether it knows how large the relay's envelopes are.
+    pub fn knows_limits(&self) -> bool {
+        self.engine().is_some_and(|engine| engine.limits().envelope_bytes_max < 10_000)
     }
 
     pub fn members(&self) -> Vec<DeviceKey> {
@@ -198,4 +250,11 @@ impl Phone {
     pub fn is_refused(&self) -> bool {
         matches!(self.state, Some(State::Refused { .. }))
     }
+}
+
+/// What a change of this name holds: a large one takes two to six envelopes.
+fn body(name: &str) -> String {
+    let large = name.strip_prefix("large change ").and_then(|number| number.parse::<usize>().ok());
+    let bytes = large.map_or(200, |number| 1_000 + number % 7 * 350);
+    name.repeat(bytes.div_ceil(name.len()))
 }

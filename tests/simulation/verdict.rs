@@ -16,6 +16,7 @@ struct Debt {
     sender: DeviceKey,
     name: String,
     to: Vec<DeviceKey>,
+    for_all: bool,
 }
 
 /// What is known to have happened.
@@ -35,12 +36,19 @@ pub struct Facts {
     pub cut_lost: u64,
     /// Whether the quota lets everything in.
     pub unlimited: bool,
+    /// Whether the relay keeps everything for longer than this history lasts.
+    pub nothing_expires: bool,
     owners: BTreeMap<u32, DeviceKey>,
 }
 
 impl Facts {
-    pub fn pushed(&mut self, sender: DeviceKey, name: String, to: Vec<DeviceKey>) {
-        self.debts.push(Debt { sender, name, to });
+    pub fn pushed(&mut self, sender: DeviceKey, name: String, to: Vec<DeviceKey>, for_all: bool) {
+        self.debts.push(Debt { sender, name, to, for_all });
+    }
+
+    /// Whether a device was to be removed, so that nothing is certain for it.
+    pub fn is_anybody_leaving(&self) -> bool {
+        !self.leaving.is_empty()
     }
 
     /// From now on nothing is certain for this device.
@@ -164,6 +172,7 @@ pub fn judge(world: &World) -> Result<(), String> {
     for phone in world.phones.iter().filter(|phone| remaining.contains(&phone.key)) {
         in_order_and_once(phone)?;
         debts_paid(world, phone)?;
+        past_known(world, phone)?;
         if let Some(trouble) = phone.troubles.first() {
             return Err(format!("a device was told of trouble that was not there: {trouble}"));
         }
@@ -210,6 +219,23 @@ fn debts_paid(world: &World, phone: &Phone) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// Where nothing expires and nobody leaves, every device knows every change for all, whenever it
+/// joined: from the relay, or from a snapshot of another.
+fn past_known(world: &World, phone: &Phone) -> Result<(), String> {
+    if !world.facts.nothing_expires || world.facts.is_anybody_leaving() {
+        return Ok(());
+    }
+    // The first device was there from the beginning: it has seen every part of everything.
+    if phone.key == world.phones[0].key && !phone.gaps.is_empty() {
+        return Err(format!("a device was told of gaps that are none: {:?}", phone.gaps));
+    }
+    let known = phone.everything();
+    match world.facts.debts.iter().find(|debt| debt.for_all && !known.contains(debt.name.as_str())) {
+        Some(debt) => Err(format!("{} is neither in a snapshot nor was it delivered", debt.name)),
+        None => Ok(()),
+    }
 }
 
 /// A seq means the same to everybody who saw it, and the same as when it was given.

@@ -51,6 +51,8 @@ pub struct World {
     named: u64,
     joining: Option<(DeviceKeys, Joining)>,
     removing: bool,
+    /// Devices that joined and were not told yet what came before.
+    newcomers: Vec<DeviceKey>,
     pub facts: Facts,
     sabotage: Sabotage,
     /// A digest of all that happened.
@@ -62,6 +64,7 @@ impl World {
         let mut chance = Chance::new(seed);
         let limits = Limits {
             retention_s: if chance.once_in(3) { 120 } else { 30 * 24 * 3_600 },
+            envelope_bytes_max: 1_000,
             window_bytes: 8 * 1024,
             push_envelopes_max: 5,
             unanswered_frames_max: 3,
@@ -83,11 +86,13 @@ impl World {
             named: 0,
             joining: None,
             removing: false,
+            newcomers: Vec::new(),
             facts: Facts::default(),
             sabotage,
             trace: 0,
         };
         world.facts.unlimited = world.options.limits.account_envelopes_max > 1_000;
+        world.facts.nothing_expires = world.options.limits.retention_s > 24 * 3_600;
         world.start_relay();
         world
     }
@@ -134,6 +139,7 @@ impl World {
             _ => self.pass_time(false),
         }
         self.finish_join();
+        self.tell_newcomer();
         if self.disk.is_dead() {
             self.relay_died();
         }
@@ -154,7 +160,8 @@ impl World {
             self.relay.as_ref().is_some_and(|relay| !relay.has_changes() && relay.looking().is_empty());
         let done = |phone: &Phone| phone.is_up_to_date() || phone.is_refused();
         // A membership change that was begun is finished, or nobody would be owed anything certain.
-        wires_quiet && relay_quiet && self.phones.iter().all(done) && self.acks_are_in()
+        let told = self.newcomers.is_empty() || self.facts.is_anybody_leaving();
+        wires_quiet && relay_quiet && told && self.phones.iter().all(done) && self.acks_are_in()
     }
 
     /// Every device's acks have reached the relay.
@@ -386,7 +393,12 @@ impl World {
     fn push(&mut self) {
         let phone = self.any_phone();
         let count = 1 + self.chance.below(8);
-        let names = (0..count).map(|at| format!("change {}", self.named + at)).collect::<Vec<_>>();
+        let knows_limits = self.phones[phone].knows_limits();
+        let names = (0..count).map(|at| {
+            let large = if knows_limits && self.chance.once_in(6) { "large " } else { "" };
+            format!("{large}change {}", self.named + at)
+        });
+        let names = names.collect::<Vec<_>>();
         let members = self.phones[phone].members();
         let others = members.iter().copied().filter(|key| *key != self.phones[phone].key).collect::<Vec<_>>();
         let addressee = if self.chance.once_in(6) {
@@ -397,11 +409,12 @@ impl World {
         if self.phones[phone].push(&names, addressee, self.now_ms) {
             let sender = self.phones[phone].key;
             self.named += count;
+            let for_all = addressee.is_none();
             let owed = addressee.map_or(others, |one| vec![one]);
             // Only what the disk has can be promised: the outputs are drained without a death.
             let wishes = self.phones[phone].drain(None);
             for name in names {
-                self.facts.pushed(sender, name, owed.clone());
+                self.facts.pushed(sender, name, owed.clone(), for_all);
             }
             self.fulfil(phone, wishes);
         }
@@ -453,10 +466,25 @@ impl World {
         });
         match account {
             Some(account) => {
+                self.newcomers.push(keys.device());
                 let identity = Identity { keys, device_id: joining.name, account };
                 self.phones.push(Phone::new(identity, &mut self.chance));
             }
             None => self.joining = Some((keys, joining)),
+        }
+    }
+
+    /// One device tells the newest what came before: any that sees it in its log, and has the past.
+    fn tell_newcomer(&mut self) {
+        let Some(newcomer) = self.newcomers.first().copied() else {
+            return;
+        };
+        let (phone, now_ms) = (self.any_phone(), self.now_ms);
+        let knows = self.phones[phone].has_past && self.phones[phone].members().contains(&newcomer);
+        if knows && self.phones[phone].tell_everything(newcomer, now_ms) {
+            self.newcomers.remove(0);
+            let wishes = self.phones[phone].drain(None);
+            self.fulfil(phone, wishes);
         }
     }
 

@@ -1,14 +1,15 @@
 //! A file that every change is appended to exactly once, over crashes: each line tells its position,
-//! and the last whole line says how far the file has come.
+//! and the last whole line says how far the file has come. Lines that a snapshot brought tell none:
+//! they count with the line that closes them.
 
 use std::fs::{File, OpenOptions};
-use std::io::{Read, Seek, SeekFrom, Write};
+use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 
 use super::line;
-use crate::client::{Incoming, Position};
+use crate::client::Position;
 
 /// How much is read at once when looking for the last line.
 const STEP_BYTES: u64 = 64 * 1024;
@@ -33,13 +34,16 @@ impl Copy {
         let mut options = OpenOptions::new();
         let mut file = options.read(true).write(true).create(true).truncate(false).open(path)?;
         let bytes = file.metadata()?.len();
-        let (whole_bytes, last) = last_line(&mut file, bytes)?;
+        let (mut whole_bytes, mut last) = last_line(&mut file, bytes)?;
+        if last.as_deref().is_some_and(line::is_brought) {
+            (whole_bytes, last) = last_closed(&mut file)?;
+        }
         let applied = match last {
             Some(last) => Some(line::position(&last).context(
                 "its last line does not tell a position, so it was not written by this command; \
                  choose another file",
             )?),
-            None if bytes > STEP_BYTES => bail!("it has no lines; choose another file"),
+            None if !begins_like_a_line(&mut file)? => bail!("it has no lines; choose another file"),
             None => None,
         };
         if whole_bytes < bytes {
@@ -51,14 +55,39 @@ impl Copy {
     }
 
     /// Appends these, and returns when they are on disk.
-    pub(super) fn append(&mut self, batch: &[Incoming]) -> anyhow::Result<()> {
+    pub(super) fn append(&mut self, lines: &[String]) -> anyhow::Result<()> {
         let mut text = String::new();
-        for incoming in batch {
-            text.push_str(&line::json(incoming));
+        for line in lines {
+            text.push_str(line);
             text.push('\n');
         }
         let written = self.file.write_all(text.as_bytes()).and_then(|()| self.file.sync_data());
         written.with_context(|| format!("cannot write {}", self.path.display()))
+    }
+}
+
+/// Whether a file without a whole line holds the torn beginning of one, or nothing.
+fn begins_like_a_line(file: &mut File) -> std::io::Result<bool> {
+    file.seek(SeekFrom::Start(0))?;
+    let mut begin = Vec::new();
+    file.take(16).read_to_end(&mut begin)?;
+    let like = |line: &[u8]| line.starts_with(&begin) || begin.starts_with(line);
+    Ok(like(b"{\"history\":\"") || like(b"{\"sender\":\""))
+}
+
+/// How many bytes the lines have up to the last that tells a position, and that one: a crash came
+/// before the lines of a snapshot were all there, and the snapshot comes again.
+fn last_closed(file: &mut File) -> std::io::Result<(u64, Option<Vec<u8>>)> {
+    file.seek(SeekFrom::Start(0))?;
+    let mut reader = BufReader::new(file);
+    let (mut at, mut closed, mut line) = (0, (0, None), Vec::new());
+    loop {
+        line.clear();
+        at += reader.read_until(b'\n', &mut line)? as u64;
+        let Some(text) = line.strip_suffix(b"\n") else { return Ok(closed) };
+        if !line::is_brought(text) {
+            closed = (at, Some(text.to_owned()));
+        }
     }
 }
 
@@ -90,7 +119,7 @@ fn last_line(file: &mut File, bytes: u64) -> std::io::Result<(u64, Option<Vec<u8
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::client::{ChangeKind, Received};
+    use crate::client::{ChangeKind, Incoming, Received};
     use crate::protocol::{DeviceKey, StoreEpoch};
 
     fn change(seq: u64, bytes: usize) -> Incoming {
@@ -106,12 +135,39 @@ mod tests {
         })
     }
 
+    fn json(changes: &[Incoming]) -> Vec<String> {
+        changes.iter().map(line::json).collect()
+    }
+
+    #[test]
+    fn a_snapshot_that_is_not_whole_is_dropped() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("copy.jsonl");
+        let snapshot = *change(2, 0).position();
+        let mut lines = json(&[change(1, 5)]);
+        for number in 10..13 {
+            let line = line::json(&change(number, 50));
+            lines.push(line::Entry::read(&line).unwrap().1.brought(&snapshot));
+        }
+        lines.push(line::snapshot_end(&snapshot, 3));
+        Copy::open(&path).unwrap().append(&lines).unwrap();
+        let whole = std::fs::read(&path).unwrap();
+        for cut in (lines[0].len() + 1)..whole.len() {
+            std::fs::write(&path, &whole[..cut]).unwrap();
+            let mut copy = Copy::open(&path).unwrap();
+            assert_eq!(copy.applied, Some(*change(1, 0).position()), "cut at {cut}");
+            copy.append(&lines[1..]).unwrap();
+            assert!(std::fs::read(&path).unwrap() == whole, "cut at {cut}");
+        }
+        assert_eq!(Copy::open(&path).unwrap().applied, Some(snapshot));
+    }
+
     #[test]
     fn cut_anywhere_it_goes_on_after_its_last_whole_line() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("copy.jsonl");
         let changes = [change(1, 5), change(2, 100_000), change(3, 5)];
-        Copy::open(&path).unwrap().append(&changes).unwrap();
+        Copy::open(&path).unwrap().append(&json(&changes)).unwrap();
         let whole = std::fs::read(&path).unwrap();
         let ends: Vec<usize> = (0..whole.len()).filter(|at| whole[*at] == b'\n').collect();
         assert_eq!(ends.len(), 3);
@@ -120,7 +176,7 @@ mod tests {
             let kept = ends.iter().filter(|end| **end < cut).count();
             let mut copy = Copy::open(&path).unwrap();
             assert_eq!(copy.applied.map_or(0, |position| position.seq), kept as u64, "cut at {cut}");
-            copy.append(&changes[kept..]).unwrap();
+            copy.append(&json(&changes[kept..])).unwrap();
             assert!(std::fs::read(&path).unwrap() == whole, "cut at {cut}");
         }
     }
@@ -133,5 +189,9 @@ mod tests {
         let error = format!("{:#}", Copy::open(&path).unwrap_err());
         assert!(error.contains("letter.txt") && error.contains("choose another file"), "{error}");
         assert_eq!(std::fs::read(&path).unwrap(), b"Dear Ann,\nhow are you\n");
+        std::fs::write(&path, "Dear Ann").unwrap();
+        assert!(Copy::open(&path).is_err(), "a letter of one line is one, too");
+        std::fs::write(&path, "{\"hist").unwrap();
+        assert!(Copy::open(&path).unwrap().applied.is_none());
     }
 }

@@ -1,17 +1,17 @@
 //! `client follow`: receives changes, to be read or to be kept, each exactly once.
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context;
 use clap::Args;
-use console::Term;
 
 use super::copy::Copy;
+use super::log::Log;
 use super::say::{Say, note};
 use super::session::{open, with};
-use super::{line, trouble};
+use super::take::{Sink, take};
+use super::trouble;
 use crate::cli::interrupted::Interrupted;
 use crate::client::{Changes, Client, ClientError, Incoming, State, Status};
 
@@ -34,21 +34,16 @@ pub(super) struct Follow {
     until_up_to_date: bool,
 }
 
-/// Where changes go.
-enum Sink {
-    Screen(Say),
-    Copy(Copy),
-}
-
 impl Follow {
     pub(super) async fn run(self, folder: &Path, say: Say) -> anyhow::Result<()> {
         let copy = self.jsonl.as_deref().map(Copy::open).transpose()?;
         let client = open(folder, copy.as_ref().and_then(|copy| copy.applied)).await?;
         let sink = copy.map_or(Sink::Screen(say), Sink::Copy);
+        let folder = folder.to_owned();
         let endless = self.until.is_none() && !self.until_up_to_date;
         let done = with(client, async |client| {
             tokio::select! {
-                done = self.follow(client, sink) => done,
+                done = self.follow(client, &folder, sink) => done,
                 () = trouble::tell(client, ADVICE, note) => Ok(()),
             }
         })
@@ -60,18 +55,17 @@ impl Follow {
         }
     }
 
-    async fn follow(&self, client: &Client, mut sink: Sink) -> anyhow::Result<()> {
+    async fn follow(&self, client: &Client, folder: &Path, mut sink: Sink) -> anyhow::Result<()> {
+        let mut log = Log::open(folder, client).await?;
         let mut changes = client.changes();
         let mut left = self.until.unwrap_or(u64::MAX);
         while left > 0 {
             let Some(first) = self.next(client, &mut changes).await? else { return Ok(()) };
             let most = usize::try_from(left).unwrap_or(usize::MAX).min(BATCH_CHANGES);
             let batch = fill(first, &mut changes, most).await;
-            left -= batch.len() as u64;
-            sink = tokio::task::block_in_place(|| sink.take(&batch))?;
-            for gap in batch.iter().filter(|incoming| matches!(incoming, Incoming::Gap(_))) {
-                note(&line::text(gap, usize::MAX));
-            }
+            let taken = tokio::task::block_in_place(|| take(&batch, &mut log, &mut sink))?;
+            left = left.saturating_sub(taken.changes);
+            taken.answer(client, &log).await?;
             if let Some(last) = batch.last() {
                 client.applied(last).await?;
             }
@@ -111,29 +105,4 @@ async fn fill(first: Incoming, changes: &mut Changes, most: usize) -> Vec<Incomi
         }
     }
     batch
-}
-
-impl Sink {
-    /// Returns when they are where they belong.
-    fn take(mut self, batch: &[Incoming]) -> anyhow::Result<Self> {
-        match &mut self {
-            Self::Copy(copy) => copy.append(batch)?,
-            Self::Screen(say) => {
-                let columns = match Term::stdout().size_checked() {
-                    Some((_, columns)) => usize::from(columns),
-                    None => usize::MAX,
-                };
-                let mut out = std::io::stdout().lock();
-                for incoming in batch {
-                    match (say.json, incoming) {
-                        (true, _) => writeln!(out, "{}", line::json(incoming))?,
-                        (false, Incoming::Change(_)) => writeln!(out, "{}", line::text(incoming, columns))?,
-                        (false, Incoming::Gap(_)) => {}
-                    }
-                }
-                out.flush()?;
-            }
-        }
-        Ok(self)
-    }
 }

@@ -13,15 +13,19 @@ mod follow;
 mod join;
 mod line;
 mod lines;
+mod log;
 mod new_device;
 mod pair;
+mod past;
 mod profile;
 mod push;
 mod qr;
 mod remove;
 mod say;
 mod session;
+mod snapshot;
 mod status;
+mod take;
 mod trouble;
 
 use std::path::PathBuf;
@@ -54,8 +58,10 @@ enum Command {
     Join(join::Join),
     /// Give changes to the account's other devices; with nothing to give, send what waits
     Push(push::Push),
-    /// Receive the changes of the other devices
+    /// Receive the changes of the other devices; give those that lack something what this one has
     Follow(follow::Follow),
+    /// Ask another device for the changes that it has
+    Snapshot(snapshot::Snapshot),
     /// List the account's devices
     Devices,
     /// Remove a device from the account, for good
@@ -76,6 +82,7 @@ impl Client {
             Command::Join(join) => join.run(folder, say).await,
             Command::Push(push) => push.run(&folder, say).await,
             Command::Follow(follow) => follow.run(&folder, say).await,
+            Command::Snapshot(snapshot) => snapshot.run(&folder, say).await,
             Command::Devices => devices::run(&folder, say).await,
             Command::Remove(remove) => remove.run(&folder, say).await,
             Command::Status(show) => show.run(&folder, say).await,

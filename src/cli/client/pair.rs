@@ -10,13 +10,14 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 
 use super::ask::ask;
-use super::say::{Say, note};
+use super::log::Log;
+use super::say::{Say, count, note};
 use super::session::{connected, open, with};
-use super::{qr, trouble};
+use super::{past, qr, trouble};
 use crate::cli::plain::plain;
 use crate::client::{Client, Device, JoinAsk, Pairing, Status};
 
-/// The names of a new device reach the others this soon, or the next time.
+/// What is to be sent gets on this soon, or the next time.
 const GOODBYE_WAIT: Duration = Duration::from_secs(5);
 
 #[derive(Debug, Args)]
@@ -42,11 +43,20 @@ impl Pair {
             self.show(&pairing.link(), lifetime, say)?;
             let request = wait(&mut pairing, lifetime).await?;
             let joined = self.answer(client, request).await?;
+            let changes = tell_past(client, folder, &joined).await?;
             let result = json!({
                 "joined": { "device": joined.key.to_string(), "name": joined.name },
+                "snapshot": { "changes": changes },
             });
             say.result(&result, || {
-                format!("{} joined the account.", plain(joined.name.as_deref().unwrap_or("The device")))
+                let name = plain(joined.name.as_deref().unwrap_or("The device"));
+                match changes {
+                    0 => format!("{name} joined the account."),
+                    _ => format!(
+                        "{name} joined the account, and is given {} that this device has.",
+                        count(changes, "change")
+                    ),
+                }
             });
             Ok(())
         })
@@ -82,9 +92,26 @@ impl Pair {
         let joined = |status: &Status| status.devices.iter().any(|device| is_new(&device));
         let joined = status.wait_for(joined).await.context("the client was closed")?;
         let joined = joined.devices.iter().find(is_new).cloned().context("the device was removed again")?;
-        let _ = tokio::time::timeout(GOODBYE_WAIT, client.stored(|_| ())).await;
         Ok(joined)
     }
+}
+
+/// Gives the new device what this one has: nobody else need do so. Everything that this one has not
+/// acknowledged yet, the relay still keeps for both.
+async fn tell_past(client: &Client, folder: &Path, joined: &Device) -> anyhow::Result<u64> {
+    let log = Log::open(folder, client).await?;
+    let changes = past::send(client, &log, joined.key).await?;
+    let mut status = client.watch();
+    // As long as it gets on, however much it is.
+    while client.status().waiting > 0 {
+        let waiting = client.status().waiting;
+        let less = status.wait_for(|status| status.waiting < waiting);
+        if !matches!(tokio::time::timeout(GOODBYE_WAIT, less).await, Ok(Ok(_))) {
+            note("Not everything for the new device is sent yet: `graceful-relay client push` sends it.");
+            break;
+        }
+    }
+    Ok(changes)
 }
 
 /// Counts down until a device follows the link.

@@ -8,6 +8,7 @@ use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 
+use super::log::Log;
 use super::profile::random_id;
 use super::say::{Say, count, note};
 use super::session::{open, with};
@@ -34,7 +35,7 @@ impl Push {
     pub(super) async fn run(self, folder: &Path, say: Say) -> anyhow::Result<()> {
         // The device first: a large file need not be read to find out that there is none.
         let client = open(folder, None).await?;
-        let done = with(client, async |client| self.push(client, say).await).await;
+        let done = with(client, async |client| self.push(client, folder, say).await).await;
         if let Err(error) = &done
             && error.is::<Interrupted>()
         {
@@ -43,12 +44,14 @@ impl Push {
         done
     }
 
-    async fn push(self, client: &Client, say: Say) -> anyhow::Result<()> {
+    async fn push(self, client: &Client, folder: &Path, say: Say) -> anyhow::Result<()> {
         let no_wait = self.no_wait;
         let changes = tokio::task::spawn_blocking(move || self.changes()).await;
         let changes = changes.context("reading ended badly")??;
         let pushed = changes.len() as u64;
-        let receipt = client.push(changes).await?;
+        let mut log = Log::open(folder, client).await?;
+        let receipt = client.push(changes.clone()).await?;
+        tokio::task::block_in_place(|| log.add_own(client, &receipt.numbers, &changes))?;
         if no_wait {
             let waiting = client.status().waiting;
             tell(say, pushed, receipt, waiting);
@@ -76,7 +79,7 @@ impl Push {
 }
 
 /// Shows how many wait, and why, until none does.
-async fn stored(client: &Client) -> anyhow::Result<()> {
+pub(super) async fn stored(client: &Client) -> anyhow::Result<()> {
     let style = "{spinner} stored at the relay {wide_bar} {human_pos} of {human_len}";
     let bar = ProgressBar::new(client.status().waiting).with_style(ProgressStyle::with_template(style)?);
     bar.enable_steady_tick(Duration::from_millis(120));

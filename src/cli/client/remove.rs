@@ -44,7 +44,7 @@ impl Remove {
 }
 
 /// By name, else by the beginning of the key.
-fn find(devices: &[Device], wanted: &str) -> anyhow::Result<Device> {
+pub(super) fn find(devices: &[Device], wanted: &str) -> anyhow::Result<Device> {
     let present = || devices.iter().filter(|device| !device.removed);
     let is_named = |device: &&Device| {
         device.name.as_deref().is_some_and(|name| name.to_lowercase() == wanted.to_lowercase())

@@ -67,6 +67,7 @@ pub(super) async fn one(client: &Client) -> anyhow::Result<Received> {
             Ok(received)
         }
         Incoming::Gap(gap) => bail!("the relay lost the changes {} to {}", gap.from, gap.through),
+        Incoming::SnapshotWanted { .. } => bail!("a device asked for a snapshot"),
     }
 }
 
@@ -102,6 +103,7 @@ impl Writing {
         let received = match incoming {
             Incoming::Change(received) => received,
             Incoming::Gap(gap) => bail!("the relay lost the changes {} to {}", gap.from, gap.through),
+            Incoming::SnapshotWanted { .. } => bail!("a device asked for a snapshot"),
         };
         let position = received.position;
         let follows = self.changes == 0 || position.push_number == self.push_number + 1;

@@ -3,16 +3,18 @@
 use bytes::Bytes;
 
 use super::super::inbox::Position;
+use super::super::record::Queued;
 use super::super::sealed::Kind;
 use crate::protocol::DeviceKey;
-use crate::protocol::wire::gap;
+use crate::protocol::wire::gap::Reason;
 
 /// A change of the app, to push.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Change {
     /// The app's own name for it, at most 64 bytes; travels sealed.
     pub transaction_id: String,
-    /// The change itself; travels sealed. Must fit one envelope (about 1 MiB).
+    /// The change itself; travels sealed. At most 100 MiB: what does not fit one envelope is cut into
+    /// several, and put together again at the other end.
     pub content: Bytes,
     /// A change, or a snapshot.
     pub kind: ChangeKind,
@@ -25,6 +27,27 @@ impl Change {
     pub fn new(transaction_id: impl Into<String>, content: impl Into<Bytes>) -> Self {
         let (transaction_id, content) = (transaction_id.into(), content.into());
         Self { transaction_id, content, kind: ChangeKind::Change, addressee: None }
+    }
+
+    /// The app's whole state, for one device that lacks the past.
+    pub fn snapshot(addressee: DeviceKey, content: impl Into<Bytes>) -> Self {
+        let (kind, addressee) = (ChangeKind::Snapshot, Some(addressee));
+        Self { kind, addressee, ..Self::new("snapshot", content) }
+    }
+
+    /// What an app pushed, as it waits; `None` for what this library pushed of itself.
+    pub(super) fn of(queued: &Queued) -> Option<Self> {
+        let kind = match Kind::try_from(queued.kind) {
+            Ok(Kind::Change) => ChangeKind::Change,
+            Ok(Kind::Snapshot) => ChangeKind::Snapshot,
+            _ => return None,
+        };
+        Some(Self {
+            transaction_id: queued.transaction_id.clone(),
+            content: queued.content.clone(),
+            kind,
+            addressee: DeviceKey::try_from(&*queued.addressee).ok(),
+        })
     }
 }
 
@@ -52,7 +75,16 @@ pub enum Incoming {
     /// A change of another device.
     Change(Received),
     /// Changes that will never come: the app's state lacks them until a snapshot or a newer state.
+    /// [`super::Engine::request_snapshot`] asks another device for one.
     Gap(Gap),
+    /// A device of the account lacks something, and asks this one for a snapshot, to be addressed to
+    /// it alone. Best taken before this is said to be applied.
+    SnapshotWanted {
+        /// Seq, sender and push number of the question.
+        position: Position,
+        /// Who asks.
+        device: DeviceKey,
+    },
 }
 
 impl Incoming {
@@ -61,6 +93,7 @@ impl Incoming {
         match self {
             Self::Change(received) => &received.position,
             Self::Gap(gap) => &gap.position,
+            Self::SnapshotWanted { position, .. } => position,
         }
     }
 }
@@ -87,36 +120,62 @@ pub struct Received {
 /// Changes meant for this device that are gone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Gap {
-    /// Its `seq` is the last that is gone.
+    /// What to say when it is applied. Its sender is zeros, but for [`GapReason::Unfinished`].
     pub position: Position,
     /// First seq.
     pub from: u64,
     /// Last seq.
     pub through: u64,
-    /// Expired, or deleted on request; unspecified if another copy of this profile has them.
-    pub reason: gap::Reason,
+    /// Why.
+    pub reason: GapReason,
+}
+
+/// Why changes will never come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GapReason {
+    /// They waited at the relay for as long as it keeps anything.
+    Expired,
+    /// A device of the account had them deleted.
+    Deleted,
+    /// Another copy of this profile has them, or the relay does not say.
+    Unknown,
+    /// Parts of one large change came, between these seqs, and the others never will.
+    Unfinished,
+}
+
+impl From<Reason> for GapReason {
+    fn from(reason: Reason) -> Self {
+        match reason {
+            Reason::Expired => Self::Expired,
+            Reason::Deleted => Self::Deleted,
+            Reason::Unspecified => Self::Unknown,
+        }
+    }
 }
 
 /// Which numbers a batch of changes was given.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PushReceipt {
     /// Of the first change.
     pub first: u64,
     /// Of the last one; below `first` if there was none.
     pub last: u64,
+    /// Of each change, in order: that under which the others are given it. A large change takes a
+    /// number for each of its parts, and is given under that of the last.
+    pub numbers: Vec<u64>,
 }
 
 /// Why a change was not taken.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PushError {
-    /// It would not fit one envelope.
+    /// It is larger than a change can be, even cut into parts.
     #[error(
-        "a change of {bytes} bytes is too large: the relay takes at most {bytes_max}; store large data elsewhere and push a reference"
+        "a change of {bytes} bytes is too large: at most {bytes_max} are taken; store large data elsewhere and push a reference"
     )]
     TooLarge {
         /// Of the change.
         bytes: usize,
-        /// That fit.
+        /// That are taken.
         bytes_max: usize,
     },
     /// What is pushed at once is kept whole or not at all, and that has a limit.
@@ -133,6 +192,9 @@ pub enum PushError {
     /// There is no such device to address.
     #[error("the addressed device is not another member of this account")]
     Addressee,
+    /// There is nobody to ask.
+    #[error("this device is the only one of its account: there is no other to ask for a snapshot")]
+    Alone,
     /// The account is over for this device.
     #[error("this device no longer syncs: {0}")]
     Ended(String),

@@ -59,7 +59,10 @@ pub enum Unreadable {
     /// The number inside is not the one outside.
     #[error("it was delivered under another number than it was sealed with")]
     PushNumber,
-    /// A newer version's kind, or a part of something larger.
+    /// A part of something larger, with numbers that cannot be.
+    #[error("it says to be a part of a change, and its numbers cannot be")]
+    Part,
+    /// A newer version's kind.
     #[error("it is of a kind that this version does not know; update this device")]
     Kind,
 }
@@ -150,7 +153,7 @@ pub enum Event {
     /// The relay's limits have become smaller than a change that waited: it is let go, and an empty
     /// filler takes its number, so that those behind it can go on.
     ChangeDropped {
-        /// Of the change.
+        /// Of the change; of the first part, if it was cut. All parts are let go.
         push_number: u64,
         /// The app's own name for it.
         transaction_id: String,

@@ -7,17 +7,20 @@
 
 mod change;
 mod connect;
+mod cut;
 mod events;
 mod members;
+mod parts;
 mod push;
 mod receive;
+mod snapshot;
 #[cfg(test)]
 pub(super) mod tests;
 mod warn;
 
 use std::collections::VecDeque;
 
-pub use change::{Change, ChangeKind, Gap, Incoming, PushError, PushReceipt, Received};
+pub use change::{Change, ChangeKind, Gap, GapReason, Incoming, PushError, PushReceipt, Received};
 pub use events::{Distrust, Event, State, Unreadable};
 
 use super::account::CannotSign;

@@ -5,9 +5,10 @@ use bytes::Bytes;
 use super::super::chance::random;
 use super::super::pairing::wire_names;
 use super::super::record::{Batch, Queued, Record};
-use super::super::seal::{Binding, ID_BYTES_MAX, content_bytes_max, seal, sealed_size};
+use super::super::seal::{Binding, ID_BYTES_MAX, seal, sealed_size};
 use super::super::sealed::{Header, Heads, Kind, Names};
 use super::connect::RETRY_AFTER_MS_MAX;
+use super::cut::change_bytes_max;
 use super::{Change, Engine, Event, Output, PushError, PushReceipt};
 use crate::protocol::frame::DeviceFrame;
 use crate::protocol::wire::{self, Envelope};
@@ -37,43 +38,36 @@ impl Engine {
         if bytes > BATCH_BYTES_MAX {
             return Err(PushError::Batch { bytes, bytes_max: BATCH_BYTES_MAX });
         }
-        let first = self.state.outbox.next_number();
-        let changes = (first..).zip(changes).map(|(push_number, change)| Queued {
-            push_number,
-            kind: Kind::from(change.kind).into(),
-            transaction_id: change.transaction_id,
-            content: change.content,
-            addressee: change.addressee.map(|device| device.to_wire()).unwrap_or_default(),
-            ..Queued::default()
-        });
-        self.queue(changes.collect());
+        let (first, mut numbers) = (self.state.outbox.next_number(), Vec::with_capacity(changes.len()));
+        let mut queued = Vec::with_capacity(changes.len());
+        for change in changes {
+            queued.extend(self.cut(change, first + queued.len() as u64));
+            numbers.push(first + queued.len() as u64 - 1);
+        }
+        self.queue(queued);
         self.go_on();
-        Ok(PushReceipt { first, last: self.state.outbox.next_number() - 1 })
+        Ok(PushReceipt { first, last: self.state.outbox.next_number() - 1, numbers })
     }
 
     fn check_change(&self, change: &Change) -> Result<(), PushError> {
         if let Some((_, text)) = &self.ended {
             return Err(PushError::Ended(text.clone()));
         }
-        let bytes_max = content_bytes_max(self.limits.envelope_bytes_max).unwrap_or(0);
+        let bytes_max = change_bytes_max(self.limits.envelope_bytes_max);
         if change.content.len() > bytes_max {
             return Err(PushError::TooLarge { bytes: change.content.len(), bytes_max });
         }
         if change.transaction_id.len() > ID_BYTES_MAX {
             return Err(PushError::TransactionId(change.transaction_id.len()));
         }
-        let account = &self.state.account;
-        let known = |device: &DeviceKey| {
-            account.membership().member(device).is_some() && *device != account.keys().device()
-        };
-        if change.addressee.as_ref().is_some_and(|device| !known(device)) {
+        if change.addressee.as_ref().is_some_and(|device| !self.is_other_member(device)) {
             return Err(PushError::Addressee);
         }
         Ok(())
     }
 
     /// One record for all of them: a crash, or a full disk, leaves all or none.
-    fn queue(&mut self, mut changes: Vec<Queued>) {
+    pub(super) fn queue(&mut self, mut changes: Vec<Queued>) {
         if changes.is_empty() {
             return;
         }
@@ -137,7 +131,7 @@ impl Engine {
                 transaction_id: change.transaction_id.clone(),
                 push_number,
                 heads: Some(heads.clone()),
-                part: None,
+                part: change.part.clone(),
                 kind: change.kind,
                 after: change.after,
             };
@@ -231,8 +225,9 @@ impl Engine {
     fn drop_too_large(&mut self, number: u64) {
         let (bytes, bytes_max) = (self.sealed_bytes(number), self.limits.envelope_bytes_max);
         let Some(change) = self.state.outbox.change(number) else { return };
-        let transaction_id = change.transaction_id.clone();
+        let (push_number, transaction_id) =
+            (self.state.outbox.first_part(number), change.transaction_id.clone());
         self.state.outbox.drop_content(number);
-        self.event(Event::ChangeDropped { push_number: number, transaction_id, bytes, bytes_max });
+        self.event(Event::ChangeDropped { push_number, transaction_id, bytes, bytes_max });
     }
 }

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use prost::Message;
 
+use super::super::assembly::is_part;
 use super::super::inbox::{Position, Witnessed};
 use super::super::pairing::read_names;
 use super::super::record::{Named, Record, Sender, SenderKeyEpoch, Senders};
@@ -14,14 +15,14 @@ use crate::protocol::wire::{self, Delivered};
 use crate::protocol::{Chain, DeviceKey};
 
 /// What a gap counts for until the app has taken it: endless ones are bounded like endless changes.
-const GAP_BYTES: u64 = 128;
+pub(super) const GAP_BYTES: u64 = 128;
 
 /// An envelope that opened.
-struct Opened {
-    position: Position,
-    chain: Chain,
-    header: Header,
-    content: Bytes,
+pub(super) struct Opened {
+    pub(super) position: Position,
+    pub(super) chain: Chain,
+    pub(super) header: Header,
+    pub(super) content: Bytes,
 }
 
 impl Engine {
@@ -148,28 +149,48 @@ impl Engine {
     }
 
     fn hand_out(&mut self, opened: Opened, addressed: bool, bytes: u64) {
-        let Opened { position, chain, header, content } = opened;
+        let Opened { position, chain, header, .. } = &opened;
+        let (position, chain) = (*position, *chain);
         if let Some(heads) = &header.heads {
             self.compare_heads(position.seq, heads);
         }
         if self.state.inbox.lacks(&position.sender, header.after) {
             self.distrust(Distrust::Withheld { sender: position.sender, push_number: header.after });
         }
+        self.give_up_unfinished(&position, header.part.as_ref());
         let kind = match Kind::try_from(header.kind) {
-            Ok(Kind::Change) if header.part.is_none() => ChangeKind::Change,
-            Ok(Kind::Snapshot) if header.part.is_none() => ChangeKind::Snapshot,
+            Ok(Kind::Change) => ChangeKind::Change,
+            Ok(Kind::Snapshot) => ChangeKind::Snapshot,
             Ok(Kind::Names) => {
                 self.state.inbox.hand_out(position, Some(chain), bytes);
-                self.read_names(content);
+                self.read_names(opened.content);
                 // Earlier changes may still be with the app: only this one is done.
                 return self.state.inbox.finish(&position);
             }
-            _ => {
-                self.unreadable(position.seq, position.sender, Unreadable::Kind);
-                return self.state.inbox.pass(position.seq, bytes);
+            Ok(Kind::SnapshotWanted) if addressed => {
+                self.state.inbox.hand_out(position, Some(chain), bytes);
+                let wanted = Incoming::SnapshotWanted { position, device: position.sender };
+                return self.outputs.push_back(Output::Deliver(wanted));
             }
+            _ => return self.pass_over(&position, bytes, Unreadable::Kind),
         };
-        self.state.inbox.hand_out(position, Some(chain), bytes);
+        match header.part.clone() {
+            Some(part) if is_part(&part) => self.hand_out_part(opened, &part, kind, addressed, bytes),
+            Some(_) => self.pass_over(&position, bytes, Unreadable::Part),
+            None => {
+                self.state.inbox.hand_out(position, Some(chain), bytes);
+                self.deliver_change(opened, kind, addressed);
+            }
+        }
+    }
+
+    fn pass_over(&mut self, position: &Position, bytes: u64, reason: Unreadable) {
+        self.unreadable(position.seq, position.sender, reason);
+        self.state.inbox.pass(position.seq, bytes);
+    }
+
+    pub(super) fn deliver_change(&mut self, opened: Opened, kind: ChangeKind, addressed: bool) {
+        let Opened { position, header, content, .. } = opened;
         let received = Received {
             position,
             sender_name: self.state.account.name(&position.sender).map(str::to_owned),
@@ -220,6 +241,7 @@ impl Engine {
         let position = Position { history, seq: through, sender: DeviceKey::new([0; 32]), push_number: 0 };
         self.state.inbox.hand_out(position, None, GAP_BYTES);
         if !self.is_over_window() {
+            let reason = reason.into();
             self.outputs.push_back(Output::Deliver(Incoming::Gap(Gap { position, from, through, reason })));
         }
     }
@@ -236,9 +258,11 @@ impl Engine {
     fn settle(&mut self) {
         let (records, freed_bytes) = self.state.inbox.settle();
         self.freed_bytes += freed_bytes;
-        for record in records {
+        for (sender, record) in records {
+            self.state.assemblies.applied(&sender, record.push_number);
             self.persist(Record::Applied(record));
         }
+        self.forget_told();
     }
 
     /// Acknowledges all that is applied, before a goodbye.

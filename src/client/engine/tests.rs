@@ -1,6 +1,8 @@
 //! Engines against a naive relay: whatever breaks, each change arrives once and in order.
 
 mod lies;
+mod parts;
+mod snapshot;
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -25,11 +27,20 @@ pub(in crate::client) struct NaiveRelay {
     pub(in crate::client) log: Vec<(DeviceKey, Envelope, Chain)>,
     pushed: BTreeMap<DeviceKey, u64>,
     cursors: BTreeMap<DeviceKey, u64>,
+    /// If not 0: what the greeting says of it.
+    envelope_bytes_max: u64,
+    /// What came up to here has expired.
+    expired_through: u64,
+    /// Envelopes that came again.
+    repeats: u64,
 }
 
 impl NaiveRelay {
     pub(in crate::client) fn greeting(&self) -> RelayFrame {
-        let limits = Limits { push_envelopes_max: 3, unanswered_frames_max: 4, ..Limits::default() };
+        let mut limits = Limits { push_envelopes_max: 3, unanswered_frames_max: 4, ..Limits::default() };
+        if self.envelope_bytes_max > 0 {
+            limits.envelope_bytes_max = self.envelope_bytes_max;
+        }
         RelayFrame::Greeting(wire::Greeting {
             epoch: Bytes::from(vec![self.epoch; 16]),
             nonce: Bytes::from(vec![9; 32]),
@@ -92,6 +103,8 @@ impl NaiveRelay {
                 let chain = chain::extend(&before, seq, &device, &envelope.sealed);
                 placements.push(Placement { push_number: envelope.push_number, seq, count: 1 });
                 self.log.push((device, envelope, chain));
+            } else {
+                self.repeats += 1;
             }
         }
         RelayFrame::Stored(wire::Stored { push_number: self.pushed[&device], placements })
@@ -99,7 +112,12 @@ impl NaiveRelay {
 
     pub(in crate::client) fn deliver(&self, device: DeviceKey, after: u64) -> RelayFrame {
         let head = self.log.len() as u64;
-        let envelopes = (1..).zip(&self.log).filter(|(seq, (sender, ..))| *seq > after && *sender != device);
+        let after = after.max(self.expired_through);
+        let is_for =
+            |envelope: &Envelope| envelope.addressee.is_empty() || *envelope.addressee == *device.as_bytes();
+        let envelopes = (1..)
+            .zip(&self.log)
+            .filter(|(seq, (sender, envelope, _))| *seq > after && *sender != device && is_for(envelope));
         let envelopes = envelopes.map(|(seq, (sender, envelope, chain))| Delivered {
             seq,
             sender: sender.to_wire(),
@@ -120,6 +138,9 @@ struct Side {
     pushed: Vec<Bytes>,
     inbox: VecDeque<Incoming>,
     applied: Vec<Bytes>,
+    /// The numbers that the receipts named for what was pushed.
+    numbers: Vec<u64>,
+    gaps: Vec<Gap>,
     events: Vec<Event>,
     to_relay: VecDeque<DeviceFrame>,
     sent_through: u64,
@@ -140,6 +161,8 @@ impl Side {
             pushed,
             inbox,
             applied,
+            numbers: Vec::new(),
+            gaps: Vec::new(),
             events,
             to_relay,
             sent_through: 0,
@@ -167,7 +190,8 @@ impl Side {
 
     fn push(&mut self, content: Bytes) {
         self.pushed.push(content.clone());
-        self.engine.enqueue([Change::new("t", content)], self.now_ms).unwrap();
+        let receipt = self.engine.enqueue([Change::new("t", content)], self.now_ms).unwrap();
+        self.numbers.extend(receipt.numbers);
         self.drain();
     }
 
@@ -217,6 +241,10 @@ impl Side {
 
     fn hear(&mut self, relay: &NaiveRelay) {
         if self.engine.is_live() {
+            if relay.expired_through > self.sent_through {
+                let (from, through) = (self.sent_through + 1, relay.expired_through);
+                self.engine.frame(RelayFrame::Gap(wire::Gap { from, through, reason: 1 }), self.now_ms);
+            }
             self.engine.frame(relay.deliver(self.device(), self.sent_through), self.now_ms);
             self.sent_through = relay.log.len() as u64;
             self.drain();
@@ -225,8 +253,10 @@ impl Side {
 
     fn apply_one(&mut self) {
         if let Some(incoming) = self.inbox.pop_front() {
-            if let Incoming::Change(received) = &incoming {
-                self.applied.push(received.content.clone());
+            match &incoming {
+                Incoming::Change(received) => self.applied.push(received.content.clone()),
+                Incoming::Gap(gap) => self.gaps.push(gap.clone()),
+                Incoming::SnapshotWanted { .. } => {}
             }
             self.engine.applied(incoming.position(), self.now_ms);
             self.drain();
@@ -244,6 +274,10 @@ impl Side {
         while self.step(relay) {}
     }
 }
+
+/// An envelope that is quickly full, and what fits it.
+const SMALL_ENVELOPE_BYTES: u64 = 1_000;
+const SMALL_CONTENT_BYTES: usize = 631;
 
 /// Two devices of one account, both known to the relay.
 fn pair(seed: u64) -> (Side, Side, NaiveRelay) {
@@ -267,7 +301,8 @@ fn pair(seed: u64) -> (Side, Side, NaiveRelay) {
 
 #[derive(Debug, Clone)]
 enum Step {
-    Push(bool),
+    /// In so many parts, if the relay's envelopes are small.
+    Push(bool, usize),
     Connect(bool),
     Cut(bool),
     Crash(bool, bool),
@@ -278,7 +313,8 @@ enum Step {
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
-        3 => any::<bool>().prop_map(Step::Push),
+        2 => any::<bool>().prop_map(|side| Step::Push(side, 1)),
+        1 => (any::<bool>(), 2_usize..6).prop_map(|(side, parts)| Step::Push(side, parts)),
         2 => any::<bool>().prop_map(Step::Connect),
         1 => any::<bool>().prop_map(Step::Cut),
         1 => any::<(bool, bool)>().prop_map(|(side, compacted)| Step::Crash(side, compacted)),
@@ -290,10 +326,15 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 }
 
 fn play(sides: &mut [Side; 2], relay: &mut NaiveRelay, steps: &[Step]) {
-    for (index, step) in (0_u32..).zip(steps) {
-        let content = Bytes::copy_from_slice(&index.to_be_bytes());
+    for step in steps {
         match *step {
-            Step::Push(side) => sides[usize::from(side)].push(content),
+            Step::Push(side, parts) => {
+                let side = &mut sides[usize::from(side)];
+                // No two are alike, and each is of its length.
+                let mark = (side.pushed.len() as u32).to_be_bytes();
+                let bytes = (SMALL_CONTENT_BYTES - 1) * parts;
+                side.push(mark.repeat(bytes / mark.len()).into());
+            }
             Step::Connect(side) => {
                 let side = &mut sides[usize::from(side)];
                 if !side.engine.is_live() {
@@ -320,6 +361,7 @@ proptest! {
     #[test]
     fn each_change_arrives_once_and_in_order(seed in 0_u64..1_000, steps in steps()) {
         let (first, second, mut relay) = pair(seed);
+        relay.envelope_bytes_max = SMALL_ENVELOPE_BYTES;
         let mut sides = [first, second];
         play(&mut sides, &mut relay, &steps);
         for side in [0, 1, 0] {
@@ -328,6 +370,8 @@ proptest! {
         prop_assert_eq!(&sides[0].pushed, &sides[1].applied);
         prop_assert_eq!(&sides[1].pushed, &sides[0].applied);
         prop_assert!(sides.iter().all(trusted));
+        prop_assert!(sides.iter().all(|side| side.gaps.is_empty()));
+        prop_assert_eq!(relay.repeats, 0);
         prop_assert!(sides.iter().all(|side| side.engine.state().outbox().waiting() == 0));
         prop_assert_eq!(sides[1].engine.account().name(&sides[0].device()), Some("Desk"));
     }
@@ -340,6 +384,7 @@ proptest! {
         after in steps(),
     ) {
         let (first, second, mut relay) = pair(seed);
+        relay.envelope_bytes_max = SMALL_ENVELOPE_BYTES;
         let mut sides = [first, second];
         sides[1].settle(&mut relay);
         play(&mut sides, &mut relay, &before);
@@ -356,6 +401,7 @@ proptest! {
         prop_assert_eq!(&sides[0].pushed, &sides[1].applied);
         prop_assert_eq!(&sides[1].pushed, &sides[0].applied);
         prop_assert!(sides.iter().all(trusted), "{:?} {:?}", sides[0].events, sides[1].events);
+        prop_assert!(sides.iter().all(|side| side.gaps.is_empty()));
     }
 }
 
@@ -518,9 +564,12 @@ fn a_change_that_became_too_large_is_let_go_and_named() {
     assert!(first.events.iter().any(dropped), "{:?}", first.events);
     while first.step(&mut relay) {}
     assert_eq!(first.engine.state().outbox().waiting(), 0);
-    // The limit is known offline from now on, after a restart too.
+    // The limit is known offline from now on, after a restart too: it is cut.
     first.crash(true);
-    let error = first.engine.enqueue([large], first.now_ms).unwrap_err();
+    let receipt = first.engine.enqueue([large], first.now_ms).unwrap();
+    assert_eq!(receipt.numbers, [receipt.first + 1]);
+    let limit = crate::client::assembly::CHANGE_BYTES_MAX;
+    let error = first.engine.enqueue([Change::new("t", vec![0; limit + 1])], first.now_ms).unwrap_err();
     assert!(matches!(error, PushError::TooLarge { .. }), "{error}");
 }
 

@@ -37,6 +37,8 @@ pub(in crate::client) type Reply<T> = oneshot::Sender<Result<T, ClientError>>;
 
 pub(in crate::client) enum Command {
     Push(Vec<Change>, Reply<PushReceipt>),
+    RequestSnapshot(Option<DeviceKey>, Reply<PushReceipt>),
+    KeptChanges(u64, Reply<Vec<(u64, Change)>>),
     Applied(Position, Reply<()>),
     Remove(DeviceKey, Reply<()>),
     DeleteThrough(u64, Reply<u64>),
@@ -90,7 +92,7 @@ struct Task {
 
 /// Starts the thread. It ends when told to, when every handle is dropped, or when the disk fails.
 pub(in crate::client) fn start(
-    profile: Profile,
+    mut profile: Profile,
     address: Address,
     invite: String,
 ) -> Result<Ends, ClientError> {
@@ -109,7 +111,7 @@ pub(in crate::client) fn start(
     let failed = failure.clone();
     let run = move || {
         runtime.block_on(async move {
-            let engine = Engine::new(profile.state.clone(), invite, Box::new(OsChance));
+            let engine = Engine::new(profile.state.take(), invite, Box::new(OsChance));
             let mut task = Task {
                 engine,
                 profile,
@@ -282,6 +284,15 @@ impl Task {
                 self.drain().await?;
                 self.publish();
                 let _ = reply.send(receipt);
+            }
+            Command::RequestSnapshot(from, reply) => {
+                let receipt = self.engine.request_snapshot(from, now_ms).map_err(ClientError::from);
+                self.drain().await?;
+                self.publish();
+                let _ = reply.send(receipt);
+            }
+            Command::KeptChanges(after, reply) => {
+                let _ = reply.send(Ok(self.engine.kept_changes(after)));
             }
             Command::Applied(position, reply) => {
                 self.engine.applied(&position, now_ms);

@@ -1,0 +1,75 @@
+//! Asking for a snapshot, and answering.
+
+use super::*;
+
+fn wanted(side: &Side) -> Option<DeviceKey> {
+    side.inbox.iter().find_map(|incoming| match incoming {
+        Incoming::SnapshotWanted { device, .. } => Some(*device),
+        _ => None,
+    })
+}
+
+#[test]
+fn a_question_reaches_one_device_in_order_and_comes_again_until_it_is_applied() {
+    let (mut first, mut second, mut relay) = pair(1);
+    first.settle(&mut relay);
+    second.settle(&mut relay);
+    second.push(Bytes::from_static(b"before"));
+    // Nobody was heard yet: asked is who let this device in.
+    second.engine.request_snapshot(None, second.now_ms).unwrap();
+    second.drain();
+    second.crash(true);
+    second.settle(&mut relay);
+    first.hear(&relay);
+    assert_eq!(wanted(&first), Some(second.device()));
+    assert!(matches!(first.inbox[0], Incoming::Change(_)));
+    first.apply_one();
+    first.crash(true);
+    first.connect(&relay);
+    while first.step(&mut relay) {}
+    first.hear(&relay);
+    assert_eq!((first.inbox.len(), wanted(&first)), (1, Some(second.device())));
+    let answer = Change::snapshot(second.device(), "everything");
+    first.engine.enqueue([answer], first.now_ms).unwrap();
+    first.apply_one();
+    while first.step(&mut relay) {}
+    first.crash(false);
+    first.settle(&mut relay);
+    assert_eq!(wanted(&first), None);
+    second.settle(&mut relay);
+    assert_eq!(second.applied, [Bytes::from_static(b"everything")]);
+    assert!(trusted(&first) && trusted(&second));
+}
+
+#[test]
+fn asked_is_who_was_heard_last_also_after_a_restart() {
+    let (mut first, mut second, mut relay) = pair(1);
+    let third = DeviceKeys::random(&mut Seeded(9));
+    let (device, agreement) = (third.device(), third.agreement().public());
+    let joining = Joining { device, agreement, name: "Tablet".to_owned() };
+    first.engine.add_device(joining, first.now_ms).unwrap();
+    first.drain();
+    while first.step(&mut relay) {}
+    first.settle(&mut relay);
+    let account = first.engine.bundle().unwrap();
+    let mut third = Side::new(Identity { keys: third, device_id: "tablet".to_owned(), account }, 3_000);
+    second.settle(&mut relay);
+    second.push(Bytes::from_static(b"hello"));
+    second.settle(&mut relay);
+    third.settle(&mut relay);
+    for compacted in [false, true] {
+        third.crash(compacted);
+        third.engine.request_snapshot(None, third.now_ms).unwrap();
+        third.drain();
+        let asked = third.engine.state().outbox().changes().last().unwrap().addressee.clone();
+        assert_eq!(*asked, *second.device().as_bytes(), "compacted: {compacted}");
+    }
+    let own = third.engine.request_snapshot(Some(device), third.now_ms).unwrap_err();
+    assert_eq!(own, PushError::Addressee);
+}
+
+#[test]
+fn a_device_that_is_alone_is_told_that_there_is_nobody_to_ask() {
+    let mut alone = Side::new(Identity::found("desk", "Desk", &mut Seeded(1)), 1);
+    assert_eq!(alone.engine.request_snapshot(None, 0), Err(PushError::Alone));
+}
