@@ -47,9 +47,17 @@ fn it_says_what_is_wrong_with_a_file() {
     home.run(&["demo", "--changes", "none.jsonl"]).badly(&["cannot read none.jsonl"]);
     std::fs::write(home.path("empty.jsonl"), "\n\n").expect("written");
     home.run(&["demo", "--changes", "empty.jsonl"]).badly(&["empty.jsonl has no lines"]);
-    std::fs::write(home.path("large.jsonl"), "x".repeat(2_000_000)).expect("written");
-    home.run(&["demo", "--changes", "large.jsonl"]).badly(&["too large"]);
+    std::fs::write(home.path("huge.jsonl"), "x".repeat(101 << 20)).expect("written");
+    home.run(&["demo", "--changes", "huge.jsonl"]).badly(&["too large"]);
     assert!(leftovers(&home).is_empty());
+}
+
+#[test]
+fn a_change_that_fills_several_envelopes_is_taken_too() {
+    let home = Home::new();
+    std::fs::write(home.path("large.jsonl"), format!("{}\n{{}}\n", "x".repeat(2_500_000))).expect("written");
+    let said = home.run(&["demo", "--changes", "large.jsonl"]).well();
+    assert!(said.out.contains("Everything held"), "{said:?}");
 }
 
 #[cfg(unix)]

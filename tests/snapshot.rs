@@ -166,7 +166,8 @@ fn the_log_is_for_its_owner_alone() {
     let relay = Relay::start(&home);
     relay.create(&home, "desk", "Desk");
     home.client("desk", &["push", "{\"a\":1}"]).well();
-    let log = home.path("desk/log.jsonl");
+    let status = home.client("desk", &["status", "--json"]).well().json();
+    let log = home.path(status[0]["log"].as_str().expect("a path"));
     let text = std::fs::read_to_string(&log).expect("the log");
     assert_eq!(text.lines().count(), 1);
     assert_eq!(std::fs::metadata(&log).expect("the log").permissions().mode() & 0o777, 0o600);

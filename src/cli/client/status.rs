@@ -7,9 +7,9 @@ use clap::Args;
 use jiff::{Timestamp, tz::TimeZone};
 use serde_json::json;
 
-use super::devices;
 use super::say::Say;
 use super::session::{is_live, open, settled, with};
+use super::{devices, log};
 use crate::cli::plain::plain;
 use crate::client::{Client, ClientError, State, Status, Warned};
 
@@ -69,14 +69,15 @@ async fn run(folder: &Path, say: Say) -> anyhow::Result<()> {
         "stored_through": status.stored_through,
         "waiting": status.waiting,
         "key_epoch": status.key_epoch,
+        "log": log::path(folder),
         "devices": status.devices.iter().map(devices::as_json).collect::<Vec<_>>(),
         "warnings": status.warnings.iter().map(warning_json).collect::<Vec<_>>(),
     });
-    say.result(&result, || screen(&status));
+    say.result(&result, || screen(&status, folder));
     Ok(())
 }
 
-fn screen(status: &Status) -> String {
+fn screen(status: &Status, folder: &Path) -> String {
     let mut lines = vec![
         format!("relay      {}", status.relay),
         format!("account    {}", status.account),
@@ -84,6 +85,7 @@ fn screen(status: &Status) -> String {
         format!("received   up to number {}", status.cursor),
         format!("sent       up to number {} of its own, {} waiting", status.stored_through, status.waiting),
         format!("key epoch  {}", status.key_epoch),
+        format!("log        {}", log::path(folder).display()),
     ];
     if let Some(trouble) = &status.trouble {
         lines.push(format!("trouble    {trouble}"));

@@ -98,7 +98,8 @@ impl Writing {
         Ok(Self { file, hash: Sha256::new(), batch: Vec::new(), changes: 0, seq: 0, push_number: 0 })
     }
 
-    /// Each comes once and in order: the sender's numbers go up by one, the relay's go up.
+    /// Each comes once and in order: the sender's numbers go up, and the relay's. That none is left
+    /// out, the hash over all of them says.
     fn take(&mut self, incoming: &Incoming) -> anyhow::Result<()> {
         let received = match incoming {
             Incoming::Change(received) => received,
@@ -106,9 +107,8 @@ impl Writing {
             Incoming::SnapshotWanted { .. } => bail!("a device asked for a snapshot"),
         };
         let position = received.position;
-        let follows = self.changes == 0 || position.push_number == self.push_number + 1;
         ensure!(
-            follows && position.seq > self.seq,
+            position.push_number > self.push_number && position.seq > self.seq,
             "change {} of {} came after change {}",
             position.push_number,
             received.device_id,

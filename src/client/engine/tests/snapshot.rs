@@ -73,3 +73,44 @@ fn a_device_that_is_alone_is_told_that_there_is_nobody_to_ask() {
     let mut alone = Side::new(Identity::found("desk", "Desk", &mut Seeded(1)), 1);
     assert_eq!(alone.engine.request_snapshot(None, 0), Err(PushError::Alone));
 }
+
+/// A third device joins while a change comes in parts, of which the others have acknowledged some.
+#[test]
+fn who_joins_in_the_middle_of_a_change_gets_it_by_asking() {
+    let (mut first, mut second, mut relay) = pair(1);
+    relay.envelope_bytes_max = SMALL_ENVELOPE_BYTES;
+    first.settle(&mut relay);
+    second.settle(&mut relay);
+    let large = Bytes::from(vec![7; SMALL_CONTENT_BYTES * 6]);
+    second.push(large.clone());
+    second.step(&mut relay);
+    first.hear(&relay);
+    // What both have acknowledged, the relay keeps no more.
+    let kept_after = relay.log.len() as u64;
+    let keys = DeviceKeys::random(&mut Seeded(9));
+    let joining =
+        Joining { device: keys.device(), agreement: keys.agreement().public(), name: "Tablet".to_owned() };
+    first.engine.add_device(joining, first.now_ms).unwrap();
+    first.drain();
+    while first.step(&mut relay) {}
+    let account = first.engine.bundle().unwrap();
+    let mut third = Side::new(Identity { keys, device_id: "tablet".to_owned(), account }, 3_000);
+    relay.cursors.insert(third.device(), kept_after);
+    third.connect(&relay);
+    while third.step(&mut relay) {}
+    // The first one's snapshot lacks the change, which is not whole there yet.
+    assert!(first.applied.is_empty() && first.inbox.is_empty());
+    while second.step(&mut relay) {}
+    third.hear(&relay);
+    third.apply_one();
+    assert_eq!(third.gaps.iter().map(|gap| gap.reason).collect::<Vec<_>>(), [GapReason::Unfinished]);
+    third.engine.request_snapshot(Some(first.device()), third.now_ms).unwrap();
+    third.drain();
+    while third.step(&mut relay) {}
+    first.hear(&relay);
+    // In order: whoever answers has applied the change before.
+    let order: Vec<_> = first.inbox.iter().map(|one| matches!(one, Incoming::Change(_))).collect();
+    assert_eq!((order, wanted(&first)), (vec![true, false], Some(third.device())));
+    first.apply_one();
+    assert_eq!(first.applied, [large]);
+}
