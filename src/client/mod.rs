@@ -9,6 +9,7 @@
 
 pub mod account;
 pub mod backoff;
+mod begun;
 mod chance;
 mod connection;
 mod dial;
@@ -24,12 +25,15 @@ mod pair;
 pub mod pairing;
 mod profile;
 pub mod record;
+mod recover;
+pub mod recovery;
 pub mod seal;
 mod state;
 mod status;
 mod task;
 #[cfg(test)]
 mod tests;
+pub mod words;
 pub mod wrap;
 
 pub use chance::{Chance, OsChance};
@@ -43,8 +47,11 @@ pub use inbox::Position;
 pub use keys::{AgreementSecret, DeviceKeys, EpochSecret, PairingSecret};
 pub use link::PairingLink;
 pub use pair::{JoinAsk, JoinOptions, JoinProgress, Pairing};
+pub use recover::{RecoverOptions, RecoverProgress};
+pub use recovery::RecoveryError;
 pub use state::{EngineState, Identity, InvalidRecord};
 pub use status::{Device, Status};
+pub use words::{InvalidWords, RecoveryKey};
 
 /// The messages of `proto/sealed.proto`, as generated: only devices can name them.
 #[allow(missing_docs, unreachable_pub, clippy::all)]

@@ -18,9 +18,11 @@ mod pair;
 mod profile;
 mod push;
 mod qr;
+mod recover;
 mod remove;
 mod say;
 mod session;
+mod sheet;
 mod status;
 mod trouble;
 
@@ -52,6 +54,8 @@ enum Command {
     Pair(pair::Pair),
     /// Join an account by the link that another device shows
     Join(join::Join),
+    /// Get the account back with the words of its recovery key, if every device is lost
+    Recover(recover::Recover),
     /// Give changes to the account's other devices; with nothing to give, send what waits
     Push(push::Push),
     /// Receive the changes of the other devices
@@ -74,6 +78,7 @@ impl Client {
             Command::Create(create) => create.run(folder, say).await,
             Command::Pair(pair) => pair.run(&folder, say).await,
             Command::Join(join) => join.run(folder, say).await,
+            Command::Recover(recover) => recover.run(folder, say).await,
             Command::Push(push) => push.run(&folder, say).await,
             Command::Follow(follow) => follow.run(&folder, say).await,
             Command::Devices => devices::run(&folder, say).await,
