@@ -120,7 +120,12 @@ async fn converse(
 ) -> Result<Account, ClientError> {
     loop {
         let frame = timeout(FRAME_WAIT, connection.receive()).await;
-        let frame = frame.unwrap_or_else(|_| Err("it stopped answering".to_owned())).map_err(&unreachable)?;
+        let frame = match frame.unwrap_or_else(|_| Err("it stopped answering".to_owned())) {
+            Ok(frame) => frame,
+            Err(what) => {
+                return Err(recovery.broken_off().map_or_else(|| unreachable(what), ClientError::from));
+            }
+        };
         match recovery.frame(frame, &mut OsChance)? {
             Step::Wait => {}
             Step::Send(frame) => {

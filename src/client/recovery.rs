@@ -51,6 +51,17 @@ pub enum RecoveryError {
          something else; pair from a device that still works, if there is one"
     )]
     Secret(u32),
+    /// The connection ended in the middle of the log.
+    #[error(
+        "the connection ended when the relay had shown {shown} of {wanted} entries of the membership log, and \
+         nothing less than all will do; try again"
+    )]
+    Incomplete {
+        /// So many came.
+        shown: u64,
+        /// So many the relay had promised.
+        wanted: u64,
+    },
     /// An earlier try added this device, and another one removed it since.
     #[error("another device removed this one before it was ready; run this again, which makes new keys")]
     Removed,
@@ -138,6 +149,13 @@ impl Recovery {
             RelayFrame::Pong(_) => Ok(Step::Wait),
             _ => Err(RecoveryError::Protocol("a frame came before its turn")),
         }
+    }
+
+    /// What a connection that ends now leaves undone, if that is known.
+    pub fn broken_off(&self) -> Option<RecoveryError> {
+        let wanted = self.wanted?;
+        let shown = self.view.as_ref().map_or(0, |view| view.membership().count());
+        (shown < wanted).then_some(RecoveryError::Incomplete { shown, wanted })
     }
 
     fn greeting(&mut self, greeting: &wire::Greeting) -> Result<Step, RecoveryError> {
