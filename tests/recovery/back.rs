@@ -1,6 +1,8 @@
 //! Accounts that come back.
 
-use graceful_relay::client::{Client, ClientError, Event, OpenOptions, RecoveryError};
+use graceful_relay::client::{
+    Client, ClientError, ConnectOptions, CreateOptions, Event, OpenOptions, RecoveryError,
+};
 use graceful_relay::protocol::{Code, Limits};
 use graceful_relay::relay::Registration;
 
@@ -132,4 +134,30 @@ async fn a_full_account_makes_room_when_the_others_are_removed() {
     let refused = tokio::time::timeout(LONG, desk.up_to_date()).await.expect("in time");
     assert!(matches!(refused, Err(ClientError::Refused { .. })), "{refused:?}");
     push(&tablet, &["after"]).await;
+}
+
+#[tokio::test]
+async fn an_account_that_was_begun_keeps_its_recovery_key() {
+    let door = door::open(door::options()).await;
+    let (url, key) = (url(&door), fresh_key());
+    let (desk_folder, phone_folder) = (folder(), folder());
+    let begin = |relay: &str, recovery| CreateOptions {
+        folder: desk_folder.path().to_owned(),
+        relay: relay.to_owned(),
+        invite: None,
+        device_name: "Desk".into(),
+        device_id: "desk-1".into(),
+        recovery,
+        connect: ConnectOptions::default(),
+    };
+    let nowhere =
+        Client::create(begin("ws://127.0.0.1:1", Some(key.clone()))).await.expect_err("nobody there");
+    assert!(matches!(nowhere, ClientError::Unreachable { .. }), "{nowhere}");
+    // An app that made another key this time must not show the words of that.
+    let other = Client::create(begin(&url, Some(fresh_key()))).await.expect_err("another key");
+    assert!(matches!(other, ClientError::OtherRecoveryKey(_)), "{other}");
+    begin(&url, Some(key.clone())).check().expect("the same key is right");
+    let desk = Client::create(begin(&url, None)).await.expect("goes on");
+    assert_eq!(desk.status().recovery, Some(key.keys().device()));
+    recover(&url, phone_folder.path(), &key, "Phone").await.expect("comes back");
 }

@@ -157,7 +157,7 @@ fn tell_begun(folder: &Path, recovery: &Recovery, say: Say) {
             "The words above stay good: the same command goes on with this account.\n".to_owned()
         }
         Recovery::Before => format!(
-            "The words that were shown the first time stay good. If nobody wrote them down, delete {} and \
+            "The words that were shown the first time stay good. If nobody wrote them down, move {} away and \
              begin again.\n",
             folder.display()
         ),

@@ -49,6 +49,7 @@ pub(super) async fn run(folder: &Path, say: Say) -> anyhow::Result<()> {
         "stored_through": status.stored_through,
         "waiting": status.waiting,
         "key_epoch": status.key_epoch,
+        "recovery": status.recovery.is_some(),
         "devices": status.devices.iter().map(devices::as_json).collect::<Vec<_>>(),
     });
     say.result(&result, || screen(&status));
@@ -63,6 +64,7 @@ fn screen(status: &Status) -> String {
         format!("received   up to number {}", status.cursor),
         format!("sent       up to number {} of its own, {} waiting", status.stored_through, status.waiting),
         format!("key epoch  {}", status.key_epoch),
+        format!("recovery   {}", if status.recovery.is_some() { "by the 12 words" } else { "none" }),
     ];
     if let Some(trouble) = &status.trouble {
         lines.push(format!("trouble    {trouble}"));
