@@ -18,7 +18,7 @@ fn forms(key: &RecoveryKey) -> Vec<Vec<u8>> {
         // Whatever stands around it: base64 is cut to what does not depend on that.
         for encoding in [&HEXLOWER, &HEXUPPER, &BASE64, &BASE64_NOPAD, &BASE64URL_NOPAD] {
             let text = encoding.encode(secret);
-            forms.push(text.trim_end_matches('=')[..20].as_bytes().to_vec());
+            forms.push(text.trim_end_matches('=').as_bytes()[..20].to_vec());
         }
     }
     // Two words that follow each other, however they are written.
