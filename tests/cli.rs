@@ -2,6 +2,7 @@
 #![cfg(feature = "cli")]
 
 mod program;
+mod words;
 
 use std::path::Path;
 

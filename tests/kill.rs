@@ -75,6 +75,7 @@ async fn two_devices(folder: &Path, relay: &str) -> (Device, Device) {
         invite: None,
         device_name: "Laptop".into(),
         device_id: "laptop-1".into(),
+        recovery: None,
         connect: ConnectOptions::default(),
     };
     let laptop = Client::create(create).await.expect("founds");

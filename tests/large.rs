@@ -33,6 +33,7 @@ fn noise(bytes: usize) -> Bytes {
 
 async fn two_devices(folder: &Path, relay: &str) -> (Client, Client) {
     let create = CreateOptions {
+        recovery: None,
         folder: folder.join("laptop"),
         relay: relay.to_owned(),
         invite: None,

@@ -8,8 +8,10 @@ use super::chance::{Chance, random};
 use super::keys::{DeviceKeys, EpochSecret};
 use super::pairing::{Account, Joining};
 use super::seal::EpochKeys;
+use super::words::RecoveryKey;
 use super::wrap::{WrapError, Wrapping, unwrap, wrap};
 use crate::protocol::membership::{self, Changed, InvalidEntry, Membership};
+use crate::protocol::recovery::sign_founding;
 use crate::protocol::wire::membership_entry::Change;
 use crate::protocol::wire::{
     AddDevice, FoundAccount, MembershipEntry, RemoveDevice, SignedEntry, WrappedSecret,
@@ -41,13 +43,21 @@ pub enum CannotSign {
     Wrap(#[from] WrapError),
 }
 
-/// Signs the entry that founds an account of one device.
-pub fn founding_entry(keys: &DeviceKeys, chance: &mut dyn Chance) -> SignedEntry {
-    let found = FoundAccount {
+/// Signs the entry that founds an account of one device. `secret` is that of key epoch 0.
+pub fn founding_entry(
+    keys: &DeviceKeys,
+    secret: &EpochSecret,
+    recovery: Option<&RecoveryKey>,
+    chance: &mut dyn Chance,
+) -> SignedEntry {
+    let mut found = FoundAccount {
         agreement_key: keys.agreement().public().to_wire(),
         salt: Bytes::copy_from_slice(&random::<32>(chance)),
         ..FoundAccount::default()
     };
+    if let Some(recovery) = recovery {
+        name_recovery(&mut found, &keys.device(), secret, &recovery.keys(), chance);
+    }
     let entry = MembershipEntry {
         index: 0,
         previous: Bytes::new(),
@@ -55,6 +65,24 @@ pub fn founding_entry(keys: &DeviceKeys, chance: &mut dyn Chance) -> SignedEntry
         change: Some(Change::Found(found)),
     };
     membership::sign(&entry, keys.signing())
+}
+
+/// Names a recovery key in a founding, hands it the first secret, and has it agree.
+fn name_recovery(
+    found: &mut FoundAccount,
+    author: &DeviceKey,
+    secret: &EpochSecret,
+    recovery: &DeviceKeys,
+    chance: &mut dyn Chance,
+) {
+    let (key, agreement) = (recovery.device(), recovery.agreement().public());
+    let wrapping = Wrapping { account: None, key_epoch: 0, recipient: &key };
+    let wrapped = wrap(secret, &wrapping, &agreement, chance).expect("a key made here is a key");
+    found.recovery_key = key.to_wire();
+    found.recovery_agreement_key = agreement.to_wire();
+    found.recovery_wrapped = Bytes::copy_from_slice(&wrapped);
+    let signature = sign_founding(author, found, recovery.signing());
+    found.recovery_signature = Bytes::copy_from_slice(&signature);
 }
 
 impl AccountView {
@@ -116,7 +144,10 @@ impl AccountView {
         let key_epoch = self.membership.key_epoch();
         let wrapping = Wrapping { account: Some(&account), key_epoch, recipient: &device };
         let own = remove.secrets.iter().find(|secret| *secret.device == *device.as_bytes());
-        if let Some(Ok(secret)) = own.map(|own| unwrap(&own.wrapped, &wrapping, self.keys.agreement())) {
+        // The log as the recovery key sees it.
+        let is_recovery = self.membership.recovery().is_some_and(|recovery| recovery.key == device);
+        let own = own.map(|own| &own.wrapped).or(is_recovery.then_some(&remove.recovery_wrapped));
+        if let Some(Ok(secret)) = own.map(|own| unwrap(own, &wrapping, self.keys.agreement())) {
             self.keep_secret(key_epoch, secret);
         }
     }
@@ -265,8 +296,8 @@ mod tests {
     fn a_removal_gives_the_new_secret_to_those_that_remain_and_to_nobody_else() {
         let mut chance = Seeded(1);
         let [one, two, three] = [(); 3].map(|()| DeviceKeys::random(&mut chance));
-        let founding = founding_entry(&one, &mut chance);
         let secrets = [EpochSecret::random(&mut chance)];
+        let founding = founding_entry(&one, &secrets[0], None, &mut chance);
         let mut first = AccountView::new(one, &[founding], &secrets, &[]).unwrap();
         for keys in [&two, &three] {
             let entry = first.sign_add(&joining(keys)).unwrap();

@@ -6,6 +6,7 @@ use super::account::CannotSign;
 use super::engine::PushError;
 use super::link::InvalidLink;
 use super::pairing::PairingError;
+use super::recovery::RecoveryError;
 use crate::protocol::Code;
 
 /// Why a call to a client failed.
@@ -72,6 +73,12 @@ pub enum ClientError {
     /// Pairing failed.
     #[error(transparent)]
     Pairing(#[from] PairingError),
+    /// An account did not come back.
+    #[error(transparent)]
+    Recovery(RecoveryError),
+    /// Founding goes on with an account that has another recovery key, or none.
+    #[error("the account in {} was begun with another recovery key, or without one, and keeps to that; go on without giving one", .0.display())]
+    OtherRecoveryKey(PathBuf),
     /// Not a pairing link.
     #[error(transparent)]
     Link(#[from] InvalidLink),
@@ -87,6 +94,16 @@ pub enum ClientError {
     /// The client was closed, or its thread ended; the text says why.
     #[error("the client is closed: {0}")]
     Closed(String),
+}
+
+impl From<RecoveryError> for ClientError {
+    /// A relay that says no says it in one way, whatever was asked.
+    fn from(error: RecoveryError) -> Self {
+        match error {
+            RecoveryError::Refused { code, text } => Self::Refused { code, text },
+            error => Self::Recovery(error),
+        }
+    }
 }
 
 impl ClientError {

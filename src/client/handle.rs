@@ -19,6 +19,7 @@ use super::seal::ID_BYTES_MAX;
 use super::state::Identity;
 use super::status::{Device, Status};
 use super::task::{Command, Ends, Reply, start};
+use super::words::RecoveryKey;
 use crate::protocol::DeviceKey;
 
 /// How to found an account.
@@ -34,8 +35,23 @@ pub struct CreateOptions {
     pub device_name: String,
     /// The app's own name for this device, at most 64 bytes; travels sealed with each change.
     pub device_id: String,
+    /// What brings the account back when all devices are lost. Show its words before this is used:
+    /// they are kept nowhere. `None`, when an account is founded anew: there is no way back.
+    pub recovery: Option<RecoveryKey>,
     /// How to connect.
     pub connect: ConnectOptions,
+}
+
+impl CreateOptions {
+    /// Whether anything is wrong that can be seen without the relay. Changes nothing.
+    ///
+    /// # Errors
+    /// Those of [`Client::create`].
+    pub fn check(&self) -> Result<(), ClientError> {
+        Address::parse(&self.relay, &self.connect)?;
+        check_ids(&self.device_id, &self.device_name)?;
+        profile::may_found(&self.folder, self.recovery.as_ref())
+    }
 }
 
 /// How to open a device that was made before.
@@ -84,18 +100,21 @@ impl Changes {
 impl Client {
     /// Founds an account and its first device. If the relay cannot be reached, or refuses, the
     /// folder keeps the keys, and calling this again goes on with them, under the name and id given then.
+    /// The recovery key stays that of the first time.
     ///
     /// # Errors
     /// [`ClientError::Refused`] (an invitation is needed, registration is closed…),
-    /// [`ClientError::Unreachable`], [`ClientError::ProfileExists`], and those of files.
+    /// [`ClientError::Unreachable`], [`ClientError::ProfileExists`],
+    /// [`ClientError::OtherRecoveryKey`], and those of files.
     pub async fn create(options: CreateOptions) -> Result<Self, ClientError> {
+        options.check()?;
         let address = Address::parse(&options.relay, &options.connect)?;
-        check_ids(&options.device_id, &options.device_name)?;
         let folder = &options.folder;
         if profile::exists(folder) {
             profile::found_again(folder, &options.relay, &options.device_id, &options.device_name)?;
         } else {
-            let identity = Identity::found(&options.device_id, &options.device_name, &mut OsChance);
+            let CreateOptions { device_id, device_name, recovery, .. } = &options;
+            let identity = Identity::found_with(device_id, device_name, recovery.as_ref(), &mut OsChance);
             profile::create(folder, &options.relay, &identity)?;
         }
         let profile = profile::open(folder)?;

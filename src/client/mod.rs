@@ -10,6 +10,7 @@
 pub mod account;
 pub mod assembly;
 pub mod backoff;
+mod begun;
 mod chance;
 mod connection;
 mod dial;
@@ -27,6 +28,8 @@ pub mod pairing;
 mod profile;
 mod readers;
 pub mod record;
+mod recover;
+pub mod recovery;
 pub mod seal;
 mod snapshot;
 mod state;
@@ -35,6 +38,7 @@ mod task;
 #[cfg(test)]
 mod tests;
 pub mod warnings;
+pub mod words;
 pub mod wrap;
 
 pub use chance::{Chance, OsChance};
@@ -50,8 +54,11 @@ pub use keys::{AgreementSecret, DeviceKeys, EpochSecret, PairingSecret};
 pub use link::PairingLink;
 pub use pair::{JoinAsk, JoinOptions, JoinProgress, Pairing};
 pub use record::Warned;
+pub use recover::{RecoverOptions, RecoverProgress};
+pub use recovery::RecoveryError;
 pub use state::{EngineState, Identity, InvalidRecord};
 pub use status::{Device, Status};
+pub use words::{InvalidWords, RecoveryKey};
 
 /// The messages of `proto/sealed.proto`, as generated: only devices can name them.
 #[allow(missing_docs, unreachable_pub, clippy::all)]

@@ -13,6 +13,7 @@ use super::journal::{Journal, peek, private, write_atomically};
 use super::keys::{AgreementSecret, DeviceKeys, EpochSecret};
 use super::pairing::Account;
 use super::state::{EngineState, Identity};
+use super::words::RecoveryKey;
 use crate::protocol::wire::SignedEntry;
 
 const VERSION: u32 = 1;
@@ -56,6 +57,30 @@ pub(super) fn create(folder: &Path, relay: &str, identity: &Identity) -> Result<
     write_device(folder, relay, identity)
 }
 
+/// Makes a folder, if it is not there, and keeps other programs out of it for as long as the result lives.
+pub(super) fn claim(folder: &Path) -> Result<File, ClientError> {
+    std::fs::create_dir_all(folder).map_err(ClientError::file("create", folder))?;
+    lock(folder)
+}
+
+/// Whether an account can be founded here: anew, or going on with one that no relay knows yet and
+/// whose recovery key this is.
+pub(super) fn may_found(folder: &Path, recovery: Option<&RecoveryKey>) -> Result<(), ClientError> {
+    if !exists(folder) {
+        return Ok(());
+    }
+    let (_, state) = look(folder)?;
+    let log = state.account().membership();
+    if state.welcomed() || log.count() > 1 {
+        return Err(ClientError::ProfileExists(folder.to_owned()));
+    }
+    let given = recovery.map(|recovery| recovery.keys().device());
+    if given.is_some() && given != log.recovery().map(|recovery| recovery.key) {
+        return Err(ClientError::OtherRecoveryKey(folder.to_owned()));
+    }
+    Ok(())
+}
+
 /// Goes on with an account that no relay knows yet, under another name. The keys stay: the relay may
 /// have taken them and its answer been lost, and an invitation is good for one account alone.
 pub(super) fn found_again(
@@ -65,10 +90,7 @@ pub(super) fn found_again(
     device_name: &str,
 ) -> Result<(), ClientError> {
     let _lock = lock(folder)?;
-    let (_, state) = look(folder)?;
-    if state.welcomed() || state.account().membership().count() > 1 {
-        return Err(ClientError::ProfileExists(folder.to_owned()));
-    }
+    may_found(folder, None)?;
     let (_, mut identity) = read_device(folder)?;
     device_id.clone_into(&mut identity.device_id);
     identity.account.names = vec![(identity.keys.device(), device_name.to_owned())];

@@ -16,6 +16,7 @@ use super::record::{
     SenderKeyEpoch, Senders,
 };
 use super::warnings::Warnings;
+use super::words::RecoveryKey;
 
 /// What was fixed when the device founded or joined its account.
 #[derive(Debug, Clone)]
@@ -29,12 +30,22 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// A new account of one device.
+    /// A new account of one device, and of no recovery key.
     pub fn found(device_id: &str, device_name: &str, chance: &mut dyn Chance) -> Self {
-        let keys = DeviceKeys::random(chance);
+        Self::found_with(device_id, device_name, None, chance)
+    }
+
+    /// A new account of one device, which this recovery key can bring back.
+    pub fn found_with(
+        device_id: &str,
+        device_name: &str,
+        recovery: Option<&RecoveryKey>,
+        chance: &mut dyn Chance,
+    ) -> Self {
+        let (keys, secret) = (DeviceKeys::random(chance), EpochSecret::random(chance));
         let account = Account {
-            entries: vec![founding_entry(&keys, chance)],
-            secrets: vec![EpochSecret::random(chance)],
+            entries: vec![founding_entry(&keys, &secret, recovery, chance)],
+            secrets: vec![secret],
             names: vec![(keys.device(), device_name.to_owned())],
         };
         Self { keys, device_id: device_id.to_owned(), account }

@@ -45,6 +45,8 @@ pub struct Status {
     pub waiting: u64,
     /// How often the account's secret was replaced.
     pub key_epoch: u32,
+    /// The account's recovery key, if it was founded with one: its public half.
+    pub recovery: Option<DeviceKey>,
     /// The devices, removed ones last.
     pub devices: Vec<Device>,
     /// What a person should know of and has not dismissed, oldest first.
@@ -84,6 +86,7 @@ impl Status {
             stored_through: state.outbox().relay_has(),
             waiting: state.outbox().waiting(),
             key_epoch: log.key_epoch(),
+            recovery: log.recovery().map(|recovery| recovery.key),
             devices: members.chain(removed).collect(),
             warnings: state.warnings().iter().cloned().collect(),
         }

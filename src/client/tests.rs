@@ -135,6 +135,7 @@ fn create(folder: &Path, server: &Server, invite: Option<&str>) -> CreateOptions
         invite: invite.map(str::to_owned),
         device_name: "Desk".to_owned(),
         device_id: "desk-1".to_owned(),
+        recovery: None,
         connect: ConnectOptions::default(),
     }
 }

@@ -8,6 +8,7 @@ use sha2::{Digest, Sha256};
 
 use super::challenge::verify;
 use super::limits::ENTRY_BYTES_MAX;
+use super::recovery::agreed;
 use super::wire::membership_entry::Change;
 use super::wire::{AddDevice, FoundAccount, MembershipEntry, RemoveDevice, SignedEntry};
 use super::{AccountId, AgreementKey, DeviceKey, EntryHash};
@@ -74,6 +75,9 @@ pub enum InvalidEntry {
     /// The signature is not its author's.
     #[error("the entry's signature is wrong")]
     Signature,
+    /// The recovery key did not sign the founding that names it.
+    #[error("the recovery key did not agree to this founding")]
+    Recovery,
     /// Only members and the recovery key may change the membership.
     #[error("the entry's author is not a member")]
     Author,
@@ -164,7 +168,7 @@ impl Membership {
             key_epoch: 0,
             members: vec![Member { ordinal: 0, device: author, agreement }],
             removed: Vec::new(),
-            recovery: recovery(found)?,
+            recovery: recovery(found, &author, signatures)?,
         })
     }
 
@@ -336,19 +340,23 @@ fn agreement_key(bytes: &[u8]) -> Result<AgreementKey, InvalidEntry> {
     AgreementKey::try_from(bytes).map_err(|_| InvalidEntry::Malformed("an agreement key has 32 bytes"))
 }
 
-fn recovery(found: &FoundAccount) -> Result<Option<Recovery>, InvalidEntry> {
+fn recovery(
+    found: &FoundAccount,
+    author: &DeviceKey,
+    signatures: Signatures,
+) -> Result<Option<Recovery>, InvalidEntry> {
+    let rest = [&found.recovery_agreement_key, &found.recovery_wrapped, &found.recovery_signature];
     if found.recovery_key.is_empty() {
-        return if found.recovery_agreement_key.is_empty() && found.recovery_wrapped.is_empty() {
-            Ok(None)
-        } else {
-            Err(InvalidEntry::Malformed("half a recovery key"))
-        };
+        let none = rest.iter().all(|part| part.is_empty());
+        return if none { Ok(None) } else { Err(InvalidEntry::Malformed("half a recovery key")) };
     }
     if found.recovery_wrapped.len() != WRAPPED_BYTES {
         return Err(InvalidEntry::Secrets);
     }
-    Ok(Some(Recovery {
-        key: device_key(&found.recovery_key)?,
-        agreement: agreement_key(&found.recovery_agreement_key)?,
-    }))
+    let key = device_key(&found.recovery_key)?;
+    let agreement = agreement_key(&found.recovery_agreement_key)?;
+    match signatures {
+        Signatures::Check if !agreed(author, found, &key) => Err(InvalidEntry::Recovery),
+        _ => Ok(Some(Recovery { key, agreement })),
+    }
 }

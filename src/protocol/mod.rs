@@ -11,6 +11,7 @@ pub mod frame;
 mod id;
 pub mod limits;
 pub mod membership;
+pub mod recovery;
 mod refusal;
 
 pub use id::{

@@ -11,7 +11,8 @@ use tokio::task::JoinHandle;
 
 use crate::protocol::frame::RelayFrame;
 use crate::protocol::{AccountId, DeviceKey, RendezvousId};
-use crate::rules::change::{Look, News, Outcome, Standing, View};
+use crate::rules::AccountNumber;
+use crate::rules::change::{Look, News, Outcome, Recoverable, Standing, View};
 use crate::rules::conversation::{Conversation, Request};
 use crate::store::StoreError;
 
@@ -78,7 +79,14 @@ impl Errands {
                     let standing = self.find(account, device).await?;
                     conversation.looked_up(standing);
                 }
+                Request::FindRecovery { key } => {
+                    let found = self.find_recovery(key).await?;
+                    conversation.recovery_found(found);
+                }
                 Request::Look(look) => self.start_look(look),
+                Request::LookAtLog { account, entries_from } => {
+                    self.start_look_at_log(account, entries_from);
+                }
                 Request::OpenSlot { id, lifetime_s } => {
                     let (owner, meetings) = mpsc::channel(MEETINGS_MAX);
                     let lifetime = Duration::from_secs(lifetime_s.into());
@@ -109,6 +117,22 @@ impl Errands {
             self.listener = Some(self.relay.inner.wakes.listen(standing.whose.account));
         }
         Ok(standing)
+    }
+
+    /// As [`Errands::find`].
+    async fn find_recovery(&mut self, key: DeviceKey) -> Result<Option<Recoverable>, Stopped> {
+        let store = self.relay.inner.store.clone();
+        let found = tokio::task::spawn_blocking(move || store.find_recovery(&key)).await;
+        let found = self.relay.inner.writer.read(found)?;
+        if let Some(found) = &found {
+            self.listener = Some(self.relay.inner.wakes.listen(found.account));
+        }
+        Ok(found)
+    }
+
+    fn start_look_at_log(&mut self, account: AccountNumber, entries_from: u64) {
+        let store = self.relay.inner.store.clone();
+        self.look = Some(tokio::task::spawn_blocking(move || store.look_at_log(account, entries_from)));
     }
 
     fn start_look(&mut self, look: Look) {

@@ -90,13 +90,14 @@ impl Relay {
     }
 }
 
-/// A frame, if it is one for an exchange: a rendezvous needs a connection that stays.
+/// A frame, if it is one for an exchange: a rendezvous or a recovery needs a connection that stays.
 fn read(bytes: Bytes) -> Result<DeviceFrame, Refusal> {
     let malformed = |error: frame::Malformed| Refusal::new(Code::Malformed, error.to_string());
     match frame::from_device(bytes).map_err(malformed)? {
         DeviceFrame::OpenRendezvous(_) | DeviceFrame::JoinRendezvous(_) | DeviceFrame::RendezvousReply(_) => {
             Err(Refusal::new(Code::Unexpected, "a rendezvous needs the socket"))
         }
+        DeviceFrame::Recover(_) => Err(Refusal::new(Code::Unexpected, "a recovery needs the socket")),
         frame => Ok(frame),
     }
 }

@@ -105,7 +105,7 @@ fn weight_kib(change: &Change) -> u32 {
         Change::Push { envelopes, .. } => {
             envelopes.iter().map(|envelope| size_of_val(envelope) + envelope.sealed.len()).sum()
         }
-        Change::Append { entries, .. } | Change::Regain { entries, .. } => {
+        Change::Append { entries, .. } | Change::Regain { entries, .. } | Change::Recover { entries, .. } => {
             entries.iter().map(|entry| size_of_val(entry) + entry.body.len() + entry.signature.len()).sum()
         }
         _ => 0,

@@ -54,6 +54,15 @@ pub enum Change {
         /// The entries.
         entries: Vec<SignedEntry>,
     },
+    /// Append what a recovery key signed. The conversation has seen to it that one did.
+    Recover {
+        /// The account of that key.
+        account: AccountNumber,
+        /// Index of the first entry.
+        first: u64,
+        /// The entries.
+        entries: Vec<SignedEntry>,
+    },
     /// Keep envelopes.
     Push {
         /// Who pushes.
@@ -181,6 +190,15 @@ pub struct Standing {
     /// Counted against the quota.
     pub envelopes_kept: u64,
     /// Entries in the membership log.
+    pub membership_count: u64,
+}
+
+/// The account of a recovery key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Recoverable {
+    /// Which.
+    pub account: AccountNumber,
+    /// Entries in its membership log.
     pub membership_count: u64,
 }
 

@@ -56,6 +56,11 @@ pub fn found(
     Ok(account)
 }
 
+/// The recovery key that a founding names, if it names one. The entry was checked before.
+pub fn recovery_key(founding: &SignedEntry) -> Option<DeviceKey> {
+    Some(Membership::recall([founding]).ok()?.recovery()?.key)
+}
+
 /// What appending did.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Appended {

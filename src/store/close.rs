@@ -4,9 +4,11 @@ use redb::Table;
 
 use crate::rules::AccountNumber;
 use crate::rules::change::{Outcome, Whose};
+use crate::rules::membership::recovery_key;
 
 use super::StoreError;
 use super::commit::{Turn, not_a_member};
+use super::membership::entries;
 use super::tables::pair;
 
 impl Turn<'_> {
@@ -22,11 +24,21 @@ impl Turn<'_> {
         for place in &places {
             self.take_away(by.account, place)?;
         }
+        self.forget_recovery(by.account)?;
         clear_membership(&mut self.tables.membership, by.account)?;
         self.tables.accounts.remove(by.account.0)?;
         self.tables.account_numbers.remove(id.as_bytes())?;
         self.drop_account(by.account);
         Ok(Outcome::Closed { envelopes: places.len() as u64 })
+    }
+
+    /// The founding entry says which key leads here.
+    fn forget_recovery(&mut self, account: AccountNumber) -> Result<(), StoreError> {
+        let founding = entries(&self.tables.membership, account, 0, 0)?;
+        if let Some(key) = founding.first().and_then(recovery_key) {
+            self.tables.recovery.remove(key.as_bytes())?;
+        }
+        Ok(())
     }
 }
 

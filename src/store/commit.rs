@@ -125,6 +125,7 @@ impl<'txn> Turn<'txn> {
             Change::Found { entry, by, invite } => self.found(&entry, &by, invite),
             Change::Append { by, first, entries } => self.append(by, first, &entries),
             Change::Regain { account, first, entries } => self.regain(&account, first, &entries),
+            Change::Recover { account, first, entries } => self.recover(account, first, &entries),
             Change::Push { by, envelopes } => self.push(by, &envelopes),
             Change::Ack { by, through } => self.ack(by, through),
             Change::DeleteThrough { by, through } => self.delete_through(by, through),

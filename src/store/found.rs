@@ -6,7 +6,7 @@ use crate::protocol::DeviceKey;
 use crate::protocol::membership::account_id;
 use crate::protocol::wire::SignedEntry;
 use crate::rules::change::{InviteHash, Outcome};
-use crate::rules::membership::found;
+use crate::rules::membership::{found, recovery_key};
 
 use super::commit::{Turn, not_a_member};
 use super::tables::pair;
@@ -33,6 +33,11 @@ impl Turn<'_> {
             Ok(account) => account,
             Err(refusal) => return Ok(Outcome::Refused(refusal)),
         };
+        if let Some(key) = recovery_key(entry)
+            && let Err(refusal) = self.keep_recovery(&key, number)?
+        {
+            return Ok(Outcome::Refused(refusal));
+        }
         if let Some(hash) = &invite {
             self.tables.invites.remove(hash)?;
         }

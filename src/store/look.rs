@@ -9,7 +9,7 @@ use crate::rules::expiry::is_expired;
 use crate::rules::{Account, Addressee, RelayTime};
 
 use super::row::{LogHead, Place};
-use super::tables::{ACCOUNT_NUMBERS, ACCOUNTS, INDEX, LOG, MEMBERSHIP, pair, second};
+use super::tables::{ACCOUNT_NUMBERS, ACCOUNTS, INDEX, LOG, MEMBERSHIP, RECOVERY, pair, second};
 use super::{Store, StoreError, account, envelope, membership};
 
 /// Envelopes in one view at most.
@@ -18,7 +18,7 @@ const LOOK_ENVELOPES_MAX: usize = 1_000;
 /// Rows of the index that one look passes at most, whomever they are for.
 const LOOK_ROWS_MAX: usize = 10_000;
 
-/// Bytes of membership entries in one view, unless a single one is larger.
+/// Bytes of membership entries in one view at most, unless a single one is larger.
 const LOOK_ENTRIES_BYTES: usize = 256 * 1024;
 
 /// What the store holds altogether.
@@ -78,8 +78,8 @@ impl Store {
         };
         if look.entries_from < account.membership_count {
             let table = transaction.open_table(MEMBERSHIP)?;
-            ready.entries =
-                membership::entries(&table, account.number, look.entries_from, LOOK_ENTRIES_BYTES)?;
+            let bytes_max = self.entries_bytes_max();
+            ready.entries = membership::entries(&table, account.number, look.entries_from, bytes_max)?;
         }
         let told = look.entries_from + ready.entries.len() as u64;
         if told < account.membership_count {
@@ -93,6 +93,12 @@ impl Store {
             }
         }
         Ok(View::Ready(ready))
+    }
+
+    /// With room to spare in a frame, whose own bytes come on top.
+    pub(super) fn entries_bytes_max(&self) -> usize {
+        let frame_bytes_max = usize::try_from(self.options.limits.frame_bytes_max).unwrap_or(usize::MAX);
+        LOOK_ENTRIES_BYTES.min(frame_bytes_max / 2)
     }
 
     /// Collects envelopes until the look is filled. Returns `false` if the first of them has expired.
@@ -166,6 +172,7 @@ impl Store {
         Ok(transaction.open_table(ACCOUNT_NUMBERS)?.len()?
             + transaction.open_table(ACCOUNTS)?.len()?
             + transaction.open_table(MEMBERSHIP)?.len()?
+            + transaction.open_table(RECOVERY)?.len()?
             + transaction.open_table(INDEX)?.len()?
             + transaction.open_table(LOG)?.len()?)
     }

@@ -63,7 +63,7 @@ impl Turn<'_> {
         }
     }
 
-    fn extend_log(
+    pub(super) fn extend_log(
         &mut self,
         number: AccountNumber,
         first: u64,

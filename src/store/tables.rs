@@ -6,6 +6,7 @@
 //! | `account_numbers` | account id (32) | account number | found … close |
 //! | `accounts` | account number | row: log head, quota, devices with their cursors | found … close |
 //! | `membership` | account number (8), index (8) | signed entry | appended … close |
+//! | `recovery` | recovery key (32) | account number | found … close |
 //! | `log` | arrival (8), part (2) | part 0: head and payload; others: payload | push … last ack, expiry |
 //! | `index` | account number (8), seq (8) | arrival (8), sender (4), addressee (4), size (4) | as in `log` |
 //! | `invites` | SHA-256 of the invitation (32) | relay time when it is void, ms | made … used, void |
@@ -20,6 +21,7 @@ pub(super) const META: TableDefinition<&[u8], &[u8]> = TableDefinition::new("met
 pub(super) const ACCOUNT_NUMBERS: TableDefinition<&[u8; 32], u64> = TableDefinition::new("account_numbers");
 pub(super) const ACCOUNTS: TableDefinition<u64, &[u8]> = TableDefinition::new("accounts");
 pub(super) const MEMBERSHIP: TableDefinition<&[u8; 16], &[u8]> = TableDefinition::new("membership");
+pub(super) const RECOVERY: TableDefinition<&[u8; 32], u64> = TableDefinition::new("recovery");
 pub(super) const LOG: TableDefinition<&[u8; 10], &[u8]> = TableDefinition::new("log");
 pub(super) const INDEX: TableDefinition<&[u8; 16], &[u8; 20]> = TableDefinition::new("index");
 pub(super) const INVITES: TableDefinition<&[u8; 32], u64> = TableDefinition::new("invites");
@@ -48,6 +50,7 @@ pub(super) struct Tables<'txn> {
     pub(super) account_numbers: Table<'txn, &'static [u8; 32], u64>,
     pub(super) accounts: Table<'txn, u64, &'static [u8]>,
     pub(super) membership: Table<'txn, &'static [u8; 16], &'static [u8]>,
+    pub(super) recovery: Table<'txn, &'static [u8; 32], u64>,
     pub(super) log: Table<'txn, &'static [u8; 10], &'static [u8]>,
     pub(super) index: Table<'txn, &'static [u8; 16], &'static [u8; 20]>,
     pub(super) invites: Table<'txn, &'static [u8; 32], u64>,
@@ -60,6 +63,7 @@ impl<'txn> Tables<'txn> {
             account_numbers: transaction.open_table(ACCOUNT_NUMBERS)?,
             accounts: transaction.open_table(ACCOUNTS)?,
             membership: transaction.open_table(MEMBERSHIP)?,
+            recovery: transaction.open_table(RECOVERY)?,
             log: transaction.open_table(LOG)?,
             index: transaction.open_table(INDEX)?,
             invites: transaction.open_table(INVITES)?,

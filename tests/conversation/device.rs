@@ -4,6 +4,7 @@ use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
 use graceful_relay::protocol::challenge::Challenge;
 use graceful_relay::protocol::frame::{DeviceFrame, RelayFrame, device_bytes, from_relay};
+use graceful_relay::protocol::recovery::RecoveryChallenge;
 use graceful_relay::protocol::wire::{self, Authenticate, Envelope, Found, Greeting, Refusal, SignedEntry};
 use graceful_relay::protocol::{AccountId, Code, StoreEpoch, VERSION};
 use tokio_tungstenite::tungstenite::Message;
@@ -79,6 +80,56 @@ impl Device {
         }
     }
 
+    /// Connects, and shows the recovery key instead of a device's.
+    pub async fn recovering(door: &Door, founder: u8) -> Self {
+        let mut device = Self::dial(door, support::RECOVERY, founder).await;
+        device.send(DeviceFrame::Recover(device.recovery_proof())).await;
+        device
+    }
+
+    pub fn recovery_proof(&self) -> wire::Recover {
+        self.recovery_proof_for("127.0.0.1", support::RECOVERY, &support::signing_key(support::RECOVERY))
+    }
+
+    pub fn recovery_proof_for(
+        &self,
+        host: &str,
+        number: u8,
+        key: &ed25519_dalek::SigningKey,
+    ) -> wire::Recover {
+        let challenge = RecoveryChallenge {
+            nonce: &self.greeting.nonce,
+            epoch: StoreEpoch::try_from(&*self.greeting.epoch).expect("16 bytes"),
+            host,
+            key: support::device_key(number),
+        };
+        wire::Recover {
+            version: VERSION,
+            recovery_key: challenge.key.to_wire(),
+            host: host.to_owned(),
+            signature: Bytes::copy_from_slice(&challenge.sign(key)),
+        }
+    }
+
+    /// Everything that the relay says until it closes, and with which code.
+    pub async fn all_until_closed(mut self) -> (Vec<RelayFrame>, u16, String) {
+        let mut frames = Vec::new();
+        let closed = async {
+            loop {
+                match self.client.next().await {
+                    Some(Ok(Message::Binary(bytes))) => frames.push(from_relay(bytes).expect("a frame")),
+                    Some(Ok(Message::Close(Some(close)))) => {
+                        return (close.code.into(), close.reason.as_str().to_owned());
+                    }
+                    Some(Ok(_)) => {}
+                    other => panic!("no goodbye: {other:?}"),
+                }
+            }
+        };
+        let (code, reason) = tokio::time::timeout(LONG, closed).await.expect("it is closed");
+        (frames, code, reason)
+    }
+
     pub async fn send(&mut self, frame: DeviceFrame) {
         self.send_bytes(device_bytes(frame)).await;
     }
@@ -93,7 +144,9 @@ impl Device {
             loop {
                 match self.client.next().await {
                     Some(Ok(Message::Binary(bytes))) => return from_relay(bytes).expect("a frame"),
-                    Some(Ok(Message::Close(_)) | Err(_)) | None => panic!("the connection ended"),
+                    ended @ (Some(Ok(Message::Close(_)) | Err(_)) | None) => {
+                        panic!("the connection ended: {ended:?}")
+                    }
                     Some(Ok(_)) => {}
                 }
             }

@@ -11,4 +11,5 @@ mod bad;
 mod device;
 mod exchange;
 mod good;
+mod recovery;
 mod store;

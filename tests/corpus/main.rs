@@ -35,6 +35,13 @@ fn the_journals_seeds_are_records() {
     }
 }
 
+#[test]
+fn the_recoverys_seeds_reach_its_end() {
+    for (name, seed) in seeds::committed("recovery") {
+        assert_eq!(targets::recovers(&seed), name != "altered", "{name}");
+    }
+}
+
 /// Bytes that always are the same, for where there are no seeds to begin with.
 fn noise(round: u64) -> Vec<u8> {
     let mut state = round.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
@@ -94,5 +101,5 @@ macro_rules! targets {
 
 targets! {
     account_bundle conversation device_frame engine exchange_body join_request journal_record membership_log
-    operators_question pairing_link relay_frame sealed_envelope
+    operators_question pairing_link recovery recovery_words relay_frame sealed_envelope
 }

@@ -94,8 +94,30 @@ pub fn from_vectors() -> Vec<(&'static str, String, Vec<u8>)> {
             _ => {}
         }
     }
+    for vector in vectors("recovery.json") {
+        if let Some(words) = vector["outputs"]["words_text"].as_str() {
+            let name = vector["name"].as_str().unwrap_or_default().replace([' ', '\''], "_");
+            seeds.push(("recovery_words", name, words.as_bytes().to_vec()));
+        }
+    }
+    // Asked, shown the log of four in two pieces, added; and the same where another came first.
+    let log = [1, 0, 0, 1, 4, 0, 2, 0, 2, 0, 3, 2, 9, 0];
+    seeds.push(("recovery", "added".to_owned(), [&log[..], &[4, 0]].concat()));
+    seeds.push(("recovery", "stale".to_owned(), [&log[..], &[5, 4, 0, 4, 0]].concat()));
+    seeds.push(("recovery", "altered".to_owned(), [&log[..6], &[6, 0, 9, 1, 0, 0]].concat()));
+    seeds.push(("conversation", "recovered".to_owned(), recovered()));
     seeds.push(("conversation", "founded_and_pushed".to_owned(), a_day_in_the_life()));
     seeds
+}
+
+/// Shows a recovery key, is shown the log, adds to it, and is told of more.
+fn recovered() -> Vec<u8> {
+    let recover = [0, 5, 0];
+    let found = [7, 0];
+    let look = [7, 1];
+    let append = [0, 6, 1, 1, 0];
+    let (commit, woken) = ([5, 0], [8, 0, 1, 1]);
+    [&recover[..], &found, &look, &append, &commit, &look, &woken, &look].concat()
 }
 
 /// Founds an account, is found, pushes, looks, acknowledges.

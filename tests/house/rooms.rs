@@ -33,6 +33,7 @@ pub const ROOMS: &[Room] = &[
 pub const CRATES: &[(&str, &[&str])] = &[
     ("aes-gcm", &["client"]),
     ("anyhow", &["cli", "main"]),
+    ("bip39", &["client"]),
     ("bytes", &[]),
     ("clap", &["cli"]),
     ("data-encoding", &[]),
@@ -73,6 +74,7 @@ const PURE_ROOMS: &[&str] = &["protocol", "rules"];
 
 /// The client is pure too, but for what begins with one of these: its hands.
 const CLIENT_HANDS: &[&str] = &[
+    "client/begun.rs",
     "client/chance.rs",
     "client/connection.rs",
     "client/dial.rs",
@@ -81,6 +83,7 @@ const CLIENT_HANDS: &[&str] = &[
     "client/mod.rs",
     "client/pair.rs",
     "client/profile.rs",
+    "client/recover.rs",
     "client/task/",
 ];
 

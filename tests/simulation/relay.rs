@@ -210,6 +210,7 @@ impl Relay {
                     session.account = standing.as_ref().map(|standing| standing.whose.account);
                     session.conversation.looked_up(standing);
                 }
+                Request::FindRecovery { .. } | Request::LookAtLog { .. } => unreachable!("phones have keys"),
                 Request::OpenSlot { .. } | Request::JoinSlot { .. } | Request::Reply { .. } => {}
                 Request::Close { .. } => {
                     said.push((wire, Said::Close));

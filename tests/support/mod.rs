@@ -4,6 +4,7 @@
 use bytes::Bytes;
 use ed25519_dalek::SigningKey;
 use graceful_relay::protocol::membership::{Membership, WRAPPED_BYTES, sign};
+use graceful_relay::protocol::recovery::sign_founding;
 use graceful_relay::protocol::wire::membership_entry::Change as EntryChange;
 use graceful_relay::protocol::wire::{
     AddDevice, Envelope, FoundAccount, MembershipEntry, RemoveDevice, SignedEntry, WrappedSecret,
@@ -38,6 +39,39 @@ pub fn founding(number: u8) -> SignedEntry {
     sign(&entry, &signing_key(number))
 }
 
+/// The number whose keys are the recovery key of an account founded by [`recoverable`].
+pub const RECOVERY: u8 = 200;
+
+/// As [`founding`], of an account with a recovery key.
+pub fn recoverable(number: u8) -> SignedEntry {
+    recoverable_agreed(number, RECOVERY)
+}
+
+/// The same, by somebody who knows the recovery key and cannot sign for it.
+pub fn recoverable_without_consent(number: u8) -> SignedEntry {
+    recoverable_agreed(number, number)
+}
+
+fn recoverable_agreed(number: u8, signer: u8) -> SignedEntry {
+    let mut found = FoundAccount {
+        agreement_key: Bytes::from(vec![number; 32]),
+        recovery_key: device_key(RECOVERY).to_wire(),
+        recovery_agreement_key: Bytes::from(vec![RECOVERY; 32]),
+        salt: Bytes::from(vec![0x5a; 32]),
+        recovery_wrapped: Bytes::from(vec![0x77; WRAPPED_BYTES]),
+        recovery_signature: Bytes::new(),
+    };
+    let agreed = sign_founding(&device_key(number), &found, &signing_key(signer));
+    found.recovery_signature = Bytes::copy_from_slice(&agreed);
+    let entry = MembershipEntry {
+        index: 0,
+        previous: Bytes::new(),
+        author: device_key(number).to_wire(),
+        change: Some(EntryChange::Found(found)),
+    };
+    sign(&entry, &signing_key(number))
+}
+
 /// The entry with which `author` adds `device`.
 pub fn adding(log: &Membership, author: u8, device: u8) -> SignedEntry {
     let add =
@@ -52,10 +86,11 @@ pub fn removing(log: &Membership, author: u8, device: u8) -> SignedEntry {
         device: member.device.to_wire(),
         wrapped: Bytes::from(vec![0x77; WRAPPED_BYTES]),
     });
+    let wrapped = Bytes::from(vec![0x77; WRAPPED_BYTES]);
     let remove = RemoveDevice {
         device: device_key(device).to_wire(),
         secrets: secrets.collect(),
-        recovery_wrapped: Bytes::new(),
+        recovery_wrapped: log.recovery().map(|_| wrapped).unwrap_or_default(),
     };
     following(log, author, EntryChange::Remove(remove))
 }

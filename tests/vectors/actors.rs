@@ -2,9 +2,10 @@
 
 use bytes::Bytes;
 use graceful_relay::client::wrap::{Wrapping, wrap};
-use graceful_relay::client::{AgreementSecret, Chance, DeviceKeys, EpochSecret};
+use graceful_relay::client::{AgreementSecret, Chance, DeviceKeys, EpochSecret, RecoveryKey};
 use graceful_relay::protocol::AccountId;
 use graceful_relay::protocol::membership::{Membership, WRAPPED_BYTES, sign};
+use graceful_relay::protocol::recovery::sign_founding;
 use graceful_relay::protocol::wire::membership_entry::Change;
 use graceful_relay::protocol::wire::{
     AddDevice, FoundAccount, MembershipEntry, RemoveDevice, SignedEntry, WrappedSecret,
@@ -46,8 +47,14 @@ const fn actor(first: u8) -> Actor {
 pub const DESK: Actor = actor(0x00);
 pub const PHONE: Actor = actor(0x40);
 pub const TABLET: Actor = actor(0x80);
-/// The keys that recovery words stand for.
-pub const RECOVERY: Actor = actor(0xc0);
+/// What the recovery words stand for.
+pub const ENTROPY: [u8; 16] = counted(0xc0);
+
+/// The keys that follow from it.
+pub fn recovery() -> Actor {
+    let keys = RecoveryKey::from_entropy(ENTROPY).keys();
+    Actor { seed: keys.signing().to_bytes(), agreement: *keys.agreement().expose() }
+}
 
 /// Secrets of the key epochs 0 and 1.
 pub const SECRETS: [[u8; 32]; 2] = [[0xe0; 32], [0xe1; 32]];
@@ -78,18 +85,26 @@ fn entry(log: Option<&Membership>, author: &Actor, change: Change) -> SignedEntr
     sign(&entry, keys.signing())
 }
 
+/// What the desk says, and the recovery key has agreed to.
+pub fn founding() -> FoundAccount {
+    let (desk, keys) = (DESK.keys(), recovery().keys());
+    let mut found = FoundAccount {
+        agreement_key: desk.agreement().public().to_wire(),
+        recovery_key: keys.device().to_wire(),
+        recovery_agreement_key: keys.agreement().public().to_wire(),
+        salt: Bytes::from(vec![0x5a; 32]),
+        recovery_wrapped: Bytes::copy_from_slice(&wrapped(None, 0, &recovery(), 0x90)),
+        recovery_signature: Bytes::new(),
+    };
+    let agreed = sign_founding(&desk.device(), &found, keys.signing());
+    found.recovery_signature = Bytes::copy_from_slice(&agreed);
+    found
+}
+
 /// The desk founds an account with a recovery key, adds the phone; the phone adds the tablet; the
 /// desk removes it again.
 pub fn entries() -> Vec<SignedEntry> {
-    let recovery = RECOVERY.keys();
-    let found = FoundAccount {
-        agreement_key: DESK.keys().agreement().public().to_wire(),
-        recovery_key: recovery.device().to_wire(),
-        recovery_agreement_key: recovery.agreement().public().to_wire(),
-        salt: Bytes::from(vec![0x5a; 32]),
-        recovery_wrapped: Bytes::copy_from_slice(&wrapped(None, 0, &RECOVERY, 0x90)),
-    };
-    let mut entries = vec![entry(None, &DESK, Change::Found(found))];
+    let mut entries = vec![entry(None, &DESK, Change::Found(founding()))];
     let mut log = Membership::found(&entries[0]).expect("the founding entry is valid");
     let add = |actor: &Actor| {
         let keys = actor.keys();
@@ -106,7 +121,7 @@ pub fn entries() -> Vec<SignedEntry> {
     let remove = Change::Remove(RemoveDevice {
         device: TABLET.keys().device().to_wire(),
         secrets: vec![to(&DESK, 0x91), to(&PHONE, 0x92)],
-        recovery_wrapped: Bytes::copy_from_slice(&wrapped(Some(&account), 1, &RECOVERY, 0x93)),
+        recovery_wrapped: Bytes::copy_from_slice(&wrapped(Some(&account), 1, &recovery(), 0x93)),
     });
     for (author, change) in [(&DESK, add(&PHONE)), (&PHONE, add(&TABLET)), (&DESK, remove)] {
         entries.push(entry(Some(&log), author, change));

@@ -242,6 +242,35 @@ def check_pairing():
             same(name, opened, given.bundle)
 
 
+def check_recovery():
+    for name, given, gives in vectors("recovery.json"):
+        if name == "recover":
+            key = Ed25519PrivateKey.from_private_bytes(given.signing_seed)
+            message = domain("recover") + given.nonce + given.store_epoch
+            message += key.public_key().public_bytes_raw() + given.host_text.encode()
+            same(name, message, gives.message)
+            same(name, key.sign(message), gives.signature)
+        elif name == "founding":
+            key = Ed25519PrivateKey.from_private_bytes(given.signing_seed)
+            message = domain("recovery founding") + given.author + given.agreement_key
+            message += key.public_key().public_bytes_raw() + given.recovery_agreement_key
+            message += given.recovery_wrapped + given.salt
+            same(name, message, gives.message)
+            same(name, key.sign(message), gives.recovery_signature)
+            founding = next(iter(vectors("membership.json")))[1].body
+            same(name, gives.recovery_signature in founding, True)
+        else:
+            # The word list is not at hand here; which words of it is arithmetic.
+            checksum = hashlib.sha256(given.entropy).digest()[0] >> 4
+            bits = int.from_bytes(given.entropy, "big") << 4 | checksum
+            same(name, [bits >> 11 * place & 0x7FF for place in range(11, -1, -1)], gives["places"])
+            seed = hkdf(given.entropy, b"", domain("recovery signing key"), 32)
+            secret = hkdf(given.entropy, b"", domain("recovery agreement key"), 32)
+            same(name, (seed, secret), (gives.signing_seed, gives.agreement_secret))
+            key = Ed25519PrivateKey.from_private_bytes(seed).public_key().public_bytes_raw()
+            same(name, (key, public(secret)), (gives.recovery_key, gives.recovery_agreement_key))
+
+
 def check_exchange():
     for name, given, gives in vectors("frames.json"):
         if name == "exchange body":
@@ -262,5 +291,6 @@ check_membership()
 check_wrapping()
 check_sealing()
 check_pairing()
+check_recovery()
 check_exchange()
 print(f"{compared} values agree")

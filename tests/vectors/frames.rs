@@ -7,7 +7,7 @@ use graceful_relay::protocol::frame::{
 use graceful_relay::protocol::wire::{self, Authenticate, SignedEntry};
 use graceful_relay::protocol::{Code, Limits, Refusal};
 
-use super::actors::{DESK, PHONE, account, entries};
+use super::actors::{DESK, PHONE, account, entries, recovery};
 use super::{Vector, hex};
 
 const NOTE_DEVICE: &str = "an encoded FromDevice; fields_text shows it to people";
@@ -78,6 +78,12 @@ pub fn device_frames() -> Vec<DeviceFrame> {
         DeviceFrame::OpenRendezvous(wire::OpenRendezvous { id: id.clone(), lifetime_s: 600 }),
         DeviceFrame::JoinRendezvous(wire::JoinRendezvous { id: id.clone(), sealed: sealed.clone() }),
         DeviceFrame::RendezvousReply(wire::RendezvousReply { id, sealed }),
+        DeviceFrame::Recover(wire::Recover {
+            version: 1,
+            recovery_key: recovery().keys().device().to_wire(),
+            host: "relay.example".to_owned(),
+            signature: Bytes::from(vec![0x73; 64]),
+        }),
     ]
 }
 
@@ -130,6 +136,7 @@ pub fn relay_frames() -> Vec<RelayFrame> {
         RelayFrame::Pong(wire::Pong { number: 7 }),
         RelayFrame::RendezvousOpened(wire::RendezvousOpened { id: id.clone() }),
         RelayFrame::RendezvousMessage(wire::RendezvousMessage { id, sealed }),
+        RelayFrame::Recovering(wire::Recovering { membership_count: 4 }),
     ]
 }
 

@@ -12,6 +12,7 @@ mod frames;
 mod log;
 mod membership;
 mod pairing;
+mod recovery;
 mod sealing;
 mod wrapping;
 
@@ -100,6 +101,11 @@ fn sealed_envelopes() {
 #[test]
 fn pairing_of_two_devices() {
     hold("pairing.json", pairing::steps());
+}
+
+#[test]
+fn recovery_keys() {
+    hold("recovery.json", recovery::all());
 }
 
 #[test]

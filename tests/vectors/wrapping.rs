@@ -4,16 +4,16 @@ use graceful_relay::client::EpochSecret;
 use graceful_relay::client::wrap::{Wrapping, unwrap};
 use graceful_relay::protocol::AccountId;
 
-use super::actors::{Actor, DESK, PHONE, RECOVERY, SECRETS, account, wrapped};
+use super::actors::{Actor, DESK, PHONE, SECRETS, account, recovery, wrapped};
 use super::{Vector, hex};
 
 pub fn secrets() -> Vec<Vector> {
     let account = account();
     vec![
-        secret("the recovery key's, in the founding entry", None, 0, &RECOVERY, 0x90),
+        secret("the recovery key's, in the founding entry", None, 0, &recovery(), 0x90),
         secret("the desk's, when the tablet is removed", Some(&account), 1, &DESK, 0x91),
         secret("the phone's, when the tablet is removed", Some(&account), 1, &PHONE, 0x92),
-        secret("the recovery key's, when the tablet is removed", Some(&account), 1, &RECOVERY, 0x93),
+        secret("the recovery key's, when the tablet is removed", Some(&account), 1, &recovery(), 0x93),
     ]
 }
 

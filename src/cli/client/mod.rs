@@ -20,9 +20,11 @@ mod past;
 mod profile;
 mod push;
 mod qr;
+mod recover;
 mod remove;
 mod say;
 mod session;
+mod sheet;
 mod snapshot;
 mod status;
 mod take;
@@ -56,6 +58,8 @@ enum Command {
     Pair(pair::Pair),
     /// Join an account by the link that another device shows
     Join(join::Join),
+    /// Get the account back with the words of its recovery key, if every device is lost
+    Recover(recover::Recover),
     /// Give changes to the account's other devices; with nothing to give, send what waits
     Push(push::Push),
     /// Receive the changes of the other devices; give those that lack something what this one has
@@ -80,6 +84,7 @@ impl Client {
             Command::Create(create) => create.run(folder, say).await,
             Command::Pair(pair) => pair.run(&folder, say).await,
             Command::Join(join) => join.run(folder, say).await,
+            Command::Recover(recover) => recover.run(folder, say).await,
             Command::Push(push) => push.run(&folder, say).await,
             Command::Follow(follow) => follow.run(&folder, say).await,
             Command::Snapshot(snapshot) => snapshot.run(&folder, say).await,

@@ -69,6 +69,7 @@ async fn run(folder: &Path, say: Say) -> anyhow::Result<()> {
         "stored_through": status.stored_through,
         "waiting": status.waiting,
         "key_epoch": status.key_epoch,
+        "recovery": status.recovery.is_some(),
         "log": log::path(folder),
         "devices": status.devices.iter().map(devices::as_json).collect::<Vec<_>>(),
         "warnings": status.warnings.iter().map(warning_json).collect::<Vec<_>>(),
@@ -85,6 +86,7 @@ fn screen(status: &Status, folder: &Path) -> String {
         format!("received   up to number {}", status.cursor),
         format!("sent       up to number {} of its own, {} waiting", status.stored_through, status.waiting),
         format!("key epoch  {}", status.key_epoch),
+        format!("recovery   {}", if status.recovery.is_some() { "by the 12 words" } else { "none" }),
         format!("log        {}", log::path(folder).display()),
     ];
     if let Some(trouble) = &status.trouble {

@@ -40,6 +40,7 @@ impl Named {
             invite: Some(invite),
             device_name: self.name.to_owned(),
             device_id: self.device_id.to_owned(),
+            recovery: None,
             connect: ConnectOptions::default(),
         });
         created.await.with_context(|| format!("{} could not found an account", self.name))

@@ -62,6 +62,13 @@ impl Engine {
         }
     }
 
+    /// Tells the others what the devices are called, as far as this one knows.
+    pub fn announce_names(&mut self, now_ms: u64) {
+        self.now_ms = self.now_ms.max(now_ms);
+        self.queue_names();
+        self.go_on();
+    }
+
     /// Deletes every envelope of the account up to a seq from the relay. [`Event::Deleted`] follows.
     pub fn delete_through(&mut self, through: u64, now_ms: u64) {
         self.now_ms = self.now_ms.max(now_ms);

@@ -274,7 +274,10 @@ impl Engine {
             RelayFrame::RendezvousMessage(message) => {
                 self.event(Event::RendezvousMessage { id: message.id, sealed: message.sealed });
             }
-            RelayFrame::Greeting(_) | RelayFrame::Welcome(_) | RelayFrame::Refusal(_) => {
+            RelayFrame::Greeting(_)
+            | RelayFrame::Welcome(_)
+            | RelayFrame::Recovering(_)
+            | RelayFrame::Refusal(_) => {
                 self.violation("the relay greeted twice");
             }
         }

@@ -47,6 +47,7 @@ pub(in crate::client) enum Command {
     OpenSlot(PairingLink, Duration, mpsc::Sender<Bytes>, Reply<()>),
     Accept(PairingLink, Joining, Reply<()>),
     Decline(PairingLink, Joining, Reply<()>),
+    Announce(Reply<()>),
     Close(Reply<()>),
 }
 
@@ -327,6 +328,12 @@ impl Task {
                     self.engine.reply_rendezvous(link.id, sealed, now_ms);
                 });
                 let _ = reply.send(result.map_err(ClientError::from));
+            }
+            Command::Announce(reply) => {
+                self.engine.announce_names(now_ms);
+                self.drain().await?;
+                self.publish();
+                let _ = reply.send(Ok(()));
             }
             Command::Close(_) => {}
         }

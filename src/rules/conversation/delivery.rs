@@ -141,6 +141,7 @@ impl Conversation {
             (delivery.look_due, delivery.view_due) = (true, true);
             self.look();
         }
+        self.look_at_log_again();
     }
 
     pub(super) fn deliver(&mut self, mut ready: Ready) {
@@ -204,10 +205,12 @@ impl Conversation {
 
     /// Entries that this device offered are the answer to its offer, even if shown before.
     pub(super) fn appended(&mut self, first: u64) {
-        if let Phase::Ready(delivery) = &mut self.phase {
-            delivery.entries_shown = delivery.entries_shown.min(first);
-            self.look_again();
+        match &mut self.phase {
+            Phase::Ready(delivery) => delivery.entries_shown = delivery.entries_shown.min(first),
+            Phase::Recovering(recovery) => recovery.show_again(first),
+            _ => return,
         }
+        self.look_again();
     }
 
     /// What had expired is gone: the look that found it is made again.

@@ -5,6 +5,7 @@
 mod delivery;
 mod opening;
 mod ready;
+mod recovery;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -17,10 +18,12 @@ use crate::protocol::{
     AccountId, Code, DeviceKey, Limits, Refusal, RelayId, RendezvousId, StoreEpoch, close_code,
 };
 
+use super::AccountNumber;
 use super::change::{Change, Look, News, Outcome, Standing, View, Whose};
 use super::membership::Registration;
 use delivery::Delivery;
 use opening::Claim;
+use recovery::Recovery;
 
 /// The names a relay goes by. A device signs the name that it dialled, so that an answer given to
 /// one relay is worth nothing at another.
@@ -72,6 +75,18 @@ pub enum Request {
         /// The key it showed.
         device: DeviceKey,
     },
+    /// Look up a recovery key: answer with [`Conversation::recovery_found`].
+    FindRecovery {
+        /// The key it showed.
+        key: DeviceKey,
+    },
+    /// Read a membership log: answer with [`Conversation::viewed`].
+    LookAtLog {
+        /// Whose.
+        account: AccountNumber,
+        /// From this index on.
+        entries_from: u64,
+    },
     /// Have a change made: answer with [`Conversation::committed`], in order.
     Commit(Change),
     /// Read the account: answer with [`Conversation::viewed`].
@@ -115,6 +130,10 @@ enum Phase {
     Admitting(Box<Claim>),
     /// Known.
     Ready(Box<Delivery>),
+    /// It shows a recovery key, and that is being looked up.
+    Recognising { key: DeviceKey, proven: bool },
+    /// A known recovery key.
+    Recovering(Recovery),
     /// A new device, waiting for the owner of a slot.
     Joining,
     /// Closed or about to be.
@@ -178,15 +197,18 @@ impl Conversation {
     pub fn wants_frames(&self) -> bool {
         match self.phase {
             Phase::Opening | Phase::Joining | Phase::Over => true,
-            Phase::Admitting(_) => false,
-            Phase::Ready(_) => self.awaited.len() < self.terms.limits.unanswered_frames_max as usize,
+            Phase::Admitting(_) | Phase::Recognising { .. } => false,
+            Phase::Ready(_) | Phase::Recovering(_) => {
+                self.awaited.len() < self.terms.limits.unanswered_frames_max as usize
+            }
         }
     }
 
     /// Whether everything asked for has been answered and delivered as far as the window allows.
     pub fn is_settled(&self) -> bool {
         match &self.phase {
-            Phase::Admitting(_) => false,
+            Phase::Admitting(_) | Phase::Recognising { .. } => false,
+            Phase::Recovering(recovery) => self.awaited.is_empty() && !recovery.is_looking(),
             Phase::Ready(delivery) => self.awaited.is_empty() && !delivery.is_looking(),
             Phase::Opening | Phase::Joining | Phase::Over => self.awaited.is_empty(),
         }
@@ -212,8 +234,8 @@ impl Conversation {
         match self.phase {
             Phase::Opening => Some(self.started_ms + self.terms.authentication_ms_max),
             Phase::Joining => Some(silent.min(self.started_ms + u64::from(limits.rendezvous_s_max) * 1_000)),
-            Phase::Ready(_) => Some(silent),
-            Phase::Admitting(_) | Phase::Over => None,
+            Phase::Ready(_) | Phase::Recovering(_) => Some(silent),
+            Phase::Admitting(_) | Phase::Recognising { .. } | Phase::Over => None,
         }
     }
 
@@ -221,12 +243,13 @@ impl Conversation {
     pub fn received(&mut self, frame: DeviceFrame, now_ms: u64) {
         self.heard_ms = now_ms;
         match (&self.phase, frame) {
-            (Phase::Ready(_) | Phase::Joining, DeviceFrame::Ping(ping)) => {
+            (Phase::Ready(_) | Phase::Recovering(_) | Phase::Joining, DeviceFrame::Ping(ping)) => {
                 self.send(RelayFrame::Pong(wire::Pong { number: ping.number }));
             }
             (Phase::Opening, frame) => self.open(frame),
             (Phase::Ready(_), frame) => self.serve(frame),
-            (Phase::Admitting(_) | Phase::Joining, _) => {
+            (Phase::Recovering(_), frame) => self.serve_recovery(frame),
+            (Phase::Admitting(_) | Phase::Recognising { .. } | Phase::Joining, _) => {
                 self.refuse(Refusal::new(Code::Unexpected, "wait for the answer to the first frame"));
             }
             (Phase::Over, _) => {}
@@ -274,6 +297,7 @@ impl Conversation {
                 self.refuse(Refusal::new(Code::Removed, "this device was removed from its account"));
             }
             View::SweepFirst => self.commit(Change::Sweep, Awaited::Sweep),
+            View::Ready(ready) if matches!(self.phase, Phase::Recovering(_)) => self.show_log(ready),
             View::Ready(ready) => self.deliver(ready),
         }
     }
@@ -284,6 +308,7 @@ impl Conversation {
             delivery.hear(news);
             self.look();
         }
+        self.hear_of_log(news);
     }
 
     /// The relay is about to stop.

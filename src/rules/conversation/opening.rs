@@ -50,6 +50,7 @@ impl Conversation {
             DeviceFrame::Authenticate(authenticate) => self.authenticate(authenticate),
             DeviceFrame::Found(found) => self.found_account(found),
             DeviceFrame::JoinRendezvous(join) => self.join(join),
+            DeviceFrame::Recover(recover) => self.recover(&recover),
             _ => Err(Refusal::new(Code::Unexpected, "the first frame must say who this is")),
         };
         if let Err(refusal) = opened {
@@ -66,13 +67,7 @@ impl Conversation {
     /// Everything that can be checked without the store. A wrong signature is only noted, so that
     /// it takes the same road, and the same time, as an unknown device.
     fn check(&self, authenticate: Authenticate) -> Result<Claim, Refusal> {
-        if authenticate.version != VERSION {
-            let text = format!(
-                "this relay speaks version {VERSION} of the protocol, the device version {}; update the older one",
-                authenticate.version
-            );
-            return Err(Refusal::new(Code::VersionUnsupported, text).expected(u64::from(VERSION)));
-        }
+        self.check_version(authenticate.version)?;
         self.check_host(&authenticate.host)?;
         let malformed = |error: crate::protocol::InvalidId| Refusal::new(Code::Malformed, error.to_string());
         let account = AccountId::try_from(&*authenticate.account).map_err(malformed)?;
@@ -93,7 +88,17 @@ impl Conversation {
         })
     }
 
-    fn check_host(&self, host: &str) -> Result<(), Refusal> {
+    pub(super) fn check_version(&self, version: u32) -> Result<(), Refusal> {
+        if version == VERSION {
+            return Ok(());
+        }
+        let text = format!(
+            "this relay speaks version {VERSION} of the protocol, the device version {version}; update the older one"
+        );
+        Err(Refusal::new(Code::VersionUnsupported, text).expected(u64::from(VERSION)))
+    }
+
+    pub(super) fn check_host(&self, host: &str) -> Result<(), Refusal> {
         if host.len() <= HOST_BYTES_MAX && self.terms.hosts.contains(host) {
             return Ok(());
         }

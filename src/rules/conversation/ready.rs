@@ -35,6 +35,7 @@ impl Conversation {
             DeviceFrame::Ping(_)
             | DeviceFrame::Authenticate(_)
             | DeviceFrame::Found(_)
+            | DeviceFrame::Recover(_)
             | DeviceFrame::JoinRendezvous(_) => {
                 Err(Refusal::new(Code::Unexpected, "this conversation is open already"))
             }

@@ -8,12 +8,15 @@ use bytes::Bytes;
 use ed25519_dalek::SigningKey;
 use graceful_relay::protocol::challenge::Challenge;
 use graceful_relay::protocol::frame::{DeviceFrame, from_device};
+use graceful_relay::protocol::recovery::RecoveryChallenge;
 use graceful_relay::protocol::wire::gap::Reason;
 use graceful_relay::protocol::wire::{self, Authenticate, Delivered, Envelope, SignedEntry};
 use graceful_relay::protocol::{
     AccountId, Code, DeviceKey, Limits, Refusal, RelayId, RendezvousId, StoreEpoch, VERSION, membership,
 };
-use graceful_relay::rules::change::{Change, Look, News, Outcome, Pushed, Ready, Standing, View, Whose};
+use graceful_relay::rules::change::{
+    Change, Look, News, Outcome, Pushed, Ready, Recoverable, Standing, View, Whose,
+};
 use graceful_relay::rules::conversation::{Conversation, Hosts, Request, Terms};
 use graceful_relay::rules::membership::Registration;
 use graceful_relay::rules::{AccountNumber, Gap, Ordinal};
@@ -138,7 +141,9 @@ impl Driver {
     fn outcome(&mut self, change: Change) -> Outcome {
         match change {
             Change::Found { .. } => Outcome::Founded,
-            Change::Append { entries, .. } | Change::Regain { entries, .. } => {
+            Change::Append { entries, .. }
+            | Change::Regain { entries, .. }
+            | Change::Recover { entries, .. } => {
                 self.entries += entries.len() as u64;
                 Outcome::Appended
             }
@@ -191,6 +196,17 @@ impl Driver {
                 };
                 self.conversation.viewed(view);
             }
+            Request::FindRecovery { .. } => {
+                let found = (script.byte() % 4 != 3).then(|| self.recoverable());
+                self.conversation.recovery_found(found);
+            }
+            Request::LookAtLog { entries_from, .. } => {
+                let view = match script.byte() % 8 {
+                    0 => View::Gone,
+                    _ => self.log(entries_from),
+                };
+                self.conversation.viewed(view);
+            }
             Request::OpenSlot { id, .. } => {
                 let opened = if script.byte().is_multiple_of(2) { Ok(()) } else { Err(refusal(script)) };
                 self.conversation.slot_opened(id, opened);
@@ -215,6 +231,16 @@ impl Driver {
             envelopes_kept: 0,
             membership_count: self.entries,
         }
+    }
+
+    fn recoverable(&self) -> Recoverable {
+        Recoverable { account: WHOSE.account, membership_count: self.entries }
+    }
+
+    /// A true view of the log, 16 entries at a time.
+    fn log(&self, entries_from: u64) -> View {
+        let entries = (entries_from..self.entries).map(|_| SignedEntry::default()).take(16).collect();
+        View::Ready(Ready { entries_from, entries, membership_count: self.entries, ..Ready::default() })
     }
 
     /// A true view of the account: as far as `reach` goes, with a gap if `lost`.
@@ -252,6 +278,12 @@ impl Driver {
                         self.conversation.looked_up(Some(self.standing(account)))
                     }
                     Request::Look(look) => self.conversation.viewed(View::Ready(self.view(look, u8::MAX, 0))),
+                    Request::FindRecovery { .. } => {
+                        self.conversation.recovery_found(Some(self.recoverable()))
+                    }
+                    Request::LookAtLog { entries_from, .. } => {
+                        self.conversation.viewed(self.log(entries_from))
+                    }
                     Request::OpenSlot { id, .. } => self.conversation.slot_opened(id, Ok(())),
                     _ => self.conversation.slot_over(),
                 }
@@ -281,10 +313,11 @@ fn frame(script: &mut Script<'_>) -> Option<DeviceFrame> {
             DeviceFrame::Found(wire::Found { authenticate, entry: Some(entry), invite: String::new() })
         }
         2 | 3 => DeviceFrame::Push(push(script)),
-        4 | 5 => DeviceFrame::Ack(wire::Ack { through: script.number() }),
+        4 => DeviceFrame::Ack(wire::Ack { through: script.number() }),
+        5 => DeviceFrame::Recover(recover(script)),
         6 => DeviceFrame::Append(wire::Append {
             first: script.number(),
-            entries: vec![SignedEntry::default(); usize::from(script.byte() % 4)],
+            entries: vec![entry(script); usize::from(script.byte() % 4)],
         }),
         7 => DeviceFrame::DeleteThrough(wire::DeleteThrough { through: script.number() }),
         8 => DeviceFrame::CloseAccount(wire::CloseAccount { account: Bytes::from_static(&[8; 32]) }),
@@ -315,6 +348,33 @@ fn authenticate(script: &mut Script<'_>, account: AccountId) -> Authenticate {
         membership_count: script.number(),
         entries: vec![SignedEntry::default(); usize::from(how >> 6)],
     }
+}
+
+fn recover(script: &mut Script<'_>) -> wire::Recover {
+    let key = SigningKey::from_bytes(&[2; 32]);
+    let host = "relay.example";
+    let how = script.byte();
+    let recovery_key = DeviceKey::new(key.verifying_key().to_bytes());
+    let challenge = RecoveryChallenge { nonce: &NONCE, epoch: EPOCH, host, key: recovery_key };
+    let mut signature = challenge.sign(&key);
+    signature[0] ^= u8::from(how & 7 == 7);
+    wire::Recover {
+        version: if how & 0x38 == 0x38 { script.number() as u32 } else { VERSION },
+        recovery_key: recovery_key.to_wire(),
+        host: host.to_owned(),
+        signature: Bytes::copy_from_slice(&signature),
+    }
+}
+
+/// None at all, or one that says that the recovery key or another has made it.
+fn entry(script: &mut Script<'_>) -> SignedEntry {
+    let key = match script.byte() % 4 {
+        0 => SigningKey::from_bytes(&[2; 32]),
+        1 => SigningKey::from_bytes(&[1; 32]),
+        _ => return SignedEntry::default(),
+    };
+    let author = Bytes::copy_from_slice(key.verifying_key().as_bytes());
+    membership::sign(&wire::MembershipEntry { author, ..Default::default() }, &key)
 }
 
 fn push(script: &mut Script<'_>) -> wire::Push {

@@ -2,7 +2,9 @@
 
 use bytes::Bytes;
 use ed25519_dalek::{Signer, SigningKey};
+use graceful_relay::protocol::DeviceKey;
 use graceful_relay::protocol::membership::{Membership, sign};
+use graceful_relay::protocol::recovery::sign_founding;
 use graceful_relay::protocol::wire::membership_entry::Change;
 use graceful_relay::protocol::wire::{FoundAccount, MembershipEntry, SignedEntry};
 
@@ -13,14 +15,17 @@ fn key(number: u8) -> SigningKey {
 }
 
 fn founding() -> SignedEntry {
-    let found = FoundAccount {
+    let mut found = FoundAccount {
         agreement_key: Bytes::from_static(&[9; 32]),
         recovery_key: Bytes::copy_from_slice(key(3).verifying_key().as_bytes()),
         recovery_agreement_key: Bytes::from_static(&[9; 32]),
         salt: Bytes::from_static(&[5; 32]),
         recovery_wrapped: Bytes::from_static(&[7; 80]),
+        recovery_signature: Bytes::new(),
     };
-    let author = Bytes::copy_from_slice(key(1).verifying_key().as_bytes());
+    let device = DeviceKey::new(key(1).verifying_key().to_bytes());
+    found.recovery_signature = Bytes::copy_from_slice(&sign_founding(&device, &found, &key(3)));
+    let author = device.to_wire();
     let entry =
         MembershipEntry { index: 0, previous: Bytes::new(), author, change: Some(Change::Found(found)) };
     sign(&entry, &key(1))

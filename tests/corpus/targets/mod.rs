@@ -9,8 +9,11 @@ mod frames;
 mod local;
 mod log;
 mod pairing;
+mod recovery;
 mod script;
 mod sealed;
+
+pub use recovery::recovers;
 
 /// Its name, which is also that of its folder of seeds.
 pub type Target = (&'static str, fn(&[u8]));
@@ -27,6 +30,8 @@ pub const TARGETS: &[Target] = &[
     ("membership_log", log::membership_log),
     ("operators_question", local::operators_question),
     ("pairing_link", pairing::pairing_link),
+    ("recovery", recovery::recovery),
+    ("recovery_words", recovery::recovery_words),
     ("relay_frame", frames::relay_frame),
     ("sealed_envelope", sealed::sealed_envelope),
 ];

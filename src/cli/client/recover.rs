@@ -1,0 +1,165 @@
+//! `client recover`: the words that were written down bring the account back.
+
+use std::io::{IsTerminal, Write};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, anyhow};
+use clap::Args;
+use serde_json::json;
+
+use super::devices;
+use super::new_device::NewDevice;
+use super::say::{Say, count, note};
+use super::session::{advise, connected, with};
+use super::trouble::short;
+use crate::cli::interrupted::{Interrupted, interrupted};
+use crate::cli::plain::plain;
+use crate::client::words::{self, WORDS};
+use crate::client::{Client, ClientError, Device, RecoverOptions, RecoverProgress, RecoveryKey, Status};
+use crate::protocol::Code;
+
+#[derive(Debug, Args)]
+pub(super) struct Recover {
+    /// The relay's address, like wss://relay.example.org
+    #[arg(long, value_name = "URL")]
+    relay: String,
+    /// Remove every other device of the account in the same step
+    #[arg(long)]
+    remove_others: bool,
+    #[command(flatten)]
+    device: NewDevice,
+}
+
+impl Recover {
+    pub(super) async fn run(self, folder: PathBuf, say: Say) -> anyhow::Result<()> {
+        let (recovered, name) = tokio::select! {
+            recovered = self.recover(&folder) => recovered?,
+            () = interrupted() => return Err(Interrupted.into()),
+        };
+        with(recovered, async |client| {
+            // The account is safe in the folder already: without the relay, it is only not greeted yet.
+            if let Err(error) = connected(client).await {
+                note(&format!("recovered, but: {error:#}"));
+            }
+            tell(&client.status(), &name, &folder, say);
+            Ok(())
+        })
+        .await
+    }
+
+    async fn recover(&self, folder: &Path) -> anyhow::Result<(Client, String)> {
+        // Nobody should type twelve words for nothing.
+        match Client::inspect(folder) {
+            Err(ClientError::NoProfile(_)) => {}
+            _ => return Err(ClientError::ProfileExists(folder.to_owned()).into()),
+        }
+        let device_name = self.device.name();
+        let options = RecoverOptions {
+            folder: folder.to_owned(),
+            relay: self.relay.clone(),
+            recovery: ask_for_words().await?,
+            device_name: device_name.clone(),
+            device_id: self.device.id(),
+            remove_others: self.remove_others,
+            connect: self.device.connect(),
+        };
+        let client = Client::recover(options, progress).await.map_err(|error| match error {
+            ClientError::Refused { code: Code::QuotaDevices, text } => {
+                anyhow!("the relay refused: {text} (--remove-others removes all that there are)")
+            }
+            error => advise(error),
+        })?;
+        Ok((client, device_name))
+    }
+}
+
+/// Whoever types may try again; a pipe says it once.
+async fn ask_for_words() -> anyhow::Result<RecoveryKey> {
+    loop {
+        note("Type the 12 words of the recovery key, in order, on one line or on several:");
+        let typed = tokio::task::spawn_blocking(|| read(std::io::stdin().lock()));
+        let typed = typed.await.context("asking ended badly")?.context("cannot read the words")?;
+        match typed.parse() {
+            Ok(key) => return Ok(key),
+            Err(error) if std::io::stdin().is_terminal() && !typed.is_empty() => {
+                note(&format!("{error}\n"));
+            }
+            Err(error) => return Err(anyhow::Error::from(error)),
+        }
+    }
+}
+
+/// Up to the line that completes the words, to an empty one, or to the end.
+fn read(mut input: impl std::io::BufRead) -> std::io::Result<String> {
+    std::io::stderr().flush()?;
+    let mut typed = String::new();
+    while words::count(&typed) < WORDS {
+        let mut line = String::new();
+        let ended = input.read_line(&mut line)? == 0;
+        let empty = line.trim().is_empty() && words::count(&typed) > 0;
+        typed.push_str(&line);
+        if ended || empty {
+            break;
+        }
+    }
+    Ok(typed)
+}
+
+fn progress(progress: RecoverProgress) {
+    note(match progress {
+        RecoverProgress::Connecting => "Connecting to the relay…",
+        RecoverProgress::Asking => "Asking it for the account…",
+        RecoverProgress::Adding => "The account is there. Adding this device to it…",
+        RecoverProgress::Added => "Added.",
+    });
+}
+
+fn tell(status: &Status, name: &str, folder: &Path, say: Say) {
+    let others: Vec<&Device> =
+        status.devices.iter().filter(|device| !device.this && !device.removed).collect();
+    let result = json!({
+        "account": status.account.to_string(),
+        "device": status.device.to_string(),
+        "name": name,
+        "relay": status.relay,
+        "profile": folder,
+        "others": others.iter().map(|device| devices::as_json(device)).collect::<Vec<_>>(),
+    });
+    say.result(&result, || {
+        let devices = count(others.len() as u64, "other device");
+        format!("{name} is back in the account, with {devices}.")
+    });
+    if say.json || others.is_empty() {
+        return;
+    }
+    note("\nThe others may be lost, but they can still read what comes. Remove each that is gone:");
+    for device in others {
+        let key = short(&device.key);
+        // A key may begin like an option.
+        let dashes = if key.starts_with('-') { "-- " } else { "" };
+        let name = device.name.as_deref().map_or_else(String::new, |name| format!("   ({})", plain(name)));
+        note(&format!("  graceful-relay client remove {dashes}{key}{name}"));
+    }
+    note("The words stay good for the next time.");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn typing_ends_with_the_last_word_an_empty_line_or_the_end() {
+        let twelve = "a b c\n\n".repeat(4);
+        assert_eq!(
+            read(format!("\n\n1. a b\n{}more\n", "c d e f g\n".repeat(2)).as_bytes())
+                .unwrap()
+                .lines()
+                .count(),
+            5
+        );
+        assert_eq!(read("a b c d e f g h i j k l\nmore\n".as_bytes()).unwrap(), "a b c d e f g h i j k l\n");
+        assert_eq!(read(twelve.as_bytes()).unwrap(), "a b c\n\n");
+        assert_eq!(read("a b".as_bytes()).unwrap(), "a b");
+        assert_eq!(read("".as_bytes()).unwrap(), "");
+    }
+}
