@@ -49,9 +49,7 @@ pub enum Change {
     Regain {
         /// The account.
         account: AccountId,
-        /// Index of the first entry.
-        first: u64,
-        /// The entries.
+        /// Its whole log, as the device has it.
         entries: Vec<SignedEntry>,
     },
     /// Keep envelopes.

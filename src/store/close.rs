@@ -8,6 +8,7 @@ use crate::rules::change::{Outcome, Whose};
 use super::StoreError;
 use super::commit::{Turn, not_a_member};
 use super::tables::pair;
+use super::{account, members};
 
 impl Turn<'_> {
     pub(super) fn close_account(&mut self, by: Whose) -> Result<Outcome, StoreError> {
@@ -23,6 +24,10 @@ impl Turn<'_> {
             self.take_away(by.account, place)?;
         }
         clear_membership(&mut self.tables.membership, by.account)?;
+        // As the disk has them: a removal in this same transaction has not come there yet.
+        if let Some(stored) = account::load(&self.tables.accounts, by.account)? {
+            members::clear(&mut self.tables.members, &stored)?;
+        }
         self.tables.accounts.remove(by.account.0)?;
         self.tables.account_numbers.remove(id.as_bytes())?;
         self.drop_account(by.account);

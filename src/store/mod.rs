@@ -14,6 +14,7 @@ mod error;
 mod found;
 mod invite;
 mod look;
+mod members;
 mod membership;
 mod open;
 mod push;

@@ -20,7 +20,7 @@ use crate::protocol::{
 use super::change::{Change, Look, News, Outcome, Standing, View, Whose};
 use super::membership::Registration;
 use delivery::Delivery;
-use opening::Claim;
+use opening::{Claim, NOBODY};
 
 /// The names a relay goes by. A device signs the name that it dialled, so that an answer given to
 /// one relay is worth nothing at another.
@@ -69,7 +69,7 @@ pub enum Request {
     Find {
         /// The account it claims.
         account: AccountId,
-        /// The key it showed.
+        /// The key it proved to have, or one that no device has.
         device: DeviceKey,
     },
     /// Have a change made: answer with [`Conversation::committed`], in order.
@@ -324,7 +324,9 @@ impl Conversation {
     }
 
     fn find(&mut self, claim: Claim) {
-        self.requests.push_back(Request::Find { account: claim.account, device: claim.device });
+        // Who proved nothing is looked up as a device that nobody is: its own place is not touched.
+        let device = if claim.is_proven() { claim.device } else { NOBODY };
+        self.requests.push_back(Request::Find { account: claim.account, device });
         self.phase = Phase::Admitting(Box::new(claim));
     }
 
