@@ -4,8 +4,15 @@
 
 #[path = "../support/door.rs"]
 mod door;
+#[path = "../program/mod.rs"]
+mod program;
 #[path = "../support/mod.rs"]
 mod support;
 
 mod answers;
+#[cfg(unix)]
+mod canary;
+mod forms;
+mod search;
+mod tap;
 mod time;
