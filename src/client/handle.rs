@@ -1,5 +1,6 @@
 //! The handle that an app holds.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -22,7 +23,7 @@ use super::task::{Command, Ends, Reply, start};
 use crate::protocol::DeviceKey;
 
 /// How to found an account.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct CreateOptions {
     /// Where the device keeps its keys and its journal; made if it is not there.
     pub folder: PathBuf,
@@ -36,6 +37,18 @@ pub struct CreateOptions {
     pub device_id: String,
     /// How to connect.
     pub connect: ConnectOptions,
+}
+
+/// Without the invitation.
+impl fmt::Debug for CreateOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CreateOptions")
+            .field("folder", &self.folder)
+            .field("relay", &self.relay)
+            .field("device_name", &self.device_name)
+            .field("connect", &self.connect)
+            .finish_non_exhaustive()
+    }
 }
 
 /// How to open a device that was made before.

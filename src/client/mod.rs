@@ -50,4 +50,12 @@ pub use status::{Device, Status};
 #[allow(missing_docs, unreachable_pub, clippy::all)]
 pub mod sealed {
     include!(concat!(env!("OUT_DIR"), "/graceful.sealed.v1.rs"));
+
+    /// Without the secrets.
+    impl std::fmt::Debug for AccountBundle {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            let mut shown = f.debug_struct("AccountBundle");
+            shown.field("names", &self.names).field("refused", &self.refused).finish_non_exhaustive()
+        }
+    }
 }

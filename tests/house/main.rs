@@ -4,6 +4,7 @@
 //! Each rule is also fed a made-up offender, so that it is known to be able to fail.
 
 mod rooms;
+mod secrets;
 mod shape;
 mod source;
 
@@ -146,6 +147,26 @@ fn unsafe_code_is_denied_and_nowhere_allowed() {
         2
     );
     assert!(shape::offences_of_unsafe(&file("a.rs", "// unsafe\nfn f() { safe() }")).is_empty());
+}
+
+#[test]
+fn no_derived_debug_shows_a_secret() {
+    assert_none(&secrets::offences(&house()));
+}
+
+#[test]
+fn a_secret_in_a_derived_debug_is_seen() {
+    let seen = |text: &str| secrets::offences(&file("client/a.rs", text)).len();
+    assert_eq!(seen("#[derive(Debug)]\nstruct A {\n    signing_seed: [u8; 32],\n    name: String,\n}"), 1);
+    assert_eq!(seen("#[derive(Clone, Debug)]\n#[serde(x)]\npub struct A { pub invite: Option<String> }"), 1);
+    assert_eq!(seen("#[derive(Debug)]\nenum A {\n    Invite(String),\n    Other(u64),\n}"), 1);
+    assert_eq!(seen("#[derive(Debug)]\nstruct Secret(Zeroizing<Vec<u8>>);"), 1);
+    assert_eq!(
+        seen("#[derive(Debug)]\nstruct A {\n    secrets: Vec<EpochSecret>,\n    link: PairingLink,\n}"),
+        0
+    );
+    assert_eq!(seen("#[derive(Clone)]\nstruct A {\n    secret: [u8; 32],\n}"), 0);
+    assert_eq!(seen("#[derive(Debug)]\nstruct A;\nstruct B {\n    secret: String,\n}"), 0);
 }
 
 #[test]

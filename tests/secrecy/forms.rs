@@ -2,6 +2,7 @@
 
 use std::io::Write;
 
+use bytes::Bytes;
 use data_encoding::{BASE32_NOPAD, BASE64, BASE64URL, Encoding, HEXLOWER, HEXUPPER};
 use flate2::Compression;
 use flate2::write::{DeflateEncoder, GzEncoder, ZlibEncoder};
@@ -19,7 +20,7 @@ pub fn of(canary: &[u8]) -> Vec<Form> {
         ("base32", BASE32_NOPAD.encode(canary).to_ascii_lowercase().into_bytes()),
         ("BASE32", BASE32_NOPAD.encode(canary).into_bytes()),
         ("numbers, as in Debug", numbers.into_bytes()),
-        ("escaped, as in Debug", canary.escape_ascii().to_string().into_bytes()),
+        ("escaped, as in Debug", escaped(canary)),
         ("deflate", deflate(canary)),
     ];
     for (names, encoding) in [
@@ -45,6 +46,12 @@ pub fn packed(canary: &[u8]) -> [Form; 2] {
     gzip.write_all(&text).expect("memory");
     zlib.write_all(&text).expect("memory");
     [("gzip", gzip.finish().expect("memory")), ("zlib", zlib.finish().expect("memory"))]
+}
+
+/// As `Bytes` prints itself, without the quotes.
+fn escaped(canary: &[u8]) -> Vec<u8> {
+    let shown = format!("{:?}", Bytes::copy_from_slice(canary)).into_bytes();
+    shown[2..shown.len() - 1].to_vec()
 }
 
 /// Without the last byte, whose bits depend on what follows.

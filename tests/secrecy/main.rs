@@ -12,6 +12,7 @@ mod support;
 mod answers;
 #[cfg(unix)]
 mod canary;
+mod debug;
 mod forms;
 mod search;
 mod tap;

@@ -1,5 +1,6 @@
 //! `client create`: founds an account.
 
+use std::fmt;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -11,7 +12,7 @@ use super::session::{advise, with};
 use crate::cli::interrupted::{Interrupted, interrupted};
 use crate::client::{Client, CreateOptions};
 
-#[derive(Debug, Args)]
+#[derive(Args)]
 pub(super) struct Create {
     /// The relay's address, like wss://relay.example.org
     #[arg(long, value_name = "URL")]
@@ -21,6 +22,16 @@ pub(super) struct Create {
     invite: Option<String>,
     #[command(flatten)]
     device: NewDevice,
+}
+
+/// Without the invitation.
+impl fmt::Debug for Create {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Create")
+            .field("relay", &self.relay)
+            .field("device", &self.device)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Create {
