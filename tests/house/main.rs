@@ -3,6 +3,7 @@
 //!
 //! Each rule is also fed a made-up offender, so that it is known to be able to fail.
 
+mod promises;
 mod rooms;
 mod secrets;
 mod shape;
@@ -167,6 +168,21 @@ fn a_secret_in_a_derived_debug_is_seen() {
     );
     assert_eq!(seen("#[derive(Clone)]\nstruct A {\n    secret: [u8; 32],\n}"), 0);
     assert_eq!(seen("#[derive(Debug)]\nstruct A;\nstruct B {\n    secret: String,\n}"), 0);
+}
+
+#[test]
+fn every_promise_has_the_test_that_it_names() {
+    let sources = [house(), source::walk(&root().join("tests"))].concat();
+    for path in promises::PAGES {
+        let page = std::fs::read_to_string(root().join(path)).expect("the page is there");
+        let named = promises::named(&page);
+        assert!(named.len() >= 15, "{path} names only {named:?}");
+        assert_none(&promises::offences(path, &named, &sources));
+    }
+    let named = promises::named("`read_me`, `no_such_test`, `it_is_there`");
+    assert_eq!(named, ["no_such_test", "it_is_there"]);
+    let made_up = file("a.rs", "fn it_is_there() {} // fn no_such_test() {}");
+    assert_eq!(promises::offences("a.md", &named, &made_up).len(), 1);
 }
 
 #[test]

@@ -14,6 +14,7 @@ mod answers;
 mod canary;
 mod debug;
 mod forms;
+mod padding;
 mod search;
 mod tap;
 mod time;
