@@ -1,5 +1,6 @@
 //! The handle that an app holds.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -23,7 +24,7 @@ use super::words::RecoveryKey;
 use crate::protocol::DeviceKey;
 
 /// How to found an account.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct CreateOptions {
     /// Where the device keeps its keys and its journal; made if it is not there.
     pub folder: PathBuf,
@@ -51,6 +52,18 @@ impl CreateOptions {
         Address::parse(&self.relay, &self.connect)?;
         check_ids(&self.device_id, &self.device_name)?;
         profile::may_found(&self.folder, self.recovery.as_ref())
+    }
+}
+
+/// Without the invitation.
+impl fmt::Debug for CreateOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CreateOptions")
+            .field("folder", &self.folder)
+            .field("relay", &self.relay)
+            .field("device_name", &self.device_name)
+            .field("connect", &self.connect)
+            .finish_non_exhaustive()
     }
 }
 

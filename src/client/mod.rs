@@ -64,4 +64,12 @@ pub use words::{InvalidWords, RecoveryKey};
 #[allow(missing_docs, unreachable_pub, clippy::all)]
 pub mod sealed {
     include!(concat!(env!("OUT_DIR"), "/graceful.sealed.v1.rs"));
+
+    /// Without the secrets.
+    impl std::fmt::Debug for AccountBundle {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            let mut shown = f.debug_struct("AccountBundle");
+            shown.field("names", &self.names).field("refused", &self.refused).finish_non_exhaustive()
+        }
+    }
 }

@@ -1,5 +1,6 @@
 //! Pairing from both sides: showing a link and answering, or following one.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -42,7 +43,7 @@ pub struct JoinAsk {
 }
 
 /// How to join an account.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct JoinOptions {
     /// Where the device keeps its keys and its journal; made if it is not there.
     pub folder: PathBuf,
@@ -54,6 +55,17 @@ pub struct JoinOptions {
     pub device_id: String,
     /// How to connect.
     pub connect: ConnectOptions,
+}
+
+/// Without the link, which holds a secret.
+impl fmt::Debug for JoinOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("JoinOptions")
+            .field("folder", &self.folder)
+            .field("device_name", &self.device_name)
+            .field("connect", &self.connect)
+            .finish_non_exhaustive()
+    }
 }
 
 /// How far joining has come.

@@ -24,6 +24,15 @@ pub use refusal::{Code, Refusal, close_code};
 #[allow(missing_docs, unreachable_pub, clippy::all)]
 pub mod wire {
     include!(concat!(env!("OUT_DIR"), "/graceful.relay.v1.rs"));
+
+    /// Without the invitation.
+    impl std::fmt::Debug for Found {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            let Self { authenticate, entry, invite: _ } = self;
+            let mut shown = f.debug_struct("Found");
+            shown.field("authenticate", authenticate).field("entry", entry).finish_non_exhaustive()
+        }
+    }
 }
 
 /// The one protocol version there is so far.

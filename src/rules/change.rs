@@ -49,9 +49,7 @@ pub enum Change {
     Regain {
         /// The account.
         account: AccountId,
-        /// Index of the first entry.
-        first: u64,
-        /// The entries.
+        /// Its whole log, as the device has it.
         entries: Vec<SignedEntry>,
     },
     /// Append what a recovery key signed. The conversation has seen to it that one did.

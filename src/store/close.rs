@@ -10,6 +10,7 @@ use super::StoreError;
 use super::commit::{Turn, not_a_member};
 use super::membership::entries;
 use super::tables::pair;
+use super::{account, members};
 
 impl Turn<'_> {
     pub(super) fn close_account(&mut self, by: Whose) -> Result<Outcome, StoreError> {
@@ -26,6 +27,10 @@ impl Turn<'_> {
         }
         self.forget_recovery(by.account)?;
         clear_membership(&mut self.tables.membership, by.account)?;
+        // As the disk has them: a removal in this same transaction has not come there yet.
+        if let Some(stored) = account::load(&self.tables.accounts, by.account)? {
+            members::clear(&mut self.tables.members, &stored)?;
+        }
         self.tables.accounts.remove(by.account.0)?;
         self.tables.account_numbers.remove(id.as_bytes())?;
         self.drop_account(by.account);

@@ -124,7 +124,7 @@ impl<'txn> Turn<'txn> {
         match change {
             Change::Found { entry, by, invite } => self.found(&entry, &by, invite),
             Change::Append { by, first, entries } => self.append(by, first, &entries),
-            Change::Regain { account, first, entries } => self.regain(&account, first, &entries),
+            Change::Regain { account, entries } => self.regain(&account, &entries),
             Change::Recover { account, first, entries } => self.recover(account, first, &entries),
             Change::Push { by, envelopes } => self.push(by, &envelopes),
             Change::Ack { by, through } => self.ack(by, through),
@@ -152,7 +152,7 @@ impl<'txn> Turn<'txn> {
 
     /// Takes a new account in.
     pub(super) fn add_account(&mut self, account: Account) {
-        let mut open = Open::unchanged(account);
+        let mut open = Open { membership_before: 0, ..Open::unchanged(account) };
         open.dirty = true;
         self.accounts.insert(open.account.number, open);
     }
@@ -176,6 +176,10 @@ impl<'txn> Turn<'txn> {
     fn finish(mut self, stirs: &mut Vec<Stir>) -> Result<bool, StoreError> {
         for open in self.accounts.values() {
             if open.dirty {
+                if open.account.membership_count != open.membership_before {
+                    let before = super::account::load(&self.tables.accounts, open.account.number)?;
+                    super::members::replace(&mut self.tables.members, before.as_ref(), &open.account)?;
+                }
                 super::account::save(&mut self.tables.accounts, &open.account)?;
                 self.dirty = true;
                 self.stirs.extend(open.stir());

@@ -9,8 +9,8 @@ use crate::rules::expiry::is_expired;
 use crate::rules::{Account, Addressee, RelayTime};
 
 use super::row::{LogHead, Place};
-use super::tables::{ACCOUNT_NUMBERS, ACCOUNTS, INDEX, LOG, MEMBERSHIP, RECOVERY, pair, second};
-use super::{Store, StoreError, account, envelope, membership};
+use super::tables::{ACCOUNT_NUMBERS, ACCOUNTS, INDEX, LOG, MEMBERS, MEMBERSHIP, RECOVERY, pair, second};
+use super::{Store, StoreError, account, envelope, members, membership};
 
 /// Envelopes in one view at most.
 const LOOK_ENVELOPES_MAX: usize = 1_000;
@@ -31,18 +31,18 @@ pub struct Totals {
 }
 
 impl Store {
-    /// Where a device stands, if it is a member.
+    /// Where a device stands, if it is a member. For anyone else this takes the same time whether
+    /// there is such an account or not.
     ///
     /// # Errors
     /// [`StoreError`]
     pub fn find(&self, id: &AccountId, device: &DeviceKey) -> Result<Option<Standing>, StoreError> {
         let transaction = self.database.begin_read()?;
-        let numbers = transaction.open_table(ACCOUNT_NUMBERS)?;
-        let Some(number) = account::number(&numbers, id)? else {
+        let Some(number) = members::number(&transaction.open_table(MEMBERS)?, id, device)? else {
             return Ok(None);
         };
         let account = account::load(&transaction.open_table(ACCOUNTS)?, number)?
-            .ok_or(StoreError::Damaged("an account has a number and no row"))?;
+            .ok_or(StoreError::Damaged("a member's account has no row"))?;
         Ok(account.device_by_key(device).map(|device| Standing {
             account: *id,
             whose: Whose { account: number, device: device.ordinal },
@@ -170,6 +170,7 @@ impl Store {
     pub fn account_rows(&self) -> Result<u64, StoreError> {
         let transaction = self.database.begin_read()?;
         Ok(transaction.open_table(ACCOUNT_NUMBERS)?.len()?
+            + transaction.open_table(MEMBERS)?.len()?
             + transaction.open_table(ACCOUNTS)?.len()?
             + transaction.open_table(MEMBERSHIP)?.len()?
             + transaction.open_table(RECOVERY)?.len()?

@@ -51,14 +51,9 @@ impl Turn<'_> {
     }
 
     /// From a device that the relay may have forgotten: the entries themselves have to prove it.
-    pub(super) fn regain(
-        &mut self,
-        id: &AccountId,
-        first: u64,
-        entries: &[SignedEntry],
-    ) -> Result<Outcome, StoreError> {
+    pub(super) fn regain(&mut self, id: &AccountId, entries: &[SignedEntry]) -> Result<Outcome, StoreError> {
         match account::number(&self.tables.account_numbers, id)? {
-            Some(number) => self.extend_log(number, first, entries),
+            Some(number) => self.extend_log(number, 0, entries),
             None => Ok(not_a_member()),
         }
     }

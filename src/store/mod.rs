@@ -15,6 +15,7 @@ mod found;
 mod history;
 mod invite;
 mod look;
+mod members;
 mod membership;
 mod open;
 mod push;

@@ -4,6 +4,7 @@
 //! |---|---|---|---|
 //! | `meta` | name | see [`meta`] | as long as the store |
 //! | `account_numbers` | account id (32) | account number | found … close |
+//! | `members` | SHA-256(account id ‖ device key) (32) | account number | added … removed, close |
 //! | `accounts` | account number | row: log head, quota, devices with their cursors | found … close |
 //! | `membership` | account number (8), index (8) | signed entry | appended … close |
 //! | `recovery` | recovery key (32) | account number | found … close |
@@ -19,6 +20,7 @@ use super::StoreError;
 
 pub(super) const META: TableDefinition<&[u8], &[u8]> = TableDefinition::new("meta");
 pub(super) const ACCOUNT_NUMBERS: TableDefinition<&[u8; 32], u64> = TableDefinition::new("account_numbers");
+pub(super) const MEMBERS: TableDefinition<&[u8; 32], u64> = TableDefinition::new("members");
 pub(super) const ACCOUNTS: TableDefinition<u64, &[u8]> = TableDefinition::new("accounts");
 pub(super) const MEMBERSHIP: TableDefinition<&[u8; 16], &[u8]> = TableDefinition::new("membership");
 pub(super) const RECOVERY: TableDefinition<&[u8; 32], u64> = TableDefinition::new("recovery");
@@ -48,6 +50,7 @@ pub(super) const SCHEMA_VERSION: u32 = 1;
 pub(super) struct Tables<'txn> {
     pub(super) meta: Table<'txn, &'static [u8], &'static [u8]>,
     pub(super) account_numbers: Table<'txn, &'static [u8; 32], u64>,
+    pub(super) members: Table<'txn, &'static [u8; 32], u64>,
     pub(super) accounts: Table<'txn, u64, &'static [u8]>,
     pub(super) membership: Table<'txn, &'static [u8; 16], &'static [u8]>,
     pub(super) recovery: Table<'txn, &'static [u8; 32], u64>,
@@ -61,6 +64,7 @@ impl<'txn> Tables<'txn> {
         Ok(Self {
             meta: transaction.open_table(META)?,
             account_numbers: transaction.open_table(ACCOUNT_NUMBERS)?,
+            members: transaction.open_table(MEMBERS)?,
             accounts: transaction.open_table(ACCOUNTS)?,
             membership: transaction.open_table(MEMBERSHIP)?,
             recovery: transaction.open_table(RECOVERY)?,

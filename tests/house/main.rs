@@ -3,7 +3,9 @@
 //!
 //! Each rule is also fed a made-up offender, so that it is known to be able to fail.
 
+mod promises;
 mod rooms;
+mod secrets;
 mod shape;
 mod source;
 
@@ -146,6 +148,41 @@ fn unsafe_code_is_denied_and_nowhere_allowed() {
         2
     );
     assert!(shape::offences_of_unsafe(&file("a.rs", "// unsafe\nfn f() { safe() }")).is_empty());
+}
+
+#[test]
+fn no_derived_debug_shows_a_secret() {
+    assert_none(&secrets::offences(&house()));
+}
+
+#[test]
+fn a_secret_in_a_derived_debug_is_seen() {
+    let seen = |text: &str| secrets::offences(&file("client/a.rs", text)).len();
+    assert_eq!(seen("#[derive(Debug)]\nstruct A {\n    signing_seed: [u8; 32],\n    name: String,\n}"), 1);
+    assert_eq!(seen("#[derive(Clone, Debug)]\n#[serde(x)]\npub struct A { pub invite: Option<String> }"), 1);
+    assert_eq!(seen("#[derive(Debug)]\nenum A {\n    Invite(String),\n    Other(u64),\n}"), 1);
+    assert_eq!(seen("#[derive(Debug)]\nstruct Secret(Zeroizing<Vec<u8>>);"), 1);
+    assert_eq!(
+        seen("#[derive(Debug)]\nstruct A {\n    secrets: Vec<EpochSecret>,\n    link: PairingLink,\n}"),
+        0
+    );
+    assert_eq!(seen("#[derive(Clone)]\nstruct A {\n    secret: [u8; 32],\n}"), 0);
+    assert_eq!(seen("#[derive(Debug)]\nstruct A;\nstruct B {\n    secret: String,\n}"), 0);
+}
+
+#[test]
+fn every_promise_has_the_test_that_it_names() {
+    let sources = [house(), source::walk(&root().join("tests"))].concat();
+    for path in promises::PAGES {
+        let page = std::fs::read_to_string(root().join(path)).expect("the page is there");
+        let named = promises::named(&page);
+        assert!(named.len() >= 15, "{path} names only {named:?}");
+        assert_none(&promises::offences(path, &named, &sources));
+    }
+    let named = promises::named("`read_me`, `no_such_test`, `it_is_there`");
+    assert_eq!(named, ["no_such_test", "it_is_there"]);
+    let made_up = file("a.rs", "fn it_is_there() {} // fn no_such_test() {}");
+    assert_eq!(promises::offences("a.md", &named, &made_up).len(), 1);
 }
 
 #[test]

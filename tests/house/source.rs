@@ -3,6 +3,7 @@
 use std::path::Path;
 
 /// One file.
+#[derive(Clone)]
 pub struct Source {
     /// Below `src`, with `/`.
     pub path: String,

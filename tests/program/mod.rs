@@ -66,8 +66,14 @@ impl Home {
     }
 
     pub fn start(&self, arguments: &[&str], input: &str) -> Running {
+        self.start_in(&[], arguments, input)
+    }
+
+    /// With these variables in its environment.
+    pub fn start_in(&self, environment: &[(&str, &str)], arguments: &[&str], input: &str) -> Running {
         let mut command = Command::new(env!("CARGO_BIN_EXE_graceful-relay"));
         command.args(arguments).env_clear().env("HOME", self.folder.path());
+        command.envs(environment.iter().copied());
         command.env("TMPDIR", self.folder.path()).current_dir(self.folder.path());
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("the program starts");

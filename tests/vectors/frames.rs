@@ -28,7 +28,11 @@ fn kind(debug: &str) -> &str {
 fn from_the_device(frame: DeviceFrame) -> Vector {
     let bytes = device_bytes(frame.clone());
     assert_eq!(from_device(bytes.clone()).as_ref(), Ok(&frame));
-    let debug = format!("{frame:?}");
+    let mut debug = format!("{frame:?}");
+    if let DeviceFrame::Found(found) = &frame {
+        // It keeps the invitation to itself; whoever writes a client needs it.
+        debug = debug.replace(", .. })", &format!(", invite: {:?} }})", found.invite));
+    }
     Vector::new(kind(&debug), NOTE_DEVICE).given("fields_text", debug.as_str()).gives("frame", hex(&bytes))
 }
 

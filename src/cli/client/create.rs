@@ -1,5 +1,6 @@
 //! `client create`: founds an account.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -12,7 +13,7 @@ use super::sheet::sheet;
 use crate::cli::interrupted::{Interrupted, interrupted};
 use crate::client::{Client, ClientError, CreateOptions, OsChance, RecoveryKey, Status};
 
-#[derive(Debug, Args)]
+#[derive(Args)]
 pub(super) struct Create {
     /// The relay's address, like wss://relay.example.org
     #[arg(long, value_name = "URL")]
@@ -33,6 +34,16 @@ enum Recovery {
     /// An earlier try made it, and has shown its words.
     Before,
     None,
+}
+
+/// Without the invitation.
+impl fmt::Debug for Create {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Create")
+            .field("relay", &self.relay)
+            .field("device", &self.device)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Create {

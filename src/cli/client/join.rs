@@ -1,5 +1,6 @@
 //! `client join`: follows the link that another device shows.
 
+use std::fmt;
 use std::path::PathBuf;
 
 use anyhow::bail;
@@ -14,12 +15,19 @@ use crate::cli::plain::plain;
 use crate::client::pairing::PairingError;
 use crate::client::{Client, ClientError, JoinOptions, JoinProgress, Status};
 
-#[derive(Debug, Args)]
+#[derive(Args)]
 pub(super) struct Join {
     /// The link from the other device, in quotes: graceful-relay://pair?…
     link: String,
     #[command(flatten)]
     device: NewDevice,
+}
+
+/// Without the link, which holds a secret.
+impl fmt::Debug for Join {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Join").field("device", &self.device).finish_non_exhaustive()
+    }
 }
 
 impl Join {

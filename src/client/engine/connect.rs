@@ -92,7 +92,7 @@ impl Engine {
         let signature = challenge.sign(keys.signing());
         let rescue = self.rescue && !self.rescued;
         self.rescued |= rescue;
-        let entries = if rescue { self.state.account.entries()[1..].to_vec() } else { Vec::new() };
+        let entries = if rescue { self.state.account.entries().to_vec() } else { Vec::new() };
         Authenticate {
             version: VERSION,
             account: account.to_wire(),

@@ -22,7 +22,7 @@ use super::AccountNumber;
 use super::change::{Change, Look, News, Outcome, Standing, View, Whose};
 use super::membership::Registration;
 use delivery::Delivery;
-use opening::Claim;
+use opening::{Claim, NOBODY};
 use recovery::Recovery;
 
 /// The names a relay goes by. A device signs the name that it dialled, so that an answer given to
@@ -72,7 +72,7 @@ pub enum Request {
     Find {
         /// The account it claims.
         account: AccountId,
-        /// The key it showed.
+        /// The key it proved to have, or one that no device has.
         device: DeviceKey,
     },
     /// Look up a recovery key: answer with [`Conversation::recovery_found`].
@@ -349,7 +349,9 @@ impl Conversation {
     }
 
     fn find(&mut self, claim: Claim) {
-        self.requests.push_back(Request::Find { account: claim.account, device: claim.device });
+        // Who proved nothing is looked up as a device that nobody is: its own place is not touched.
+        let device = if claim.is_proven() { claim.device } else { NOBODY };
+        self.requests.push_back(Request::Find { account: claim.account, device });
         self.phase = Phase::Admitting(Box::new(claim));
     }
 

@@ -5,6 +5,7 @@ use bytes::Bytes;
 use crate::protocol::challenge::Challenge;
 use crate::protocol::frame::{DeviceFrame, RelayFrame};
 use crate::protocol::limits::{HOST_BYTES_MAX, INVITE_BYTES_MAX};
+use crate::protocol::membership::Membership;
 use crate::protocol::wire::{self, Authenticate, Found, JoinRendezvous, SignedEntry};
 use crate::protocol::{AccountId, Code, DeviceKey, Refusal, RendezvousId, VERSION, membership};
 
@@ -22,6 +23,28 @@ pub(super) struct Claim {
     membership_count: u64,
     /// Offered in case the relay lost them.
     entries: Vec<SignedEntry>,
+}
+
+impl Claim {
+    pub(super) fn is_proven(&self) -> bool {
+        self.proven
+    }
+}
+
+/// No private key belongs to this one: the numbers of the field end before it.
+pub(super) const NOBODY: DeviceKey = DeviceKey::new([0xff; 32]);
+
+/// Whether the founding entry is this device's own. Nobody else is told whether there is such an
+/// account. What is no entry founds nothing, and the store says so.
+fn is_founder(entry: &SignedEntry, device: &DeviceKey) -> bool {
+    membership::open(entry).map_or(true, |inside| *inside.author == *device.as_bytes())
+}
+
+/// Whether this is a whole log of the account, every signature right, with the device in it.
+fn makes_member(log: &[SignedEntry], claim: &Claim) -> bool {
+    Membership::replay(log).is_ok_and(|membership| {
+        membership.account() == claim.account && membership.member(&claim.device).is_some()
+    })
 }
 
 /// The frame that opens every conversation.
@@ -65,7 +88,8 @@ impl Conversation {
     }
 
     /// Everything that can be checked without the store. A wrong signature is only noted, so that
-    /// it takes the same road, and the same time, as an unknown device.
+    /// it takes the same road, and the same time, as an unknown device. How long this takes depends
+    /// on what was sent, and not on what is kept.
     fn check(&self, authenticate: Authenticate) -> Result<Claim, Refusal> {
         self.check_version(authenticate.version)?;
         self.check_host(&authenticate.host)?;
@@ -120,7 +144,7 @@ impl Conversation {
             let text = "the account's id must be the hash of its founding entry";
             return Err(Refusal::new(Code::Malformed, text));
         }
-        if !claim.proven {
+        if !claim.proven || !is_founder(&entry, &claim.device) {
             return Err(Refusal::not_a_member());
         }
         let invite = (!found.invite.is_empty()).then(|| invite_hash(&found.invite));
@@ -183,12 +207,17 @@ impl Conversation {
     }
 
     /// The device is unknown, but offers a log in which the relay may see that it was restored from
-    /// before the device joined. Tried once.
+    /// before the device joined. Tried once. Without a log that makes it a member the store is not
+    /// asked, so that a stranger cannot measure whether there is an account to compare with.
     fn regain(&mut self, mut claim: Claim) {
         let entries = std::mem::take(&mut claim.entries);
+        let bounded = entries.len() <= self.terms.limits.membership_entries_max as usize;
+        if !bounded || !makes_member(&entries, &claim) {
+            return self.refuse(Refusal::not_a_member());
+        }
         let account = claim.account;
         self.phase = Phase::Admitting(Box::new(claim));
-        self.commit(Change::Regain { account, first: 1, entries }, Awaited::Regain);
+        self.commit(Change::Regain { account, entries }, Awaited::Regain);
     }
 
     fn welcome(&mut self, standing: &Standing, known_entries: u64) {
