@@ -249,3 +249,24 @@ fn what_is_kept_can_be_asked_for_whole() {
     assert_eq!(kept(&first), expected);
     assert_eq!(first.engine.kept_changes(expected[0].0).len(), 1);
 }
+
+#[test]
+fn what_was_told_is_not_told_again_though_the_next_change_is_not_applied_yet() {
+    for compacted in [false, true] {
+        let (mut first, mut second, mut relay) = small_pair();
+        let mut other = copy(&first);
+        first.push(content(1, 5));
+        first.step(&mut relay);
+        first.cut();
+        second.hear(&relay);
+        // An older copy of the same profile goes on under the number of the fourth part.
+        other.push(Bytes::from_static(b"small"));
+        other.settle(&mut relay);
+        second.hear(&relay);
+        assert_eq!(second.inbox.len(), 2, "{:?}", second.inbox);
+        second.apply_one();
+        second.crash(compacted);
+        second.settle(&mut relay);
+        assert_eq!((second.applied.len(), unfinished(&second)), (1, 1), "compacted: {compacted}");
+    }
+}

@@ -54,15 +54,18 @@ fn asked_is_who_was_heard_last_also_after_a_restart() {
     let account = first.engine.bundle().unwrap();
     let mut third = Side::new(Identity { keys: third, device_id: "tablet".to_owned(), account }, 3_000);
     second.settle(&mut relay);
-    second.push(Bytes::from_static(b"hello"));
-    second.settle(&mut relay);
-    third.settle(&mut relay);
-    for compacted in [false, true] {
-        third.crash(compacted);
+    // Each is heard last once: the order of their keys must not matter.
+    for turn in 0..4 {
+        let speaking = if turn % 2 == 0 { &mut second } else { &mut first };
+        speaking.push(Bytes::from_static(b"hello"));
+        speaking.settle(&mut relay);
+        let expected = speaking.device();
+        third.settle(&mut relay);
+        third.crash(turn > 1);
         third.engine.request_snapshot(None, third.now_ms).unwrap();
         third.drain();
         let asked = third.engine.state().outbox().changes().last().unwrap().addressee.clone();
-        assert_eq!(*asked, *second.device().as_bytes(), "compacted: {compacted}");
+        assert_eq!(*asked, *expected.as_bytes(), "turn {turn}");
     }
     let own = third.engine.request_snapshot(Some(device), third.now_ms).unwrap_err();
     assert_eq!(own, PushError::Addressee);
