@@ -34,6 +34,7 @@ pub const CRATES: &[(&str, &[&str])] = &[
     ("aes-gcm", &["client"]),
     ("anyhow", &["cli", "main"]),
     ("bytes", &[]),
+    ("chacha20poly1305", &["store"]),
     ("clap", &["cli"]),
     ("data-encoding", &[]),
     ("ed25519-dalek", &["protocol", "client"]),
@@ -64,7 +65,7 @@ pub const CRATES: &[(&str, &[&str])] = &[
     ("tracing", &[]),
     ("tracing-subscriber", &["cli"]),
     ("warp", &["http"]),
-    ("zeroize", &["client"]),
+    ("zeroize", &["store", "client"]),
 ];
 
 /// Rooms without clock, chance and disk.
