@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::rules::inspection::{Part, Stretch};
+
 /// Bytes of one line, either way.
 pub(super) const LINE_BYTES_MAX: u64 = 64 * 1024;
 
@@ -19,6 +21,11 @@ pub enum Question {
     },
     /// How the relay is doing.
     Status {},
+    /// What a part of the store looks like.
+    Inspect {
+        /// Which.
+        stretch: Stretch,
+    },
 }
 
 /// What the relay says.
@@ -29,6 +36,13 @@ pub enum Answer {
     Invite(String),
     /// Names and numbers; which ones depends on the version.
     Status(serde_json::Value),
+    /// What a part of the store looks like.
+    Inspect {
+        /// Of the relay that looked.
+        version: String,
+        /// What it found.
+        part: Part,
+    },
     /// Why not.
     Error(String),
 }

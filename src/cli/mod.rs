@@ -3,6 +3,7 @@
 //! Errors are told here and nowhere else, in one message: what happened, where, what to do.
 
 mod client;
+mod compact;
 mod config;
 mod demo;
 mod interrupted;
@@ -13,6 +14,7 @@ mod plain;
 mod serve;
 mod settings;
 mod status;
+mod verify;
 mod welcome;
 
 use std::process::ExitCode;
@@ -35,6 +37,10 @@ enum Command {
     Invite(invite::Invite),
     /// Say how the running relay is doing
     Status(status::Status),
+    /// Verify that everything kept is sealed, and print a report for an auditor
+    Verify(verify::Verify),
+    /// Make the store small, and leave nothing of deleted rows in it; the relay must be stopped
+    Compact(compact::Compact),
     /// Check or show the settings
     #[command(subcommand)]
     Config(config::Config),
@@ -74,6 +80,8 @@ fn execute(command: Command) -> anyhow::Result<()> {
             Command::Serve(serve) => serve.run().await,
             Command::Invite(invite) => invite.run().await,
             Command::Status(status) => status.run().await,
+            Command::Verify(verify) => verify.run().await,
+            Command::Compact(compact) => compact.run().await,
             Command::Config(config) => config.run(),
             Command::Client(client) => client.run().await,
             Command::Demo(demo) => demo.run().await,

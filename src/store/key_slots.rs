@@ -139,3 +139,107 @@ fn parse(slot: usize, block: &Block) -> Option<DayKey> {
 fn failed(error: std::io::Error) -> StoreError {
     StorageError::Io(error).into()
 }
+
+#[cfg(test)]
+mod tests {
+    use redb::backends::InMemoryBackend;
+    use std::sync::Arc;
+
+    use super::*;
+
+    /// A backend that stays when the slots on it are dropped.
+    #[derive(Debug, Clone, Default)]
+    struct Kept(Arc<InMemoryBackend>);
+
+    impl StorageBackend for Kept {
+        fn len(&self) -> std::io::Result<u64> {
+            self.0.len()
+        }
+        fn read(&self, offset: u64, out: &mut [u8]) -> std::io::Result<()> {
+            self.0.read(offset, out)
+        }
+        fn set_len(&self, length: u64) -> std::io::Result<()> {
+            self.0.set_len(length)
+        }
+        fn sync_data(&self) -> std::io::Result<()> {
+            Ok(())
+        }
+        fn write(&self, offset: u64, data: &[u8]) -> std::io::Result<()> {
+            self.0.write(offset, data)
+        }
+    }
+
+    fn read(kept: &Kept) -> Found {
+        let mut next = 1_u8;
+        let chance = move |bytes: &mut [u8]| {
+            for byte in bytes {
+                (*byte, next) = (next, next.wrapping_add(1));
+            }
+        };
+        Slots::read(kept.clone(), Box::new(chance)).expect("reads")
+    }
+
+    fn bytes(kept: &Kept) -> Vec<u8> {
+        let mut bytes = vec![0; usize::try_from(kept.len().expect("there")).expect("small")];
+        kept.read(0, &mut bytes).expect("reads");
+        bytes
+    }
+
+    /// Two keys, in a file of its whole size.
+    fn two() -> Kept {
+        let kept = Kept::default();
+        let mut slots = read(&kept).slots;
+        slots.lay_out().expect("writes");
+        slots.make(5, 100).expect("writes");
+        slots.make(7, 200).expect("writes");
+        kept
+    }
+
+    fn days(found: &Found) -> Vec<(u64, u64, usize)> {
+        found.keys.iter().map(|key| (key.day, key.first_arrival, key.slot)).collect()
+    }
+
+    #[test]
+    fn keys_are_read_as_they_were_made() {
+        let kept = two();
+        assert_eq!(bytes(&kept).len(), SLOTS * SLOT_BYTES);
+        let found = read(&kept);
+        assert_eq!(days(&found), [(5, 100, 0), (7, 200, 1)]);
+        assert!(found.torn.is_empty());
+    }
+
+    #[test]
+    fn a_slot_that_is_not_whole_is_no_key_and_hurts_no_other() {
+        let whole = bytes(&two());
+        for at in (0..WHOLE_BYTES).chain([WHOLE_BYTES, SLOT_BYTES - 1]) {
+            let kept = two();
+            kept.write(at as u64, &[whole[at] ^ 1]).expect("writes");
+            let found = read(&kept);
+            assert_eq!((days(&found), &found.torn[..]), (vec![(7, 200, 1)], &[0][..]), "byte {at}");
+        }
+        let short = two();
+        short.set_len((SLOT_BYTES + 100) as u64).expect("shortened");
+        assert_eq!(days(&read(&short)), [(5, 100, 0)]);
+    }
+
+    #[test]
+    fn nothing_of_an_overwritten_key_is_left_and_its_slot_serves_again() {
+        let kept = two();
+        let mut slots = read(&kept).slots;
+        slots.erase(0).expect("writes");
+        assert!(bytes(&kept)[..SLOT_BYTES].iter().all(|byte| *byte == 0));
+        assert_eq!(slots.make(9, 300).expect("writes").slot, 0);
+        assert_eq!(days(&read(&kept)), [(9, 300, 0), (7, 200, 1)]);
+    }
+
+    #[test]
+    fn the_number_of_keys_is_bounded() {
+        let kept = two();
+        let mut slots = read(&kept).slots;
+        for day in 2..SLOTS as u64 {
+            slots.make(day, day).expect("there is a slot");
+        }
+        assert!(matches!(slots.make(99, 99), Err(StoreError::Damaged(_))));
+        assert_eq!(bytes(&kept).len(), SLOTS * SLOT_BYTES);
+    }
+}

@@ -15,7 +15,7 @@
 //! `day-keys` beside it has one in each of its slots (`key_slots.rs`), from the day's first envelope
 //! until the day is over and its last one gone.
 
-use redb::{Table, TableDefinition, WriteTransaction};
+use redb::{Key, Table, TableDefinition, Value, WriteTransaction};
 
 use super::StoreError;
 
@@ -68,6 +68,25 @@ impl<'txn> Tables<'txn> {
             invites: transaction.open_table(INVITES)?,
         })
     }
+}
+
+/// Something done to every table.
+pub(super) trait EachTable {
+    fn table<K: Key + 'static, V: Value + 'static>(
+        &mut self,
+        table: TableDefinition<'static, K, V>,
+    ) -> Result<(), StoreError>;
+}
+
+/// Does it.
+pub(super) fn each(doing: &mut impl EachTable) -> Result<(), StoreError> {
+    doing.table(META)?;
+    doing.table(ACCOUNT_NUMBERS)?;
+    doing.table(ACCOUNTS)?;
+    doing.table(MEMBERSHIP)?;
+    doing.table(LOG)?;
+    doing.table(INDEX)?;
+    doing.table(INVITES)
 }
 
 /// A key of two numbers, in order of the first and then the second.
