@@ -119,32 +119,16 @@ impl Tally {
 
     /// Everything that must hold.
     pub fn checks(&self) -> Vec<Check> {
+        let envelopes = |name, wrong, what| all(name, (wrong, self.envelopes), "envelopes", what);
         vec![
-            self.none("opens", self.unopened, "open as they were kept"),
-            self.none("form", self.unsealed, "begin as sealed ones do"),
-            self.none("sizes", self.unpadded, "have one of the padded sizes"),
-            self.none("each", self.uneven, "look like chance, each alone"),
+            envelopes("opens", self.unopened, "open as they were kept"),
+            envelopes("form", self.unsealed, "begin as sealed ones do"),
+            envelopes("sizes", self.unpadded, "have one of the padded sizes"),
+            envelopes("each", self.uneven, "look like chance, each alone"),
             self.all_together(),
-            self.none("places", self.misplaced, "are where their accounts' logs say"),
-            Check {
-                name: "accounts",
-                holds: self.miscounted == 0,
-                finding: match self.miscounted {
-                    0 => "The accounts' counters agree with what is kept".to_owned(),
-                    some => {
-                        format!("For {some} of {} accounts it is not so: the counters agree", self.accounts)
-                    }
-                },
-            },
+            envelopes("places", self.misplaced, "lie where their accounts' logs say"),
+            all("accounts", (self.miscounted, self.accounts), "accounts", "count what is kept for them"),
         ]
-    }
-
-    fn none(&self, name: &'static str, wrong: u64, what: &str) -> Check {
-        let finding = match wrong {
-            0 => format!("All envelopes {what}"),
-            some => format!("For {some} of {} envelopes it is not so: they {what}", self.envelopes),
-        };
-        Check { name, holds: wrong == 0, finding }
     }
 
     fn all_together(&self) -> Check {
@@ -166,6 +150,14 @@ impl Tally {
         };
         Check { name: "all", holds, finding }
     }
+}
+
+fn all(name: &'static str, (wrong, of): (u64, u64), things: &str, what: &str) -> Check {
+    let finding = match wrong {
+        0 => format!("All {things} {what}"),
+        some => format!("{some} of {of} {things} do not {what}"),
+    };
+    Check { name, holds: wrong == 0, finding }
 }
 
 /// Never shown as more than it is.
