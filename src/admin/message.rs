@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::rules::inspection::{Part, Stretch};
+
 /// Bytes of one line, either way.
 pub(super) const LINE_BYTES_MAX: u64 = 64 * 1024;
 
@@ -21,6 +23,11 @@ pub enum Question {
     },
     /// How the relay is doing.
     Status {},
+    /// What a part of the store looks like.
+    Inspect {
+        /// Which.
+        stretch: Stretch,
+    },
 }
 
 /// What the relay says.
@@ -31,6 +38,13 @@ pub enum Answer {
     Invite(String),
     /// Names and numbers; which ones depends on the version.
     Status(serde_json::Value),
+    /// What a part of the store looks like.
+    Inspect {
+        /// Of the relay that looked.
+        version: String,
+        /// What it found.
+        part: Part,
+    },
     /// Why not.
     Error(String),
 }
@@ -41,6 +55,9 @@ impl fmt::Debug for Answer {
         match self {
             Self::Invite(_) => f.write_str("Invite(…)"),
             Self::Status(status) => f.debug_tuple("Status").field(status).finish(),
+            Self::Inspect { version, part } => {
+                f.debug_struct("Inspect").field("version", version).field("part", part).finish()
+            }
             Self::Error(text) => f.debug_tuple("Error").field(text).finish(),
         }
     }

@@ -100,6 +100,10 @@ async fn answer(question: Question, relay: &Relay) -> Answer {
             Ok(invite) => Answer::Invite(invite),
             Err(error) => Answer::Error(error.to_string()),
         },
+        Question::Inspect { stretch } => match relay.inspect(stretch).await {
+            Ok(part) => Answer::Inspect { version: env!("CARGO_PKG_VERSION").to_owned(), part },
+            Err(error) => Answer::Error(error.to_string()),
+        },
         Question::Status {} => {
             let status = relay.status().map(serde_json::to_value);
             match status {

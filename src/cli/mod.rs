@@ -3,6 +3,7 @@
 //! Errors are told here and nowhere else, in one message: what happened, where, what to do.
 
 mod client;
+mod compact;
 mod config;
 mod demo;
 mod interrupted;
@@ -14,6 +15,7 @@ mod restored;
 mod serve;
 mod settings;
 mod status;
+mod verify;
 mod welcome;
 
 use std::process::ExitCode;
@@ -38,6 +40,10 @@ enum Command {
     Status(status::Status),
     /// Say that the data folder was put back from a backup, so that devices take it for no attack
     Restored(restored::Restored),
+    /// Verify that everything kept is sealed, and print a report for an auditor
+    Verify(verify::Verify),
+    /// Make the store small, and leave nothing of deleted rows in it; the relay must be stopped
+    Compact(compact::Compact),
     /// Check or show the settings
     #[command(subcommand)]
     Config(config::Config),
@@ -78,6 +84,8 @@ fn execute(command: Command) -> anyhow::Result<()> {
             Command::Invite(invite) => invite.run().await,
             Command::Status(status) => status.run().await,
             Command::Restored(restored) => restored.run().await,
+            Command::Verify(verify) => verify.run().await,
+            Command::Compact(compact) => compact.run().await,
             Command::Config(config) => config.run(),
             Command::Client(client) => client.run().await,
             Command::Demo(demo) => demo.run().await,

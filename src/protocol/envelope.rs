@@ -12,8 +12,10 @@ pub const SALT_BYTES: usize = 32;
 pub const HEADER_BYTES: usize = 288;
 /// Bytes that AES-GCM adds.
 pub const TAG_BYTES: usize = 16;
+/// Where the salt starts, and with it what looks like chance.
+pub const SALT_START: usize = 1 + 4;
 /// Where the sealed header starts.
-pub const HEADER_START: usize = 1 + 4 + SALT_BYTES;
+pub const HEADER_START: usize = SALT_START + SALT_BYTES;
 /// Where the sealed content starts.
 pub const CONTENT_START: usize = HEADER_START + HEADER_BYTES + TAG_BYTES;
 /// The sealed content begins with the length of the content, and ends with a tag.

@@ -1,5 +1,5 @@
-//! The janitor: sweeps what has expired, and marks the clock now and then so that a crash costs
-//! little of it. It writes only when there is reason to.
+//! The janitor: sweeps what has expired, overwrites the keys of days that are over, and marks the clock
+//! now and then so that a crash costs little of it. It writes only when there is reason to.
 
 use std::time::Duration;
 
@@ -47,6 +47,15 @@ impl Relay {
             while let Outcome::Swept { envelopes, more: true } = self.change(Change::Sweep).await? {
                 tracing::debug!(envelopes, "swept");
             }
+        }
+        let store = self.inner.store.clone();
+        let retired = tokio::task::spawn_blocking(move || store.retire_day_keys(now)).await;
+        let days = self.inner.writer.read(retired)?;
+        if days > 0 {
+            tracing::info!(
+                days,
+                "what was kept on days that are over is gone, and their keys are overwritten"
+            );
         }
         Ok(())
     }

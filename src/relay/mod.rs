@@ -22,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::rules::change::{Change, Outcome, invite_hash};
 use crate::rules::conversation::Terms;
+use crate::rules::inspection::{Part, Stretch};
 use crate::store::{Options, Store, StoreError};
 
 pub use crate::rules::conversation::Hosts;
@@ -145,6 +146,16 @@ impl Relay {
             accounts: totals.accounts,
             envelopes: totals.envelopes,
         })
+    }
+
+    /// Looks at a part of what is kept, on a thread of its own.
+    ///
+    /// # Errors
+    /// [`StoreError`], but not for what is found.
+    pub async fn inspect(&self, stretch: Stretch) -> Result<Part, StoreError> {
+        let store = self.inner.store.clone();
+        let part = tokio::task::spawn_blocking(move || store.inspect(&stretch)).await;
+        part.unwrap_or(Err(StoreError::Damaged("looking at it ended badly")))
     }
 
     /// Resolves when the store has failed: nobody knows what is on the disk, and the process must

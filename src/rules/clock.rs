@@ -6,6 +6,9 @@
 
 use std::time::Duration;
 
+/// Milliseconds in a day.
+const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
+
 /// A moment of the relay's own time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct RelayTime(u64);
@@ -19,6 +22,11 @@ impl RelayTime {
     /// Milliseconds since the store was made, running time only.
     pub const fn ms(self) -> u64 {
         self.0
+    }
+
+    /// Whole days since the store was made, running time only.
+    pub const fn day(self) -> u64 {
+        self.0 / DAY_MS
     }
 
     /// This moment and a while.

@@ -11,6 +11,8 @@ pub mod clock;
 pub mod conversation;
 pub mod delete;
 pub mod expiry;
+pub mod inspection;
+pub mod likeness;
 pub mod membership;
 pub mod push;
 

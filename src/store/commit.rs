@@ -2,6 +2,7 @@
 //! it left, and none is answered before all are on disk.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use redb::{Durability, ReadableTable};
 
@@ -9,6 +10,8 @@ use crate::protocol::Refusal;
 use crate::rules::change::{Change, Outcome};
 use crate::rules::{Account, AccountNumber, RelayTime};
 
+use super::at_rest::DayKey;
+use super::day_keys::DayKeys;
 use super::open::Options;
 use super::tables::{Tables, meta};
 use super::{Store, StoreError};
@@ -53,6 +56,8 @@ pub(super) struct Turn<'txn> {
     pub(super) dirty: bool,
     pub(super) stirs: Vec<Stir>,
     accounts: HashMap<AccountNumber, Open>,
+    keys: &'txn DayKeys,
+    key_of_today: Option<Arc<DayKey>>,
     next_arrival: Counter,
     next_account: Counter,
 }
@@ -84,7 +89,7 @@ impl Store {
         transaction.set_two_phase_commit(true);
         let mut committed = Committed::default();
         let dirty = {
-            let mut turn = Turn::begin(Tables::open(&transaction)?, &self.options, now)?;
+            let mut turn = Turn::begin(Tables::open(&transaction)?, self, now)?;
             for change in changes {
                 committed.outcomes.push(turn.make(change)?);
             }
@@ -100,7 +105,7 @@ impl Store {
 }
 
 impl<'txn> Turn<'txn> {
-    fn begin(tables: Tables<'txn>, options: &'txn Options, now: RelayTime) -> Result<Self, StoreError> {
+    fn begin(tables: Tables<'txn>, store: &'txn Store, now: RelayTime) -> Result<Self, StoreError> {
         let counter = |name| {
             const DAMAGED: StoreError = StoreError::Damaged("a counter cannot be read");
             let value = tables.meta.get(name)?.ok_or(DAMAGED)?;
@@ -110,11 +115,13 @@ impl<'txn> Turn<'txn> {
         let (next_arrival, next_account) = (counter(meta::NEXT_ARRIVAL)?, counter(meta::NEXT_ACCOUNT)?);
         Ok(Self {
             tables,
-            options,
+            options: &store.options,
             now,
             dirty: false,
             stirs: Vec::new(),
             accounts: HashMap::new(),
+            keys: &store.keys,
+            key_of_today: None,
             next_arrival,
             next_account,
         })
@@ -166,6 +173,15 @@ impl<'txn> Turn<'txn> {
 
     pub(super) fn give_arrival(&mut self) -> u64 {
         self.next_arrival.give()
+    }
+
+    /// The key for the envelope that arrives as this one: asked for once in a transaction, and within
+    /// it, for that keeps the key from being retired.
+    pub(super) fn key_of_today(&mut self, arrival: u64) -> Result<Arc<DayKey>, StoreError> {
+        if self.key_of_today.is_none() {
+            self.key_of_today = Some(self.keys.for_arrival(arrival, self.now)?);
+        }
+        Ok(self.key_of_today.clone().expect("just asked for"))
     }
 
     pub(super) fn give_account_number(&mut self) -> AccountNumber {

@@ -11,7 +11,9 @@ use redb::ReadableTable;
 use crate::rules::AccountNumber;
 
 use super::StoreError;
+use super::at_rest::{Nonces, TAG_BYTES};
 use super::commit::Turn;
+use super::day_keys::Keyring;
 use super::row::{LOG_HEAD_BYTES, LogHead, Place};
 use super::tables::{log_key, pair, second};
 
@@ -19,7 +21,10 @@ use super::tables::{log_key, pair, second};
 const ROW_BYTES_MAX: usize = 65_000;
 
 /// Bytes of payload in an envelope's first row.
-const FIRST_PAYLOAD_MAX: usize = ROW_BYTES_MAX - LOG_HEAD_BYTES;
+const FIRST_PAYLOAD_MAX: usize = ROW_BYTES_MAX - LOG_HEAD_BYTES - TAG_BYTES;
+
+/// And in each of the others.
+const PAYLOAD_MAX: usize = ROW_BYTES_MAX - TAG_BYTES;
 
 type Log<'a> = &'a dyn LogTable;
 
@@ -36,12 +41,12 @@ impl<T: ReadableTable<&'static [u8; 10], &'static [u8]>> LogTable for T {
 
 /// How many rows an envelope of this size has.
 fn parts(size: u32) -> u16 {
-    let more = (size as usize).saturating_sub(FIRST_PAYLOAD_MAX).div_ceil(ROW_BYTES_MAX);
+    let more = (size as usize).saturating_sub(FIRST_PAYLOAD_MAX).div_ceil(PAYLOAD_MAX);
     u16::try_from(1 + more).expect("an envelope has far fewer than 65,535 rows")
 }
 
 /// An envelope's head and payload.
-pub(super) fn read(log: Log<'_>, place: &Place) -> Result<(LogHead, Bytes), StoreError> {
+pub(super) fn read(log: Log<'_>, keys: &Keyring, place: &Place) -> Result<(LogHead, Bytes), StoreError> {
     const MISSING: StoreError = StoreError::Damaged("the index names an envelope that the log lacks");
     let row = log.row(&log_key(place.arrival, 0))?.ok_or(MISSING)?;
     let (head, first) = LogHead::read(row.value())?;
@@ -49,10 +54,12 @@ pub(super) fn read(log: Log<'_>, place: &Place) -> Result<(LogHead, Bytes), Stor
         return Err(StoreError::Damaged("index and log disagree about an envelope"));
     }
     let mut payload = BytesMut::with_capacity(place.kept.size as usize);
-    payload.extend_from_slice(first);
+    let nonces = Nonces::of(place.arrival, &row.value()[..LOG_HEAD_BYTES]);
+    let key = keys.at(place.arrival)?;
+    key.open(&nonces, 0, first, &mut payload)?;
     for part in 1..parts(place.kept.size) {
         let row = log.row(&log_key(place.arrival, part))?.ok_or(MISSING)?;
-        payload.extend_from_slice(row.value());
+        key.open(&nonces, part, row.value(), &mut payload)?;
     }
     if payload.len() != place.kept.size as usize {
         return Err(StoreError::Damaged("an envelope has not the size it was kept with"));
@@ -66,12 +73,19 @@ impl Turn<'_> {
         assert_eq!(sealed.len(), head.kept.size as usize, "a head says how long its payload is");
         let arrival = self.give_arrival();
         let (first, rest) = sealed.split_at(sealed.len().min(FIRST_PAYLOAD_MAX));
-        let mut row = Vec::with_capacity(LOG_HEAD_BYTES + first.len());
-        head.write(&mut row);
-        row.extend_from_slice(first);
-        self.tables.log.insert(&log_key(arrival, 0), row.as_slice())?;
-        for (part, payload) in (1..).zip(rest.chunks(ROW_BYTES_MAX)) {
-            self.tables.log.insert(&log_key(arrival, part), payload)?;
+        let head_bytes = head.to_bytes();
+        let nonces = Nonces::of(arrival, &head_bytes);
+        let key = self.key_of_today(arrival)?;
+        let length = LOG_HEAD_BYTES + first.len() + TAG_BYTES;
+        let mut row = self.tables.log.insert_reserve(&log_key(arrival, 0), length)?;
+        let (front, payload) = row.as_mut().split_at_mut(LOG_HEAD_BYTES);
+        front.copy_from_slice(&head_bytes);
+        key.seal(&nonces, 0, first, payload);
+        drop(row);
+        for (part, payload) in (1..).zip(rest.chunks(PAYLOAD_MAX)) {
+            let length = payload.len() + TAG_BYTES;
+            let mut row = self.tables.log.insert_reserve(&log_key(arrival, part), length)?;
+            key.seal(&nonces, part, payload, row.as_mut());
         }
         let place = Place { arrival, kept: head.kept };
         self.tables.index.insert(&pair(head.account.0, head.kept.seq), &place.to_bytes())?;

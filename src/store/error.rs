@@ -1,6 +1,6 @@
 //! Why the store cannot go on. Nothing here is an answer to a device: who sees one stops.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Trouble with the store.
 #[derive(Debug, thiserror::Error)]
@@ -49,12 +49,33 @@ pub enum StoreError {
         /// The newest this code knows.
         known: u32,
     },
+    /// Envelopes are there, and the key that opens them is not.
+    #[error(
+        "{file} has no key for envelopes of day {day} that are in {store} beside it; restore both files together from the same backup, or give the relay an empty folder",
+        store = super::FILE
+    )]
+    KeyMissing {
+        /// The key file.
+        file: PathBuf,
+        /// Their day, of the relay's own time.
+        day: u64,
+    },
     /// A row does not say what it must.
-    #[error("the store is damaged: {0}; restore the latest backup")]
+    #[error("the store is damaged: {0}; check the disk, and restore the latest backup")]
     Damaged(&'static str),
     /// redb failed, mostly because the disk did.
     #[error("the store failed: {0}; check the disk, its free space and its permissions")]
     Engine(#[from] Box<redb::Error>),
+}
+
+impl StoreError {
+    /// With the whole path, where only a name was known.
+    pub(super) fn in_folder(self, folder: &Path) -> Self {
+        match self {
+            Self::KeyMissing { file, day } => Self::KeyMissing { file: folder.join(file), day },
+            other => other,
+        }
+    }
 }
 
 macro_rules! from_redb {

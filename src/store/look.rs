@@ -8,6 +8,8 @@ use crate::rules::change::{Look, Ready, Standing, View, Whose};
 use crate::rules::expiry::is_expired;
 use crate::rules::{Account, Addressee, RelayTime};
 
+use super::day_keys::Keyring;
+use super::envelope::LogTable;
 use super::row::{LogHead, Place};
 use super::tables::{ACCOUNT_NUMBERS, ACCOUNTS, INDEX, LOG, MEMBERS, MEMBERSHIP, RECOVERY, pair, second};
 use super::{Store, StoreError, account, envelope, members, membership};
@@ -28,6 +30,13 @@ pub struct Totals {
     pub accounts: u64,
     /// Envelopes of all of them.
     pub envelopes: u64,
+}
+
+/// What a look reads.
+struct Rows<'a, Index> {
+    index: &'a Index,
+    log: &'a dyn LogTable,
+    keys: &'a Keyring,
 }
 
 impl Store {
@@ -61,7 +70,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`]
     pub fn look(&self, look: &Look, now: RelayTime) -> Result<View, StoreError> {
-        let transaction = self.database.begin_read()?;
+        let (transaction, keys) = self.moment()?;
         let Some(account) = account::load(&transaction.open_table(ACCOUNTS)?, look.whose.account)? else {
             return Ok(View::Gone);
         };
@@ -88,7 +97,8 @@ impl Store {
         } else if look.after < account.head && look.bytes_max > 0 {
             let index = transaction.open_table(INDEX)?;
             let log = transaction.open_table(LOG)?;
-            if !self.collect(&account, look, now, &index, &log, &mut ready)? {
+            let rows = Rows { index: &index, log: &log, keys: &keys };
+            if !self.collect(&account, look, now, &rows, &mut ready)? {
                 return Ok(View::SweepFirst);
             }
         }
@@ -107,14 +117,13 @@ impl Store {
         account: &Account,
         look: &Look,
         now: RelayTime,
-        index: &impl ReadableTable<&'static [u8; 16], &'static [u8; 20]>,
-        log: &impl ReadableTable<&'static [u8; 10], &'static [u8]>,
+        rows: &Rows<'_, impl ReadableTable<&'static [u8; 16], &'static [u8; 20]>>,
         ready: &mut Ready,
     ) -> Result<bool, StoreError> {
         let mut bytes = 0;
         let first = pair(account.number.0, look.after + 1);
         let last = pair(account.number.0, account.head);
-        for (row, item) in index.range::<&[u8; 16]>(&first..=&last)?.enumerate() {
+        for (row, item) in rows.index.range::<&[u8; 16]>(&first..=&last)?.enumerate() {
             let (key, value) = item?;
             let place = Place::from_bytes(second(key.value()), value.value());
             let before = place.kept.seq - 1;
@@ -131,7 +140,7 @@ impl Store {
                 ready.through = before;
                 return Ok(true);
             }
-            let (head, sealed) = envelope::read(log, &place)?;
+            let (head, sealed) = envelope::read(rows.log, rows.keys, &place)?;
             if is_expired(head.arrived, now, &self.options.limits) {
                 ready.through = before;
                 return Ok(!ready.envelopes.is_empty());

@@ -1,4 +1,5 @@
-//! What is kept: accounts, membership logs and envelopes, in one redb file.
+//! What is kept: accounts, membership logs and envelopes, in one redb file; and beside it the keys
+//! under which the envelopes lie there.
 //!
 //! Plain and synchronous. [`Store::commit`] makes many changes in one transaction, each decided by
 //! the pure rules inside it, and returns when they are on disk; [`Store::look`] reads. redb is named
@@ -6,14 +7,20 @@
 
 mod account;
 mod ack;
+mod at_rest;
 mod close;
 mod commit;
+mod compact;
+mod day_keys;
 mod delete;
 mod envelope;
 mod error;
+mod folder;
 mod found;
 mod history;
+mod inspect;
 mod invite;
+mod key_slots;
 mod look;
 mod members;
 mod membership;
@@ -26,7 +33,8 @@ mod sweep;
 mod tables;
 
 pub use commit::{Committed, Stir};
+pub use compact::{Compacted, compact};
 pub use error::StoreError;
 pub use look::Totals;
-pub use open::{FILE, Identity, Options, Store};
+pub use open::{FILE, Identity, KEYS, Options, Store};
 pub use seen::Seen;

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use redb::backends::FileBackend;
 use redb::{
     Builder, Database, DatabaseError, ReadOnlyDatabase, ReadableDatabase, StorageBackend, TableError,
 };
@@ -10,14 +11,19 @@ use crate::protocol::{Limits, RelayId, StoreEpoch};
 use crate::rules::RelayTime;
 use crate::rules::membership::Registration;
 
-use super::StoreError;
+use super::day_keys::{self, DayKeys, Keyring};
+use super::key_slots::Chance;
 use super::tables::{META, SCHEMA_VERSION, Tables, meta};
+use super::{StoreError, folder};
 
 /// The store's file in the data folder.
 pub const FILE: &str = "relay.redb";
 
-/// What else may lie in the data folder: `client` is the profile of a device of the same user.
-const NEIGHBOURS: [&str; 4] = ["admin.sock", "lost+found", "config.toml", "client"];
+/// The keys of its envelopes, beside it.
+pub const KEYS: &str = "day-keys";
+
+/// What a compaction writes before it takes the store's place.
+pub(super) const COMPACTING: &str = "relay.redb.compacting";
 
 /// What the rules inside the store go by, and how much memory it may take.
 #[derive(Debug, Clone)]
@@ -69,6 +75,7 @@ impl Identity {
 pub struct Store {
     pub(super) database: Database,
     pub(super) options: Options,
+    pub(super) keys: DayKeys,
     identity: Identity,
     clock: RelayTime,
 }
@@ -79,44 +86,59 @@ impl Store {
     /// # Errors
     /// [`StoreError`] says what is in the way.
     pub fn open(folder: &Path, options: Options) -> Result<Self, StoreError> {
-        prepare_folder(folder)?;
+        folder::prepare(folder)?;
         let file = folder.join(FILE);
         let existed = file.exists();
         // What is not ours, or not for this version, is not touched. Only a store that was not closed
         // has to be opened, and so repaired, before it can be looked into.
         let looked_into = existed && look_into(&file)?;
         if !existed {
-            create_private(&file)?;
+            folder::create_private(&file)?;
+            folder::sync(folder)?;
         }
         let database = builder(&options).create(&file).map_err(|error| explain(error, &file))?;
         if existed && !looked_into {
             check_schema(&database, &file)?;
         }
-        Self::start(database, options, Identity::fresh())
+        // Nobody else has the store: what lies there was left by a compaction that was cut off.
+        folder::remove(&folder.join(COMPACTING))?;
+        let keys = open_keys(&database, folder).map_err(|error| error.in_folder(folder))?;
+        Self::start(database, keys, options, Identity::fresh(), Box::new(system_chance))
+            .map_err(|error| error.in_folder(folder))
     }
 
-    /// Opens a store on any backend. `fresh` is who it will be if it is new.
+    /// Opens a store on any backend, with its keys on another. `fresh` is who it will be if it is new;
+    /// `chance` fills with what nobody can guess, and is where its keys come from.
     ///
     /// # Errors
     /// [`StoreError`] where the backend or what is on it does not serve.
     pub fn open_on(
         backend: impl StorageBackend,
+        keys: impl StorageBackend,
         options: Options,
         fresh: Identity,
+        chance: impl FnMut(&mut [u8]) + Send + 'static,
     ) -> Result<Self, StoreError> {
         let database = builder(&options).create_with_backend(backend)?;
-        Self::start(database, options, fresh)
+        Self::start(database, keys, options, fresh, Box::new(chance))
     }
 
-    fn start(database: Database, options: Options, fresh: Identity) -> Result<Self, StoreError> {
-        let (identity, clock) = match read_identity(&database)? {
-            Some(known) => known,
-            None => {
-                write_identity(&database, fresh)?;
-                (fresh, RelayTime::default())
-            }
-        };
-        Ok(Self { database, options, identity, clock })
+    fn start(
+        database: Database,
+        keys: impl StorageBackend,
+        options: Options,
+        fresh: Identity,
+        chance: Chance,
+    ) -> Result<Self, StoreError> {
+        if read_known(&database)?.is_none() {
+            write_identity(&database, fresh)?;
+        }
+        let Known { identity, clock, next_arrival } =
+            read_known(&database)?.ok_or(StoreError::Damaged("what was just written cannot be read"))?;
+        let keys = DayKeys::open(keys, chance, &database, clock, next_arrival)?;
+        let store = Self { database, options, keys, identity, clock };
+        store.retire_day_keys(clock)?;
+        Ok(store)
     }
 
     /// Which relay, and which history.
@@ -135,51 +157,30 @@ impl Store {
     }
 }
 
-fn builder(options: &Options) -> Builder {
+/// # Panics
+/// If the system has no randomness to give, which nothing can do without.
+fn system_chance(bytes: &mut [u8]) {
+    getrandom::fill(bytes).expect("the system gives randomness");
+}
+
+/// The key file. It is made only where there is no envelope that it should have a key for.
+fn open_keys(database: &Database, folder: &Path) -> Result<FileBackend, StoreError> {
+    let file = folder.join(KEYS);
+    if !file.exists() {
+        day_keys::check_cover(database, &Keyring::default())?;
+        folder::create_private(&file)?;
+        folder::sync(folder)?;
+    }
+    Ok(FileBackend::new(folder::open_file(&file)?)?)
+}
+
+pub(super) fn builder(options: &Options) -> Builder {
     let mut builder = Database::builder();
     builder.set_cache_size(options.cache_bytes);
     builder
 }
 
-/// Only a folder of the relay's own is taken: one that is empty or has the store in it.
-fn prepare_folder(folder: &Path) -> Result<(), StoreError> {
-    let cannot = |source| StoreError::Folder { folder: folder.to_owned(), source };
-    make_private(folder).map_err(cannot)?;
-    if folder.join(FILE).exists() {
-        return Ok(());
-    }
-    for entry in std::fs::read_dir(folder).map_err(cannot)? {
-        let found = entry.map_err(cannot)?.file_name().to_string_lossy().into_owned();
-        if !NEIGHBOURS.contains(&found.as_str()) {
-            return Err(StoreError::Foreign { folder: folder.to_owned(), found });
-        }
-    }
-    Ok(())
-}
-
-/// Made so that only its owner sees into it.
-fn make_private(folder: &Path) -> std::io::Result<()> {
-    if folder.is_dir() {
-        return Ok(());
-    }
-    let mut builder = std::fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(folder)
-}
-
-/// An empty file that only its owner can read, whatever the folder allows.
-fn create_private(file: &Path) -> Result<(), StoreError> {
-    let mut options = std::fs::OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(file).map_err(|source| StoreError::Folder { folder: file.to_owned(), source })?;
-    Ok(())
-}
-
-fn explain(error: DatabaseError, file: &Path) -> StoreError {
+pub(super) fn explain(error: DatabaseError, file: &Path) -> StoreError {
     let file = PathBuf::from(file);
     match error {
         DatabaseError::DatabaseAlreadyOpen => StoreError::InUse { file },
@@ -199,7 +200,7 @@ fn explain(error: DatabaseError, file: &Path) -> StoreError {
 }
 
 /// Checks the schema without writing. Returns `false` where that cannot be done.
-fn look_into(file: &Path) -> Result<bool, StoreError> {
+pub(super) fn look_into(file: &Path) -> Result<bool, StoreError> {
     match ReadOnlyDatabase::open(file) {
         Ok(database) => check_schema(&database, file).map(|()| true),
         Err(DatabaseError::RepairAborted) => Ok(false),
@@ -238,7 +239,14 @@ fn check_schema(database: &impl ReadableDatabase, file: &Path) -> Result<(), Sto
     Ok(())
 }
 
-fn read_identity(database: &Database) -> Result<Option<(Identity, RelayTime)>, StoreError> {
+/// What a store knows of itself.
+struct Known {
+    identity: Identity,
+    clock: RelayTime,
+    next_arrival: u64,
+}
+
+fn read_known(database: &Database) -> Result<Option<Known>, StoreError> {
     const DAMAGED: StoreError = StoreError::Damaged("its identity cannot be read");
     let transaction = database.begin_read()?;
     let table = match transaction.open_table(META) {
@@ -250,8 +258,9 @@ fn read_identity(database: &Database) -> Result<Option<(Identity, RelayTime)>, S
         relay_id: RelayId::try_from(value(meta::RELAY_ID)?.as_slice()).map_err(|_| DAMAGED)?,
         epoch: StoreEpoch::try_from(value(meta::EPOCH)?.as_slice()).map_err(|_| DAMAGED)?,
     };
-    let clock = value(meta::CLOCK)?.try_into().map(u64::from_be_bytes).map_err(|_| DAMAGED)?;
-    Ok(Some((identity, RelayTime::from_ms(clock))))
+    let number = |name| value(name)?.try_into().map(u64::from_be_bytes).map_err(|_| DAMAGED);
+    let (clock, next_arrival) = (RelayTime::from_ms(number(meta::CLOCK)?), number(meta::NEXT_ARRIVAL)?);
+    Ok(Some(Known { identity, clock, next_arrival }))
 }
 
 /// All tables and who this is, in the store's first transaction.

@@ -116,7 +116,8 @@ pub(super) const LOG_HEAD_BYTES: usize = 108;
 const EVERYONE: u32 = u32::MAX;
 
 impl LogHead {
-    pub(super) fn write(&self, row: &mut Vec<u8>) {
+    pub(super) fn to_bytes(&self) -> [u8; LOG_HEAD_BYTES] {
+        let mut row = Vec::with_capacity(LOG_HEAD_BYTES);
         row.extend_from_slice(&self.account.0.to_be_bytes());
         row.extend_from_slice(&self.kept.seq.to_be_bytes());
         row.extend_from_slice(&self.kept.sender.0.to_be_bytes());
@@ -126,6 +127,7 @@ impl LogHead {
         row.extend_from_slice(&self.push_number.to_be_bytes());
         row.extend_from_slice(self.sender_key.as_bytes());
         row.extend_from_slice(self.chain.as_bytes());
+        row.try_into().expect("its parts are as long as all of it")
     }
 
     /// The head and the payload behind it.

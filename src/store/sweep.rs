@@ -9,6 +9,7 @@ use crate::rules::expiry::{is_expired, lose};
 use super::StoreError;
 use super::commit::Turn;
 use super::row::{LogHead, Place};
+use super::tables::{arrival_of, log_key};
 
 /// Envelopes that one sweep takes at most, so that pushes behind it do not wait long.
 const SWEEP_ENVELOPES_MAX: usize = 1_000;
@@ -31,8 +32,8 @@ impl Turn<'_> {
         let mut expired = Vec::new();
         for item in self.tables.log.iter()? {
             let (key, row) = item?;
-            let (arrival, part) = key.value().split_first_chunk::<8>().expect("10 bytes hold 8");
-            if part != [0, 0] {
+            let arrival = arrival_of(key.value());
+            if *key.value() != log_key(arrival, 0) {
                 continue;
             }
             let (head, _) = LogHead::read(row.value())?;
@@ -41,7 +42,7 @@ impl Turn<'_> {
             {
                 break;
             }
-            let place = Place { arrival: u64::from_be_bytes(*arrival), kept: head.kept };
+            let place = Place { arrival, kept: head.kept };
             expired.push((head, place));
         }
         Ok(expired)

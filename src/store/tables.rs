@@ -8,13 +8,16 @@
 //! | `accounts` | account number | row: log head, quota, devices with their cursors | found … close |
 //! | `membership` | account number (8), index (8) | signed entry | appended … close |
 //! | `recovery` | recovery key (32) | account number | found … close |
-//! | `log` | arrival (8), part (2) | part 0: head and payload; others: payload | push … last ack, expiry |
+//! | `log` | arrival (8), part (2) | part 0: head, sealed payload, tag (16); others: the same without head | push … last ack, expiry |
 //! | `index` | account number (8), seq (8) | arrival (8), sender (4), addressee (4), size (4) | as in `log` |
 //! | `invites` | SHA-256 of the invitation (32) | relay time when it is void, ms | made … used, void |
 //!
-//! The log is laid down in order of arrival: writing touches its end, sweeping its beginning.
+//! The log is laid down in order of arrival: writing touches its end, sweeping its beginning. Payloads
+//! are sealed once more under the key of the day of their arrival, which is not in this file: the file
+//! `day-keys` beside it has one in each of its slots (`key_slots.rs`), from the day's first envelope
+//! until the day is over and its last one gone.
 
-use redb::{Table, TableDefinition, WriteTransaction};
+use redb::{Key, Table, TableDefinition, Value, WriteTransaction};
 
 use super::StoreError;
 
@@ -75,6 +78,27 @@ impl<'txn> Tables<'txn> {
     }
 }
 
+/// Something done to every table.
+pub(super) trait EachTable {
+    fn table<K: Key + 'static, V: Value + 'static>(
+        &mut self,
+        table: TableDefinition<'static, K, V>,
+    ) -> Result<(), StoreError>;
+}
+
+/// Does it.
+pub(super) fn each(doing: &mut impl EachTable) -> Result<(), StoreError> {
+    doing.table(META)?;
+    doing.table(ACCOUNT_NUMBERS)?;
+    doing.table(MEMBERS)?;
+    doing.table(ACCOUNTS)?;
+    doing.table(MEMBERSHIP)?;
+    doing.table(RECOVERY)?;
+    doing.table(LOG)?;
+    doing.table(INDEX)?;
+    doing.table(INVITES)
+}
+
 /// A key of two numbers, in order of the first and then the second.
 pub(super) fn pair(first: u64, second: u64) -> [u8; 16] {
     let mut key = [0; 16];
@@ -86,6 +110,11 @@ pub(super) fn pair(first: u64, second: u64) -> [u8; 16] {
 /// The second number of such a key.
 pub(super) fn second(key: &[u8; 16]) -> u64 {
     u64::from_be_bytes(*key.last_chunk().expect("16 bytes hold 8"))
+}
+
+/// The arrival in a key of the log.
+pub(super) fn arrival_of(key: &[u8; 10]) -> u64 {
+    u64::from_be_bytes(*key.first_chunk().expect("10 bytes hold 8"))
 }
 
 /// A key in the log.

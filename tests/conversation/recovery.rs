@@ -332,7 +332,7 @@ async fn a_device_added_with_words_is_rescued_after_a_restore() {
     two.ends(Code::NotAMember, 4401).await;
     let mut two = Device::dial(&restored, 2, 1).await;
     two.account = account_id(&log[0]);
-    let proof = wire::Authenticate { entries: log[1..].to_vec(), ..two.proof() };
+    let proof = wire::Authenticate { entries: log.clone(), ..two.proof() };
     two.send(DeviceFrame::Authenticate(proof)).await;
     assert_eq!(two.welcome().await.membership_count, 2);
     let mut words = Device::recovering(&restored, 1).await;

@@ -35,6 +35,7 @@ pub const CRATES: &[(&str, &[&str])] = &[
     ("anyhow", &["cli", "main"]),
     ("bip39", &["client"]),
     ("bytes", &[]),
+    ("chacha20poly1305", &["store"]),
     ("clap", &["cli"]),
     ("data-encoding", &[]),
     ("ed25519-dalek", &["protocol", "client"]),
@@ -66,7 +67,7 @@ pub const CRATES: &[(&str, &[&str])] = &[
     ("tracing", &[]),
     ("tracing-subscriber", &["cli"]),
     ("warp", &["http"]),
-    ("zeroize", &["client"]),
+    ("zeroize", &["store", "client"]),
 ];
 
 /// Rooms without clock, chance and disk.

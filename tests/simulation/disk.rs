@@ -1,6 +1,6 @@
 //! A disk that crashes: writes reach it at once for whoever reads, but only a sync makes them last.
 //! In a crash each unsynced sector is lost or kept by chance, so that writes come out torn and out
-//! of order.
+//! of order. Two files are on it: the store's and that of its keys.
 
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -18,9 +18,7 @@ pub struct Disk(Arc<Mutex<State>>);
 
 #[derive(Debug)]
 struct State {
-    bytes: Vec<u8>,
-    /// What each sector and the length were at the last sync, newest change last.
-    unsynced: Vec<Undo>,
+    files: [Content; 2],
     /// Operations until the power fails, if it is going to.
     fuse: Option<u64>,
     dead: bool,
@@ -28,7 +26,23 @@ struct State {
     boot: u64,
 }
 
-#[derive(Debug)]
+/// Which of the two.
+#[derive(Debug, Clone, Copy)]
+pub enum File {
+    Store,
+    Keys,
+}
+
+#[derive(Debug, Clone, Default)]
+struct Content {
+    bytes: Vec<u8>,
+    /// What each sector and the length were at the last sync, newest change last.
+    unsynced: Vec<Undo>,
+    /// Whether it says that it has synced and has not.
+    lies: bool,
+}
+
+#[derive(Debug, Clone)]
 enum Undo {
     Sector { start: usize, before: Vec<u8> },
     Grown { from: usize },
@@ -37,7 +51,7 @@ enum Undo {
 
 impl Disk {
     pub fn new() -> Self {
-        let state = State { bytes: Vec::new(), unsynced: Vec::new(), fuse: None, dead: false, boot: 0 };
+        let state = State { files: Default::default(), fuse: None, dead: false, boot: 0 };
         Self(Arc::new(Mutex::new(state)))
     }
 
@@ -53,45 +67,34 @@ impl Disk {
     /// The power fails now: what was not synced is torn. What is left can be opened again.
     pub fn crash(&self, chance: &mut Chance) {
         let mut state = self.lock();
-        for undo in std::mem::take(&mut state.unsynced).into_iter().rev() {
-            match undo {
-                Undo::Sector { start, before } if chance.once_in(2) => {
-                    let end = (start + before.len()).min(state.bytes.len());
-                    if start < end {
-                        state.bytes[start..end].copy_from_slice(&before[..end - start]);
-                    }
-                }
-                Undo::Sector { .. } => {}
-                Undo::Grown { from } if from < state.bytes.len() && chance.once_in(2) => {
-                    state.bytes.truncate(from);
-                }
-                Undo::Grown { .. } => {}
-                Undo::Shrunk { to, tail } => {
-                    state.bytes.resize(to + tail.len(), 0);
-                    state.bytes[to..].copy_from_slice(&tail);
-                }
-            }
+        for file in &mut state.files {
+            file.tear(chance);
         }
         state.fuse = None;
         state.dead = false;
         state.boot += 1;
     }
 
-    /// A process opens the disk.
-    pub fn handle(&self) -> Handle {
-        Handle { disk: self.clone(), boot: self.lock().boot }
+    /// From now on syncs of this file do nothing.
+    pub fn lie_about(&self, file: File) {
+        self.lock().files[file as usize].lies = true;
+    }
+
+    /// What a file holds.
+    pub fn bytes(&self, file: File) -> Vec<u8> {
+        self.lock().files[file as usize].bytes.clone()
+    }
+
+    /// A process opens a file.
+    pub fn handle(&self, file: File) -> Handle {
+        Handle { disk: self.clone(), file, boot: self.lock().boot }
     }
 
     /// Another disk with what this one holds for good, were the power to fail just now.
     pub fn copy(&self) -> Self {
         let state = self.lock();
-        let copy = State {
-            bytes: state.bytes.clone(),
-            unsynced: Vec::new(),
-            fuse: None,
-            dead: false,
-            boot: state.boot,
-        };
+        let files = state.files.clone().map(|file| Content { unsynced: Vec::new(), ..file });
+        let copy = State { files, fuse: None, dead: false, boot: state.boot };
         Self(Arc::new(Mutex::new(copy)))
     }
 
@@ -100,10 +103,11 @@ impl Disk {
     }
 }
 
-/// One process's access to the disk.
+/// One process's access to a file.
 #[derive(Debug)]
 pub struct Handle {
     disk: Disk,
+    file: File,
     boot: u64,
 }
 
@@ -130,32 +134,38 @@ impl Handle {
 
 impl StorageBackend for Handle {
     fn len(&self) -> Result<u64, io::Error> {
-        Ok(self.state()?.bytes.len() as u64)
+        Ok(self.state()?.files[self.file as usize].bytes.len() as u64)
     }
 
     fn read(&self, offset: u64, out: &mut [u8]) -> Result<(), io::Error> {
         let state = self.state()?;
         let start = usize::try_from(offset).expect("small disks");
-        let bytes = state.bytes.get(start..start + out.len()).ok_or(io::ErrorKind::UnexpectedEof)?;
+        let file = &state.files[self.file as usize];
+        let bytes = file.bytes.get(start..start + out.len()).ok_or(io::ErrorKind::UnexpectedEof)?;
         out.copy_from_slice(bytes);
         Ok(())
     }
 
     fn set_len(&self, length: u64) -> Result<(), io::Error> {
         let mut state = self.state()?;
-        let (before, length) = (state.bytes.len(), usize::try_from(length).expect("small disks"));
+        let file = &mut state.files[self.file as usize];
+        let (before, length) = (file.bytes.len(), usize::try_from(length).expect("small disks"));
         let undo = if length < before {
-            Undo::Shrunk { to: length, tail: state.bytes[length..].to_vec() }
+            Undo::Shrunk { to: length, tail: file.bytes[length..].to_vec() }
         } else {
             Undo::Grown { from: before }
         };
-        state.unsynced.push(undo);
-        state.bytes.resize(length, 0);
+        file.unsynced.push(undo);
+        file.bytes.resize(length, 0);
         Ok(())
     }
 
     fn sync_data(&self) -> Result<(), io::Error> {
-        self.state()?.unsynced.clear();
+        let mut state = self.state()?;
+        let file = &mut state.files[self.file as usize];
+        if !file.lies {
+            file.unsynced.clear();
+        }
         Ok(())
     }
 
@@ -165,19 +175,43 @@ impl StorageBackend for Handle {
         let mut state = self.disk.lock();
         let torn = state.fuse == Some(0) && state.boot == self.boot && !state.dead;
         if torn {
-            let half = data.len() / 2;
-            state.note_sectors(start, start + half);
-            state.bytes[start..start + half].copy_from_slice(&data[..half]);
+            state.files[self.file as usize].write(start, &data[..data.len() / 2]);
         }
         drop(state);
-        let mut state = self.state()?;
-        state.note_sectors(start, start + data.len());
-        state.bytes[start..start + data.len()].copy_from_slice(data);
+        self.state()?.files[self.file as usize].write(start, data);
         Ok(())
     }
 }
 
-impl State {
+impl Content {
+    /// Each unsynced sector is lost or kept.
+    fn tear(&mut self, chance: &mut Chance) {
+        for undo in std::mem::take(&mut self.unsynced).into_iter().rev() {
+            match undo {
+                Undo::Sector { start, before } if chance.once_in(2) => {
+                    let end = (start + before.len()).min(self.bytes.len());
+                    if start < end {
+                        self.bytes[start..end].copy_from_slice(&before[..end - start]);
+                    }
+                }
+                Undo::Sector { .. } => {}
+                Undo::Grown { from } if from < self.bytes.len() && chance.once_in(2) => {
+                    self.bytes.truncate(from);
+                }
+                Undo::Grown { .. } => {}
+                Undo::Shrunk { to, tail } => {
+                    self.bytes.resize(to + tail.len(), 0);
+                    self.bytes[to..].copy_from_slice(&tail);
+                }
+            }
+        }
+    }
+
+    fn write(&mut self, start: usize, data: &[u8]) {
+        self.note_sectors(start, start + data.len());
+        self.bytes[start..start + data.len()].copy_from_slice(data);
+    }
+
     /// Remembers what the sectors of this range held.
     fn note_sectors(&mut self, start: usize, end: usize) {
         let end = end.min(self.bytes.len());

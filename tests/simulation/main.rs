@@ -50,6 +50,7 @@ struct Eventful {
     learned: usize,
     cut_kept: u64,
     cut_lost: u64,
+    keys_retired: usize,
 }
 
 impl Eventful {
@@ -63,6 +64,7 @@ impl Eventful {
         self.joined += world.phones.len() - 1;
         self.cut_kept += world.facts.cut_kept;
         self.cut_lost += world.facts.cut_lost;
+        self.keys_retired += world.facts.keys_retired;
     }
 
     /// A simulation in which nothing happens proves nothing.
@@ -72,6 +74,7 @@ impl Eventful {
         assert!(self.gaps > seeds / 20 && self.removed > seeds / 20, "{self:?}");
         assert!(self.cut_kept > 0 && self.cut_lost > 0, "{self:?}");
         assert!(self.large > seeds && self.learned > seeds && self.unfinished > seeds / 50, "{self:?}");
+        assert!(self.keys_retired > seeds / 5, "{self:?}");
     }
 }
 
@@ -124,5 +127,11 @@ fn the_same_seed_gives_the_same_history() {
 #[test]
 fn a_relay_that_answers_before_its_commit_is_caught() {
     let caught = (0..20).filter(|seed| live(*seed, Sabotage::AnswerBeforeCommit).is_err());
+    assert!(caught.count() > 10, "the simulation must be able to fail");
+}
+
+#[test]
+fn a_key_that_is_used_before_it_is_on_disk_is_caught() {
+    let caught = (0..20).filter(|seed| live(*seed, Sabotage::KeyNotSynced).is_err());
     assert!(caught.count() > 10, "the simulation must be able to fail");
 }

@@ -13,7 +13,7 @@ use graceful_relay::rules::{AccountNumber, RelayTime};
 use graceful_relay::store::{Committed, Identity, Options, Store, StoreError};
 
 use crate::chance::Chance;
-use crate::disk::Disk;
+use crate::disk::{Disk, File};
 
 /// A connection's name.
 pub type Wire = u64;
@@ -61,7 +61,15 @@ impl Relay {
     ) -> Result<Self, StoreError> {
         let fresh =
             Identity { relay_id: RelayId::new(chance.bytes()), epoch: StoreEpoch::new(chance.bytes()) };
-        let store = Store::open_on(disk.handle(), options.clone(), fresh)?;
+        let mut keys = Chance::new(chance.next());
+        let chance = move |bytes: &mut [u8]| keys.fill(bytes);
+        let store = Store::open_on(
+            disk.handle(File::Store),
+            disk.handle(File::Keys),
+            options.clone(),
+            fresh,
+            chance,
+        )?;
         let terms = Terms {
             relay_id: store.identity().relay_id,
             epoch: store.identity().epoch,
@@ -160,6 +168,11 @@ impl Relay {
     /// The janitor asks for a sweep.
     pub fn sweep(&mut self) {
         self.inbox.push_back(Asked { wire: Wire::MAX, change: Change::Sweep });
+    }
+
+    /// The janitor overwrites the keys of days that are over. Returns how many.
+    pub fn retire_day_keys(&self, now_ms: u64) -> Result<usize, StoreError> {
+        self.store.retire_day_keys(self.time(now_ms))
     }
 
     /// What the writer would commit now.

@@ -34,6 +34,8 @@ pub struct Facts {
     /// Commits that the power cut off: how many were then on the disk, and how many not.
     pub cut_kept: u64,
     pub cut_lost: u64,
+    /// Keys of days that were over.
+    pub keys_retired: usize,
     /// Whether the quota lets everything in.
     pub unlimited: bool,
     /// Whether the relay keeps everything for longer than this history lasts.
@@ -178,7 +180,27 @@ pub fn judge(world: &World) -> Result<(), String> {
         }
     }
     one_history(world)?;
-    nothing_left(world, &remaining)
+    nothing_left(world, &remaining)?;
+    no_key_left(world)
+}
+
+/// At rest there is no key but today's and those of envelopes that are kept; and none is in the file
+/// that is not on the ring.
+fn no_key_left(world: &World) -> Result<(), String> {
+    let relay = world.relay.as_ref().ok_or("the relay is down")?;
+    let kept = relay.store().seen().map_err(|error| error.to_string())?;
+    let days = kept.iter().map(|seen| seen.arrived.day()).collect::<BTreeSet<_>>().len();
+    relay.retire_day_keys(world.now_ms()).map_err(|error| error.to_string())?;
+    let keys = relay.store().day_keys();
+    if keys > days + 1 {
+        return Err(format!("{keys} keys are left, for envelopes of {days} days"));
+    }
+    let slots = world.key_file();
+    let used = slots.chunks(4_096).filter(|slot| slot.iter().any(|byte| *byte != 0)).count();
+    if used != keys {
+        return Err(format!("{used} slots of the key file are not zeros, and {keys} keys are in use"));
+    }
+    Ok(())
 }
 
 fn in_order_and_once(phone: &Phone) -> Result<(), String> {

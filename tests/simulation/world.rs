@@ -14,7 +14,7 @@ use graceful_relay::rules::membership::Registration;
 use graceful_relay::store::Options;
 
 use crate::chance::Chance;
-use crate::disk::Disk;
+use crate::disk::{Disk, File};
 use crate::phone::{Phone, Wish};
 use crate::relay::{Relay, Said, Wire};
 use crate::verdict::Facts;
@@ -23,6 +23,8 @@ use crate::verdict::Facts;
 const STEPS: u64 = 1_500;
 const REST_STEPS: u64 = 60_000;
 
+const DAY_MS: u64 = 24 * 3_600 * 1_000;
+
 /// What kind of history it is to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sabotage {
@@ -30,6 +32,8 @@ pub enum Sabotage {
     Honest,
     /// The writer answers before its commit is on disk.
     AnswerBeforeCommit,
+    /// A day's key is used before it is on disk.
+    KeyNotSynced,
 }
 
 struct Line {
@@ -63,7 +67,7 @@ impl World {
     pub fn new(seed: u64, sabotage: Sabotage) -> Self {
         let mut chance = Chance::new(seed);
         let limits = Limits {
-            retention_s: if chance.once_in(3) { 120 } else { 30 * 24 * 3_600 },
+            retention_s: [120, 2 * 24 * 3_600, 30 * 24 * 3_600][chance.below(3) as usize],
             envelope_bytes_max: 1_000,
             window_bytes: 8 * 1024,
             push_envelopes_max: 5,
@@ -73,6 +77,9 @@ impl World {
         };
         let options = Options { limits, registration: Registration::Open, cache_bytes: 1 << 20 };
         let disk = Disk::new();
+        if sabotage == Sabotage::KeyNotSynced {
+            disk.lie_about(File::Keys);
+        }
         let phones = vec![Phone::found("phone 0", &mut chance)];
         let mut world = Self {
             chance,
@@ -490,6 +497,7 @@ impl World {
 
     fn pass_time(&mut self, troubles: bool) {
         self.now_ms += match self.chance.below(40) {
+            0 if troubles && self.chance.once_in(2) => self.chance.below(2 * DAY_MS),
             0 if troubles => self.chance.below(200_000),
             1..10 => self.chance.below(3_000),
             10..20 if !troubles => self.chance.below(10_000),
@@ -502,11 +510,33 @@ impl World {
                 relay.sweep();
             }
             self.say(said);
+            self.retire_day_keys();
         }
         for phone in 0..self.phones.len() {
             self.phones[phone].with(|engine| engine.tick(now_ms));
             self.drain(phone);
         }
+    }
+
+    /// The janitor's other round.
+    fn retire_day_keys(&mut self) {
+        let Some(relay) = &self.relay else {
+            return;
+        };
+        match relay.retire_day_keys(self.now_ms) {
+            Ok(retired) => self.facts.keys_retired += retired,
+            Err(_) => assert!(self.disk.is_dead(), "a key is overwritten, or the disk has failed"),
+        }
+    }
+
+    /// The file of the keys, as it is on the disk at the end.
+    pub fn key_file(&self) -> Vec<u8> {
+        self.disk.bytes(File::Keys)
+    }
+
+    /// When it is.
+    pub fn now_ms(&self) -> u64 {
+        self.now_ms
     }
 
     // ---------------------------------------------------------------- troubles

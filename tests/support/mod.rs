@@ -128,7 +128,14 @@ pub fn store(options: Options) -> Result<Store, StoreError> {
         relay_id: graceful_relay::protocol::RelayId::new([1; 16]),
         epoch: graceful_relay::protocol::StoreEpoch::new([2; 16]),
     };
-    Store::open_on(redb::backends::InMemoryBackend::new(), options, identity)
+    let (disk, keys) = (redb::backends::InMemoryBackend::new(), redb::backends::InMemoryBackend::new());
+    let mut next = 0_u8;
+    let chance = move |bytes: &mut [u8]| {
+        for byte in bytes {
+            (*byte, next) = (next, next.wrapping_add(1));
+        }
+    };
+    Store::open_on(disk, keys, options, identity, chance)
 }
 
 /// The id of the account that device `number` founds.

@@ -1,4 +1,4 @@
-//! What the relay could see: read from a copy of its file, as a thief of the disk would have it.
+//! What the relay could see: read from a copy of its files, as a thief of the disk would have them.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::devices::Named;
 use super::search::{Pieces, has_word};
-use crate::store::{FILE, Options, Seen, Store};
+use crate::store::{FILE, KEYS, Options, Seen, Store};
 
 /// Bytes of an envelope that are shown.
 const SHOWN_BYTES: usize = 64;
@@ -39,7 +39,7 @@ pub(super) struct Sight {
     pub(super) names: Vec<String>,
 }
 
-/// Looks at the relay's folder, by way of a copy: its file is in use.
+/// Looks at the relay's folder, by way of a copy: its files are in use.
 pub(super) fn look(
     folder: &Path,
     scratch: &Path,
@@ -49,6 +49,7 @@ pub(super) fn look(
     std::fs::create_dir(scratch).context("cannot make a folder for a copy")?;
     let copy = scratch.join(FILE);
     std::fs::copy(folder.join(FILE), &copy).context("cannot copy the relay's file")?;
+    std::fs::copy(folder.join(KEYS), scratch.join(KEYS)).context("cannot copy the file of its keys")?;
     let bytes = std::fs::read(&copy).context("cannot read the copy of the relay's file")?;
     let seen = Store::open(scratch, Options::default())?.seen()?;
     ensure!(!seen.is_empty(), "the relay's file holds no envelope, although some were stored");

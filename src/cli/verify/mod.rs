@@ -1,0 +1,137 @@
+//! `graceful-relay verify`: looks at everything that is kept, through the running relay or, where none
+//! runs, in the folder itself, and prints what was found.
+
+mod date;
+mod page;
+
+use std::path::Path;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context, anyhow, bail};
+use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::json;
+
+use super::settings::Settings;
+use crate::admin::{self, AdminError, Answer, Question};
+use crate::config::Config;
+use crate::rules::inspection::{Part, Stretch, Tally};
+use crate::store::{FILE, Store};
+
+#[derive(Debug, Args)]
+pub(super) struct Verify {
+    /// Print JSON, for programs
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    settings: Settings,
+}
+
+/// What was found, and who looked.
+struct Verified {
+    tally: Tally,
+    /// Of what looked: the running relay, or this program.
+    version: String,
+    live: bool,
+    at_s: u64,
+}
+
+impl Verify {
+    pub(super) async fn run(self) -> anyhow::Result<()> {
+        let config = self.settings.load(None)?;
+        let bar = ProgressBar::new_spinner()
+            .with_style(ProgressStyle::with_template("{spinner} looked at {human_pos} envelopes")?);
+        bar.enable_steady_tick(Duration::from_millis(120));
+        let verified = verify(&config, &bar).await;
+        bar.finish_and_clear();
+        let verified = verified?;
+        if self.json {
+            println!("{}", verified.json());
+        } else {
+            print!("{}", page::page(&verified, &config.folder));
+        }
+        let failed = verified.tally.checks().iter().filter(|check| !check.holds).count();
+        if failed > 0 {
+            let what = if failed == 1 { "1 check does".to_owned() } else { format!("{failed} checks do") };
+            bail!(
+                "{what} not hold; an app that does not seal, another program or a bad disk wrote this store"
+            );
+        }
+        Ok(())
+    }
+}
+
+async fn verify(config: &Config, bar: &ProgressBar) -> anyhow::Result<Verified> {
+    let at_s = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs());
+    match ask(&config.folder, Stretch::FIRST).await {
+        Ok((version, first)) => {
+            let tally = through_relay(&config.folder, first, bar).await?;
+            Ok(Verified { tally, version, live: true, at_s })
+        }
+        Err(error) if matches!(error.downcast_ref(), Some(AdminError::NotRunning(_))) => {
+            let (config, bar) = (config.clone(), bar.clone());
+            let looked = tokio::task::spawn_blocking(move || in_folder(&config, &bar)).await;
+            let tally = looked.context("looking at the store ended badly")??;
+            Ok(Verified { tally, version: env!("CARGO_PKG_VERSION").to_owned(), live: false, at_s })
+        }
+        Err(error) => Err(error),
+    }
+}
+
+async fn ask(folder: &Path, stretch: Stretch) -> anyhow::Result<(String, Part)> {
+    match admin::ask(folder, &Question::Inspect { stretch }).await? {
+        Answer::Inspect { version, part } => Ok((version, part)),
+        Answer::Error(text) => Err(anyhow!("{text}")),
+        _ => Err(anyhow!("the relay answered another question")),
+    }
+}
+
+async fn through_relay(folder: &Path, first: Part, bar: &ProgressBar) -> anyhow::Result<Tally> {
+    let Part { mut tally, mut next } = first;
+    while let Some(stretch) = next {
+        bar.set_position(tally.envelopes);
+        let part = ask(folder, stretch).await?.1;
+        tally.merge(&part.tally);
+        next = part.next;
+    }
+    Ok(tally)
+}
+
+/// Makes nothing new: files made here would belong to whoever typed the command.
+fn in_folder(config: &Config, bar: &ProgressBar) -> anyhow::Result<Tally> {
+    let folder = &config.folder;
+    if !folder.join(FILE).exists() {
+        bail!(
+            "no relay runs on the data folder {}, and there is no store in it; name its folder with --data",
+            folder.display()
+        );
+    }
+    let store = Store::open(folder, config.store_options())?;
+    let (mut tally, mut next) = (Tally::default(), Some(Stretch::FIRST));
+    while let Some(stretch) = next {
+        bar.set_position(tally.envelopes);
+        let part = store.inspect(&stretch)?;
+        tally.merge(&part.tally);
+        next = part.next;
+    }
+    Ok(tally)
+}
+
+impl Verified {
+    fn json(&self) -> serde_json::Value {
+        let checks = self.tally.checks();
+        json!({
+            "holds": checks.iter().all(|check| check.holds),
+            "at": date::utc(self.at_s),
+            "version": self.version,
+            "live": self.live,
+            "envelopes": self.tally.envelopes,
+            "envelope_bytes": self.tally.envelope_bytes(),
+            "accounts": self.tally.accounts,
+            "sizes": self.tally.sizes,
+            "chi_square": self.tally.bytes.chi_square(),
+            "entropy_bits": self.tally.bytes.entropy_bits(),
+            "checks": checks,
+        })
+    }
+}

@@ -1,0 +1,143 @@
+//! Payloads at rest: each row is sealed under the key of the day on which its envelope arrived.
+//!
+//! The only cryptography of this room. It hides nothing from the relay that runs; it is there so that
+//! what was deleted stays unreadable, wherever a disk keeps old blocks, once its day's key is gone.
+
+use bytes::BytesMut;
+use chacha20poly1305::{AeadInOut, Key, KeyInit, Tag, XChaCha20Poly1305, XNonce};
+use sha2::{Digest, Sha256};
+
+use super::StoreError;
+
+const DOMAIN: &[u8] = b"graceful-relay/1 at rest\0";
+
+/// Bytes of a day's key.
+pub(super) const KEY_BYTES: usize = 32;
+
+/// Bytes that sealing adds to a row.
+pub(super) const TAG_BYTES: usize = 16;
+
+const NONCE_BYTES: usize = 24;
+
+/// The key of one day, for envelopes from one arrival on. Wiped when dropped; has no `Debug`.
+pub(super) struct DayKey {
+    /// Of the relay's own time.
+    pub(super) day: u64,
+    /// The first envelope that may be sealed under it.
+    pub(super) first_arrival: u64,
+    /// The block of the key file that it stands in.
+    pub(super) slot: usize,
+    cipher: XChaCha20Poly1305,
+}
+
+/// The nonces of one envelope's rows.
+///
+/// Made of all that the head says, the chain among it, which in turn is made of the payload: so a
+/// nonce comes a second time only with the same payload, even where a crash or a restored backup
+/// gives an arrival a second time. And a row that stands under another head does not open.
+pub(super) struct Nonces([u8; NONCE_BYTES]);
+
+impl Nonces {
+    pub(super) fn of(arrival: u64, head: &[u8]) -> Self {
+        let mut hash = Sha256::new();
+        hash.update(DOMAIN);
+        hash.update(arrival.to_be_bytes());
+        hash.update(head);
+        let digest: [u8; 32] = hash.finalize().into();
+        Self(*digest.first_chunk().expect("32 bytes hold 24"))
+    }
+
+    fn of_row(&self, part: u16) -> XNonce {
+        let mut nonce = self.0;
+        let [.., high, low] = &mut nonce;
+        let part = part.to_be_bytes();
+        (*high, *low) = (*high ^ part[0], *low ^ part[1]);
+        XNonce::from(nonce)
+    }
+}
+
+impl DayKey {
+    pub(super) fn new(day: u64, first_arrival: u64, slot: usize, key: &[u8; KEY_BYTES]) -> Self {
+        Self { day, first_arrival, slot, cipher: XChaCha20Poly1305::new(<&Key>::from(key)) }
+    }
+
+    /// Seals a row's payload straight into the place it is kept in, which is longer by the tag.
+    pub(super) fn seal(&self, nonces: &Nonces, part: u16, payload: &[u8], row: &mut [u8]) {
+        let (sealed, tag) = row.split_at_mut(payload.len());
+        sealed.copy_from_slice(payload);
+        let made = self
+            .cipher
+            .encrypt_inout_detached(&nonces.of_row(part), b"", sealed.into())
+            .expect("a row is far shorter than 256 GiB");
+        tag.copy_from_slice(&made);
+    }
+
+    /// Opens a row's payload onto the end of `payload`.
+    pub(super) fn open(
+        &self,
+        nonces: &Nonces,
+        part: u16,
+        row: &[u8],
+        payload: &mut BytesMut,
+    ) -> Result<(), StoreError> {
+        let (sealed, tag) = row
+            .split_last_chunk::<TAG_BYTES>()
+            .ok_or(StoreError::Damaged("an envelope's row is too short"))?;
+        let start = payload.len();
+        payload.extend_from_slice(sealed);
+        let opened = (&mut payload[start..]).into();
+        self.cipher.decrypt_inout_detached(&nonces.of_row(part), b"", opened, <&Tag>::from(tag)).map_err(
+            |_| {
+                StoreError::Damaged(
+                    "an envelope does not open: the disk gave back other bytes than were kept",
+                )
+            },
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sealed(key: &DayKey, nonces: &Nonces, part: u16) -> Vec<u8> {
+        let mut row = vec![0; 300 + TAG_BYTES];
+        key.seal(nonces, part, &[7; 300], &mut row);
+        row
+    }
+
+    #[test]
+    fn a_row_opens_under_its_own_key_head_arrival_and_part_only() {
+        let key = DayKey::new(3, 1, 0, &[1; KEY_BYTES]);
+        let nonces = Nonces::of(5, b"head");
+        let row = sealed(&key, &nonces, 2);
+        let opens = |key: &DayKey, nonces: &Nonces, part, row: &[u8]| {
+            let mut payload = BytesMut::from(&b"before"[..]);
+            let opened = key.open(nonces, part, row, &mut payload).is_ok();
+            assert!(!opened || payload == [&b"before"[..], &[7; 300]].concat());
+            opened
+        };
+        assert!(opens(&key, &nonces, 2, &row));
+        assert!(!opens(&DayKey::new(3, 1, 0, &[2; KEY_BYTES]), &nonces, 2, &row));
+        assert!(!opens(&key, &Nonces::of(6, b"head"), 2, &row));
+        assert!(!opens(&key, &Nonces::of(5, b"hear"), 2, &row));
+        assert!(!opens(&key, &nonces, 3, &row));
+        assert!(!opens(&key, &nonces, 2, &row[..TAG_BYTES - 1]));
+        for at in 0..row.len() {
+            let mut flipped = row.clone();
+            flipped[at] ^= 0x10;
+            assert!(!opens(&key, &nonces, 2, &flipped), "byte {at}");
+        }
+    }
+
+    #[test]
+    fn equal_payloads_do_not_look_alike() {
+        let key = DayKey::new(3, 1, 0, &[1; KEY_BYTES]);
+        let (one, two) = (Nonces::of(5, b"head"), Nonces::of(6, b"head"));
+        let rows =
+            [sealed(&key, &one, 0), sealed(&key, &one, 1), sealed(&key, &one, 256), sealed(&key, &two, 0)];
+        for (at, row) in rows.iter().enumerate() {
+            assert!(!rows[..at].iter().any(|other| other[..16] == row[..16]), "{at}");
+        }
+    }
+}

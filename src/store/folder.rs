@@ -1,0 +1,75 @@
+//! The data folder: one of the relay's own, that only its owner sees into.
+
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::path::Path;
+
+use super::StoreError;
+use super::open::{COMPACTING, FILE, KEYS};
+
+/// What else may lie in the data folder: `client` is the profile of a device of the same user.
+const NEIGHBOURS: [&str; 6] = ["admin.sock", "lost+found", "config.toml", "client", KEYS, COMPACTING];
+
+/// Only a folder of the relay's own is taken: one that is empty or has the store in it.
+pub(super) fn prepare(folder: &Path) -> Result<(), StoreError> {
+    let cannot = |source| StoreError::Folder { folder: folder.to_owned(), source };
+    make_private(folder).map_err(cannot)?;
+    if folder.join(FILE).exists() {
+        return Ok(());
+    }
+    for entry in fs::read_dir(folder).map_err(cannot)? {
+        let found = entry.map_err(cannot)?.file_name().to_string_lossy().into_owned();
+        if !NEIGHBOURS.contains(&found.as_str()) {
+            return Err(StoreError::Foreign { folder: folder.to_owned(), found });
+        }
+    }
+    Ok(())
+}
+
+/// Made so that only its owner sees into it.
+fn make_private(folder: &Path) -> io::Result<()> {
+    if folder.is_dir() {
+        return Ok(());
+    }
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(folder)
+}
+
+/// An empty file that only its owner can read, whatever the folder allows.
+pub(super) fn create_private(file: &Path) -> Result<(), StoreError> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(file).map_err(|error| cannot(file, error))?;
+    Ok(())
+}
+
+/// A file that is there already, to read and write.
+pub(super) fn open_file(file: &Path) -> Result<File, StoreError> {
+    OpenOptions::new().read(true).write(true).open(file).map_err(|error| cannot(file, error))
+}
+
+/// Removes a file, if it is there.
+pub(super) fn remove(file: &Path) -> Result<(), StoreError> {
+    match fs::remove_file(file) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(cannot(file, error)),
+        _ => Ok(()),
+    }
+}
+
+/// Makes names last that were made or changed in it.
+pub(super) fn sync(folder: &Path) -> Result<(), StoreError> {
+    // Other systems have no such thing.
+    #[cfg(unix)]
+    File::open(folder).and_then(|folder| folder.sync_all()).map_err(|error| cannot(folder, error))?;
+    Ok(())
+}
+
+/// The trouble with a file of the folder.
+pub(super) fn cannot(file: &Path, source: io::Error) -> StoreError {
+    StoreError::Folder { folder: file.to_owned(), source }
+}

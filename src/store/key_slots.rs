@@ -1,0 +1,245 @@
+//! The key file: numbered slots, one key in each, every slot in a block of its own so that a write
+//! that is cut off can hurt no other.
+//!
+//! ```text
+//! day 8 | first arrival 8 | key 32 | SHA-256 of domain and all before 32 | zeros to 4,096
+//! ```
+//!
+//! A slot of zeros is free. One that is neither free nor whole was being written or overwritten when
+//! the power failed, and is free too.
+
+use redb::{StorageBackend, StorageError};
+use sha2::{Digest, Sha256};
+use zeroize::Zeroizing;
+
+use super::StoreError;
+use super::at_rest::{DayKey, KEY_BYTES};
+
+/// A day for each that an envelope may be kept, the day it comes and the day it goes, and some to spare.
+pub(super) const SLOTS: usize = 40;
+
+/// More than any disk writes at once.
+const SLOT_BYTES: usize = 4_096;
+
+const DOMAIN: &[u8] = b"graceful-relay/1 day key\0";
+const CHECKED_BYTES: usize = 8 + 8 + KEY_BYTES;
+const WHOLE_BYTES: usize = CHECKED_BYTES + 32;
+
+/// A block that may hold a key; wiped when dropped.
+type Block = Zeroizing<[u8; SLOT_BYTES]>;
+
+/// Where all chance of the store comes from.
+pub(super) type Chance = Box<dyn FnMut(&mut [u8]) + Send>;
+
+/// The slots on what keeps them.
+pub(super) struct Slots {
+    backend: Box<dyn StorageBackend>,
+    chance: Chance,
+    used: [bool; SLOTS],
+}
+
+/// What the slots hold.
+pub(super) struct Found {
+    pub(super) slots: Slots,
+    pub(super) keys: Vec<DayKey>,
+    /// Slots that hold what is no key.
+    pub(super) torn: Vec<usize>,
+}
+
+impl Slots {
+    /// Reads all of them, and changes nothing.
+    pub(super) fn read(backend: impl StorageBackend, chance: Chance) -> Result<Found, StoreError> {
+        let length = backend.len().map_err(failed)?;
+        let mut slots = Self { backend: Box::new(backend), chance, used: [false; SLOTS] };
+        let (mut keys, mut torn) = (Vec::new(), Vec::new());
+        for slot in 0..SLOTS {
+            let mut block = Block::new([0; SLOT_BYTES]);
+            // A file that was never laid out, or not to its end, has free slots behind it.
+            let there = length.saturating_sub(offset(slot)).min(SLOT_BYTES as u64);
+            let there = usize::try_from(there).expect("at most a block");
+            if there > 0 {
+                slots.backend.read(offset(slot), &mut block[..there]).map_err(failed)?;
+            }
+            slots.used[slot] = block.iter().any(|byte| *byte != 0);
+            match parse(slot, &block) {
+                Some(key) => keys.push(key),
+                None if slots.used[slot] => torn.push(slot),
+                None => {}
+            }
+        }
+        Ok(Found { slots, keys, torn })
+    }
+
+    /// Gives the file its whole size, in blocks that are really there: a day must be able to begin
+    /// on a disk that is full.
+    pub(super) fn lay_out(&mut self) -> Result<(), StoreError> {
+        let (length, whole) = (self.backend.len().map_err(failed)?, offset(SLOTS));
+        if length < whole {
+            self.backend.set_len(whole).map_err(failed)?;
+            for slot in (0..SLOTS).filter(|slot| !self.used[*slot]) {
+                self.backend.write(offset(slot), &[0; SLOT_BYTES]).map_err(failed)?;
+            }
+            self.backend.sync_data().map_err(failed)?;
+        }
+        Ok(())
+    }
+
+    /// A new key. When this returns it is on the disk.
+    pub(super) fn make(&mut self, day: u64, first_arrival: u64) -> Result<DayKey, StoreError> {
+        let slot = self.used.iter().position(|used| !used).ok_or(StoreError::Damaged(
+            "every slot of the key file is taken by a day whose envelopes should long have expired",
+        ))?;
+        let mut block = Block::new([0; SLOT_BYTES]);
+        block[..8].copy_from_slice(&day.to_be_bytes());
+        block[8..16].copy_from_slice(&first_arrival.to_be_bytes());
+        (self.chance)(&mut block[16..CHECKED_BYTES]);
+        let check = checksum(&block[..CHECKED_BYTES]);
+        block[CHECKED_BYTES..WHOLE_BYTES].copy_from_slice(&check);
+        self.used[slot] = true;
+        self.write(slot, &block)?;
+        Ok(parse(slot, &block).expect("it was just made"))
+    }
+
+    /// Overwrites a slot, by chance and then by zeros, each on the disk before the next thing happens.
+    pub(super) fn erase(&mut self, slot: usize) -> Result<(), StoreError> {
+        let mut block = Block::new([0; SLOT_BYTES]);
+        (self.chance)(&mut block[..]);
+        self.write(slot, &block)?;
+        self.write(slot, &Block::new([0; SLOT_BYTES]))?;
+        self.used[slot] = false;
+        Ok(())
+    }
+
+    fn write(&self, slot: usize, block: &Block) -> Result<(), StoreError> {
+        self.backend.write(offset(slot), &block[..]).map_err(failed)?;
+        self.backend.sync_data().map_err(failed)
+    }
+}
+
+fn offset(slot: usize) -> u64 {
+    (slot * SLOT_BYTES) as u64
+}
+
+fn checksum(bytes: &[u8]) -> [u8; 32] {
+    Sha256::new().chain_update(DOMAIN).chain_update(bytes).finalize().into()
+}
+
+fn parse(slot: usize, block: &Block) -> Option<DayKey> {
+    let (checked, check) = block[..WHOLE_BYTES].split_at(CHECKED_BYTES);
+    let zeros = block[WHOLE_BYTES..].iter().all(|byte| *byte == 0);
+    if !zeros || checksum(checked) != *check {
+        return None;
+    }
+    let (day, rest) = checked.split_first_chunk::<8>()?;
+    let (first_arrival, key) = rest.split_first_chunk::<8>()?;
+    let number = |bytes: &[u8; 8]| u64::from_be_bytes(*bytes);
+    Some(DayKey::new(number(day), number(first_arrival), slot, key.try_into().ok()?))
+}
+
+fn failed(error: std::io::Error) -> StoreError {
+    StorageError::Io(error).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use redb::backends::InMemoryBackend;
+    use std::sync::Arc;
+
+    use super::*;
+
+    /// A backend that stays when the slots on it are dropped.
+    #[derive(Debug, Clone, Default)]
+    struct Kept(Arc<InMemoryBackend>);
+
+    impl StorageBackend for Kept {
+        fn len(&self) -> std::io::Result<u64> {
+            self.0.len()
+        }
+        fn read(&self, offset: u64, out: &mut [u8]) -> std::io::Result<()> {
+            self.0.read(offset, out)
+        }
+        fn set_len(&self, length: u64) -> std::io::Result<()> {
+            self.0.set_len(length)
+        }
+        fn sync_data(&self) -> std::io::Result<()> {
+            Ok(())
+        }
+        fn write(&self, offset: u64, data: &[u8]) -> std::io::Result<()> {
+            self.0.write(offset, data)
+        }
+    }
+
+    fn read(kept: &Kept) -> Found {
+        let mut next = 1_u8;
+        let chance = move |bytes: &mut [u8]| {
+            for byte in bytes {
+                (*byte, next) = (next, next.wrapping_add(1));
+            }
+        };
+        Slots::read(kept.clone(), Box::new(chance)).expect("reads")
+    }
+
+    fn bytes(kept: &Kept) -> Vec<u8> {
+        let mut bytes = vec![0; usize::try_from(kept.len().expect("there")).expect("small")];
+        kept.read(0, &mut bytes).expect("reads");
+        bytes
+    }
+
+    /// Two keys, in a file of its whole size.
+    fn two() -> Kept {
+        let kept = Kept::default();
+        let mut slots = read(&kept).slots;
+        slots.lay_out().expect("writes");
+        slots.make(5, 100).expect("writes");
+        slots.make(7, 200).expect("writes");
+        kept
+    }
+
+    fn days(found: &Found) -> Vec<(u64, u64, usize)> {
+        found.keys.iter().map(|key| (key.day, key.first_arrival, key.slot)).collect()
+    }
+
+    #[test]
+    fn keys_are_read_as_they_were_made() {
+        let kept = two();
+        assert_eq!(bytes(&kept).len(), SLOTS * SLOT_BYTES);
+        let found = read(&kept);
+        assert_eq!(days(&found), [(5, 100, 0), (7, 200, 1)]);
+        assert!(found.torn.is_empty());
+    }
+
+    #[test]
+    fn a_slot_that_is_not_whole_is_no_key_and_hurts_no_other() {
+        let whole = bytes(&two());
+        for at in (0..WHOLE_BYTES).chain([WHOLE_BYTES, SLOT_BYTES - 1]) {
+            let kept = two();
+            kept.write(at as u64, &[whole[at] ^ 1]).expect("writes");
+            let found = read(&kept);
+            assert_eq!((days(&found), &found.torn[..]), (vec![(7, 200, 1)], &[0][..]), "byte {at}");
+        }
+        let short = two();
+        short.set_len((SLOT_BYTES + 40) as u64).expect("shortened");
+        assert_eq!(days(&read(&short)), [(5, 100, 0)]);
+    }
+
+    #[test]
+    fn nothing_of_an_overwritten_key_is_left_and_its_slot_serves_again() {
+        let kept = two();
+        let mut slots = read(&kept).slots;
+        slots.erase(0).expect("writes");
+        assert!(bytes(&kept)[..SLOT_BYTES].iter().all(|byte| *byte == 0));
+        assert_eq!(slots.make(9, 300).expect("writes").slot, 0);
+        assert_eq!(days(&read(&kept)), [(9, 300, 0), (7, 200, 1)]);
+    }
+
+    #[test]
+    fn the_number_of_keys_is_bounded() {
+        let kept = two();
+        let mut slots = read(&kept).slots;
+        for day in 2..SLOTS as u64 {
+            slots.make(day, day).expect("there is a slot");
+        }
+        assert!(matches!(slots.make(99, 99), Err(StoreError::Damaged(_))));
+        assert_eq!(bytes(&kept).len(), SLOTS * SLOT_BYTES);
+    }
+}

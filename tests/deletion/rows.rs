@@ -1,0 +1,142 @@
+//! Each way in which envelopes go, through the real door where devices have a part in it.
+
+use std::path::Path;
+
+use bytes::Bytes;
+use graceful_relay::protocol::frame::{DeviceFrame, RelayFrame};
+use graceful_relay::protocol::membership::Membership;
+use graceful_relay::protocol::wire;
+use graceful_relay::rules::RelayTime;
+use graceful_relay::rules::change::{Change, Outcome};
+use graceful_relay::store::{self, FILE, Store};
+
+use crate::device::Device;
+use crate::door::{self, Door};
+use crate::raw::{self, HEAD_BYTES, pieces_in};
+use crate::support;
+
+/// One of a row, one of two and one of three.
+fn envelopes() -> [Bytes; 3] {
+    [raw::sealed(1, 400), raw::sealed(2, 70_000), raw::sealed(3, 150_000)]
+}
+
+async fn open() -> Door {
+    let options = graceful_relay::http::Options { frame_bytes_max: 1 << 20, ..door::options() };
+    door::open(options).await
+}
+
+/// Two devices; the first has pushed, and the second has what it pushed in its hands.
+async fn delivered(door: &Door) -> (Device, Device) {
+    let mut one = Device::found(door, 1).await;
+    let log = Membership::found(&support::founding(1)).expect("an entry");
+    one.append(1, support::adding(&log, 1, 2)).await;
+    one.shown(1).await;
+    let (mut two, _) = Device::come(door, 2, 1).await;
+    one.push((1..).zip(envelopes()).map(|(number, sealed)| raw::envelope(number, sealed)).collect()).await;
+    one.stored().await;
+    let mut came = Vec::new();
+    while came.len() < 3 {
+        came.extend(raw::sealed_of(&two.delivered().await));
+    }
+    assert_eq!(came, envelopes());
+    (one, two)
+}
+
+/// The rows' sealed payloads, from the disk. While an envelope is kept, its row is in the file, and
+/// the envelope itself is not.
+fn at_rest(folder: &Path) -> Vec<Vec<u8>> {
+    let rows = raw::log_rows(folder);
+    assert_eq!(rows.len(), 6);
+    let file = folder.join(FILE);
+    for sealed in envelopes() {
+        assert_eq!(pieces_in(&file, &sealed[5..]), 0, "an envelope lies in the file as it was sent");
+    }
+    let rows = rows.iter().map(|row| row[HEAD_BYTES.min(row.len() / 2)..].to_vec()).collect::<Vec<_>>();
+    for row in &rows {
+        assert!(pieces_in(&file, row) >= row.len() / 24, "the search finds what is there");
+    }
+    rows
+}
+
+async fn until_empty(door: &Door) {
+    let empty = async {
+        while door.relay.status().expect("reads").envelopes > 0 {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(door::LONG, empty).await.expect("the envelopes go");
+}
+
+/// The devices hang up and the relay stops: the folder it leaves.
+async fn left_behind(mut door: Door, devices: (Device, Device)) -> tempfile::TempDir {
+    drop(devices);
+    let folder = std::mem::replace(&mut door.folder, tempfile::tempdir().expect("a folder"));
+    door.stop().await;
+    folder
+}
+
+/// No row of an envelope remains, and after a compaction no piece.
+fn gone(folder: &Path, rows: &[Vec<u8>], account_rows: u64) {
+    let store = Store::open(folder, raw::options()).expect("opens");
+    assert_eq!(store.totals().expect("reads").envelopes, 0);
+    assert_eq!(store.account_rows().expect("reads"), account_rows);
+    drop(store);
+    assert!(raw::log_rows(folder).is_empty());
+    store::compact(folder, raw::options(), &mut |_, _| {}).expect("compacts");
+    let file = folder.join(FILE);
+    for row in rows {
+        assert_eq!(pieces_in(&file, row), 0, "a deleted row is in the compacted file");
+    }
+    for sealed in envelopes() {
+        assert_eq!(pieces_in(&file, &sealed[5..]), 0);
+    }
+    drop(Store::open(folder, raw::options()).expect("opens"));
+}
+
+/// account, its number, two members, two membership entries
+const ACCOUNT_ROWS: u64 = 6;
+
+#[tokio::test]
+async fn after_the_last_ack() {
+    let door = open().await;
+    let (one, mut two) = delivered(&door).await;
+    let rows = at_rest(door.folder.path());
+    two.ack(3).await;
+    until_empty(&door).await;
+    gone(left_behind(door, (one, two)).await.path(), &rows, ACCOUNT_ROWS);
+}
+
+#[tokio::test]
+async fn after_delete_through() {
+    let door = open().await;
+    let (mut one, two) = delivered(&door).await;
+    let rows = at_rest(door.folder.path());
+    one.send(DeviceFrame::DeleteThrough(wire::DeleteThrough { through: 3 })).await;
+    one.wait(|frame| matches!(frame, RelayFrame::Deleted(_)).then_some(())).await;
+    gone(left_behind(door, (one, two)).await.path(), &rows, ACCOUNT_ROWS);
+}
+
+#[tokio::test]
+async fn after_close_account() {
+    let door = open().await;
+    let (mut one, two) = delivered(&door).await;
+    let rows = at_rest(door.folder.path());
+    one.send(DeviceFrame::CloseAccount(wire::CloseAccount { account: one.account.to_wire() })).await;
+    one.wait(|frame| matches!(frame, RelayFrame::Deleted(_)).then_some(())).await;
+    gone(left_behind(door, (one, two)).await.path(), &rows, 0);
+}
+
+#[test]
+fn after_expiry() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = Store::open(folder.path(), raw::options()).expect("opens");
+    let (one, _) = raw::pair(&store, raw::day(0));
+    for (number, sealed) in (1..).zip(envelopes()) {
+        raw::push(&store, one, number, &sealed, raw::day(0));
+    }
+    let rows = at_rest(folder.path());
+    let over = RelayTime::from_ms(raw::day(30).ms());
+    assert_eq!(raw::commit(&store, Change::Sweep, over), Outcome::Swept { envelopes: 3, more: false });
+    drop(store);
+    gone(folder.path(), &rows, ACCOUNT_ROWS);
+}
