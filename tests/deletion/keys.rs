@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use graceful_relay::rules::change::{Change, Outcome};
 use graceful_relay::store::{FILE, KEYS, Store, StoreError};
@@ -196,6 +197,36 @@ fn bytes_that_the_disk_changed_are_found_and_not_delivered() {
         assert!(error.to_string().contains("restore the latest backup"), "says what to do: {error}");
     }
     assert_eq!(payloads(&open(folder.path()), two, day(0)).expect("reads").len(), 1);
+}
+
+#[test]
+fn a_day_that_ends_in_the_middle_of_a_commit_loses_nothing() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = open(folder.path());
+    let (one, two) = raw::pair(&store, day(0));
+    let (today, retired) = (AtomicU64::new(0), AtomicUsize::new(0));
+    std::thread::scope(|scope| {
+        let writer = scope.spawn(|| {
+            for number in 1..=200 {
+                today.store(number / 4, Ordering::Relaxed);
+                let payload = sealed(number, 500);
+                push(&store, one, number, &payload, day(number / 4));
+                assert_eq!(payloads(&store, two, day(number / 4)).expect("opens"), [payload]);
+                let ack = Change::Ack { by: two, through: number };
+                assert_eq!(raw::commit(&store, ack, day(number / 4)), Outcome::Acked);
+            }
+        });
+        // For the janitor each day is over at once; whoever looks meanwhile sees something or nothing.
+        while !writer.is_finished() {
+            let tomorrow = day(today.load(Ordering::Relaxed) + 1);
+            retired.fetch_add(store.retire_day_keys(tomorrow).expect("works"), Ordering::Relaxed);
+            assert!(payloads(&store, two, tomorrow).expect("opens").len() <= 1);
+        }
+    });
+    assert!(retired.into_inner() > 20, "the two met");
+    push(&store, one, 201, &sealed(201, 500), day(60));
+    drop(store);
+    assert_eq!(payloads(&open(folder.path()), two, day(60)).expect("opens"), [sealed(201, 500)]);
 }
 
 #[cfg(unix)]

@@ -167,6 +167,8 @@ fn a_walk_in_many_parts_finds_the_same_and_ends_while_others_push() {
         parts += 1;
         push(&store, one, 60 + parts, &raw::sealed(60 + parts, 1_000), day(0));
     }
+    let nonsense = store.inspect(&Stretch::Envelopes { from: 50, until: Some(3) }).expect("is answered");
+    assert_eq!(nonsense.tally, Tally::default());
     assert!((4..10).contains(&parts), "{parts}");
     assert_eq!((tally.envelopes, tally.accounts), (60, 1));
     assert!(tally.checks().iter().all(|check| check.holds), "{:?}", tally.checks());
