@@ -107,8 +107,8 @@ fn gone(folder: &Path, rows: &[Vec<u8>], account_rows: u64) {
 
 /// account, its number, two members, two membership entries
 const ACCOUNT_ROWS: u64 = 6;
-/// account, its number, one membership entry
-const OTHER_ROWS: u64 = 3;
+/// account, its number, its member, one membership entry
+const OTHER_ROWS: u64 = 4;
 
 #[tokio::test]
 async fn after_the_last_ack() {
