@@ -19,6 +19,8 @@ pub enum Question {
     },
     /// How the relay is doing.
     Status {},
+    /// Read again what is read anew while the relay runs: the certificate.
+    Reload {},
 }
 
 /// What the relay says.
@@ -29,6 +31,8 @@ pub enum Answer {
     Invite(String),
     /// Names and numbers; which ones depends on the version.
     Status(serde_json::Value),
+    /// What came of it, in words.
+    Reloaded(String),
     /// Why not.
     Error(String),
 }

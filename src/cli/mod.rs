@@ -8,8 +8,10 @@ mod demo;
 mod interrupted;
 mod invite;
 mod lifetime;
+mod listen;
 mod logging;
 mod plain;
+mod reload;
 mod serve;
 mod settings;
 mod status;
@@ -35,6 +37,8 @@ enum Command {
     Invite(invite::Invite),
     /// Say how the running relay is doing
     Status(status::Status),
+    /// Have the running relay read its certificate again
+    Reload(reload::Reload),
     /// Check or show the settings
     #[command(subcommand)]
     Config(config::Config),
@@ -74,6 +78,7 @@ fn execute(command: Command) -> anyhow::Result<()> {
             Command::Serve(serve) => serve.run().await,
             Command::Invite(invite) => invite.run().await,
             Command::Status(status) => status.run().await,
+            Command::Reload(reload) => reload.run().await,
             Command::Config(config) => config.run(),
             Command::Client(client) => client.run().await,
             Command::Demo(demo) => demo.run().await,

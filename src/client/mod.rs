@@ -30,6 +30,7 @@ mod status;
 mod task;
 #[cfg(test)]
 mod tests;
+mod tls;
 pub mod wrap;
 
 pub use chance::{Chance, OsChance};
@@ -45,6 +46,7 @@ pub use link::PairingLink;
 pub use pair::{JoinAsk, JoinOptions, JoinProgress, Pairing};
 pub use state::{EngineState, Identity, InvalidRecord};
 pub use status::{Device, Status};
+pub use tls::RelayKey;
 
 /// The messages of `proto/sealed.proto`, as generated: only devices can name them.
 #[allow(missing_docs, unreachable_pub, clippy::all)]

@@ -13,6 +13,7 @@ pub(super) const DAY_S: u32 = 24 * 60 * 60;
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Raw {
     pub(super) server: Server,
+    pub(super) tls: RawTls,
     pub(super) storage: Storage,
     pub(super) accounts: Accounts,
     pub(super) retention: Retention,
@@ -20,12 +21,22 @@ pub(super) struct Raw {
     pub(super) log: Log,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Server {
+    /// Empty: depends on whether the relay speaks TLS itself.
     pub(super) listen: String,
     pub(super) names: Vec<String>,
-    pub(super) proxy: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawTls {
+    pub(super) mode: String,
+    pub(super) certificate: String,
+    pub(super) key: String,
+    /// Empty: no second listener.
+    pub(super) http_listen: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -65,6 +76,7 @@ pub(super) struct RawLimits {
     pub(super) rendezvous_s_max: u32,
     pub(super) heartbeat_s: u32,
     pub(super) silence_s_max: u32,
+    pub(super) handshake_timeout_s: u32,
     pub(super) head_timeout_s: u32,
     pub(super) body_timeout_s: u32,
     pub(super) authentication_timeout_s: u32,
@@ -79,9 +91,10 @@ pub(super) struct Log {
     pub(super) level: String,
 }
 
-impl Default for Server {
+impl Default for RawTls {
     fn default() -> Self {
-        Self { listen: "127.0.0.1:8080".to_owned(), names: Vec::new(), proxy: false }
+        let none = String::new;
+        Self { mode: "off".to_owned(), certificate: none(), key: none(), http_listen: none() }
     }
 }
 
@@ -124,6 +137,7 @@ impl Default for RawLimits {
             rendezvous_s_max: limits.rendezvous_s_max,
             heartbeat_s: limits.heartbeat_s,
             silence_s_max: limits.silence_s_max,
+            handshake_timeout_s: 10,
             head_timeout_s: 10,
             body_timeout_s: 60,
             authentication_timeout_s: 10,

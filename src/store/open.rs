@@ -16,8 +16,9 @@ use super::tables::{META, SCHEMA_VERSION, Tables, meta};
 /// The store's file in the data folder.
 pub const FILE: &str = "relay.redb";
 
-/// What else may lie in the data folder: `client` is the profile of a device of the same user.
-const NEIGHBOURS: [&str; 4] = ["admin.sock", "lost+found", "config.toml", "client"];
+/// What else may lie in the data folder: `client` is the profile of a device of the same
+/// user, `tls` has the relay's certificates.
+const NEIGHBOURS: [&str; 5] = ["admin.sock", "lost+found", "config.toml", "client", "tls"];
 
 /// What the rules inside the store go by, and how much memory it may take.
 #[derive(Debug, Clone)]

@@ -49,8 +49,10 @@ pub const CRATES: &[(&str, &[&str])] = &[
     ("indicatif", &["cli"]),
     ("prost", &["protocol", "store", "client"]),
     ("qrcode", &["cli"]),
+    ("rcgen", &["http"]),
     ("redb", &["store"]),
     ("rustls", &["http", "client"]),
+    ("rustls-acme", &["http"]),
     ("rustls-native-certs", &["client"]),
     ("serde", &[]),
     ("serde_json", &["admin", "client", "cli"]),
@@ -64,6 +66,7 @@ pub const CRATES: &[(&str, &[&str])] = &[
     ("tracing", &[]),
     ("tracing-subscriber", &["cli"]),
     ("warp", &["http"]),
+    ("x509-parser", &["http"]),
     ("zeroize", &["client"]),
 ];
 
