@@ -66,6 +66,7 @@ fn spoken_by(mode: TlsMode) -> &'static str {
         TlsMode::Proxy => "spoken by a proxy in front, which has to be trusted",
         TlsMode::SelfSigned => "its own certificate; devices know the relay by the key behind #",
         TlsMode::Files => "a certificate from files",
+        TlsMode::Acme => "a certificate that it orders and renews itself",
     }
 }
 

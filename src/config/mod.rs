@@ -3,6 +3,7 @@
 //! A [`Config`] has been checked and cannot be wrong. This room starts nothing and opens nothing
 //! but the file it is told to read.
 
+mod acme;
 mod error;
 mod folder;
 mod nearest;

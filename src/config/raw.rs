@@ -14,6 +14,7 @@ pub(super) const DAY_S: u32 = 24 * 60 * 60;
 pub(super) struct Raw {
     pub(super) server: Server,
     pub(super) tls: RawTls,
+    pub(super) acme: RawAcme,
     pub(super) storage: Storage,
     pub(super) accounts: Accounts,
     pub(super) retention: Retention,
@@ -37,6 +38,19 @@ pub(super) struct RawTls {
     pub(super) key: String,
     /// Empty: no second listener.
     pub(super) http_listen: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawAcme {
+    pub(super) agree_to_terms: bool,
+    /// Empty: those of the server.
+    pub(super) names: Vec<String>,
+    pub(super) contact: String,
+    pub(super) directory: String,
+    /// Empty: those that the system trusts.
+    pub(super) authority: String,
+    pub(super) self_check: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -89,6 +103,19 @@ pub(super) struct RawLimits {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Log {
     pub(super) level: String,
+}
+
+impl Default for RawAcme {
+    fn default() -> Self {
+        Self {
+            agree_to_terms: false,
+            names: Vec::new(),
+            contact: String::new(),
+            directory: "https://acme-v02.api.letsencrypt.org/directory".to_owned(),
+            authority: String::new(),
+            self_check: true,
+        }
+    }
 }
 
 impl Default for RawTls {

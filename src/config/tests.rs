@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use super::*;
+use crate::http::tls::Challenge;
 
 struct Case {
     folder: tempfile::TempDir,
@@ -195,6 +196,52 @@ fn a_relay_with_tls_of_its_own_is_for_everybody() {
     let config = Case::new(file).load();
     let files = TlsSetup::Files { certificate: "/etc/c.pem".into(), key: "/etc/k.pem".into() };
     assert_eq!((config.tls, config.http_listen.map(|address| address.port())), (Some(files), Some(80)));
+}
+
+#[test]
+fn a_certificate_is_ordered_for_what_devices_dial() {
+    let file = "[server]\nnames = [\"Relay.example\"]\n[tls]\nmode = \"acme\"\n[acme]\nagree_to_terms = true";
+    let setup = |file: &str| match Case::new(file).load().tls {
+        Some(TlsSetup::Acme(setup)) => setup,
+        other => panic!("{other:?}"),
+    };
+    let by_alpn = setup(file);
+    assert_eq!((by_alpn.challenge, by_alpn.own_port), (Challenge::TlsAlpn, Some(443)));
+    assert_eq!(by_alpn.names, ["relay.example"]);
+    let more =
+        format!("{file}\ncontact = \"ann@relay.example\"\nself_check = false\nnames = [\"a.example\"]");
+    let by_http = setup(&more.replace("mode = \"acme\"", "mode = \"acme\"\nhttp_listen = \"[::]:80\""));
+    assert_eq!((by_http.challenge, by_http.own_port), (Challenge::Http, None));
+    assert_eq!(
+        (by_http.names, by_http.contact.as_deref()),
+        (vec!["a.example".to_owned()], Some("ann@relay.example"))
+    );
+    let alone = "[tls]\nmode = \"acme\"\n[acme]\nagree_to_terms = true\nnames = [\"a.example\"]";
+    assert_eq!(Case::new(alone).load().names, ["a.example"]);
+}
+
+#[test]
+fn what_an_order_lacks_is_told() {
+    let acme =
+        |rest: &str| format!("[server]\nnames = [\"a.example\"]\n[tls]\nmode = \"acme\"\n[acme]\n{rest}");
+    refused(&acme(""), "default settings: `acme.agree_to_terms` is false; read the terms of the authority");
+    refused("[tls]\nmode = \"acme\"", "default settings: `server.names` must list the names");
+    refused(
+        &acme("names = [\"192.0.2.1\"]"),
+        "config.toml, line 6, column 1: `acme.names` has 192.0.2.1; this relay orders certificates for names only",
+    );
+    refused(
+        &acme("agree_to_terms = true\ndirectory = \"http://ca.example\""),
+        "config.toml, line 7, column 1: `acme.directory` is \"http://ca.example\"; it must be a URL",
+    );
+    refused(
+        &acme("agree_to_terms = \"yes\""),
+        "config.toml, line 6, column 18: `acme.agree_to_terms` must be true or false, not of type string",
+    );
+    refused(
+        &acme("agree_to_terms = true\ncontact = \"ann\""),
+        "config.toml, line 7, column 1: `acme.contact` is \"ann\"",
+    );
 }
 
 #[test]

@@ -23,10 +23,12 @@ pub enum TlsMode {
     SelfSigned,
     /// The relay, with a certificate from files.
     Files,
+    /// The relay, with a certificate that it orders from an authority.
+    Acme,
 }
 
 impl TlsMode {
-    const ALL: [Self; 4] = [Self::Off, Self::Proxy, Self::SelfSigned, Self::Files];
+    const ALL: [Self; 5] = [Self::Off, Self::Proxy, Self::SelfSigned, Self::Files, Self::Acme];
 
     /// As it is written in the file.
     pub const fn name(self) -> &'static str {
@@ -35,6 +37,7 @@ impl TlsMode {
             Self::Proxy => "proxy",
             Self::SelfSigned => "self-signed",
             Self::Files => "files",
+            Self::Acme => "acme",
         }
     }
 
@@ -42,7 +45,7 @@ impl TlsMode {
     pub(super) fn default_listen(self) -> SocketAddr {
         match self {
             Self::Off | Self::Proxy => (Ipv4Addr::LOCALHOST, PLAIN_PORT).into(),
-            Self::SelfSigned | Self::Files => (Ipv6Addr::UNSPECIFIED, TLS_PORT).into(),
+            Self::SelfSigned | Self::Files | Self::Acme => (Ipv6Addr::UNSPECIFIED, TLS_PORT).into(),
         }
     }
 }
@@ -57,11 +60,12 @@ impl Check<'_> {
             mode.ok_or_else(|| self.not_one_of("tls.mode", written, &TlsMode::ALL.map(TlsMode::name)))?;
         self.only_with("tls.certificate", &raw.tls.certificate, mode, &[TlsMode::Files])?;
         self.only_with("tls.key", &raw.tls.key, mode, &[TlsMode::Files])?;
-        let own = [TlsMode::SelfSigned, TlsMode::Files];
+        let own = [TlsMode::SelfSigned, TlsMode::Files, TlsMode::Acme];
         self.only_with("tls.http_listen", &raw.tls.http_listen, mode, &own)?;
         let setup = match mode {
             TlsMode::Off | TlsMode::Proxy => None,
             TlsMode::SelfSigned => Some(TlsSetup::SelfSigned),
+            TlsMode::Acme => Some(TlsSetup::Acme(self.acme(raw)?)),
             TlsMode::Files => Some(TlsSetup::Files {
                 certificate: self.file("tls.certificate", &raw.tls.certificate)?,
                 key: self.file("tls.key", &raw.tls.key)?,

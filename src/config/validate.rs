@@ -104,12 +104,21 @@ impl Check<'_> {
             );
             return Err(self.wrong("server.listen", &text));
         }
-        let names = raw.server.names.iter().map(|name| self.name(name)).collect::<Result<Vec<_>, _>>()?;
+        let names = raw
+            .server
+            .names
+            .iter()
+            .map(|name| self.name("server.names", name))
+            .collect::<Result<Vec<_>, _>>()?;
         if mode == TlsMode::Proxy && names.is_empty() {
             let text = "is \"proxy\", so `server.names` must list the names that devices dial, \
                         like names = [\"relay.example.org\"]: each device signs the name it dialled, \
                         and behind a proxy the relay cannot know it otherwise";
             return Err(self.wrong("tls.mode", text));
+        }
+        // Whatever the certificate is for can be dialled.
+        if names.is_empty() && mode == TlsMode::Acme {
+            return Ok((listen, self.acme(raw)?.names));
         }
         Ok((listen, names))
     }
@@ -123,8 +132,8 @@ impl Check<'_> {
         })
     }
 
-    fn name(&self, name: &str) -> Result<String, ConfigError> {
-        let wrong = |text: &str| Err(self.wrong("server.names", &format!("has {name:?}; {text}")));
+    pub(super) fn name(&self, key: &str, name: &str) -> Result<String, ConfigError> {
+        let wrong = |text: &str| Err(self.wrong(key, &format!("has {name:?}; {text}")));
         if name.contains("://") || name.contains('/') {
             return wrong("give the name alone, without https:// or wss:// and without a path");
         }

@@ -7,9 +7,11 @@ use warp::http::header::{CONNECTION, HeaderValue, LOCATION};
 use warp::http::{Method, StatusCode};
 use warp::reply::{Reply, Response, with_header};
 
-use super::answer::{not_allowed, text};
+use super::answer::{body, not_allowed, text};
 use super::headers::secure;
 use super::tls::Tls;
+
+const CHALLENGES: &str = "/.well-known/acme-challenge/";
 
 pub(super) fn redirects(tls: &Tls) -> BoxedFilter<(Response,)> {
     let tls = tls.clone();
@@ -17,6 +19,9 @@ pub(super) fn redirects(tls: &Tls) -> BoxedFilter<(Response,)> {
     let asked = warp::method().and(warp::path::full()).and(query);
     let answered = asked.map(move |method: Method, path: FullPath, query: String| {
         let mut response = match method {
+            Method::GET | Method::HEAD if let Some(answer) = asked_by_authority(&tls, path.as_str()) => {
+                answer
+            }
             Method::GET | Method::HEAD => send_on(&tls, path.as_str(), &query),
             // What was to be sent has gone over the wire in plain text already: it must not go on as if
             // nothing had happened.
@@ -27,6 +32,12 @@ pub(super) fn redirects(tls: &Tls) -> BoxedFilter<(Response,)> {
         response
     });
     answered.boxed()
+}
+
+/// The one thing that must be answered here and not elsewhere (RFC 8555, section 8.3).
+fn asked_by_authority(tls: &Tls, path: &str) -> Option<Response> {
+    let answer = tls.answer_to(path.strip_prefix(CHALLENGES)?)?;
+    Some(body(StatusCode::OK, "application/octet-stream", answer))
 }
 
 /// To the relay's own name, whatever the request calls it.

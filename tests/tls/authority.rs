@@ -1,4 +1,5 @@
 //! A certificate authority for tests: a root, one between, and what they sign.
+#![allow(dead_code)]
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -15,7 +15,8 @@ use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 use super::clock;
 use super::handshake::provider;
 
-/// Told to the operator when the certificate is good for no longer than this.
+/// Told to the operator when the certificate is good for no longer than this, or than a quarter of
+/// its life: whoever renews it should have done so by then.
 const WARNING_DAYS: i64 = 14;
 
 const DAY_S: i64 = 86_400;
@@ -95,7 +96,8 @@ impl Certificate {
         if left_s < 0 {
             return Some(format!("the certificate expired on {}", clock::written(self.not_after_s)));
         }
-        (left_s < WARNING_DAYS * DAY_S).then(|| {
+        let warning_s = (WARNING_DAYS * DAY_S).min((self.not_after_s - self.not_before_s) / 4);
+        (left_s < warning_s).then(|| {
             format!(
                 "the certificate expires in {} days, on {}",
                 left_s / DAY_S,

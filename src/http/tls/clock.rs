@@ -8,6 +8,12 @@ pub(super) fn wall_s() -> i64 {
     i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
 }
 
+/// The same in milliseconds.
+pub(super) fn wall_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
 /// A moment as people write it, in UTC.
 pub(super) fn written(wall_s: i64) -> String {
     let (days, second) = (wall_s.div_euclid(86_400), wall_s.rem_euclid(86_400));

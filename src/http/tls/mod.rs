@@ -3,6 +3,7 @@
 //! TLS 1.3 and nothing older. A certificate can be replaced at any time; connections that are open
 //! keep theirs. A replacement that does not serve leaves the old one in place, and is told.
 
+mod acme;
 mod certificate;
 mod clock;
 mod files;
@@ -18,10 +19,12 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use rustls::ServerConfig;
 
+use acme::Acme;
 use certificate::Certificate;
 use files::Files;
 use held::Held;
 
+pub use acme::{AcmeSetup, Challenge};
 pub(super) use handshake::Handshake;
 pub use status::TlsStatus;
 
@@ -40,6 +43,8 @@ pub enum TlsSetup {
     },
     /// Made by the relay itself: devices know it by its key.
     SelfSigned,
+    /// From an authority, over ACME.
+    Acme(AcmeSetup),
 }
 
 /// Why there is no certificate to serve.
@@ -98,6 +103,7 @@ struct Inner {
 enum Source {
     Files(Files),
     SelfSigned,
+    Acme(Acme),
 }
 
 impl Tls {
@@ -115,10 +121,15 @@ impl Tls {
             TlsSetup::SelfSigned => {
                 (Source::SelfSigned, own::load_or_make(&folder.join(FOLDER), names.clone())?)
             }
+            TlsSetup::Acme(setup) => {
+                let (acme, certificate) = Acme::prepare(setup, &folder.join(FOLDER))?;
+                (Source::Acme(acme), certificate)
+            }
         };
         let held = Arc::new(Held::new(certificate));
-        let config =
-            handshake::server_config(held.clone()).map_err(|error| TlsError::Making(error.to_string()))?;
+        let answers_acme = matches!(&source, Source::Acme(acme) if acme.answers_by_alpn());
+        let config = handshake::server_config(held.clone(), answers_acme)
+            .map_err(|error| TlsError::Making(error.to_string()))?;
         let trouble = Mutex::new(None);
         let tls = Self { inner: Arc::new(Inner { source, names, held, config, trouble }) };
         tls.judge();
@@ -138,7 +149,7 @@ impl Tls {
     pub fn key(&self) -> Option<String> {
         match self.inner.source {
             Source::SelfSigned => Some(self.inner.held.now().fingerprint()),
-            Source::Files(_) => None,
+            Source::Files(_) | Source::Acme(_) => None,
         }
     }
 
@@ -155,6 +166,17 @@ impl Tls {
             }
             Source::SelfSigned => {
                 Ok("the relay made its certificate itself; there is nothing to read again".to_owned())
+            }
+            Source::Acme(acme) => {
+                acme.ask();
+                Ok(match acme.has_certificate() {
+                    true => {
+                        format!("{}; if it is due, it is ordered now", self.inner.held.now().good_until())
+                    }
+                    false => {
+                        "the certificate is ordered now, unless five orders failed within the hour".to_owned()
+                    }
+                })
             }
         }
     }
@@ -176,7 +198,15 @@ impl Tls {
 
     /// Looks at the certificate in use.
     fn judge(&self) {
-        self.say(self.inner.held.now().trouble(&self.inner.names, clock::wall_s()));
+        let names = match &self.inner.source {
+            Source::Acme(acme) if !acme.has_certificate() => {
+                return self
+                    .say(Some("there is no certificate yet; devices cannot connect before".to_owned()));
+            }
+            Source::Acme(acme) => acme.names(),
+            Source::Files(_) | Source::SelfSigned => &self.inner.names,
+        };
+        self.say(self.inner.held.now().trouble(names, clock::wall_s()));
     }
 
     /// Told once, not each time that it is found.
@@ -189,6 +219,11 @@ impl Tls {
             }
             *told = trouble;
         }
+    }
+
+    /// What is to be answered to an authority that asks over plain HTTP.
+    pub(super) fn answer_to(&self, token: &str) -> Option<String> {
+        self.inner.held.answer_to(token)
     }
 
     fn trouble(&self) -> MutexGuard<'_, Option<String>> {

@@ -47,7 +47,6 @@ pub(super) fn new_key() -> Result<KeyPair, TlsError> {
 }
 
 /// A certificate without a file.
-#[cfg(test)]
 pub(super) fn made(key: &KeyPair, names: &[String]) -> Result<Certificate, TlsError> {
     make(key, names).map(|(certificate, _)| certificate)
 }

@@ -7,10 +7,12 @@ use super::{Source, Tls, clock};
 pub struct TlsStatus {
     /// Where the certificate comes from, as in `tls.mode`.
     pub tls: &'static str,
-    /// When the certificate in use ends, in seconds since 1970.
-    pub certificate_expires_s: i64,
+    /// When the certificate in use ends, in seconds since 1970; none while there is no good one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub certificate_expires_s: Option<i64>,
     /// The same for people.
-    pub certificate_expires: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub certificate_expires: Option<String>,
     /// What devices know a relay by that made its own certificate.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub relay_key: Option<String>,
@@ -23,13 +25,16 @@ impl Tls {
     /// How it stands.
     pub fn status(&self) -> TlsStatus {
         let certificate = self.inner.held.now();
+        let is_good = !matches!(&self.inner.source, Source::Acme(acme) if !acme.has_certificate());
+        let expires_s = is_good.then_some(certificate.not_after_s);
         TlsStatus {
             tls: match self.inner.source {
                 Source::Files(_) => "files",
                 Source::SelfSigned => "self-signed",
+                Source::Acme(_) => "acme",
             },
-            certificate_expires_s: certificate.not_after_s,
-            certificate_expires: clock::written(certificate.not_after_s),
+            certificate_expires_s: expires_s,
+            certificate_expires: expires_s.map(clock::written),
             relay_key: self.key(),
             tls_trouble: self.trouble().clone(),
         }

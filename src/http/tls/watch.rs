@@ -14,6 +14,9 @@ const LOOKS_BETWEEN_JUDGEMENTS: u32 = 720;
 impl Tls {
     /// Never returns. It is run beside the accept loop.
     pub(in crate::http) async fn keep_watch(&self) {
+        if let Source::Acme(acme) = &self.inner.source {
+            return self.keep_certificate(acme).await;
+        }
         let mut looks: u32 = 0;
         loop {
             tokio::time::sleep(LOOK_INTERVAL).await;
