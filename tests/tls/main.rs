@@ -12,4 +12,5 @@ mod devices;
 mod exchanged;
 mod headers;
 mod house;
+mod proxies;
 mod spoken;
