@@ -142,6 +142,7 @@ async fn round(folder: &Path, connections: usize, count: u64, bytes: usize) -> (
     let door = Options {
         connections_max: connections + 1,
         frame_bytes_max: 1_200 * 1024,
+        handshake_timeout: SECONDS,
         head_timeout: SECONDS,
         body_timeout: SECONDS,
         write_timeout: SECONDS,

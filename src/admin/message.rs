@@ -28,6 +28,8 @@ pub enum Question {
         /// Which.
         stretch: Stretch,
     },
+    /// Read again what is read anew while the relay runs: the certificate.
+    Reload {},
 }
 
 /// What the relay says.
@@ -45,6 +47,8 @@ pub enum Answer {
         /// What it found.
         part: Part,
     },
+    /// What came of it, in words.
+    Reloaded(String),
     /// Why not.
     Error(String),
 }
@@ -58,6 +62,7 @@ impl fmt::Debug for Answer {
             Self::Inspect { version, part } => {
                 f.debug_struct("Inspect").field("version", version).field("part", part).finish()
             }
+            Self::Reloaded(text) => f.debug_tuple("Reloaded").field(text).finish(),
             Self::Error(text) => f.debug_tuple("Error").field(text).finish(),
         }
     }

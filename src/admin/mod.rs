@@ -7,6 +7,7 @@ mod ask;
 mod message;
 #[cfg(unix)]
 mod serve;
+mod served;
 #[cfg(not(unix))]
 mod without;
 
@@ -17,6 +18,7 @@ pub use ask::ask;
 pub use message::{Answer, Question};
 #[cfg(unix)]
 pub use serve::{Socket, serve};
+pub use served::Served;
 #[cfg(not(unix))]
 pub use without::{Socket, ask, serve};
 

@@ -11,8 +11,7 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio_util::sync::CancellationToken;
 
 use super::message::{LINE_BYTES_MAX, PATIENCE};
-use super::{AdminError, Answer, Question, SOCKET};
-use crate::relay::Relay;
+use super::{AdminError, Answer, Question, SOCKET, Served};
 
 /// Its owner alone may connect.
 const MODE: u32 = 0o600;
@@ -57,18 +56,19 @@ impl Drop for Socket {
 }
 
 /// Answers until cancelled.
-pub async fn serve(socket: Socket, relay: Relay, cancel: CancellationToken) {
+pub async fn serve(socket: Socket, served: impl Into<Served>, cancel: CancellationToken) {
+    let served = served.into();
     tokio::select! {
         () = cancel.cancelled() => {}
-        () = answer_all(&socket.listener, &relay) => {}
+        () = answer_all(&socket.listener, &served) => {}
     }
 }
 
-async fn answer_all(listener: &UnixListener, relay: &Relay) {
+async fn answer_all(listener: &UnixListener, served: &Served) {
     loop {
         match listener.accept().await {
             Ok((stream, _)) => {
-                let answered = tokio::time::timeout(PATIENCE, answer_one(stream, relay)).await;
+                let answered = tokio::time::timeout(PATIENCE, answer_one(stream, served)).await;
                 if !matches!(answered, Ok(Ok(()))) {
                     tracing::debug!("a question over the admin socket was not finished");
                 }
@@ -81,12 +81,12 @@ async fn answer_all(listener: &UnixListener, relay: &Relay) {
     }
 }
 
-async fn answer_one(mut stream: UnixStream, relay: &Relay) -> io::Result<()> {
+async fn answer_one(mut stream: UnixStream, served: &Served) -> io::Result<()> {
     let mut line = String::new();
     let (reading, mut writing) = stream.split();
     BufReader::new(reading.take(LINE_BYTES_MAX)).read_line(&mut line).await?;
     let answer = match serde_json::from_str(&line) {
-        Ok(question) => answer(question, relay).await,
+        Ok(question) => answer(question, served).await,
         Err(error) => Answer::Error(format!("this relay does not understand the question: {error}")),
     };
     let mut line = serde_json::to_vec(&answer)?;
@@ -94,23 +94,17 @@ async fn answer_one(mut stream: UnixStream, relay: &Relay) -> io::Result<()> {
     writing.write_all(&line).await
 }
 
-async fn answer(question: Question, relay: &Relay) -> Answer {
+async fn answer(question: Question, served: &Served) -> Answer {
     match question {
-        Question::Invite { lifetime_s } => match relay.invite(Duration::from_secs(lifetime_s)).await {
+        Question::Invite { lifetime_s } => match served.relay.invite(Duration::from_secs(lifetime_s)).await {
             Ok(invite) => Answer::Invite(invite),
             Err(error) => Answer::Error(error.to_string()),
         },
-        Question::Inspect { stretch } => match relay.inspect(stretch).await {
+        Question::Inspect { stretch } => match served.relay.inspect(stretch).await {
             Ok(part) => Answer::Inspect { version: env!("CARGO_PKG_VERSION").to_owned(), part },
             Err(error) => Answer::Error(error.to_string()),
         },
-        Question::Status {} => {
-            let status = relay.status().map(serde_json::to_value);
-            match status {
-                Ok(Ok(status)) => Answer::Status(status),
-                Ok(Err(error)) => Answer::Error(error.to_string()),
-                Err(error) => Answer::Error(error.to_string()),
-            }
-        }
+        Question::Status {} => served.status().map_or_else(Answer::Error, Answer::Status),
+        Question::Reload {} => served.reload().map_or_else(Answer::Error, Answer::Reloaded),
     }
 }

@@ -4,8 +4,7 @@ use std::path::Path;
 
 use tokio_util::sync::CancellationToken;
 
-use super::{AdminError, Answer, Question};
-use crate::relay::Relay;
+use super::{AdminError, Answer, Question, Served};
 
 /// Nothing.
 #[derive(Debug)]
@@ -22,7 +21,7 @@ impl Socket {
 }
 
 /// Waits.
-pub async fn serve(_socket: Socket, _relay: Relay, cancel: CancellationToken) {
+pub async fn serve(_socket: Socket, _served: impl Into<Served>, cancel: CancellationToken) {
     cancel.cancelled().await;
 }
 

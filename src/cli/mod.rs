@@ -9,8 +9,10 @@ mod demo;
 mod interrupted;
 mod invite;
 mod lifetime;
+mod listen;
 mod logging;
 mod plain;
+mod reload;
 mod restored;
 mod serve;
 mod settings;
@@ -44,6 +46,8 @@ enum Command {
     Verify(verify::Verify),
     /// Make the store small, and leave nothing of deleted rows in it; the relay must be stopped
     Compact(compact::Compact),
+    /// Have the running relay read its certificate again
+    Reload(reload::Reload),
     /// Check or show the settings
     #[command(subcommand)]
     Config(config::Config),
@@ -86,6 +90,7 @@ fn execute(command: Command) -> anyhow::Result<()> {
             Command::Restored(restored) => restored.run().await,
             Command::Verify(verify) => verify.run().await,
             Command::Compact(compact) => compact.run().await,
+            Command::Reload(reload) => reload.run().await,
             Command::Config(config) => config.run(),
             Command::Client(client) => client.run().await,
             Command::Demo(demo) => demo.run().await,

@@ -1,17 +1,18 @@
 //! `graceful-relay serve`: from settings to a running relay, and to its orderly end.
 
-use std::io::ErrorKind;
 use std::net::SocketAddr;
 
-use anyhow::{Context, anyhow};
+use anyhow::Context;
 use clap::Args;
-use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use super::listen::bind;
 use super::settings::Settings;
 use super::{logging, welcome};
 use crate::config::Config;
-use crate::relay::Relay;
+use crate::http::Listener;
+use crate::http::tls::Tls;
+use crate::relay::{Hosts, Relay};
 use crate::store::Store;
 use crate::{admin, http};
 
@@ -32,18 +33,28 @@ impl Serve {
         let config = self.settings.load(self.listen)?;
         logging::start(config.log_level);
         // The port first: while it is taken, another relay may be using the data.
-        let listener = bind(config.listen).await?;
-        let address = listener.local_addr()?;
-        let relay = start(&config).await?;
+        let tcp = bind(config.listen, "--listen or `server.listen`").await?;
+        let address = tcp.local_addr()?;
+        let plain = match config.http_listen {
+            Some(plain) => Some(bind(plain, "`tls.http_listen`").await?),
+            None => None,
+        };
+        let (relay, tls) = start(&config, address).await?;
         let shutdown = CancellationToken::new();
         let operator = admin::Socket::bind(&config.folder).await?;
-        let operator = tokio::spawn(admin::serve(operator, relay.clone(), shutdown.clone()));
+        let served = admin::Served::new(relay.clone(), tls.clone());
+        let operator = tokio::spawn(admin::serve(operator, served, shutdown.clone()));
         tokio::spawn(stop_when_told(shutdown.clone())?);
+        reload_when_told(tls.clone())?;
         if self.json {
-            println!("{}", welcome::json(&config, address));
+            println!("{}", welcome::json(&config, address, tls.as_ref()));
         } else {
-            eprint!("{}", welcome::text(&config, address));
+            eprint!("{}", welcome::text(&config, address, tls.as_ref()));
         }
+        let listener = match tls {
+            Some(tls) => Listener::with_tls(tcp, tls, plain),
+            None => tcp.into(),
+        };
         let served = http::run(listener, relay, config.http_options(), shutdown.clone()).await;
         shutdown.cancel();
         operator.await.context("the admin socket ended badly")?;
@@ -54,30 +65,51 @@ impl Serve {
 }
 
 /// Opening the store reads the disk, perhaps for seconds: not on a thread that others wait for.
-async fn start(config: &Config) -> anyhow::Result<Relay> {
-    let folder = config.folder.clone();
-    let options = config.store_options();
-    let opened = tokio::task::spawn_blocking(move || Store::open(&folder, options));
-    let store = opened.await.context("opening the store ended badly")??;
-    Ok(Relay::start(store, config.relay_options()))
+async fn start(config: &Config, address: SocketAddr) -> anyhow::Result<(Relay, Option<Tls>)> {
+    let (folder, options) = (config.folder.clone(), config.store_options());
+    let (setup, names) = (config.tls.clone(), config.names.clone());
+    let opened = tokio::task::spawn_blocking(move || {
+        let store = Store::open(&folder, options)?;
+        let tls = setup.map(|setup| Tls::prepare(setup, names, &folder)).transpose()?;
+        anyhow::Ok((store, tls))
+    });
+    let (store, tls) = opened.await.context("opening the store ended badly")??;
+    let mut options = config.relay_options();
+    if let Some(tls) = &tls {
+        options.hosts = Hosts::new(hosts(tls.names(), address));
+    }
+    Ok((Relay::start(store, options), tls))
 }
 
-async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(address).await.map_err(|error| match error.kind() {
-        ErrorKind::AddrInUse => anyhow!(
-            "port {} on {} is taken by another program (perhaps a relay that runs already); \
-             stop that one, or choose another port with --listen or `server.listen`",
-            address.port(),
-            address.ip()
-        ),
-        ErrorKind::PermissionDenied => anyhow!(
-            "this user may not listen on {address}; choose a port above 1023 with --listen or `server.listen`"
-        ),
-        ErrorKind::AddrNotAvailable => {
-            anyhow!("{} is not an address of this machine; change --listen or `server.listen`", address.ip())
+/// Where nobody said what devices dial, the address that it listens on is one of the names.
+fn hosts(mut names: Vec<String>, address: SocketAddr) -> Vec<String> {
+    if !address.ip().is_unspecified() {
+        names.push(address.ip().to_string());
+    }
+    names
+}
+
+/// Has the certificate read again whenever the service manager asks for it.
+#[cfg(unix)]
+fn reload_when_told(tls: Option<Tls>) -> anyhow::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    // Without TLS too: unhandled, the signal would end the process.
+    let mut hangup = signal(SignalKind::hangup())?;
+    tokio::spawn(async move {
+        while hangup.recv().await.is_some() {
+            let Some(tls) = tls.clone() else { continue };
+            // What goes wrong is logged where it does.
+            if let Ok(Ok(text)) = tokio::task::spawn_blocking(move || tls.reload()).await {
+                tracing::info!("{text}");
+            }
         }
-        _ => anyhow!("cannot listen on {address}: {error}"),
-    })
+    });
+    Ok(())
+}
+
+#[cfg(not(unix))]
+fn reload_when_told(_tls: Option<Tls>) -> anyhow::Result<()> {
+    Ok(())
 }
 
 /// Waits for the service manager or for Ctrl-C. Handlers are in place when this returns.

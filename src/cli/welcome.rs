@@ -3,27 +3,31 @@
 use std::fmt::Write;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use crate::config::Config;
+use crate::config::{Config, TlsMode};
+use crate::http::tls::Tls;
 use crate::relay::Registration;
 
-pub(super) fn text(config: &Config, address: SocketAddr) -> String {
+/// Left out of an address.
+const TLS_PORT: u16 = 443;
+
+pub(super) fn text(config: &Config, address: SocketAddr, tls: Option<&Tls>) -> String {
     let mut text = String::new();
     // Writing to a String cannot fail.
-    let _ = write(&mut text, config, address);
+    let _ = write(&mut text, config, address, tls);
     text
 }
 
 /// The same for programs, which may have asked for any free port.
-pub(super) fn json(config: &Config, address: SocketAddr) -> serde_json::Value {
+pub(super) fn json(config: &Config, address: SocketAddr, tls: Option<&Tls>) -> serde_json::Value {
     serde_json::json!({
         "listening": address,
-        "url": url(config, address),
+        "url": url(config, address, tls),
         "data": config.folder,
     })
 }
 
-fn write(text: &mut String, config: &Config, address: SocketAddr) -> std::fmt::Result {
-    let url = url(config, address);
+fn write(text: &mut String, config: &Config, address: SocketAddr, tls: Option<&Tls>) -> std::fmt::Result {
+    let url = url(config, address, tls);
     writeln!(text, "graceful-relay {}", env!("CARGO_PKG_VERSION"))?;
     writeln!(text, "  listening on  {address}, devices dial {url}")?;
     writeln!(text, "  data folder   {}", config.folder.display())?;
@@ -31,6 +35,7 @@ fn write(text: &mut String, config: &Config, address: SocketAddr) -> std::fmt::R
         Some(file) => writeln!(text, "  settings      {}", file.display())?,
         None => writeln!(text, "  settings      defaults (config.example.toml lists all)")?,
     }
+    writeln!(text, "  TLS           {}", spoken_by(config.tls_mode))?;
     writeln!(text, "  registration  {}", registration(config.registration))?;
     if config.registration == Registration::Closed {
         return Ok(());
@@ -43,7 +48,7 @@ fn write(text: &mut String, config: &Config, address: SocketAddr) -> std::fmt::R
     } else {
         ""
     };
-    writeln!(text, "  graceful-relay client create --relay {url}{invite}")?;
+    writeln!(text, "  graceful-relay client create --relay {}{invite}", quoted(&url))?;
     writeln!(text, "and to add the next one, from that device:\n  graceful-relay client pair\n")
 }
 
@@ -55,13 +60,38 @@ fn registration(registration: Registration) -> &'static str {
     }
 }
 
-/// What devices dial: the name behind a proxy, else the address, which for "any" is this machine.
-fn url(config: &Config, address: SocketAddr) -> String {
-    match (config.names.first(), config.proxy) {
-        (Some(name), true) if name.contains(':') => format!("wss://[{name}]"),
-        (Some(name), true) => format!("wss://{name}"),
-        _ => format!("ws://{}", SocketAddr::new(reachable(address.ip()), address.port())),
+fn spoken_by(mode: TlsMode) -> &'static str {
+    match mode {
+        TlsMode::Off => "off: only for this machine",
+        TlsMode::Proxy => "spoken by a proxy in front, which has to be trusted",
+        TlsMode::SelfSigned => "its own certificate; devices know the relay by the key behind #",
+        TlsMode::Files => "a certificate from files",
+        TlsMode::Acme => "a certificate that it orders and renews itself",
     }
+}
+
+/// What devices dial: a name where there is one, else the address, which for "any" is this machine.
+/// A relay that made its own certificate is dialled with its key.
+fn url(config: &Config, address: SocketAddr, tls: Option<&Tls>) -> String {
+    let dialled = SocketAddr::new(reachable(address.ip()), address.port());
+    let name = config.names.first().map(|name| bracketed(name));
+    let Some(tls) = tls else {
+        return match (name, config.tls_mode) {
+            (Some(name), TlsMode::Proxy) => format!("wss://{name}"),
+            _ => format!("ws://{dialled}"),
+        };
+    };
+    let own_address = config.tls_mode == TlsMode::SelfSigned && !address.ip().is_unspecified();
+    let own_name = (!own_address).then(|| tls.names().into_iter().next()).flatten();
+    let name = name.or_else(|| own_name.map(|name| bracketed(&name)));
+    let name = name.unwrap_or_else(|| bracketed(&dialled.ip().to_string()));
+    let port = if address.port() == TLS_PORT { String::new() } else { format!(":{}", address.port()) };
+    let key = tls.key().map(|key| format!("#{key}")).unwrap_or_default();
+    format!("wss://{name}{port}{key}")
+}
+
+fn bracketed(name: &str) -> String {
+    if name.contains(':') { format!("[{name}]") } else { name.to_owned() }
 }
 
 fn reachable(ip: IpAddr) -> IpAddr {
@@ -87,7 +117,7 @@ mod tests {
         let environment = settings.iter().map(|(name, value)| (name.into(), value.into())).collect();
         let surroundings = Surroundings { home: Some("/home/ann b".into()), ..Surroundings::default() };
         let config = load(&Sources { environment, surroundings, flags: Flags::default(), file: None });
-        text(&config.expect("good settings"), "127.0.0.1:8080".parse().expect("an address"))
+        text(&config.expect("good settings"), "127.0.0.1:8080".parse().expect("an address"), None)
     }
 
     #[test]
@@ -103,7 +133,7 @@ mod tests {
     #[test]
     fn behind_a_proxy_the_name_is_dialled() {
         let said = said(&[
-            ("GRACEFUL_RELAY_SERVER__PROXY", "true"),
+            ("GRACEFUL_RELAY_TLS__MODE", "proxy"),
             ("GRACEFUL_RELAY_SERVER__NAMES", "relay.example.org"),
             ("GRACEFUL_RELAY_ACCOUNTS__REGISTRATION", "open"),
         ]);

@@ -6,7 +6,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use rustls::pki_types::ServerName;
-use rustls::{ClientConfig, RootCertStore};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -16,6 +15,7 @@ use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 use tokio_util::io::{InspectReader, InspectWriter};
 
 use super::error::ClientError;
+use super::tls::{self, RelayKey};
 use crate::protocol::SOCKET_PATH;
 
 /// Dialling and both handshakes take no longer than this.
@@ -42,6 +42,8 @@ pub(super) struct Address {
     pub(super) host: String,
     port: u16,
     url: String,
+    /// What the relay is known by, instead of a certificate that others vouch for.
+    key: Option<RelayKey>,
 }
 
 pub(super) trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
@@ -61,10 +63,14 @@ fn counted(stream: TcpStream, moved: &Arc<AtomicU64>) -> impl Stream + use<> {
 }
 
 impl Address {
-    /// `wss://host[:port][/path]`; `https` and `http` mean the same with the other letters.
+    /// `wss://host[:port][/path][#key]`; `https` and `http` mean the same with the other letters.
     pub(super) fn parse(url: &str, options: &ConnectOptions) -> Result<Self, ClientError> {
         let wrong = |what| ClientError::Address { url: url.to_owned(), what };
-        let uri: Uri = url.trim().parse().map_err(|_| wrong("write it as wss://relay.example"))?;
+        let (bare_url, key) = match url.trim().split_once('#') {
+            Some((bare, key)) => (bare, Some(key)),
+            None => (url.trim(), None),
+        };
+        let uri: Uri = bare_url.parse().map_err(|_| wrong("write it as wss://relay.example"))?;
         let tls = match uri.scheme_str() {
             Some("wss" | "https") => true,
             Some("ws" | "http") => false,
@@ -77,11 +83,17 @@ impl Address {
                 "ws:// to another machine is not encrypted on the way; use wss://, or allow plain connections explicitly",
             ));
         }
+        let key = key.map(str::parse).transpose().map_err(|()| {
+            wrong("what stands behind # is not a relay's key; copy the address whole, as `serve` shows it")
+        })?;
+        if key.is_some() && !tls {
+            return Err(wrong("a key is for relays that speak TLS; use wss://"));
+        }
         let port = uri.port_u16().unwrap_or(if tls { 443 } else { 80 });
         let path = uri.path().trim_end_matches('/').trim_end_matches(SOCKET_PATH);
         let scheme = if tls { "wss" } else { "ws" };
         let url = format!("{scheme}://{}:{port}{path}{SOCKET_PATH}", bracketed(&host));
-        Ok(Self { tls, host, port, url })
+        Ok(Self { tls, host, port, url, key })
     }
 
     /// The socket, and the count of bytes that pass through it.
@@ -101,8 +113,8 @@ impl Address {
         let tcp = counted(tcp, &moved);
         let stream: Box<dyn Stream> = if self.tls {
             let name = ServerName::try_from(self.host.clone()).map_err(|error| error.to_string())?;
-            let connector = TlsConnector::from(tls_config()?);
-            Box::new(connector.connect(name, tcp).await.map_err(|error| tls_trouble(&error))?)
+            let connector = TlsConnector::from(tls::config(self.key)?);
+            Box::new(connector.connect(name, tcp).await.map_err(|error| tls::trouble(&error))?)
         } else {
             Box::new(tcp)
         };
@@ -154,44 +166,12 @@ fn alternating(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
     }
 }
 
-fn tls_trouble(error: &std::io::Error) -> String {
-    let cause = error.get_ref().and_then(|cause| cause.downcast_ref::<rustls::Error>());
-    match cause {
-        Some(rustls::Error::InvalidMessage(rustls::InvalidMessage::InvalidContentType)) => {
-            "something answers there that does not speak TLS; perhaps its address begins with ws://"
-                .to_owned()
-        }
-        _ => format!("TLS: {error}"),
-    }
-}
-
 fn is_loopback(host: &str) -> bool {
     host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 fn bracketed(host: &str) -> String {
     if host.contains(':') { format!("[{host}]") } else { host.to_owned() }
-}
-
-/// TLS 1.3 only, with the system's certificates (or those that `SSL_CERT_FILE` names).
-fn tls_config() -> Result<Arc<ClientConfig>, String> {
-    let found = rustls_native_certs::load_native_certs();
-    let mut roots = RootCertStore::empty();
-    let (usable, _) = roots.add_parsable_certificates(found.certs);
-    if usable == 0 {
-        return Err(
-            "this system has no list of trusted certificates; install ca-certificates or set SSL_CERT_FILE"
-                .to_owned(),
-        );
-    }
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let mut config = ClientConfig::builder_with_provider(provider)
-        .with_protocol_versions(&[&rustls::version::TLS13])
-        .map_err(|error| error.to_string())?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(Arc::new(config))
 }
 
 #[cfg(test)]
@@ -237,9 +217,15 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_speak_tls_is_called_so() {
-        let plain = rustls::Error::InvalidMessage(rustls::InvalidMessage::InvalidContentType);
-        let text = tls_trouble(&std::io::Error::new(std::io::ErrorKind::InvalidData, plain));
-        assert!(text.contains("ws://"), "{text}");
+    fn an_address_may_carry_the_relays_key() {
+        let key = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8";
+        let address = parse(&format!("wss://192.168.1.20:8443#{key}")).unwrap();
+        assert_eq!((address.key, address.host.as_str()), (key.parse().ok(), "192.168.1.20"));
+        assert_eq!(address.url, "wss://192.168.1.20:8443/v1/sync");
+        assert_eq!(parse("wss://relay.example").unwrap().key, None);
+        // Half a key must not become none.
+        assert!(parse(&format!("wss://relay.example#{}", &key[..42])).unwrap_err().contains("key"));
+        assert!(parse("wss://relay.example#").unwrap_err().contains("key"));
+        assert!(parse(&format!("ws://127.0.0.1#{key}")).unwrap_err().contains("wss://"));
     }
 }

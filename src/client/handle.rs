@@ -28,7 +28,8 @@ use crate::protocol::DeviceKey;
 pub struct CreateOptions {
     /// Where the device keeps its keys and its journal; made if it is not there.
     pub folder: PathBuf,
-    /// The relay's address, like `wss://relay.example`.
+    /// The relay's address, like `wss://relay.example`. A relay that made its own certificate is
+    /// known by its key: `wss://192.168.1.20#KEY`, as `graceful-relay serve` shows it.
     pub relay: String,
     /// An invitation, where the relay asks for one.
     pub invite: Option<String>,

@@ -16,7 +16,7 @@ const LINK_BYTES_MAX: usize = 2_048;
 /// Where to meet, and the secret that keeps the relay out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PairingLink {
-    /// URL of the relay.
+    /// URL of the relay, with its key behind `#` if that is how it is known.
     pub relay: String,
     /// The meeting place there.
     pub id: RendezvousId,

@@ -37,6 +37,7 @@ mod status;
 mod task;
 #[cfg(test)]
 mod tests;
+mod tls;
 pub mod warnings;
 pub mod words;
 pub mod wrap;
@@ -58,6 +59,7 @@ pub use recover::{RecoverOptions, RecoverProgress};
 pub use recovery::RecoveryError;
 pub use state::{EngineState, Identity, InvalidRecord};
 pub use status::{Device, Status};
+pub use tls::RelayKey;
 pub use words::{InvalidWords, RecoveryKey};
 
 /// The messages of `proto/sealed.proto`, as generated: only devices can name them.

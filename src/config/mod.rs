@@ -3,24 +3,28 @@
 //! A [`Config`] has been checked and cannot be wrong. This room starts nothing and opens nothing
 //! but the file it is told to read.
 
+mod acme;
 mod error;
 mod folder;
 mod nearest;
 mod origin;
 mod raw;
 mod sources;
+mod tls;
 mod validate;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::http::tls::TlsSetup;
 use crate::protocol::Limits;
 use crate::relay::Registration;
 
 pub use error::ConfigError;
 pub use folder::Surroundings;
 pub use sources::{Flags, Sources, load};
+pub use tls::TlsMode;
 
 /// Where a file is looked for when none is named.
 pub const FILE: &str = "/etc/graceful-relay/config.toml";
@@ -41,8 +45,12 @@ pub struct Config {
     pub listen: SocketAddr,
     /// The names devices dial, in lower case. Empty: loopback names and addresses only.
     pub names: Vec<String>,
-    /// A proxy in front terminates TLS.
-    pub proxy: bool,
+    /// Who speaks TLS, and with which certificate.
+    pub tls_mode: TlsMode,
+    /// Where the relay's own certificate comes from, if it has one.
+    pub tls: Option<TlsSetup>,
+    /// A second address, plain, that sends browsers on to the first.
+    pub http_listen: Option<SocketAddr>,
     /// Where everything is kept.
     pub folder: PathBuf,
     /// Memory that the store may use to cache pages.
@@ -53,6 +61,8 @@ pub struct Config {
     pub limits: Limits,
     /// Conversations at a time.
     pub connections_max: usize,
+    /// For a TLS handshake to be done.
+    pub handshake_timeout: Duration,
     /// For a request's head to arrive.
     pub head_timeout: Duration,
     /// For the body of an exchange to arrive.
@@ -115,6 +125,7 @@ impl Config {
         crate::http::Options {
             connections_max: self.connections_max,
             frame_bytes_max: usize::try_from(self.limits.frame_bytes_max).unwrap_or(usize::MAX),
+            handshake_timeout: self.handshake_timeout,
             head_timeout: self.head_timeout,
             body_timeout: self.body_timeout,
             write_timeout: self.write_timeout,

@@ -33,7 +33,7 @@ mod tests {
 
     #[test]
     fn a_slip_of_the_finger_is_understood() {
-        let known = ["listen", "names", "proxy"];
+        let known = ["listen", "names", "folder"];
         assert_eq!(nearest("listne", known), Some("listen"));
         assert_eq!(nearest("Name", known), Some("names"));
         assert_eq!(nearest("certificate", known), None);

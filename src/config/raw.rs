@@ -13,6 +13,8 @@ pub(super) const DAY_S: u32 = 24 * 60 * 60;
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Raw {
     pub(super) server: Server,
+    pub(super) tls: RawTls,
+    pub(super) acme: RawAcme,
     pub(super) storage: Storage,
     pub(super) accounts: Accounts,
     pub(super) retention: Retention,
@@ -20,12 +22,35 @@ pub(super) struct Raw {
     pub(super) log: Log,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Server {
+    /// Empty: depends on whether the relay speaks TLS itself.
     pub(super) listen: String,
     pub(super) names: Vec<String>,
-    pub(super) proxy: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawTls {
+    pub(super) mode: String,
+    pub(super) certificate: String,
+    pub(super) key: String,
+    /// Empty: no second listener.
+    pub(super) http_listen: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawAcme {
+    pub(super) agree_to_terms: bool,
+    /// Empty: those of the server.
+    pub(super) names: Vec<String>,
+    pub(super) contact: String,
+    pub(super) directory: String,
+    /// Empty: those that the system trusts.
+    pub(super) authority: String,
+    pub(super) self_check: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -65,6 +90,7 @@ pub(super) struct RawLimits {
     pub(super) rendezvous_s_max: u32,
     pub(super) heartbeat_s: u32,
     pub(super) silence_s_max: u32,
+    pub(super) handshake_timeout_s: u32,
     pub(super) head_timeout_s: u32,
     pub(super) body_timeout_s: u32,
     pub(super) authentication_timeout_s: u32,
@@ -79,9 +105,23 @@ pub(super) struct Log {
     pub(super) level: String,
 }
 
-impl Default for Server {
+impl Default for RawAcme {
     fn default() -> Self {
-        Self { listen: "127.0.0.1:8080".to_owned(), names: Vec::new(), proxy: false }
+        Self {
+            agree_to_terms: false,
+            names: Vec::new(),
+            contact: String::new(),
+            directory: "https://acme-v02.api.letsencrypt.org/directory".to_owned(),
+            authority: String::new(),
+            self_check: true,
+        }
+    }
+}
+
+impl Default for RawTls {
+    fn default() -> Self {
+        let none = String::new;
+        Self { mode: "off".to_owned(), certificate: none(), key: none(), http_listen: none() }
     }
 }
 
@@ -124,6 +164,7 @@ impl Default for RawLimits {
             rendezvous_s_max: limits.rendezvous_s_max,
             heartbeat_s: limits.heartbeat_s,
             silence_s_max: limits.silence_s_max,
+            handshake_timeout_s: 10,
             head_timeout_s: 10,
             body_timeout_s: 60,
             authentication_timeout_s: 10,

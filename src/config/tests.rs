@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use super::*;
+use crate::http::tls::Challenge;
 
 struct Case {
     folder: tempfile::TempDir,
@@ -63,7 +64,7 @@ fn the_later_source_wins() {
 #[test]
 fn variables_have_the_types_of_their_options() {
     let config = Case::new("")
-        .with_variable("GRACEFUL_RELAY_SERVER__PROXY", "true")
+        .with_variable("GRACEFUL_RELAY_TLS__MODE", "proxy")
         .with_variable("GRACEFUL_RELAY_SERVER__NAMES", "Relay.Example.org, [::1]")
         .with_variable("GRACEFUL_RELAY_SERVER__LISTEN", "0.0.0.0:80")
         .with_variable("GRACEFUL_RELAY_STORAGE__CACHE_MIB", "32")
@@ -102,7 +103,7 @@ fn what_is_mistyped_is_named_with_its_place_and_what_was_meant() {
         "[log]\ncolour = true",
         "config.toml, line 2, column 1: there is no option `log.colour`; [log] has level",
     );
-    refused("[tls]\n", "config.toml, line 1, column 2: there is no section [tls]; there are ");
+    refused("[metrics]\n", "config.toml, line 1, column 2: there is no section [metrics]; there are ");
     refused("server = 1", "config.toml, line 1, column 1: `server` is a section");
 }
 
@@ -115,8 +116,8 @@ fn what_is_no_toml_is_named_with_its_place() {
 #[test]
 fn values_of_a_wrong_type_are_named() {
     refused(
-        "[server]\nproxy = \"yes\"",
-        "config.toml, line 2, column 9: `server.proxy` must be true or false, not of type string",
+        "[tls]\nmode = true",
+        "config.toml, line 2, column 8: `tls.mode` must be a text in quotes, not of type boolean",
     );
     refused(
         "[retention]\ndays = \"3\"",
@@ -167,19 +168,102 @@ fn plain_text_stays_on_this_machine_unless_a_proxy_stands_in_front() {
     refused(
         "[server]\nlisten = \"0.0.0.0:8080\"",
         "config.toml, line 2, column 1: `server.listen` is 0.0.0.0:8080, which other machines can reach, \
-         but this relay speaks plain text there. Put a proxy that terminates TLS in front and set \
-         `server.proxy = true`, or listen on 127.0.0.1",
+         but without TLS this relay speaks plain text there. Set `tls.mode` (\"self-signed\" needs nothing \
+         else), or listen on 127.0.0.1",
     );
     refused(
-        "[server]\nproxy = true",
-        "config.toml, line 2, column 1: `server.proxy` is true, so `server.names` must list the names",
+        "[tls]\nmode = \"proxy\"",
+        "config.toml, line 2, column 1: `tls.mode` is \"proxy\", so `server.names` must list the names",
     );
     refused(
         "[server]\nlisten = \"localhost\"",
         "config.toml, line 2, column 1: `server.listen` is \"localhost\"; it must be an IP address and a port",
     );
-    let file = "[server]\nlisten = \"0.0.0.0:8080\"\nproxy = true\nnames = [\"relay.example.org\"]";
+    let file =
+        "[server]\nlisten = \"0.0.0.0:8080\"\nnames = [\"relay.example.org\"]\n[tls]\nmode = \"proxy\"";
     assert_eq!(Case::new(file).load().listen.to_string(), "0.0.0.0:8080");
+}
+
+#[test]
+fn a_relay_with_tls_of_its_own_is_for_everybody() {
+    let config = Case::new("[tls]\nmode = \"self-signed\"").load();
+    assert_eq!((config.listen.to_string().as_str(), &config.tls), ("[::]:443", &Some(TlsSetup::SelfSigned)));
+    assert_eq!(
+        Case::new("[tls]\nmode = \"proxy\"\n[server]\nnames = [\"a.example\"]").load().listen.port(),
+        8080
+    );
+    let file = "[tls]\nmode = \"files\"\ncertificate = \"/etc/c.pem\"\nkey = \"/etc/k.pem\"\nhttp_listen = \"[::]:80\"";
+    let config = Case::new(file).load();
+    let files = TlsSetup::Files { certificate: "/etc/c.pem".into(), key: "/etc/k.pem".into() };
+    assert_eq!((config.tls, config.http_listen.map(|address| address.port())), (Some(files), Some(80)));
+}
+
+#[test]
+fn a_certificate_is_ordered_for_what_devices_dial() {
+    let file = "[server]\nnames = [\"Relay.example\"]\n[tls]\nmode = \"acme\"\n[acme]\nagree_to_terms = true";
+    let setup = |file: &str| match Case::new(file).load().tls {
+        Some(TlsSetup::Acme(setup)) => setup,
+        other => panic!("{other:?}"),
+    };
+    let by_alpn = setup(file);
+    assert_eq!((by_alpn.challenge, by_alpn.own_port), (Challenge::TlsAlpn, Some(443)));
+    assert_eq!(by_alpn.names, ["relay.example"]);
+    let more =
+        format!("{file}\ncontact = \"ann@relay.example\"\nself_check = false\nnames = [\"a.example\"]");
+    let by_http = setup(&more.replace("mode = \"acme\"", "mode = \"acme\"\nhttp_listen = \"[::]:80\""));
+    assert_eq!((by_http.challenge, by_http.own_port), (Challenge::Http, None));
+    assert_eq!(
+        (by_http.names, by_http.contact.as_deref()),
+        (vec!["a.example".to_owned()], Some("ann@relay.example"))
+    );
+    let alone = "[tls]\nmode = \"acme\"\n[acme]\nagree_to_terms = true\nnames = [\"a.example\"]";
+    assert_eq!(Case::new(alone).load().names, ["a.example"]);
+}
+
+#[test]
+fn what_an_order_lacks_is_told() {
+    let acme =
+        |rest: &str| format!("[server]\nnames = [\"a.example\"]\n[tls]\nmode = \"acme\"\n[acme]\n{rest}");
+    refused(&acme(""), "default settings: `acme.agree_to_terms` is false; read the terms of the authority");
+    refused("[tls]\nmode = \"acme\"", "default settings: `server.names` must list the names");
+    refused(
+        &acme("names = [\"192.0.2.1\"]"),
+        "config.toml, line 6, column 1: `acme.names` has 192.0.2.1; this relay orders certificates for names only",
+    );
+    refused(
+        &acme("agree_to_terms = true\ndirectory = \"http://ca.example\""),
+        "config.toml, line 7, column 1: `acme.directory` is \"http://ca.example\"; it must be a URL",
+    );
+    refused(
+        &acme("agree_to_terms = \"yes\""),
+        "config.toml, line 6, column 18: `acme.agree_to_terms` must be true or false, not of type string",
+    );
+    refused(
+        &acme("agree_to_terms = true\ncontact = \"ann\""),
+        "config.toml, line 7, column 1: `acme.contact` is \"ann\"",
+    );
+}
+
+#[test]
+fn what_tls_lacks_and_what_does_nothing_is_told() {
+    refused(
+        "[tls]\nmode = \"selfsigned\"",
+        "config.toml, line 2, column 1: `tls.mode` is \"selfsigned\"; did you mean \"self-signed\"?",
+    );
+    refused("[tls]\nmode = \"files\"", "default settings: `tls.certificate` must name a file");
+    refused(
+        "[tls]\nmode = \"files\"\ncertificate = \"/c.pem\"\nkey = \"k.pem\"",
+        "config.toml, line 4, column 1: `tls.key` is \"k.pem\"; it must be a whole path",
+    );
+    refused(
+        "[tls]\ncertificate = \"/c.pem\"",
+        "config.toml, line 2, column 1: `tls.certificate` is set, but does nothing while `tls.mode` is \"off\"; it is \
+         for \"files\"",
+    );
+    refused(
+        "[tls]\nhttp_listen = \"[::]:80\"",
+        "config.toml, line 2, column 1: `tls.http_listen` is set, but does nothing while `tls.mode` is \"off\"",
+    );
 }
 
 #[test]

@@ -9,7 +9,7 @@ use super::error::ConfigError;
 use super::nearest::nearest;
 use super::origin::Origins;
 use super::raw::{DAY_S, Raw};
-use super::{Config, LogLevel, Surroundings};
+use super::{Config, LogLevel, Surroundings, TlsMode};
 use crate::protocol::Limits;
 use crate::protocol::envelope;
 use crate::protocol::limits::{HOST_BYTES_MAX, RETENTION_S_MAX};
@@ -28,7 +28,8 @@ pub(super) fn validate(
     file: Option<PathBuf>,
 ) -> Result<Config, ConfigError> {
     let check = Check { origins };
-    let (listen, names) = check.server(&raw)?;
+    let (tls_mode, tls, http_listen) = check.tls(&raw)?;
+    let (listen, names) = check.server(&raw, tls_mode)?;
     let folder = check.folder(&raw, surroundings)?;
     let limits = check.limits(&raw)?;
     let registration = check.registration(&raw)?;
@@ -39,16 +40,20 @@ pub(super) fn validate(
         check.range(key, seconds, 1..=3_600).map(|()| Duration::from_secs(u64::from(seconds)))
     };
     raw.storage.folder = folder.display().to_string();
+    raw.server.listen = listen.to_string();
     raw.server.names.clone_from(&names);
     Ok(Config {
         listen,
         names,
-        proxy: raw.server.proxy,
+        tls_mode,
+        tls,
+        http_listen,
         folder,
         cache_bytes: raw.storage.cache_mib as usize * MIB,
         registration,
         limits,
         connections_max: raw.limits.connections_max as usize,
+        handshake_timeout: seconds("limits.handshake_timeout_s", raw.limits.handshake_timeout_s)?,
         head_timeout: seconds("limits.head_timeout_s", raw.limits.head_timeout_s)?,
         body_timeout: seconds("limits.body_timeout_s", raw.limits.body_timeout_s)?,
         authentication_timeout: seconds(
@@ -64,12 +69,12 @@ pub(super) fn validate(
     })
 }
 
-struct Check<'a> {
+pub(super) struct Check<'a> {
     origins: &'a Origins,
 }
 
 impl Check<'_> {
-    fn wrong(&self, key: &str, text: &str) -> ConfigError {
+    pub(super) fn wrong(&self, key: &str, text: &str) -> ConfigError {
         ConfigError::new(self.origins.of(key), format!("`{key}` {text}"))
     }
 
@@ -87,34 +92,48 @@ impl Check<'_> {
         Err(self.wrong(key, &text))
     }
 
-    fn server(&self, raw: &Raw) -> Result<(SocketAddr, Vec<String>), ConfigError> {
-        let listen: SocketAddr = raw.server.listen.parse().map_err(|_| {
+    fn server(&self, raw: &Raw, mode: TlsMode) -> Result<(SocketAddr, Vec<String>), ConfigError> {
+        let listen = match raw.server.listen.as_str() {
+            "" => mode.default_listen(),
+            written => self.address("server.listen", written)?,
+        };
+        if !listen.ip().is_loopback() && mode == TlsMode::Off {
             let text = format!(
-                "is {:?}; it must be an IP address and a port, like \"127.0.0.1:8080\" or \"[::1]:8080\"",
-                raw.server.listen
-            );
-            self.wrong("server.listen", &text)
-        })?;
-        if !listen.ip().is_loopback() && !raw.server.proxy {
-            let text = format!(
-                "is {listen}, which other machines can reach, but this relay speaks plain text there. \
-                 Put a proxy that terminates TLS in front and set `server.proxy = true`, \
-                 or listen on 127.0.0.1"
+                "is {listen}, which other machines can reach, but without TLS this relay speaks plain text \
+                 there. Set `tls.mode` (\"self-signed\" needs nothing else), or listen on 127.0.0.1"
             );
             return Err(self.wrong("server.listen", &text));
         }
-        let names = raw.server.names.iter().map(|name| self.name(name)).collect::<Result<Vec<_>, _>>()?;
-        if raw.server.proxy && names.is_empty() {
-            let text = "is true, so `server.names` must list the names that devices dial, \
+        let names = raw
+            .server
+            .names
+            .iter()
+            .map(|name| self.name("server.names", name))
+            .collect::<Result<Vec<_>, _>>()?;
+        if mode == TlsMode::Proxy && names.is_empty() {
+            let text = "is \"proxy\", so `server.names` must list the names that devices dial, \
                         like names = [\"relay.example.org\"]: each device signs the name it dialled, \
                         and behind a proxy the relay cannot know it otherwise";
-            return Err(self.wrong("server.proxy", text));
+            return Err(self.wrong("tls.mode", text));
+        }
+        // Whatever the certificate is for can be dialled.
+        if names.is_empty() && mode == TlsMode::Acme {
+            return Ok((listen, self.acme(raw)?.names));
         }
         Ok((listen, names))
     }
 
-    fn name(&self, name: &str) -> Result<String, ConfigError> {
-        let wrong = |text: &str| Err(self.wrong("server.names", &format!("has {name:?}; {text}")));
+    pub(super) fn address(&self, key: &str, written: &str) -> Result<SocketAddr, ConfigError> {
+        written.parse().map_err(|_| {
+            let text = format!(
+                "is {written:?}; it must be an IP address and a port, like \"127.0.0.1:8080\" or \"[::1]:8080\""
+            );
+            self.wrong(key, &text)
+        })
+    }
+
+    pub(super) fn name(&self, key: &str, name: &str) -> Result<String, ConfigError> {
+        let wrong = |text: &str| Err(self.wrong(key, &format!("has {name:?}; {text}")));
         if name.contains("://") || name.contains('/') {
             return wrong("give the name alone, without https:// or wss:// and without a path");
         }
@@ -175,7 +194,7 @@ impl Check<'_> {
         found.ok_or_else(|| self.not_one_of("log.level", written, &levels.map(LogLevel::name)))
     }
 
-    fn not_one_of(&self, key: &str, written: &str, words: &[&str]) -> ConfigError {
+    pub(super) fn not_one_of(&self, key: &str, written: &str, words: &[&str]) -> ConfigError {
         let hint = match nearest(written, words.iter().copied()) {
             Some(near) => format!("did you mean \"{near}\"?"),
             None => format!("it must be one of {}", words.join(", ")),

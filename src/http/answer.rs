@@ -1,7 +1,7 @@
 //! Answers in plain words, for whoever looks at the relay with something else than a client.
 
 use warp::http::StatusCode;
-use warp::http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS};
+use warp::http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER};
 use warp::reply::{Reply, Response, with_header, with_status};
 
 /// When to try again, in seconds, where only the crowd is in the way.
@@ -12,11 +12,9 @@ pub(super) fn text(status: StatusCode, sentence: &str) -> Response {
     body(status, "text/plain; charset=utf-8", format!("{sentence}\n"))
 }
 
-/// Bytes of some type. Nothing that a relay says may be cached or taken for something else.
+/// Bytes of some type.
 pub(super) fn body(status: StatusCode, content_type: &'static str, bytes: impl Reply) -> Response {
-    let response = with_header(with_status(bytes, status), CONTENT_TYPE, content_type);
-    let response = with_header(response, CACHE_CONTROL, "no-store");
-    with_header(response, X_CONTENT_TYPE_OPTIONS, "nosniff").into_response()
+    with_header(with_status(bytes, status), CONTENT_TYPE, content_type).into_response()
 }
 
 pub(super) fn not_found() -> Response {

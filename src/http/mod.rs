@@ -7,9 +7,13 @@ mod accept;
 mod answer;
 mod connection;
 mod exchange;
+mod headers;
+mod listener;
+mod redirect;
 mod routes;
 mod socket;
 mod stall;
+pub mod tls;
 mod upgrade;
 
 use std::sync::Arc;
@@ -22,6 +26,7 @@ use tokio_util::task::TaskTracker;
 use crate::relay::Relay;
 
 pub use accept::run;
+pub use listener::Listener;
 
 /// How far the door opens, and for how long it waits.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,6 +35,8 @@ pub struct Options {
     pub connections_max: usize,
     /// Bytes of one message, and of the body of an exchange.
     pub frame_bytes_max: usize,
+    /// For a TLS handshake to be done, where the relay speaks TLS itself.
+    pub handshake_timeout: Duration,
     /// For a request's head to arrive, and for the next one on an idle HTTP connection.
     pub head_timeout: Duration,
     /// For the body of an exchange to arrive.
@@ -116,6 +123,7 @@ pub(crate) mod tests {
         Options {
             connections_max: 8,
             frame_bytes_max: 1_200 * 1024,
+            handshake_timeout: Duration::from_secs(60),
             head_timeout: Duration::from_secs(60),
             body_timeout: Duration::from_secs(60),
             write_timeout: Duration::from_secs(60),

@@ -66,15 +66,15 @@ impl Home {
     }
 
     pub fn start(&self, arguments: &[&str], input: &str) -> Running {
-        self.start_in(&[], arguments, input)
+        self.start_with(arguments, input, &[])
     }
 
-    /// With these variables in its environment.
-    pub fn start_in(&self, environment: &[(&str, &str)], arguments: &[&str], input: &str) -> Running {
+    /// With more in its environment.
+    pub fn start_with(&self, arguments: &[&str], input: &str, environment: &[(&str, &str)]) -> Running {
         let mut command = Command::new(env!("CARGO_BIN_EXE_graceful-relay"));
         command.args(arguments).env_clear().env("HOME", self.folder.path());
-        command.envs(environment.iter().copied());
         command.env("TMPDIR", self.folder.path()).current_dir(self.folder.path());
+        command.envs(environment.iter().copied());
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("the program starts");
         let mut stdin = child.stdin.take().expect("piped");

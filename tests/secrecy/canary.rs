@@ -42,7 +42,7 @@ impl Scene {
     fn open() -> Self {
         let home = Home::new();
         let arguments = ["serve", "--json", "--listen", "127.0.0.1:0", "--data", DATA];
-        let relay = home.start_in(&[("RUST_LOG", "trace")], &arguments, "");
+        let relay = home.start_with(&arguments, "", &[("RUST_LOG", "trace")]);
         let url = relay.json_line()["url"].as_str().expect("a URL").to_owned();
         let address: SocketAddr = url.trim_start_matches("ws://").parse().expect("an address");
         let tap = Tap::before(address);

@@ -38,6 +38,7 @@ pub fn options() -> Options {
     Options {
         connections_max: 8,
         frame_bytes_max: 64 * 1024,
+        handshake_timeout: LONG,
         head_timeout: LONG,
         body_timeout: LONG,
         write_timeout: LONG,

@@ -15,7 +15,8 @@ use crate::client::{Client, ClientError, CreateOptions, OsChance, RecoveryKey, S
 
 #[derive(Args)]
 pub(super) struct Create {
-    /// The relay's address, like wss://relay.example.org
+    /// The relay's address, like wss://relay.example.org; if it made its own certificate, with its
+    /// key, in quotes: 'wss://192.168.1.20#KEY'
     #[arg(long, value_name = "URL")]
     relay: String,
     /// An invitation, where the relay asks for one

@@ -39,6 +39,7 @@ impl House {
         let options = Options {
             connections_max: 16,
             frame_bytes_max,
+            handshake_timeout: PATIENCE,
             head_timeout: PATIENCE,
             body_timeout: PATIENCE,
             write_timeout: PATIENCE,

@@ -1,0 +1,232 @@
+//! The relay's own TLS: where its certificate comes from, and that it is the right one today.
+//!
+//! TLS 1.3 and nothing older. A certificate can be replaced at any time; connections that are open
+//! keep theirs. A replacement that does not serve leaves the old one in place, and is told.
+
+mod acme;
+mod certificate;
+mod clock;
+mod files;
+mod handshake;
+mod held;
+mod own;
+mod private_file;
+mod status;
+mod watch;
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use rustls::ServerConfig;
+
+use acme::Acme;
+use certificate::Certificate;
+use files::Files;
+use held::Held;
+
+pub use acme::{AcmeSetup, Challenge};
+pub(super) use handshake::Handshake;
+pub use status::TlsStatus;
+
+/// The folder for keys and certificates in the data folder.
+pub const FOLDER: &str = "tls";
+
+/// Where a relay's certificate comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TlsSetup {
+    /// From two PEM files that somebody else keeps up to date.
+    Files {
+        /// The certificate, and behind it those that lead to its issuer.
+        certificate: PathBuf,
+        /// Its private key.
+        key: PathBuf,
+    },
+    /// Made by the relay itself: devices know it by its key.
+    SelfSigned,
+    /// From an authority, over ACME.
+    Acme(AcmeSetup),
+}
+
+/// Why there is no certificate to serve.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    /// A file cannot be read or written.
+    #[error("cannot {doing} {}: {error}", path.display())]
+    File {
+        /// "read", "write".
+        doing: &'static str,
+        /// Which.
+        path: PathBuf,
+        /// What the system says.
+        error: std::io::Error,
+    },
+    /// A file can be read, but does not serve.
+    #[error("{}: {what}", path.display())]
+    Unusable {
+        /// Which.
+        path: PathBuf,
+        /// Why, and what to do.
+        what: String,
+    },
+    /// The cryptography refused.
+    #[error("no certificate could be made: {0}")]
+    Making(String),
+}
+
+impl TlsError {
+    fn file(doing: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.to_owned();
+        move |error| Self::File { doing, path, error }
+    }
+
+    fn unusable(path: &Path, what: impl Into<String>) -> Self {
+        Self::Unusable { path: path.to_owned(), what: what.into() }
+    }
+}
+
+/// The TLS of one relay. Clones are handles to the same.
+#[derive(Clone)]
+pub struct Tls {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    source: Source,
+    /// What devices dial, if the operator said so.
+    names: Vec<String>,
+    held: Arc<Held>,
+    config: Arc<ServerConfig>,
+    /// Why the newest certificate is not the one that is served, or what is wrong with that one.
+    trouble: Mutex<Option<String>>,
+}
+
+enum Source {
+    Files(Files),
+    SelfSigned,
+    Acme(Acme),
+}
+
+impl Tls {
+    /// Loads or makes the certificate. `folder` is the data folder, `names` are what devices dial;
+    /// without any, those in the certificate are, and a relay that makes its own asks the machine.
+    ///
+    /// # Errors
+    /// [`TlsError`] says what is in the way.
+    pub fn prepare(setup: TlsSetup, names: Vec<String>, folder: &Path) -> Result<Self, TlsError> {
+        let (source, certificate) = match setup {
+            TlsSetup::Files { certificate, key } => {
+                let (files, certificate) = Files::load(certificate, key)?;
+                (Source::Files(files), certificate)
+            }
+            TlsSetup::SelfSigned => {
+                (Source::SelfSigned, own::load_or_make(&folder.join(FOLDER), names.clone())?)
+            }
+            TlsSetup::Acme(setup) => {
+                let (acme, certificate) = Acme::prepare(setup, &folder.join(FOLDER))?;
+                (Source::Acme(acme), certificate)
+            }
+        };
+        let held = Arc::new(Held::new(certificate));
+        let answers_acme = matches!(&source, Source::Acme(acme) if acme.answers_by_alpn());
+        let config = handshake::server_config(held.clone(), answers_acme)
+            .map_err(|error| TlsError::Making(error.to_string()))?;
+        let trouble = Mutex::new(None);
+        let tls = Self { inner: Arc::new(Inner { source, names, held, config, trouble }) };
+        tls.judge();
+        Ok(tls)
+    }
+
+    /// What devices dial.
+    pub fn names(&self) -> Vec<String> {
+        if !self.inner.names.is_empty() {
+            return self.inner.names.clone();
+        }
+        let certificate = self.inner.held.now();
+        certificate.names.iter().filter(|name| !name.starts_with('*')).cloned().collect()
+    }
+
+    /// What devices know a relay by that made its own certificate.
+    pub fn key(&self) -> Option<String> {
+        match self.inner.source {
+            Source::SelfSigned => Some(self.inner.held.now().fingerprint()),
+            Source::Files(_) | Source::Acme(_) => None,
+        }
+    }
+
+    /// Reads the certificate anew, whether or not it has changed. What it says is for the operator.
+    ///
+    /// # Errors
+    /// [`TlsError`]: the old one stays.
+    pub fn reload(&self) -> Result<String, TlsError> {
+        match &self.inner.source {
+            Source::Files(files) => {
+                let loaded = files.read();
+                self.take(loaded)?;
+                Ok(format!("the certificate was read again; {}", self.inner.held.now().good_until()))
+            }
+            Source::SelfSigned => {
+                Ok("the relay made its certificate itself; there is nothing to read again".to_owned())
+            }
+            Source::Acme(acme) => {
+                acme.ask();
+                Ok(match acme.has_certificate() {
+                    true => {
+                        format!("{}; if it is due, it is ordered now", self.inner.held.now().good_until())
+                    }
+                    false => {
+                        "the certificate is ordered now, unless five orders failed within the hour".to_owned()
+                    }
+                })
+            }
+        }
+    }
+
+    /// Puts what was read into service, or says why not and keeps the old one.
+    fn take(&self, loaded: Result<Certificate, TlsError>) -> Result<(), TlsError> {
+        match loaded {
+            Ok(certificate) => {
+                self.inner.held.replace(certificate);
+                self.judge();
+                Ok(())
+            }
+            Err(error) => {
+                self.say(Some(format!("{error}; the old certificate is still in use")));
+                Err(error)
+            }
+        }
+    }
+
+    /// Looks at the certificate in use.
+    fn judge(&self) {
+        let names = match &self.inner.source {
+            Source::Acme(acme) if !acme.has_certificate() => {
+                return self
+                    .say(Some("there is no certificate yet; devices cannot connect before".to_owned()));
+            }
+            Source::Acme(acme) => acme.names(),
+            Source::Files(_) | Source::SelfSigned => &self.inner.names,
+        };
+        self.say(self.inner.held.now().trouble(names, clock::wall_s()));
+    }
+
+    /// Told once, not each time that it is found.
+    fn say(&self, trouble: Option<String>) {
+        let mut told = self.trouble();
+        if *told != trouble {
+            match &trouble {
+                Some(text) => tracing::warn!("TLS: {text}"),
+                None => tracing::info!("TLS: all is well; {}", self.inner.held.now().good_until()),
+            }
+            *told = trouble;
+        }
+    }
+
+    /// What is to be answered to an authority that asks over plain HTTP.
+    pub(super) fn answer_to(&self, token: &str) -> Option<String> {
+        self.inner.held.answer_to(token)
+    }
+
+    fn trouble(&self) -> MutexGuard<'_, Option<String>> {
+        self.inner.trouble.lock().expect("nobody panics holding it")
+    }
+}

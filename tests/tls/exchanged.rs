@@ -1,0 +1,96 @@
+//! Certificates that are exchanged while connections go on.
+
+use futures_util::{SinkExt, StreamExt};
+use graceful_relay::http::tls::{Tls, TlsSetup};
+use tokio_tungstenite::tungstenite::Message;
+
+use crate::authority::Authority;
+use crate::door::{LONG, options};
+use crate::house::House;
+
+/// The connection still carries messages both ways.
+async fn is_alive(
+    socket: &mut (
+             impl StreamExt<Item = Result<Message, tokio_tungstenite::tungstenite::Error>>
+             + SinkExt<Message>
+             + Unpin
+         ),
+) {
+    assert!(socket.send(Message::Ping(bytes::Bytes::from_static(b"?"))).await.is_ok(), "cut");
+    loop {
+        match socket.next().await {
+            Some(Ok(Message::Pong(_))) => return,
+            Some(Ok(Message::Binary(_))) => {}
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_changed_file_is_taken_and_nobody_is_cut() {
+    let house = House::open(options()).await;
+    let before = house.shown().await;
+    let mut socket = house.websocket().await;
+    let (chain, key) = house.authority.chain(&["localhost"]);
+    house.pair.replace(&chain, &key);
+    // Nobody tells it: it looks.
+    let seen = async {
+        while house.shown().await == before {
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(LONG, seen).await.expect("the change is seen");
+    is_alive(&mut socket).await;
+    assert_eq!(house.tls.status().tls_trouble, None);
+}
+
+#[tokio::test]
+async fn a_pair_that_does_not_serve_leaves_the_old_one_in_use() {
+    let house = House::open(options()).await;
+    let before = house.shown().await;
+    let (good_chain, good_key) = house.authority.chain(&["localhost"]);
+    let (_, other_key) = house.authority.chain(&["localhost"]);
+    let cases = [
+        (good_chain.as_str(), other_key.as_str(), "do not belong together"),
+        ("-----BEGIN CERT", good_key.as_str(), "no certificate in PEM form"),
+        (good_chain.as_str(), "", "no private key in PEM form"),
+    ];
+    for (chain, key, why) in cases {
+        house.pair.replace(chain, key);
+        let error = house.tls.reload().expect_err("it does not serve").to_string();
+        assert!(error.contains(why), "{error}");
+        assert_eq!(house.shown().await, before);
+        let trouble = house.tls.status().tls_trouble.expect("it is told");
+        assert!(trouble.contains(why) && trouble.contains("still in use"), "{trouble}");
+    }
+    house.pair.replace(&good_chain, &good_key);
+    house.pair.allow(0o644);
+    let error = house.tls.reload().expect_err("everybody can read it").to_string();
+    assert!(error.contains("chmod o="), "{error}");
+    assert_eq!(house.shown().await, before);
+    house.pair.allow(0o640);
+    assert!(house.tls.reload().expect("good").contains("good until"));
+    assert_ne!(house.shown().await, before);
+    assert_eq!(house.tls.status().tls_trouble, None);
+    std::fs::remove_file(&house.pair.key).expect("ours");
+    assert!(house.tls.reload().expect_err("it is gone").to_string().contains("cannot read"));
+    assert!(!house.shown().await.is_empty());
+}
+
+#[tokio::test]
+async fn what_the_operator_should_know_is_told_at_the_start() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let pair = Authority::new().write(folder.path(), &["relay.example", "192.0.2.7"]);
+    let setup = TlsSetup::Files { certificate: pair.certificate.clone(), key: pair.key.clone() };
+    let prepare = |names: &[&str]| {
+        let names = names.iter().map(|name| (*name).to_owned()).collect();
+        Tls::prepare(setup.clone(), names, folder.path())
+    };
+    let tls = prepare(&[]).expect("good");
+    assert_eq!(tls.names(), ["relay.example", "192.0.2.7"]);
+    assert_eq!((tls.status().tls, tls.status().tls_trouble), ("files", None));
+    let trouble = prepare(&["other.example"]).expect("served all the same").status().tls_trouble;
+    assert!(trouble.as_deref().is_some_and(|text| text.contains("not for other.example")), "{trouble:?}");
+    pair.allow(0o644);
+    assert!(prepare(&[]).is_err());
+}
