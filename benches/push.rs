@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use ed25519_dalek::SigningKey;
 use futures_util::{SinkExt, StreamExt};
-use graceful_relay::http::{self, Options};
+use graceful_relay::http::{self, Admission, Options};
 use graceful_relay::protocol::challenge::Challenge;
 use graceful_relay::protocol::frame::{DeviceFrame, RelayFrame, device_bytes, from_relay};
 use graceful_relay::protocol::membership::{account_id, sign};
@@ -133,7 +133,12 @@ fn disk_syncs_a_second(folder: &Path, bytes: usize) -> f64 {
 async fn round(folder: &Path, connections: usize, count: u64, bytes: usize) -> (f64, Vec<Duration>) {
     let limits =
         Limits { account_bytes_max: u64::MAX / 2, account_envelopes_max: u64::MAX / 2, ..Limits::default() };
-    let options = store::Options { limits, registration: Registration::Open, cache_bytes: 64 << 20 };
+    let options = store::Options {
+        limits,
+        registration: Registration::Open,
+        cache_bytes: 64 << 20,
+        ..store::Options::default()
+    };
     let data = folder.join("relay");
     let relay = Relay::start(Store::open(&data, options).expect("a store"), RelayOptions::default());
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
@@ -147,6 +152,8 @@ async fn round(folder: &Path, connections: usize, count: u64, bytes: usize) -> (
         write_timeout: SECONDS,
         close_timeout: Duration::from_millis(100),
         stop_timeout: SECONDS,
+        // One machine plays all devices, as fast as it can.
+        admission: Admission { by_address: false, ..Admission::default() },
     };
     let running = tokio::spawn(http::run(listener, relay, door, shutdown.clone()));
     let mut sealed = vec![0xa5; envelope::padded_size(bytes)];

@@ -19,6 +19,8 @@ pub enum Question {
     },
     /// How the relay is doing.
     Status {},
+    /// Stop in an orderly way.
+    Drain {},
 }
 
 /// What the relay says.
@@ -29,6 +31,8 @@ pub enum Answer {
     Invite(String),
     /// Names and numbers; which ones depends on the version.
     Status(serde_json::Value),
+    /// Nobody new is let in, and conversations are being ended.
+    Draining,
     /// Why not.
     Error(String),
 }

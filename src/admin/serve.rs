@@ -56,19 +56,19 @@ impl Drop for Socket {
     }
 }
 
-/// Answers until cancelled.
+/// Answers until cancelled. An operator who asks for a drain cancels.
 pub async fn serve(socket: Socket, relay: Relay, cancel: CancellationToken) {
     tokio::select! {
         () = cancel.cancelled() => {}
-        () = answer_all(&socket.listener, &relay) => {}
+        () = answer_all(&socket.listener, &relay, &cancel) => {}
     }
 }
 
-async fn answer_all(listener: &UnixListener, relay: &Relay) {
+async fn answer_all(listener: &UnixListener, relay: &Relay, cancel: &CancellationToken) {
     loop {
         match listener.accept().await {
             Ok((stream, _)) => {
-                let answered = tokio::time::timeout(PATIENCE, answer_one(stream, relay)).await;
+                let answered = tokio::time::timeout(PATIENCE, answer_one(stream, relay, cancel)).await;
                 if !matches!(answered, Ok(Ok(()))) {
                     tracing::debug!("a question over the admin socket was not finished");
                 }
@@ -81,7 +81,7 @@ async fn answer_all(listener: &UnixListener, relay: &Relay) {
     }
 }
 
-async fn answer_one(mut stream: UnixStream, relay: &Relay) -> io::Result<()> {
+async fn answer_one(mut stream: UnixStream, relay: &Relay, cancel: &CancellationToken) -> io::Result<()> {
     let mut line = String::new();
     let (reading, mut writing) = stream.split();
     BufReader::new(reading.take(LINE_BYTES_MAX)).read_line(&mut line).await?;
@@ -89,9 +89,14 @@ async fn answer_one(mut stream: UnixStream, relay: &Relay) -> io::Result<()> {
         Ok(question) => answer(question, relay).await,
         Err(error) => Answer::Error(format!("this relay does not understand the question: {error}")),
     };
+    let draining = answer == Answer::Draining;
     let mut line = serde_json::to_vec(&answer)?;
     line.push(b'\n');
-    writing.write_all(&line).await
+    let written = writing.write_all(&line).await;
+    if draining {
+        cancel.cancel();
+    }
+    written
 }
 
 async fn answer(question: Question, relay: &Relay) -> Answer {
@@ -100,6 +105,7 @@ async fn answer(question: Question, relay: &Relay) -> Answer {
             Ok(invite) => Answer::Invite(invite),
             Err(error) => Answer::Error(error.to_string()),
         },
+        Question::Drain {} => Answer::Draining,
         Question::Status {} => {
             let status = relay.status().map(serde_json::to_value);
             match status {

@@ -44,7 +44,7 @@ async fn invite(folder: &Path, lifetime: Duration) -> anyhow::Result<String> {
     match admin::ask(folder, &question).await {
         Ok(Answer::Invite(invite)) => Ok(invite),
         Ok(Answer::Error(text)) => bail!("{text}"),
-        Ok(Answer::Status(_)) => bail!("the relay answered another question"),
+        Ok(_) => bail!("the relay answered another question"),
         Err(AdminError::NotRunning(_)) => offline(folder, lifetime).await,
         Err(error) => Err(error.into()),
     }

@@ -5,6 +5,7 @@
 mod client;
 mod config;
 mod demo;
+mod drain;
 mod interrupted;
 mod invite;
 mod lifetime;
@@ -36,6 +37,8 @@ enum Command {
     Invite(invite::Invite),
     /// Say how the running relay is doing
     Status(status::Status),
+    /// Let the running relay end in an orderly way: nobody new, then each device is sent away for a while
+    Drain(drain::Drain),
     /// Say that the data folder was put back from a backup, so that devices take it for no attack
     Restored(restored::Restored),
     /// Check or show the settings
@@ -77,6 +80,7 @@ fn execute(command: Command) -> anyhow::Result<()> {
             Command::Serve(serve) => serve.run().await,
             Command::Invite(invite) => invite.run().await,
             Command::Status(status) => status.run().await,
+            Command::Drain(drain) => drain.run().await,
             Command::Restored(restored) => restored.run().await,
             Command::Config(config) => config.run(),
             Command::Client(client) => client.run().await,

@@ -21,7 +21,7 @@ impl Status {
         let status = match admin::ask(&config.folder, &Question::Status {}).await? {
             Answer::Status(status) => status,
             Answer::Error(text) => bail!("{text}"),
-            Answer::Invite(_) => bail!("the relay answered another question"),
+            _ => bail!("the relay answered another question"),
         };
         match (self.json, &status) {
             (false, serde_json::Value::Object(fields)) => {

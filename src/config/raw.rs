@@ -4,6 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::admission::RawAdmission;
 use crate::protocol::Limits;
 
 /// Seconds in a day.
@@ -17,6 +18,7 @@ pub(super) struct Raw {
     pub(super) accounts: Accounts,
     pub(super) retention: Retention,
     pub(super) limits: RawLimits,
+    pub(super) admission: RawAdmission,
     pub(super) log: Log,
 }
 
@@ -26,6 +28,10 @@ pub(super) struct Server {
     pub(super) listen: String,
     pub(super) names: Vec<String>,
     pub(super) proxy: bool,
+    pub(super) trusted_proxies: Vec<String>,
+    pub(super) proxy_protocol: String,
+    pub(super) allowed_origins: Vec<String>,
+    pub(super) drain_time_max_s: u32,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -34,6 +40,8 @@ pub(super) struct Storage {
     /// Empty: a folder of its own, which depends on who runs it.
     pub(super) folder: String,
     pub(super) cache_mib: u32,
+    pub(super) free_bytes_min: u64,
+    pub(super) ballast_mib: u32,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -70,7 +78,6 @@ pub(super) struct RawLimits {
     pub(super) authentication_timeout_s: u32,
     pub(super) write_timeout_s: u32,
     pub(super) close_timeout_s: u32,
-    pub(super) stop_timeout_s: u32,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -81,13 +88,21 @@ pub(super) struct Log {
 
 impl Default for Server {
     fn default() -> Self {
-        Self { listen: "127.0.0.1:8080".to_owned(), names: Vec::new(), proxy: false }
+        Self {
+            listen: "127.0.0.1:8080".to_owned(),
+            names: Vec::new(),
+            proxy: false,
+            trusted_proxies: Vec::new(),
+            proxy_protocol: "off".to_owned(),
+            allowed_origins: Vec::new(),
+            drain_time_max_s: 30,
+        }
     }
 }
 
 impl Default for Storage {
     fn default() -> Self {
-        Self { folder: String::new(), cache_mib: 64 }
+        Self { folder: String::new(), cache_mib: 64, free_bytes_min: 256 << 20, ballast_mib: 16 }
     }
 }
 
@@ -129,7 +144,6 @@ impl Default for RawLimits {
             authentication_timeout_s: 10,
             write_timeout_s: 30,
             close_timeout_s: 5,
-            stop_timeout_s: 10,
         }
     }
 }

@@ -33,6 +33,9 @@ pub(super) fn validate(
     let limits = check.limits(&raw)?;
     let registration = check.registration(&raw)?;
     let log_level = check.log_level(&raw)?;
+    let (admission, fairness) = check.admission(&raw)?;
+    check.range("storage.free_bytes_min", raw.storage.free_bytes_min, 0..=1 << 50)?;
+    check.range("storage.ballast_mib", raw.storage.ballast_mib, 0..=65_536)?;
     check.range("storage.cache_mib", raw.storage.cache_mib, 4..=65_536)?;
     check.range("limits.connections_max", raw.limits.connections_max, 1..=1_000_000)?;
     let seconds = |key, seconds: u32| {
@@ -57,23 +60,27 @@ pub(super) fn validate(
         )?,
         write_timeout: seconds("limits.write_timeout_s", raw.limits.write_timeout_s)?,
         close_timeout: seconds("limits.close_timeout_s", raw.limits.close_timeout_s)?,
-        stop_timeout: seconds("limits.stop_timeout_s", raw.limits.stop_timeout_s)?,
+        stop_timeout: seconds("server.drain_time_max_s", raw.server.drain_time_max_s)?,
+        free_bytes_min: raw.storage.free_bytes_min,
+        ballast_bytes: u64::from(raw.storage.ballast_mib) << 20,
+        admission,
+        fairness,
         log_level,
         file,
         raw,
     })
 }
 
-struct Check<'a> {
+pub(super) struct Check<'a> {
     origins: &'a Origins,
 }
 
 impl Check<'_> {
-    fn wrong(&self, key: &str, text: &str) -> ConfigError {
+    pub(super) fn wrong(&self, key: &str, text: &str) -> ConfigError {
         ConfigError::new(self.origins.of(key), format!("`{key}` {text}"))
     }
 
-    fn range<N: Into<u64>>(
+    pub(super) fn range<N: Into<u64>>(
         &self,
         key: &str,
         value: N,
@@ -175,7 +182,7 @@ impl Check<'_> {
         found.ok_or_else(|| self.not_one_of("log.level", written, &levels.map(LogLevel::name)))
     }
 
-    fn not_one_of(&self, key: &str, written: &str, words: &[&str]) -> ConfigError {
+    pub(super) fn not_one_of(&self, key: &str, written: &str, words: &[&str]) -> ConfigError {
         let hint = match nearest(written, words.iter().copied()) {
             Some(near) => format!("did you mean \"{near}\"?"),
             None => format!("it must be one of {}", words.join(", ")),

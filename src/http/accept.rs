@@ -1,11 +1,11 @@
 //! The accept loop: from a listening socket to one task per connection, until told to stop.
 
 use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
 
 use super::connection::Connections;
@@ -29,8 +29,14 @@ pub async fn run(
     let stopped = tokio::select! {
         () = shutdown.cancelled() => Ok(()),
         () = relay.failed() => Err(Stopped::StoreFailed),
-        () = accept_all(listener, &door) => Ok(()),
+        () = accept_all(&listener, &door) => Ok(()),
     };
+    // Who comes meanwhile is told to come back.
+    tokio::select! {
+        () = door.drain() => {}
+        () = accept_all(&listener, &door) => {}
+    }
+    drop(listener);
     door.close().await;
     // A relay whose store failed has nothing left to commit.
     if stopped.is_ok() {
@@ -39,15 +45,15 @@ pub async fn run(
     stopped
 }
 
-/// Never returns; dropping it closes the listening socket.
-async fn accept_all(listener: TcpListener, door: &Arc<Door>) {
+/// Never returns.
+async fn accept_all(listener: &TcpListener, door: &Arc<Door>) {
     let connections = Connections::new(door);
     let mut failing = false;
     loop {
-        match next(&listener, door).await {
-            Ok((stream, slot)) => {
+        match next(listener).await {
+            Ok((stream, peer)) => {
                 failing = false;
-                connections.serve(stream, slot);
+                connections.serve(stream, peer);
             }
             Err(error) if is_the_peers(&error) => {}
             Err(error) => {
@@ -61,11 +67,9 @@ async fn accept_all(listener: TcpListener, door: &Arc<Door>) {
     }
 }
 
-/// Waits for a free slot first: while there is none, newcomers wait in the kernel's queue.
-async fn next(listener: &TcpListener, door: &Door) -> io::Result<(TcpStream, OwnedSemaphorePermit)> {
-    let slot = door.plain.clone().acquire_owned().await.map_err(io::Error::other)?;
-    let (stream, _) = listener.accept().await?;
-    Ok((stream, slot))
+async fn next(listener: &TcpListener) -> io::Result<(TcpStream, IpAddr)> {
+    let (stream, peer) = listener.accept().await?;
+    Ok((stream, peer.ip()))
 }
 
 /// The peer left before it was accepted: says nothing about the next one.

@@ -18,6 +18,7 @@ mod look;
 mod membership;
 mod open;
 mod push;
+mod room;
 mod row;
 mod seen;
 mod sweep;

@@ -11,13 +11,14 @@ use crate::rules::RelayTime;
 use crate::rules::membership::Registration;
 
 use super::StoreError;
+use super::room::{BALLAST, Room};
 use super::tables::{META, SCHEMA_VERSION, Tables, meta};
 
 /// The store's file in the data folder.
 pub const FILE: &str = "relay.redb";
 
 /// What else may lie in the data folder: `client` is the profile of a device of the same user.
-const NEIGHBOURS: [&str; 4] = ["admin.sock", "lost+found", "config.toml", "client"];
+const NEIGHBOURS: [&str; 5] = ["admin.sock", "lost+found", "config.toml", "client", BALLAST];
 
 /// What the rules inside the store go by, and how much memory it may take.
 #[derive(Debug, Clone)]
@@ -28,6 +29,10 @@ pub struct Options {
     pub registration: Registration,
     /// Pages kept in memory, in bytes.
     pub cache_bytes: usize,
+    /// While the disk has less than this free, in bytes, nothing new is kept.
+    pub free_bytes_min: u64,
+    /// Bytes put by for the day on which the disk is full. 0: none.
+    pub ballast_bytes: u64,
 }
 
 impl Default for Options {
@@ -36,6 +41,8 @@ impl Default for Options {
             limits: Limits::default(),
             registration: Registration::default(),
             cache_bytes: 64 * 1024 * 1024,
+            free_bytes_min: 0,
+            ballast_bytes: 0,
         }
     }
 }
@@ -69,6 +76,8 @@ impl Identity {
 pub struct Store {
     pub(super) database: Database,
     pub(super) options: Options,
+    /// `None`: not in a folder.
+    pub(super) room: Option<Room>,
     identity: Identity,
     clock: RelayTime,
 }
@@ -80,6 +89,9 @@ impl Store {
     /// [`StoreError`] says what is in the way.
     pub fn open(folder: &Path, options: Options) -> Result<Self, StoreError> {
         prepare_folder(folder)?;
+        let room = Room::new(folder, options.free_bytes_min, options.ballast_bytes);
+        // Before the file is opened: that may have to write.
+        room.drop_ballast_if_full();
         let file = folder.join(FILE);
         let existed = file.exists();
         // What is not ours, or not for this version, is not touched. Only a store that was not closed
@@ -92,7 +104,9 @@ impl Store {
         if existed && !looked_into {
             check_schema(&database, &file)?;
         }
-        Self::start(database, options, Identity::fresh())
+        let store = Self::start(database, options, Identity::fresh(), Some(room))?;
+        store.lay_ballast();
+        Ok(store)
     }
 
     /// Opens a store on any backend. `fresh` is who it will be if it is new.
@@ -105,10 +119,15 @@ impl Store {
         fresh: Identity,
     ) -> Result<Self, StoreError> {
         let database = builder(&options).create_with_backend(backend)?;
-        Self::start(database, options, fresh)
+        Self::start(database, options, fresh, None)
     }
 
-    fn start(database: Database, options: Options, fresh: Identity) -> Result<Self, StoreError> {
+    fn start(
+        database: Database,
+        options: Options,
+        fresh: Identity,
+        room: Option<Room>,
+    ) -> Result<Self, StoreError> {
         let (identity, clock) = match read_identity(&database)? {
             Some(known) => known,
             None => {
@@ -116,7 +135,7 @@ impl Store {
                 (fresh, RelayTime::default())
             }
         };
-        Ok(Self { database, options, identity, clock })
+        Ok(Self { database, options, room, identity, clock })
     }
 
     /// Which relay, and which history.

@@ -23,7 +23,7 @@ pub const ROOMS: &[Room] = &[
     // The other end: whatever the relay's rooms know is none of its business.
     room("client", &["protocol"]),
     // Settings become the options of the rooms that they are for.
-    room("config", &["protocol", "store", "relay", "http"]),
+    room("config", &["protocol", "rules", "store", "relay", "http"]),
     room("cli", &["protocol", "rules", "store", "relay", "http", "admin", "client", "config"]),
     room("main", &["cli"]),
     room("lib", &[]),
@@ -51,6 +51,7 @@ pub const CRATES: &[(&str, &[&str])] = &[
     ("prost", &["protocol", "store", "client"]),
     ("qrcode", &["cli"]),
     ("redb", &["store"]),
+    ("rustix", &["store"]),
     ("rustls", &["http", "client"]),
     ("rustls-native-certs", &["client"]),
     ("serde", &[]),

@@ -68,7 +68,8 @@ impl World {
             account_envelopes_max: if chance.once_in(3) { 60 } else { 10_000 },
             ..Limits::default()
         };
-        let options = Options { limits, registration: Registration::Open, cache_bytes: 1 << 20 };
+        let options =
+            Options { limits, registration: Registration::Open, cache_bytes: 1 << 20, ..Options::default() };
         let disk = Disk::new();
         let phones = vec![Phone::found("phone 0", &mut chance)];
         let mut world = Self {

@@ -24,6 +24,12 @@ pub(super) struct Claim {
     entries: Vec<SignedEntry>,
 }
 
+impl Claim {
+    pub(super) fn is_proven(&self) -> bool {
+        self.proven
+    }
+}
+
 /// The frame that opens every conversation.
 pub(super) fn greeting(terms: &Terms, nonce: &[u8; 32], wall_ms: u64) -> RelayFrame {
     let registration = match terms.registration {
