@@ -1,9 +1,10 @@
 //! A relay as a process of its own, behind an address that stays while relays come and go.
+#![allow(dead_code)]
 
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 
 use tokio::net::{TcpListener, TcpStream};
@@ -50,10 +51,34 @@ impl RelayProcess {
     /// Asks it to stop, and waits.
     #[cfg(unix)]
     pub fn stop(mut self) {
+        self.terminate();
+        assert!(self.ended().success(), "the relay stops in order");
+    }
+
+    /// Asks it to stop.
+    #[cfg(unix)]
+    pub fn terminate(&self) {
         let id = self.child.id().to_string();
         let asked = Command::new("kill").args(["-TERM", &id]).status().expect("kill is there");
         assert!(asked.success());
-        assert!(self.child.wait().expect("it ends").success(), "the relay stops in order");
+    }
+
+    /// Waits for its end.
+    pub fn ended(&mut self) -> ExitStatus {
+        self.child.wait().expect("it ends")
+    }
+
+    /// Whether it has ended.
+    pub fn has_ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().expect("it is ours")
+    }
+
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub fn url(&self) -> String {
+        format!("ws://{}", self.address)
     }
 }
 
