@@ -6,8 +6,12 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use tokio::net::{TcpListener, TcpStream};
+
+/// Longer than a relay takes to end: only so that one that does not ends its test.
+const LONG: Duration = Duration::from_secs(60);
 
 /// A running relay. Killed when dropped.
 pub struct RelayProcess {
@@ -63,9 +67,16 @@ impl RelayProcess {
         assert!(asked.success());
     }
 
-    /// Waits for its end.
+    /// Waits for its end, for a bounded time.
     pub fn ended(&mut self) -> ExitStatus {
-        self.child.wait().expect("it ends")
+        let deadline = Instant::now() + LONG;
+        loop {
+            if let Some(status) = self.has_ended() {
+                return status;
+            }
+            assert!(Instant::now() < deadline, "the relay does not end");
+            std::thread::sleep(Duration::from_millis(5));
+        }
     }
 
     /// Whether it has ended.
