@@ -193,6 +193,7 @@ fn heard(client: &Client) -> watch::Receiver<u32> {
 
 async fn two_devices(folder: &std::path::Path, relay: &str) -> (Client, Client) {
     let create = CreateOptions {
+        recovery: None,
         folder: folder.join("laptop"),
         relay: relay.to_owned(),
         invite: None,
