@@ -92,7 +92,7 @@ impl Store {
         let mut committed = Committed::default();
         let dirty = {
             let mut turn = Turn::begin(Tables::open(&transaction)?, self, now)?;
-            turn.short_of_room = self.is_short_of_room();
+            turn.short_of_room = self.is_short_of_room(now)?;
             for change in changes {
                 committed.outcomes.push(turn.make(change)?);
             }

@@ -7,11 +7,21 @@
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 
-use super::Store;
+use redb::{ReadableDatabase, ReadableTable};
+
+use crate::rules::room::{is_short, reusable_bytes};
+use crate::rules::{AccountNumber, RelayTime};
+
+use super::tables::ACCOUNTS;
+use super::{FILE, Store, StoreError, row};
 
 /// The ballast's file in the data folder.
 pub(super) const BALLAST: &str = "ballast";
+
+/// How long a count of what accounts keep is good for, in milliseconds: it reads them all.
+const COUNTED_MS: u64 = 1_000;
 
 /// Bytes written at a time where the file system cannot be asked for room.
 const CHUNK_BYTES: usize = 64 * 1024;
@@ -22,11 +32,13 @@ pub(super) struct Room {
     folder: PathBuf,
     free_bytes_min: u64,
     ballast_bytes: u64,
+    /// What of the file can be used again, and when that was counted.
+    reusable: Mutex<Option<(RelayTime, u64)>>,
 }
 
 impl Room {
     pub(super) fn new(folder: &Path, free_bytes_min: u64, ballast_bytes: u64) -> Self {
-        Self { folder: folder.to_path_buf(), free_bytes_min, ballast_bytes }
+        Self { folder: folder.to_path_buf(), free_bytes_min, ballast_bytes, reusable: Mutex::default() }
     }
 
     /// Bytes that this user may still fill; `None` where the system does not say.
@@ -41,8 +53,16 @@ impl Room {
         None
     }
 
-    fn is_short(&self) -> bool {
-        self.free_bytes().is_some_and(|free_bytes| free_bytes < self.free_bytes_min)
+    /// Bytes of the store's file that lie on the disk: it may have holes.
+    #[cfg(unix)]
+    fn file_bytes(&self) -> u64 {
+        use std::os::unix::fs::MetadataExt;
+        std::fs::metadata(self.folder.join(FILE)).map_or(0, |file| file.blocks() * 512)
+    }
+
+    #[cfg(not(unix))]
+    fn file_bytes(&self) -> u64 {
+        0
     }
 
     fn ballast(&self) -> PathBuf {
@@ -76,9 +96,33 @@ impl Room {
 }
 
 impl Store {
-    /// Whether the disk is nearly full. Asked anew each time, so it goes back by itself.
-    pub fn is_short_of_room(&self) -> bool {
-        self.room.as_ref().is_some_and(Room::is_short)
+    /// Whether the disk is nearly full, and what is free within the file used up as well. Asked anew
+    /// each time, so it goes back by itself.
+    pub(super) fn is_short_of_room(&self, now: RelayTime) -> Result<bool, StoreError> {
+        let Some(room) = &self.room else { return Ok(false) };
+        let free_bytes = room.free_bytes().unwrap_or(u64::MAX);
+        if free_bytes >= room.free_bytes_min {
+            return Ok(false);
+        }
+        let mut counted = room.reusable.lock().expect("nobody panics holding it");
+        let still_good = counted.filter(|(then, _)| now.ms() < then.ms() + COUNTED_MS);
+        let reusable = match still_good {
+            Some((_, reusable)) => reusable,
+            None => reusable_bytes(room.file_bytes(), self.kept_bytes()?),
+        };
+        *counted = still_good.or(Some((now, reusable)));
+        Ok(is_short(free_bytes, room.free_bytes_min, reusable))
+    }
+
+    /// What all accounts keep, as of the last commit.
+    fn kept_bytes(&self) -> Result<u64, StoreError> {
+        let mut kept = 0_u64;
+        for item in self.database.begin_read()?.open_table(ACCOUNTS)?.iter()? {
+            let (number, bytes) = item?;
+            let account = row::account(AccountNumber(number.value()), bytes.value())?;
+            kept = kept.saturating_add(account.bytes_kept);
+        }
+        Ok(kept)
     }
 
     /// Lays the ballast again if it was thrown off and there is room.

@@ -169,8 +169,12 @@ async fn at_the_watermark_pushes_wait_while_everything_else_goes_on() {
     one.send(DeviceFrame::DeleteThrough(DeleteThrough { through: kept })).await;
     one.wait(|frame| matches!(frame, RelayFrame::Deleted(_)).then_some(())).await;
     keeps(&disk.data(), 0).await;
-    // And it goes back by itself.
+    // And it goes back by itself, whether or not the store's file has shrunk by now,
     push_when_there_is_room(&mut one, kept + 1).await;
+    // until what is kept fills it again.
+    let (again, refusal) = push_until_stopped(&mut one, kept + 2).await;
+    assert_eq!(refusal.expect("refused, not ended").code(), Code::RelayFull);
+    assert!(again > kept + 10, "{again} after {kept}");
     drop((one, two));
     relay.stop();
 }
