@@ -10,14 +10,15 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use ed25519_dalek::SigningKey;
 use futures_util::{SinkExt, StreamExt};
-use graceful_relay::http::{self, Options};
+use graceful_relay::http::{self, Admission, Options};
 use graceful_relay::protocol::challenge::Challenge;
 use graceful_relay::protocol::frame::{DeviceFrame, RelayFrame, device_bytes, from_relay};
 use graceful_relay::protocol::membership::{account_id, sign};
 use graceful_relay::protocol::wire::membership_entry::Change;
 use graceful_relay::protocol::wire::{Authenticate, Envelope, Found, FoundAccount, MembershipEntry, Push};
 use graceful_relay::protocol::{DeviceKey, Limits, SOCKET_PATH, StoreEpoch, VERSION, envelope};
-use graceful_relay::relay::{Registration, Relay, RelayOptions};
+use graceful_relay::relay::{Fairness, Registration, Relay, RelayOptions};
+use graceful_relay::rules::rate::Allowance;
 use graceful_relay::store::{self, Store};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_tungstenite::WebSocketStream;
@@ -114,6 +115,18 @@ impl Device {
     }
 }
 
+/// One machine plays all devices, as fast as it can.
+fn relay_options() -> RelayOptions {
+    let fairness = Fairness {
+        account_frames: Allowance::per_second(0),
+        account_bytes: Allowance::per_second(0),
+        accounts: Allowance::per_hour(0),
+        founding_connections_max: u64::MAX,
+        ..Fairness::default()
+    };
+    RelayOptions { fairness, ..RelayOptions::default() }
+}
+
 /// The disk alone: append this much, sync, again.
 fn disk_syncs_a_second(folder: &Path, bytes: usize) -> f64 {
     let path = folder.join("disk");
@@ -133,9 +146,14 @@ fn disk_syncs_a_second(folder: &Path, bytes: usize) -> f64 {
 async fn round(folder: &Path, connections: usize, count: u64, bytes: usize) -> (f64, Vec<Duration>) {
     let limits =
         Limits { account_bytes_max: u64::MAX / 2, account_envelopes_max: u64::MAX / 2, ..Limits::default() };
-    let options = store::Options { limits, registration: Registration::Open, cache_bytes: 64 << 20 };
+    let options = store::Options {
+        limits,
+        registration: Registration::Open,
+        cache_bytes: 64 << 20,
+        ..store::Options::default()
+    };
     let data = folder.join("relay");
-    let relay = Relay::start(Store::open(&data, options).expect("a store"), RelayOptions::default());
+    let relay = Relay::start(Store::open(&data, options).expect("a store"), relay_options());
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("an address");
     let shutdown = CancellationToken::new();
@@ -148,6 +166,7 @@ async fn round(folder: &Path, connections: usize, count: u64, bytes: usize) -> (
         write_timeout: SECONDS,
         close_timeout: Duration::from_millis(100),
         stop_timeout: SECONDS,
+        admission: Admission { by_address: false, ..Admission::default() },
     };
     let running = tokio::spawn(http::run(listener, relay, door, shutdown.clone()));
     let mut sealed = vec![0xa5; envelope::padded_size(bytes)];

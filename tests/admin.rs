@@ -35,6 +35,16 @@ async fn invitations_and_the_status_come_over_the_socket() {
 }
 
 #[tokio::test]
+async fn who_asks_for_a_drain_is_answered_before_it_begins() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (cancel, serving) = start(folder.path()).await;
+    let answer = ask(folder.path(), &Question::Drain {}).await.expect("an answer");
+    assert_eq!(answer, Answer::Draining);
+    cancel.cancelled().await;
+    serving.await.expect("no panic");
+}
+
+#[tokio::test]
 async fn only_the_owner_may_ask() {
     let folder = tempfile::tempdir().expect("a folder");
     let _socket = Socket::bind(folder.path()).await.expect("a socket");

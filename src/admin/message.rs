@@ -30,6 +30,8 @@ pub enum Question {
     },
     /// Read again what is read anew while the relay runs: the certificate.
     Reload {},
+    /// Stop in an orderly way.
+    Drain {},
 }
 
 /// What the relay says.
@@ -49,6 +51,8 @@ pub enum Answer {
     },
     /// What came of it, in words.
     Reloaded(String),
+    /// Nobody new is let in, and conversations are being ended.
+    Draining,
     /// Why not.
     Error(String),
 }
@@ -63,6 +67,7 @@ impl fmt::Debug for Answer {
                 f.debug_struct("Inspect").field("version", version).field("part", part).finish()
             }
             Self::Reloaded(text) => f.debug_tuple("Reloaded").field(text).finish(),
+            Self::Draining => f.write_str("Draining"),
             Self::Error(text) => f.debug_tuple("Error").field(text).finish(),
         }
     }

@@ -55,20 +55,20 @@ impl Drop for Socket {
     }
 }
 
-/// Answers until cancelled.
+/// Answers until cancelled. An operator who asks for a drain cancels.
 pub async fn serve(socket: Socket, served: impl Into<Served>, cancel: CancellationToken) {
     let served = served.into();
     tokio::select! {
         () = cancel.cancelled() => {}
-        () = answer_all(&socket.listener, &served) => {}
+        () = answer_all(&socket.listener, &served, &cancel) => {}
     }
 }
 
-async fn answer_all(listener: &UnixListener, served: &Served) {
+async fn answer_all(listener: &UnixListener, served: &Served, cancel: &CancellationToken) {
     loop {
         match listener.accept().await {
             Ok((stream, _)) => {
-                let answered = tokio::time::timeout(PATIENCE, answer_one(stream, served)).await;
+                let answered = tokio::time::timeout(PATIENCE, answer_one(stream, served, cancel)).await;
                 if !matches!(answered, Ok(Ok(()))) {
                     tracing::debug!("a question over the admin socket was not finished");
                 }
@@ -81,7 +81,7 @@ async fn answer_all(listener: &UnixListener, served: &Served) {
     }
 }
 
-async fn answer_one(mut stream: UnixStream, served: &Served) -> io::Result<()> {
+async fn answer_one(mut stream: UnixStream, served: &Served, cancel: &CancellationToken) -> io::Result<()> {
     let mut line = String::new();
     let (reading, mut writing) = stream.split();
     BufReader::new(reading.take(LINE_BYTES_MAX)).read_line(&mut line).await?;
@@ -89,9 +89,14 @@ async fn answer_one(mut stream: UnixStream, served: &Served) -> io::Result<()> {
         Ok(question) => answer(question, served).await,
         Err(error) => Answer::Error(format!("this relay does not understand the question: {error}")),
     };
+    let draining = answer == Answer::Draining;
     let mut line = serde_json::to_vec(&answer)?;
     line.push(b'\n');
-    writing.write_all(&line).await
+    let written = writing.write_all(&line).await;
+    if draining {
+        cancel.cancel();
+    }
+    written
 }
 
 async fn answer(question: Question, served: &Served) -> Answer {
@@ -106,5 +111,6 @@ async fn answer(question: Question, served: &Served) -> Answer {
         },
         Question::Status {} => served.status().map_or_else(Answer::Error, Answer::Status),
         Question::Reload {} => served.reload().map_or_else(Answer::Error, Answer::Reloaded),
+        Question::Drain {} => Answer::Draining,
     }
 }

@@ -6,6 +6,7 @@ mod client;
 mod compact;
 mod config;
 mod demo;
+mod drain;
 mod interrupted;
 mod invite;
 mod lifetime;
@@ -40,6 +41,8 @@ enum Command {
     Invite(invite::Invite),
     /// Say how the running relay is doing
     Status(status::Status),
+    /// Let the running relay end in an orderly way: nobody new, then each device is sent away for a while
+    Drain(drain::Drain),
     /// Say that the data folder was put back from a backup, so that devices take it for no attack
     Restored(restored::Restored),
     /// Verify that everything kept is sealed, and print a report for an auditor
@@ -87,6 +90,7 @@ fn execute(command: Command) -> anyhow::Result<()> {
             Command::Serve(serve) => serve.run().await,
             Command::Invite(invite) => invite.run().await,
             Command::Status(status) => status.run().await,
+            Command::Drain(drain) => drain.run().await,
             Command::Restored(restored) => restored.run().await,
             Command::Verify(verify) => verify.run().await,
             Command::Compact(compact) => compact.run().await,

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::listen::bind;
 use super::settings::Settings;
-use super::{logging, welcome};
+use super::{INTERRUPTED, logging, welcome};
 use crate::config::Config;
 use crate::http::Listener;
 use crate::http::tls::Tls;
@@ -46,6 +46,9 @@ impl Serve {
         let operator = tokio::spawn(admin::serve(operator, served, shutdown.clone()));
         tokio::spawn(stop_when_told(shutdown.clone())?);
         reload_when_told(tls.clone())?;
+        if let Some(warning) = config.warning() {
+            tracing::warn!("{warning}");
+        }
         if self.json {
             println!("{}", welcome::json(&config, address, tls.as_ref()));
         } else {
@@ -119,22 +122,47 @@ fn stop_when_told(shutdown: CancellationToken) -> anyhow::Result<impl Future<Out
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     Ok(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
+        for step in [Step::Drain, Step::Leave] {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            step.take(&shutdown);
         }
-        tracing::info!("stopping");
-        shutdown.cancel();
     })
 }
 
 #[cfg(not(unix))]
 fn stop_when_told(shutdown: CancellationToken) -> anyhow::Result<impl Future<Output = ()>> {
     Ok(async move {
-        // Without a way to be told, only the end of the process stops it.
-        if tokio::signal::ctrl_c().await.is_ok() {
-            tracing::info!("stopping");
-            shutdown.cancel();
+        for step in [Step::Drain, Step::Leave] {
+            // Without a way to be told, only the end of the process stops it.
+            if tokio::signal::ctrl_c().await.is_err() {
+                return;
+            }
+            step.take(&shutdown);
         }
     })
+}
+
+/// What being told to stop means, the first time and the second.
+enum Step {
+    Drain,
+    Leave,
+}
+
+impl Step {
+    fn take(self, shutdown: &CancellationToken) {
+        match self {
+            Self::Drain => {
+                tracing::info!("stopping; told again, it ends at once");
+                shutdown.cancel();
+            }
+            Self::Leave => {
+                // What was acknowledged is on disk; the rest, devices push again.
+                tracing::warn!("told to stop a second time: ending at once");
+                std::process::exit(INTERRUPTED.into());
+            }
+        }
+    }
 }

@@ -4,6 +4,7 @@
 //! but the file it is told to read.
 
 mod acme;
+mod admission;
 mod error;
 mod folder;
 mod nearest;
@@ -75,6 +76,14 @@ pub struct Config {
     pub authentication_timeout: Duration,
     /// For conversations to end when the relay stops.
     pub stop_timeout: Duration,
+    /// Who is let in.
+    pub admission: crate::http::Admission,
+    /// What one account and one address may take.
+    pub fairness: crate::relay::Fairness,
+    /// While the disk has less than this free, in bytes, nothing new is kept.
+    pub free_bytes_min: u64,
+    /// Bytes put by for a full disk.
+    pub ballast_bytes: u64,
     /// What is logged.
     pub log_level: LogLevel,
     /// Where the settings came from, if from a file.
@@ -131,6 +140,7 @@ impl Config {
             write_timeout: self.write_timeout,
             close_timeout: self.close_timeout,
             stop_timeout: self.stop_timeout,
+            admission: self.admission.clone(),
         }
     }
 
@@ -139,6 +149,7 @@ impl Config {
         crate::relay::RelayOptions {
             hosts: crate::relay::Hosts::new(self.names.iter().cloned()),
             authentication_time_max: self.authentication_timeout,
+            fairness: self.fairness.clone(),
         }
     }
 
@@ -148,6 +159,8 @@ impl Config {
             limits: self.limits.clone(),
             registration: self.registration,
             cache_bytes: self.cache_bytes,
+            free_bytes_min: self.free_bytes_min,
+            ballast_bytes: self.ballast_bytes,
         }
     }
 }

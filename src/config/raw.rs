@@ -4,6 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::admission::RawAdmission;
 use crate::protocol::Limits;
 
 /// Seconds in a day.
@@ -19,6 +20,7 @@ pub(super) struct Raw {
     pub(super) accounts: Accounts,
     pub(super) retention: Retention,
     pub(super) limits: RawLimits,
+    pub(super) admission: RawAdmission,
     pub(super) log: Log,
 }
 
@@ -28,6 +30,10 @@ pub(super) struct Server {
     /// Empty: depends on whether the relay speaks TLS itself.
     pub(super) listen: String,
     pub(super) names: Vec<String>,
+    pub(super) trusted_proxies: Vec<String>,
+    pub(super) proxy_protocol: String,
+    pub(super) allowed_origins: Vec<String>,
+    pub(super) drain_time_max_s: u32,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -59,6 +65,8 @@ pub(super) struct Storage {
     /// Empty: a folder of its own, which depends on who runs it.
     pub(super) folder: String,
     pub(super) cache_mib: u32,
+    pub(super) free_bytes_min: u64,
+    pub(super) ballast_mib: u32,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -96,7 +104,6 @@ pub(super) struct RawLimits {
     pub(super) authentication_timeout_s: u32,
     pub(super) write_timeout_s: u32,
     pub(super) close_timeout_s: u32,
-    pub(super) stop_timeout_s: u32,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -127,7 +134,7 @@ impl Default for RawTls {
 
 impl Default for Storage {
     fn default() -> Self {
-        Self { folder: String::new(), cache_mib: 64 }
+        Self { folder: String::new(), cache_mib: 64, free_bytes_min: 256 << 20, ballast_mib: 16 }
     }
 }
 
@@ -170,7 +177,6 @@ impl Default for RawLimits {
             authentication_timeout_s: 10,
             write_timeout_s: 30,
             close_timeout_s: 5,
-            stop_timeout_s: 10,
         }
     }
 }

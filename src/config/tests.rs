@@ -245,6 +245,30 @@ fn what_an_order_lacks_is_told() {
 }
 
 #[test]
+fn who_is_believed_and_who_may_come_is_checked() {
+    refused(
+        "[server]\ntrusted_proxies = [\"10.0.0.0/33\"]",
+        "config.toml, line 2, column 1: `server.trusted_proxies` has \"10.0.0.0/33\"; a network is",
+    );
+    refused(
+        "[server]\nproxy_protocol = \"required\"",
+        "config.toml, line 2, column 1: `server.proxy_protocol` is of use only with `server.trusted_proxies`",
+    );
+    refused(
+        "[server]\nproxy_protocol = \"of\"",
+        "config.toml, line 2, column 1: `server.proxy_protocol` is \"of\"; did you mean \"off\"?",
+    );
+    for origin in ["app.example", "https://app.example/", "https://*.example", "https://"] {
+        let text = Case::new(&format!("[server]\nallowed_origins = [{origin:?}]")).refusal();
+        assert!(text.contains("an origin is what browsers send"), "{text}");
+    }
+    refused(
+        "[admission]\nnewcomers_percent = 95",
+        "config.toml, line 2, column 1: `admission.newcomers_percent` is 95; it must be between 1 and 90",
+    );
+}
+
+#[test]
 fn what_tls_lacks_and_what_does_nothing_is_told() {
     refused(
         "[tls]\nmode = \"selfsigned\"",
@@ -264,6 +288,23 @@ fn what_tls_lacks_and_what_does_nothing_is_told() {
         "[tls]\nhttp_listen = \"[::]:80\"",
         "config.toml, line 2, column 1: `tls.http_listen` is set, but does nothing while `tls.mode` is \"off\"",
     );
+}
+
+#[test]
+fn limits_per_address_need_a_proxy_that_is_believed() {
+    let behind = "[tls]\nmode = \"proxy\"\n[server]\nnames = [\"relay.example\"]\n";
+    let config = Case::new(behind).load();
+    assert!(!config.admission.by_address && config.warning().is_some());
+    let config = Case::new(&format!("{behind}trusted_proxies = [\"127.0.0.1\"]")).load();
+    assert!(config.admission.by_address && config.warning().is_none());
+    assert!(Case::new("").load().admission.by_address);
+}
+
+#[test]
+fn the_options_at_their_defaults_are_those_of_the_rooms() {
+    let config = Case::new("").load();
+    assert_eq!(config.admission, crate::http::Admission::default());
+    assert_eq!(config.fairness, crate::relay::Fairness::default());
 }
 
 #[test]

@@ -34,6 +34,9 @@ pub(super) fn validate(
     let limits = check.limits(&raw)?;
     let registration = check.registration(&raw)?;
     let log_level = check.log_level(&raw)?;
+    let (admission, fairness) = check.admission(&raw, tls_mode)?;
+    check.range("storage.free_bytes_min", raw.storage.free_bytes_min, 0..=1 << 50)?;
+    check.range("storage.ballast_mib", raw.storage.ballast_mib, 0..=65_536)?;
     check.range("storage.cache_mib", raw.storage.cache_mib, 4..=65_536)?;
     check.range("limits.connections_max", raw.limits.connections_max, 1..=1_000_000)?;
     let seconds = |key, seconds: u32| {
@@ -62,7 +65,11 @@ pub(super) fn validate(
         )?,
         write_timeout: seconds("limits.write_timeout_s", raw.limits.write_timeout_s)?,
         close_timeout: seconds("limits.close_timeout_s", raw.limits.close_timeout_s)?,
-        stop_timeout: seconds("limits.stop_timeout_s", raw.limits.stop_timeout_s)?,
+        stop_timeout: seconds("server.drain_time_max_s", raw.server.drain_time_max_s)?,
+        free_bytes_min: raw.storage.free_bytes_min,
+        ballast_bytes: u64::from(raw.storage.ballast_mib) << 20,
+        admission,
+        fairness,
         log_level,
         file,
         raw,
@@ -78,7 +85,7 @@ impl Check<'_> {
         ConfigError::new(self.origins.of(key), format!("`{key}` {text}"))
     }
 
-    fn range<N: Into<u64>>(
+    pub(super) fn range<N: Into<u64>>(
         &self,
         key: &str,
         value: N,

@@ -1,11 +1,11 @@
 //! The accept loop: from a listening socket to one task per connection, until told to stop.
 
 use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use super::connection::Connections;
@@ -17,9 +17,6 @@ use crate::relay::Relay;
 
 /// After an error that the next attempt would only repeat, such as too many open files.
 const PAUSE: Duration = Duration::from_millis(500);
-
-/// Connections at a time that are only sent on to where TLS is spoken. They take nothing from others.
-const REDIRECTS_MAX: usize = 64;
 
 /// Serves until `shutdown`, then ends every conversation and stops the relay.
 ///
@@ -33,13 +30,20 @@ pub async fn run(
 ) -> Result<(), Stopped> {
     let Listener { tcp, tls, plain } = listener.into();
     let door = Door::new(relay.clone(), options);
+    let connections = the_relay(&door, tls.as_ref());
     let stopped = tokio::select! {
         () = shutdown.cancelled() => Ok(()),
         () = relay.failed() => Err(Stopped::StoreFailed),
-        () = accept_all(tcp, the_relay(&door, tls.as_ref()), door.plain.clone()) => Ok(()),
+        () = accept_all(&tcp, &connections) => Ok(()),
         () = redirect_all(plain, &door, tls.as_ref()) => Ok(()),
         () = keep_watch(tls.as_ref()) => Ok(()),
     };
+    // Who comes meanwhile is told to come back.
+    tokio::select! {
+        () = door.drain() => {}
+        () = accept_all(&tcp, &connections) => {}
+    }
+    drop(tcp);
     door.close().await;
     // A relay whose store failed has nothing left to commit.
     if stopped.is_ok() {
@@ -59,8 +63,7 @@ async fn redirect_all(listener: Option<TcpListener>, door: &Arc<Door>, tls: Opti
     let (Some(listener), Some(tls)) = (listener, tls) else {
         return std::future::pending().await;
     };
-    let slots = Arc::new(Semaphore::new(REDIRECTS_MAX));
-    accept_all(listener, Connections::new(door, redirects(tls), None), slots).await;
+    accept_all(&listener, &Connections::new(door, redirects(tls), None)).await;
 }
 
 async fn keep_watch(tls: Option<&Tls>) {
@@ -70,14 +73,14 @@ async fn keep_watch(tls: Option<&Tls>) {
     }
 }
 
-/// Never returns; dropping it closes the listening socket.
-async fn accept_all(listener: TcpListener, connections: Connections, slots: Arc<Semaphore>) {
+/// Never returns.
+async fn accept_all(listener: &TcpListener, connections: &Connections) {
     let mut failing = false;
     loop {
-        match next(&listener, &slots).await {
-            Ok((stream, slot)) => {
+        match next(listener).await {
+            Ok((stream, peer)) => {
                 failing = false;
-                connections.serve(stream, slot);
+                connections.serve(stream, peer);
             }
             Err(error) if is_the_peers(&error) => {}
             Err(error) => {
@@ -91,14 +94,9 @@ async fn accept_all(listener: TcpListener, connections: Connections, slots: Arc<
     }
 }
 
-/// Waits for a free slot first: while there is none, newcomers wait in the kernel's queue.
-async fn next(
-    listener: &TcpListener,
-    slots: &Arc<Semaphore>,
-) -> io::Result<(TcpStream, OwnedSemaphorePermit)> {
-    let slot = slots.clone().acquire_owned().await.map_err(io::Error::other)?;
-    let (stream, _) = listener.accept().await?;
-    Ok((stream, slot))
+async fn next(listener: &TcpListener) -> io::Result<(TcpStream, IpAddr)> {
+    let (stream, peer) = listener.accept().await?;
+    Ok((stream, peer.ip()))
 }
 
 /// The peer left before it was accepted: says nothing about the next one.

@@ -1,21 +1,29 @@
 //! One HTTP connection: its head must come in time and be of reasonable size.
 
+use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::server::conn::http1;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio::sync::OwnedSemaphorePermit;
 use warp::filters::BoxedFilter;
+use warp::http::header::HeaderMap;
 use warp::reply::Response;
 
-use super::Door;
+use super::doorkeeper::{Reception, Visitor};
+use super::pace::Paced;
+use super::proxy_header::{self, NoHeader};
+use super::source::forwarded;
 use super::stall::StallLimited;
 use super::tls::Handshake;
+use super::turn_away::turned_away;
+use super::{Door, ProxyHeader};
+use crate::rules::admission::TurnedAway;
 
 /// Bytes of a request's head.
 const HEAD_BYTES_MAX: usize = 16 * 1024;
@@ -26,7 +34,7 @@ const READ_AHEAD_BYTES_MAX: usize = 64 * 1024;
 /// What a plain request may still take when the relay stops. A client repeats what was cut.
 const LAST_REQUEST: Duration = Duration::from_secs(2);
 
-/// Serves connections, all in the same way: a TCP stream, the TLS handshake if there is one, HTTP.
+/// Serves connections, all in the same way: who it is, the TLS handshake if there is one, then HTTP.
 #[derive(Clone)]
 pub(super) struct Connections {
     door: Arc<Door>,
@@ -51,56 +59,117 @@ impl Connections {
         Self { door: door.clone(), routes, handshake, protocol }
     }
 
-    /// Serves one, in a task of its own. The slot is free again when the connection has ended or
-    /// has become a conversation.
-    pub(super) fn serve(&self, stream: TcpStream, slot: OwnedSemaphorePermit) {
+    /// Serves one, in a task of its own, or turns it away.
+    pub(super) fn serve(&self, stream: TcpStream, peer: IpAddr) {
         // Frames are small and waited for. A socket that refuses the option still works.
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "a connection without TCP_NODELAY");
         }
-        // Below TLS, so that a peer that takes nothing is noticed in the handshake, too.
-        let stream = StallLimited::new(stream, self.door.options.write_timeout);
-        match self.handshake.clone() {
-            None => self.door.spawn(hold(self.converse(stream), slot)),
-            Some(handshake) => {
+        let reception = self.door.doorkeeper.reception(peer);
+        let from = (reception == Reception::Direct).then_some(peer);
+        match self.door.doorkeeper.enter(from) {
+            Ok(visitor) => {
                 let this = self.clone();
-                self.door.spawn(async move {
-                    match handshake.shake(stream).await {
-                        Ok(Some(stream)) => hold(this.converse(stream), slot).await,
-                        Ok(None) => {}
-                        Err(error) => tracing::debug!(%error, "no TLS handshake"),
-                    }
-                });
+                self.door.spawn(async move { this.receive(stream, visitor, reception).await });
             }
+            Err(away) => self.turn_away(stream, away),
         }
     }
 
+    /// Where TLS is spoken, words could only be said after a handshake, which costs more than they are
+    /// worth: the connection just ends.
+    fn turn_away(&self, stream: TcpStream, away: TurnedAway) {
+        if self.handshake.is_some() {
+            tracing::debug!(why = away.why, "a connection was turned away");
+            return drop(stream);
+        }
+        self.door.turn_away(stream, away);
+    }
+
+    /// Until the connection has ended or has become a conversation.
+    async fn receive(&self, mut stream: TcpStream, visitor: Arc<Visitor>, reception: Reception) {
+        let cut = visitor.clone();
+        let received = async {
+            if reception == Reception::Header {
+                match tokio::time::timeout(self.door.options.head_timeout, self.ask(&mut stream)).await {
+                    Ok(Ok(Some(from))) => {
+                        if let Err(away) = visitor.settle(from) {
+                            return self.turn_away(stream, away);
+                        }
+                    }
+                    Ok(Ok(None)) => {}
+                    Ok(Err(error)) => return tracing::debug!(%error, "a proxy's connection was not let in"),
+                    Err(_) => return tracing::debug!("a proxy's connection said nothing"),
+                }
+            }
+            // Below TLS, so that a peer that takes nothing is noticed in the handshake, too.
+            let stream = StallLimited::new(stream, self.door.options.write_timeout);
+            let stream = Paced::new(stream, visitor.clone());
+            match &self.handshake {
+                None => self.speak_http(stream, visitor, reception).await,
+                Some(handshake) => match handshake.shake(stream, &self.door.doorkeeper).await {
+                    Ok(Some(stream)) => self.speak_http(stream, visitor, reception).await,
+                    Ok(None) => {}
+                    Err(error) => tracing::debug!(%error, "no TLS handshake"),
+                },
+            }
+        };
+        tokio::select! {
+            () = cut.cut() => tracing::debug!("a connection made room for others"),
+            () = received => {}
+        }
+    }
+
+    /// Whom the proxy names before everything else.
+    async fn ask(&self, stream: &mut TcpStream) -> Result<Option<IpAddr>, NoHeader> {
+        if self.door.doorkeeper.admission().proxy_header == ProxyHeader::Optional {
+            let mut first = [0];
+            let came = stream.peek(&mut first).await?;
+            if !proxy_header::begins(&first[..came]) {
+                return Ok(None);
+            }
+        }
+        proxy_header::read(stream).await
+    }
+
     /// HTTP over whatever lies below, until it ends or the relay does.
-    fn converse<S>(&self, stream: S) -> impl Future<Output = ()> + Send + use<S>
+    async fn speak_http<S>(&self, stream: S, visitor: Arc<Visitor>, reception: Reception)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let service = TowerToHyperService::new(warp::service(self.routes.clone()));
-        let connection = self.protocol.serve_connection(TokioIo::new(stream), service).with_upgrades();
-        let closing = self.door.closing.clone();
-        async move {
-            let mut connection = pin!(connection);
-            let ended = tokio::select! {
-                ended = connection.as_mut() => ended,
-                () = closing.cancelled() => {
-                    connection.as_mut().graceful_shutdown();
-                    tokio::time::timeout(LAST_REQUEST, connection).await.unwrap_or(Ok(()))
+        let routes = TowerToHyperService::new(warp::service(self.routes.clone()));
+        let (door, through_proxy) = (self.door.clone(), reception != Reception::Direct);
+        let service = service_fn(move |mut request: hyper::Request<hyper::body::Incoming>| {
+            let away = if through_proxy { settle(&door, &visitor, request.headers()) } else { None };
+            request.extensions_mut().insert(visitor.clone());
+            let answer = away.ok_or_else(|| routes.call(request));
+            async move {
+                match answer {
+                    Ok(away) => Ok(away),
+                    Err(answer) => answer.await,
                 }
-            };
-            if let Err(error) = ended {
-                tracing::debug!(%error, "a connection ended early");
             }
+        });
+        let connection = self.protocol.serve_connection(TokioIo::new(stream), service).with_upgrades();
+        let mut connection = pin!(connection);
+        let ended = tokio::select! {
+            ended = connection.as_mut() => ended,
+            () = self.door.closing.cancelled() => {
+                connection.as_mut().graceful_shutdown();
+                tokio::time::timeout(LAST_REQUEST, connection).await.unwrap_or(Ok(()))
+            }
+        };
+        if let Err(error) = ended {
+            tracing::debug!(%error, "a connection ended early");
         }
     }
 }
 
-/// The slot is taken as long as this runs.
-async fn hold(connection: impl Future<Output = ()>, slot: OwnedSemaphorePermit) {
-    connection.await;
-    drop(slot);
+/// Places a visitor where its proxy says it comes from, or says why it cannot stay.
+fn settle(door: &Door, visitor: &Visitor, headers: &HeaderMap) -> Option<Response> {
+    if visitor.address().is_some() {
+        return None;
+    }
+    let from = forwarded(&door.doorkeeper.admission().trusted_proxies, headers)?;
+    visitor.settle(from).err().map(|away| turned_away(&away))
 }

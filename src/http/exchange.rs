@@ -14,6 +14,7 @@ use warp::reply::{Reply, Response, with_header};
 
 use super::Door;
 use super::answer::{body, not_allowed};
+use super::doorkeeper::Visitor;
 use crate::protocol::frame::{self, RelayFrame};
 use crate::protocol::{Code, Refusal};
 
@@ -21,16 +22,19 @@ use crate::protocol::{Code, Refusal};
 const NONCE: &str = "graceful-nonce";
 /// After a crowd, in milliseconds.
 const RETRY_AFTER_MS: u64 = 1_000;
+/// After a restart, in milliseconds.
+const RESTART_RETRY_MS: u64 = 5_000;
 
 pub(super) async fn exchange<B: Buf>(
     door: &Door,
     method: &Method,
     headers: &HeaderMap,
+    visitor: &Visitor,
     body: impl Stream<Item = Result<B, warp::Error>>,
 ) -> Response {
     match *method {
         Method::GET => frames(StatusCode::OK, &[door.relay.greeting()]),
-        Method::POST => match answer(door, headers, body).await {
+        Method::POST => match answer(door, headers, visitor, body).await {
             Ok(answers) => frames(StatusCode::OK, &answers),
             Err(refusal) => refused(refusal),
         },
@@ -42,8 +46,13 @@ pub(super) async fn exchange<B: Buf>(
 async fn answer<B: Buf>(
     door: &Door,
     headers: &HeaderMap,
+    visitor: &Visitor,
     body: impl Stream<Item = Result<B, warp::Error>>,
 ) -> Result<Vec<Bytes>, Refusal> {
+    if door.draining.is_cancelled() {
+        let refusal = Refusal::new(Code::Restarting, "the relay is restarting");
+        return Err(refusal.retry_after_ms(RESTART_RETRY_MS));
+    }
     let nonce = nonce(headers)?;
     if declared_length(headers).is_some_and(|length| length > door.options.frame_bytes_max as u64) {
         return Err(too_large(door));
@@ -59,7 +68,7 @@ async fn answer<B: Buf>(
         Refusal::new(Code::Timeout, "the request took too long to arrive").retry_after_ms(1)
     })??;
     let frames = frame::split(received).map_err(|error| Refusal::new(Code::Malformed, error.to_string()))?;
-    door.relay.exchange(&nonce, frames).await
+    door.relay.exchange(&nonce, frames, visitor.address()).await
 }
 
 fn nonce(headers: &HeaderMap) -> Result<Vec<u8>, Refusal> {

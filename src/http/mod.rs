@@ -6,14 +6,22 @@
 mod accept;
 mod answer;
 mod connection;
+mod doorkeeper;
+mod drain;
 mod exchange;
 mod headers;
 mod listener;
+mod origins;
+mod pace;
+mod proxy_header;
+mod ready;
 mod redirect;
 mod routes;
 mod socket;
+mod source;
 mod stall;
 pub mod tls;
+mod turn_away;
 mod upgrade;
 
 use std::sync::Arc;
@@ -26,7 +34,13 @@ use tokio_util::task::TaskTracker;
 use crate::relay::Relay;
 
 pub use accept::run;
+pub use doorkeeper::Admission;
 pub use listener::Listener;
+pub use origins::AllowedOrigins;
+pub use proxy_header::ProxyHeader;
+pub use source::{Network, NotANetwork};
+
+use doorkeeper::Doorkeeper;
 
 /// How far the door opens, and for how long it waits.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,6 +61,8 @@ pub struct Options {
     pub close_timeout: Duration,
     /// For conversations to end when the relay stops; then they are cut.
     pub stop_timeout: Duration,
+    /// Who is let in.
+    pub admission: Admission,
 }
 
 /// Why the relay no longer listens, although nobody asked it to stop.
@@ -57,9 +73,6 @@ pub enum Stopped {
     StoreFailed,
 }
 
-/// Connections that have not become conversations yet: few, for each is done within seconds.
-const PLAIN_CONNECTIONS_MAX: usize = 256;
-
 /// Exchanges at a time: each may hold a whole frame in memory.
 const EXCHANGES_MAX: usize = 32;
 
@@ -67,11 +80,17 @@ const EXCHANGES_MAX: usize = 32;
 struct Door {
     relay: Relay,
     options: Options,
-    plain: Arc<Semaphore>,
+    doorkeeper: Arc<Doorkeeper>,
+    /// Those who are turned away and told so.
+    refusals: Arc<Semaphore>,
     conversations: Arc<Semaphore>,
     exchanges: Semaphore,
+    /// Conversations; and everything else.
+    talks: TaskTracker,
     tasks: TaskTracker,
-    /// Conversations are to end in an orderly way.
+    /// Nobody new is let in, and conversations are ended one after the other.
+    draining: CancellationToken,
+    /// What is not a conversation is to end, too.
     closing: CancellationToken,
     /// What has not ended by now is dropped.
     cut: CancellationToken,
@@ -80,10 +99,13 @@ struct Door {
 impl Door {
     fn new(relay: Relay, options: Options) -> Arc<Self> {
         Arc::new(Self {
-            plain: Arc::new(Semaphore::new(PLAIN_CONNECTIONS_MAX)),
+            doorkeeper: Doorkeeper::new(options.admission.clone()),
+            refusals: Arc::new(Semaphore::new(turn_away::REFUSALS_MAX)),
             conversations: Arc::new(Semaphore::new(options.connections_max)),
             exchanges: Semaphore::new(EXCHANGES_MAX),
+            talks: TaskTracker::new(),
             tasks: TaskTracker::new(),
+            draining: CancellationToken::new(),
             closing: CancellationToken::new(),
             cut: CancellationToken::new(),
             relay,
@@ -93,24 +115,19 @@ impl Door {
 
     /// Runs a task that the relay waits for when it stops, until it must not wait any longer.
     fn spawn(self: &Arc<Self>, task: impl Future<Output = ()> + Send + 'static) {
-        let cut = self.cut.clone();
-        self.tasks.spawn(async move {
-            tokio::select! {
-                () = cut.cancelled() => {}
-                () = task => {}
-            }
-        });
+        self.tasks.spawn(cut_short(self.cut.clone(), task));
     }
 
-    /// Asks everyone to leave, waits, and then shuts the door.
-    async fn close(&self) {
-        self.closing.cancel();
-        self.tasks.close();
-        if tokio::time::timeout(self.options.stop_timeout, self.tasks.wait()).await.is_err() {
-            tracing::warn!(tasks = self.tasks.len(), "some connections did not end in time and are cut");
-            self.cut.cancel();
-            self.tasks.wait().await;
-        }
+    /// The same for a conversation: these are ended first, while others are still answered.
+    fn spawn_talk(self: &Arc<Self>, task: impl Future<Output = ()> + Send + 'static) {
+        self.talks.spawn(cut_short(self.cut.clone(), task));
+    }
+}
+
+async fn cut_short(cut: CancellationToken, task: impl Future<Output = ()>) {
+    tokio::select! {
+        () = cut.cancelled() => {}
+        () = task => {}
     }
 }
 
@@ -129,6 +146,7 @@ pub(crate) mod tests {
             write_timeout: Duration::from_secs(60),
             close_timeout: Duration::from_secs(60),
             stop_timeout: Duration::from_secs(60),
+            admission: Admission::default(),
         }
     }
 }

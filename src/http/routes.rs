@@ -5,19 +5,22 @@ use std::sync::Arc;
 use hyper::upgrade::OnUpgrade;
 use warp::Filter;
 use warp::filters::BoxedFilter;
-use warp::http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, CONNECTION, HeaderMap, HeaderValue};
+use warp::http::header::{CONNECTION, HeaderMap, HeaderValue, ORIGIN};
 use warp::http::{Method, StatusCode};
-use warp::reply::{Reply, Response, with_header};
+use warp::reply::Response;
 
 use super::Door;
 use super::answer::{not_allowed, not_found, text};
+use super::doorkeeper::Visitor;
 use super::exchange::exchange;
 use super::headers::secure;
+use super::ready::ready;
 use super::upgrade::upgrade;
 
 pub(super) fn routes(door: &Arc<Door>, over_tls: bool) -> BoxedFilter<(Response,)> {
     let anything_else = warp::any().map(not_found);
-    let routes = health().or(sync(door)).unify().or(exchanges(door)).unify().or(anything_else).unify();
+    let health = health(door).or(readiness(door)).unify();
+    let routes = health.or(sync(door)).unify().or(exchanges(door)).unify().or(anything_else).unify();
     let secured = move |mut response: Response| {
         secure(response.headers_mut(), over_tls);
         response
@@ -34,8 +37,28 @@ fn one_request(mut response: Response) -> Response {
     response
 }
 
-fn health() -> BoxedFilter<(Response,)> {
-    warp::path!("health").and(warp::method()).map(|method| open_to_any_page(up(&method))).boxed()
+fn health(door: &Arc<Door>) -> BoxedFilter<(Response,)> {
+    asked(door, warp::path!("health").boxed(), |_, method| up(method))
+}
+
+fn readiness(door: &Arc<Door>) -> BoxedFilter<(Response,)> {
+    asked(door, warp::path!("health" / "ready").boxed(), ready)
+}
+
+/// A question that any page on the list may ask.
+fn asked(
+    door: &Arc<Door>,
+    path: BoxedFilter<()>,
+    answer: fn(&Door, &Method) -> Response,
+) -> BoxedFilter<(Response,)> {
+    let door = door.clone();
+    path.and(warp::method())
+        .and(warp::header::headers_cloned())
+        .map(move |method: Method, headers: HeaderMap| {
+            let origins = &door.options.admission.allowed_origins;
+            origins.open_to(headers.get(ORIGIN), answer(&door, &method))
+        })
+        .boxed()
 }
 
 fn up(method: &Method) -> Response {
@@ -51,8 +74,10 @@ fn sync(door: &Arc<Door>) -> BoxedFilter<(Response,)> {
         .and(warp::method())
         .and(warp::header::headers_cloned())
         .and(warp::ext::optional::<OnUpgrade>())
-        .map(move |method: Method, headers: HeaderMap, on_upgrade| {
-            upgrade(&door, &method, &headers, on_upgrade)
+        .and(warp::ext::get::<Arc<Visitor>>())
+        .map(move |method: Method, headers: HeaderMap, on_upgrade, visitor| {
+            let refused = door.options.admission.allowed_origins.refuse(&headers);
+            refused.unwrap_or_else(|| upgrade(&door, &method, &headers, on_upgrade, visitor))
         })
         .boxed()
 }
@@ -62,16 +87,18 @@ fn exchanges(door: &Arc<Door>) -> BoxedFilter<(Response,)> {
     warp::path!("v1" / "exchange")
         .and(warp::method())
         .and(warp::header::headers_cloned())
+        .and(warp::ext::get::<Arc<Visitor>>())
         .and(warp::body::stream())
-        .then(move |method: Method, headers: HeaderMap, body| {
+        .then(move |method: Method, headers: HeaderMap, visitor: Arc<Visitor>, body| {
             let door = door.clone();
-            async move { open_to_any_page(exchange(&door, &method, &headers, body).await) }
+            async move {
+                let origins = &door.options.admission.allowed_origins;
+                let answer = match origins.refuse(&headers) {
+                    Some(refused) => refused,
+                    None => exchange(&door, &method, &headers, &visitor, body).await,
+                };
+                origins.open_to(headers.get(ORIGIN), answer)
+            }
         })
         .boxed()
-}
-
-/// Apps in a browser come from origins that the relay does not know. It has no cookies and no
-/// sessions: what a page can do here, it can do from anywhere.
-fn open_to_any_page(response: Response) -> Response {
-    with_header(response, ACCESS_CONTROL_ALLOW_ORIGIN, "*").into_response()
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::time::{Instant, sleep_until};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::error::{Error, ProtocolError};
@@ -14,7 +15,8 @@ use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig
 use tokio_util::io::{InspectReader, InspectWriter};
 
 use super::Options;
-use crate::relay::{Transport, TransportError};
+use super::doorkeeper::Visitor;
+use crate::relay::{Address, Transport, TransportError};
 
 /// Allotted for each connection at once, so an idle one must not cost much.
 const READ_BUFFER_BYTES: usize = 4 * 1024;
@@ -49,6 +51,9 @@ pub(super) struct Socket<S> {
     reading: Reading,
     /// A close frame went out, or nothing can.
     ended: bool,
+    visitor: Option<Arc<Visitor>>,
+    /// Its address has sent more than it should: nothing is read before.
+    paused_until: Option<Instant>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -71,7 +76,33 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Socket<S> {
         let moved = Arc::new(AtomicU64::new(0));
         let stream = counted(stream, &moved);
         let stream = WebSocketStream::from_raw_socket(stream, Role::Server, Some(config)).await;
-        Self { stream, moved, close_timeout: options.close_timeout, reading: Reading::Going, ended: false }
+        Self {
+            stream,
+            moved,
+            close_timeout: options.close_timeout,
+            reading: Reading::Going,
+            ended: false,
+            visitor: None,
+            paused_until: None,
+        }
+    }
+
+    /// Whose connection it is.
+    pub(super) fn of(mut self, visitor: Arc<Visitor>) -> Self {
+        self.visitor = Some(visitor);
+        self
+    }
+
+    /// Every message counts, also those that only WebSocket sees.
+    async fn next_message(&mut self) -> Option<Result<Message, Error>> {
+        if let Some(until) = self.paused_until {
+            sleep_until(until).await;
+            self.paused_until = None;
+        }
+        let message = self.stream.next().await;
+        let pause = self.visitor.as_ref().and_then(|visitor| visitor.count_frame());
+        self.paused_until = pause.map(|pause| Instant::now() + pause);
+        message
     }
 
     /// Ends what the relay left open.
@@ -124,7 +155,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Socket<S> {
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Transport for Socket<S> {
     async fn receive(&mut self) -> Option<Result<Bytes, TransportError>> {
         loop {
-            match self.stream.next().await {
+            match self.next_message().await {
                 Some(Ok(Message::Binary(bytes))) => return Some(Ok(bytes)),
                 Some(Ok(Message::Text(_))) => return Some(Err(TransportError::NotBinary)),
                 // Pongs go out, and a close is answered, while reading on.
@@ -147,6 +178,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Transport for Socket<S> {
 
     fn moved(&self) -> u64 {
         self.moved.load(Ordering::Relaxed)
+    }
+
+    fn address(&self) -> Option<Address> {
+        self.visitor.as_ref()?.address()
+    }
+
+    fn known(&mut self) {
+        if let Some(visitor) = &self.visitor {
+            visitor.known();
+        }
     }
 
     async fn close(&mut self, code: u16, reason: &str) {

@@ -16,6 +16,7 @@ use warp::reply::{Reply, Response, with_header};
 
 use super::Door;
 use super::answer::{not_allowed, overloaded, text};
+use super::doorkeeper::Visitor;
 use super::socket::Socket;
 
 const VERSION: &str = "13";
@@ -26,6 +27,7 @@ pub(super) fn upgrade(
     method: &Method,
     headers: &HeaderMap,
     on_upgrade: Option<OnUpgrade>,
+    visitor: Arc<Visitor>,
 ) -> Response {
     if method != Method::GET {
         return not_allowed("GET");
@@ -41,29 +43,36 @@ pub(super) fn upgrade(
     let Some(accept) = accept_key(headers) else {
         return text(StatusCode::BAD_REQUEST, "The WebSocket handshake has no valid Sec-WebSocket-Key.");
     };
-    if door.closing.is_cancelled() {
+    if door.draining.is_cancelled() {
         return overloaded("This relay is about to restart.");
     }
     let Ok(slot) = door.conversations.clone().try_acquire_owned() else {
         return overloaded("This relay has as many connections as it may have.");
     };
-    door.spawn(converse(door.clone(), on_upgrade, slot));
+    door.spawn_talk(converse(door.clone(), on_upgrade, visitor, slot));
     let response = with_header(StatusCode::SWITCHING_PROTOCOLS, CONNECTION, "upgrade");
     let response = with_header(response, UPGRADE, "websocket");
     with_header(response, SEC_WEBSOCKET_ACCEPT, accept).into_response()
 }
 
 /// The conversation, in a task of its own: it outlives the request it came from.
-async fn converse(door: Arc<Door>, on_upgrade: OnUpgrade, slot: OwnedSemaphorePermit) {
+async fn converse(door: Arc<Door>, on_upgrade: OnUpgrade, visitor: Arc<Visitor>, slot: OwnedSemaphorePermit) {
+    tokio::select! {
+        () = visitor.cut() => tracing::debug!("a connection made room for others"),
+        () = talk(&door, on_upgrade, &visitor) => {}
+    }
+    drop(slot);
+}
+
+async fn talk(door: &Door, on_upgrade: OnUpgrade, visitor: &Arc<Visitor>) {
     // The peer has to take the answer before the connection changes hands.
     let Ok(Ok(upgraded)) = tokio::time::timeout(door.options.write_timeout, on_upgrade).await else {
         tracing::debug!("a peer left during the WebSocket handshake");
         return;
     };
-    let mut socket = Socket::new(TokioIo::new(upgraded), &door.options).await;
-    door.relay.converse(&mut socket, door.closing.clone()).await;
+    let mut socket = Socket::new(TokioIo::new(upgraded), &door.options).await.of(visitor.clone());
+    door.relay.converse(&mut socket, visitor.leave()).await;
     socket.finish().await;
-    drop(slot);
 }
 
 fn upgrade_required(why: &str) -> Response {

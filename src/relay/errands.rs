@@ -1,6 +1,7 @@
 //! What a conversation has asked for and not yet heard of: changes with the writer, a look at the
 //! store, an ear on the account, a slot at the rendezvous.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -10,15 +11,17 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 use crate::protocol::frame::RelayFrame;
-use crate::protocol::{AccountId, DeviceKey, RendezvousId};
+use crate::protocol::{AccountId, Code, DeviceKey, Refusal, RendezvousId};
 use crate::rules::AccountNumber;
-use crate::rules::change::{Look, News, Outcome, Recoverable, Standing, View};
+use crate::rules::change::{Change, Look, News, Outcome, Recoverable, Standing, View};
 use crate::rules::conversation::{Conversation, Request};
 use crate::store::StoreError;
 
+use super::clock::milliseconds;
 use super::rendezvous::Met;
+use super::seats::Seat;
 use super::wake::Listener;
-use super::{Relay, Stopped};
+use super::{Address, Relay, Stopped};
 
 /// Devices that may come to one session's slots before it hears of the first.
 const MEETINGS_MAX: usize = 2;
@@ -50,13 +53,19 @@ pub(super) struct Errands {
     listener: Option<Listener>,
     meetings: Option<mpsc::Receiver<Met>>,
     joining: Option<(RendezvousId, oneshot::Receiver<Bytes>)>,
+    /// Where the device comes from.
+    address: Option<Address>,
+    /// That of its account, once it has proved who it is.
+    seat: Option<Seat>,
 }
 
 impl Errands {
-    pub(super) fn new(relay: Relay, session: u64) -> Self {
+    pub(super) fn new(relay: Relay, session: u64, address: Option<Address>) -> Self {
         Self {
             relay,
             session,
+            address,
+            seat: None,
             changes: FuturesOrdered::new(),
             look: None,
             listener: None,
@@ -72,12 +81,21 @@ impl Errands {
                 Request::Send(frame) => return Ok(Some(Doing::Send(frame))),
                 Request::Close { code, text } => return Ok(Some(Doing::Close { code, text })),
                 Request::Commit(change) => {
+                    if matches!(change, Change::Found { .. })
+                        && let Err(refusal) = self.may_found()
+                    {
+                        conversation.refuse(refusal);
+                        continue;
+                    }
                     let answer = self.relay.inner.writer.commit(change).await?;
                     self.changes.push_back(answer);
                 }
                 Request::Find { account, device } => {
                     let standing = self.find(account, device).await?;
-                    conversation.looked_up(standing);
+                    match self.sit_down(standing.as_ref(), conversation) {
+                        Ok(()) => conversation.looked_up(standing),
+                        Err(refusal) => conversation.refuse(refusal),
+                    }
                 }
                 Request::FindRecovery { key } => {
                     let found = self.find_recovery(key).await?;
@@ -87,17 +105,8 @@ impl Errands {
                 Request::LookAtLog { account, entries_from } => {
                     self.start_look_at_log(account, entries_from);
                 }
-                Request::OpenSlot { id, lifetime_s } => {
-                    let (owner, meetings) = mpsc::channel(MEETINGS_MAX);
-                    let lifetime = Duration::from_secs(lifetime_s.into());
-                    let opened = self.relay.inner.rendezvous.open(id, self.session, owner, lifetime);
-                    self.meetings = Some(meetings);
-                    conversation.slot_opened(id, opened);
-                }
-                Request::JoinSlot { id, sealed } => match self.relay.inner.rendezvous.join(id, sealed) {
-                    Some(reply) => self.joining = Some((id, reply)),
-                    None => conversation.slot_over(),
-                },
+                Request::OpenSlot { id, lifetime_s } => self.open_slot(id, lifetime_s, conversation),
+                Request::JoinSlot { id, sealed } => self.join_slot(id, sealed, conversation),
                 Request::Reply { id, sealed } => {
                     if !self.relay.inner.rendezvous.reply(id, self.session, sealed) {
                         conversation.reply_lost();
@@ -106,6 +115,52 @@ impl Errands {
             }
         }
         Ok(None)
+    }
+
+    /// Where nobody can be made to wait: whether the account has sent more than it should.
+    pub(super) fn too_fast(&self, conversation: &Conversation, bytes: u64) -> Option<Refusal> {
+        let now_ms = self.relay.inner.clock.uptime_ms();
+        let pause = self.relay.inner.fair.pace(conversation.whose()?.account, 1, bytes, now_ms);
+        let text = "this account sends more than its share; go on a little later";
+        let retry_after_ms = milliseconds(pause);
+        (retry_after_ms > 0).then(|| Refusal::new(Code::Overloaded, text).retry_after_ms(retry_after_ms))
+    }
+
+    fn may_found(&self) -> Result<(), Refusal> {
+        let connections = self.relay.inner.connections.load(Ordering::Relaxed);
+        let now_ms = self.relay.inner.clock.uptime_ms();
+        self.relay.inner.fair.may_found(self.address, connections, now_ms)
+    }
+
+    /// Takes a seat for who has proved to be this device. Others learn nothing of whether there is one.
+    fn sit_down(&mut self, standing: Option<&Standing>, conversation: &Conversation) -> Result<(), Refusal> {
+        if let Some(standing) = standing.filter(|_| conversation.is_proven()) {
+            self.seat = Some(self.relay.inner.seats.take(standing.whose.account)?);
+        }
+        Ok(())
+    }
+
+    fn open_slot(&mut self, id: RendezvousId, lifetime_s: u32, conversation: &mut Conversation) {
+        let Some(whose) = conversation.whose() else {
+            return;
+        };
+        let (owner, meetings) = mpsc::channel(MEETINGS_MAX);
+        let lifetime = Duration::from_secs(lifetime_s.into());
+        let session = (self.session, whose.account);
+        let opened = self.relay.inner.rendezvous.open(id, session, owner, lifetime);
+        self.meetings = Some(meetings);
+        conversation.slot_opened(id, opened);
+    }
+
+    fn join_slot(&mut self, id: RendezvousId, sealed: Bytes, conversation: &mut Conversation) {
+        let now_ms = self.relay.inner.clock.uptime_ms();
+        if let Err(refusal) = self.relay.inner.fair.may_join(self.address, now_ms) {
+            return conversation.refuse(refusal);
+        }
+        match self.relay.inner.rendezvous.join(id, sealed) {
+            Some(reply) => self.joining = Some((id, reply)),
+            None => conversation.slot_over(),
+        }
     }
 
     /// Listens before it looks, so that nothing falls between.
@@ -162,7 +217,12 @@ impl Errands {
     /// Tells the conversation.
     pub(super) fn report(&mut self, report: Report, conversation: &mut Conversation) -> Result<(), Stopped> {
         match report {
-            Report::Committed(outcome) => conversation.committed(outcome),
+            Report::Committed(outcome) => {
+                if outcome == Outcome::Founded {
+                    self.relay.inner.fair.founded(self.relay.inner.clock.uptime_ms());
+                }
+                conversation.committed(outcome);
+            }
             Report::Viewed(view) => conversation.viewed(view),
             Report::News(news) => conversation.woken(news),
             Report::Met(met) => conversation.met(met.id, met.sealed),

@@ -9,7 +9,7 @@ use crate::protocol::{Code, Refusal};
 use crate::rules::conversation::{Conversation, Request};
 
 use super::errands::{Doing, Errands};
-use super::{Relay, random, wall_ms};
+use super::{Address, Relay, random, wall_ms};
 
 /// How long a nonce is good, in milliseconds.
 const NONCE_MS_MAX: u64 = 5 * 60 * 1_000;
@@ -74,12 +74,17 @@ impl Relay {
     ///
     /// # Errors
     /// A [`Refusal`] where nothing was done at all; what is refused later is among the answers.
-    pub async fn exchange(&self, nonce: &[u8], frames: Vec<Bytes>) -> Result<Vec<Bytes>, Refusal> {
+    pub async fn exchange(
+        &self,
+        nonce: &[u8],
+        frames: Vec<Bytes>,
+        from: Option<Address>,
+    ) -> Result<Vec<Bytes>, Refusal> {
         let now_ms = self.inner.clock.uptime_ms();
         let nonce = self.check_nonce(nonce)?;
         let conversation = Conversation::greeted(self.inner.exchange_terms.clone(), nonce, now_ms);
         let session = self.inner.sessions_begun.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        let errands = Errands::new(self.clone(), session);
+        let errands = Errands::new(self.clone(), session, from);
         let answers = talk(conversation, errands, frames, now_ms).await.map_err(|super::Stopped| {
             Refusal::new(Code::Restarting, "the relay is restarting").retry_after_ms(1_000)
         })?;
@@ -121,6 +126,10 @@ async fn talk(
             && let Some(frame) = frames.next()
         {
             // One at a time, and none before the device is known: a frame takes many times its size.
+            if let Some(refusal) = errands.too_fast(&conversation, frame.len() as u64) {
+                conversation.refuse(refusal);
+                continue;
+            }
             match read(frame) {
                 Ok(frame) => conversation.received(frame, now_ms),
                 Err(refusal) => conversation.refuse(refusal),

@@ -41,7 +41,11 @@ impl Relay {
             self.change(Change::MarkClock).await?;
         }
         let (store, now) = (self.inner.store.clone(), self.inner.clock.now());
-        let due = tokio::task::spawn_blocking(move || store.has_expired(now)).await;
+        let due = tokio::task::spawn_blocking(move || {
+            store.lay_ballast();
+            store.has_expired(now)
+        });
+        let due = due.await;
         let due = self.inner.writer.read(due)?;
         if due {
             while let Outcome::Swept { envelopes, more: true } = self.change(Change::Sweep).await? {

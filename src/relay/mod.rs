@@ -4,8 +4,10 @@
 mod clock;
 mod errands;
 mod exchange;
+mod fair;
 mod janitor;
 mod rendezvous;
+mod seats;
 mod session;
 mod transport;
 mod wake;
@@ -25,13 +27,17 @@ use crate::rules::conversation::Terms;
 use crate::rules::inspection::{Part, Stretch};
 use crate::store::{Options, Store, StoreError};
 
+pub use crate::rules::admission::Address;
 pub use crate::rules::conversation::Hosts;
 pub use crate::rules::membership::Registration;
+pub use fair::Fairness;
 pub use transport::{Transport, TransportError};
 
 use clock::RelayClock;
 use exchange::NonceKey;
+use fair::Fair;
 use rendezvous::Rendezvous;
+use seats::Seats;
 use wake::Wakes;
 use writer::Writer;
 
@@ -45,11 +51,17 @@ pub struct RelayOptions {
     pub hosts: Hosts,
     /// How long a device may take to say who it is.
     pub authentication_time_max: Duration,
+    /// What one account and one address may take.
+    pub fairness: Fairness,
 }
 
 impl Default for RelayOptions {
     fn default() -> Self {
-        Self { hosts: Hosts::default(), authentication_time_max: Duration::from_secs(10) }
+        Self {
+            hosts: Hosts::default(),
+            authentication_time_max: Duration::from_secs(10),
+            fairness: Fairness::default(),
+        }
     }
 }
 
@@ -79,6 +91,8 @@ struct Inner {
     writer: Writer,
     wakes: Arc<Wakes>,
     rendezvous: Rendezvous,
+    seats: Arc<Seats>,
+    fair: Fair,
     nonce_key: NonceKey,
     connections: AtomicU64,
     sessions_begun: AtomicU64,
@@ -112,7 +126,9 @@ impl Relay {
                 exchange_terms: Arc::new(exchange_terms),
                 clock,
                 wakes,
-                rendezvous: Rendezvous::default(),
+                rendezvous: Rendezvous::new(&options.fairness),
+                seats: Seats::new(options.fairness.account_connections_max),
+                fair: Fair::new(&options.fairness),
                 nonce_key: NonceKey::fresh(),
                 connections: AtomicU64::new(0),
                 sessions_begun: AtomicU64::new(0),

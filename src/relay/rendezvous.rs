@@ -9,9 +9,9 @@ use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::protocol::{Code, Refusal, RendezvousId};
+use crate::rules::AccountNumber;
 
-/// Slots open at a time.
-const SLOTS_MAX: usize = 1_024;
+use super::Fairness;
 
 /// When a device that found no free slot should try again.
 const SLOTS_RETRY_MS: u64 = 60_000;
@@ -25,6 +25,7 @@ pub(super) struct Met {
 
 struct Slot {
     session: u64,
+    account: AccountNumber,
     owner: mpsc::Sender<Met>,
     expires: Instant,
     /// Who came, waiting for the reply. The slot is used up from then on.
@@ -32,17 +33,26 @@ struct Slot {
 }
 
 /// All slots.
-#[derive(Default)]
 pub(super) struct Rendezvous {
+    slots_max: usize,
+    account_slots_max: usize,
     slots: Mutex<HashMap<RendezvousId, Slot>>,
 }
 
 impl Rendezvous {
+    pub(super) fn new(fairness: &Fairness) -> Self {
+        Self {
+            slots_max: fairness.rendezvous_slots_max,
+            account_slots_max: fairness.account_rendezvous_slots_max,
+            slots: Mutex::default(),
+        }
+    }
+
     /// Opens a slot. A session has one at a time: a new one takes the place of the old.
     pub(super) fn open(
         &self,
         id: RendezvousId,
-        session: u64,
+        (session, account): (u64, AccountNumber),
         owner: mpsc::Sender<Met>,
         lifetime: Duration,
     ) -> Result<(), Refusal> {
@@ -52,11 +62,12 @@ impl Rendezvous {
         if slots.contains_key(&id) {
             return Err(Refusal::new(Code::RendezvousTaken, "this rendezvous id is taken; make another"));
         }
-        if slots.len() >= SLOTS_MAX {
-            let text = "too many pairings are under way on this relay";
+        let own = slots.values().filter(|slot| slot.account == account).count();
+        if slots.len() >= self.slots_max || own >= self.account_slots_max {
+            let text = "too many pairings are under way on this relay, or in this account";
             return Err(Refusal::new(Code::RendezvousTaken, text).retry_after_ms(SLOTS_RETRY_MS));
         }
-        slots.insert(id, Slot { session, owner, expires: now + lifetime, joining: None });
+        slots.insert(id, Slot { session, account, owner, expires: now + lifetime, joining: None });
         Ok(())
     }
 

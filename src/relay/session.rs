@@ -3,9 +3,10 @@
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::protocol::frame;
+use crate::protocol::frame::{self, DeviceFrame, Malformed};
 use crate::protocol::{Code, Refusal};
 use crate::rules::conversation::Conversation;
 
@@ -53,8 +54,17 @@ impl Relay {
         let now_ms = self.inner.clock.uptime_ms();
         let conversation = Conversation::new(self.inner.terms.clone(), random(), wall_ms(), now_ms);
         let session = self.inner.sessions_begun.fetch_add(1, Ordering::Relaxed);
-        let errands = Errands::new(self.clone(), session);
-        let mut session = Session { relay: self, conversation, errands, transport, cancel, moved: 0 };
+        let errands = Errands::new(self.clone(), session, transport.address());
+        let mut session = Session {
+            relay: self,
+            conversation,
+            errands,
+            transport,
+            cancel,
+            moved: 0,
+            known: false,
+            paused_until: None,
+        };
         if session.run().await.is_err() {
             tracing::debug!("a connection ended without a goodbye");
         }
@@ -69,6 +79,10 @@ struct Session<'a, T> {
     cancel: CancellationToken,
     /// Bytes that had come and gone when the connection was last found to be alive.
     moved: u64,
+    /// The transport was told that the device has proved who it is.
+    known: bool,
+    /// Its account has sent more than it should: nothing is read before.
+    paused_until: Option<Instant>,
 }
 
 impl<T: Transport> Session<'_, T> {
@@ -83,7 +97,15 @@ impl<T: Transport> Session<'_, T> {
                     }
                 }
             }
+            self.tell_known();
             self.wait().await?;
+        }
+    }
+
+    fn tell_known(&mut self) {
+        if !self.known && self.conversation.whose().is_some() {
+            self.known = true;
+            self.transport.known();
         }
     }
 
@@ -99,7 +121,7 @@ impl<T: Transport> Session<'_, T> {
                 self.conversation.stop(1 + spread);
             }
             report = self.errands.next() => self.errands.report(report, &mut self.conversation)?,
-            received = self.transport.receive(), if self.conversation.wants_frames() => {
+            received = receive(self.transport, self.paused_until), if self.conversation.wants_frames() => {
                 match received {
                     Some(received) => self.received(received)?,
                     None => return Err(Ended),
@@ -120,9 +142,19 @@ impl<T: Transport> Session<'_, T> {
         self.conversation.tick(now_ms);
     }
 
+    /// A frame, and how long its account has to wait for the next.
+    fn read(&mut self, bytes: Bytes) -> Result<DeviceFrame, Malformed> {
+        if let Some(whose) = self.conversation.whose() {
+            let (now_ms, size) = (self.relay.inner.clock.uptime_ms(), bytes.len() as u64);
+            let pause = self.relay.inner.fair.pace(whose.account, 1, size, now_ms);
+            self.paused_until = (!pause.is_zero()).then(|| Instant::now() + pause);
+        }
+        frame::from_device(bytes)
+    }
+
     fn received(&mut self, received: Result<Bytes, TransportError>) -> Result<(), Ended> {
         let refusal = match received {
-            Ok(bytes) => match frame::from_device(bytes) {
+            Ok(bytes) => match self.read(bytes) {
                 Ok(frame) => {
                     self.conversation.received(frame, self.relay.inner.clock.uptime_ms());
                     return Ok(());
@@ -141,6 +173,17 @@ impl<T: Transport> Session<'_, T> {
         self.conversation.refuse(refusal);
         Ok(())
     }
+}
+
+/// May be dropped and called again, as what it waits for.
+async fn receive<T: Transport>(
+    transport: &mut T,
+    paused_until: Option<Instant>,
+) -> Option<Result<Bytes, TransportError>> {
+    if let Some(until) = paused_until {
+        tokio::time::sleep_until(until).await;
+    }
+    transport.receive().await
 }
 
 async fn sleep_until(deadline: Option<tokio::time::Instant>) {

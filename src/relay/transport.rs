@@ -2,6 +2,8 @@
 
 use bytes::Bytes;
 
+use crate::rules::admission::Address;
+
 /// Why a message did not come or go.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TransportError {
@@ -27,6 +29,14 @@ pub trait Transport: Send {
 
     /// Counts the bytes that came and went so far: a slow line moves, a dead one does not.
     fn moved(&self) -> u64;
+
+    /// Where it comes from, as far as that is known and tells anybody apart.
+    fn address(&self) -> Option<Address> {
+        None
+    }
+
+    /// The device at the other end has proved who it is.
+    fn known(&mut self) {}
 
     /// Ends the connection with a WebSocket close code.
     fn close(&mut self, code: u16, reason: &str) -> impl Future<Output = ()> + Send;

@@ -6,6 +6,7 @@
 
 mod account;
 pub mod ack;
+pub mod admission;
 pub mod change;
 pub mod clock;
 pub mod conversation;
@@ -15,6 +16,8 @@ pub mod inspection;
 pub mod likeness;
 pub mod membership;
 pub mod push;
+pub mod rate;
+pub mod room;
 
 pub use account::{Account, AccountNumber, Addressee, Device, Gap, Kept, Ordinal};
 pub use clock::RelayTime;

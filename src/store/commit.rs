@@ -53,6 +53,8 @@ pub(super) struct Turn<'txn> {
     pub(super) tables: Tables<'txn>,
     pub(super) options: &'txn Options,
     pub(super) now: RelayTime,
+    /// The disk is nearly full: nothing new is kept.
+    pub(super) short_of_room: bool,
     pub(super) dirty: bool,
     pub(super) stirs: Vec<Stir>,
     accounts: HashMap<AccountNumber, Open>,
@@ -90,6 +92,7 @@ impl Store {
         let mut committed = Committed::default();
         let dirty = {
             let mut turn = Turn::begin(Tables::open(&transaction)?, self, now)?;
+            turn.short_of_room = self.is_short_of_room(now)?;
             for change in changes {
                 committed.outcomes.push(turn.make(change)?);
             }
@@ -117,6 +120,7 @@ impl<'txn> Turn<'txn> {
             tables,
             options: &store.options,
             now,
+            short_of_room: false,
             dirty: false,
             stirs: Vec::new(),
             accounts: HashMap::new(),

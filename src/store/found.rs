@@ -7,6 +7,7 @@ use crate::protocol::membership::account_id;
 use crate::protocol::wire::SignedEntry;
 use crate::rules::change::{InviteHash, Outcome};
 use crate::rules::membership::{found, recovery_key};
+use crate::rules::room::refuse_founding;
 
 use super::commit::{Turn, not_a_member};
 use super::tables::pair;
@@ -23,6 +24,9 @@ impl Turn<'_> {
         if let Some(number) = account::number(&self.tables.account_numbers, &id)? {
             let known = self.account(number)?.is_some_and(|open| open.account.device_by_key(by).is_some());
             return Ok(if known { Outcome::Founded } else { not_a_member() });
+        }
+        if self.short_of_room {
+            return Ok(Outcome::Refused(refuse_founding()));
         }
         let invited = match &invite {
             Some(hash) => self.is_invited(hash)?,

@@ -27,6 +27,7 @@ mod membership;
 mod open;
 mod push;
 mod recover;
+mod room;
 mod row;
 mod seen;
 mod sweep;

@@ -13,6 +13,7 @@ use crate::rules::membership::Registration;
 
 use super::day_keys::{self, DayKeys, Keyring};
 use super::key_slots::Chance;
+use super::room::Room;
 use super::tables::{META, SCHEMA_VERSION, Tables, meta};
 use super::{StoreError, folder};
 
@@ -34,6 +35,10 @@ pub struct Options {
     pub registration: Registration,
     /// Pages kept in memory, in bytes.
     pub cache_bytes: usize,
+    /// While the disk has less than this free, in bytes, nothing new is kept.
+    pub free_bytes_min: u64,
+    /// Bytes put by for the day on which the disk is full. 0: none.
+    pub ballast_bytes: u64,
 }
 
 impl Default for Options {
@@ -42,6 +47,8 @@ impl Default for Options {
             limits: Limits::default(),
             registration: Registration::default(),
             cache_bytes: 64 * 1024 * 1024,
+            free_bytes_min: 0,
+            ballast_bytes: 0,
         }
     }
 }
@@ -76,6 +83,8 @@ pub struct Store {
     pub(super) database: Database,
     pub(super) options: Options,
     pub(super) keys: DayKeys,
+    /// `None`: not in a folder.
+    pub(super) room: Option<Room>,
     identity: Identity,
     clock: RelayTime,
 }
@@ -87,6 +96,9 @@ impl Store {
     /// [`StoreError`] says what is in the way.
     pub fn open(folder: &Path, options: Options) -> Result<Self, StoreError> {
         folder::prepare(folder)?;
+        let room = Room::new(folder, options.free_bytes_min, options.ballast_bytes);
+        // Before the file is opened: that may have to write.
+        room.drop_ballast_if_full();
         let file = folder.join(FILE);
         let existed = file.exists();
         // What is not ours, or not for this version, is not touched. Only a store that was not closed
@@ -103,8 +115,11 @@ impl Store {
         // Nobody else has the store: what lies there was left by a compaction that was cut off.
         folder::remove(&folder.join(COMPACTING))?;
         let keys = open_keys(&database, folder).map_err(|error| error.in_folder(folder))?;
-        Self::start(database, keys, options, Identity::fresh(), Box::new(system_chance))
-            .map_err(|error| error.in_folder(folder))
+        let chance = Box::new(system_chance);
+        let store = Self::start(database, keys, options, Identity::fresh(), chance, Some(room))
+            .map_err(|error| error.in_folder(folder))?;
+        store.lay_ballast();
+        Ok(store)
     }
 
     /// Opens a store on any backend, with its keys on another. `fresh` is who it will be if it is new;
@@ -120,7 +135,7 @@ impl Store {
         chance: impl FnMut(&mut [u8]) + Send + 'static,
     ) -> Result<Self, StoreError> {
         let database = builder(&options).create_with_backend(backend)?;
-        Self::start(database, keys, options, fresh, Box::new(chance))
+        Self::start(database, keys, options, fresh, Box::new(chance), None)
     }
 
     fn start(
@@ -129,6 +144,7 @@ impl Store {
         options: Options,
         fresh: Identity,
         chance: Chance,
+        room: Option<Room>,
     ) -> Result<Self, StoreError> {
         if read_known(&database)?.is_none() {
             write_identity(&database, fresh)?;
@@ -136,7 +152,7 @@ impl Store {
         let Known { identity, clock, next_arrival } =
             read_known(&database)?.ok_or(StoreError::Damaged("what was just written cannot be read"))?;
         let keys = DayKeys::open(keys, chance, &database, clock, next_arrival)?;
-        let store = Self { database, options, keys, identity, clock };
+        let store = Self { database, options, keys, room, identity, clock };
         store.retire_day_keys(clock)?;
         Ok(store)
     }

@@ -3,6 +3,7 @@
 use crate::protocol::wire::Envelope;
 use crate::rules::change::{Outcome, Pushed, Whose};
 use crate::rules::push::{Verdict, check_count, push};
+use crate::rules::room::check_push;
 
 use super::StoreError;
 use super::commit::{Turn, not_a_member};
@@ -10,7 +11,7 @@ use super::row::LogHead;
 
 impl Turn<'_> {
     pub(super) fn push(&mut self, by: Whose, envelopes: &[Envelope]) -> Result<Outcome, StoreError> {
-        let (limits, now) = (&self.options.limits, self.now);
+        let (limits, now, short_of_room) = (&self.options.limits, self.now, self.short_of_room);
         let mut pushed = Pushed::default();
         if let Err(refusal) = check_count(envelopes, limits) {
             pushed.refusal = Some(refusal);
@@ -23,6 +24,10 @@ impl Turn<'_> {
             let Some(sender_key) = open.account.device(by.device).map(|device| device.key) else {
                 return Ok(not_a_member());
             };
+            if short_of_room && let Err(refusal) = check_push(&open.account, by.device, envelope) {
+                pushed.refusal = Some(refusal);
+                break;
+            }
             match push(&mut open.account, by.device, envelope, limits) {
                 Ok(Verdict::Repeat) => pushed.repeated(envelope.push_number),
                 Ok(Verdict::Keep { kept, chain }) => {

@@ -98,6 +98,7 @@ impl House {
             limits: Limits::default(),
             registration: Registration::Open,
             cache_bytes: 8 << 20,
+            ..store::Options::default()
         };
         // Whoever holds a connection open here need not say who it is.
         let relay_options = RelayOptions { authentication_time_max: LONG, ..RelayOptions::default() };
@@ -111,6 +112,7 @@ impl House {
             write_timeout: LONG,
             close_timeout: LONG,
             stop_timeout: LONG,
+            admission: http::Admission::default(),
         };
         let listener = Listener::with_tls(tcp, tls.clone(), Some(plain));
         let running = tokio::spawn(http::run(listener, relay, options, CancellationToken::new()));

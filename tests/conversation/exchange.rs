@@ -104,3 +104,18 @@ async fn a_proof_needs_a_nonce_of_this_relay_and_a_member() {
     };
     assert_eq!(refusal.code(), Code::Unexpected);
 }
+
+#[tokio::test]
+async fn an_account_that_asks_for_more_than_its_share_is_asked_to_go_on_later() {
+    let door = door::open(door::options()).await;
+    drop(pair(&door).await);
+    // Ten seconds' worth at once, and some more.
+    let frames = (0..6_000).map(|_| DeviceFrame::Ack(wire::Ack { through: 0 })).collect();
+    let frames = talk(&door, 2, frames).await.frames();
+    assert!(matches!(&frames[0], RelayFrame::Welcome(_)), "{:?}", frames[0]);
+    let Some(RelayFrame::Refusal(refusal)) = frames.last() else {
+        panic!("not refused: {:?}", frames.last());
+    };
+    assert_eq!(refusal.code(), Code::Overloaded);
+    assert!(refusal.retry_after_ms > 0);
+}

@@ -30,7 +30,12 @@ pub fn day(day: u64) -> RelayTime {
 }
 
 pub fn options() -> Options {
-    Options { limits: Limits::default(), registration: Registration::Open, cache_bytes: 8 << 20 }
+    Options {
+        limits: Limits::default(),
+        registration: Registration::Open,
+        cache_bytes: 8 << 20,
+        ..Options::default()
+    }
 }
 
 /// An envelope that looks as a sealed one does: like chance.

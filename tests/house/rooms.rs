@@ -23,7 +23,7 @@ pub const ROOMS: &[Room] = &[
     // The other end: whatever the relay's rooms know is none of its business.
     room("client", &["protocol"]),
     // Settings become the options of the rooms that they are for.
-    room("config", &["protocol", "store", "relay", "http"]),
+    room("config", &["protocol", "rules", "store", "relay", "http"]),
     room("cli", &["protocol", "rules", "store", "relay", "http", "admin", "client", "config"]),
     room("main", &["cli"]),
     room("lib", &[]),
@@ -55,6 +55,7 @@ pub const CRATES: &[(&str, &[&str])] = &[
     ("qrcode", &["cli"]),
     ("rcgen", &["http"]),
     ("redb", &["store"]),
+    ("rustix", &["store"]),
     ("rustls", &["http", "client"]),
     ("rustls-acme", &["http"]),
     ("rustls-native-certs", &["http", "client"]),

@@ -23,7 +23,7 @@ fn options() -> Options {
         membership_entries_max: 14,
         ..Limits::default()
     };
-    Options { limits, registration: Registration::Open, cache_bytes: 1 << 20 }
+    Options { limits, registration: Registration::Open, cache_bytes: 1 << 20, ..Options::default() }
 }
 
 fn step() -> impl Strategy<Value = Step> {

@@ -124,8 +124,12 @@ impl Place {
     fn open() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let limits = Limits::default();
-        let options =
-            Options { limits: limits.clone(), registration: Registration::Open, cache_bytes: 64 << 20 };
+        let options = Options {
+            limits: limits.clone(),
+            registration: Registration::Open,
+            cache_bytes: 64 << 20,
+            ..Options::default()
+        };
         let store = Store::open(folder.path(), options).expect("a store");
         for founder in 0..ACCOUNTS {
             let changes = vec![

@@ -75,7 +75,8 @@ impl World {
             account_envelopes_max: if chance.once_in(3) { 60 } else { 10_000 },
             ..Limits::default()
         };
-        let options = Options { limits, registration: Registration::Open, cache_bytes: 1 << 20 };
+        let options =
+            Options { limits, registration: Registration::Open, cache_bytes: 1 << 20, ..Options::default() };
         let disk = Disk::new();
         if sabotage == Sabotage::KeyNotSynced {
             disk.lie_about(File::Keys);

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use data_encoding::BASE64URL_NOPAD;
 use futures_util::StreamExt;
 pub use graceful_relay::http::Options;
-use graceful_relay::http::{self, Stopped};
+use graceful_relay::http::{self, Admission, Stopped};
 use graceful_relay::protocol::frame::{self, RelayFrame};
 use graceful_relay::protocol::{Code, EXCHANGE_PATH, Limits, SOCKET_PATH};
 use graceful_relay::relay::{Registration, Relay, RelayOptions};
@@ -44,6 +44,7 @@ pub fn options() -> Options {
         write_timeout: LONG,
         close_timeout: LONG,
         stop_timeout: LONG,
+        admission: Admission::default(),
     }
 }
 
@@ -54,7 +55,7 @@ pub async fn open(options: Options) -> Door {
 
 pub async fn open_with(options: Options, limits: Limits, registration: Registration) -> Door {
     let folder = tempfile::tempdir().expect("a folder");
-    let store = store::Options { limits, registration, cache_bytes: 8 << 20 };
+    let store = store::Options { limits, registration, cache_bytes: 8 << 20, ..store::Options::default() };
     let relay = Relay::start(Store::open(folder.path(), store).expect("a store"), RelayOptions::default());
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("an address");

@@ -1,12 +1,17 @@
 //! A relay as a process of its own, behind an address that stays while relays come and go.
+#![allow(dead_code)]
 
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use tokio::net::{TcpListener, TcpStream};
+
+/// Longer than a relay takes to end: only so that one that does not ends its test.
+const LONG: Duration = Duration::from_secs(60);
 
 /// A running relay. Killed when dropped.
 pub struct RelayProcess {
@@ -50,10 +55,41 @@ impl RelayProcess {
     /// Asks it to stop, and waits.
     #[cfg(unix)]
     pub fn stop(mut self) {
+        self.terminate();
+        assert!(self.ended().success(), "the relay stops in order");
+    }
+
+    /// Asks it to stop.
+    #[cfg(unix)]
+    pub fn terminate(&self) {
         let id = self.child.id().to_string();
         let asked = Command::new("kill").args(["-TERM", &id]).status().expect("kill is there");
         assert!(asked.success());
-        assert!(self.child.wait().expect("it ends").success(), "the relay stops in order");
+    }
+
+    /// Waits for its end, for a bounded time.
+    pub fn ended(&mut self) -> ExitStatus {
+        let deadline = Instant::now() + LONG;
+        loop {
+            if let Some(status) = self.has_ended() {
+                return status;
+            }
+            assert!(Instant::now() < deadline, "the relay does not end");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// Whether it has ended.
+    pub fn has_ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().expect("it is ours")
+    }
+
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub fn url(&self) -> String {
+        format!("ws://{}", self.address)
     }
 }
 

@@ -42,6 +42,7 @@ impl House {
             limits: Limits::default(),
             registration: Registration::Open,
             cache_bytes: 8 << 20,
+            ..store::Options::default()
         };
         let data = folder.path().join("data");
         let relay = Relay::start(Store::open(&data, store).expect("a store"), RelayOptions::default());

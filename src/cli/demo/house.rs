@@ -8,7 +8,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::http::{self, Options, Stopped};
+use crate::http::{self, Admission, Options, Stopped};
 use crate::protocol::Limits;
 use crate::relay::{Registration, Relay, RelayOptions};
 use crate::store::{self, Store};
@@ -45,6 +45,7 @@ impl House {
             write_timeout: PATIENCE,
             close_timeout: PATIENCE,
             stop_timeout: PATIENCE,
+            admission: Admission::default(),
         };
         let running = tokio::spawn(http::run(listener, relay.clone(), options, shutdown.clone()));
         Ok(Self { url, relay, shutdown, running })

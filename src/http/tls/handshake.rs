@@ -11,6 +11,7 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
+use super::super::doorkeeper::Doorkeeper;
 use super::Tls;
 use super::held::Held;
 
@@ -57,11 +58,20 @@ impl Handshake {
     }
 
     /// The connection, if it is to go on; or why there is none: most who fail here scan ports.
-    pub(in crate::http) async fn shake<S>(&self, stream: S) -> io::Result<Option<Secured<S>>>
+    /// Waiting for one's turn counts, too.
+    pub(in crate::http) async fn shake<S>(
+        &self,
+        stream: S,
+        doorkeeper: &Doorkeeper,
+    ) -> io::Result<Option<Secured<S>>>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        let shaken = tokio::time::timeout(self.time_max, self.acceptor.accept(stream)).await;
+        let shaking = async {
+            let _turn = doorkeeper.handshake().await;
+            self.acceptor.accept(stream).await
+        };
+        let shaken = tokio::time::timeout(self.time_max, shaking).await;
         let mut stream = shaken.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
         if stream.get_ref().1.alpn_protocol() == Some(ACME) {
             stream.shutdown().await?;

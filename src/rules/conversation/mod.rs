@@ -227,6 +227,11 @@ impl Conversation {
         }
     }
 
+    /// Whether the device that is being looked up has proved that it has the key it showed.
+    pub fn is_proven(&self) -> bool {
+        matches!(&self.phase, Phase::Admitting(claim) if claim.is_proven())
+    }
+
     /// When [`Conversation::tick`] is due.
     pub fn deadline_ms(&self) -> Option<u64> {
         let limits = &self.terms.limits;

@@ -1,0 +1,207 @@
+//! Whoever means no good: any address of this machine, any bytes.
+
+use std::net::{Ipv4Addr, SocketAddr};
+
+use bytes::Bytes;
+use futures_util::{SinkExt, StreamExt};
+use graceful_relay::protocol::challenge::Challenge;
+use graceful_relay::protocol::frame::{DeviceFrame, RelayFrame, device_bytes, from_relay};
+use graceful_relay::protocol::membership::Membership;
+use graceful_relay::protocol::wire::{self, Append, Authenticate, Envelope, Found, Greeting, Push, Refusal};
+use graceful_relay::protocol::{AccountId, SOCKET_PATH, StoreEpoch, VERSION};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpSocket, TcpStream};
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::{Error, Message};
+
+use crate::house::LONG;
+use crate::support;
+
+/// An address of this machine: 127.0.`third`.`fourth`.
+pub fn address(third: u8, fourth: u8) -> Ipv4Addr {
+    Ipv4Addr::new(127, 0, third, fourth)
+}
+
+pub async fn connect(from: Ipv4Addr, relay: SocketAddr) -> std::io::Result<TcpStream> {
+    let socket = TcpSocket::new_v4()?;
+    socket.bind((from, 0).into())?;
+    socket.connect(relay).await
+}
+
+/// Sends this and reads to the end. Empty: the relay said nothing, or reset the connection.
+pub async fn say(from: Ipv4Addr, relay: SocketAddr, bytes: &[u8]) -> String {
+    let Ok(mut stream) = connect(from, relay).await else {
+        return String::new();
+    };
+    let _ = stream.write_all(bytes).await;
+    rest(stream).await
+}
+
+/// What else comes before the end.
+pub async fn rest(mut stream: TcpStream) -> String {
+    let mut answer = Vec::new();
+    let _ = tokio::time::timeout(LONG, stream.read_to_end(&mut answer)).await.expect("it ends");
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+pub fn get(path: &str, headers: &str) -> Vec<u8> {
+    format!("GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n{headers}\r\n").into_bytes()
+}
+
+pub fn asking_for_websocket(headers: &str) -> Vec<u8> {
+    format!(
+        "GET {SOCKET_PATH} HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n{headers}\r\n"
+    )
+    .into_bytes()
+}
+
+pub fn status(answer: &str) -> &str {
+    answer.split(' ').nth(1).unwrap_or_default()
+}
+
+pub type Socket = WebSocketStream<TcpStream>;
+
+pub async fn websocket(from: Ipv4Addr, relay: SocketAddr) -> Result<Socket, Error> {
+    let stream = connect(from, relay).await.map_err(Error::Io)?;
+    let url = format!("ws://{relay}{SOCKET_PATH}");
+    tokio_tungstenite::client_async(url, stream).await.map(|(socket, _)| socket)
+}
+
+/// The code with which the relay ends a conversation; `None` where it ended without.
+pub async fn close_code(socket: &mut Socket) -> Option<u16> {
+    let read = async {
+        while let Some(Ok(message)) = socket.next().await {
+            if let Message::Close(frame) = message {
+                return frame.map(|frame| frame.code.into());
+            }
+        }
+        None
+    };
+    tokio::time::timeout(LONG, read).await.expect("the relay ends it")
+}
+
+/// A device that keeps to the protocol as far as it likes.
+pub struct Device {
+    pub socket: Socket,
+    pub greeting: Greeting,
+    pub number: u8,
+    account: AccountId,
+}
+
+impl Device {
+    /// Device `number` of the account that `founder` founded.
+    pub async fn dial(from: Ipv4Addr, relay: SocketAddr, number: u8, founder: u8) -> Result<Self, Error> {
+        let mut socket = websocket(from, relay).await?;
+        let RelayFrame::Greeting(greeting) = next(&mut socket).await.ok_or(Error::ConnectionClosed)? else {
+            panic!("greeted");
+        };
+        Ok(Self { socket, greeting, number, account: support::account_id(founder) })
+    }
+
+    /// Founds an account, if the relay lets it.
+    pub async fn found(from: Ipv4Addr, relay: SocketAddr, number: u8) -> Result<Self, Refusal> {
+        let mut device = Self::dial(from, relay, number, number).await.expect("let in");
+        let founding = Found {
+            authenticate: Some(device.proof()),
+            entry: Some(support::founding(number)),
+            invite: String::new(),
+        };
+        device.send(DeviceFrame::Found(founding)).await;
+        device.welcome().await.map(|_| device)
+    }
+
+    /// Comes as a member.
+    pub async fn come(
+        from: Ipv4Addr,
+        relay: SocketAddr,
+        number: u8,
+        founder: u8,
+    ) -> Result<(Self, wire::Welcome), Refusal> {
+        let mut device = Self::dial(from, relay, number, founder).await.expect("let in");
+        let proof = device.proof();
+        device.send(DeviceFrame::Authenticate(proof)).await;
+        device.welcome().await.map(|welcome| (device, welcome))
+    }
+
+    fn proof(&self) -> Authenticate {
+        let device = support::device_key(self.number);
+        let challenge = Challenge {
+            nonce: &self.greeting.nonce,
+            epoch: StoreEpoch::try_from(&*self.greeting.epoch).expect("16 bytes"),
+            host: "127.0.0.1",
+            account: self.account,
+            device,
+        };
+        Authenticate {
+            version: VERSION,
+            account: self.account.to_wire(),
+            device: device.to_wire(),
+            host: challenge.host.to_owned(),
+            signature: Bytes::copy_from_slice(&challenge.sign(&support::signing_key(self.number))),
+            ..Authenticate::default()
+        }
+    }
+
+    async fn welcome(&mut self) -> Result<wire::Welcome, Refusal> {
+        match self.next().await {
+            Some(RelayFrame::Welcome(welcome)) => Ok(welcome),
+            Some(RelayFrame::Refusal(refusal)) => Err(refusal),
+            other => panic!("neither welcome nor refused: {other:?}"),
+        }
+    }
+
+    /// The founder lets another device in.
+    pub async fn add(&mut self, number: u8) {
+        let log = Membership::found(&support::founding(self.number)).expect("an entry");
+        let entries = vec![support::adding(&log, self.number, number)];
+        self.send(DeviceFrame::Append(Append { first: 1, entries })).await;
+        self.wait(|frame| matches!(frame, RelayFrame::Membership(_)).then_some(())).await;
+    }
+
+    pub async fn send(&mut self, frame: DeviceFrame) {
+        // Whom the relay has sent away cannot send; what comes instead is for the test to see.
+        let _ = self.socket.send(Message::Binary(device_bytes(frame))).await;
+    }
+
+    pub async fn push(&mut self, envelopes: Vec<Envelope>) {
+        self.send(DeviceFrame::Push(Push { envelopes })).await;
+    }
+
+    pub async fn next(&mut self) -> Option<RelayFrame> {
+        next(&mut self.socket).await
+    }
+
+    pub async fn wait<T>(&mut self, pick: impl Fn(RelayFrame) -> Option<T>) -> T {
+        loop {
+            if let Some(picked) = pick(self.next().await.expect("open")) {
+                return picked;
+            }
+        }
+    }
+
+    /// How a push was answered; `None` where the connection ended before.
+    pub async fn answer(&mut self) -> Option<Result<u64, Refusal>> {
+        loop {
+            match self.next().await? {
+                RelayFrame::Stored(stored) => return Some(Ok(stored.push_number)),
+                RelayFrame::Refusal(refusal) => return Some(Err(refusal)),
+                _ => {}
+            }
+        }
+    }
+}
+
+/// The next frame; `None` where the connection ends.
+async fn next(socket: &mut Socket) -> Option<RelayFrame> {
+    let read = async {
+        loop {
+            match socket.next().await? {
+                Ok(Message::Binary(bytes)) => return Some(from_relay(bytes).expect("a frame")),
+                Ok(Message::Close(_)) | Err(_) => return None,
+                Ok(_) => {}
+            }
+        }
+    };
+    tokio::time::timeout(LONG, read).await.expect("the relay answers, or ends it")
+}

@@ -1,0 +1,173 @@
+//! Told to stop: readiness goes first, devices are sent away in slices, and nothing that was
+//! acknowledged is lost.
+
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use futures_util::StreamExt;
+use futures_util::future::{join_all, select_all};
+use graceful_relay::protocol::Code;
+use graceful_relay::protocol::frame::{RelayFrame, from_relay};
+use tokio_tungstenite::tungstenite::{Error, Message};
+
+use crate::attacker::{Device, address, get, say, status, websocket};
+use crate::house::{LONG, environment, quick_folder};
+use crate::relay_process::RelayProcess;
+use crate::support;
+
+/// Enough for several slices.
+const DEVICES: usize = 150;
+const PUSHERS: u8 = 4;
+const DRAIN_TIME_MAX: Duration = Duration::from_secs(8);
+
+fn start(data: &Path) -> RelayProcess {
+    RelayProcess::start(
+        data,
+        &environment(&[
+            ("GRACEFUL_RELAY_SERVER__DRAIN_TIME_MAX_S", "8"),
+            ("GRACEFUL_RELAY_LIMITS__CLOSE_TIMEOUT_S", "60"),
+            ("GRACEFUL_RELAY_ADMISSION__ACCOUNT_CONNECTIONS_MAX", "200"),
+        ]),
+    )
+}
+
+async fn readiness(relay: &RelayProcess) -> String {
+    let answer = say(address(0, 5), relay.address, &get("/health/ready", "")).await;
+    status(&answer).to_owned()
+}
+
+/// Waits until it is not ready any more.
+async fn not_ready(relay: &RelayProcess) {
+    let deadline = Instant::now() + LONG;
+    while readiness(relay).await == "200" {
+        assert!(Instant::now() < deadline, "it stays ready");
+    }
+}
+
+/// The time after which a device is to come back, and the code of the close frame.
+async fn sent_away(device: &mut Device) -> (u64, u16) {
+    let mut retry_after_ms = 0;
+    loop {
+        match device.socket.next().await.expect("not without a word").expect("not broken") {
+            Message::Binary(bytes) => {
+                if let RelayFrame::Refusal(refusal) = from_relay(bytes).expect("a frame") {
+                    assert_eq!(refusal.code(), Code::Restarting, "{refusal:?}");
+                    retry_after_ms = refusal.retry_after_ms;
+                }
+            }
+            Message::Close(frame) => return (retry_after_ms, frame.expect("a code").code.into()),
+            _ => {}
+        }
+    }
+}
+
+/// Pushes without a rest until the relay ends that. Returns what was acknowledged.
+async fn push_on(mut device: Device) -> (u8, u64) {
+    let mut acknowledged = 0;
+    for number in 1.. {
+        device.push(vec![support::pushed(number, number, 20_000, None)]).await;
+        match device.answer().await {
+            Some(Ok(stored)) => acknowledged = stored,
+            Some(Err(refusal)) => {
+                assert_eq!(refusal.code(), Code::Restarting, "{refusal:?}");
+                break;
+            }
+            None => break,
+        }
+    }
+    (device.number, acknowledged)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_drain_sends_everybody_away_and_loses_nothing() {
+    let folder = quick_folder();
+    let data = folder.path().join("relay");
+    let mut relay = start(&data);
+    drop(Device::found(address(0, 2), relay.address, 99).await.expect("founds"));
+    let mut devices = Vec::new();
+    for _ in 0..DEVICES {
+        devices.push(Device::come(address(0, 2), relay.address, 99, 99).await.expect("a member").0);
+    }
+    let mut pushing = Vec::new();
+    for number in 1..=PUSHERS {
+        let device = Device::found(address(0, 3), relay.address, number).await.expect("founds");
+        pushing.push(tokio::spawn(push_on(device)));
+    }
+    assert_eq!(readiness(&relay).await, "200");
+    let begun = Instant::now();
+    relay.terminate();
+
+    // When the first is sent away the relay is not ready any more, and lets nobody new in.
+    let leaving: Vec<_> = devices.iter_mut().map(|device| Box::pin(sent_away(device))).collect();
+    let (first, _, others) = select_all(leaving).await;
+    assert_eq!(readiness(&relay).await, "503");
+    match websocket(address(0, 4), relay.address).await {
+        Err(Error::Http(response)) => {
+            assert_eq!(response.status(), 503);
+            assert!(response.headers().contains_key("retry-after"));
+        }
+        other => panic!("let in: {other:?}"),
+    }
+    let mut told = vec![first];
+    told.extend(join_all(others).await);
+    assert!(told.iter().all(|(retry_after_ms, code)| *retry_after_ms > 0 && *code == 1012), "{told:?}");
+    let mut times: Vec<_> = told.iter().map(|(retry_after_ms, _)| *retry_after_ms).collect();
+    times.sort_unstable();
+    times.dedup();
+    assert!(times.len() > DEVICES / 2, "not all are to come back at once: {times:?}");
+    assert!(relay.ended().success());
+    assert!(begun.elapsed() < DRAIN_TIME_MAX + Duration::from_secs(4), "{:?}", begun.elapsed());
+
+    // What was acknowledged is there.
+    let relay = start(&data);
+    for pushed in pushing {
+        let (number, acknowledged) = pushed.await.expect("no panic");
+        let (_, welcome) =
+            Device::come(address(0, 3), relay.address, number, number).await.expect("a member");
+        assert!(acknowledged > 0, "device {number} pushed nothing");
+        assert!(welcome.push_number >= acknowledged, "{} < {acknowledged}", welcome.push_number);
+    }
+    relay.stop();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn devices_that_do_not_leave_are_cut_in_time() {
+    let folder = quick_folder();
+    let mut relay = start(&folder.path().join("relay"));
+    // It never answers the close frame, and the relay would wait for that for a minute.
+    let _device = Device::found(address(0, 2), relay.address, 1).await.expect("founds");
+    let begun = Instant::now();
+    relay.terminate();
+    assert!(relay.ended().success());
+    assert!(begun.elapsed() < DRAIN_TIME_MAX + Duration::from_secs(4), "{:?}", begun.elapsed());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn told_a_second_time_it_ends_at_once() {
+    let folder = quick_folder();
+    let mut relay = start(&folder.path().join("relay"));
+    let _device = Device::found(address(0, 2), relay.address, 1).await.expect("founds");
+    relay.terminate();
+    not_ready(&relay).await;
+    assert_eq!(relay.has_ended(), None, "it waits for the device");
+    relay.terminate();
+    assert_eq!(relay.ended().code(), Some(130));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operator_can_ask_for_a_drain() {
+    let folder = quick_folder();
+    let data = folder.path().join("relay");
+    let mut relay = start(&data);
+    let mut device = Device::found(address(0, 2), relay.address, 1).await.expect("founds");
+    let asked =
+        Command::new(env!("CARGO_BIN_EXE_graceful-relay")).arg("drain").arg("--data").arg(&data).output();
+    let asked = asked.expect("the program starts");
+    assert!(asked.status.success(), "{asked:?}");
+    assert!(String::from_utf8_lossy(&asked.stdout).contains("draining"), "{asked:?}");
+    let (retry_after_ms, code) = sent_away(&mut device).await;
+    assert!(retry_after_ms > 0 && code == 1012);
+    drop(device);
+    assert!(relay.ended().success());
+}

@@ -1,0 +1,174 @@
+//! Those who are many, or want much.
+
+use std::time::{Duration, Instant};
+
+use futures_util::SinkExt;
+use futures_util::future::join_all;
+use graceful_relay::protocol::Code;
+use tokio::io::AsyncWriteExt;
+use tokio_tungstenite::tungstenite::protocol::frame::Frame;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
+use tokio_tungstenite::tungstenite::{Error, Message};
+
+use crate::attacker::{Device, address, close_code, connect, websocket};
+use crate::house::House;
+use crate::support;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_address_gets_its_share_of_connections_and_no_more() {
+    let house = House::open(&[]);
+    let relay = house.relay.address;
+    let attack = async {
+        let (mut open, mut refused) = (Vec::new(), 0);
+        for _ in 0..400 {
+            match websocket(address(0, 2), relay).await {
+                Ok(socket) => open.push(socket),
+                Err(Error::Http(response)) => {
+                    assert_eq!(response.status(), 429);
+                    assert!(response.headers().contains_key("retry-after"));
+                    refused += 1;
+                }
+                // Beyond the refusals that are told, connections are only closed.
+                Err(_) => refused += 1,
+            }
+        }
+        assert!(open.len() <= 50 && !open.is_empty(), "{} were let in", open.len());
+        assert_eq!(open.len() + refused, 400);
+        open
+    };
+    house.while_syncing("connections from one address", attack).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn five_thousand_connections_opened_and_dropped_leave_nothing() {
+    let house = House::open(&[]);
+    let relay = house.relay.address;
+    let attack = async {
+        let begun = Instant::now();
+        let from = |fourth| async move {
+            for step in 0..100 {
+                let Ok(mut stream) = connect(address(1, fourth), relay).await else { continue };
+                if step % 2 == 0 {
+                    let _ = stream.write_all(b"GET /health HTTP/1.1\r\n").await;
+                }
+            }
+        };
+        join_all((1..=50).map(from)).await;
+        println!("5,000 connections in {:?}", begun.elapsed());
+        assert!(begun.elapsed() < Duration::from_secs(60));
+    };
+    house.while_syncing("5,000 connections opened and dropped", attack).await;
+    house.has_connections(2).await;
+    let files = std::fs::read_dir(format!("/proc/{}/fd", house.relay.id())).expect("it runs").count();
+    assert!(files < 200, "{files} files are open");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn accounts_are_founded_at_a_bounded_rate() {
+    let house = House::open(&[("GRACEFUL_RELAY_ADMISSION__ACCOUNTS_PER_H", "50")]);
+    let relay = house.relay.address;
+    let refused = |refusal: graceful_relay::protocol::wire::Refusal| {
+        assert_eq!(refusal.code(), Code::Overloaded, "{refusal:?}");
+        assert!(refusal.retry_after_ms > 0, "{refusal:?}");
+    };
+    let attack = async {
+        let (mut founded, mut here) = (0, 0);
+        for number in 1..=30 {
+            match Device::found(address(0, 2), relay, number).await {
+                Ok(_) => here += 1,
+                Err(refusal) => refused(refusal),
+            }
+        }
+        assert_eq!(here, 20, "of one address in an hour");
+        for number in 31..=120 {
+            match Device::found(address(2, number), relay, number).await {
+                Ok(_) => founded += 1,
+                Err(refusal) => refused(refusal),
+            }
+        }
+        // The honest two founded one.
+        assert_eq!(here + founded, 49, "altogether in an hour");
+        // Who has an account comes and goes.
+        Device::come(address(0, 2), relay, 1, 1).await.expect("known");
+    };
+    house.while_syncing("foundings", attack).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_account_has_its_share_of_connections() {
+    let house = House::open(&[("GRACEFUL_RELAY_ADMISSION__ACCOUNT_CONNECTIONS_MAX", "8")]);
+    let relay = house.relay.address;
+    let attack = async {
+        let mut open = vec![Device::found(address(0, 2), relay, 1).await.expect("founds")];
+        for _ in 0..7 {
+            open.push(Device::come(address(0, 2), relay, 1, 1).await.expect("a seat").0);
+        }
+        for _ in 0..20 {
+            let refusal = Device::come(address(0, 3), relay, 1, 1).await.map(drop).expect_err("no seat");
+            assert_eq!(refusal.code(), Code::Overloaded);
+            assert!(refusal.retry_after_ms > 0);
+        }
+        open
+    };
+    house.while_syncing("connections of one account", attack).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_account_that_sends_too_fast_is_slowed_and_loses_nothing() {
+    // 20 frames a second, 200 at once: 280 take four seconds more than no time at all.
+    let house = House::open(&[("GRACEFUL_RELAY_ADMISSION__ACCOUNT_FRAMES_PER_S", "20")]);
+    let relay = house.relay.address;
+    let attack = async {
+        let mut device = Device::found(address(0, 2), relay, 1).await.expect("founds");
+        let begun = Instant::now();
+        for number in 1..=280 {
+            device.push(vec![support::pushed(number, number, 300, None)]).await;
+            assert_eq!(device.answer().await.expect("open"), Ok(number), "nothing is refused");
+        }
+        assert!(begun.elapsed() > Duration::from_secs(3), "{:?}", begun.elapsed());
+    };
+    // The honest two are of another account, and make fewer than 20 frames a second each.
+    house.while_syncing("a hasty account", attack).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn messages_without_measure_end_with_1009() {
+    let house = House::open(&[("GRACEFUL_RELAY_LIMITS__AUTHENTICATION_TIMEOUT_S", "3")]);
+    let relay = house.relay.address;
+    let attack = async {
+        for _ in 0..20 {
+            let mut socket = websocket(address(0, 2), relay).await.expect("let in");
+            // The relay may close while this is still being sent.
+            let _ = socket.send(Message::Binary(vec![7; 16 << 20].into())).await;
+            assert_eq!(close_code(&mut socket).await, Some(1009));
+        }
+        for _ in 0..20 {
+            let mut socket = websocket(address(0, 3), relay).await.expect("let in");
+            assert_eq!(send_endlessly(&mut socket, 100_000).await, Some(1009));
+        }
+        // Parts without content make no message too large; but nobody has said who it is.
+        let mut socket = websocket(address(0, 4), relay).await.expect("let in");
+        assert_eq!(send_endlessly(&mut socket, 0).await, Some(4408));
+    };
+    house.while_syncing("messages without measure", attack).await;
+}
+
+/// A message in parts that never ends, until the relay ends it.
+async fn send_endlessly(socket: &mut crate::attacker::Socket, part_bytes: usize) -> Option<u16> {
+    let mut kind = Data::Binary;
+    loop {
+        let part = Frame::message(vec![7; part_bytes], OpCode::Data(kind), false);
+        if socket.send(Message::Frame(part)).await.is_err() {
+            return close_code(socket).await;
+        }
+        kind = Data::Continue;
+        let closed = tokio::select! {
+            biased;
+            code = close_code(socket) => Some(code),
+            () = tokio::task::yield_now() => None,
+        };
+        if let Some(code) = closed {
+            return code;
+        }
+    }
+}

@@ -1,0 +1,18 @@
+//! A public port, with everybody on it: each attack is made for real, on sockets of this machine, while
+//! two honest devices sync through the same relay. It must go on as if nobody else were there, and
+//! the relay's memory must stay within bounds.
+#![cfg(all(target_os = "linux", feature = "cli"))]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+#[path = "../support/relay_process.rs"]
+mod relay_process;
+
+mod attacker;
+mod disk;
+mod drain;
+mod flood;
+mod forged;
+mod house;
+mod slow;

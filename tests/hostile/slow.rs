@@ -1,0 +1,149 @@
+//! Those who take their time: to begin, to go on, to listen.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use futures_util::StreamExt;
+use futures_util::future::join_all;
+use tokio::io::AsyncWriteExt;
+
+use crate::attacker::{Device, address, asking_for_websocket, connect, rest, status, websocket};
+use crate::house::House;
+use crate::support;
+
+/// Attackers' addresses, and connections from each: more than one address may have.
+const ADDRESSES: u8 = 4;
+const FROM_EACH: usize = 60;
+
+const IMPATIENT: [(&str, &str); 5] = [
+    ("GRACEFUL_RELAY_LIMITS__HEAD_TIMEOUT_S", "2"),
+    ("GRACEFUL_RELAY_LIMITS__AUTHENTICATION_TIMEOUT_S", "2"),
+    ("GRACEFUL_RELAY_LIMITS__WRITE_TIMEOUT_S", "2"),
+    ("GRACEFUL_RELAY_LIMITS__HEARTBEAT_S", "5"),
+    ("GRACEFUL_RELAY_LIMITS__SILENCE_S_MAX", "10"),
+];
+
+/// Opens many connections, says this on each and no more, and waits until all have ended. Returns
+/// how many were turned away at once.
+async fn say_and_wait(relay: SocketAddr, said: &[u8]) -> usize {
+    let turned_away = AtomicUsize::new(0);
+    let each = |from: u8| {
+        let turned_away = &turned_away;
+        async move {
+            let mut open = Vec::new();
+            for _ in 0..FROM_EACH {
+                let mut stream = connect(address(0, from), relay).await.expect("the port is open");
+                let _ = stream.write_all(said).await;
+                open.push(stream);
+            }
+            for answer in join_all(open.into_iter().map(rest)).await {
+                if status(&answer) == "429" {
+                    assert!(answer.to_lowercase().contains("retry-after: "), "{answer}");
+                    turned_away.fetch_add(1, Ordering::Relaxed);
+                }
+            }
+        }
+    };
+    join_all((2..2 + ADDRESSES).map(each)).await;
+    turned_away.into_inner()
+}
+
+async fn slowloris(phase: &str, said: &[u8]) {
+    let house = House::open(&IMPATIENT);
+    let turned_away = house.while_syncing(phase, say_and_wait(house.relay.address, said)).await;
+    assert!(turned_away >= 10 * usize::from(ADDRESSES), "an address may have 50 newcomers: {turned_away}");
+    house.has_connections(2).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_that_say_nothing_harm_nobody() {
+    slowloris("silent connections", b"").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn half_a_head_harms_nobody() {
+    slowloris("half a head", b"GET /v1/sync HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Filler: ").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sockets_on_which_nobody_says_who_it_is_harm_nobody() {
+    slowloris("silent sockets", &asking_for_websocket("")).await;
+}
+
+/// The beginning of a large masked binary message.
+fn half_a_frame() -> Vec<u8> {
+    let mut bytes = vec![0x82, 0xff];
+    bytes.extend(1_000_000_u64.to_be_bytes());
+    bytes.extend([0; 4]);
+    bytes.resize(bytes.len() + 200_000, 7);
+    bytes
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn half_a_frame_before_saying_who_one_is_harms_nobody() {
+    let said = [asking_for_websocket(""), half_a_frame()].concat();
+    slowloris("half a frame", &said).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn half_a_frame_of_a_known_device_ends_with_silence() {
+    let house = House::open(&IMPATIENT);
+    let relay = house.relay.address;
+    let attack = async {
+        drop(Device::found(address(0, 2), relay, 9).await.expect("founds"));
+        let mut open = Vec::new();
+        for _ in 0..40 {
+            let (mut device, _) = Device::come(address(0, 2), relay, 9, 9).await.expect("a member");
+            device.socket.get_mut().write_all(&half_a_frame()).await.expect("open");
+            open.push(device);
+        }
+        for device in &mut open {
+            while let Some(Ok(_)) = device.socket.next().await {}
+        }
+    };
+    house.while_syncing("half a frame of known devices", attack).await;
+    house.has_connections(2).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn devices_that_do_not_listen_are_given_up() {
+    let house = House::open(&IMPATIENT);
+    let relay = house.relay.address;
+    let attack = async {
+        let mut pusher = Device::found(address(0, 2), relay, 8).await.expect("founds");
+        pusher.add(9).await;
+        for number in 1..=20 {
+            pusher.push(vec![support::pushed(number, number, 1_000_000, None)]).await;
+            assert_eq!(pusher.answer().await.expect("open"), Ok(number));
+        }
+        // Each asks for all of it and takes nothing.
+        let mut deaf = Vec::new();
+        for _ in 0..40 {
+            deaf.push(Device::come(address(0, 3), relay, 9, 8).await.expect("a member"));
+        }
+        // The honest two; whoever pushed has been silent for too long as well.
+        house.has_connections(2).await;
+        drop(deaf);
+    };
+    house.while_syncing("deaf devices", attack).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_is_at_the_door_does_not_keep_a_newcomer_out() {
+    // Room for 64 newcomers, and four addresses that take up all of it.
+    let house = House::open(&[("GRACEFUL_RELAY_LIMITS__CONNECTIONS_MAX", "100")]);
+    let relay = house.relay.address;
+    let attack = async {
+        let mut open = Vec::new();
+        for connection in 0..200 {
+            let from = address(0, 2 + connection % ADDRESSES);
+            open.push(connect(from, relay).await.expect("the port is open"));
+        }
+        // From an address that has nobody there yet: one of the greedy makes room.
+        let (newcomer, _other) =
+            tokio::join!(websocket(address(0, 77), relay), websocket(address(0, 78), relay));
+        drop(newcomer.expect("let in"));
+        open
+    };
+    house.while_syncing("a door full of the silent", attack).await;
+}
