@@ -24,7 +24,7 @@ pub(super) struct Raw {
     pub(super) log: Log,
 }
 
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Server {
     /// Empty: depends on whether the relay speaks TLS itself.
@@ -110,6 +110,19 @@ pub(super) struct RawLimits {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Log {
     pub(super) level: String,
+}
+
+impl Default for Server {
+    fn default() -> Self {
+        Self {
+            listen: String::new(),
+            names: Vec::new(),
+            trusted_proxies: Vec::new(),
+            proxy_protocol: "off".to_owned(),
+            allowed_origins: Vec::new(),
+            drain_time_max_s: 30,
+        }
+    }
 }
 
 impl Default for RawAcme {

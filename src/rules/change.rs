@@ -94,6 +94,13 @@ pub enum Change {
         /// When it is void.
         expires: RelayTime,
     },
+    /// Let an envelope go whose bytes the disk has lost, and tell those it was for.
+    GiveUp {
+        /// Whose.
+        account: AccountNumber,
+        /// Its seq.
+        seq: u64,
+    },
     /// Delete what has expired, a bounded part of it.
     Sweep,
     /// Keep the relay's clock.
@@ -224,6 +231,11 @@ pub enum View {
     NotAMember,
     /// Something has expired that the device still awaits: to be swept before anything is shown.
     SweepFirst,
+    /// The disk has lost the bytes of the next envelope: to be given up before more is shown.
+    Altered {
+        /// Its seq.
+        seq: u64,
+    },
     /// The account as this device may see it.
     Ready(Ready),
 }

@@ -80,19 +80,13 @@ impl DayKey {
         row: &[u8],
         payload: &mut BytesMut,
     ) -> Result<(), StoreError> {
-        let (sealed, tag) = row
-            .split_last_chunk::<TAG_BYTES>()
-            .ok_or(StoreError::Damaged("an envelope's row is too short"))?;
+        let (sealed, tag) = row.split_last_chunk::<TAG_BYTES>().ok_or(StoreError::Altered)?;
         let start = payload.len();
         payload.extend_from_slice(sealed);
         let opened = (&mut payload[start..]).into();
-        self.cipher.decrypt_inout_detached(&nonces.of_row(part), b"", opened, <&Tag>::from(tag)).map_err(
-            |_| {
-                StoreError::Damaged(
-                    "an envelope does not open: the disk gave back other bytes than were kept",
-                )
-            },
-        )
+        self.cipher
+            .decrypt_inout_detached(&nonces.of_row(part), b"", opened, <&Tag>::from(tag))
+            .map_err(|_| StoreError::Altered)
     }
 }
 

@@ -58,7 +58,7 @@ pub(super) struct Turn<'txn> {
     pub(super) dirty: bool,
     pub(super) stirs: Vec<Stir>,
     accounts: HashMap<AccountNumber, Open>,
-    keys: &'txn DayKeys,
+    pub(super) keys: &'txn DayKeys,
     key_of_today: Option<Arc<DayKey>>,
     next_arrival: Counter,
     next_account: Counter,
@@ -142,6 +142,7 @@ impl<'txn> Turn<'txn> {
             Change::DeleteThrough { by, through } => self.delete_through(by, through),
             Change::CloseAccount { by } => self.close_account(by),
             Change::Invite { hash, expires } => self.invite(&hash, expires),
+            Change::GiveUp { account, seq } => self.give_up(account, seq),
             Change::Sweep => self.sweep(),
             Change::MarkClock => {
                 self.dirty = true;

@@ -45,13 +45,13 @@ fn parts(size: u32) -> u16 {
     u16::try_from(1 + more).expect("an envelope has far fewer than 65,535 rows")
 }
 
-/// An envelope's head and payload.
+/// An envelope's head and payload; [`StoreError::Altered`] where the disk does not give them back.
 pub(super) fn read(log: Log<'_>, keys: &Keyring, place: &Place) -> Result<(LogHead, Bytes), StoreError> {
     const MISSING: StoreError = StoreError::Damaged("the index names an envelope that the log lacks");
     let row = log.row(&log_key(place.arrival, 0))?.ok_or(MISSING)?;
-    let (head, first) = LogHead::read(row.value())?;
+    let (head, first) = LogHead::read(row.value()).map_err(|_| StoreError::Altered)?;
     if head.kept != place.kept {
-        return Err(StoreError::Damaged("index and log disagree about an envelope"));
+        return Err(StoreError::Altered);
     }
     let mut payload = BytesMut::with_capacity(place.kept.size as usize);
     let nonces = Nonces::of(place.arrival, &row.value()[..LOG_HEAD_BYTES]);
@@ -62,7 +62,7 @@ pub(super) fn read(log: Log<'_>, keys: &Keyring, place: &Place) -> Result<(LogHe
         key.open(&nonces, part, row.value(), &mut payload)?;
     }
     if payload.len() != place.kept.size as usize {
-        return Err(StoreError::Damaged("an envelope has not the size it was kept with"));
+        return Err(StoreError::Altered);
     }
     Ok((head, payload.freeze()))
 }

@@ -60,6 +60,9 @@ pub enum StoreError {
         /// Their day, of the relay's own time.
         day: u64,
     },
+    /// An envelope's bytes are not those that were kept.
+    #[error("the disk gave back other bytes of an envelope than were kept; check the disk")]
+    Altered,
     /// A row does not say what it must.
     #[error("the store is damaged: {0}; check the disk, and restore the latest backup")]
     Damaged(&'static str),

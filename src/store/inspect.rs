@@ -59,7 +59,7 @@ fn envelopes(
         bytes += u64::from(head.kept.size);
         match envelope::read(&log, keys, &place) {
             Ok((_, sealed)) => tally.envelope(&sealed),
-            Err(StoreError::Damaged(_)) => tally.unopened(),
+            Err(StoreError::Damaged(_) | StoreError::Altered) => tally.unopened(),
             Err(error) => return Err(error),
         }
         let listed = index.get(&pair(head.account.0, head.kept.seq))?;

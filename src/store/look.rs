@@ -1,5 +1,6 @@
 //! Reading: where a device stands, and what of its account it has not been shown.
 
+use bytes::Bytes;
 use redb::{ReadableDatabase, ReadableTable, ReadableTableMetadata};
 
 use crate::protocol::wire::Delivered;
@@ -30,6 +31,27 @@ pub struct Totals {
     pub accounts: u64,
     /// Envelopes of all of them.
     pub envelopes: u64,
+}
+
+/// What stands next in a device's way through the log.
+enum Next {
+    /// Nothing: all that fits is shown.
+    Shown,
+    /// An envelope whose time is over.
+    Expired,
+    /// One whose bytes the disk has lost.
+    Altered(u64),
+}
+
+fn delivered(place: &Place, head: &LogHead, sealed: Bytes) -> Delivered {
+    Delivered {
+        seq: place.kept.seq,
+        sender: head.sender_key.to_wire(),
+        push_number: head.push_number,
+        sealed,
+        chain: head.chain.to_wire(),
+        addressed: place.kept.addressee != Addressee::Everyone,
+    }
 }
 
 /// What a look reads.
@@ -98,8 +120,10 @@ impl Store {
             let index = transaction.open_table(INDEX)?;
             let log = transaction.open_table(LOG)?;
             let rows = Rows { index: &index, log: &log, keys: &keys };
-            if !self.collect(&account, look, now, &rows, &mut ready)? {
-                return Ok(View::SweepFirst);
+            match self.collect(&account, look, now, &rows, &mut ready)? {
+                Next::Shown => {}
+                Next::Expired => return Ok(View::SweepFirst),
+                Next::Altered(seq) => return Ok(View::Altered { seq }),
             }
         }
         Ok(View::Ready(ready))
@@ -111,7 +135,7 @@ impl Store {
         LOOK_ENTRIES_BYTES.min(frame_bytes_max / 2)
     }
 
-    /// Collects envelopes until the look is filled. Returns `false` if the first of them has expired.
+    /// Collects envelopes until the look is filled, or says why not even the first can be shown.
     fn collect(
         &self,
         account: &Account,
@@ -119,7 +143,7 @@ impl Store {
         now: RelayTime,
         rows: &Rows<'_, impl ReadableTable<&'static [u8; 16], &'static [u8; 20]>>,
         ready: &mut Ready,
-    ) -> Result<bool, StoreError> {
+    ) -> Result<Next, StoreError> {
         let mut bytes = 0;
         let first = pair(account.number.0, look.after + 1);
         let last = pair(account.number.0, account.head);
@@ -129,7 +153,7 @@ impl Store {
             let before = place.kept.seq - 1;
             if row == LOOK_ROWS_MAX {
                 ready.through = before;
-                return Ok(true);
+                return Ok(Next::Shown);
             }
             if !place.kept.is_for(look.whose.device) {
                 continue;
@@ -138,24 +162,23 @@ impl Store {
                 || bytes + u64::from(place.kept.size) > look.bytes_max;
             if full && !(ready.envelopes.is_empty() && look.one_at_least) {
                 ready.through = before;
-                return Ok(true);
+                return Ok(Next::Shown);
             }
-            let (head, sealed) = envelope::read(rows.log, rows.keys, &place)?;
-            if is_expired(head.arrived, now, &self.options.limits) {
-                ready.through = before;
-                return Ok(!ready.envelopes.is_empty());
-            }
-            bytes += u64::from(place.kept.size);
-            ready.envelopes.push(Delivered {
-                seq: place.kept.seq,
-                sender: head.sender_key.to_wire(),
-                push_number: head.push_number,
-                sealed,
-                chain: head.chain.to_wire(),
-                addressed: place.kept.addressee != Addressee::Everyone,
-            });
+            let in_the_way = match envelope::read(rows.log, rows.keys, &place) {
+                Ok((head, _)) if is_expired(head.arrived, now, &self.options.limits) => Next::Expired,
+                Err(StoreError::Altered) => Next::Altered(place.kept.seq),
+                Err(error) => return Err(error),
+                Ok((head, sealed)) => {
+                    bytes += u64::from(place.kept.size);
+                    ready.envelopes.push(delivered(&place, &head, sealed));
+                    continue;
+                }
+            };
+            ready.through = before;
+            // What comes before it is shown first.
+            return Ok(if ready.envelopes.is_empty() { in_the_way } else { Next::Shown });
         }
-        Ok(true)
+        Ok(Next::Shown)
     }
 
     /// Whether the oldest envelope's time is over.

@@ -17,6 +17,7 @@ mod envelope;
 mod error;
 mod folder;
 mod found;
+mod give_up;
 mod history;
 mod inspect;
 mod invite;

@@ -4,7 +4,8 @@ use std::fs;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-use graceful_relay::rules::change::{Change, Outcome};
+use graceful_relay::protocol::wire::gap::Reason;
+use graceful_relay::rules::change::{Change, Look, Outcome, View, Whose};
 use graceful_relay::store::{FILE, KEYS, Store, StoreError};
 
 use crate::raw::{self, HEAD_BYTES, copy, day, payloads, push, sealed};
@@ -173,6 +174,11 @@ fn an_older_store_goes_on_with_newer_keys_where_they_suffice() {
     assert_eq!(waiting, [sealed(1, 500)].into_iter().chain(sent).collect::<Vec<_>>());
 }
 
+fn seen(store: &Store, whose: Whose) -> View {
+    let look = Look { whose, after: 0, entries_from: 2, bytes_max: u64::MAX, one_at_least: true };
+    store.look(&look, day(0)).expect("reads")
+}
+
 #[test]
 fn bytes_that_the_disk_changed_are_found_and_not_delivered() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -192,9 +198,18 @@ fn bytes_that_the_disk_changed_are_found_and_not_delivered() {
         damaged[start + at] ^= 1;
         let copy = copy(folder.path());
         fs::write(copy.path().join(FILE), damaged).expect("writes");
-        let error = payloads(&open(copy.path()), two, day(0)).expect_err("not delivered");
-        assert!(matches!(error, StoreError::Damaged(_)), "{error:?}");
-        assert!(error.to_string().contains("restore the latest backup"), "says what to do: {error}");
+        let store = open(copy.path());
+        assert_eq!(seen(&store, two), View::Altered { seq: 1 }, "not delivered");
+        // Nobody can use that to have what is whole given up.
+        push(&store, one, 2, &sealed(2, 1_000), day(0));
+        let give_up = |seq| raw::commit(&store, Change::GiveUp { account: one.account, seq }, day(0));
+        assert_eq!(give_up(2), Outcome::Swept { envelopes: 0, more: false });
+        assert_eq!(give_up(1), Outcome::Swept { envelopes: 1, more: false });
+        let View::Ready(ready) = seen(&store, two) else { panic!("something to see") };
+        let gap = ready.gap.expect("it is told");
+        assert_eq!((gap.from, gap.through, gap.reason), (1, 1, Reason::Damaged));
+        assert_eq!(ready.envelopes.len(), 1, "and what is whole comes");
+        assert_eq!(store.totals().expect("reads").envelopes, 1);
     }
     assert_eq!(payloads(&open(folder.path()), two, day(0)).expect("reads").len(), 1);
 }

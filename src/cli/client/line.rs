@@ -220,6 +220,7 @@ fn why(reason: GapReason) -> &'static str {
     match reason {
         GapReason::Expired => "expired",
         GapReason::Deleted => "deleted",
+        GapReason::Damaged => "damaged",
         GapReason::Unknown => "unknown",
         GapReason::Unfinished => "unfinished",
     }

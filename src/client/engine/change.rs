@@ -137,6 +137,8 @@ pub enum GapReason {
     Expired,
     /// A device of the account had them deleted.
     Deleted,
+    /// The relay's disk has lost them.
+    Damaged,
     /// Another copy of this profile has them, or the relay does not say.
     Unknown,
     /// Parts of one large change came, between these seqs, and the others never will.
@@ -148,6 +150,7 @@ impl From<Reason> for GapReason {
         match reason {
             Reason::Expired => Self::Expired,
             Reason::Deleted => Self::Deleted,
+            Reason::Damaged => Self::Damaged,
             Reason::Unspecified => Self::Unknown,
         }
     }

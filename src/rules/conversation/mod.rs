@@ -302,6 +302,11 @@ impl Conversation {
                 self.refuse(Refusal::new(Code::Removed, "this device was removed from its account"));
             }
             View::SweepFirst => self.commit(Change::Sweep, Awaited::Sweep),
+            View::Altered { seq } => {
+                if let Some(Whose { account, .. }) = self.whose() {
+                    self.commit(Change::GiveUp { account, seq }, Awaited::Sweep);
+                }
+            }
             View::Ready(ready) if matches!(self.phase, Phase::Recovering(_)) => self.show_log(ready),
             View::Ready(ready) => self.deliver(ready),
         }

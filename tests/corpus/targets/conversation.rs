@@ -154,7 +154,7 @@ impl Driver {
             Change::Ack { .. } => Outcome::Acked,
             Change::DeleteThrough { through, .. } => Outcome::Deleted { through, envelopes: 1 },
             Change::CloseAccount { .. } => Outcome::Closed { envelopes: 1 },
-            Change::Sweep => Outcome::Swept { envelopes: 1, more: false },
+            Change::Sweep | Change::GiveUp { .. } => Outcome::Swept { envelopes: 1, more: false },
             Change::Invite { .. } | Change::MarkClock => unreachable!("no device can ask for this"),
         }
     }
@@ -192,6 +192,7 @@ impl Driver {
                     0 => View::Gone,
                     1 => View::NotAMember,
                     2 => View::SweepFirst,
+                    3 => View::Altered { seq: look.after + 1 },
                     _ => View::Ready(self.view(look, script.byte(), script.byte())),
                 };
                 self.conversation.viewed(view);
