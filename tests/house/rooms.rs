@@ -50,7 +50,7 @@ pub const CRATES: &[(&str, &[&str])] = &[
     ("hyper-util", &["http"]),
     ("console", &["cli"]),
     ("indicatif", &["cli"]),
-    ("jiff", &["cli"]),
+    ("jiff", &["http", "cli"]),
     ("prost", &["protocol", "store", "client"]),
     ("qrcode", &["cli"]),
     ("rcgen", &["http"]),

@@ -1,6 +1,7 @@
 //! A small household's books over three years, made up anew at each start and always the same:
 //! some 5,000 changes in the shape an accounting app syncs.
 
+use jiff::{Timestamp, tz::TimeZone};
 use serde::Serialize;
 
 use super::household::{ACCOUNTS, CONTACTS, Contact};
@@ -196,16 +197,11 @@ fn money(cents: i64) -> String {
     format!("{sign}{}.{:02}", cents.abs() / 100, cents.abs() % 100)
 }
 
-/// Year, month and day of a day since 1970, by counting 400-year cycles from a 1 March.
+/// Year, month and day of a day since 1970.
 fn date(day: i64) -> (i64, i64, i64) {
-    let shifted = day + 719_468;
-    let (cycle, day) = (shifted.div_euclid(146_097), shifted.rem_euclid(146_097));
-    let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
-    let day_of_year = day - (365 * year + year / 4 - year / 100);
-    let shifted_month = (5 * day_of_year + 2) / 153;
-    let day_of_month = day_of_year - (153 * shifted_month + 2) / 5 + 1;
-    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
-    (year + cycle * 400 + i64::from(month <= 2), month, day_of_month)
+    let moment = Timestamp::from_second(day * 86_400).expect("the demo is about our own times");
+    let date = moment.to_zoned_datetime(TimeZone::UTC).date();
+    (date.year().into(), date.month().into(), date.day().into())
 }
 
 /// SplitMix64: the same numbers from the same seed, everywhere.
