@@ -40,7 +40,8 @@ async fn who_asks_for_a_drain_is_answered_before_it_begins() {
     let (cancel, serving) = start(folder.path()).await;
     let answer = ask(folder.path(), &Question::Drain {}).await.expect("an answer");
     assert_eq!(answer, Answer::Draining);
-    cancel.cancelled().await;
+    let begun = tokio::time::timeout(std::time::Duration::from_secs(30), cancel.cancelled()).await;
+    begun.expect("the drain begins");
     serving.await.expect("no panic");
 }
 
