@@ -192,7 +192,9 @@ async fn on_a_full_disk_nothing_acknowledged_is_lost_and_the_ballast_lets_it_rec
     assert_eq!(one.answer().await.expect("open"), Ok(1));
     disk.fill(3 << 20);
     let (acknowledged, refusal) = push_until_stopped(&mut one, 2).await;
-    assert_eq!(refusal, None, "the commit failed, and that ends the process");
+    // The commit failed, and that ends the process; there may be time left to say so.
+    let code = refusal.map(|refusal| refusal.code());
+    assert!(code.is_none_or(|code| code == Code::Restarting), "{code:?}");
     assert!(!relay.ended().success());
 
     // Whoever starts it again finds it able to make room.
