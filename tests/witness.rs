@@ -96,6 +96,7 @@ fn a_relay_that_was_restored_is_given_back_what_it_lost() {
         home.client("phone", &["push", "lost as well"]).well();
     });
     let (home, relay) = stopped.go_back(true);
+    // With nothing to give, it asks the relay what it has, and sends what it lost.
     home.client("desk", &["push"]).well();
     home.client("phone", &["push"]).well();
     for profile in ["desk", "phone"] {

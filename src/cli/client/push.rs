@@ -11,11 +11,13 @@ use serde_json::json;
 use super::log::Log;
 use super::profile::random_id;
 use super::say::{Say, count, note};
-use super::session::{open, with};
+use super::session::{open, settled, with};
 use super::{lines, trouble};
 use crate::cli::interrupted::Interrupted;
 use crate::client::{Change, Client, PushReceipt};
 
+/// For the relay to answer, where nothing is known to wait for it.
+const ANSWER_WAIT: Duration = Duration::from_secs(3);
 const ADVICE: &str = "the changes are safe in this device's outbox, and it keeps trying \
                       (Ctrl-C leaves them there; `graceful-relay client push` sends them later)";
 
@@ -57,6 +59,10 @@ impl Push {
             tell(say, pushed, receipt, waiting);
             note("`graceful-relay client push` sends what waits.");
             return Ok(());
+        }
+        if pushed == 0 {
+            // A relay that was restored may lack what it had: only it can say.
+            settled(client, ANSWER_WAIT).await;
         }
         stored(client).await?;
         tell(say, pushed, receipt, 0);
