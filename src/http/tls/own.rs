@@ -58,7 +58,7 @@ fn make(key: &KeyPair, names: &[String]) -> Result<(Certificate, String), TlsErr
     parameters.distinguished_name.push(DnType::CommonName, "Graceful Relay");
     // Nothing is gained by an end: whoever has the key could make another. And clocks may be wrong.
     parameters.not_before = date_time_ymd(1970, 1, 1);
-    parameters.not_after = date_time_ymd(9999, 12, 31);
+    parameters.not_after = date_time_ymd(9999, 1, 1);
     let signed = parameters.self_signed(key).map_err(making)?;
     let private =
         PrivateKeyDer::try_from(key.serialize_der()).map_err(|error| TlsError::Making(error.to_owned()))?;
