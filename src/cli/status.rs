@@ -25,7 +25,9 @@ impl Status {
         };
         match (self.json, &status) {
             (false, serde_json::Value::Object(fields)) => {
-                for (name, value) in fields {
+                // What is there in seconds for programs is there in words, too.
+                for (name, value) in fields.iter().filter(|(name, _)| !name.ends_with("_s")) {
+                    let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
                     println!("{:24}{value}", name.replace('_', " "));
                 }
             }
