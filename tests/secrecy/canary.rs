@@ -161,13 +161,20 @@ impl Scene {
 
     /// What the relay says to whoever asks.
     fn answers(&mut self) {
-        for arguments in [&["status", "--data", DATA][..], &["status", "--json", "--data", DATA]] {
+        let asked = [
+            &["status", "--data", DATA][..],
+            &["status", "--json", "--data", DATA],
+            &["verify", "--data", DATA],
+            &["verify", "--json", "--data", DATA],
+        ];
+        for arguments in asked {
             let said = self.home.run(arguments).well();
-            self.place("what `status` prints", Reach::Anywhere, said.out + &said.err);
+            self.place("what `status` and `verify` print", Reach::Anywhere, said.out + &said.err);
         }
         let nonce = "A".repeat(43);
         for request in [
             "GET /health".to_owned(),
+            "GET /health/ready".to_owned(),
             "GET /".to_owned(),
             "GET /v1/sync".to_owned(),
             "GET /v1/exchange".to_owned(),
