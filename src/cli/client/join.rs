@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::new_device::NewDevice;
 use super::say::{Say, count, note};
-use super::session::{advise, connected, with};
+use super::session::{advise, introduce};
 use crate::cli::interrupted::{Interrupted, interrupted};
 use crate::cli::plain::plain;
 use crate::client::pairing::PairingError;
@@ -50,15 +50,7 @@ impl Join {
             }
             joined => joined.map_err(advise)?,
         };
-        with(client, async |client| {
-            // The account is safe in the folder already: without the relay, it is only not greeted yet.
-            if let Err(error) = connected(client).await {
-                note(&format!("joined, but: {error:#}"));
-            }
-            tell(&client.status(), &device_name, &folder, say);
-            Ok(())
-        })
-        .await
+        introduce(client, "joined", |status| tell(status, &device_name, &folder, say)).await
     }
 }
 

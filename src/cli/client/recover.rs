@@ -10,7 +10,7 @@ use serde_json::json;
 use super::devices;
 use super::new_device::NewDevice;
 use super::say::{Say, count, note};
-use super::session::{advise, connected, with};
+use super::session::{advise, introduce};
 use super::trouble::short;
 use crate::cli::interrupted::{Interrupted, interrupted};
 use crate::cli::plain::plain;
@@ -36,15 +36,7 @@ impl Recover {
             recovered = self.recover(&folder) => recovered?,
             () = interrupted() => return Err(Interrupted.into()),
         };
-        with(recovered, async |client| {
-            // The account is safe in the folder already: without the relay, it is only not greeted yet.
-            if let Err(error) = connected(client).await {
-                note(&format!("recovered, but: {error:#}"));
-            }
-            tell(&client.status(), &name, &folder, say);
-            Ok(())
-        })
-        .await
+        introduce(recovered, "recovered", |status| tell(status, &name, &folder, say)).await
     }
 
     async fn recover(&self, folder: &Path) -> anyhow::Result<(Client, String)> {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::{anyhow, bail};
 
+use super::say::note;
 use crate::cli::interrupted::{Interrupted, interrupted};
 use crate::client::{Client, ClientError, ConnectOptions, OpenOptions, Position, State, Status};
 
@@ -34,6 +35,19 @@ pub(super) async fn with<T>(
     let done = done?;
     closed?;
     Ok(done)
+}
+
+/// Waits for the relay to greet a device that was made just now, then tells how it stands. The account is
+/// safe in the folder already: without the relay, it is only not greeted yet.
+pub(super) async fn introduce(client: Client, made: &str, tell: impl FnOnce(&Status)) -> anyhow::Result<()> {
+    with(client, async |client| {
+        if let Err(error) = connected(client).await {
+            note(&format!("{made}, but: {error:#}"));
+        }
+        tell(&client.status());
+        Ok(())
+    })
+    .await
 }
 
 /// Waits for a first answer of the relay, whatever it is.
