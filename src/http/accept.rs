@@ -55,7 +55,7 @@ pub async fn run(
 /// What the relay is there for, behind its own TLS if it has one.
 fn the_relay(door: &Arc<Door>, tls: Option<&Tls>) -> Connections {
     let handshake = tls.map(|tls| Handshake::new(tls, door.options.handshake_timeout));
-    Connections::new(door, routes(door, tls.is_some()), handshake)
+    Connections::new(door, routes(door), handshake)
 }
 
 /// Beside it, where there is a second listener: plain, and only to send people on. Never returns.

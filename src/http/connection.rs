@@ -1,5 +1,6 @@
 //! One HTTP connection: its head must come in time and be of reasonable size.
 
+use std::convert::Infallible;
 use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::Arc;
@@ -16,6 +17,7 @@ use warp::http::header::HeaderMap;
 use warp::reply::Response;
 
 use super::doorkeeper::{Reception, Visitor};
+use super::headers::secure;
 use super::pace::Paced;
 use super::proxy_header::{self, NoHeader};
 use super::source::forwarded;
@@ -139,15 +141,18 @@ impl Connections {
     {
         let routes = TowerToHyperService::new(warp::service(self.routes.clone()));
         let (door, through_proxy) = (self.door.clone(), reception != Reception::Direct);
+        let over_tls = self.handshake.is_some();
         let service = service_fn(move |mut request: hyper::Request<hyper::body::Incoming>| {
             let away = if through_proxy { settle(&door, &visitor, request.headers()) } else { None };
             request.extensions_mut().insert(visitor.clone());
             let answer = away.ok_or_else(|| routes.call(request));
             async move {
-                match answer {
-                    Ok(away) => Ok(away),
-                    Err(answer) => answer.await,
-                }
+                let mut response = match answer {
+                    Ok(away) => away,
+                    Err(answer) => answer.await?,
+                };
+                secure(response.headers_mut(), over_tls);
+                Ok::<_, Infallible>(response)
             }
         });
         let connection = self.protocol.serve_connection(TokioIo::new(stream), service).with_upgrades();

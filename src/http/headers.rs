@@ -14,6 +14,11 @@ const ALWAYS: [(HeaderName, &str); 4] = [
     (CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),
 ];
 
+/// The same as lines of a head, for an answer that is written by hand.
+pub(super) fn lines() -> String {
+    ALWAYS.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect()
+}
+
 /// A year. Subdomains are not the relay's to decide about.
 const ONLY_TLS_FROM_NOW_ON: &str = "max-age=31536000";
 

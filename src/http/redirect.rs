@@ -8,7 +8,6 @@ use warp::http::{Method, StatusCode};
 use warp::reply::{Reply, Response, with_header};
 
 use super::answer::{body, not_allowed, text};
-use super::headers::secure;
 use super::tls::Tls;
 
 const CHALLENGES: &str = "/.well-known/acme-challenge/";
@@ -27,7 +26,6 @@ pub(super) fn redirects(tls: &Tls) -> BoxedFilter<(Response,)> {
             // nothing had happened.
             _ => not_allowed("GET, HEAD"),
         };
-        secure(response.headers_mut(), false);
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         response
     });

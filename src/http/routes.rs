@@ -13,19 +13,14 @@ use super::Door;
 use super::answer::{not_allowed, not_found, text};
 use super::doorkeeper::Visitor;
 use super::exchange::exchange;
-use super::headers::secure;
 use super::ready::ready;
 use super::upgrade::upgrade;
 
-pub(super) fn routes(door: &Arc<Door>, over_tls: bool) -> BoxedFilter<(Response,)> {
+pub(super) fn routes(door: &Arc<Door>) -> BoxedFilter<(Response,)> {
     let anything_else = warp::any().map(not_found);
     let health = health(door).or(readiness(door)).unify();
     let routes = health.or(sync(door)).unify().or(exchanges(door)).unify().or(anything_else).unify();
-    let secured = move |mut response: Response| {
-        secure(response.headers_mut(), over_tls);
-        response
-    };
-    routes.map(one_request).map(secured).boxed()
+    routes.map(one_request).boxed()
 }
 
 /// One request to a connection, unless it becomes a conversation: so that the slot of a plain one

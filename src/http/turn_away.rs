@@ -11,6 +11,7 @@ use warp::reply::Response;
 
 use super::Door;
 use super::answer::text;
+use super::headers::lines;
 use crate::rules::admission::TurnedAway;
 
 /// Told at a time; beyond that connections are closed without a word.
@@ -62,8 +63,9 @@ async fn tell(mut stream: TcpStream, away: &TurnedAway) -> std::io::Result<()> {
     let (status, sentence) = (status(away), sentence(away));
     let answer = format!(
         "HTTP/1.1 {status}\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: {}\r\n\
-         Cache-Control: no-store\r\nRetry-After: {}\r\nConnection: close\r\n\r\n{sentence}\n",
+         {}Retry-After: {}\r\nConnection: close\r\n\r\n{sentence}\n",
         sentence.len() + 1,
+        lines(),
         retry_after_s(away),
     );
     stream.write_all(answer.as_bytes()).await?;

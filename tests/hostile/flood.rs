@@ -25,6 +25,7 @@ async fn one_address_gets_its_share_of_connections_and_no_more() {
                 Ok(socket) => open.push(socket),
                 Err(Error::Http(response)) => {
                     assert_eq!(response.status(), 429);
+                    assert_eq!(response.headers()["x-content-type-options"], "nosniff", "guarded, too");
                     assert!(response.headers().contains_key("retry-after"));
                     refused += 1;
                 }
