@@ -56,6 +56,8 @@ pub struct Config {
     pub folder: PathBuf,
     /// Memory that the store may use to cache pages.
     pub cache_bytes: usize,
+    /// Bytes of each of the journal's two files.
+    pub journal_bytes: u64,
     /// Who may found an account.
     pub registration: Registration,
     /// What devices are held to.
@@ -161,6 +163,7 @@ impl Config {
             cache_bytes: self.cache_bytes,
             free_bytes_min: self.free_bytes_min,
             ballast_bytes: self.ballast_bytes,
+            journal_bytes: self.journal_bytes,
         }
     }
 }

@@ -65,6 +65,7 @@ pub(super) struct Storage {
     /// Empty: a folder of its own, which depends on who runs it.
     pub(super) folder: String,
     pub(super) cache_mib: u32,
+    pub(super) journal_mib: u32,
     pub(super) free_bytes_min: u64,
     pub(super) ballast_mib: u32,
 }
@@ -147,7 +148,13 @@ impl Default for RawTls {
 
 impl Default for Storage {
     fn default() -> Self {
-        Self { folder: String::new(), cache_mib: 64, free_bytes_min: 256 << 20, ballast_mib: 16 }
+        Self {
+            folder: String::new(),
+            cache_mib: 64,
+            journal_mib: 16,
+            free_bytes_min: 256 << 20,
+            ballast_mib: 16,
+        }
     }
 }
 

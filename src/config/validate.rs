@@ -38,6 +38,7 @@ pub(super) fn validate(
     check.range("storage.free_bytes_min", raw.storage.free_bytes_min, 0..=1 << 50)?;
     check.range("storage.ballast_mib", raw.storage.ballast_mib, 0..=65_536)?;
     check.range("storage.cache_mib", raw.storage.cache_mib, 4..=65_536)?;
+    check.range("storage.journal_mib", raw.storage.journal_mib, 1..=1_024)?;
     check.range("limits.connections_max", raw.limits.connections_max, 1..=1_000_000)?;
     let seconds = |key, seconds: u32| {
         check.range(key, seconds, 1..=3_600).map(|()| Duration::from_secs(u64::from(seconds)))
@@ -53,6 +54,7 @@ pub(super) fn validate(
         http_listen,
         folder,
         cache_bytes: raw.storage.cache_mib as usize * MIB,
+        journal_bytes: u64::from(raw.storage.journal_mib) << 20,
         registration,
         limits,
         connections_max: raw.limits.connections_max as usize,

@@ -1,5 +1,5 @@
 //! The janitor: sweeps what has expired, overwrites the keys of days that are over, and marks the clock
-//! now and then so that a crash costs little of it. It writes only when there is reason to.
+//! now and then so that a crash costs little of it, and folds in what the journal has. It writes only when there is reason to.
 
 use std::time::Duration;
 
@@ -39,6 +39,9 @@ impl Relay {
     async fn round(&self, mark_due: bool) -> Result<(), Stopped> {
         if mark_due {
             self.change(Change::MarkClock).await?;
+            let store = self.inner.store.clone();
+            let folded = tokio::task::spawn_blocking(move || store.fold_all()).await;
+            self.inner.writer.read(folded)?;
         }
         let (store, now) = (self.inner.store.clone(), self.inner.clock.now());
         let due = tokio::task::spawn_blocking(move || {

@@ -5,6 +5,7 @@ mod clock;
 mod errands;
 mod exchange;
 mod fair;
+mod fold;
 mod janitor;
 mod rendezvous;
 mod seats;

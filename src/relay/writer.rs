@@ -13,6 +13,7 @@ use crate::store::{Store, StoreError};
 
 use super::Stopped;
 use super::clock::RelayClock;
+use super::fold::Bell;
 use super::wake::Wakes;
 
 /// Changes that may wait for the writer.
@@ -45,9 +46,10 @@ impl Writer {
         let failed = CancellationToken::new();
         // Dropped in a panic, too: a relay without a writer must not look alive.
         let failing = failed.clone().drop_guard();
+        let bell = Bell::hang(store.clone(), failed.clone());
         let thread = std::thread::Builder::new()
             .name("writer".into())
-            .spawn(move || match write(&store, &clock, &wakes, waiting) {
+            .spawn(move || match write(&store, &clock, &wakes, &bell, waiting) {
                 Ok(()) => drop(failing.disarm()),
                 Err(error) => tracing::error!(%error, "the store failed; the relay has to stop"),
             })
@@ -117,6 +119,7 @@ fn write(
     store: &Store,
     clock: &RelayClock,
     wakes: &Wakes,
+    bell: &Bell,
     mut waiting: mpsc::Receiver<Asked>,
 ) -> Result<(), StoreError> {
     let mut batch = Vec::new();
@@ -134,6 +137,9 @@ fn write(
         }
         for stir in committed.stirs {
             wakes.stir(&stir);
+        }
+        if store.has_to_fold() {
+            bell.ring();
         }
     }
     Ok(())

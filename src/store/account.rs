@@ -1,33 +1,25 @@
 //! Account rows: load, save, find by id.
 
-use redb::ReadableTable;
-
 use crate::protocol::AccountId;
 use crate::rules::{Account, AccountNumber};
 
 use super::StoreError;
 use super::row;
+use super::tables::{AccountNumbers, Accounts};
 
-pub(super) fn load(
-    accounts: &impl ReadableTable<u64, &'static [u8]>,
-    number: AccountNumber,
-) -> Result<Option<Account>, StoreError> {
-    let Some(bytes) = accounts.get(number.0)? else {
+pub(super) fn load(accounts: &Accounts<'_>, number: AccountNumber) -> Result<Option<Account>, StoreError> {
+    let Some(bytes) = accounts.get(&number.0.to_be_bytes())? else {
         return Ok(None);
     };
     row::account(number, bytes.value()).map(Some)
 }
 
-pub(super) fn save(
-    accounts: &mut redb::Table<'_, u64, &'static [u8]>,
-    account: &Account,
-) -> Result<(), StoreError> {
-    accounts.insert(account.number.0, row::account_bytes(account).as_slice())?;
-    Ok(())
+pub(super) fn save(accounts: &mut Accounts<'_>, account: &Account) {
+    accounts.put(&account.number.0.to_be_bytes(), row::account_bytes(account).into());
 }
 
 pub(super) fn number(
-    numbers: &impl ReadableTable<&'static [u8; 32], u64>,
+    numbers: &AccountNumbers<'_>,
     id: &AccountId,
 ) -> Result<Option<AccountNumber>, StoreError> {
     Ok(numbers.get(id.as_bytes())?.map(|number| AccountNumber(number.value())))

@@ -3,7 +3,7 @@
 //! The only cryptography of this room. It hides nothing from the relay that runs; it is there so that
 //! what was deleted stays unreadable, wherever a disk keeps old blocks, once its day's key is gone.
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use chacha20poly1305::{AeadInOut, Key, KeyInit, Tag, XChaCha20Poly1305, XNonce};
 use sha2::{Digest, Sha256};
 
@@ -61,15 +61,17 @@ impl DayKey {
         Self { day, first_arrival, slot, cipher: XChaCha20Poly1305::new(<&Key>::from(key)) }
     }
 
-    /// Seals a row's payload straight into the place it is kept in, which is longer by the tag.
-    pub(super) fn seal(&self, nonces: &Nonces, part: u16, payload: &[u8], row: &mut [u8]) {
-        let (sealed, tag) = row.split_at_mut(payload.len());
-        sealed.copy_from_slice(payload);
-        let made = self
+    /// A row with this in front, open, and the payload sealed behind it.
+    pub(super) fn seal(&self, nonces: &Nonces, part: u16, front: &[u8], payload: &[u8]) -> Bytes {
+        let mut row = BytesMut::with_capacity(front.len() + payload.len() + TAG_BYTES);
+        row.extend_from_slice(front);
+        row.extend_from_slice(payload);
+        let tag = self
             .cipher
-            .encrypt_inout_detached(&nonces.of_row(part), b"", sealed.into())
+            .encrypt_inout_detached(&nonces.of_row(part), b"", (&mut row[front.len()..]).into())
             .expect("a row is far shorter than 256 GiB");
-        tag.copy_from_slice(&made);
+        row.extend_from_slice(&tag);
+        row.freeze()
     }
 
     /// Opens a row's payload onto the end of `payload`.
@@ -95,9 +97,8 @@ mod tests {
     use super::*;
 
     fn sealed(key: &DayKey, nonces: &Nonces, part: u16) -> Vec<u8> {
-        let mut row = vec![0; 300 + TAG_BYTES];
-        key.seal(nonces, part, &[7; 300], &mut row);
-        row
+        let row = key.seal(nonces, part, b"front", &[7; 300]);
+        row.strip_prefix(b"front").expect("it stands open").to_vec()
     }
 
     #[test]

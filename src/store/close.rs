@@ -1,7 +1,5 @@
 //! Close: no row of an account remains.
 
-use redb::Table;
-
 use crate::rules::AccountNumber;
 use crate::rules::change::{Outcome, Whose};
 use crate::rules::membership::recovery_key;
@@ -23,16 +21,17 @@ impl Turn<'_> {
         let id = open.account.id;
         let places = self.places(by.account, 0..=u64::MAX)?;
         for place in &places {
-            self.take_away(by.account, place)?;
+            self.take_away(by.account, place);
         }
         self.forget_recovery(by.account)?;
-        clear_membership(&mut self.tables.membership, by.account)?;
+        let (first, last) = (pair(by.account.0, 0), pair(by.account.0, u64::MAX));
+        self.tables.membership.retain(&first..=&last, |_| false)?;
         // As the disk has them: a removal in this same transaction has not come there yet.
         if let Some(stored) = account::load(&self.tables.accounts, by.account)? {
-            members::clear(&mut self.tables.members, &stored)?;
+            members::clear(&mut self.tables.members, &stored);
         }
-        self.tables.accounts.remove(by.account.0)?;
-        self.tables.account_numbers.remove(id.as_bytes())?;
+        self.tables.accounts.remove(&by.account.0.to_be_bytes());
+        self.tables.account_numbers.remove(id.as_bytes());
         self.drop_account(by.account);
         Ok(Outcome::Closed { envelopes: places.len() as u64 })
     }
@@ -41,17 +40,8 @@ impl Turn<'_> {
     fn forget_recovery(&mut self, account: AccountNumber) -> Result<(), StoreError> {
         let founding = entries(&self.tables.membership, account, 0, 0)?;
         if let Some(key) = founding.first().and_then(recovery_key) {
-            self.tables.recovery.remove(key.as_bytes())?;
+            self.tables.recovery.remove(key.as_bytes());
         }
         Ok(())
     }
-}
-
-fn clear_membership(
-    membership: &mut Table<'_, &'static [u8; 16], &'static [u8]>,
-    account: AccountNumber,
-) -> Result<(), StoreError> {
-    let (first, last) = (pair(account.0, 0), pair(account.0, u64::MAX));
-    membership.retain_in::<&[u8; 16], _>(&first..=&last, |_, _| false)?;
-    Ok(())
 }

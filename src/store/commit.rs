@@ -2,9 +2,8 @@
 //! it left, and none is answered before all are on disk.
 
 use std::collections::HashMap;
-use std::sync::Arc;
-
-use redb::{Durability, ReadableTable};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, MutexGuard};
 
 use crate::protocol::Refusal;
 use crate::rules::change::{Change, Outcome};
@@ -12,6 +11,10 @@ use crate::rules::{Account, AccountNumber, RelayTime};
 
 use super::at_rest::DayKey;
 use super::day_keys::DayKeys;
+use super::journal::Journal;
+use super::layer::Layer;
+use super::look::Totals;
+use super::moment::Moment;
 use super::open::Options;
 use super::tables::{Tables, meta};
 use super::{Store, StoreError};
@@ -46,6 +49,8 @@ pub(super) struct Open {
     pub(super) turned: bool,
     head_before: u64,
     membership_before: u64,
+    /// What it added to the totals before.
+    had: Totals,
 }
 
 /// A transaction in progress.
@@ -62,6 +67,7 @@ pub(super) struct Turn<'txn> {
     key_of_today: Option<Arc<DayKey>>,
     next_arrival: Counter,
     next_account: Counter,
+    totals: Totals,
 }
 
 /// A number that is never given twice.
@@ -85,42 +91,61 @@ impl Store {
     /// # Errors
     /// [`StoreError`]: nobody knows what is on the disk, and the process has to end.
     pub fn commit(&self, changes: Vec<Change>, now: RelayTime) -> Result<Committed, StoreError> {
-        let mut transaction = self.database.begin_write()?;
-        transaction.set_durability(Durability::Immediate)?;
-        // Pages hold bytes that strangers chose, and redb's checksum is not cryptographic.
-        transaction.set_two_phase_commit(true);
-        let mut committed = Committed::default();
-        let dirty = {
-            let mut turn = Turn::begin(Tables::open(&transaction)?, self, now)?;
-            turn.short_of_room = self.is_short_of_room(now)?;
-            for change in changes {
-                committed.outcomes.push(turn.make(change)?);
+        let mut journal = self.journal();
+        let committed = self.decide(changes, now).and_then(|(committed, changed)| {
+            if let Some(changed) = changed {
+                self.keep(&mut journal, changed)?;
             }
-            turn.finish(&mut committed.stirs)?
-        };
-        if dirty {
-            transaction.commit()?;
-        } else {
-            transaction.abort()?;
+            Ok(committed)
+        });
+        committed.inspect_err(|_| self.broken.store(true, Ordering::Relaxed))
+    }
+
+    /// What comes of these changes, and the rows that they change, if any.
+    fn decide(&self, changes: Vec<Change>, now: RelayTime) -> Result<(Committed, Option<Layer>), StoreError> {
+        let moment = self.moment()?;
+        let mut turn = Turn::begin(&moment, self, now)?;
+        let mut committed = Committed::default();
+        for change in changes {
+            committed.outcomes.push(turn.make(change)?);
         }
-        Ok(committed)
+        let changed = turn.finish(&mut committed.stirs)?;
+        Ok((committed, changed))
+    }
+
+    /// Puts rows on the disk, and from then on before whoever reads.
+    fn keep(&self, journal: &mut Journal, changed: Layer) -> Result<(), StoreError> {
+        journal.append(&changed)?;
+        let in_memory = {
+            let mut layers = self.layers.write().expect("nobody panics holding it");
+            layers.active.take_in(changed);
+            layers.active.bytes()
+        };
+        if journal.bytes().max(in_memory) as u64 >= self.options.journal_bytes {
+            // Mostly folded in long since, by another thread.
+            self.fold()?;
+            self.freeze(journal);
+        }
+        Ok(())
+    }
+
+    /// The journal, and with it the right to change anything.
+    pub(super) fn journal(&self) -> MutexGuard<'_, Journal> {
+        self.journal.lock().expect("nobody panics holding it")
     }
 }
 
 impl<'txn> Turn<'txn> {
-    fn begin(tables: Tables<'txn>, store: &'txn Store, now: RelayTime) -> Result<Self, StoreError> {
-        let counter = |name| {
-            const DAMAGED: StoreError = StoreError::Damaged("a counter cannot be read");
-            let value = tables.meta.get(name)?.ok_or(DAMAGED)?;
-            let next = value.value().try_into().map(u64::from_be_bytes).map_err(|_| DAMAGED)?;
-            Ok::<_, StoreError>(Counter { next, given: false })
-        };
+    fn begin(moment: &'txn Moment<'_>, store: &'txn Store, now: RelayTime) -> Result<Self, StoreError> {
+        let counter = |name| Ok::<_, StoreError>(Counter { next: moment.number(name)?, given: false });
         let (next_arrival, next_account) = (counter(meta::NEXT_ARRIVAL)?, counter(meta::NEXT_ACCOUNT)?);
+        let tables = Tables::at(moment);
+        let totals = Totals::read(&tables.meta)?;
         Ok(Self {
             tables,
             options: &store.options,
             now,
-            short_of_room: false,
+            short_of_room: store.is_short_of_room(totals.bytes),
             dirty: false,
             stirs: Vec::new(),
             accounts: HashMap::new(),
@@ -128,6 +153,7 @@ impl<'txn> Turn<'txn> {
             key_of_today: None,
             next_arrival,
             next_account,
+            totals,
         })
     }
 
@@ -164,14 +190,16 @@ impl<'txn> Turn<'txn> {
 
     /// Takes a new account in.
     pub(super) fn add_account(&mut self, account: Account) {
-        let mut open = Open { membership_before: 0, ..Open::unchanged(account) };
+        let mut open = Open { membership_before: 0, had: Totals::default(), ..Open::unchanged(account) };
         open.dirty = true;
         self.accounts.insert(open.account.number, open);
     }
 
     /// Drops an account whose rows are gone, and tells its sessions.
     pub(super) fn drop_account(&mut self, number: AccountNumber) {
-        self.accounts.remove(&number);
+        if let Some(open) = self.accounts.remove(&number) {
+            self.totals.replace(&open.had, &Totals::default());
+        }
         self.stirs.push(Stir { account: number, head: 0, membership_count: 0, turned: true });
         self.dirty = true;
     }
@@ -193,32 +221,33 @@ impl<'txn> Turn<'txn> {
         AccountNumber(self.next_account.give())
     }
 
-    /// Writes what changed. Returns whether anything did.
-    fn finish(mut self, stirs: &mut Vec<Stir>) -> Result<bool, StoreError> {
-        for open in self.accounts.values() {
-            if open.dirty {
-                if open.account.membership_count != open.membership_before {
-                    let before = super::account::load(&self.tables.accounts, open.account.number)?;
-                    super::members::replace(&mut self.tables.members, before.as_ref(), &open.account)?;
-                }
-                super::account::save(&mut self.tables.accounts, &open.account)?;
-                self.dirty = true;
-                self.stirs.extend(open.stir());
+    /// The rows that changed, if any did.
+    fn finish(mut self, stirs: &mut Vec<Stir>) -> Result<Option<Layer>, StoreError> {
+        for open in self.accounts.values().filter(|open| open.dirty) {
+            if open.account.membership_count != open.membership_before {
+                let before = super::account::load(&self.tables.accounts, open.account.number)?;
+                super::members::replace(&mut self.tables.members, before.as_ref(), &open.account);
             }
-        }
-        if self.dirty {
-            let meta = &mut self.tables.meta;
-            meta.insert(meta::CLOCK, self.now.ms().to_be_bytes().as_slice())?;
-            for (name, counter) in
-                [(meta::NEXT_ARRIVAL, &self.next_arrival), (meta::NEXT_ACCOUNT, &self.next_account)]
-            {
-                if counter.given {
-                    meta.insert(name, counter.next.to_be_bytes().as_slice())?;
-                }
-            }
+            self.totals.replace(&open.had, &Totals::of(&open.account));
+            super::account::save(&mut self.tables.accounts, &open.account);
+            self.dirty = true;
+            self.stirs.extend(open.stir());
         }
         *stirs = self.stirs;
-        Ok(self.dirty)
+        if !self.dirty {
+            return Ok(None);
+        }
+        let meta = &mut self.tables.meta;
+        meta.insert(meta::CLOCK, self.now.ms().to_be_bytes().as_slice());
+        meta.insert(meta::TOTALS, self.totals.to_bytes().as_slice());
+        for (name, counter) in
+            [(meta::NEXT_ARRIVAL, &self.next_arrival), (meta::NEXT_ACCOUNT, &self.next_account)]
+        {
+            if counter.given {
+                meta.insert(name, counter.next.to_be_bytes().as_slice());
+            }
+        }
+        Ok(Some(self.tables.into_layer()))
     }
 }
 
@@ -229,6 +258,7 @@ impl Open {
             turned: false,
             head_before: account.head,
             membership_before: account.membership_count,
+            had: Totals::of(&account),
             account,
         }
     }

@@ -1,17 +1,17 @@
 //! Compaction: what lives goes into a fresh file, which then takes the store's place. So no page of a
-//! deleted row is left in it, which compacting in place would not promise.
+//! deleted row is left in it, which compacting in place would not promise. The journal is emptied.
 
 use std::fs;
 use std::path::Path;
 
 use redb::{
-    Key, ReadTransaction, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition, Value,
-    WriteTransaction,
+    Key, ReadTransaction, ReadableDatabase, ReadableTable, ReadableTableMetadata, Value, WriteTransaction,
 };
 use sha2::{Digest, Sha256};
 
 use super::folder;
 use super::open::{COMPACTING, FILE, Options, builder, explain, look_into};
+use super::table::Spec;
 use super::tables::{EachTable, each};
 use super::{Store, StoreError};
 
@@ -39,6 +39,7 @@ pub fn compact(
     // Open to the end, so that no relay can start on what is about to be replaced. Opening it has
     // removed what an earlier compaction left.
     let store = Store::open(folder, options)?;
+    store.fold_all()?;
     let (file, fresh) = (folder.join(FILE), folder.join(COMPACTING));
     let bytes_before = size(&file)?;
     let copied = copy(&store, &fresh, progress);
@@ -46,6 +47,7 @@ pub fn compact(
     let bytes_after = size(&fresh)?;
     fs::rename(&fresh, &file).map_err(|error| folder::cannot(&file, error))?;
     folder::sync(folder)?;
+    store.journal().wipe()?;
     Ok(Compacted { bytes_before, bytes_after, rows })
 }
 
@@ -99,11 +101,8 @@ struct Copy<'a> {
 }
 
 impl EachTable for Copy<'_> {
-    fn table<K: Key + 'static, V: Value + 'static>(
-        &mut self,
-        table: TableDefinition<'static, K, V>,
-    ) -> Result<(), StoreError> {
-        let (old, mut new) = (self.from.open_table(table)?, self.to.open_table(table)?);
+    fn table<K: Key + 'static, V: Value + 'static>(&mut self, spec: Spec<K, V>) -> Result<(), StoreError> {
+        let (old, mut new) = (self.from.open_table(spec.definition)?, self.to.open_table(spec.definition)?);
         for item in old.iter()? {
             let (key, value) = item?;
             new.insert(key.value(), value.value())?;
@@ -128,11 +127,8 @@ impl Sum<'_> {
 }
 
 impl EachTable for Sum<'_> {
-    fn table<K: Key + 'static, V: Value + 'static>(
-        &mut self,
-        table: TableDefinition<'static, K, V>,
-    ) -> Result<(), StoreError> {
-        let table = self.from.open_table(table)?;
+    fn table<K: Key + 'static, V: Value + 'static>(&mut self, spec: Spec<K, V>) -> Result<(), StoreError> {
+        let table = self.from.open_table(spec.definition)?;
         self.rows += table.len()?;
         self.hash.update(table.len()?.to_be_bytes());
         for item in table.iter()? {

@@ -3,14 +3,14 @@
 
 use std::sync::{Arc, Mutex, RwLock};
 
-use redb::{Database, ReadTransaction, ReadableDatabase, ReadableTable, StorageBackend, TableError};
+use redb::StorageBackend;
 
 use crate::rules::RelayTime;
 
 use super::at_rest::DayKey;
 use super::key_slots::{Chance, Found, Slots};
 use super::row::LogHead;
-use super::tables::{LOG, arrival_of, log_key};
+use super::tables::{LOG, Log, arrival_of, log_key};
 use super::{Store, StoreError};
 
 /// The keys there are at one moment, by first arrival. Whoever holds it can open what a transaction
@@ -50,13 +50,13 @@ impl DayKeys {
     pub(super) fn open(
         backend: impl StorageBackend,
         chance: Chance,
-        database: &Database,
+        log: &Log<'_>,
         now: RelayTime,
         next_arrival: u64,
     ) -> Result<Self, StoreError> {
         let Found { mut slots, keys, torn } = Slots::read(backend, chance)?;
         let ring = Keyring::new(keys.into_iter().map(Arc::new).collect());
-        check_cover(database, &ring)?;
+        check_cover(log, &ring)?;
         slots.lay_out()?;
         for slot in torn {
             slots.erase(slot)?;
@@ -101,13 +101,6 @@ impl DayKeys {
 }
 
 impl Store {
-    /// A moment of the store, and the keys for what it shows.
-    pub(super) fn moment(&self) -> Result<(ReadTransaction, Keyring), StoreError> {
-        // Held meanwhile, so that no key that this moment needs is taken off between the two.
-        let ring = self.keys.ring.read().expect("nobody panics holding it");
-        Ok((self.database.begin_read()?, ring.clone()))
-    }
-
     /// How many keys there are.
     pub fn day_keys(&self) -> usize {
         self.keys.ring().0.len()
@@ -124,23 +117,18 @@ impl Store {
         if !ring.0.iter().any(|key| over(key)) {
             return Ok(0);
         }
-        let idle = {
-            let transaction = self.database.begin_read()?;
-            idle(&transaction.open_table(LOG)?, &ring, over)?
-        };
-        if idle.is_empty() {
+        if idle(&self.moment()?.table(LOG), &ring, over)?.is_empty() {
             return Ok(0);
         }
-        // No commit is under way while this is open, so that none can bring an envelope in under a
+        // No commit is under way while this is held, so that none can bring an envelope in under a
         // key that is about to go. What the store shows now is on the disk.
-        let transaction = self.database.begin_write()?;
+        let journal = self.journal();
         let gone = {
-            let log = transaction.open_table(LOG)?;
-            let gone = self::idle(&log, &self.keys.ring(), over)?;
-            self.keys.take_off(&gone);
-            gone
+            let moment = self.moment()?;
+            idle(&moment.table(LOG), &moment.keys, over)?
         };
-        transaction.abort()?;
+        self.keys.take_off(&gone);
+        drop(journal);
         for key in &gone {
             self.keys.slots().erase(key.slot)?;
         }
@@ -150,7 +138,7 @@ impl Store {
 
 /// The keys under which the log has nothing.
 fn idle(
-    log: &impl ReadableTable<&'static [u8; 10], &'static [u8]>,
+    log: &Log<'_>,
     ring: &Keyring,
     over: impl Fn(&DayKey) -> bool,
 ) -> Result<Vec<Arc<DayKey>>, StoreError> {
@@ -164,28 +152,19 @@ fn idle(
 }
 
 /// The newest envelope that is kept among these arrivals, the last of which is not counted.
-fn last_arrival(
-    log: &impl ReadableTable<&'static [u8; 10], &'static [u8]>,
-    first: u64,
-    end: u64,
-) -> Result<Option<u64>, StoreError> {
-    let last = log.range::<&[u8; 10]>(&log_key(first, 0)..&log_key(end, 0))?.next_back();
-    Ok(last.transpose()?.map(|(key, _)| arrival_of(key.value())))
+fn last_arrival(log: &Log<'_>, first: u64, end: u64) -> Result<Option<u64>, StoreError> {
+    let last = log.last_in(&log_key(first, 0)..&log_key(end, 0))?;
+    Ok(last.map(|(key, _)| arrival_of(key.value())))
 }
 
 /// Every envelope has the key of its day. Days go with arrivals, so the last one before each key, and
 /// the last of all, speak for those before them.
-pub(super) fn check_cover(database: &Database, ring: &Keyring) -> Result<(), StoreError> {
-    let transaction = database.begin_read()?;
-    let log = match transaction.open_table(LOG) {
-        Err(TableError::TableDoesNotExist(_)) => return Ok(()),
-        log => log?,
-    };
+pub(super) fn check_cover(log: &Log<'_>, ring: &Keyring) -> Result<(), StoreError> {
     let first_key = ring.0.first().map_or(u64::MAX, |key| key.first_arrival);
     let mut stretches = vec![(0, first_key, None)];
     stretches.extend(ring.with_ends().map(|(key, end)| (key.first_arrival, end, Some(key.day))));
     for (first, end, day) in stretches {
-        let Some(arrival) = last_arrival(&log, first, end)? else {
+        let Some(arrival) = last_arrival(log, first, end)? else {
             continue;
         };
         let row = log.get(&log_key(arrival, 0))?;

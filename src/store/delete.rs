@@ -23,7 +23,7 @@ impl Turn<'_> {
                 lose(&mut open.account, &place.kept, Reason::Deleted);
                 (open.dirty, open.turned) = (true, true);
             }
-            self.take_away(by.account, place)?;
+            self.take_away(by.account, place);
         }
         Ok(Outcome::Deleted { through, envelopes: places.len() as u64 })
     }

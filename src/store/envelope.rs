@@ -6,7 +6,6 @@
 use std::ops::RangeInclusive;
 
 use bytes::{Bytes, BytesMut};
-use redb::ReadableTable;
 
 use crate::rules::AccountNumber;
 
@@ -15,7 +14,7 @@ use super::at_rest::{Nonces, TAG_BYTES};
 use super::commit::Turn;
 use super::day_keys::Keyring;
 use super::row::{LOG_HEAD_BYTES, LogHead, Place};
-use super::tables::{log_key, pair, second};
+use super::tables::{Log, log_key, pair, second};
 
 /// Bytes of a row at most.
 const ROW_BYTES_MAX: usize = 65_000;
@@ -26,19 +25,6 @@ const FIRST_PAYLOAD_MAX: usize = ROW_BYTES_MAX - LOG_HEAD_BYTES - TAG_BYTES;
 /// And in each of the others.
 const PAYLOAD_MAX: usize = ROW_BYTES_MAX - TAG_BYTES;
 
-type Log<'a> = &'a dyn LogTable;
-
-/// The log, in a read or a write transaction.
-pub(super) trait LogTable {
-    fn row(&self, key: &[u8; 10]) -> Result<Option<redb::AccessGuard<'_, &'static [u8]>>, StoreError>;
-}
-
-impl<T: ReadableTable<&'static [u8; 10], &'static [u8]>> LogTable for T {
-    fn row(&self, key: &[u8; 10]) -> Result<Option<redb::AccessGuard<'_, &'static [u8]>>, StoreError> {
-        Ok(self.get(key)?)
-    }
-}
-
 /// How many rows an envelope of this size has.
 fn parts(size: u32) -> u16 {
     let more = (size as usize).saturating_sub(FIRST_PAYLOAD_MAX).div_ceil(PAYLOAD_MAX);
@@ -46,9 +32,9 @@ fn parts(size: u32) -> u16 {
 }
 
 /// An envelope's head and payload; [`StoreError::Altered`] where the disk does not give them back.
-pub(super) fn read(log: Log<'_>, keys: &Keyring, place: &Place) -> Result<(LogHead, Bytes), StoreError> {
+pub(super) fn read(log: &Log<'_>, keys: &Keyring, place: &Place) -> Result<(LogHead, Bytes), StoreError> {
     const MISSING: StoreError = StoreError::Damaged("the index names an envelope that the log lacks");
-    let row = log.row(&log_key(place.arrival, 0))?.ok_or(MISSING)?;
+    let row = log.get(&log_key(place.arrival, 0))?.ok_or(MISSING)?;
     let (head, first) = LogHead::read(row.value()).map_err(|_| StoreError::Altered)?;
     if head.kept != place.kept {
         return Err(StoreError::Altered);
@@ -58,7 +44,7 @@ pub(super) fn read(log: Log<'_>, keys: &Keyring, place: &Place) -> Result<(LogHe
     let key = keys.at(place.arrival)?;
     key.open(&nonces, 0, first, &mut payload)?;
     for part in 1..parts(place.kept.size) {
-        let row = log.row(&log_key(place.arrival, part))?.ok_or(MISSING)?;
+        let row = log.get(&log_key(place.arrival, part))?.ok_or(MISSING)?;
         key.open(&nonces, part, row.value(), &mut payload)?;
     }
     if payload.len() != place.kept.size as usize {
@@ -76,19 +62,12 @@ impl Turn<'_> {
         let head_bytes = head.to_bytes();
         let nonces = Nonces::of(arrival, &head_bytes);
         let key = self.key_of_today(arrival)?;
-        let length = LOG_HEAD_BYTES + first.len() + TAG_BYTES;
-        let mut row = self.tables.log.insert_reserve(&log_key(arrival, 0), length)?;
-        let (front, payload) = row.as_mut().split_at_mut(LOG_HEAD_BYTES);
-        front.copy_from_slice(&head_bytes);
-        key.seal(&nonces, 0, first, payload);
-        drop(row);
+        self.tables.log.put(&log_key(arrival, 0), key.seal(&nonces, 0, &head_bytes, first));
         for (part, payload) in (1..).zip(rest.chunks(PAYLOAD_MAX)) {
-            let length = payload.len() + TAG_BYTES;
-            let mut row = self.tables.log.insert_reserve(&log_key(arrival, part), length)?;
-            key.seal(&nonces, part, payload, row.as_mut());
+            self.tables.log.put(&log_key(arrival, part), key.seal(&nonces, part, b"", payload));
         }
         let place = Place { arrival, kept: head.kept };
-        self.tables.index.insert(&pair(head.account.0, head.kept.seq), &place.to_bytes())?;
+        self.tables.index.insert(&pair(head.account.0, head.kept.seq), &place.to_bytes());
         Ok(())
     }
 
@@ -103,7 +82,7 @@ impl Turn<'_> {
         }
         let (first, last) = (pair(account.0, *seqs.start()), pair(account.0, *seqs.end()));
         let mut places = Vec::new();
-        for item in self.tables.index.range::<&[u8; 16]>(&first..=&last)? {
+        for item in self.tables.index.range(&first..=&last)? {
             let (key, value) = item?;
             places.push(Place::from_bytes(second(key.value()), value.value()));
         }
@@ -111,12 +90,11 @@ impl Turn<'_> {
     }
 
     /// Takes an envelope's rows away.
-    pub(super) fn take_away(&mut self, account: AccountNumber, place: &Place) -> Result<(), StoreError> {
+    pub(super) fn take_away(&mut self, account: AccountNumber, place: &Place) {
         for part in 0..parts(place.kept.size) {
-            self.tables.log.remove(&log_key(place.arrival, part))?;
+            self.tables.log.remove(&log_key(place.arrival, part));
         }
-        self.tables.index.remove(&pair(account.0, place.kept.seq))?;
-        Ok(())
+        self.tables.index.remove(&pair(account.0, place.kept.seq));
     }
 
     /// Takes away those among these seqs that no device awaits any more.
@@ -131,7 +109,7 @@ impl Turn<'_> {
             };
             if !open.account.awaits(&place.kept) {
                 open.account.let_go(&place.kept);
-                self.take_away(account, &place)?;
+                self.take_away(account, &place);
             }
         }
         Ok(())

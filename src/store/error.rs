@@ -60,6 +60,15 @@ pub enum StoreError {
         /// Their day, of the relay's own time.
         day: u64,
     },
+    /// The journal goes on from another state than the store is in.
+    #[error(
+        "the journal in {folder} does not belong to this {store}: it goes on from another state of it; restore all files from the same backup, or, to give up what only the journal has, move journal-0 and journal-1 away",
+        store = super::FILE
+    )]
+    OtherJournal {
+        /// Where both are.
+        folder: PathBuf,
+    },
     /// An envelope's bytes are not those that were kept.
     #[error("the disk gave back other bytes of an envelope than were kept; check the disk")]
     Altered,
@@ -76,6 +85,7 @@ impl StoreError {
     pub(super) fn in_folder(self, folder: &Path) -> Self {
         match self {
             Self::KeyMissing { file, day } => Self::KeyMissing { file: folder.join(file), day },
+            Self::OtherJournal { .. } => Self::OtherJournal { folder: folder.to_owned() },
             other => other,
         }
     }

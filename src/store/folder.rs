@@ -5,13 +5,23 @@ use std::io;
 use std::path::Path;
 
 use super::StoreError;
-use super::open::{COMPACTING, FILE, KEYS};
+use super::open::{COMPACTING, FILE, JOURNALS, KEYS};
 use super::room::BALLAST;
 
 /// What else may lie in the data folder: `client` is the profile of a device of the same user, `tls` has
 /// the relay's certificates.
-const NEIGHBOURS: [&str; 8] =
-    ["admin.sock", "lost+found", "config.toml", "client", "tls", BALLAST, KEYS, COMPACTING];
+const NEIGHBOURS: [&str; 10] = [
+    "admin.sock",
+    "lost+found",
+    "config.toml",
+    "client",
+    "tls",
+    BALLAST,
+    KEYS,
+    COMPACTING,
+    JOURNALS[0],
+    JOURNALS[1],
+];
 
 /// Only a folder of the relay's own is taken: one that is empty or has the store in it.
 pub(super) fn prepare(folder: &Path) -> Result<(), StoreError> {

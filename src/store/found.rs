@@ -43,10 +43,10 @@ impl Turn<'_> {
             return Ok(Outcome::Refused(refusal));
         }
         if let Some(hash) = &invite {
-            self.tables.invites.remove(hash)?;
+            self.tables.invites.remove(hash);
         }
-        self.tables.account_numbers.insert(id.as_bytes(), number.0)?;
-        self.tables.membership.insert(&pair(number.0, 0), entry.encode_to_vec().as_slice())?;
+        self.tables.account_numbers.insert(id.as_bytes(), number.0);
+        self.tables.membership.insert(&pair(number.0, 0), entry.encode_to_vec().as_slice());
         self.add_account(new);
         Ok(Outcome::Founded)
     }

@@ -23,7 +23,7 @@ impl Turn<'_> {
                 lose(&mut open.account, &place.kept, Reason::Damaged);
                 (open.dirty, open.turned) = (true, true);
             }
-            self.take_away(account, &place)?;
+            self.take_away(account, &place);
             given_up += 1;
             tracing::error!(
                 bytes = place.kept.size,

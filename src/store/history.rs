@@ -13,7 +13,7 @@ impl Store {
     /// [`StoreError`]
     pub fn begin_history(&self, epoch: StoreEpoch) -> Result<(), StoreError> {
         let transaction = self.database.begin_write()?;
-        transaction.open_table(META)?.insert(meta::EPOCH, epoch.as_bytes().as_slice())?;
+        transaction.open_table(META.definition)?.insert(meta::EPOCH, epoch.as_bytes().as_slice())?;
         transaction.commit()?;
         Ok(())
     }

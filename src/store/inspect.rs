@@ -1,20 +1,18 @@
 //! Looking at everything that is kept, a bounded part at a time, while the relay goes on.
 
-use redb::{ReadTransaction, ReadableTable};
-
 use crate::rules::AccountNumber;
 use crate::rules::inspection::{Part, Stretch, Tally};
 
-use super::day_keys::Keyring;
+use super::moment::Moment;
 use super::row::{LogHead, Place};
 use super::tables::{ACCOUNTS, INDEX, LOG, arrival_of, log_key, pair, second};
 use super::{Store, StoreError, envelope, row};
 
-/// Bytes of envelopes in one part, unless a single one is larger.
-const PART_BYTES: u64 = 16 * 1024 * 1024;
+/// Bytes of envelopes in one part, unless a single one is larger: while it is looked at, no commit ends.
+const PART_BYTES: u64 = 1024 * 1024;
 
 /// Envelopes, or places in accounts' logs, in one part.
-const PART_ROWS: u64 = 50_000;
+const PART_ROWS: u64 = 2_000;
 
 impl Store {
     /// Looks at one part, as it is at this moment.
@@ -22,26 +20,21 @@ impl Store {
     /// # Errors
     /// [`StoreError`], but not for what is found.
     pub fn inspect(&self, stretch: &Stretch) -> Result<Part, StoreError> {
-        let (transaction, keys) = self.moment()?;
+        let moment = self.moment()?;
         match *stretch {
-            Stretch::Envelopes { from, until } => envelopes(&transaction, &keys, from, until),
-            Stretch::Accounts { from } => accounts(&transaction, from),
+            Stretch::Envelopes { from, until } => envelopes(&moment, from, until),
+            Stretch::Accounts { from } => accounts(&moment, from),
         }
     }
 }
 
-fn envelopes(
-    transaction: &ReadTransaction,
-    keys: &Keyring,
-    from: u64,
-    until: Option<u64>,
-) -> Result<Part, StoreError> {
-    let (log, index) = (transaction.open_table(LOG)?, transaction.open_table(INDEX)?);
+fn envelopes(moment: &Moment<'_>, from: u64, until: Option<u64>) -> Result<Part, StoreError> {
+    let (log, index) = (moment.table(LOG), moment.table(INDEX));
     // What comes meanwhile is not waited for.
     let newest = log.last()?.map_or(0, |(key, _)| arrival_of(key.value()));
     let until = until.unwrap_or(newest);
     let (mut tally, mut bytes) = (Tally::default(), 0);
-    for item in log.range::<&[u8; 10]>(&log_key(from, 0)..=&log_key(until, u16::MAX))? {
+    for item in log.range(&log_key(from, 0)..=&log_key(until, u16::MAX))? {
         let (key, row) = item?;
         let arrival = arrival_of(key.value());
         if *key.value() != log_key(arrival, 0) {
@@ -57,7 +50,7 @@ fn envelopes(
         };
         let place = Place { arrival, kept: head.kept };
         bytes += u64::from(head.kept.size);
-        match envelope::read(&log, keys, &place) {
+        match envelope::read(&log, &moment.keys, &place) {
             Ok((_, sealed)) => tally.envelope(&sealed),
             Err(StoreError::Damaged(_) | StoreError::Altered) => tally.unopened(),
             Err(error) => return Err(error),
@@ -68,19 +61,18 @@ fn envelopes(
     Ok(Part { tally, next: Some(Stretch::Accounts { from: 0 }) })
 }
 
-fn accounts(transaction: &ReadTransaction, from: u64) -> Result<Part, StoreError> {
-    let accounts = transaction.open_table(ACCOUNTS)?;
-    let (log, index) = (transaction.open_table(LOG)?, transaction.open_table(INDEX)?);
+fn accounts(moment: &Moment<'_>, from: u64) -> Result<Part, StoreError> {
+    let (accounts, log, index) = (moment.table(ACCOUNTS), moment.table(LOG), moment.table(INDEX));
     let (mut tally, mut rows) = (Tally::default(), 0);
-    for item in accounts.range(from..)? {
+    for item in accounts.range(&from.to_be_bytes()..)? {
         let (number, bytes) = item?;
-        let number = number.value();
+        let number = u64::from_be_bytes(*number.value());
         if rows >= PART_ROWS {
             return Ok(Part { tally, next: Some(Stretch::Accounts { from: number }) });
         }
         tally.accounts += 1;
         let (mut envelopes_kept, mut bytes_kept) = (0, 0);
-        for item in index.range::<&[u8; 16]>(&pair(number, 0)..=&pair(number, u64::MAX))? {
+        for item in index.range(&pair(number, 0)..=&pair(number, u64::MAX))? {
             let (key, value) = item?;
             let place = Place::from_bytes(second(key.value()), value.value());
             tally.misplaced += u64::from(log.get(&log_key(place.arrival, 0))?.is_none());

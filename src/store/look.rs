@@ -1,7 +1,6 @@
 //! Reading: where a device stands, and what of its account it has not been shown.
 
 use bytes::Bytes;
-use redb::{ReadableDatabase, ReadableTable, ReadableTableMetadata};
 
 use crate::protocol::wire::Delivered;
 use crate::protocol::{AccountId, DeviceKey};
@@ -10,9 +9,10 @@ use crate::rules::expiry::is_expired;
 use crate::rules::{Account, Addressee, RelayTime};
 
 use super::day_keys::Keyring;
-use super::envelope::LogTable;
 use super::row::{LogHead, Place};
-use super::tables::{ACCOUNT_NUMBERS, ACCOUNTS, INDEX, LOG, MEMBERS, MEMBERSHIP, RECOVERY, pair, second};
+use super::tables::{
+    ACCOUNTS, INDEX, Index, LOG, Log, MEMBERS, MEMBERSHIP, META, Meta, Tables, meta, pair, second,
+};
 use super::{Store, StoreError, account, envelope, members, membership};
 
 /// Envelopes in one view at most.
@@ -31,6 +31,46 @@ pub struct Totals {
     pub accounts: u64,
     /// Envelopes of all of them.
     pub envelopes: u64,
+    /// What these count against quotas, in bytes.
+    pub bytes: u64,
+}
+
+impl Totals {
+    pub(super) fn read(table: &Meta<'_>) -> Result<Self, StoreError> {
+        const DAMAGED: StoreError = StoreError::Damaged("its totals cannot be read");
+        let row = table.get(meta::TOTALS)?.ok_or(DAMAGED)?;
+        let (numbers, rest) = row.value().as_chunks::<8>();
+        match (numbers, rest) {
+            ([accounts, envelopes, bytes], []) => Ok(Self {
+                accounts: u64::from_be_bytes(*accounts),
+                envelopes: u64::from_be_bytes(*envelopes),
+                bytes: u64::from_be_bytes(*bytes),
+            }),
+            _ => Err(DAMAGED),
+        }
+    }
+
+    pub(super) fn to_bytes(self) -> [u8; 24] {
+        let mut bytes = [0; 24];
+        for (place, number) in
+            bytes.as_chunks_mut().0.iter_mut().zip([self.accounts, self.envelopes, self.bytes])
+        {
+            *place = number.to_be_bytes();
+        }
+        bytes
+    }
+
+    /// What one account adds to them.
+    pub(super) fn of(account: &Account) -> Self {
+        Self { accounts: 1, envelopes: account.envelopes_kept, bytes: account.bytes_kept }
+    }
+
+    /// Takes out what an account had, and puts in what it has.
+    pub(super) fn replace(&mut self, had: &Self, has: &Self) {
+        self.accounts = self.accounts + has.accounts - had.accounts;
+        self.envelopes = self.envelopes + has.envelopes - had.envelopes;
+        self.bytes = self.bytes + has.bytes - had.bytes;
+    }
 }
 
 /// What stands next in a device's way through the log.
@@ -55,9 +95,9 @@ fn delivered(place: &Place, head: &LogHead, sealed: Bytes) -> Delivered {
 }
 
 /// What a look reads.
-struct Rows<'a, Index> {
-    index: &'a Index,
-    log: &'a dyn LogTable,
+struct Rows<'a> {
+    index: Index<'a>,
+    log: Log<'a>,
     keys: &'a Keyring,
 }
 
@@ -68,11 +108,11 @@ impl Store {
     /// # Errors
     /// [`StoreError`]
     pub fn find(&self, id: &AccountId, device: &DeviceKey) -> Result<Option<Standing>, StoreError> {
-        let transaction = self.database.begin_read()?;
-        let Some(number) = members::number(&transaction.open_table(MEMBERS)?, id, device)? else {
+        let moment = self.moment()?;
+        let Some(number) = members::number(&moment.table(MEMBERS), id, device)? else {
             return Ok(None);
         };
-        let account = account::load(&transaction.open_table(ACCOUNTS)?, number)?
+        let account = account::load(&moment.table(ACCOUNTS), number)?
             .ok_or(StoreError::Damaged("a member's account has no row"))?;
         Ok(account.device_by_key(device).map(|device| Standing {
             account: *id,
@@ -92,8 +132,8 @@ impl Store {
     /// # Errors
     /// [`StoreError`]
     pub fn look(&self, look: &Look, now: RelayTime) -> Result<View, StoreError> {
-        let (transaction, keys) = self.moment()?;
-        let Some(account) = account::load(&transaction.open_table(ACCOUNTS)?, look.whose.account)? else {
+        let moment = self.moment()?;
+        let Some(account) = account::load(&moment.table(ACCOUNTS), look.whose.account)? else {
             return Ok(View::Gone);
         };
         let Some(device) = account.device(look.whose.device) else {
@@ -108,7 +148,7 @@ impl Store {
             ..Ready::default()
         };
         if look.entries_from < account.membership_count {
-            let table = transaction.open_table(MEMBERSHIP)?;
+            let table = moment.table(MEMBERSHIP);
             let bytes_max = self.entries_bytes_max();
             ready.entries = membership::entries(&table, account.number, look.entries_from, bytes_max)?;
         }
@@ -117,9 +157,8 @@ impl Store {
             // An envelope may be sealed by a device, or in a key epoch, that only later entries name.
             ready.through = look.after;
         } else if look.after < account.head && look.bytes_max > 0 {
-            let index = transaction.open_table(INDEX)?;
-            let log = transaction.open_table(LOG)?;
-            let rows = Rows { index: &index, log: &log, keys: &keys };
+            let (index, log) = (moment.table(INDEX), moment.table(LOG));
+            let rows = Rows { index, log, keys: &moment.keys };
             match self.collect(&account, look, now, &rows, &mut ready)? {
                 Next::Shown => {}
                 Next::Expired => return Ok(View::SweepFirst),
@@ -141,13 +180,13 @@ impl Store {
         account: &Account,
         look: &Look,
         now: RelayTime,
-        rows: &Rows<'_, impl ReadableTable<&'static [u8; 16], &'static [u8; 20]>>,
+        rows: &Rows<'_>,
         ready: &mut Ready,
     ) -> Result<Next, StoreError> {
         let mut bytes = 0;
         let first = pair(account.number.0, look.after + 1);
         let last = pair(account.number.0, account.head);
-        for (row, item) in rows.index.range::<&[u8; 16]>(&first..=&last)?.enumerate() {
+        for (row, item) in rows.index.range(&first..=&last)?.enumerate() {
             let (key, value) = item?;
             let place = Place::from_bytes(second(key.value()), value.value());
             let before = place.kept.seq - 1;
@@ -164,7 +203,7 @@ impl Store {
                 ready.through = before;
                 return Ok(Next::Shown);
             }
-            let in_the_way = match envelope::read(rows.log, rows.keys, &place) {
+            let in_the_way = match envelope::read(&rows.log, rows.keys, &place) {
                 Ok((head, _)) if is_expired(head.arrived, now, &self.options.limits) => Next::Expired,
                 Err(StoreError::Altered) => Next::Altered(place.kept.seq),
                 Err(error) => return Err(error),
@@ -186,9 +225,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`]
     pub fn has_expired(&self, now: RelayTime) -> Result<bool, StoreError> {
-        let transaction = self.database.begin_read()?;
-        let log = transaction.open_table(LOG)?;
-        let Some((_, row)) = log.first()? else {
+        let Some((_, row)) = self.moment()?.table(LOG).first()? else {
             return Ok(false);
         };
         let (head, _) = LogHead::read(row.value())?;
@@ -200,25 +237,23 @@ impl Store {
     /// # Errors
     /// [`StoreError`]
     pub fn account_rows(&self) -> Result<u64, StoreError> {
-        let transaction = self.database.begin_read()?;
-        Ok(transaction.open_table(ACCOUNT_NUMBERS)?.len()?
-            + transaction.open_table(MEMBERS)?.len()?
-            + transaction.open_table(ACCOUNTS)?.len()?
-            + transaction.open_table(MEMBERSHIP)?.len()?
-            + transaction.open_table(RECOVERY)?.len()?
-            + transaction.open_table(INDEX)?.len()?
-            + transaction.open_table(LOG)?.len()?)
+        let moment = self.moment()?;
+        let tables = Tables::at(&moment);
+        let rows = tables.account_numbers.iter()?.count()
+            + tables.members.iter()?.count()
+            + tables.accounts.iter()?.count()
+            + tables.membership.iter()?.count()
+            + tables.recovery.iter()?.count()
+            + tables.index.iter()?.count()
+            + tables.log.iter()?.count();
+        Ok(rows as u64)
     }
 
-    /// Counts what there is.
+    /// What there is. They are kept, not counted.
     ///
     /// # Errors
     /// [`StoreError`]
     pub fn totals(&self) -> Result<Totals, StoreError> {
-        let transaction = self.database.begin_read()?;
-        Ok(Totals {
-            accounts: transaction.open_table(ACCOUNTS)?.len()?,
-            envelopes: transaction.open_table(INDEX)?.len()?,
-        })
+        Totals::read(&self.moment()?.table(META))
     }
 }

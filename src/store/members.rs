@@ -1,13 +1,13 @@
 //! Members by account and device at once. A stranger's question is one look-up that finds nothing,
 //! whether the account exists or not: it never comes near an account's own row.
 
-use redb::{ReadableTable, Table};
 use sha2::{Digest, Sha256};
 
 use crate::protocol::{AccountId, DeviceKey};
 use crate::rules::{Account, AccountNumber};
 
 use super::StoreError;
+use super::tables::Members;
 
 /// Neither half can be told from where the row lies: members of one account are not neighbours.
 fn key(account: &AccountId, device: &DeviceKey) -> [u8; 32] {
@@ -19,7 +19,7 @@ fn key(account: &AccountId, device: &DeviceKey) -> [u8; 32] {
 
 /// The number of the account, if this device is a member of it.
 pub(super) fn number(
-    members: &impl ReadableTable<&'static [u8; 32], u64>,
+    members: &Members<'_>,
     account: &AccountId,
     device: &DeviceKey,
 ) -> Result<Option<AccountNumber>, StoreError> {
@@ -27,27 +27,18 @@ pub(super) fn number(
 }
 
 /// The members as they are now, in the place of those that the account's row on disk names.
-pub(super) fn replace(
-    members: &mut Table<'_, &'static [u8; 32], u64>,
-    before: Option<&Account>,
-    after: &Account,
-) -> Result<(), StoreError> {
+pub(super) fn replace(members: &mut Members<'_>, before: Option<&Account>, after: &Account) {
     if let Some(before) = before {
-        clear(members, before)?;
+        clear(members, before);
     }
     for device in &after.devices {
-        members.insert(&key(&after.id, &device.key), after.number.0)?;
+        members.insert(&key(&after.id, &device.key), after.number.0);
     }
-    Ok(())
 }
 
 /// None of them is a member any more.
-pub(super) fn clear(
-    members: &mut Table<'_, &'static [u8; 32], u64>,
-    account: &Account,
-) -> Result<(), StoreError> {
+pub(super) fn clear(members: &mut Members<'_>, account: &Account) {
     for device in &account.devices {
-        members.remove(&key(&account.id, &device.key))?;
+        members.remove(&key(&account.id, &device.key));
     }
-    Ok(())
 }

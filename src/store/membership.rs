@@ -1,7 +1,6 @@
 //! Append: new entries of a membership log, and what a removal releases.
 
 use prost::Message;
-use redb::ReadableTable;
 
 use crate::protocol::AccountId;
 use crate::protocol::wire::SignedEntry;
@@ -10,19 +9,19 @@ use crate::rules::change::{Outcome, Whose};
 use crate::rules::membership::append;
 
 use super::commit::{Turn, not_a_member};
-use super::tables::pair;
+use super::tables::{Membership, pair};
 use super::{StoreError, account};
 
 /// The entries of a log from an index on, as many as fit into `bytes_max` (one at least).
 pub(super) fn entries(
-    membership: &impl ReadableTable<&'static [u8; 16], &'static [u8]>,
+    membership: &Membership<'_>,
     number: AccountNumber,
     from: u64,
     bytes_max: usize,
 ) -> Result<Vec<SignedEntry>, StoreError> {
     let mut entries = Vec::new();
     let mut bytes = 0;
-    for item in membership.range::<&[u8; 16]>(&pair(number.0, from)..=&pair(number.0, u64::MAX))? {
+    for item in membership.range(&pair(number.0, from)..=&pair(number.0, u64::MAX))? {
         let (_, value) = item?;
         bytes += value.value().len();
         if bytes > bytes_max && !entries.is_empty() {
@@ -76,7 +75,7 @@ impl Turn<'_> {
         open.dirty |= !appended.new.is_empty();
         open.turned |= !appended.new.is_empty();
         for (index, entry) in (log.len() as u64..).zip(&appended.new) {
-            self.tables.membership.insert(&pair(number.0, index), entry.encode_to_vec().as_slice())?;
+            self.tables.membership.insert(&pair(number.0, index), entry.encode_to_vec().as_slice());
         }
         for released in appended.released {
             self.release(number, released)?;

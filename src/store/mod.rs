@@ -1,5 +1,5 @@
-//! What is kept: accounts, membership logs and envelopes, in one redb file; and beside it the keys
-//! under which the envelopes lie there.
+//! What is kept: accounts, membership logs and envelopes, in one redb file; beside it the journal that
+//! everything goes to first, and the keys under which the envelopes lie there.
 //!
 //! Plain and synchronous. [`Store::commit`] makes many changes in one transaction, each decided by
 //! the pure rules inside it, and returns when they are on disk; [`Store::look`] reads. redb is named
@@ -15,28 +15,36 @@ mod day_keys;
 mod delete;
 mod envelope;
 mod error;
+mod fold;
 mod folder;
 mod found;
 mod give_up;
 mod history;
 mod inspect;
 mod invite;
+mod journal;
 mod key_slots;
+mod layer;
 mod look;
 mod members;
 mod membership;
+mod merge;
+mod moment;
 mod open;
 mod push;
+mod record;
 mod recover;
 mod room;
 mod row;
 mod seen;
+mod start;
 mod sweep;
+mod table;
 mod tables;
 
 pub use commit::{Committed, Stir};
 pub use compact::{Compacted, compact};
 pub use error::StoreError;
 pub use look::Totals;
-pub use open::{FILE, Identity, KEYS, Options, Store};
+pub use open::{FILE, Files, Identity, JOURNALS, KEYS, Options, Store};
 pub use seen::Seen;

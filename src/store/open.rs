@@ -1,6 +1,8 @@
 //! Opening a store: the folder, the file, whose it is, and which layout it has.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
+use std::sync::{Mutex, RwLock};
 
 use redb::backends::FileBackend;
 use redb::{
@@ -11,10 +13,12 @@ use crate::protocol::{Limits, RelayId, StoreEpoch};
 use crate::rules::RelayTime;
 use crate::rules::membership::Registration;
 
-use super::day_keys::{self, DayKeys, Keyring};
-use super::key_slots::Chance;
+use super::day_keys::DayKeys;
+use super::journal::{File, Journal};
+use super::moment::Layers;
 use super::room::Room;
-use super::tables::{META, SCHEMA_VERSION, Tables, meta};
+use super::start::Start;
+use super::tables::{META, SCHEMA_VERSION, meta};
 use super::{StoreError, folder};
 
 /// The store's file in the data folder.
@@ -22,6 +26,9 @@ pub const FILE: &str = "relay.redb";
 
 /// The keys of its envelopes, beside it.
 pub const KEYS: &str = "day-keys";
+
+/// The journal's two files, beside them.
+pub const JOURNALS: [&str; 2] = ["journal-0", "journal-1"];
 
 /// What a compaction writes before it takes the store's place.
 pub(super) const COMPACTING: &str = "relay.redb.compacting";
@@ -39,6 +46,9 @@ pub struct Options {
     pub free_bytes_min: u64,
     /// Bytes put by for the day on which the disk is full. 0: none.
     pub ballast_bytes: u64,
+    /// Bytes after which the journal turns to its other file and what it has is folded into redb. About as
+    /// much of it, twice at most, is in memory as well.
+    pub journal_bytes: u64,
 }
 
 impl Default for Options {
@@ -49,6 +59,7 @@ impl Default for Options {
             cache_bytes: 64 * 1024 * 1024,
             free_bytes_min: 0,
             ballast_bytes: 0,
+            journal_bytes: 16 * 1024 * 1024,
         }
     }
 }
@@ -85,8 +96,25 @@ pub struct Store {
     pub(super) keys: DayKeys,
     /// `None`: not in a folder.
     pub(super) room: Option<Room>,
-    identity: Identity,
-    clock: RelayTime,
+    /// Whoever changes anything holds it.
+    pub(super) journal: Mutex<Journal>,
+    pub(super) layers: RwLock<Layers>,
+    /// Held by who folds.
+    pub(super) folding: Mutex<()>,
+    /// Nobody knows what is on the disk.
+    pub(super) broken: AtomicBool,
+    pub(super) identity: Identity,
+    pub(super) clock: RelayTime,
+}
+
+/// Where a store's files are, if not in a folder.
+pub struct Files<B> {
+    /// redb's.
+    pub store: B,
+    /// Those of days' keys.
+    pub keys: B,
+    /// The journal's.
+    pub journals: [B; 2],
 }
 
 impl Store {
@@ -114,47 +142,33 @@ impl Store {
         }
         // Nobody else has the store: what lies there was left by a compaction that was cut off.
         folder::remove(&folder.join(COMPACTING))?;
-        let keys = open_keys(&database, folder).map_err(|error| error.in_folder(folder))?;
-        let chance = Box::new(system_chance);
-        let store = Self::start(database, keys, options, Identity::fresh(), chance, Some(room))
-            .map_err(|error| error.in_folder(folder))?;
+        let journals = JOURNALS.map(|name| open_or_make(folder, name).map(|file| Box::new(file) as File));
+        let [one, other] = journals;
+        let journals = [one?, other?];
+        let begun = || {
+            let start = Start::read(database, journals, Identity::fresh())?;
+            let keys = open_keys(&start, folder)?;
+            start.into_store(keys, options, Box::new(system_chance), Some(room))
+        };
+        let store = begun().map_err(|error: StoreError| error.in_folder(folder))?;
         store.lay_ballast();
         Ok(store)
     }
 
-    /// Opens a store on any backend, with its keys on another. `fresh` is who it will be if it is new;
-    /// `chance` fills with what nobody can guess, and is where its keys come from.
+    /// Opens a store on any backends. `fresh` is who it will be if it is new; `chance` fills with what nobody can guess, and is where its keys come from.
     ///
     /// # Errors
     /// [`StoreError`] where the backend or what is on it does not serve.
     pub fn open_on(
-        backend: impl StorageBackend,
-        keys: impl StorageBackend,
+        files: Files<impl StorageBackend>,
         options: Options,
         fresh: Identity,
         chance: impl FnMut(&mut [u8]) + Send + 'static,
     ) -> Result<Self, StoreError> {
-        let database = builder(&options).create_with_backend(backend)?;
-        Self::start(database, keys, options, fresh, Box::new(chance), None)
-    }
-
-    fn start(
-        database: Database,
-        keys: impl StorageBackend,
-        options: Options,
-        fresh: Identity,
-        chance: Chance,
-        room: Option<Room>,
-    ) -> Result<Self, StoreError> {
-        if read_known(&database)?.is_none() {
-            write_identity(&database, fresh)?;
-        }
-        let Known { identity, clock, next_arrival } =
-            read_known(&database)?.ok_or(StoreError::Damaged("what was just written cannot be read"))?;
-        let keys = DayKeys::open(keys, chance, &database, clock, next_arrival)?;
-        let store = Self { database, options, keys, room, identity, clock };
-        store.retire_day_keys(clock)?;
-        Ok(store)
+        let database = builder(&options).create_with_backend(files.store)?;
+        let journals = files.journals.map(|file| Box::new(file) as File);
+        let start = Start::read(database, journals, fresh)?;
+        start.into_store(files.keys, options, Box::new(chance), None)
     }
 
     /// Which relay, and which history.
@@ -180,10 +194,17 @@ fn system_chance(bytes: &mut [u8]) {
 }
 
 /// The key file. It is made only where there is no envelope that it should have a key for.
-fn open_keys(database: &Database, folder: &Path) -> Result<FileBackend, StoreError> {
-    let file = folder.join(KEYS);
+fn open_keys(start: &Start, folder: &Path) -> Result<FileBackend, StoreError> {
+    if !folder.join(KEYS).exists() {
+        start.check_that_no_key_is_needed()?;
+    }
+    open_or_make(folder, KEYS)
+}
+
+/// A file of the folder, empty if it was not there.
+fn open_or_make(folder: &Path, name: &str) -> Result<FileBackend, StoreError> {
+    let file = folder.join(name);
     if !file.exists() {
-        day_keys::check_cover(database, &Keyring::default())?;
         folder::create_private(&file)?;
         folder::sync(folder)?;
     }
@@ -229,7 +250,7 @@ pub(super) fn look_into(file: &Path) -> Result<bool, StoreError> {
 fn check_schema(database: &impl ReadableDatabase, file: &Path) -> Result<(), StoreError> {
     let transaction = database.begin_read()?;
     let not_ours = |reason: &str| StoreError::NotAStore { file: file.to_owned(), reason: reason.into() };
-    let table = match transaction.open_table(META) {
+    let table = match transaction.open_table(META.definition) {
         Ok(table) => table,
         // A crash before the first commit leaves a file without tables.
         Err(TableError::TableDoesNotExist(_)) => {
@@ -252,45 +273,5 @@ fn check_schema(database: &impl ReadableDatabase, file: &Path) -> Result<(), Sto
     if found > SCHEMA_VERSION {
         return Err(StoreError::Newer { file: file.to_owned(), found, known: SCHEMA_VERSION });
     }
-    Ok(())
-}
-
-/// What a store knows of itself.
-struct Known {
-    identity: Identity,
-    clock: RelayTime,
-    next_arrival: u64,
-}
-
-fn read_known(database: &Database) -> Result<Option<Known>, StoreError> {
-    const DAMAGED: StoreError = StoreError::Damaged("its identity cannot be read");
-    let transaction = database.begin_read()?;
-    let table = match transaction.open_table(META) {
-        Err(TableError::TableDoesNotExist(_)) => return Ok(None),
-        table => table?,
-    };
-    let value = |name| Ok::<_, StoreError>(table.get(name)?.ok_or(DAMAGED)?.value().to_vec());
-    let identity = Identity {
-        relay_id: RelayId::try_from(value(meta::RELAY_ID)?.as_slice()).map_err(|_| DAMAGED)?,
-        epoch: StoreEpoch::try_from(value(meta::EPOCH)?.as_slice()).map_err(|_| DAMAGED)?,
-    };
-    let number = |name| value(name)?.try_into().map(u64::from_be_bytes).map_err(|_| DAMAGED);
-    let (clock, next_arrival) = (RelayTime::from_ms(number(meta::CLOCK)?), number(meta::NEXT_ARRIVAL)?);
-    Ok(Some(Known { identity, clock, next_arrival }))
-}
-
-/// All tables and who this is, in the store's first transaction.
-fn write_identity(database: &Database, identity: Identity) -> Result<(), StoreError> {
-    let transaction = database.begin_write()?;
-    {
-        let mut tables = Tables::open(&transaction)?;
-        tables.meta.insert(meta::SCHEMA, SCHEMA_VERSION.to_be_bytes().as_slice())?;
-        tables.meta.insert(meta::RELAY_ID, identity.relay_id.as_bytes().as_slice())?;
-        tables.meta.insert(meta::EPOCH, identity.epoch.as_bytes().as_slice())?;
-        tables.meta.insert(meta::CLOCK, 0_u64.to_be_bytes().as_slice())?;
-        tables.meta.insert(meta::NEXT_ARRIVAL, 1_u64.to_be_bytes().as_slice())?;
-        tables.meta.insert(meta::NEXT_ACCOUNT, 1_u64.to_be_bytes().as_slice())?;
-    }
-    transaction.commit()?;
     Ok(())
 }

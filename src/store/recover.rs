@@ -1,7 +1,5 @@
 //! Recovery: from a recovery key to its account, and into that account's membership log.
 
-use redb::{ReadableDatabase, ReadableTable};
-
 use crate::protocol::wire::SignedEntry;
 use crate::protocol::{Code, DeviceKey, Refusal};
 use crate::rules::AccountNumber;
@@ -17,12 +15,12 @@ impl Store {
     /// # Errors
     /// [`StoreError`]
     pub fn find_recovery(&self, key: &DeviceKey) -> Result<Option<Recoverable>, StoreError> {
-        let transaction = self.database.begin_read()?;
-        let recovery = transaction.open_table(RECOVERY)?;
+        let moment = self.moment()?;
+        let recovery = moment.table(RECOVERY);
         let Some(number) = recovery.get(key.as_bytes())?.map(|number| AccountNumber(number.value())) else {
             return Ok(None);
         };
-        let account = account::load(&transaction.open_table(ACCOUNTS)?, number)?
+        let account = account::load(&moment.table(ACCOUNTS), number)?
             .ok_or(StoreError::Damaged("a recovery key leads to an account without a row"))?;
         Ok(Some(Recoverable { account: number, membership_count: account.membership_count }))
     }
@@ -32,11 +30,11 @@ impl Store {
     /// # Errors
     /// [`StoreError`]
     pub fn look_at_log(&self, number: AccountNumber, entries_from: u64) -> Result<View, StoreError> {
-        let transaction = self.database.begin_read()?;
-        let Some(account) = account::load(&transaction.open_table(ACCOUNTS)?, number)? else {
+        let moment = self.moment()?;
+        let Some(account) = account::load(&moment.table(ACCOUNTS), number)? else {
             return Ok(View::Gone);
         };
-        let table = transaction.open_table(MEMBERSHIP)?;
+        let table = moment.table(MEMBERSHIP);
         let entries = membership::entries(&table, number, entries_from, self.entries_bytes_max())?;
         let membership_count = account.membership_count;
         Ok(View::Ready(Ready { entries_from, entries, membership_count, ..Ready::default() }))
@@ -54,7 +52,7 @@ impl Turn<'_> {
             let text = "another account has this recovery key already; make a new one";
             return Ok(Err(Refusal::new(Code::InvalidMembership, text)));
         }
-        self.tables.recovery.insert(key.as_bytes(), number.0)?;
+        self.tables.recovery.insert(key.as_bytes(), number.0);
         Ok(Ok(()))
     }
 

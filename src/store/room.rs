@@ -7,21 +7,13 @@
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
-
-use redb::{ReadableDatabase, ReadableTable};
 
 use crate::rules::room::{is_short, reusable_bytes};
-use crate::rules::{AccountNumber, RelayTime};
 
-use super::tables::ACCOUNTS;
-use super::{FILE, Store, StoreError, row};
+use super::{FILE, Store};
 
 /// The ballast's file in the data folder.
 pub(super) const BALLAST: &str = "ballast";
-
-/// How long a count of what accounts keep is good for, in milliseconds: it reads them all.
-const COUNTED_MS: u64 = 1_000;
 
 /// Bytes written at a time where the file system cannot be asked for room.
 const CHUNK_BYTES: usize = 64 * 1024;
@@ -32,13 +24,11 @@ pub(super) struct Room {
     folder: PathBuf,
     free_bytes_min: u64,
     ballast_bytes: u64,
-    /// What of the file can be used again, and when that was counted.
-    reusable: Mutex<Option<(RelayTime, u64)>>,
 }
 
 impl Room {
     pub(super) fn new(folder: &Path, free_bytes_min: u64, ballast_bytes: u64) -> Self {
-        Self { folder: folder.to_path_buf(), free_bytes_min, ballast_bytes, reusable: Mutex::default() }
+        Self { folder: folder.to_path_buf(), free_bytes_min, ballast_bytes }
     }
 
     /// Bytes that this user may still fill; `None` where the system does not say.
@@ -98,31 +88,11 @@ impl Room {
 impl Store {
     /// Whether the disk is nearly full, and what is free within the file used up as well. Asked anew
     /// each time, so it goes back by itself.
-    pub(super) fn is_short_of_room(&self, now: RelayTime) -> Result<bool, StoreError> {
-        let Some(room) = &self.room else { return Ok(false) };
+    pub(super) fn is_short_of_room(&self, kept_bytes: u64) -> bool {
+        let Some(room) = &self.room else { return false };
         let free_bytes = room.free_bytes().unwrap_or(u64::MAX);
-        if free_bytes >= room.free_bytes_min {
-            return Ok(false);
-        }
-        let mut counted = room.reusable.lock().expect("nobody panics holding it");
-        let still_good = counted.filter(|(then, _)| now.ms() < then.ms() + COUNTED_MS);
-        let reusable = match still_good {
-            Some((_, reusable)) => reusable,
-            None => reusable_bytes(room.file_bytes(), self.kept_bytes()?),
-        };
-        *counted = still_good.or(Some((now, reusable)));
-        Ok(is_short(free_bytes, room.free_bytes_min, reusable))
-    }
-
-    /// What all accounts keep, as of the last commit.
-    fn kept_bytes(&self) -> Result<u64, StoreError> {
-        let mut kept = 0_u64;
-        for item in self.database.begin_read()?.open_table(ACCOUNTS)?.iter()? {
-            let (number, bytes) = item?;
-            let account = row::account(AccountNumber(number.value()), bytes.value())?;
-            kept = kept.saturating_add(account.bytes_kept);
-        }
-        Ok(kept)
+        free_bytes < room.free_bytes_min
+            && is_short(free_bytes, room.free_bytes_min, reusable_bytes(room.file_bytes(), kept_bytes))
     }
 
     /// Lays the ballast again if it was thrown off and there is room.

@@ -1,7 +1,6 @@
 //! Everything there is to see of the envelopes kept: what whoever reads the disk can know.
 
 use bytes::Bytes;
-use redb::ReadableTable;
 
 use crate::protocol::DeviceKey;
 use crate::rules::RelayTime;
@@ -32,14 +31,13 @@ impl Store {
     /// # Errors
     /// [`StoreError`]
     pub fn seen(&self) -> Result<Vec<Seen>, StoreError> {
-        let (transaction, keys) = self.moment()?;
-        let log = transaction.open_table(LOG)?;
-        let index = transaction.open_table(INDEX)?;
+        let moment = self.moment()?;
+        let (log, index) = (moment.table(LOG), moment.table(INDEX));
         let mut all = Vec::new();
         for item in index.iter()? {
             let (key, value) = item?;
             let place = Place::from_bytes(second(key.value()), value.value());
-            let (head, sealed) = envelope::read(&log, &keys, &place)?;
+            let (head, sealed) = envelope::read(&log, &moment.keys, &place)?;
             let (seq, sender) = (place.kept.seq, head.sender_key);
             let (push_number, arrived) = (head.push_number, head.arrived);
             all.push(Seen { seq, sender, push_number, arrived, sealed });

@@ -1,7 +1,5 @@
 //! Sweep: what has expired leaves from the beginning of the log. The cost is that of what goes.
 
-use redb::ReadableTable;
-
 use crate::protocol::wire::gap::Reason;
 use crate::rules::change::Outcome;
 use crate::rules::expiry::{is_expired, lose};
@@ -22,7 +20,7 @@ impl Turn<'_> {
                 lose(&mut open.account, &head.kept, Reason::Expired);
                 (open.dirty, open.turned) = (true, true);
             }
-            self.take_away(head.account, place)?;
+            self.take_away(head.account, place);
         }
         Ok(Outcome::Swept { envelopes: expired.len() as u64, more: expired.len() == SWEEP_ENVELOPES_MAX })
     }

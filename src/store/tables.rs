@@ -5,31 +5,59 @@
 //! | `meta` | name | see [`meta`] | as long as the store |
 //! | `account_numbers` | account id (32) | account number | found … close |
 //! | `members` | SHA-256(account id ‖ device key) (32) | account number | added … removed, close |
-//! | `accounts` | account number | row: log head, quota, devices with their cursors | found … close |
+//! | `accounts` | account number (8) | row: log head, quota, devices with their cursors | found … close |
 //! | `membership` | account number (8), index (8) | signed entry | appended … close |
 //! | `recovery` | recovery key (32) | account number | found … close |
 //! | `log` | arrival (8), part (2) | part 0: head, sealed payload, tag (16); others: the same without head | push … last ack, expiry |
 //! | `index` | account number (8), seq (8) | arrival (8), sender (4), addressee (4), size (4) | as in `log` |
 //! | `invites` | SHA-256 of the invitation (32) | relay time when it is void, ms | made … used, void |
 //!
+//! A row is written to the journal first (`journal.rs`) and lies in a layer above redb until it is folded
+//! in (`fold.rs`); whoever reads sees all of that as one table (`table.rs`).
+//!
 //! The log is laid down in order of arrival: writing touches its end, sweeping its beginning. Payloads
 //! are sealed once more under the key of the day of their arrival, which is not in this file: the file
 //! `day-keys` beside it has one in each of its slots (`key_slots.rs`), from the day's first envelope
 //! until the day is over and its last one gone.
 
-use redb::{Key, Table, TableDefinition, Value, WriteTransaction};
+use redb::{Key, Value};
 
 use super::StoreError;
+use super::layer::Layer;
+use super::moment::Moment;
+use super::table::{Spec, Table};
 
-pub(super) const META: TableDefinition<&[u8], &[u8]> = TableDefinition::new("meta");
-pub(super) const ACCOUNT_NUMBERS: TableDefinition<&[u8; 32], u64> = TableDefinition::new("account_numbers");
-pub(super) const MEMBERS: TableDefinition<&[u8; 32], u64> = TableDefinition::new("members");
-pub(super) const ACCOUNTS: TableDefinition<u64, &[u8]> = TableDefinition::new("accounts");
-pub(super) const MEMBERSHIP: TableDefinition<&[u8; 16], &[u8]> = TableDefinition::new("membership");
-pub(super) const RECOVERY: TableDefinition<&[u8; 32], u64> = TableDefinition::new("recovery");
-pub(super) const LOG: TableDefinition<&[u8; 10], &[u8]> = TableDefinition::new("log");
-pub(super) const INDEX: TableDefinition<&[u8; 16], &[u8; 20]> = TableDefinition::new("index");
-pub(super) const INVITES: TableDefinition<&[u8; 32], u64> = TableDefinition::new("invites");
+type Name = &'static [u8];
+type Hash = &'static [u8; 32];
+type Number = &'static [u8; 8];
+type Numbers = &'static [u8; 16];
+type LogKey = &'static [u8; 10];
+type PlaceBytes = &'static [u8; 20];
+type Bytes = &'static [u8];
+
+pub(super) type Meta<'a> = Table<'a, Name, Bytes>;
+pub(super) type AccountNumbers<'a> = Table<'a, Hash, u64>;
+pub(super) type Members<'a> = Table<'a, Hash, u64>;
+pub(super) type Accounts<'a> = Table<'a, Number, Bytes>;
+pub(super) type Membership<'a> = Table<'a, Numbers, Bytes>;
+pub(super) type Recovery<'a> = Table<'a, Hash, u64>;
+pub(super) type Log<'a> = Table<'a, LogKey, Bytes>;
+pub(super) type Index<'a> = Table<'a, Numbers, PlaceBytes>;
+pub(super) type Invites<'a> = Table<'a, Hash, u64>;
+
+// The numbers stand in the journal: a table keeps its own.
+pub(super) const META: Spec<Name, Bytes> = Spec::new(0, "meta");
+pub(super) const ACCOUNT_NUMBERS: Spec<Hash, u64> = Spec::new(1, "account_numbers");
+pub(super) const MEMBERS: Spec<Hash, u64> = Spec::new(2, "members");
+pub(super) const ACCOUNTS: Spec<Number, Bytes> = Spec::new(3, "accounts");
+pub(super) const MEMBERSHIP: Spec<Numbers, Bytes> = Spec::new(4, "membership");
+pub(super) const RECOVERY: Spec<Hash, u64> = Spec::new(5, "recovery");
+pub(super) const LOG: Spec<LogKey, Bytes> = Spec::new(6, "log");
+pub(super) const INDEX: Spec<Numbers, PlaceBytes> = Spec::new(7, "index");
+pub(super) const INVITES: Spec<Hash, u64> = Spec::new(8, "invites");
+
+/// How many tables there are.
+pub(super) const TABLES: usize = 9;
 
 /// Names in the `meta` table.
 pub(super) mod meta {
@@ -44,46 +72,62 @@ pub(super) mod meta {
     /// u64: the next arrival, the next account. Never given twice.
     pub(in super::super) const NEXT_ARRIVAL: &[u8] = b"next_arrival";
     pub(in super::super) const NEXT_ACCOUNT: &[u8] = b"next_account";
+    /// u64 each: accounts, envelopes kept, and what these count against quotas, in bytes.
+    pub(in super::super) const TOTALS: &[u8] = b"totals";
+    /// u64: the last record of the journal that is in this file.
+    pub(in super::super) const FOLDED: &[u8] = b"folded";
 }
 
 /// The layout this code writes.
 pub(super) const SCHEMA_VERSION: u32 = 1;
 
-/// All tables, open for one transaction.
-pub(super) struct Tables<'txn> {
-    pub(super) meta: Table<'txn, &'static [u8], &'static [u8]>,
-    pub(super) account_numbers: Table<'txn, &'static [u8; 32], u64>,
-    pub(super) members: Table<'txn, &'static [u8; 32], u64>,
-    pub(super) accounts: Table<'txn, u64, &'static [u8]>,
-    pub(super) membership: Table<'txn, &'static [u8; 16], &'static [u8]>,
-    pub(super) recovery: Table<'txn, &'static [u8; 32], u64>,
-    pub(super) log: Table<'txn, &'static [u8; 10], &'static [u8]>,
-    pub(super) index: Table<'txn, &'static [u8; 16], &'static [u8; 20]>,
-    pub(super) invites: Table<'txn, &'static [u8; 32], u64>,
+/// All tables, in one transaction.
+pub(super) struct Tables<'a> {
+    pub(super) meta: Meta<'a>,
+    pub(super) account_numbers: AccountNumbers<'a>,
+    pub(super) members: Members<'a>,
+    pub(super) accounts: Accounts<'a>,
+    pub(super) membership: Membership<'a>,
+    pub(super) recovery: Recovery<'a>,
+    pub(super) log: Log<'a>,
+    pub(super) index: Index<'a>,
+    pub(super) invites: Invites<'a>,
 }
 
-impl<'txn> Tables<'txn> {
-    pub(super) fn open(transaction: &'txn WriteTransaction) -> Result<Self, StoreError> {
-        Ok(Self {
-            meta: transaction.open_table(META)?,
-            account_numbers: transaction.open_table(ACCOUNT_NUMBERS)?,
-            members: transaction.open_table(MEMBERS)?,
-            accounts: transaction.open_table(ACCOUNTS)?,
-            membership: transaction.open_table(MEMBERSHIP)?,
-            recovery: transaction.open_table(RECOVERY)?,
-            log: transaction.open_table(LOG)?,
-            index: transaction.open_table(INDEX)?,
-            invites: transaction.open_table(INVITES)?,
-        })
+impl<'a> Tables<'a> {
+    pub(super) fn at(moment: &'a Moment<'_>) -> Self {
+        Self {
+            meta: moment.table(META),
+            account_numbers: moment.table(ACCOUNT_NUMBERS),
+            members: moment.table(MEMBERS),
+            accounts: moment.table(ACCOUNTS),
+            membership: moment.table(MEMBERSHIP),
+            recovery: moment.table(RECOVERY),
+            log: moment.table(LOG),
+            index: moment.table(INDEX),
+            invites: moment.table(INVITES),
+        }
+    }
+
+    /// What was written into them, in the order of their numbers.
+    pub(super) fn into_layer(self) -> Layer {
+        Layer::of([
+            self.meta.into_own(),
+            self.account_numbers.into_own(),
+            self.members.into_own(),
+            self.accounts.into_own(),
+            self.membership.into_own(),
+            self.recovery.into_own(),
+            self.log.into_own(),
+            self.index.into_own(),
+            self.invites.into_own(),
+        ])
     }
 }
 
 /// Something done to every table.
 pub(super) trait EachTable {
-    fn table<K: Key + 'static, V: Value + 'static>(
-        &mut self,
-        table: TableDefinition<'static, K, V>,
-    ) -> Result<(), StoreError>;
+    fn table<K: Key + 'static, V: Value + 'static>(&mut self, spec: Spec<K, V>) -> Result<(), StoreError>;
 }
 
 /// Does it.

@@ -10,7 +10,7 @@ use graceful_relay::protocol::{Limits, envelope};
 use graceful_relay::relay::Registration;
 use graceful_relay::rules::RelayTime;
 use graceful_relay::rules::change::{Change, Look, Outcome, View, Whose};
-use graceful_relay::store::{FILE, KEYS, Options, Store, StoreError};
+use graceful_relay::store::{FILE, JOURNALS, KEYS, Options, Store, StoreError};
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 use sha2::{Digest, Sha256};
 
@@ -50,26 +50,31 @@ pub fn envelope(push_number: u64, sealed: Bytes) -> Envelope {
     Envelope { push_number, sealed, addressee: Bytes::new() }
 }
 
-/// Every row of the log, as it lies in a copy of the file.
+/// Every row of the log, as it lies in a copy of the file once what the journal has is folded in.
 pub fn log_rows(folder: &Path) -> Vec<Vec<u8>> {
     let copy = copy(folder);
+    drop(Store::open(copy.path(), options()).expect("opens"));
     let database = Database::open(copy.path().join(FILE)).expect("a store");
     let transaction = database.begin_read().expect("begins");
     let log = transaction.open_table(LOG).expect("opens");
     log.iter().expect("reads").map(|item| item.expect("reads").1.value().to_vec()).collect()
 }
 
-/// Both files, as they are now, in a folder of their own.
+/// All its files, as they are now, in a folder of their own.
 pub fn copy(folder: &Path) -> tempfile::TempDir {
     let copy = tempfile::tempdir().expect("a folder");
-    for name in [FILE, KEYS] {
+    for name in [FILE, KEYS].into_iter().chain(JOURNALS) {
         fs::copy(folder.join(name), copy.path().join(name)).expect("copied");
     }
     copy
 }
 
-/// How many pieces of these bytes are in a file.
-pub fn pieces_in(file: &Path, bytes: &[u8]) -> usize {
+/// How many pieces of these bytes are in the store and its journal.
+pub fn pieces_in(folder: &Path, bytes: &[u8]) -> usize {
+    [FILE].iter().chain(&JOURNALS).map(|name| pieces_in_file(&folder.join(name), bytes)).sum()
+}
+
+fn pieces_in_file(file: &Path, bytes: &[u8]) -> usize {
     const PIECE_BYTES: usize = 24;
     let content = fs::read(file).expect("reads");
     let pieces = bytes.chunks_exact(PIECE_BYTES).collect::<HashSet<_>>();

@@ -7,7 +7,7 @@ use graceful_relay::protocol::frame::{DeviceFrame, RelayFrame};
 use graceful_relay::protocol::membership::Membership;
 use graceful_relay::protocol::wire::{self, Envelope};
 use graceful_relay::rules::change::{Change, Outcome};
-use graceful_relay::store::{self, FILE, Store};
+use graceful_relay::store::{self, Store};
 
 use crate::device::Device;
 use crate::door::{self, Door};
@@ -56,13 +56,12 @@ async fn delivered(door: &Door) -> (Device, Device) {
 fn at_rest(folder: &Path) -> Vec<Vec<u8>> {
     let rows = raw::log_rows(folder);
     assert_eq!(rows.len(), 6 + staying().len());
-    let file = folder.join(FILE);
     for sealed in envelopes() {
-        assert_eq!(pieces_in(&file, &sealed[5..]), 0, "an envelope lies in the file as it was sent");
+        assert_eq!(pieces_in(folder, &sealed[5..]), 0, "an envelope lies in the file as it was sent");
     }
     let rows = rows[..6].iter().map(|row| row[HEAD_BYTES.min(row.len() / 2)..].to_vec()).collect::<Vec<_>>();
     for row in &rows {
-        assert!(pieces_in(&file, row) >= row.len() / 24, "the search finds what is there");
+        assert!(pieces_in(folder, row) >= row.len() / 24, "the search finds what is there");
     }
     rows
 }
@@ -91,15 +90,17 @@ fn gone(folder: &Path, rows: &[Vec<u8>], account_rows: u64) {
     assert_eq!(store.account_rows().expect("reads"), account_rows + 2 * STAYING);
     drop(store);
     assert_eq!(raw::log_rows(folder).len() as u64, STAYING);
-    let file = folder.join(FILE);
-    let left = rows.iter().map(|row| pieces_in(&file, row)).sum::<usize>();
-    assert!(left > 0, "before, pages that are free have it still: else this would show nothing");
+    let left = rows.iter().map(|row| pieces_in(folder, row)).sum::<usize>();
+    assert!(
+        left > 0,
+        "before, the journal and pages that are free have it still: else this would show nothing"
+    );
     store::compact(folder, raw::options(), &mut |_, _| {}).expect("compacts");
     for row in rows {
-        assert_eq!(pieces_in(&file, row), 0, "a deleted row is in the compacted file");
+        assert_eq!(pieces_in(folder, row), 0, "a deleted row is in the compacted file");
     }
     for sealed in envelopes() {
-        assert_eq!(pieces_in(&file, &sealed[5..]), 0);
+        assert_eq!(pieces_in(folder, &sealed[5..]), 0);
     }
     let store = Store::open(folder, raw::options()).expect("opens");
     assert_eq!(store.account_rows().expect("reads"), account_rows + 2 * STAYING);

@@ -1,6 +1,6 @@
 //! A disk that crashes: writes reach it at once for whoever reads, but only a sync makes them last.
 //! In a crash each unsynced sector is lost or kept by chance, so that writes come out torn and out
-//! of order. Two files are on it: the store's and that of its keys.
+//! of order. Four files are on it: the store's, that of its keys, and the journal's two.
 
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -18,7 +18,7 @@ pub struct Disk(Arc<Mutex<State>>);
 
 #[derive(Debug)]
 struct State {
-    files: [Content; 2],
+    files: [Content; 4],
     /// Operations until the power fails, if it is going to.
     fuse: Option<u64>,
     dead: bool,
@@ -26,11 +26,13 @@ struct State {
     boot: u64,
 }
 
-/// Which of the two.
+/// Which of the four.
 #[derive(Debug, Clone, Copy)]
 pub enum File {
     Store,
     Keys,
+    Journal,
+    OtherJournal,
 }
 
 #[derive(Debug, Clone, Default)]

@@ -51,6 +51,8 @@ struct Eventful {
     cut_kept: u64,
     cut_lost: u64,
     keys_retired: usize,
+    folded: usize,
+    replayed: usize,
 }
 
 impl Eventful {
@@ -65,6 +67,8 @@ impl Eventful {
         self.cut_kept += world.facts.cut_kept;
         self.cut_lost += world.facts.cut_lost;
         self.keys_retired += world.facts.keys_retired;
+        self.folded += world.facts.folded;
+        self.replayed += world.facts.replayed;
     }
 
     /// A simulation in which nothing happens proves nothing.
@@ -75,6 +79,7 @@ impl Eventful {
         assert!(self.cut_kept > 0 && self.cut_lost > 0, "{self:?}");
         assert!(self.large > seeds && self.learned > seeds && self.unfinished > seeds / 50, "{self:?}");
         assert!(self.keys_retired > seeds / 5, "{self:?}");
+        assert!(self.folded > seeds && self.replayed > seeds, "{self:?}");
     }
 }
 
@@ -128,6 +133,12 @@ fn the_same_seed_gives_the_same_history() {
 fn a_relay_that_answers_before_its_commit_is_caught() {
     let caught = (0..20).filter(|seed| live(*seed, Sabotage::AnswerBeforeCommit).is_err());
     assert!(caught.count() > 10, "the simulation must be able to fail");
+}
+
+#[test]
+fn a_journal_that_is_not_synced_is_caught() {
+    let caught = (0..20).filter(|seed| live(*seed, Sabotage::JournalNotSynced).is_err());
+    assert!(caught.count() > 4, "the simulation must be able to fail");
 }
 
 #[test]

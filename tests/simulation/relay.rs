@@ -10,7 +10,7 @@ use graceful_relay::protocol::{RelayId, StoreEpoch};
 use graceful_relay::rules::change::{Change, Look, News, Outcome, Whose};
 use graceful_relay::rules::conversation::{Conversation, Hosts, Request, Terms};
 use graceful_relay::rules::{AccountNumber, RelayTime};
-use graceful_relay::store::{Committed, Identity, Options, Store, StoreError};
+use graceful_relay::store::{Committed, Files, Identity, Options, Store, StoreError};
 
 use crate::chance::Chance;
 use crate::disk::{Disk, File};
@@ -63,13 +63,12 @@ impl Relay {
             Identity { relay_id: RelayId::new(chance.bytes()), epoch: StoreEpoch::new(chance.bytes()) };
         let mut keys = Chance::new(chance.next());
         let chance = move |bytes: &mut [u8]| keys.fill(bytes);
-        let store = Store::open_on(
-            disk.handle(File::Store),
-            disk.handle(File::Keys),
-            options.clone(),
-            fresh,
-            chance,
-        )?;
+        let files = Files {
+            store: disk.handle(File::Store),
+            keys: disk.handle(File::Keys),
+            journals: [disk.handle(File::Journal), disk.handle(File::OtherJournal)],
+        };
+        let store = Store::open_on(files, options.clone(), fresh, chance)?;
         let terms = Terms {
             relay_id: store.identity().relay_id,
             epoch: store.identity().epoch,

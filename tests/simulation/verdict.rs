@@ -36,6 +36,10 @@ pub struct Facts {
     pub cut_lost: u64,
     /// Keys of days that were over.
     pub keys_retired: usize,
+    /// Times that the journal was folded in.
+    pub folded: usize,
+    /// Deaths of a relay whose journal had what redb had not.
+    pub replayed: usize,
     /// Whether the quota lets everything in.
     pub unlimited: bool,
     /// Whether the relay keeps everything for longer than this history lasts.

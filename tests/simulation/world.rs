@@ -34,6 +34,8 @@ pub enum Sabotage {
     AnswerBeforeCommit,
     /// A day's key is used before it is on disk.
     KeyNotSynced,
+    /// A commit is answered although the journal has not reached the disk.
+    JournalNotSynced,
 }
 
 struct Line {
@@ -59,6 +61,8 @@ pub struct World {
     newcomers: Vec<DeviceKey>,
     pub facts: Facts,
     sabotage: Sabotage,
+    /// Something was committed since everything was folded in.
+    unfolded: bool,
     /// A digest of all that happened.
     pub trace: u64,
 }
@@ -75,11 +79,20 @@ impl World {
             account_envelopes_max: if chance.once_in(3) { 60 } else { 10_000 },
             ..Limits::default()
         };
-        let options =
-            Options { limits, registration: Registration::Open, cache_bytes: 1 << 20, ..Options::default() };
+        let options = Options {
+            limits,
+            registration: Registration::Open,
+            cache_bytes: 1 << 20,
+            journal_bytes: [16 * 1024, 128 * 1024, 16 << 20][chance.below(3) as usize],
+            ..Options::default()
+        };
         let disk = Disk::new();
         if sabotage == Sabotage::KeyNotSynced {
             disk.lie_about(File::Keys);
+        }
+        if sabotage == Sabotage::JournalNotSynced {
+            disk.lie_about(File::Journal);
+            disk.lie_about(File::OtherJournal);
         }
         let phones = vec![Phone::found("phone 0", &mut chance)];
         let mut world = Self {
@@ -97,6 +110,7 @@ impl World {
             newcomers: Vec::new(),
             facts: Facts::default(),
             sabotage,
+            unfolded: false,
             trace: 0,
         };
         world.facts.unlimited = world.options.limits.account_envelopes_max > 1_000;
@@ -328,8 +342,10 @@ impl World {
     }
 
     fn relay_died(&mut self) {
-        drop(self.relay.take());
+        // In this order: a process that dies closes nothing.
         self.disk.crash(&mut self.chance);
+        self.facts.replayed += usize::from(self.unfolded && self.relay.is_some());
+        drop(self.relay.take());
         for wire in self.lines.keys().copied().collect::<Vec<_>>() {
             self.cut(wire);
         }
@@ -344,6 +360,7 @@ impl World {
         match relay.commit(self.now_ms) {
             Ok((outcomes, said)) => {
                 self.facts.committed(&waiting, &outcomes);
+                self.unfolded = true;
                 self.say(said);
                 if let Some(before) = before.filter(|_| self.chance.once_in(20)) {
                     self.forget_commit(before);
@@ -512,10 +529,31 @@ impl World {
             }
             self.say(said);
             self.retire_day_keys();
+            if self.chance.once_in(10) {
+                self.fold();
+            }
         }
         for phone in 0..self.phones.len() {
             self.phones[phone].with(|engine| engine.tick(now_ms));
             self.drain(phone);
+        }
+    }
+
+    /// The folder's turn, or the janitor's when it has all folded in.
+    fn fold(&mut self) {
+        let Some(relay) = &self.relay else {
+            return;
+        };
+        let all = self.chance.once_in(4);
+        let folded = if all { relay.store().fold_all() } else { relay.store().fold() };
+        match folded {
+            Ok(()) => {
+                self.unfolded &= !all;
+                self.facts.folded += usize::from(all);
+            }
+            Err(_) => {
+                assert!(self.disk.is_dead(), "what is in the journal fits the store, or the disk has failed")
+            }
         }
     }
 

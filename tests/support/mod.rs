@@ -10,7 +10,7 @@ use graceful_relay::protocol::wire::{
     AddDevice, Envelope, FoundAccount, MembershipEntry, RemoveDevice, SignedEntry, WrappedSecret,
 };
 use graceful_relay::protocol::{AccountId, DeviceKey, envelope};
-use graceful_relay::store::{Identity, Options, Store, StoreError};
+use graceful_relay::store::{Files, Identity, Options, Store, StoreError};
 
 /// The signing key of device `number`.
 pub fn signing_key(number: u8) -> SigningKey {
@@ -128,14 +128,15 @@ pub fn store(options: Options) -> Result<Store, StoreError> {
         relay_id: graceful_relay::protocol::RelayId::new([1; 16]),
         epoch: graceful_relay::protocol::StoreEpoch::new([2; 16]),
     };
-    let (disk, keys) = (redb::backends::InMemoryBackend::new(), redb::backends::InMemoryBackend::new());
+    let file = redb::backends::InMemoryBackend::new;
+    let files = Files { store: file(), keys: file(), journals: [file(), file()] };
     let mut next = 0_u8;
     let chance = move |bytes: &mut [u8]| {
         for byte in bytes {
             (*byte, next) = (next, next.wrapping_add(1));
         }
     };
-    Store::open_on(disk, keys, options, identity, chance)
+    Store::open_on(files, options, identity, chance)
 }
 
 /// The id of the account that device `number` founds.

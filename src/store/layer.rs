@@ -1,0 +1,117 @@
+//! A layer of rows: what was written lately and lies above redb until it is folded in.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+
+use super::tables::TABLES;
+
+/// Bytes of the longest key of any table.
+const KEY_BYTES_MAX: usize = 32;
+
+/// About what a row costs in memory beside its value, in bytes: key, pointers, its share of a node.
+const ROW_BYTES: usize = 96;
+
+/// The key of a row, in the form in which redb keeps it. All keys are in the order of their bytes.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct RowKey {
+    /// Zeros behind the key, so that a shorter one comes before those that it begins.
+    bytes: [u8; KEY_BYTES_MAX],
+    length: u8,
+}
+
+impl RowKey {
+    /// # Panics
+    /// If it is longer than any key of ours.
+    pub(super) fn new(key: &[u8]) -> Self {
+        let mut bytes = [0; KEY_BYTES_MAX];
+        bytes[..key.len()].copy_from_slice(key);
+        Self { bytes, length: u8::try_from(key.len()).expect("at most 32") }
+    }
+
+    /// `None`: longer than any key of ours.
+    pub(super) fn parse(key: &[u8]) -> Option<Self> {
+        (key.len() <= KEY_BYTES_MAX).then(|| Self::new(key))
+    }
+
+    pub(super) fn as_bytes(&self) -> &[u8] {
+        &self.bytes[..usize::from(self.length)]
+    }
+}
+
+/// What became of rows of one table; `None`: taken away.
+pub(super) type Rows = BTreeMap<RowKey, Option<Bytes>>;
+
+/// What became of rows of every table, by the table's number.
+#[derive(Default)]
+pub(super) struct Layer {
+    rows: [Rows; TABLES],
+    /// About what it takes of memory.
+    bytes: usize,
+}
+
+impl Layer {
+    pub(super) fn of(rows: [Rows; TABLES]) -> Self {
+        let mut layer = Self::default();
+        for (table, rows) in rows.into_iter().enumerate() {
+            rows.into_iter().for_each(|(key, value)| layer.set(table, key, value));
+        }
+        layer
+    }
+
+    pub(super) fn rows(&self, table: usize) -> &Rows {
+        &self.rows[table]
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.rows.iter().all(Rows::is_empty)
+    }
+
+    pub(super) fn set(&mut self, table: usize, key: RowKey, value: Option<Bytes>) {
+        let cost = |value: &Option<Bytes>| ROW_BYTES + value.as_ref().map_or(0, Bytes::len);
+        self.bytes += cost(&value);
+        if let Some(before) = self.rows[table].insert(key, value) {
+            self.bytes -= cost(&before);
+        }
+    }
+
+    /// Lays another on top of this one.
+    pub(super) fn take_in(&mut self, above: Self) {
+        for (table, rows) in above.rows.into_iter().enumerate() {
+            rows.into_iter().for_each(|(key, value)| self.set(table, key, value));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_in_the_order_of_their_bytes() {
+        let keys: [&[u8]; 7] = [b"", b"\0", b"\0\0", b"\0\x01", b"a", b"a\0", b"b"];
+        let mut sorted = keys.map(RowKey::new);
+        sorted.sort();
+        assert!(sorted.iter().map(RowKey::as_bytes).eq(keys));
+        assert!(RowKey::parse(&[1; 33]).is_none());
+    }
+
+    #[test]
+    fn the_upper_layer_wins_and_memory_is_counted_once() {
+        let mut layer = Layer::default();
+        let row = |byte: u8, size: usize| (RowKey::new(&[byte]), Some(Bytes::from(vec![byte; size])));
+        for (key, value) in [row(1, 100), row(2, 200), row(1, 300)] {
+            layer.set(0, key, value);
+        }
+        assert_eq!(layer.bytes(), 2 * ROW_BYTES + 500);
+        let mut above = Layer::default();
+        above.set(0, RowKey::new(&[2]), None);
+        layer.take_in(above);
+        assert_eq!(layer.bytes(), 2 * ROW_BYTES + 300);
+        assert_eq!(layer.rows(0).get(&RowKey::new(&[2])), Some(&None));
+    }
+}

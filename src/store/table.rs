@@ -1,0 +1,235 @@
+//! A table as one transaction sees it: what it wrote itself, above what lies in the layers, above
+//! what is in redb.
+
+use std::borrow::Borrow;
+use std::cell::OnceCell;
+use std::marker::PhantomData;
+use std::ops::{Bound, RangeBounds};
+
+use bytes::Bytes;
+use redb::{AccessGuard, Key, ReadOnlyTable, ReadTransaction, TableDefinition, TableError, Value};
+
+use super::StoreError;
+use super::layer::{Layer, RowKey, Rows};
+use super::merge::{Merge, Source};
+
+/// The layers that lie above redb, the newer first. There are never more.
+pub(super) type Layers<'a> = [Option<&'a Layer>; 2];
+
+/// A table's place in every layer and in the journal, and its name and types in redb.
+pub(super) struct Spec<K: Key + 'static, V: Value + 'static> {
+    pub(super) number: usize,
+    pub(super) definition: TableDefinition<'static, K, V>,
+}
+
+impl<K: Key + 'static, V: Value + 'static> Clone for Spec<K, V> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<K: Key + 'static, V: Value + 'static> Copy for Spec<K, V> {}
+
+impl<K: Key + 'static, V: Value + 'static> Spec<K, V> {
+    pub(super) const fn new(number: usize, name: &'static str) -> Self {
+        Self { number, definition: TableDefinition::new(name) }
+    }
+}
+
+/// A table in a transaction.
+pub(super) struct Table<'a, K: Key + 'static, V: Value + 'static> {
+    spec: Spec<K, V>,
+    own: Rows,
+    layers: Layers<'a>,
+    redb: &'a ReadTransaction,
+    /// Opened when it is asked for what no layer knows. `None`: an older store lacks it.
+    table: OnceCell<Option<ReadOnlyTable<K, V>>>,
+}
+
+/// The key of a row that was found.
+pub(super) struct Found<K> {
+    key: RowKey,
+    kind: PhantomData<K>,
+}
+
+impl<K: Key + 'static> Found<K> {
+    pub(super) fn value(&self) -> K::SelfType<'_> {
+        K::from_bytes(self.key.as_bytes())
+    }
+}
+
+/// The value of a row.
+pub(super) enum Row<V: Value + 'static> {
+    /// In redb.
+    Folded(AccessGuard<'static, V>),
+    /// In a layer.
+    Held(Bytes),
+}
+
+impl<V: Value + 'static> Row<V> {
+    pub(super) fn value(&self) -> V::SelfType<'_> {
+        match self {
+            Self::Folded(guard) => guard.value(),
+            Self::Held(bytes) => V::from_bytes(bytes),
+        }
+    }
+}
+
+/// A row: where it stands, and what it holds.
+pub(super) type Pair<K, V> = (Found<K>, Row<V>);
+
+impl<'a, K: Key + 'static, V: Value + 'static> Table<'a, K, V> {
+    pub(super) fn new(spec: Spec<K, V>, layers: Layers<'a>, redb: &'a ReadTransaction) -> Self {
+        Self { spec, own: Rows::new(), layers, redb, table: OnceCell::new() }
+    }
+
+    /// What this transaction wrote.
+    pub(super) fn into_own(self) -> Rows {
+        self.own
+    }
+
+    fn held(&self) -> impl Iterator<Item = &Rows> {
+        let number = self.spec.number;
+        let layers = self.layers.iter().flatten().map(move |layer| layer.rows(number));
+        std::iter::once(&self.own).chain(layers)
+    }
+
+    fn table(&self) -> Result<Option<&ReadOnlyTable<K, V>>, StoreError> {
+        if self.table.get().is_none() {
+            let opened = match self.redb.open_table(self.spec.definition) {
+                Err(TableError::TableDoesNotExist(_)) => None,
+                opened => Some(opened?),
+            };
+            let _ = self.table.set(opened);
+        }
+        Ok(self.table.get().and_then(Option::as_ref))
+    }
+
+    pub(super) fn get<'k>(&self, key: impl Borrow<K::SelfType<'k>>) -> Result<Option<Row<V>>, StoreError> {
+        let row_key = key_of::<K>(key.borrow());
+        if let Some(value) = self.held().find_map(|rows| rows.get(&row_key)) {
+            return Ok(value.clone().map(Row::Held));
+        }
+        let Some(table) = self.table()? else { return Ok(None) };
+        Ok(table.get(key)?.map(Row::Folded))
+    }
+
+    pub(super) fn insert<'k, 'v>(
+        &mut self,
+        key: impl Borrow<K::SelfType<'k>>,
+        value: impl Borrow<V::SelfType<'v>>,
+    ) {
+        let value = Bytes::copy_from_slice(V::as_bytes(value.borrow()).as_ref());
+        self.put(key, value);
+    }
+
+    /// The same with a value that is in its form already, and is not copied.
+    pub(super) fn put<'k>(&mut self, key: impl Borrow<K::SelfType<'k>>, value: Bytes) {
+        self.own.insert(key_of::<K>(key.borrow()), Some(value));
+    }
+
+    pub(super) fn remove<'k>(&mut self, key: impl Borrow<K::SelfType<'k>>) {
+        self.own.insert(key_of::<K>(key.borrow()), None);
+    }
+
+    /// Takes away, among these keys, what is not to stay.
+    pub(super) fn retain<'k>(
+        &mut self,
+        range: impl RangeBounds<K::SelfType<'k>>,
+        stays: impl Fn(V::SelfType<'_>) -> bool,
+    ) -> Result<(), StoreError> {
+        let mut gone = Vec::new();
+        for item in self.range(range)? {
+            let (key, value) = item?;
+            if !stays(value.value()) {
+                gone.push(key.key);
+            }
+        }
+        self.own.extend(gone.into_iter().map(|key| (key, None)));
+        Ok(())
+    }
+
+    /// Every row, in order.
+    pub(super) fn iter(&self) -> Result<impl Iterator<Item = Result<Pair<K, V>, StoreError>>, StoreError> {
+        self.rows((Bound::Unbounded, Bound::Unbounded), false)
+    }
+
+    /// The rows among these keys, in order.
+    pub(super) fn range<'k>(
+        &self,
+        range: impl RangeBounds<K::SelfType<'k>>,
+    ) -> Result<impl Iterator<Item = Result<Pair<K, V>, StoreError>>, StoreError> {
+        self.rows(bounds::<K>(&range), false)
+    }
+
+    /// The first row of all.
+    pub(super) fn first(&self) -> Result<Option<Pair<K, V>>, StoreError> {
+        self.rows((Bound::Unbounded, Bound::Unbounded), false)?.next().transpose()
+    }
+
+    /// The last row among these keys.
+    pub(super) fn last_in<'k>(
+        &self,
+        range: impl RangeBounds<K::SelfType<'k>>,
+    ) -> Result<Option<Pair<K, V>>, StoreError> {
+        self.rows(bounds::<K>(&range), true)?.next().transpose()
+    }
+
+    /// The last row of all.
+    pub(super) fn last(&self) -> Result<Option<Pair<K, V>>, StoreError> {
+        self.rows((Bound::Unbounded, Bound::Unbounded), true)?.next().transpose()
+    }
+
+    fn rows(
+        &self,
+        bounds: (Bound<RowKey>, Bound<RowKey>),
+        backwards: bool,
+    ) -> Result<impl Iterator<Item = Result<Pair<K, V>, StoreError>>, StoreError> {
+        let mut sources = Vec::<Source<'_, Row<V>>>::with_capacity(4);
+        if !is_empty(&bounds) {
+            for rows in self.held().filter(|rows| !rows.is_empty()) {
+                let rows = rows.range((bounds.0, bounds.1));
+                let rows = rows.map(|(key, value)| Ok((*key, value.clone().map(Row::Held))));
+                sources.push(if backwards { Source::new(rows.rev()) } else { Source::new(rows) });
+            }
+            if let Some(table) = self.table()? {
+                let rows = table.range::<K::SelfType<'_>>(borrowed::<K>(&bounds))?.map(|item| {
+                    let (key, value) = item?;
+                    Ok((key_of::<K>(&key.value()), Some(Row::Folded(value))))
+                });
+                sources.push(if backwards { Source::new(rows.rev()) } else { Source::new(rows) });
+            }
+        }
+        let found = |item: Result<(RowKey, Row<V>), StoreError>| {
+            item.map(|(key, value)| (Found { key, kind: PhantomData }, value))
+        };
+        Ok(Merge::new(sources, backwards).map(found))
+    }
+}
+
+fn key_of<K: Key + 'static>(key: &K::SelfType<'_>) -> RowKey {
+    RowKey::new(K::as_bytes(key).as_ref())
+}
+
+fn bounds<'k, K: Key + 'static>(range: &impl RangeBounds<K::SelfType<'k>>) -> (Bound<RowKey>, Bound<RowKey>) {
+    let bound = |bound: Bound<&K::SelfType<'k>>| bound.map(|key| key_of::<K>(key));
+    (bound(range.start_bound()), bound(range.end_bound()))
+}
+
+fn borrowed<'b, K: Key + 'static>(
+    bounds: &'b (Bound<RowKey>, Bound<RowKey>),
+) -> (Bound<K::SelfType<'b>>, Bound<K::SelfType<'b>>) {
+    let bound = |bound: &'b Bound<RowKey>| bound.as_ref().map(|key| K::from_bytes(key.as_bytes()));
+    (bound(&bounds.0), bound(&bounds.1))
+}
+
+/// Whether nothing can lie between them: ranges of maps do not take such bounds.
+fn is_empty(bounds: &(Bound<RowKey>, Bound<RowKey>)) -> bool {
+    match bounds {
+        (Bound::Included(first), Bound::Included(last)) => first > last,
+        (Bound::Included(first) | Bound::Excluded(first), Bound::Included(last) | Bound::Excluded(last)) => {
+            first >= last
+        }
+        _ => false,
+    }
+}
