@@ -62,27 +62,22 @@ impl Journal {
             headers.extend(header(file)?.map(|header| (at, header)));
         }
         headers.sort_by_key(|(_, header)| header.first);
-        let mut journal = Self {
-            files,
-            identity,
-            at: 0,
-            end: 0,
-            before: Hash::default(),
-            next: folded + 1,
-            buffer: Vec::new(),
-        };
+        let (mut own, foreign) =
+            headers.into_iter().partition::<Vec<_>, _>(|(_, header)| header.identity == identity);
+        let (at, end, before) = (0, 0, Hash::default());
+        let mut journal = Self { files, identity, at, end, before, next: folded + 1, buffer: Vec::new() };
         let mut layers = Layers::default();
-        let Some((newer_at, newer)) = headers.pop() else {
-            return Ok((journal, layers));
+        let Some((newer_at, newer)) = own.pop() else {
+            // Of the history before a restore, if of any: then it was closed, and has nothing left.
+            let closed = match foreign.last() {
+                Some((at, header)) => read(&journal.files[*at], header, u64::MAX)?.next == header.first,
+                None => true,
+            };
+            return if closed { Ok((journal, layers)) } else { Err(OTHER) };
         };
         let stretch = read(&journal.files[newer_at], &newer, folded)?;
-        if newer.identity != identity {
-            // Of the history before a restore, which was closed: there is nothing left in it.
-            return if stretch.next == newer.first { Ok((journal, layers)) } else { Err(OTHER) };
-        }
         if newer.first > folded + 1 {
-            let older =
-                headers.pop().filter(|(_, older)| older.identity == identity && older.first <= folded + 1);
+            let older = own.pop().filter(|(_, older)| older.first <= folded + 1);
             let Some((older_at, older)) = older else { return Err(OTHER) };
             let older = read(&journal.files[older_at], &older, folded)?;
             if older.next != newer.first {
@@ -211,3 +206,6 @@ fn next(file: &File, found: &Stretch, length: u64) -> Result<Option<(Hash, Bytes
 fn failed(error: std::io::Error) -> StoreError {
     StorageError::Io(error).into()
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,7 +3,9 @@
 use std::fs;
 use std::path::Path;
 
-use graceful_relay::store::{FILE, Options, Store, StoreError};
+use graceful_relay::rules::RelayTime;
+use graceful_relay::rules::change::Change;
+use graceful_relay::store::{FILE, JOURNALS, KEYS, Options, Store, StoreError};
 use redb::{Database, TableDefinition};
 
 const META: TableDefinition<&[u8], &[u8]> = TableDefinition::new("meta");
@@ -105,4 +107,33 @@ fn a_new_folder_is_for_its_owner_only() {
     assert_eq!(mode & 0o777, 0o700);
     let mode = fs::metadata(data.join(FILE)).expect("there").permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
+}
+
+#[test]
+fn a_store_beside_a_journal_that_goes_on_from_a_later_state_is_refused() {
+    let folder = folder();
+    let store = Store::open(folder.path(), Options::default()).expect("a store");
+    let mark = || store.commit(vec![Change::MarkClock], RelayTime::from_ms(5)).expect("commits");
+    mark();
+    let old = fs::read(folder.path().join(FILE)).expect("reads");
+    // The record that the old file lacks is written over by the second turn.
+    for _ in 0..2 {
+        store.fold_all().expect("folds");
+        mark();
+    }
+    let left = tempfile::tempdir().expect("a folder");
+    for name in [FILE, KEYS, JOURNALS[0], JOURNALS[1]] {
+        fs::copy(folder.path().join(name), left.path().join(name)).expect("copied");
+    }
+    drop(Store::open(left.path(), Options::default()).expect("as a killed process leaves it"));
+    for name in JOURNALS {
+        fs::copy(folder.path().join(name), left.path().join(name)).expect("copied");
+    }
+    fs::write(left.path().join(FILE), &old).expect("writes");
+    let (error, text) = refusal(left.path());
+    assert!(matches!(error, StoreError::OtherJournal { .. }) && text.contains("journal-0"), "{text}");
+    for name in JOURNALS {
+        fs::rename(left.path().join(name), left.path().join(format!("{name}.away"))).expect("moves");
+    }
+    drop(Store::open(left.path(), Options::default()).expect("as the message says"));
 }
