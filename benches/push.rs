@@ -216,7 +216,8 @@ fn main() {
     println!("medians of {ROUNDS} rounds of {SECONDS:?}, in turns with the disk alone");
     println!("| load | pushes/s | MB/s | p50 | p99 | disk: append + sync of one | p50 ÷ disk |");
     println!("|---|---|---|---|---|---|---|");
-    for (name, connections, count, bytes) in LOADS {
+    let wanted = std::env::args().nth(1).filter(|name| !name.starts_with("--")).unwrap_or_default();
+    for (name, connections, count, bytes) in LOADS.into_iter().filter(|load| load.0.contains(&wanted)) {
         let (mut rates, mut halves, mut tails, mut disks) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         for _ in 0..ROUNDS {
             disks.push(1e3 / disk_syncs_a_second(folder.path(), bytes));

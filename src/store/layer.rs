@@ -52,11 +52,8 @@ pub(super) struct Layer {
 
 impl Layer {
     pub(super) fn of(rows: [Rows; TABLES]) -> Self {
-        let mut layer = Self::default();
-        for (table, rows) in rows.into_iter().enumerate() {
-            rows.into_iter().for_each(|(key, value)| layer.set(table, key, value));
-        }
-        layer
+        let bytes = rows.iter().flat_map(Rows::values).map(cost).sum();
+        Self { rows, bytes }
     }
 
     pub(super) fn rows(&self, table: usize) -> &Rows {
@@ -72,7 +69,6 @@ impl Layer {
     }
 
     pub(super) fn set(&mut self, table: usize, key: RowKey, value: Option<Bytes>) {
-        let cost = |value: &Option<Bytes>| ROW_BYTES + value.as_ref().map_or(0, Bytes::len);
         self.bytes += cost(&value);
         if let Some(before) = self.rows[table].insert(key, value) {
             self.bytes -= cost(&before);
@@ -85,6 +81,11 @@ impl Layer {
             rows.into_iter().for_each(|(key, value)| self.set(table, key, value));
         }
     }
+}
+
+/// About what a row takes of memory.
+fn cost(value: &Option<Bytes>) -> usize {
+    ROW_BYTES + value.as_ref().map_or(0, Bytes::len)
 }
 
 #[cfg(test)]
