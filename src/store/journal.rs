@@ -72,18 +72,28 @@ impl Journal {
             buffer: Vec::new(),
         };
         let mut layers = Layers::default();
+        let (mut headers, others): (Vec<_>, Vec<_>) =
+            headers.into_iter().partition(|(_, header)| header.identity == identity);
+        let other = others.last();
+        if let Some((at, other)) = other
+            && read(&journal.files[*at], other, folded)?.next > other.first
+        {
+            return Err(OTHER);
+        }
         let Some((newer_at, newer)) = headers.pop() else {
+            // Of the history before a restore, which was closed: there is nothing left in it. The older
+            // file goes first: alone, its records would look like some that nobody has.
+            if let Some((at, _)) = other {
+                journal.empty(1 - at)?;
+                journal.empty(*at)?;
+            }
             return Ok((journal, layers));
         };
         let stretch = read(&journal.files[newer_at], &newer, folded)?;
-        if newer.identity != identity {
-            // Of the history before a restore, which was closed: there is nothing left in it.
-            return if stretch.next == newer.first { Ok((journal, layers)) } else { Err(OTHER) };
-        }
         if newer.first > folded + 1 {
-            let older =
-                headers.pop().filter(|(_, older)| older.identity == identity && older.first <= folded + 1);
-            let Some((older_at, older)) = older else { return Err(OTHER) };
+            let Some((older_at, older)) = headers.pop().filter(|(_, older)| older.first <= folded + 1) else {
+                return Err(OTHER);
+            };
             let older = read(&journal.files[older_at], &older, folded)?;
             if older.next != newer.first {
                 return Err(OTHER);
@@ -131,12 +141,15 @@ impl Journal {
 
     /// Takes everything out of both files. Nobody may need what they had.
     pub(super) fn wipe(&mut self) -> Result<(), StoreError> {
-        for file in &self.files {
-            file.set_len(0).map_err(failed)?;
-            file.sync_data().map_err(failed)?;
-        }
+        self.empty(0)?;
+        self.empty(1)?;
         self.end = 0;
         Ok(())
+    }
+
+    fn empty(&self, at: usize) -> Result<(), StoreError> {
+        self.files[at].set_len(0).map_err(failed)?;
+        self.files[at].sync_data().map_err(failed)
     }
 
     /// Begins the file that is written although there is no record for it: who opens it reads no further.
@@ -181,7 +194,7 @@ fn read(file: &File, header: &Header, folded: u64) -> Result<Stretch, StoreError
     let mut found =
         Stretch { layer: Layer::default(), end: BLOCK_BYTES, hash: header.hash, next: header.first };
     while let Some((hash, body)) = next(file, &found, length)? {
-        found.end = (found.end + HEAD_BYTES + body.len()).next_multiple_of(BLOCK_BYTES);
+        found.end = end_of(found.end, &body);
         if found.next > folded {
             record::take(body, &mut found.layer)?;
         }
@@ -192,22 +205,127 @@ fn read(file: &File, header: &Header, folded: u64) -> Result<Stretch, StoreError
 
 /// The record behind those that were found so far, if there is one.
 fn next(file: &File, found: &Stretch, length: u64) -> Result<Option<(Hash, Bytes)>, StoreError> {
-    let left = length.saturating_sub(found.end as u64);
+    let Some((head, body)) = piece(file, found.end, found.next, length)? else { return Ok(None) };
+    if head.fits(&found.hash, &body) {
+        return Ok(Some((head.hash, body)));
+    }
+    // A write that was cut off is the last there is. What another record goes on from was there whole.
+    match piece(file, end_of(found.end, &body), found.next + 1, length)? {
+        Some((later, body)) if later.fits(&head.hash, &body) => {
+            Err(StoreError::Damaged("a record of its journal is not as it was written"))
+        }
+        _ => Ok(None),
+    }
+}
+
+/// What may be the record of this number, at this place of a file of this length.
+fn piece(file: &File, at: usize, number: u64, length: u64) -> Result<Option<(Head, Bytes)>, StoreError> {
+    let left = length.saturating_sub(at as u64);
     if left < BLOCK_BYTES as u64 {
         return Ok(None);
     }
     let mut head = [0; HEAD_BYTES];
-    file.read(found.end as u64, &mut head).map_err(failed)?;
+    file.read(at as u64, &mut head).map_err(failed)?;
     let head = Head::parse(&head);
     // Read only what can be there: these bytes may be those of anything.
-    if head.number != found.next || head.length > left - HEAD_BYTES as u64 {
+    if head.number != number || head.length > left - HEAD_BYTES as u64 {
         return Ok(None);
     }
     let mut body = vec![0; usize::try_from(head.length).expect("less than the file has")];
-    file.read((found.end + HEAD_BYTES) as u64, &mut body).map_err(failed)?;
-    Ok(head.fits(&found.hash, &body).then(|| (head.hash, body.into())))
+    file.read((at + HEAD_BYTES) as u64, &mut body).map_err(failed)?;
+    Ok(Some((head, body.into())))
+}
+
+/// Where the record ends that begins here and has this body.
+fn end_of(at: usize, body: &Bytes) -> usize {
+    (at + HEAD_BYTES + body.len()).next_multiple_of(BLOCK_BYTES)
 }
 
 fn failed(error: std::io::Error) -> StoreError {
     StorageError::Io(error).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+
+    use tempfile::TempDir;
+
+    use crate::protocol::StoreEpoch;
+    use crate::rules::RelayTime;
+    use crate::rules::change::Change;
+    use crate::store::{JOURNALS, Options, Store, StoreError};
+
+    use super::super::record::BLOCK_BYTES;
+
+    fn open(folder: &Path) -> Result<Store, StoreError> {
+        Store::open(folder, Options::default())
+    }
+
+    /// A commit, which can be told from others by its time.
+    fn commit(store: &Store, at_ms: u64) {
+        store.commit(vec![Change::MarkClock], RelayTime::from_ms(at_ms)).expect("committed");
+    }
+
+    /// What a relay leaves in its folder that dies just now.
+    fn died(folder: &Path) -> TempDir {
+        let left = tempfile::tempdir().expect("a folder");
+        for entry in fs::read_dir(folder).expect("a folder") {
+            let entry = entry.expect("a file");
+            fs::copy(entry.path(), left.path().join(entry.file_name())).expect("copied");
+        }
+        left
+    }
+
+    #[test]
+    fn what_is_committed_after_a_restore_outlives_a_crash() {
+        // The journal of the history before was closed in one of its files or the other.
+        for turns in 1..4 {
+            let folder = tempfile::tempdir().expect("a folder");
+            for turn in 0..turns {
+                commit(&open(folder.path()).expect("opened"), turn + 1);
+            }
+            let restored = open(folder.path()).expect("opened");
+            restored.begin_history(StoreEpoch::new([7; 16])).expect("begun");
+            drop(restored);
+            let store = open(folder.path()).expect("opened");
+            commit(&store, 100);
+            commit(&store, 200);
+            let left = died(folder.path());
+            let again = open(left.path()).expect("opened");
+            assert_eq!(again.clock_at_open(), RelayTime::from_ms(200), "after {turns} turns");
+        }
+    }
+
+    /// The journal's first file, with the header, three records of a block each, and their times.
+    fn three_records() -> (TempDir, Vec<u8>) {
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = open(folder.path()).expect("opened");
+        (1..4).for_each(|at_ms| commit(&store, at_ms));
+        let left = died(folder.path());
+        let journal = fs::read(left.path().join(JOURNALS[0])).expect("read");
+        (left, journal)
+    }
+
+    /// What becomes of it with one byte of a block altered.
+    fn altered(block: usize, byte: usize) -> Result<u64, StoreError> {
+        let (folder, mut journal) = three_records();
+        journal[block * BLOCK_BYTES + byte] ^= 1;
+        fs::write(folder.path().join(JOURNALS[0]), journal).expect("written");
+        Ok(open(folder.path())?.clock_at_open().ms())
+    }
+
+    #[test]
+    fn a_record_that_was_not_written_to_its_end_is_none() {
+        assert_eq!(altered(3, 60).expect("opened"), 2);
+    }
+
+    #[test]
+    fn what_the_disk_altered_before_whole_records_is_not_taken_for_the_end() {
+        for block in [1, 2] {
+            let opened = altered(block, 60);
+            assert!(matches!(opened, Err(StoreError::Damaged(_))), "block {block}: {opened:?}");
+        }
+    }
 }
