@@ -30,7 +30,7 @@ impl Client {
     /// Asks a device for a snapshot: the named one, or that which was heard last. It is asked as
     /// soon as it comes, and finds [`super::Incoming::SnapshotWanted`] among its changes; the answer
     /// comes among the changes here. Asked after a gap was told, it has all that the gap took, if
-    /// that device has it.
+    /// that device has it; [`super::Gap::whom_to_ask`] says whether one has it for certain.
     ///
     /// # Errors
     /// [`ClientError::Push`] if there is no such other device.

@@ -92,6 +92,11 @@ impl Store {
     /// [`StoreError`]: nobody knows what is on the disk, and the process has to end.
     pub fn commit(&self, changes: Vec<Change>, now: RelayTime) -> Result<Committed, StoreError> {
         let mut journal = self.journal();
+        if self.broken.load(Ordering::Relaxed) {
+            return Err(StoreError::Damaged(
+                "an earlier commit failed, and nobody knows what is on the disk",
+            ));
+        }
         let committed = self.decide(changes, now).and_then(|(committed, changed)| {
             if let Some(changed) = changed {
                 self.keep(&mut journal, changed)?;

@@ -73,7 +73,7 @@ impl Store {
     }
 
     /// Leaves everything in redb, and a journal that nobody has to read.
-    fn close(&self) -> Result<(), StoreError> {
+    pub(super) fn close(&self) -> Result<(), StoreError> {
         self.fold_all()?;
         self.journal().begin()
     }

@@ -12,6 +12,8 @@ impl Store {
     /// # Errors
     /// [`StoreError`]
     pub fn begin_history(&self, epoch: StoreEpoch) -> Result<(), StoreError> {
+        // What the journal has is of the history before, and is kept.
+        self.close()?;
         let transaction = self.database.begin_write()?;
         transaction.open_table(META.definition)?.insert(meta::EPOCH, epoch.as_bytes().as_slice())?;
         transaction.commit()?;

@@ -62,23 +62,38 @@ impl Journal {
             headers.extend(header(file)?.map(|header| (at, header)));
         }
         headers.sort_by_key(|(_, header)| header.first);
-        let (mut own, foreign) =
-            headers.into_iter().partition::<Vec<_>, _>(|(_, header)| header.identity == identity);
-        let (at, end, before) = (0, 0, Hash::default());
-        let mut journal = Self { files, identity, at, end, before, next: folded + 1, buffer: Vec::new() };
+        let mut journal = Self {
+            files,
+            identity,
+            at: 0,
+            end: 0,
+            before: Hash::default(),
+            next: folded + 1,
+            buffer: Vec::new(),
+        };
         let mut layers = Layers::default();
-        let Some((newer_at, newer)) = own.pop() else {
-            // Of the history before a restore, if of any: then it was closed, and has nothing left.
-            let closed = match foreign.last() {
-                Some((at, header)) => read(&journal.files[*at], header, u64::MAX)?.next == header.first,
-                None => true,
-            };
-            return if closed { Ok((journal, layers)) } else { Err(OTHER) };
+        let (mut headers, others): (Vec<_>, Vec<_>) =
+            headers.into_iter().partition(|(_, header)| header.identity == identity);
+        let other = others.last();
+        if let Some((at, other)) = other
+            && read(&journal.files[*at], other, folded)?.next > other.first
+        {
+            return Err(OTHER);
+        }
+        let Some((newer_at, newer)) = headers.pop() else {
+            // Of the history before a restore, which was closed: there is nothing left in it. The older
+            // file goes first: alone, its records would look like some that nobody has.
+            if let Some((at, _)) = other {
+                journal.empty(1 - at)?;
+                journal.empty(*at)?;
+            }
+            return Ok((journal, layers));
         };
         let stretch = read(&journal.files[newer_at], &newer, folded)?;
         if newer.first > folded + 1 {
-            let older = own.pop().filter(|(_, older)| older.first <= folded + 1);
-            let Some((older_at, older)) = older else { return Err(OTHER) };
+            let Some((older_at, older)) = headers.pop().filter(|(_, older)| older.first <= folded + 1) else {
+                return Err(OTHER);
+            };
             let older = read(&journal.files[older_at], &older, folded)?;
             if older.next != newer.first {
                 return Err(OTHER);
@@ -126,12 +141,15 @@ impl Journal {
 
     /// Takes everything out of both files. Nobody may need what they had.
     pub(super) fn wipe(&mut self) -> Result<(), StoreError> {
-        for file in &self.files {
-            file.set_len(0).map_err(failed)?;
-            file.sync_data().map_err(failed)?;
-        }
+        self.empty(0)?;
+        self.empty(1)?;
         self.end = 0;
         Ok(())
+    }
+
+    fn empty(&self, at: usize) -> Result<(), StoreError> {
+        self.files[at].set_len(0).map_err(failed)?;
+        self.files[at].sync_data().map_err(failed)
     }
 
     /// Begins the file that is written although there is no record for it: who opens it reads no further.
@@ -176,7 +194,7 @@ fn read(file: &File, header: &Header, folded: u64) -> Result<Stretch, StoreError
     let mut found =
         Stretch { layer: Layer::default(), end: BLOCK_BYTES, hash: header.hash, next: header.first };
     while let Some((hash, body)) = next(file, &found, length)? {
-        found.end = (found.end + HEAD_BYTES + body.len()).next_multiple_of(BLOCK_BYTES);
+        found.end = end_of(found.end, &body);
         if found.next > folded {
             record::take(body, &mut found.layer)?;
         }
@@ -187,25 +205,47 @@ fn read(file: &File, header: &Header, folded: u64) -> Result<Stretch, StoreError
 
 /// The record behind those that were found so far, if there is one.
 fn next(file: &File, found: &Stretch, length: u64) -> Result<Option<(Hash, Bytes)>, StoreError> {
-    let left = length.saturating_sub(found.end as u64);
+    let Some((head, body)) = piece(file, found.end, found.next, length)? else { return Ok(None) };
+    if head.fits(&found.hash, &body) {
+        return Ok(Some((head.hash, body)));
+    }
+    // A write that was cut off is the last there is. What another record goes on from was there whole.
+    match piece(file, end_of(found.end, &body), found.next + 1, length)? {
+        Some((later, body)) if later.fits(&head.hash, &body) => {
+            Err(StoreError::Damaged("a record of its journal is not as it was written"))
+        }
+        _ => Ok(None),
+    }
+}
+
+/// What may be the record of this number, at this place of a file of this length.
+fn piece(file: &File, at: usize, number: u64, length: u64) -> Result<Option<(Head, Bytes)>, StoreError> {
+    let left = length.saturating_sub(at as u64);
     if left < BLOCK_BYTES as u64 {
         return Ok(None);
     }
     let mut head = [0; HEAD_BYTES];
-    file.read(found.end as u64, &mut head).map_err(failed)?;
+    file.read(at as u64, &mut head).map_err(failed)?;
     let head = Head::parse(&head);
     // Read only what can be there: these bytes may be those of anything.
-    if head.number != found.next || head.length > left - HEAD_BYTES as u64 {
+    if head.number != number || head.length > left - HEAD_BYTES as u64 {
         return Ok(None);
     }
     let mut body = vec![0; usize::try_from(head.length).expect("less than the file has")];
-    file.read((found.end + HEAD_BYTES) as u64, &mut body).map_err(failed)?;
-    Ok(head.fits(&found.hash, &body).then(|| (head.hash, body.into())))
+    file.read((at + HEAD_BYTES) as u64, &mut body).map_err(failed)?;
+    Ok(Some((head, body.into())))
+}
+
+/// Where the record ends that begins here and has this body.
+fn end_of(at: usize, body: &Bytes) -> usize {
+    (at + HEAD_BYTES + body.len()).next_multiple_of(BLOCK_BYTES)
 }
 
 fn failed(error: std::io::Error) -> StoreError {
     StorageError::Io(error).into()
 }
 
+#[cfg(test)]
+mod lasting;
 #[cfg(test)]
 mod tests;

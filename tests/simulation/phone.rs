@@ -1,13 +1,13 @@
 //! A device: the real engine of the client library, its journal, and an app that applies what it is
 //! given.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use graceful_relay::client::pairing::Joining;
 use graceful_relay::client::record::Record;
 use graceful_relay::client::{
-    Change, ChangeKind, DeviceKeys, Engine, EngineState, Event, GapReason, Identity, Incoming, Output,
-    Position, Received, State,
+    Change, ChangeKind, DeviceKeys, Engine, EngineState, Event, Gap, GapReason, Identity, Incoming, Output,
+    Position, PushError, Received, State,
 };
 use graceful_relay::protocol::frame::DeviceFrame;
 use graceful_relay::protocol::membership::account_id;
@@ -45,6 +45,10 @@ pub struct Phone {
     /// What the app has applied, which outlives everything.
     pub applied: Vec<(Position, String)>,
     pub gaps: Vec<(u64, u64)>,
+    /// What it had applied and could not say before it died, the last one excepted.
+    unsaid: Vec<Position>,
+    /// Gaps of which a crash left open whether there are any.
+    pub groundless: usize,
     /// What it pushed itself, and what snapshots told it of: both outlive everything, too.
     pub made: Vec<String>,
     pub learned: BTreeSet<String>,
@@ -71,6 +75,8 @@ impl Phone {
             given: VecDeque::new(),
             applied: Vec::new(),
             gaps: Vec::new(),
+            unsaid: Vec::new(),
+            groundless: 0,
             made: Vec::new(),
             learned: BTreeSet::new(),
             has_past: false,
@@ -119,7 +125,14 @@ impl Phone {
         for record in &self.journal {
             state.apply(record.clone()).expect("its own journal is right");
         }
-        if let Some((position, _)) = self.applied.last() {
+        if let Some(((position, _), before)) = self.applied.split_last() {
+            // The journal knows how far each sender's changes came; the app itself names its last alone.
+            let said = state.inbox().senders().map(|sender| (sender.device.clone(), sender.push_number));
+            let said = said.collect::<BTreeMap<_, _>>();
+            let is_unsaid = |at: &Position| {
+                said.get(at.sender.as_bytes().as_slice()).is_none_or(|said| *said < at.push_number)
+            };
+            self.unsaid.extend(before.iter().map(|(at, _)| *at).filter(is_unsaid));
             state.applied_by_app(position);
         }
         let chance = Box::new(Seeded(Chance::new(chance.next())));
@@ -183,13 +196,26 @@ impl Phone {
             Incoming::Change(received) => self.take(received),
             Incoming::Gap(gap) => {
                 self.gaps.push((gap.from, gap.through));
+                self.groundless += usize::from(self.was_left_open(&gap));
                 self.unfinished += usize::from(gap.reason == GapReason::Unfinished);
                 // Nobody to ask is no trouble: then nobody pushes either.
-                self.with(|engine| drop(engine.request_snapshot(None, now_ms)));
+                self.with(|engine| {
+                    let asked = engine.request_snapshot(gap.whom_to_ask(), now_ms);
+                    if asked == Err(PushError::Addressee) {
+                        let _ = engine.request_snapshot(None, now_ms);
+                    }
+                });
             }
             Incoming::SnapshotWanted { device, .. } => drop(self.tell_everything(device, now_ms)),
         }
         self.with(|engine| engine.applied(&position, now_ms));
+    }
+
+    /// Whether the app had that change, and died with it unsaid while it named another sender's.
+    fn was_left_open(&self, gap: &Gap) -> bool {
+        let sender = gap.whom_to_ask();
+        let is_last_part = |at: &Position| Some(at.sender) == sender && at.seq > gap.through;
+        gap.position.push_number == 0 && self.unsaid.iter().any(is_last_part)
     }
 
     fn take(&mut self, received: Received) {

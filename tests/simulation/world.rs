@@ -114,7 +114,7 @@ impl World {
             trace: 0,
         };
         world.facts.unlimited = world.options.limits.account_envelopes_max > 1_000;
-        world.facts.nothing_expires = world.options.limits.retention_s > 24 * 3_600;
+        world.facts.retention_ms = u64::from(world.options.limits.retention_s) * 1_000;
         world.start_relay();
         world
     }

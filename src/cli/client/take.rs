@@ -1,6 +1,7 @@
 //! What becomes of what came: it goes to the log, then to where the person wants it; and who asks for
 //! the past is answered.
 
+use std::collections::BTreeSet;
 use std::io::Write;
 
 use console::Term;
@@ -10,7 +11,7 @@ use super::log::Log;
 use super::say::{Say, count, note};
 use super::trouble::name;
 use super::{line, past};
-use crate::client::{ChangeKind, Client, ClientError, Incoming, Position, PushError};
+use crate::client::{ChangeKind, Client, ClientError, Incoming, Position, PushError, PushReceipt};
 use crate::protocol::DeviceKey;
 
 /// Where changes go.
@@ -24,7 +25,8 @@ pub(super) enum Sink {
 pub(super) struct Taken {
     /// Changes and gaps.
     pub(super) changes: u64,
-    gap: bool,
+    /// Whom to ask for what is missing; `None`: nobody has it for certain.
+    lacking: BTreeSet<Option<DeviceKey>>,
     wanted: Vec<DeviceKey>,
 }
 
@@ -60,9 +62,9 @@ pub(super) fn take(batch: &[Incoming], log: &mut Log, sink: &mut Sink) -> anyhow
                     taken.take_one(incoming, form, &mut lines);
                 }
             }
-            Incoming::Gap(_) => {
+            Incoming::Gap(gap) => {
                 note(&line::text(incoming, usize::MAX));
-                taken.gap = true;
+                taken.lacking.insert(gap.whom_to_ask());
                 taken.take_one(incoming, form, &mut lines);
             }
             Incoming::SnapshotWanted { device, .. } => {
@@ -125,15 +127,24 @@ impl Taken {
                 Err(error) => return Err(error),
             }
         }
-        if !self.gap {
-            return Ok(());
-        }
-        match client.request_snapshot(None).await {
-            Ok(_) => note("Another device is asked for what is missing; its answer comes when it is there."),
-            Err(ClientError::Push(PushError::Alone)) => note("There is no other device to ask for it."),
-            Err(error) => return Err(error.into()),
+        for from in &self.lacking {
+            match ask(client, *from).await {
+                Ok(_) => {
+                    note("Another device is asked for what is missing; its answer comes when it is there.")
+                }
+                Err(ClientError::Push(PushError::Alone)) => note("There is no other device to ask for it."),
+                Err(error) => return Err(error.into()),
+            }
         }
         Ok(())
+    }
+}
+
+/// Asks this device, or any if it was removed since.
+async fn ask(client: &Client, from: Option<DeviceKey>) -> Result<PushReceipt, ClientError> {
+    match client.request_snapshot(from).await {
+        Err(ClientError::Push(PushError::Addressee)) => client.request_snapshot(None).await,
+        asked => asked,
     }
 }
 

@@ -75,7 +75,7 @@ pub enum Incoming {
     /// A change of another device.
     Change(Received),
     /// Changes that will never come: the app's state lacks them until a snapshot or a newer state.
-    /// [`super::Engine::request_snapshot`] asks another device for one.
+    /// [`super::Engine::request_snapshot`] asks another device for one: that of [`Gap::whom_to_ask`].
     Gap(Gap),
     /// A device of the account lacks something, and asks this one for a snapshot, to be addressed to
     /// it alone. Best taken before this is said to be applied.
@@ -128,6 +128,14 @@ pub struct Gap {
     pub through: u64,
     /// Why.
     pub reason: GapReason,
+}
+
+impl Gap {
+    /// Whom to ask for what is missing, if one device has it for certain: of a change in parts that is
+    /// who pushed it. Another device may have joined in its middle, too, and lack it as this one does.
+    pub fn whom_to_ask(&self) -> Option<DeviceKey> {
+        (self.reason == GapReason::Unfinished).then_some(self.position.sender)
+    }
 }
 
 /// Why changes will never come.

@@ -107,6 +107,8 @@ fn who_joins_in_the_middle_of_a_change_gets_it_by_asking() {
     third.hear(&relay);
     third.apply_one();
     assert_eq!(third.gaps.iter().map(|gap| gap.reason).collect::<Vec<_>>(), [GapReason::Unfinished]);
+    // Whoever was heard last may have joined just now, too; who pushed the change has it.
+    assert_eq!(third.gaps[0].whom_to_ask(), Some(second.device()));
     third.engine.request_snapshot(Some(first.device()), third.now_ms).unwrap();
     third.drain();
     while third.step(&mut relay) {}
