@@ -2,20 +2,25 @@
 
 use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
+use std::thread::JoinHandle;
 
 use tokio_util::sync::CancellationToken;
 
 use crate::store::Store;
 
-/// Tells the folder that there is something to fold. It ends when this is dropped.
-pub(super) struct Bell(SyncSender<()>);
+/// Tells the folder that there is something to fold. When this is dropped, it ends.
+pub(super) struct Bell {
+    /// There until it is dropped.
+    rope: Option<SyncSender<()>>,
+    folder: Option<JoinHandle<()>>,
+}
 
 impl Bell {
     /// Starts the folder. If it fails, so has the store.
     pub(super) fn hang(store: Arc<Store>, failed: CancellationToken) -> Self {
         let (bell, rung) = sync_channel(1);
         let failing = failed.drop_guard();
-        std::thread::Builder::new()
+        let folder = std::thread::Builder::new()
             .name("folder".into())
             .spawn(move || {
                 while rung.recv().is_ok() {
@@ -27,14 +32,24 @@ impl Bell {
                 failing.disarm();
             })
             .expect("a thread can be started at start-up");
-        Self(bell)
+        Self { rope: Some(bell), folder: Some(folder) }
     }
 
     pub(super) fn ring(&self) {
-        match self.0.try_send(()) {
+        match self.rope.as_ref().map(|rope| rope.try_send(())) {
+            Some(Err(TrySendError::Disconnected(()))) => tracing::debug!("the folder has ended"),
             // Who has been told and has not begun yet finds this, too.
-            Ok(()) | Err(TrySendError::Full(())) => {}
-            Err(TrySendError::Disconnected(())) => tracing::debug!("the folder has ended"),
+            Some(Ok(()) | Err(TrySendError::Full(()))) | None => {}
+        }
+    }
+}
+
+impl Drop for Bell {
+    fn drop(&mut self) {
+        drop(self.rope.take());
+        // Whoever waits for the writer to end wants the store to himself.
+        if self.folder.take().is_some_and(|folder| folder.join().is_err()) {
+            tracing::error!("the folder ended badly");
         }
     }
 }
