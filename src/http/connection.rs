@@ -20,6 +20,7 @@ use super::doorkeeper::{Reception, Visitor};
 use super::headers::secure;
 use super::pace::Paced;
 use super::proxy_header::{self, NoHeader};
+use super::read_ahead::ReadAhead;
 use super::source::forwarded;
 use super::stall::StallLimited;
 use super::tls::Handshake;
@@ -109,7 +110,8 @@ impl Connections {
             let stream = Paced::new(stream, visitor.clone());
             match &self.handshake {
                 None => self.speak_http(stream, visitor, reception).await,
-                Some(handshake) => match handshake.shake(stream, &self.door.doorkeeper).await {
+                Some(handshake) => match handshake.shake(ReadAhead::new(stream), &self.door.doorkeeper).await
+                {
                     Ok(Some(stream)) => self.speak_http(stream, visitor, reception).await,
                     Ok(None) => {}
                     Err(error) => tracing::debug!(%error, "no TLS handshake"),

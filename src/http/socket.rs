@@ -5,23 +5,16 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::{SinkExt, StreamExt};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::{Instant, sleep_until};
-use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::Message;
-use tokio_tungstenite::tungstenite::error::{Error, ProtocolError};
-use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_util::io::{InspectReader, InspectWriter};
 
 use super::Options;
 use super::doorkeeper::Visitor;
+use super::frames::{Frames, Incoming, Trouble};
 use crate::relay::{Address, Transport, TransportError};
 
-/// Allotted for each connection at once, so an idle one must not cost much.
-const READ_BUFFER_BYTES: usize = 4 * 1024;
-/// Beyond a frame, for its head and the control frames beside it.
-const WRITE_BUFFER_SPARE_BYTES: usize = 4 * 1024;
 /// Bytes of a close frame's reason (RFC 6455, section 5.5).
 const REASON_BYTES_MAX: usize = 123;
 /// Bytes thrown away at a time while a peer finishes what nobody reads any more.
@@ -45,7 +38,7 @@ fn counted<S: AsyncRead + AsyncWrite>(stream: S, moved: &Arc<AtomicU64>) -> Coun
 }
 
 pub(super) struct Socket<S> {
-    stream: WebSocketStream<Counted<S>>,
+    stream: Frames<Counted<S>>,
     moved: Arc<AtomicU64>,
     close_timeout: Duration,
     reading: Reading,
@@ -66,16 +59,9 @@ enum Reading {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Socket<S> {
-    pub(super) async fn new(stream: S, options: &Options) -> Self {
-        let config = WebSocketConfig::default()
-            .read_buffer_size(READ_BUFFER_BYTES)
-            .write_buffer_size(0)
-            .max_write_buffer_size(options.frame_bytes_max + WRITE_BUFFER_SPARE_BYTES)
-            .max_message_size(Some(options.frame_bytes_max))
-            .max_frame_size(Some(options.frame_bytes_max));
+    pub(super) fn new(stream: S, options: &Options) -> Self {
         let moved = Arc::new(AtomicU64::new(0));
-        let stream = counted(stream, &moved);
-        let stream = WebSocketStream::from_raw_socket(stream, Role::Server, Some(config)).await;
+        let stream = Frames::new(counted(stream, &moved), options.frame_bytes_max);
         Self {
             stream,
             moved,
@@ -94,7 +80,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Socket<S> {
     }
 
     /// Every message counts, also those that only WebSocket sees.
-    async fn next_message(&mut self) -> Option<Result<Message, Error>> {
+    async fn next_message(&mut self) -> Option<Result<Incoming, Trouble>> {
         if let Some(until) = self.paused_until {
             sleep_until(until).await;
             self.paused_until = None;
@@ -111,32 +97,27 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Socket<S> {
         self.close(code, "").await;
     }
 
-    fn trouble(&mut self, error: &Error) -> TransportError {
-        match error {
-            Error::Capacity(_) => {
+    fn trouble(&mut self, trouble: Trouble) -> TransportError {
+        match trouble {
+            Trouble::TooLarge => {
                 self.reading = Reading::Lost;
                 TransportError::TooLarge
             }
-            // Only text is held to an encoding.
-            Error::Utf8(_) => {
-                self.reading = Reading::Lost;
-                TransportError::NotBinary
-            }
-            Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) | Error::Io(_) => {
+            Trouble::Gone(error) => {
                 self.ended = true;
                 TransportError::Gone(error.to_string())
             }
-            _ => {
+            Trouble::Broken(what) => {
                 self.reading = Reading::Broken;
-                TransportError::Gone(error.to_string())
+                TransportError::Gone(what.to_owned())
             }
         }
     }
 
     /// Sends the close frame and reads on until the peer has seen it: closing a TCP connection
     /// with unread bytes resets it, and a reset overtakes the close frame.
-    async fn say_goodbye(&mut self, frame: CloseFrame) -> Result<(), Error> {
-        self.stream.close(Some(frame)).await?;
+    async fn say_goodbye(&mut self, frame: CloseFrame) -> std::io::Result<()> {
+        self.stream.close(frame).await?;
         while self.reading == Reading::Going {
             match self.stream.next().await {
                 Some(Ok(_)) => {}
@@ -156,11 +137,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Transport for Socket<S> {
     async fn receive(&mut self) -> Option<Result<Bytes, TransportError>> {
         loop {
             match self.next_message().await {
-                Some(Ok(Message::Binary(bytes))) => return Some(Ok(bytes)),
-                Some(Ok(Message::Text(_))) => return Some(Err(TransportError::NotBinary)),
+                Some(Ok(Incoming::Binary(bytes))) => return Some(Ok(bytes)),
+                Some(Ok(Incoming::Text)) => return Some(Err(TransportError::NotBinary)),
                 // Pongs go out, and a close is answered, while reading on.
                 Some(Ok(_)) => {}
-                Some(Err(error)) => return Some(Err(self.trouble(&error))),
+                Some(Err(error)) => return Some(Err(self.trouble(error))),
                 None => {
                     self.ended = true;
                     return None;
@@ -170,7 +151,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Transport for Socket<S> {
     }
 
     async fn send(&mut self, frame: Bytes) -> Result<(), TransportError> {
-        self.stream.send(Message::Binary(frame)).await.map_err(|error| {
+        self.stream.send(frame).await.map_err(|error| {
             self.ended = true;
             TransportError::Gone(error.to_string())
         })
@@ -208,7 +189,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Transport for Socket<S> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use futures_util::{SinkExt, StreamExt};
     use tokio::io::{DuplexStream, duplex};
+    use tokio_tungstenite::WebSocketStream;
+    use tokio_tungstenite::tungstenite::Message;
+    use tokio_tungstenite::tungstenite::protocol::Role;
 
     type Client = WebSocketStream<DuplexStream>;
 
@@ -216,7 +201,7 @@ mod tests {
         let (near, far) = duplex(1024);
         let options = Options { frame_bytes_max: 1_000, ..crate::http::tests::options() };
         let client = WebSocketStream::from_raw_socket(far, Role::Client, None).await;
-        (Socket::new(near, &options).await, client)
+        (Socket::new(near, &options), client)
     }
 
     async fn close_seen(mut client: Client) -> Option<u16> {

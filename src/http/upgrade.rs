@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use data_encoding::BASE64;
-use hyper::upgrade::OnUpgrade;
+use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
@@ -65,14 +65,24 @@ async fn converse(door: Arc<Door>, on_upgrade: OnUpgrade, visitor: Arc<Visitor>,
 }
 
 async fn talk(door: &Door, on_upgrade: OnUpgrade, visitor: &Arc<Visitor>) {
-    // The peer has to take the answer before the connection changes hands.
-    let Ok(Ok(upgraded)) = tokio::time::timeout(door.options.write_timeout, on_upgrade).await else {
+    // What is only needed to begin and to end has memory of its own for so long: a conversation's task
+    // lasts for days, and is as large as the largest of its steps.
+    let Some(mut socket) = Box::pin(take_over(door, on_upgrade, visitor)).await else {
         tracing::debug!("a peer left during the WebSocket handshake");
         return;
     };
-    let mut socket = Socket::new(TokioIo::new(upgraded), &door.options).await.of(visitor.clone());
     door.relay.converse(&mut socket, visitor.leave()).await;
-    socket.finish().await;
+    Box::pin(socket.finish()).await;
+}
+
+/// The peer has to take the answer before the connection changes hands.
+async fn take_over(
+    door: &Door,
+    on_upgrade: OnUpgrade,
+    visitor: &Arc<Visitor>,
+) -> Option<Socket<TokioIo<Upgraded>>> {
+    let upgraded = tokio::time::timeout(door.options.write_timeout, on_upgrade).await.ok()?.ok()?;
+    Some(Socket::new(TokioIo::new(upgraded), &door.options).of(visitor.clone()))
 }
 
 fn upgrade_required(why: &str) -> Response {
@@ -96,4 +106,22 @@ fn accept_key(headers: &HeaderMap) -> Option<String> {
     let key = headers.get(SEC_WEBSOCKET_KEY)?.as_bytes();
     let decoded = BASE64.decode(key).ok()?;
     (decoded.len() == 16).then(|| derive_accept_key(key))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Bytes of the task of a conversation: part of what each idle connection costs.
+    const TASK_BYTES_MAX: usize = 4 * 1024;
+
+    fn size_of_future<A, B, C, D, F: Future>(_: fn(A, B, C, D) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    #[test]
+    fn the_task_of_a_conversation_is_small() {
+        let bytes = size_of_future(converse);
+        assert!(bytes <= TASK_BYTES_MAX, "{bytes}");
+    }
 }

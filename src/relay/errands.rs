@@ -26,6 +26,10 @@ use super::{Address, Relay, Stopped};
 /// Devices that may come to one session's slots before it hears of the first.
 const MEETINGS_MAX: usize = 2;
 
+/// Envelopes that a look may find for it to be made at once: they were committed a moment ago, so that their
+/// pages are in memory, and going to another thread would take longer than reading them.
+const LOOK_AT_ONCE_MAX: u64 = 4;
+
 /// What comes back from an errand.
 pub(super) enum Report {
     Committed(Outcome),
@@ -44,12 +48,22 @@ pub(super) enum Doing {
     Close { code: u16, text: String },
 }
 
+/// A look at the store.
+enum Looking {
+    /// By a thread that may wait for the disk.
+    Elsewhere(JoinHandle<Result<View, StoreError>>),
+    /// Made already.
+    Done(Box<Result<View, StoreError>>),
+}
+
 /// The errands of one conversation.
 pub(super) struct Errands {
     relay: Relay,
     session: u64,
     changes: FuturesOrdered<oneshot::Receiver<Outcome>>,
-    look: Option<JoinHandle<Result<View, StoreError>>>,
+    look: Option<Looking>,
+    /// How far its account's log goes, by the last news.
+    head: u64,
     listener: Option<Listener>,
     meetings: Option<mpsc::Receiver<Met>>,
     joining: Option<(RendezvousId, oneshot::Receiver<Bytes>)>,
@@ -68,6 +82,7 @@ impl Errands {
             seat: None,
             changes: FuturesOrdered::new(),
             look: None,
+            head: 0,
             listener: None,
             meetings: None,
             joining: None,
@@ -187,17 +202,24 @@ impl Errands {
 
     fn start_look_at_log(&mut self, account: AccountNumber, entries_from: u64) {
         let store = self.relay.inner.store.clone();
-        self.look = Some(tokio::task::spawn_blocking(move || store.look_at_log(account, entries_from)));
+        let look = tokio::task::spawn_blocking(move || store.look_at_log(account, entries_from));
+        self.look = Some(Looking::Elsewhere(look));
     }
 
     fn start_look(&mut self, look: Look) {
         let (store, now) = (self.relay.inner.store.clone(), self.relay.inner.clock.now());
-        self.look = Some(tokio::task::spawn_blocking(move || store.look(&look, now)));
+        let live = look.after < self.head && self.head - look.after <= LOOK_AT_ONCE_MAX;
+        self.look = Some(match live {
+            true => Looking::Done(Box::new(store.look(&look, now))),
+            false => Looking::Elsewhere(tokio::task::spawn_blocking(move || store.look(&look, now))),
+        });
     }
 
     /// The next report, whichever errand it is of. May be dropped and called again.
     pub(super) async fn next(&mut self) -> Report {
+        // Answers first: who has heard where its own push went need not look for it when the news comes.
         tokio::select! {
+            biased;
             Some(answer) = self.changes.next() => answer.map_or(Report::Stopped, Report::Committed),
             view = wait(&mut self.look) => {
                 self.look = None;
@@ -224,7 +246,10 @@ impl Errands {
                 conversation.committed(outcome);
             }
             Report::Viewed(view) => conversation.viewed(view),
-            Report::News(news) => conversation.woken(news),
+            Report::News(news) => {
+                self.head = news.head;
+                conversation.woken(news);
+            }
             Report::Met(met) => conversation.met(met.id, met.sealed),
             Report::Replied(sealed) => match (self.joining.take(), sealed) {
                 (Some((id, _)), Some(sealed)) => conversation.answered(id, sealed),
@@ -244,9 +269,13 @@ impl Drop for Errands {
     }
 }
 
-async fn wait<T>(handle: &mut Option<JoinHandle<T>>) -> Result<T, tokio::task::JoinError> {
-    match handle {
-        Some(handle) => handle.await,
+async fn wait(look: &mut Option<Looking>) -> Result<Result<View, StoreError>, tokio::task::JoinError> {
+    match look {
+        Some(Looking::Elsewhere(handle)) => handle.await,
+        Some(Looking::Done(_)) => match look.take() {
+            Some(Looking::Done(view)) => Ok(*view),
+            _ => std::future::pending().await,
+        },
         None => std::future::pending().await,
     }
 }

@@ -92,7 +92,8 @@ impl<T: Transport> Session<'_, T> {
                 match doing {
                     Doing::Send(frame) => self.transport.send(frame::relay_bytes(frame)).await?,
                     Doing::Close { code, text } => {
-                        self.transport.close(code, &text).await;
+                        // Of this step's memory an open conversation has none.
+                        Box::pin(self.transport.close(code, &text)).await;
                         return Ok(());
                     }
                 }
