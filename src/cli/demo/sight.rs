@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::devices::Named;
 use super::search::{Pieces, has_word};
-use crate::store::{FILE, KEYS, Options, Seen, Store};
+use crate::store::{FILE, JOURNALS, KEYS, Options, Seen, Store};
 
 /// Bytes of an envelope that are shown.
 const SHOWN_BYTES: usize = 64;
@@ -31,9 +31,9 @@ pub(super) struct Sight {
     pub(super) arrivals: Vec<u64>,
     /// How one of them begins, in hex.
     pub(super) beginning: String,
-    /// Bytes of the relay's file.
+    /// Bytes of the relay's store and its journal.
     pub(super) file_bytes: u64,
-    /// Bytes of the ledger's text found in that file.
+    /// Bytes of the ledger's text found in them.
     pub(super) plaintext_bytes: u64,
     /// Names and device ids found in it.
     pub(super) names: Vec<String>,
@@ -47,12 +47,17 @@ pub(super) fn look(
     devices: &[Named],
 ) -> anyhow::Result<Sight> {
     std::fs::create_dir(scratch).context("cannot make a folder for a copy")?;
-    let copy = scratch.join(FILE);
-    std::fs::copy(folder.join(FILE), &copy).context("cannot copy the relay's file")?;
-    std::fs::copy(folder.join(KEYS), scratch.join(KEYS)).context("cannot copy the file of its keys")?;
-    let bytes = std::fs::read(&copy).context("cannot read the copy of the relay's file")?;
+    let mut bytes = Vec::new();
+    for name in [FILE, JOURNALS[0], JOURNALS[1], KEYS] {
+        std::fs::copy(folder.join(name), scratch.join(name)).context("cannot copy the relay's files")?;
+        if name != KEYS {
+            bytes.extend(
+                std::fs::read(scratch.join(name)).context("cannot read the copy of the relay's files")?,
+            );
+        }
+    }
     let seen = Store::open(scratch, Options::default())?.seen()?;
-    ensure!(!seen.is_empty(), "the relay's file holds no envelope, although some were stored");
+    ensure!(!seen.is_empty(), "the relay's files hold no envelope, although some were stored");
     let words = devices.iter().flat_map(|device| [device.name, device.device_id]);
     let names = words.filter(|word| has_word(&bytes, word)).map(str::to_owned).collect();
     let first_ms = seen.iter().map(|seen| seen.arrived.ms()).min().unwrap_or(0);
