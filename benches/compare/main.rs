@@ -4,6 +4,7 @@
 //! The load comes from this one process for all of them, by the same loops over the same kind of
 //! connection, and shares the machine with the server.
 
+mod block;
 mod driver;
 mod line;
 mod machine;

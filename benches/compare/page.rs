@@ -6,11 +6,9 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use graceful_relay::cli::bench::chart::{Chart, svg};
 
+use crate::block;
 use crate::peers::Kind;
 use crate::{Raw, Record};
-
-const BEGIN: &str = "<!-- measured by benches/compare/run: from here -->";
-const END: &str = "<!-- measured: to here -->";
 
 /// A number in a table: its name in a record, the column's heading, and how it is written.
 struct Column(&'static str, &'static str, fn(f64) -> String);
@@ -162,19 +160,11 @@ const SECTIONS: &[Section] = &[
 ];
 
 pub fn write(raw: &Raw, out: &Path) -> Result<()> {
-    let page = out.with_extension("md");
-    let text =
-        std::fs::read_to_string(&page).unwrap_or_else(|_| format!("# Performance\n\n{BEGIN}\n{END}\n"));
-    let (before, rest) =
-        text.split_once(BEGIN).with_context(|| format!("{} lacks {BEGIN}", page.display()))?;
-    let (_, after) = rest.split_once(END).with_context(|| format!("{} lacks {END}", page.display()))?;
     let mut measured = preamble(raw)?;
     for section in SECTIONS {
         measured += &draw(section, raw, out)?;
     }
-    std::fs::write(&page, format!("{before}{BEGIN}\n{measured}\n{END}{after}"))?;
-    eprintln!("wrote {}", page.display());
-    Ok(())
+    block::replace(&out.with_extension("md"), "benches/compare/run", &measured)
 }
 
 fn preamble(raw: &Raw) -> Result<String> {
