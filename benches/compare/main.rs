@@ -13,7 +13,7 @@ mod peers;
 mod scenarios;
 mod server;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -96,6 +96,7 @@ fn main() -> Result<()> {
         return Ok(());
     }
     let options = Options::parse();
+    std::fs::create_dir_all(&options.out)?;
     let file = options.out.join("raw.json");
     let before = std::fs::read_to_string(&file).ok().filter(|_| options.add || options.draw);
     let before: Option<Raw> = before.map(|text| serde_json::from_str(&text)).transpose()?;
@@ -103,13 +104,12 @@ fn main() -> Result<()> {
         Some(raw) if options.draw => raw,
         before => {
             let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-            let raw = runtime.block_on(measure(&options, before.unwrap_or_default()))?;
+            let raw = runtime.block_on(measure(&options, before.unwrap_or_default(), &file))?;
             runtime.shutdown_background();
             raw
         }
     };
-    std::fs::create_dir_all(&options.out)?;
-    std::fs::write(&file, serde_json::to_string_pretty(&raw)? + "\n")?;
+    save(&raw, &file)?;
     page::write(&raw, &options.out)
 }
 
@@ -124,11 +124,12 @@ fn settings(options: &Options) -> Result<Settings> {
         warm_up: Duration::from_millis(pick(1_000, 300)),
         many: options.many.unwrap_or(1_000),
         idle: options.idle.unwrap_or(usize::try_from(pick(10_000, 500))?),
+        settle: Duration::from_secs(pick(12, 1)),
         reopen_bytes: options.reopen_bytes.unwrap_or(pick(1_000_000_000, 50_000_000)),
     })
 }
 
-async fn measure(options: &Options, mut raw: Raw) -> Result<Raw> {
+async fn measure(options: &Options, mut raw: Raw, file: &Path) -> Result<Raw> {
     let settings = settings(options)?;
     let rounds = options.rounds.unwrap_or(if options.quick { 1 } else { 5 });
     let all = scenarios::all();
@@ -177,8 +178,14 @@ async fn measure(options: &Options, mut raw: Raw) -> Result<Raw> {
                 }
             }
         }
+        // A run that is stopped keeps what it has.
+        save(&raw, file)?;
     }
     Ok(raw)
+}
+
+fn save(raw: &Raw, file: &Path) -> Result<()> {
+    Ok(std::fs::write(file, serde_json::to_string_pretty(raw)? + "\n")?)
 }
 
 fn in_short(values: &Values) -> String {

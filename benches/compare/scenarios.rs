@@ -91,6 +91,8 @@ pub struct Settings {
     pub many: usize,
     pub idle: usize,
     pub reopen_bytes: u64,
+    /// For memory that is no longer needed to be given back.
+    pub settle: Duration,
 }
 
 impl Contender {
@@ -170,14 +172,26 @@ pub async fn turn(work: Work, contender: Contender, settings: &Settings) -> Resu
         return reopen(kind, &scratch, settings).await;
     }
     let connections = settings.many.max(settings.idle) + SAMPLE;
-    let server = Server::start(kind, tls, folder, &settings.certificate, connections).await?;
+    let start = |folder| Server::start(kind, tls, folder, &settings.certificate, connections);
+    let work = match work {
+        Work::Deliver(None) => {
+            // On a server of its own: what it leaves is not for the next devices.
+            let scratch = Scratch::new(&settings.folder)?;
+            let server = start(scratch.path()).await?;
+            Work::Deliver(Some(half_load(kind, &server, settings).await?))
+        }
+        work => work,
+    };
+    let server = start(folder).await?;
     match work {
         Work::Push(connections, bytes) => push(kind, &server, settings, connections, bytes).await,
         Work::Batch => batch(&server, settings).await,
-        Work::Deliver(rate) => deliver(kind, &server, settings, rate).await,
+        Work::Deliver(rate) => deliver(kind, &server, settings, rate.unwrap_or(DELIVER_PER_S)).await,
         Work::Idle => {
             let (target, process) = (&server.target, server.process());
-            with_driver!(kind, idle::<_>(target, process, settings.idle))
+            // With somebody who is away Mosquitto would write its whole file anew for each message.
+            let prepare = kind != Kind::Mosquitto;
+            with_driver!(kind, idle::<_>(target, process, settings, prepare))
         }
         Work::Start => {
             let used = server.process().used().context("it is gone")?;
@@ -228,9 +242,8 @@ async fn push(
 fn pushed(result: &Result_, bytes: usize) -> Values {
     let stored = &result.stored;
     let (count, latency) = (stored.measured.max(1) as f64, &stored.latency);
+    let rates = [("per_s", stored.per_s), ("mb_per_s", stored.per_s * bytes as f64 / 1e6)];
     let values = [
-        ("per_s", stored.per_s),
-        ("mb_per_s", stored.per_s * bytes as f64 / 1e6),
         ("p50_us", latency.p50_us as f64),
         ("p99_us", latency.p99_us as f64),
         ("p999_us", latency.p999_us as f64),
@@ -240,7 +253,9 @@ fn pushed(result: &Result_, bytes: usize) -> Values {
         ("written_kib_each", result.server.written_bytes as f64 / count / 1024.0),
         ("resident_mb", result.server.resident_bytes as f64 / 1e6),
     ];
-    values.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+    // Of nothing there is no median and no cost.
+    let values = values.into_iter().filter(|_| stored.measured > 0 && latency.count > 0);
+    rates.into_iter().chain(values).map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
 /// As the client library sends when it has much to send: through the load generator of the program.
@@ -267,17 +282,18 @@ async fn batch(server: &Server, settings: &Settings) -> Result<Values> {
     Ok(pushed(&Result_ { stored, delivered: None, server: used, generator }, bytes))
 }
 
-async fn deliver(kind: Kind, server: &Server, settings: &Settings, rate: Option<f64>) -> Result<Values> {
+/// Half of what it stores for these accounts while another device of each receives.
+async fn half_load(kind: Kind, server: &Server, settings: &Settings) -> Result<f64> {
     let bytes = Payload::random(KIB).bytes();
-    let (connections, rate) = match rate {
-        Some(rate) => (DELIVER_ACCOUNTS, rate),
-        None => {
-            let probe = Load { deliver: true, ..load(settings, HALF_LOAD_ACCOUNTS, bytes) };
-            (HALF_LOAD_ACCOUNTS, put(kind, server, probe).await?.stored.per_s / 2.0)
-        }
-    };
+    let probe = Load { deliver: true, ..load(settings, HALF_LOAD_ACCOUNTS, bytes) };
+    Ok(put(kind, server, probe).await?.stored.per_s / 2.0)
+}
+
+async fn deliver(kind: Kind, server: &Server, settings: &Settings, rate: f64) -> Result<Values> {
+    let bytes = Payload::random(KIB).bytes();
+    let connections = if rate == DELIVER_PER_S { DELIVER_ACCOUNTS } else { HALF_LOAD_ACCOUNTS };
     if rate < 1.0 {
-        bail!("it stores less than one push a second");
+        bail!("it stores less than two pushes a second");
     }
     let load = Load { rate: Some(rate), deliver: true, ..load(settings, connections, bytes) };
     let result = put(kind, server, load).await?;
@@ -296,26 +312,35 @@ async fn deliver(kind: Kind, server: &Server, settings: &Settings, rate: Option<
     Ok(values)
 }
 
-async fn idle<D: Driver>(target: &Target, process: Process, count: usize) -> Result<Values> {
-    D::prepare(target).await?;
+async fn idle<D: Driver>(
+    target: &Target,
+    process: Process,
+    settings: &Settings,
+    prepare: bool,
+) -> Result<Values> {
+    let count = settings.idle;
+    if prepare {
+        D::prepare(target).await?;
+    }
     let large = Bytes::from(Payload::random(LARGE).stamped(Duration::ZERO));
     let mut first = D::connect(target, count + 1).await?;
     for _ in 0..WARM_MESSAGES {
         first.push(&large).await?;
     }
     let resident = || process.used().map(|used| used.resident_bytes as f64).context("the server is gone");
+    tokio::time::sleep(settings.settle).await;
     let before = resident()?;
     let begun = Instant::now();
     let mut connections = connect_all::<D>(target, count).await?;
     let connected = begun.elapsed();
     // What connecting took is given back first.
-    tokio::time::sleep(Duration::from_secs(1)).await;
+    tokio::time::sleep(settings.settle).await;
     let idle = resident()?;
     let sample = SAMPLE.min(count);
     for connection in &mut connections[..sample] {
         connection.push(&large).await?;
     }
-    tokio::time::sleep(Duration::from_secs(1)).await;
+    tokio::time::sleep(settings.settle).await;
     let after = resident()?;
     Ok(Values::from([
         ("connections".to_owned(), count as f64),

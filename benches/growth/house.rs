@@ -21,6 +21,9 @@ use graceful_relay::store::{Options, Store};
 /// Accounts that are founded, and pushes that are made, in one commit while a store is filled.
 const FILL: usize = 1_000;
 
+/// After so many turns in a row in which there was nothing to do, there will not be.
+const IDLE_TURNS_MAX: usize = 100;
+
 /// What one kind of work cost.
 #[derive(Debug, Clone, Copy)]
 pub struct Cost {
@@ -259,10 +262,16 @@ pub fn measure<Subject>(
     let own = Process::new(std::process::id());
     let (begun, before) = (Instant::now(), own.used_alone());
     let (mut times, mut done) = (Vec::new(), 0);
-    while begun.elapsed() < time && times.len() < turns_max {
+    let mut idle = 0;
+    while begun.elapsed() < time && times.len() < turns_max && idle < IDLE_TURNS_MAX {
         let turn = Instant::now();
-        done += work(subject)?;
-        times.push(turn.elapsed());
+        let count = work(subject)?;
+        // A turn without anything to do says nothing.
+        if count > 0 {
+            times.push(turn.elapsed());
+        }
+        idle = if count > 0 { 0 } else { idle + 1 };
+        done += count;
     }
     let used: Used = own.used_alone().since(&before);
     times.sort_unstable();

@@ -27,8 +27,9 @@ pub fn in_short(values: &Values) -> String {
 
 pub fn write(raw: &Raw, out: &Path) -> Result<()> {
     let mut text = format!(
-        "\nThe store alone, without sockets, with envelopes of {} bytes. Times are medians; the processor's \
-         time and what is written are averages for each push, ack or envelope.\n",
+        "\nThe store alone, without sockets, with envelopes of {} bytes. Times are medians of one \
+         commit (\"64 together\": of 64 pushes; sweep: of up to 1,000 envelopes) or one look; the processor's time \
+         and what is written are averages for each push, ack or envelope.\n",
         raw.envelope_bytes
     );
     for (name, title, label, rows) in [

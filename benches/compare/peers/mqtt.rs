@@ -22,6 +22,7 @@ const CONNECT: u8 = 0x10;
 const PUBLISH: u8 = 0x30;
 const PUBACK: u8 = 0x40;
 const SUBSCRIBE: u8 = 0x82;
+const SUBACK: u8 = 0x90;
 const QOS_1: u8 = 0x02;
 const CLEAN: u8 = 0x02;
 
@@ -105,9 +106,14 @@ impl Mqtt {
     async fn subscribe(&mut self, topic: &str) -> Result<()> {
         let ask = packet(SUBSCRIBE, &[&1_u16.to_be_bytes(), &text(topic), &[1]]);
         self.line.write(&ask).await?;
-        let (_, answer) = self.next().await?;
-        ensure!(answer.get(2) == Some(&1), "Mosquitto does not subscribe: {answer:?}");
-        Ok(())
+        loop {
+            // What is for it may come before the answer.
+            let (kind, answer) = self.next().await?;
+            if kind == SUBACK {
+                ensure!(answer.get(2) == Some(&1), "Mosquitto does not subscribe: {answer:?}");
+                return Ok(());
+            }
+        }
     }
 }
 

@@ -166,81 +166,47 @@ fn title_at(out: &mut String, title: &str, top: f64) {
     put(out, format_args!("<text x=\"24\" y=\"{y}\" font-weight=\"600\">{}</text>\n", escaped(title)));
 }
 
+/// Where things stand in a chart of lines.
+struct Frame {
+    above: f64,
+    below: f64,
+    x: (f64, f64),
+    y: (f64, f64),
+}
+
+impl Frame {
+    fn across(&self, at: f64) -> f64 {
+        LEFT + (at - self.x.0) / (self.x.1 - self.x.0) * (WIDTH - LEFT - RIGHT)
+    }
+
+    fn up(&self, at: f64) -> f64 {
+        self.below - (at - self.y.0) / (self.y.1 - self.y.0) * PLOT
+    }
+}
+
 fn draw_lines(title: &str, x: &Axis, y: &Axis, lines: &[Line], top: f64) -> (String, f64) {
     let mut out = String::new();
     title_at(&mut out, title, top);
-    let points = || lines.iter().flat_map(|line| &line.points);
-    let (xs, ys): (Vec<_>, Vec<_>) = points().copied().unzip();
-    let (x_span, y_span) = (x.span(&xs), y.span(&ys));
+    let points = lines.iter().flat_map(|line| &line.points);
+    let (xs, ys): (Vec<_>, Vec<_>) = points.copied().unzip();
     let legend = if lines.len() > 1 { LEGEND } else { 0.0 };
-    let (above, below) = (top + TITLE + legend, top + TITLE + legend + PLOT);
-    let across = |at: f64| LEFT + (at - x_span.0) / (x_span.1 - x_span.0) * (WIDTH - LEFT - RIGHT);
-    let up = |at: f64| below - (at - y_span.0) / (y_span.1 - y_span.0) * PLOT;
-    for (at, text) in y.marks(y_span) {
-        let at = up(at);
-        put(
-            &mut out,
-            format_args!(
-                "<line class=\"grid\" x1=\"{LEFT}\" x2=\"{:.1}\" y1=\"{at:.1}\" y2=\"{at:.1}\"/>\
-             <text class=\"faint\" x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\">{}</text>\n",
-                WIDTH - RIGHT,
-                LEFT - 8.0,
-                at + 4.0,
-                escaped(&text)
-            ),
-        );
-    }
-    for (at, text) in x.marks(x_span) {
-        let at = across(at);
-        put(
-            &mut out,
-            format_args!(
-                "<line class=\"grid\" x1=\"{at:.1}\" x2=\"{at:.1}\" y1=\"{above:.1}\" y2=\"{below:.1}\"/>\
-             <text class=\"faint\" x=\"{at:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{}</text>\n",
-                below + 18.0,
-                escaped(&text)
-            ),
-        );
-    }
-    let (middle, foot) = ((LEFT + WIDTH - RIGHT) / 2.0, below + 36.0);
-    put(
-        &mut out,
-        format_args!(
-            "<text class=\"faint\" x=\"{middle:.1}\" y=\"{foot:.1}\" text-anchor=\"middle\">{}</text>\
-         <text class=\"faint\" x=\"{LEFT}\" y=\"{:.1}\">{}</text>\n",
-            escaped(&x.label),
-            top + 38.0,
-            escaped(&y.label)
-        ),
-    );
+    let above = top + TITLE + legend;
+    let frame = Frame { above, below: above + PLOT, x: x.span(&xs), y: y.span(&ys) };
+    draw_axes(&mut out, x, y, &frame);
+    let label = top + 38.0;
+    let name = escaped(&y.label);
+    put(&mut out, format_args!("<text class=\"faint\" x=\"{LEFT}\" y=\"{label:.1}\">{name}</text>\n"));
     let mut beside = LEFT;
     for (line, colour) in lines.iter().zip(COLOURS.iter().cycle()) {
-        let shown = line.points.iter().filter(|(a, b)| {
-            a.is_finite() && b.is_finite() && (!x.logarithmic || *a > 0.0) && (!y.logarithmic || *b > 0.0)
-        });
-        let places: Vec<_> = shown.map(|(a, b)| (across(x.place(*a)), up(y.place(*b)))).collect();
-        let path: Vec<_> = places.iter().map(|(a, b)| format!("{a:.1},{b:.1}")).collect();
-        put(
-            &mut out,
-            format_args!("<polyline class=\"line\" stroke=\"{colour}\" points=\"{}\"/>\n", path.join(" ")),
-        );
-        for (a, b) in places.iter().filter(|_| line.marked) {
-            put(
-                &mut out,
-                format_args!("<circle cx=\"{a:.1}\" cy=\"{b:.1}\" r=\"3.5\" fill=\"{colour}\"/>\n"),
-            );
-        }
+        draw_line(&mut out, x, y, line, colour, &frame);
         if legend > 0.0 {
-            let y = above - 12.0;
+            let (y, text, name) = (above - 22.0, beside + 17.0, escaped(&line.name));
             put(
                 &mut out,
                 format_args!(
-                    "<rect x=\"{beside:.1}\" y=\"{:.1}\" width=\"12\" height=\"12\" rx=\"2\" fill=\"{colour}\"/>\
-                 <text x=\"{:.1}\" y=\"{:.1}\">{}</text>\n",
-                    y - 10.0,
-                    beside + 17.0,
-                    y,
-                    escaped(&line.name)
+                    "<rect x=\"{beside:.1}\" y=\"{y:.1}\" width=\"12\" height=\"12\" rx=\"2\" fill=\"{colour}\"/>\
+                     <text x=\"{text:.1}\" y=\"{:.1}\">{name}</text>\n",
+                    y + 10.0
                 ),
             );
             // Letters are about this wide.
@@ -248,6 +214,53 @@ fn draw_lines(title: &str, x: &Axis, y: &Axis, lines: &[Line], top: f64) -> (Str
         }
     }
     (out, TITLE + legend + PLOT + FOOT)
+}
+
+fn draw_axes(out: &mut String, x: &Axis, y: &Axis, frame: &Frame) {
+    let Frame { above, below, .. } = *frame;
+    let right = WIDTH - RIGHT;
+    for (at, text) in y.marks(frame.y) {
+        let (at, text) = (frame.up(at), escaped(&text));
+        let (beside, base) = (LEFT - 8.0, at + 4.0);
+        put(
+            out,
+            format_args!(
+                "<line class=\"grid\" x1=\"{LEFT}\" x2=\"{right:.1}\" y1=\"{at:.1}\" y2=\"{at:.1}\"/>\
+                 <text class=\"faint\" x=\"{beside:.1}\" y=\"{base:.1}\" text-anchor=\"end\">{text}</text>\n"
+            ),
+        );
+    }
+    for (at, text) in x.marks(frame.x) {
+        let (at, text, base) = (frame.across(at), escaped(&text), below + 18.0);
+        put(
+            out,
+            format_args!(
+                "<line class=\"grid\" x1=\"{at:.1}\" x2=\"{at:.1}\" y1=\"{above:.1}\" y2=\"{below:.1}\"/>\
+                 <text class=\"faint\" x=\"{at:.1}\" y=\"{base:.1}\" text-anchor=\"middle\">{text}</text>\n"
+            ),
+        );
+    }
+    let (middle, foot, name) = ((LEFT + right) / 2.0, below + 36.0, escaped(&x.label));
+    put(
+        out,
+        format_args!(
+            "<text class=\"faint\" x=\"{middle:.1}\" y=\"{foot:.1}\" text-anchor=\"middle\">{name}</text>\n"
+        ),
+    );
+}
+
+/// A logarithm has no place for what is not above 0: such points are left out.
+fn draw_line(out: &mut String, x: &Axis, y: &Axis, line: &Line, colour: &str, frame: &Frame) {
+    let shown = line.points.iter().filter(|(a, b)| {
+        a.is_finite() && b.is_finite() && (!x.logarithmic || *a > 0.0) && (!y.logarithmic || *b > 0.0)
+    });
+    let places: Vec<_> = shown.map(|(a, b)| (frame.across(x.place(*a)), frame.up(y.place(*b)))).collect();
+    let path: Vec<_> = places.iter().map(|(a, b)| format!("{a:.1},{b:.1}")).collect();
+    let path = path.join(" ");
+    put(out, format_args!("<polyline class=\"line\" stroke=\"{colour}\" points=\"{path}\"/>\n"));
+    for (a, b) in places.iter().filter(|_| line.marked) {
+        put(out, format_args!("<circle cx=\"{a:.1}\" cy=\"{b:.1}\" r=\"3.5\" fill=\"{colour}\"/>\n"));
+    }
 }
 
 fn draw_bars(title: &str, bars: &[(String, f64, String)], top: f64) -> (String, f64) {

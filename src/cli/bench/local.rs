@@ -100,7 +100,8 @@ impl Drop for LocalRelay {
 /// Defaults where they cost something, and no limits that are there to keep strangers apart: all devices
 /// come from one address here.
 fn settings(setup: &Setup) -> String {
-    let connections = setup.connections + CONNECTIONS_TO_SPARE;
+    // Of these, one half may be newcomers at a time, and the other half found accounts.
+    let connections = 2 * (setup.connections + CONNECTIONS_TO_SPARE);
     let tls = if setup.tls { "self-signed" } else { "off" };
     format!(
         "[server]\nlisten = \"127.0.0.1:0\"\n\
@@ -109,7 +110,7 @@ fn settings(setup: &Setup) -> String {
          membership_entries_max = 4096\n\
          [storage]\nballast_mib = 0\n\
          [limits]\nconnections_max = {connections}\n\
-         [admission]\nnewcomers_percent = 90\n\
+         [admission]\nnewcomers_percent = 50\n\
          address_connections_max = {connections}\naddress_newcomers_max = {connections}\n\
          address_arrivals_per_min = 0\naddress_frames_per_s = 0\naddress_bytes_per_s = 0\n\
          address_accounts_per_h = 0\naccounts_per_h = 0\naccount_connections_max = {connections}\n\
@@ -158,6 +159,7 @@ mod tests {
             };
             let config = load(&sources).unwrap_or_else(|error| panic!("{error}"));
             assert!(config.http_options().connections_max > connections);
+            assert!(config.relay_options().fairness.founding_connections_max > connections as u64);
         }
     }
 }

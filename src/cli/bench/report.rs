@@ -151,8 +151,11 @@ fn cost(
     }
 }
 
+/// Dialling gives up long before.
+const CONNECTING_US_MAX: u64 = 600_000_000;
+
 fn connecting(times: &[Duration]) -> Option<Connecting> {
-    let mut histogram = Histogram::<u64>::new(3).ok()?;
+    let mut histogram = Histogram::<u64>::new_with_bounds(1, CONNECTING_US_MAX, 3).ok()?;
     for time in times {
         histogram.saturating_record(u64::try_from(time.as_micros()).unwrap_or(u64::MAX).max(1));
     }
@@ -189,4 +192,18 @@ fn notes(outcome: &Outcome, plan: &Plan, own_relay: bool, envelope_bytes: usize)
         ));
     }
     notes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connecting_takes_as_long_as_it_took() {
+        let times: Vec<_> = (1..=100).map(Duration::from_millis).collect();
+        let said = connecting(&times).expect("some");
+        assert_eq!(said.connections, 100);
+        assert!(said.p50_us.abs_diff(50_000) < 100 && said.max_us.abs_diff(100_000) < 100, "{said:?}");
+        assert!(connecting(&[]).is_none());
+    }
 }
