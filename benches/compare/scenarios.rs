@@ -172,12 +172,12 @@ pub async fn turn(work: Work, contender: Contender, settings: &Settings) -> Resu
         return reopen(kind, &scratch, settings).await;
     }
     let connections = settings.many.max(settings.idle) + SAMPLE;
+    let spare = Scratch::new(&settings.folder)?;
     let start = |folder| Server::start(kind, tls, folder, &settings.certificate, connections);
     let work = match work {
         Work::Deliver(None) => {
             // On a server of its own: what it leaves is not for the next devices.
-            let scratch = Scratch::new(&settings.folder)?;
-            let server = start(scratch.path()).await?;
+            let server = start(spare.path()).await?;
             Work::Deliver(Some(half_load(kind, &server, settings).await?))
         }
         work => work,
