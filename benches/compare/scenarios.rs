@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use bytes::Bytes;
 use graceful_relay::cli::bench::accounts::{Accounts, Wanted};
 use graceful_relay::cli::bench::load;
 use graceful_relay::cli::bench::local::folder_bytes;
@@ -247,8 +246,8 @@ fn pushed(result: &Result_, bytes: usize) -> Values {
         ("p50_us", latency.p50_us as f64),
         ("p99_us", latency.p99_us as f64),
         ("p999_us", latency.p999_us as f64),
-        ("server_cpu_us", result.server.cpu_ms as f64 * 1e3 / count),
-        ("generator_cpu_us", result.generator.cpu_ms as f64 * 1e3 / count),
+        ("server_cpu_us", result.server.cpu_us as f64 / count),
+        ("generator_cpu_us", result.generator.cpu_us as f64 / count),
         ("written_per_byte", result.server.written_bytes as f64 / count / bytes as f64),
         ("written_kib_each", result.server.written_bytes as f64 / count / 1024.0),
         ("resident_mb", result.server.resident_bytes as f64 / 1e6),
@@ -322,7 +321,7 @@ async fn idle<D: Driver>(
     if prepare {
         D::prepare(target).await?;
     }
-    let large = Bytes::from(Payload::random(LARGE).stamped(Duration::ZERO));
+    let large = Payload::random(LARGE).stamped(Duration::ZERO);
     let mut first = D::connect(target, count + 1).await?;
     for _ in 0..WARM_MESSAGES {
         first.push(&large).await?;

@@ -278,7 +278,7 @@ pub fn measure<Subject>(
     let each = |whole: f64| whole / done.max(1) as f64;
     Ok(Cost {
         p50_us: times.get(times.len() / 2).map_or(0.0, |time| time.as_secs_f64() * 1e6),
-        cpu_us: each(used.cpu_ms as f64 * 1e3),
+        cpu_us: each(used.cpu_us as f64),
         written_bytes: each(used.written_bytes as f64),
     })
 }

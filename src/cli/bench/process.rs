@@ -18,8 +18,8 @@ pub struct Process {
 /// What it has used so far.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Used {
-    /// Processor time, in milliseconds.
-    pub cpu_ms: u64,
+    /// Processor time, in microseconds.
+    pub cpu_us: u64,
     /// Memory that it occupies, in bytes.
     pub resident_bytes: u64,
     /// The most that it has occupied, in bytes.
@@ -34,7 +34,10 @@ pub struct Used {
 #[derive(Debug, PartialEq, Eq)]
 struct Stat {
     parent: u32,
-    cpu_ms: u64,
+    /// In whole ticks.
+    cpu_us: u64,
+    /// Of children that ended, in whole ticks.
+    children_us: u64,
     threads: u64,
 }
 
@@ -85,7 +88,11 @@ impl Process {
 impl Used {
     fn add(&mut self, id: u32) {
         if let Some(stat) = read(id, "stat").and_then(|text| Stat::parse(&text)) {
-            self.cpu_ms += stat.cpu_ms;
+            // Of a process with one thread the scheduler tells it to the nanosecond. Where a thousand of them
+            // share the work, ticks of each would come to nothing.
+            let fine = read(id, "schedstat").filter(|_| stat.threads == 1);
+            let fine_ns = fine.and_then(|text| text.split_whitespace().next()?.parse::<u64>().ok());
+            self.cpu_us += fine_ns.map_or(stat.cpu_us, |ns| ns / 1_000) + stat.children_us;
             self.threads += stat.threads;
         }
         if let Some(text) = read(id, "status") {
@@ -104,7 +111,7 @@ impl Used {
     #[must_use]
     pub fn since(&self, before: &Self) -> Self {
         Self {
-            cpu_ms: self.cpu_ms.saturating_sub(before.cpu_ms),
+            cpu_us: self.cpu_us.saturating_sub(before.cpu_us),
             written_bytes: self.written_bytes.saturating_sub(before.written_bytes),
             ..*self
         }
@@ -112,7 +119,7 @@ impl Used {
 
     /// Processor time, as a part of one processor over this time.
     pub fn processors(&self, time: Duration) -> f64 {
-        self.cpu_ms as f64 / 1e3 / time.as_secs_f64().max(f64::MIN_POSITIVE)
+        self.cpu_us as f64 / 1e6 / time.as_secs_f64().max(f64::MIN_POSITIVE)
     }
 }
 
@@ -122,11 +129,12 @@ impl Stat {
         let (_, rest) = line.rsplit_once(')')?;
         let fields: Vec<_> = rest.split_whitespace().collect();
         let field = |number: usize| fields.get(number - 3)?.parse::<u64>().ok();
-        // User and system time, of itself and of children that ended.
-        let ticks = field(14)? + field(15)? + field(16)? + field(17)?;
+        let us = |ticks: u64| ticks * 1_000_000 / TICKS_PER_S;
         Some(Self {
             parent: field(4)?.try_into().ok()?,
-            cpu_ms: ticks * 1_000 / TICKS_PER_S,
+            // User and system time.
+            cpu_us: us(field(14)? + field(15)?),
+            children_us: us(field(16)? + field(17)?),
             threads: field(20)?,
         })
     }
@@ -147,7 +155,10 @@ mod tests {
     #[test]
     fn a_line_is_read_whatever_the_name_is() {
         let line = "77 (a (b) c) S 12 77 77 0 -1 4194560 1 2 3 4 150 50 7 3 20 0 9 0 100 200 300";
-        assert_eq!(Stat::parse(line), Some(Stat { parent: 12, cpu_ms: 2_100, threads: 9 }));
+        assert_eq!(
+            Stat::parse(line),
+            Some(Stat { parent: 12, cpu_us: 2_000_000, children_us: 100_000, threads: 9 })
+        );
         assert_eq!(Stat::parse("77 (short) S 1"), None);
         assert_eq!(number_after("rchar: 1\nwrite_bytes: 4096\n", "\nwrite_bytes:"), Some(4_096));
     }

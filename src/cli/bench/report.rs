@@ -142,7 +142,7 @@ fn cost(
     });
     Cost {
         processors: used.processors(plan.duration),
-        cpu_us_per_push: each(used.cpu_ms as f64 * 1e3, stored),
+        cpu_us_per_push: each(used.cpu_us as f64, stored),
         resident_bytes: used.resident_bytes,
         resident_bytes_max: used.resident_bytes_max,
         resident_bytes_per_connection: grown,
