@@ -2,11 +2,13 @@
 //!
 //! Errors are told here and nowhere else, in one message: what happened, where, what to do.
 
+pub mod bench;
 mod client;
 mod compact;
 mod config;
 mod demo;
 mod drain;
+mod folder;
 mod interrupted;
 mod invite;
 mod lifetime;
@@ -58,6 +60,8 @@ enum Command {
     Client(client::Client),
     /// See it work: a relay and three devices on this machine, for a few seconds
     Demo(demo::Demo),
+    /// Put load on a relay, and measure how it does
+    Bench(bench::Bench),
 }
 
 /// As shells report a program that Ctrl-C ended.
@@ -98,6 +102,7 @@ fn execute(command: Command) -> anyhow::Result<()> {
             Command::Config(config) => config.run(),
             Command::Client(client) => client.run().await,
             Command::Demo(demo) => demo.run().await,
+            Command::Bench(bench) => bench.run().await,
         }
     });
     // Whatever still runs has had its time.

@@ -5,10 +5,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
+use tokio_tungstenite::tungstenite::Error;
 use tokio_tungstenite::tungstenite::http::Uri;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::{WebSocketStream, client_async_with_config};
@@ -19,11 +21,11 @@ use super::tls::{self, RelayKey};
 use crate::protocol::SOCKET_PATH;
 
 /// Dialling and both handshakes take no longer than this.
-const DIAL_WAIT: Duration = Duration::from_secs(20);
+pub(super) const DIAL_WAIT: Duration = Duration::from_secs(20);
 /// One address of several takes no longer than this.
 const ADDRESS_WAIT: Duration = Duration::from_secs(5);
 /// Allocated for each connection at once.
-const READ_BUFFER_BYTES: usize = 16 * 1024;
+pub(super) const READ_BUFFER_BYTES: usize = 16 * 1024;
 /// No relay may send a frame larger than this, whatever it says of itself.
 const MESSAGE_BYTES_MAX: usize = 16 * 1024 * 1024;
 
@@ -105,29 +107,50 @@ impl Address {
     }
 
     async fn try_dial(&self) -> Result<(Socket, Arc<AtomicU64>), String> {
+        let (stream, moved) = self.stream(self.tls_config()?).await?;
+        let handshake = self.handshake(stream, READ_BUFFER_BYTES).await;
+        handshake.map(|socket| (socket, moved)).map_err(|error| format!("no relay answers there: {error}"))
+    }
+
+    /// How TLS is spoken there; `None` where it is not.
+    pub(super) fn tls_config(&self) -> Result<Option<Arc<ClientConfig>>, String> {
+        if self.tls { tls::config(self.key).map(Some) } else { Ok(None) }
+    }
+
+    /// What the WebSocket goes through, and the count of bytes that pass.
+    pub(super) async fn stream(
+        &self,
+        config: Option<Arc<ClientConfig>>,
+    ) -> Result<(Box<dyn Stream>, Arc<AtomicU64>), String> {
         let found = tokio::net::lookup_host((self.host.as_str(), self.port)).await;
         let addresses = alternating(found.map_err(|error| error.to_string())?.collect());
         let tcp = first_that_answers(addresses, ADDRESS_WAIT, TcpStream::connect).await?;
         tcp.set_nodelay(true).map_err(|error| error.to_string())?;
         let moved = Arc::new(AtomicU64::new(0));
         let tcp = counted(tcp, &moved);
-        let stream: Box<dyn Stream> = if self.tls {
+        let stream: Box<dyn Stream> = if let Some(config) = config {
             let name = ServerName::try_from(self.host.clone()).map_err(|error| error.to_string())?;
-            let connector = TlsConnector::from(tls::config(self.key)?);
+            let connector = TlsConnector::from(config);
             Box::new(connector.connect(name, tcp).await.map_err(|error| tls::trouble(&error))?)
         } else {
             Box::new(tcp)
         };
+        Ok((stream, moved))
+    }
+
+    pub(super) async fn handshake(
+        &self,
+        stream: Box<dyn Stream>,
+        read_buffer_bytes: usize,
+    ) -> Result<Socket, Error> {
         let config = WebSocketConfig::default()
-            .read_buffer_size(READ_BUFFER_BYTES)
+            .read_buffer_size(read_buffer_bytes)
             .write_buffer_size(0)
             .max_write_buffer_size(2 * MESSAGE_BYTES_MAX)
             .max_message_size(Some(MESSAGE_BYTES_MAX))
             .max_frame_size(Some(MESSAGE_BYTES_MAX));
         let handshake = client_async_with_config(self.url.as_str(), stream, Some(config)).await;
-        handshake
-            .map(|(socket, _)| (socket, moved))
-            .map_err(|error| format!("no relay answers there: {error}"))
+        handshake.map(|(socket, _)| socket)
     }
 }
 

@@ -10,6 +10,7 @@
 pub mod account;
 pub mod assembly;
 pub mod backoff;
+pub mod bare;
 mod begun;
 mod chance;
 mod connection;

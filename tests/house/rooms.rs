@@ -42,6 +42,7 @@ pub const CRATES: &[(&str, &[&str])] = &[
     ("ed25519-dalek", &["protocol", "client"]),
     ("futures-util", &["relay", "http", "client"]),
     ("getrandom", &["store", "relay", "client", "cli"]),
+    ("hdrhistogram", &["cli"]),
     ("hkdf", &["client"]),
     ("hmac", &["relay"]),
     ("hpke", &["client"]),
@@ -80,6 +81,7 @@ const PURE_ROOMS: &[&str] = &["protocol", "rules"];
 
 /// The client is pure too, but for what begins with one of these: its hands.
 const CLIENT_HANDS: &[&str] = &[
+    "client/bare.rs",
     "client/begun.rs",
     "client/chance.rs",
     "client/connection.rs",

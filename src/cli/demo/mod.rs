@@ -2,7 +2,6 @@
 //! what each side saw of it. Everything it says was checked; if something does not hold, it fails.
 
 mod devices;
-mod folder;
 mod house;
 mod household;
 mod ledger;
@@ -19,8 +18,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, ensure};
 use clap::Args;
 
+use super::folder::Folder;
 use super::interrupted::{Interrupted, interrupted};
-use folder::Folder;
 use steps::Steps;
 
 #[derive(Debug, Args)]
@@ -46,7 +45,7 @@ impl Demo {
         let steps = Steps::new(self.json);
         // Before there is anything to clean up.
         let interrupted = interrupted();
-        let folder = Folder::new(self.keep)?;
+        let folder = Folder::new("demo", self.keep)?;
         // Whichever ends first, the folder is removed when this function returns.
         let report = tokio::select! {
             report = play::play(folder.path(), lines, source, &steps) => report?,

@@ -1,4 +1,4 @@
-//! A temporary folder that is gone when the demo is, however it ends.
+//! A temporary folder that is gone when what needs it is, however that ends.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -19,10 +19,15 @@ pub(super) struct Folder {
 
 impl Folder {
     /// A new one, for its owner alone, whose name nobody can guess.
-    pub(super) fn new(keep: bool) -> anyhow::Result<Self> {
+    pub(super) fn new(purpose: &str, keep: bool) -> anyhow::Result<Self> {
+        Self::new_in(&std::env::temp_dir(), purpose, keep)
+    }
+
+    /// The same inside another folder.
+    pub(super) fn new_in(parent: &Path, purpose: &str, keep: bool) -> anyhow::Result<Self> {
         let mut random = [0; 8];
         getrandom::fill(&mut random).context("the system gives no randomness")?;
-        let path = std::env::temp_dir().join(format!("graceful-relay-demo-{}", HEXLOWER.encode(&random)));
+        let path = parent.join(format!("graceful-relay-{purpose}-{}", HEXLOWER.encode(&random)));
         let mut builder = std::fs::DirBuilder::new();
         #[cfg(unix)]
         std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
@@ -57,7 +62,7 @@ mod tests {
 
     #[test]
     fn it_is_gone_with_all_that_is_in_it() {
-        let folder = Folder::new(false).unwrap();
+        let folder = Folder::new("test", false).unwrap();
         let path = folder.path().to_owned();
         std::fs::create_dir(path.join("inside")).unwrap();
         std::fs::write(path.join("inside/file"), "x").unwrap();

@@ -1,0 +1,97 @@
+//! The contenders: one file for each, with how it is started and how it is spoken to.
+
+pub mod mqtt;
+pub mod nats;
+pub mod postgres;
+pub mod redis;
+pub mod relay;
+
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::Result;
+
+/// Another program that keeps messages.
+pub struct Peer {
+    pub name: &'static str,
+    /// Of Debian.
+    pub package: &'static str,
+    pub settings: &'static str,
+    /// What its acknowledgement says of a push.
+    pub promise: &'static str,
+    /// Runs it on `folder/data`, on this port, with TLS or without.
+    pub command: fn(folder: &Path, port: u16, tls: bool) -> Result<Command>,
+}
+
+/// Who is measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    Relay,
+    Redis,
+    Nats,
+    Mosquitto,
+    Postgres,
+}
+
+impl Kind {
+    pub const ALL: [Self; 5] = [Self::Relay, Self::Redis, Self::Nats, Self::Mosquitto, Self::Postgres];
+
+    /// As it is typed.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Relay => "relay",
+            Self::Redis => "redis",
+            Self::Nats => "nats",
+            Self::Mosquitto => "mosquitto",
+            Self::Postgres => "postgresql",
+        }
+    }
+
+    pub fn peer(self) -> Option<&'static Peer> {
+        match self {
+            Self::Relay => None,
+            Self::Redis => Some(&redis::PEER),
+            Self::Nats => Some(&nats::PEER),
+            Self::Mosquitto => Some(&mqtt::PEER),
+            Self::Postgres => Some(&postgres::PEER),
+        }
+    }
+
+    pub fn name(self) -> &'static str {
+        self.peer().map_or("Graceful Relay", |peer| peer.name)
+    }
+
+    /// As the program itself says it.
+    pub fn version(self) -> String {
+        let (program, flag) = match self {
+            Self::Relay => return env!("CARGO_PKG_VERSION").to_owned(),
+            Self::Redis => ("redis-server".to_owned(), "--version"),
+            Self::Nats => (nats::program(), "--version"),
+            Self::Mosquitto => ("/usr/sbin/mosquitto".to_owned(), "-h"),
+            Self::Postgres => {
+                let programs = postgres::programs().unwrap_or_default();
+                (programs.join("postgres").display().to_string(), "--version")
+            }
+        };
+        let said = Command::new(program).arg(flag).output();
+        let said =
+            said.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
+        let words = said.split_whitespace().map(|word| word.trim_start_matches("v=").trim_start_matches('v'));
+        let mut numbers = words.filter(|word| word.starts_with(|first: char| first.is_ascii_digit()));
+        numbers.next().unwrap_or("not installed").to_owned()
+    }
+}
+
+/// Calls something that is generic over the driver with that of this kind.
+#[macro_export]
+macro_rules! with_driver {
+    ($kind:expr, $call:ident :: < _ > ( $($argument:expr),* )) => {
+        match $kind {
+            $crate::peers::Kind::Relay => $call::<$crate::peers::relay::Relay>($($argument),*).await,
+            $crate::peers::Kind::Redis => $call::<$crate::peers::redis::Redis>($($argument),*).await,
+            $crate::peers::Kind::Nats => $call::<$crate::peers::nats::Nats>($($argument),*).await,
+            $crate::peers::Kind::Mosquitto => $call::<$crate::peers::mqtt::Mqtt>($($argument),*).await,
+            $crate::peers::Kind::Postgres => $call::<$crate::peers::postgres::Postgres>($($argument),*).await,
+        }
+    };
+}

@@ -1,0 +1,79 @@
+//! Graceful Relay itself: the same frames as any device, one account for each connection.
+
+use anyhow::{Result, anyhow};
+use bytes::Bytes;
+use graceful_relay::client::bare::{BareAccount, Conversation, Dialler, Trouble};
+use graceful_relay::client::{ConnectOptions, OsChance};
+use graceful_relay::protocol::frame::{DeviceFrame, RelayFrame, device_bytes};
+use graceful_relay::protocol::wire::{Ack, Envelope, Push};
+
+use crate::driver::{Driver, Target};
+
+pub struct Relay {
+    conversation: Conversation,
+    account: BareAccount,
+    pushed: u64,
+}
+
+fn said(trouble: Trouble) -> anyhow::Error {
+    anyhow!("the relay: {trouble}")
+}
+
+async fn dial(target: &Target) -> Result<Conversation> {
+    Dialler::new(&target.url, &ConnectOptions::default())?.dial().await.map_err(said)
+}
+
+impl Relay {
+    async fn next(&mut self) -> Result<RelayFrame> {
+        match self.conversation.receiver.next().await.map_err(said)? {
+            RelayFrame::Refusal(refusal) => Err(anyhow!("the relay refuses: {}", refusal.text)),
+            frame => Ok(frame),
+        }
+    }
+
+    async fn send(&mut self, frame: DeviceFrame) -> Result<()> {
+        self.conversation.sender.send(device_bytes(frame)).await.map_err(said)
+    }
+}
+
+impl Driver for Relay {
+    async fn connect(target: &Target, _number: usize) -> Result<Self> {
+        let mut conversation = dial(target).await?;
+        let account = BareAccount::new(&mut OsChance);
+        conversation.found(&account, "").await.map_err(said)?;
+        Ok(Self { conversation, account, pushed: 0 })
+    }
+
+    async fn push(&mut self, payload: &Bytes) -> Result<()> {
+        self.pushed += 1;
+        let envelope =
+            Envelope { push_number: self.pushed, sealed: payload.clone(), addressee: Bytes::new() };
+        self.send(DeviceFrame::Push(Push { envelopes: vec![envelope] })).await?;
+        loop {
+            if let RelayFrame::Stored(stored) = self.next().await?
+                && stored.push_number == self.pushed
+            {
+                return Ok(());
+            }
+        }
+    }
+
+    async fn listen(&mut self, target: &Target, _number: usize) -> Result<Self> {
+        let added = self.account.add(&mut OsChance);
+        self.conversation.append(added, 2).await.map_err(said)?;
+        let mut conversation = dial(target).await?;
+        conversation.authenticate(&self.account.devices()[1]).await.map_err(said)?;
+        Ok(Self { conversation, account: BareAccount::new(&mut OsChance), pushed: 0 })
+    }
+
+    async fn receive(&mut self) -> Result<Vec<Bytes>> {
+        loop {
+            if let RelayFrame::Deliver(deliver) = self.next().await?
+                && !deliver.envelopes.is_empty()
+            {
+                self.send(DeviceFrame::Ack(Ack { through: deliver.through })).await?;
+                return Ok(deliver.envelopes.into_iter().map(|envelope| envelope.sealed).collect());
+            }
+        }
+    }
+}

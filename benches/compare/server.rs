@@ -1,0 +1,130 @@
+//! A contender that runs, on a fresh folder of the disk that is measured.
+
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use graceful_relay::cli::bench::local::{LocalRelay, Setup};
+use graceful_relay::cli::bench::process::Process;
+use tokio::net::TcpStream;
+
+use crate::driver::Target;
+use crate::line::Certificate;
+use crate::peers::Kind;
+
+/// A server that loads a large file takes its time.
+const READY_WAIT: Duration = Duration::from_secs(180);
+
+/// A running server; killed as a crash would when dropped.
+pub struct Server {
+    running: Running,
+    pub target: Target,
+    /// From starting the program until it took a connection.
+    pub ready: Duration,
+}
+
+enum Running {
+    Relay(LocalRelay),
+    Peer(Child),
+}
+
+impl Server {
+    /// Starts it on `folder`, with what an earlier one left there.
+    pub async fn start(
+        kind: Kind,
+        tls: bool,
+        folder: &Path,
+        certificate: &Certificate,
+        connections: usize,
+    ) -> Result<Self> {
+        let client = tls.then(|| certificate.client.clone());
+        let Some(peer) = kind.peer() else {
+            let setup = Setup {
+                program: PathBuf::from(env!("CARGO_BIN_EXE_graceful-relay")),
+                data: folder.join("data"),
+                tls,
+                connections,
+            };
+            let relay = LocalRelay::start(&setup).await?;
+            let target = Target { address: ([127, 0, 0, 1], 0).into(), tls: client, url: relay.url.clone() };
+            return Ok(Self { ready: relay.ready, running: Running::Relay(relay), target });
+        };
+        std::fs::create_dir_all(folder.join("data"))?;
+        std::fs::write(folder.join("chain.pem"), &certificate.chain_pem)?;
+        std::fs::write(folder.join("key.pem"), &certificate.key_pem)?;
+        let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+        let mut command = (peer.command)(folder, address.port(), tls)?;
+        let log = std::fs::File::create(folder.join("log"))?;
+        command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+        let begun = Instant::now();
+        let child = command
+            .spawn()
+            .with_context(|| format!("cannot start {} (Debian's package {})", peer.name, peer.package))?;
+        let target = Target { address, tls: client, url: String::new() };
+        let mut this = Self { running: Running::Peer(child), target, ready: Duration::ZERO };
+        this.wait(begun, kind, folder).await?;
+        Ok(this)
+    }
+
+    async fn wait(&mut self, begun: Instant, kind: Kind, folder: &Path) -> Result<()> {
+        loop {
+            // Redis and PostgreSQL take connections while they still load, and say so.
+            let opened = TcpStream::connect(self.target.address).await.is_ok();
+            if opened && crate::scenarios::is_ready(kind, &self.target).await {
+                self.ready = begun.elapsed();
+                return Ok(());
+            }
+            let ended = match &mut self.running {
+                Running::Peer(child) => child.try_wait()?.is_some(),
+                Running::Relay(_) => false,
+            };
+            if ended || begun.elapsed() > READY_WAIT {
+                let log = std::fs::read_to_string(folder.join("log")).unwrap_or_default();
+                bail!("{} does not come up: {log}", kind.name());
+            }
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+
+    pub fn process(&self) -> Process {
+        match &self.running {
+            Running::Relay(relay) => relay.process(),
+            Running::Peer(child) => Process::new(child.id()),
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if let Running::Peer(child) = &mut self.running {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+/// A folder that is gone when dropped, even where a process is still writing its last file into it.
+pub struct Scratch(tempfile::TempDir);
+
+impl Scratch {
+    pub fn new(parent: &Path) -> Result<Self> {
+        Ok(Self(tempfile::Builder::new().prefix("compare-").tempdir_in(parent)?))
+    }
+
+    pub fn path(&self) -> &Path {
+        self.0.path()
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        for _ in 0..200 {
+            if std::fs::remove_dir_all(self.0.path()).is_ok() {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+}

@@ -1,0 +1,273 @@
+//! How the store grows: what pushing, delivering, acknowledging and sweeping cost when much is stored, many
+//! devices wait or there are many accounts; how long opening takes; how large the file is after a month.
+//!
+//! `cargo bench --bench growth`, with `-- --quick` in a minute or two, with `-- --large` up to ten million.
+//! Writes its part of docs/performance.md.
+
+#[path = "../compare/block.rs"]
+mod block;
+mod house;
+mod page;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use clap::Parser;
+use graceful_relay::rules::RelayTime;
+use graceful_relay::rules::change::{Change, Outcome};
+use graceful_relay::store::Store;
+use serde::{Deserialize, Serialize};
+
+use house::{House, Values, measure as cost, note};
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+/// Stored in the course of this, so that the oldest expire first.
+const FILL_TIME: Duration = Duration::from_secs(20 * 24 * 60 * 60);
+const RETENTION: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+/// Pushes of different accounts in one commit, as under load.
+const TOGETHER: usize = 64;
+const TURNS_MAX: usize = 2_000;
+const SWEEPS_MAX: usize = 5;
+
+#[derive(Debug, Parser)]
+#[command(name = "cargo bench --bench growth --")]
+struct Options {
+    /// Small numbers, to see that it works
+    #[arg(long)]
+    quick: bool,
+    /// Up to ten million envelopes as well: needs some 20 GB and an hour
+    #[arg(long)]
+    large: bool,
+    /// Seconds for each kind of work [default: 3]
+    #[arg(long)]
+    seconds: Option<u64>,
+    /// Bytes of an envelope, before padding
+    #[arg(long, default_value_t = 600)]
+    size: usize,
+    /// Everything is kept in this folder while it runs: choose the disk
+    #[arg(long, default_value = "target")]
+    folder: PathBuf,
+    /// Where the raw numbers and the pictures go, beside the page that is named like it
+    #[arg(long, default_value = "docs/performance")]
+    out: PathBuf,
+    /// Measure nothing: only write the page anew from the raw numbers
+    #[arg(long)]
+    draw: bool,
+    /// Cargo says this.
+    #[arg(long, hide = true)]
+    bench: bool,
+}
+
+/// The raw numbers.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Raw {
+    envelope_bytes: usize,
+    /// By envelopes stored.
+    stored: Vec<Values>,
+    /// By devices in each account.
+    devices: Vec<Values>,
+    /// By accounts.
+    accounts: Vec<Values>,
+    /// By days of churn.
+    month: Vec<Values>,
+    /// What an idle relay writes.
+    idle: Values,
+}
+
+fn main() -> Result<()> {
+    // Cargo runs benchmarks as tests too: then nothing is measured.
+    if !std::env::args().any(|argument| argument == "--bench") {
+        return Ok(());
+    }
+    let options = Options::parse();
+    let file = options.out.join("growth.json");
+    let raw = if options.draw {
+        let text =
+            std::fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
+        serde_json::from_str(&text)?
+    } else {
+        measure(&options)?
+    };
+    std::fs::create_dir_all(&options.out)?;
+    std::fs::write(&file, serde_json::to_string_pretty(&raw)? + "\n")?;
+    page::write(&raw, &options.out)
+}
+
+fn measure(options: &Options) -> Result<Raw> {
+    let scratch = tempfile::Builder::new().prefix("growth-").tempdir_in(&options.folder)?;
+    let time = match (options.seconds, options.quick) {
+        (Some(seconds), _) => Duration::from_secs(seconds),
+        (None, true) => Duration::from_millis(200),
+        (None, false) => Duration::from_secs(3),
+    };
+    let mut sizes: Vec<u64> =
+        if options.quick { vec![1_000, 10_000] } else { vec![10_000, 100_000, 1_000_000] };
+    sizes.extend(options.large.then_some(10_000_000));
+    let (devices, accounts): (&[usize], &[usize]) = match options.quick {
+        true => (&[1, 8], &[10, 1_000]),
+        false => (&[1, 2, 4, 8, 16, 32, 64], &[10, 100, 1_000, 10_000, 100_000]),
+    };
+    let folder = |name: &str| scratch.path().join(name);
+    let mut raw = Raw::default();
+    eprintln!("by what is stored");
+    let mut house = House::new(&folder("stored"), if options.quick { 100 } else { 1_000 }, 2, options.size)?;
+    raw.envelope_bytes = house.sealed.len();
+    for size in sizes {
+        house.fill(size, FILL_TIME / 4)?;
+        let (again, values) = stage(house, size as f64, time, &folder("spare"))?;
+        house = again;
+        raw.stored.push(values);
+    }
+    drop(house);
+    let same = if options.quick { 1_000 } else { 20_000 };
+    for (name, numbers, all) in
+        [("devices", devices, &mut raw.devices), ("accounts", accounts, &mut raw.accounts)]
+    {
+        eprintln!("by {name}");
+        for number in numbers {
+            let (accounts, devices) = if name == "devices" { (100, *number) } else { (*number, 2) };
+            let data = folder(&format!("{name}-{number}"));
+            let mut house = House::new(&data, accounts, devices, options.size)?;
+            house.fill(same, FILL_TIME)?;
+            let (house, values) = stage(house, *number as f64, time, &folder("spare"))?;
+            all.push(values);
+            drop(house);
+            std::fs::remove_dir_all(data)?;
+        }
+    }
+    eprintln!("by days");
+    month(&mut raw, &folder("month"), options)?;
+    Ok(raw)
+}
+
+/// Each kind of work on a store as it stands; sweeping on a copy, for it takes away what is there.
+fn stage(mut house: House, number: f64, time: Duration, spare: &Path) -> Result<(House, Values)> {
+    let mut values = Values::from([("number".to_owned(), number)]);
+    let lone = cost(&mut house, time, TURNS_MAX, |house| {
+        let account = house.next_account();
+        let change = house.push(account);
+        house.commit(vec![change])?;
+        Ok(1)
+    })?;
+    note(&mut values, "push", lone);
+    let together = cost(&mut house, time, TURNS_MAX, |house| {
+        let changes = (0..TOGETHER).map(|_| {
+            let account = house.next_account();
+            house.push(account)
+        });
+        let changes = changes.collect();
+        house.commit(changes)?;
+        Ok(TOGETHER as u64)
+    })?;
+    note(&mut values, "push_together", together);
+    if house.accounts[0].devices.len() > 1 {
+        let deliver = cost(&mut house, time, TURNS_MAX * 10, |house| {
+            let account = house.next_account();
+            let account = &house.accounts[account];
+            let whose = *account.devices.last().context("a device")?;
+            Ok(house.look(whose, account.head.saturating_sub(1))? as u64)
+        })?;
+        note(&mut values, "deliver", deliver);
+        acks(&mut house, time, &mut values)?;
+    }
+    let (live, file) = (house.live_bytes()?, house.file_bytes());
+    values.insert("live_bytes".to_owned(), live as f64);
+    values.insert("file_bytes".to_owned(), file as f64);
+    let (mut crashed, crashed_ms) = house.crashed(spare)?;
+    values.insert("crash_open_ms".to_owned(), crashed_ms);
+    // Long after everything has expired.
+    sweep(&mut crashed, house.now.plus(RETENTION + FILL_TIME), &mut values)?;
+    drop(crashed);
+    std::fs::remove_dir_all(spare)?;
+    let (house, clean_ms) = house.reopened()?;
+    values.insert("open_ms".to_owned(), clean_ms);
+    eprintln!("  {number}: {}", page::in_short(&values));
+    Ok((house, values))
+}
+
+/// All devices but the founder acknowledge one more envelope; with the last of them it goes.
+fn acks(house: &mut House, time: Duration, values: &mut Values) -> Result<()> {
+    let mut through = vec![0_u64; house.accounts.len()];
+    let acks = cost(house, time, TURNS_MAX, |house| {
+        let number = house.next_account();
+        let account = &house.accounts[number];
+        if through[number] == account.head {
+            return Ok(0);
+        }
+        through[number] += 1;
+        let through = through[number];
+        let others = account.devices[1..].iter().map(|by| Change::Ack { by: *by, through });
+        let acks: Vec<_> = others.collect();
+        let count = acks.len() as u64;
+        house.commit(acks)?;
+        Ok(count)
+    })?;
+    note(values, "ack", acks);
+    Ok(())
+}
+
+/// A few commits of sweeping.
+fn sweep(store: &mut Store, now: RelayTime, values: &mut Values) -> Result<()> {
+    let swept = cost(store, Duration::from_secs(60), SWEEPS_MAX, |store| {
+        match store.commit(vec![Change::Sweep], now)?.outcomes.first() {
+            Some(Outcome::Swept { envelopes, .. }) => Ok(*envelopes),
+            outcome => anyhow::bail!("not swept: {outcome:?}"),
+        }
+    })?;
+    note(values, "sweep", swept);
+    Ok(())
+}
+
+/// 35 days: each day as many pushes as the day before, of which nine in ten are acknowledged within the
+/// day, and the rest expires after 30.
+fn month(raw: &mut Raw, folder: &Path, options: &Options) -> Result<()> {
+    let a_day: u64 = if options.quick { 200 } else { 20_000 };
+    let mut house = House::new(folder, 200, 2, options.size)?;
+    let mut through = vec![0_u64; house.accounts.len()];
+    let mut pushed_bytes = 0;
+    let own = graceful_relay::cli::bench::process::Process::new(std::process::id());
+    let before = own.used_alone();
+    for day in 1..=35_u32 {
+        let begun = house.now;
+        for _ in 0..a_day / 100 {
+            let changes = (0..100).map(|_| {
+                let account = house.next_account();
+                house.push(account)
+            });
+            let changes = changes.collect();
+            house.commit(changes)?;
+            house.now = house.now.plus(DAY / u32::try_from(a_day / 100)?);
+        }
+        pushed_bytes += a_day * house.sealed.len() as u64;
+        let awake = house.accounts.iter().enumerate().filter(|(number, _)| number % 10 != 0);
+        let acks: Vec<_> = awake
+            .filter(|(number, account)| account.head > through[*number])
+            .map(|(number, account)| (number, Change::Ack { by: account.devices[1], through: account.head }))
+            .collect();
+        for (number, ack) in acks {
+            through[number] = house.accounts[number].head;
+            house.commit(vec![ack])?;
+        }
+        house.now = RelayTime::from_ms(begun.ms()).plus(DAY);
+        while let Some(Outcome::Swept { more: true, .. }) = house.commit(vec![Change::Sweep])?.first() {}
+        let written = own.used_alone().since(&before).written_bytes;
+        raw.month.push(Values::from([
+            ("number".to_owned(), f64::from(day)),
+            ("live_bytes".to_owned(), house.live_bytes()? as f64),
+            ("file_bytes".to_owned(), house.file_bytes() as f64),
+            ("written_per_byte".to_owned(), written as f64 / pushed_bytes as f64),
+        ]));
+    }
+    let mut house = house.compacted()?;
+    raw.idle.insert("compacted_live_bytes".to_owned(), house.live_bytes()? as f64);
+    raw.idle.insert("compacted_file_bytes".to_owned(), house.file_bytes() as f64);
+    for (name, change) in [("mark", Change::MarkClock), ("empty_sweep", Change::Sweep)] {
+        let cost = cost(&mut house, Duration::from_secs(2), 50, |house| {
+            house.commit(vec![change.clone()])?;
+            Ok(1)
+        })?;
+        note(&mut raw.idle, name, cost);
+    }
+    Ok(())
+}
