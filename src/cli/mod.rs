@@ -2,6 +2,7 @@
 //!
 //! Errors are told here and nowhere else, in one message: what happened, where, what to do.
 
+mod account;
 mod client;
 mod compact;
 mod config;
@@ -17,6 +18,8 @@ mod reload;
 mod restored;
 mod serve;
 mod settings;
+mod sizes;
+mod sla;
 mod status;
 mod verify;
 mod welcome;
@@ -41,6 +44,12 @@ enum Command {
     Invite(invite::Invite),
     /// Say how the running relay is doing
     Status(status::Status),
+    /// List and show the accounts of the running relay, change their quota, or delete one
+    #[command(subcommand)]
+    Account(account::Account),
+    /// Report the relay's uptime
+    #[command(subcommand)]
+    Sla(sla::Sla),
     /// Let the running relay end in an orderly way: nobody new, then each device is sent away for a while
     Drain(drain::Drain),
     /// Say that the data folder was put back from a backup, so that devices take it for no attack
@@ -90,6 +99,8 @@ fn execute(command: Command) -> anyhow::Result<()> {
             Command::Serve(serve) => serve.run().await,
             Command::Invite(invite) => invite.run().await,
             Command::Status(status) => status.run().await,
+            Command::Account(account) => account.run().await,
+            Command::Sla(sla) => sla.run().await,
             Command::Drain(drain) => drain.run().await,
             Command::Restored(restored) => restored.run().await,
             Command::Verify(verify) => verify.run().await,

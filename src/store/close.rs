@@ -2,6 +2,7 @@
 
 use redb::Table;
 
+use crate::protocol::AccountId;
 use crate::rules::AccountNumber;
 use crate::rules::change::{Outcome, Whose};
 use crate::rules::membership::recovery_key;
@@ -21,19 +22,24 @@ impl Turn<'_> {
             return Ok(not_a_member());
         }
         let id = open.account.id;
-        let places = self.places(by.account, 0..=u64::MAX)?;
+        self.close(by.account, &id)
+    }
+
+    /// Whoever asks for it may.
+    pub(super) fn close(&mut self, number: AccountNumber, id: &AccountId) -> Result<Outcome, StoreError> {
+        let places = self.places(number, 0..=u64::MAX)?;
         for place in &places {
-            self.take_away(by.account, place)?;
+            self.take_away(number, place)?;
         }
-        self.forget_recovery(by.account)?;
-        clear_membership(&mut self.tables.membership, by.account)?;
+        self.forget_recovery(number)?;
+        clear_membership(&mut self.tables.membership, number)?;
         // As the disk has them: a removal in this same transaction has not come there yet.
-        if let Some(stored) = account::load(&self.tables.accounts, by.account)? {
+        if let Some(stored) = account::load(&self.tables.accounts, number)? {
             members::clear(&mut self.tables.members, &stored)?;
         }
-        self.tables.accounts.remove(by.account.0)?;
+        self.tables.accounts.remove(number.0)?;
         self.tables.account_numbers.remove(id.as_bytes())?;
-        self.drop_account(by.account);
+        self.drop_account(number);
         Ok(Outcome::Closed { envelopes: places.len() as u64 })
     }
 

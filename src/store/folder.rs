@@ -10,8 +10,18 @@ use super::room::BALLAST;
 
 /// What else may lie in the data folder: `client` is the profile of a device of the same user, `tls` has
 /// the relay's certificates.
-const NEIGHBOURS: [&str; 8] =
-    ["admin.sock", "lost+found", "config.toml", "client", "tls", BALLAST, KEYS, COMPACTING];
+const NEIGHBOURS: [&str; 10] = [
+    "admin.sock",
+    "lost+found",
+    "config.toml",
+    "client",
+    "tls",
+    "sla",
+    "last-backup",
+    BALLAST,
+    KEYS,
+    COMPACTING,
+];
 
 /// Only a folder of the relay's own is taken: one that is empty or has the store in it.
 pub(super) fn prepare(folder: &Path) -> Result<(), StoreError> {
