@@ -5,6 +5,7 @@
 #[cfg(unix)]
 mod ask;
 mod clocks;
+pub mod doctor;
 mod message;
 mod overview;
 mod process;

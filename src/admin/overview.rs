@@ -48,6 +48,8 @@ pub struct Overview {
     pub causes: Vec<String>,
     /// Of the running program.
     pub version: String,
+    /// Which relay this is, as it tells devices.
+    pub relay_id: Option<String>,
     /// Its process.
     pub process_id: u32,
     /// How long it has been running.

@@ -69,6 +69,7 @@ mod answers {
             let mut overview = Overview {
                 state: state(&causes).to_owned(),
                 causes: causes.iter().map(|cause| cause.text().to_owned()).collect(),
+                relay_id: Some(self.relay.terms().relay_id.to_string()),
                 uptime_s: self.relay.uptime().as_secs(),
                 connections: status.connections,
                 accounts: status.accounts,

@@ -7,6 +7,7 @@ mod client;
 mod compact;
 mod config;
 mod demo;
+mod doctor;
 mod drain;
 mod interrupted;
 mod invite;
@@ -47,6 +48,8 @@ enum Command {
     /// List and show the accounts of the running relay, change their quota, or delete one
     #[command(subcommand)]
     Account(account::Account),
+    /// Look for what is wrong on this machine, and say what to do about it
+    Doctor(doctor::Doctor),
     /// Report the relay's uptime
     #[command(subcommand)]
     Sla(sla::Sla),
@@ -83,6 +86,10 @@ pub fn run() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if error.is::<interrupted::Interrupted>() => ExitCode::from(INTERRUPTED),
         Err(error) => {
+            // What was found was told already.
+            if let Some(doctor::Found(code)) = error.downcast_ref() {
+                return ExitCode::from(*code);
+            }
             eprintln!("graceful-relay: {error:#}");
             ExitCode::FAILURE
         }
@@ -100,6 +107,7 @@ fn execute(command: Command) -> anyhow::Result<()> {
             Command::Invite(invite) => invite.run().await,
             Command::Status(status) => status.run().await,
             Command::Account(account) => account.run().await,
+            Command::Doctor(doctor) => doctor.run().await,
             Command::Sla(sla) => sla.run().await,
             Command::Drain(drain) => drain.run().await,
             Command::Restored(restored) => restored.run().await,

@@ -16,6 +16,7 @@ mod connection;
 mod dial;
 pub mod engine;
 mod error;
+mod greet;
 mod handle;
 pub mod inbox;
 mod journal;
@@ -49,6 +50,7 @@ pub use engine::{
     State,
 };
 pub use error::ClientError;
+pub use greet::{Greeted, greet};
 pub use handle::{Changes, Client, CreateOptions, OpenOptions};
 pub use inbox::Position;
 pub use keys::{AgreementSecret, DeviceKeys, EpochSecret, PairingSecret};

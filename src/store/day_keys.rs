@@ -19,7 +19,7 @@ use super::{Store, StoreError};
 pub(super) struct Keyring(Arc<[Arc<DayKey>]>);
 
 impl Keyring {
-    fn new(mut keys: Vec<Arc<DayKey>>) -> Self {
+    pub(super) fn new(mut keys: Vec<Arc<DayKey>>) -> Self {
         keys.sort_by_key(|key| (key.first_arrival, key.day));
         Self(keys.into())
     }
@@ -175,7 +175,7 @@ fn last_arrival(
 
 /// Every envelope has the key of its day. Days go with arrivals, so the last one before each key, and
 /// the last of all, speak for those before them.
-pub(super) fn check_cover(database: &Database, ring: &Keyring) -> Result<(), StoreError> {
+pub(super) fn check_cover(database: &impl ReadableDatabase, ring: &Keyring) -> Result<(), StoreError> {
     let transaction = database.begin_read()?;
     let log = match transaction.open_table(LOG) {
         Err(TableError::TableDoesNotExist(_)) => return Ok(()),

@@ -86,6 +86,7 @@ const CLIENT_HANDS: &[&str] = &[
     "client/chance.rs",
     "client/connection.rs",
     "client/dial.rs",
+    "client/greet.rs",
     "client/handle.rs",
     "client/journal.rs",
     "client/mod.rs",
