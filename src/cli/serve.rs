@@ -42,7 +42,7 @@ impl Serve {
         let (relay, tls) = start(&config, address).await?;
         let shutdown = CancellationToken::new();
         let operator = admin::Socket::bind(&config.folder).await?;
-        let recorder = admin::Recorder::begin(&config.folder, config.agreement.clone(), relay.clone())?;
+        let recorder = admin::Recorder::begin(&config.folder, config.agreement.clone(), relay.clone());
         let noting = CancellationToken::new();
         let keeping = tokio::spawn(recorder.clone().keep(noting.clone()));
         let served = admin::Served::new(relay.clone(), tls.clone())

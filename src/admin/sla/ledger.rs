@@ -38,6 +38,8 @@ pub struct Ledger {
     folder: PathBuf,
     records: Vec<Record>,
     planned_stop_max_ms: i64,
+    /// The file lacks something that could not be written, as on a full disk: it is made anew next time.
+    lacking: bool,
 }
 
 impl Ledger {
@@ -58,7 +60,12 @@ impl Ledger {
         }
         let lines = bytes.split(|byte| *byte == b'\n');
         let records = lines.filter_map(|line| serde_json::from_slice(line).ok()).collect();
-        Ok(Self { folder, records, planned_stop_max_ms })
+        Ok(Self { folder, records, planned_stop_max_ms, lacking: false })
+    }
+
+    /// A new one, for where the old one cannot be read.
+    pub(super) fn empty(data: &Path, planned_stop_max_ms: i64) -> Self {
+        Self { folder: data.join(FOLDER), records: Vec::new(), planned_stop_max_ms, lacking: false }
     }
 
     /// What is noted.
@@ -82,6 +89,9 @@ impl Ledger {
     pub(super) fn add(&mut self, record: Record) -> Result<(), LedgerError> {
         self.records.push(record);
         let days = self.records.iter().filter(|record| matches!(record, Record::Settled { .. })).count();
+        if self.lacking {
+            return self.rewrite();
+        }
         if self.records.len() - days > LINES_MAX {
             self.records = settle(&self.records, self.planned_stop_max_ms);
             return self.rewrite();
@@ -92,6 +102,7 @@ impl Ledger {
             file.write_all(&line)?;
             file.sync_data()
         });
+        self.lacking = written.is_err();
         written.map_err(|error| LedgerError { doing: "write", path, error })
     }
 
@@ -106,6 +117,7 @@ impl Ledger {
             fs::rename(&fresh, &path)?;
             sync_folder(&self.folder)
         });
+        self.lacking = written.is_err();
         written.map_err(|error| LedgerError { doing: "write", path, error })
     }
 
@@ -187,6 +199,18 @@ mod tests {
         assert_eq!(again.records(), ledger.records());
         again.add(hour(2)).expect("written");
         assert_eq!(Ledger::read(folder.path(), 0).expect("readable").records().len(), 3);
+    }
+
+    #[test]
+    fn what_could_not_be_written_is_written_with_what_comes_next() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut ledger = Ledger::empty(folder.path(), 0);
+        // A file where the folder should be.
+        std::fs::write(folder.path().join(FOLDER), "x").expect("written");
+        ledger.begin(Record::Started { at: at(0) }).expect_err("no folder");
+        std::fs::remove_file(folder.path().join(FOLDER)).expect("ours");
+        ledger.add(hour(1)).expect("written");
+        assert_eq!(Ledger::read(folder.path(), 0).expect("readable").records(), ledger.records());
     }
 
     #[test]

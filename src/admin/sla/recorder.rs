@@ -67,15 +67,16 @@ struct Inner {
 }
 
 impl Recorder {
-    /// Begins the record of a run in the data folder.
-    ///
-    /// # Errors
-    /// [`LedgerError`]
-    pub fn begin(data: &Path, agreement: Agreement, relay: Relay) -> Result<Self, LedgerError> {
-        let mut ledger = Ledger::read(data, agreement.planned_stop_max_ms)?;
+    /// Begins the record of a run in the data folder. What cannot be written is told and no reason to stop:
+    /// a relay has to start on a full disk, too.
+    pub fn begin(data: &Path, agreement: Agreement, relay: Relay) -> Self {
+        let mut ledger = Ledger::read(data, agreement.planned_stop_max_ms).unwrap_or_else(|error| {
+            tracing::warn!(%error, "the record of uptime begins anew");
+            Ledger::empty(data, agreement.planned_stop_max_ms)
+        });
         let at = moment(relay_ms(&relay));
         let (since_ms, wall_offset_ms) = (at.clock_ms, offset_ms());
-        ledger.begin(Record::Started { at })?;
+        let begun = ledger.begin(Record::Started { at });
         let inner = Inner {
             ledger,
             data: data.to_path_buf(),
@@ -89,8 +90,9 @@ impl Recorder {
             jump: None,
         };
         let recorder = Self { inner: Arc::new(Mutex::new(inner)), relay };
+        recorder.told(begun);
         recorder.make_due();
-        Ok(recorder)
+        recorder
     }
 
     /// Looks and notes until told to stop noting.
