@@ -25,6 +25,7 @@ svg{width:100%;height:auto;display:block}svg text{fill:var(--soft);font:12px sys
 th,td{text-align:left;padding:.3rem .8rem .3rem 0;border-bottom:1px solid var(--line);vertical-align:top}th{font-weight:500}
 ul{padding:0;list-style:none}li{padding:.5rem 0;border-bottom:1px solid var(--line)}
 summary{cursor:pointer;margin-top:2rem}
+@media(max-width:600px){svg text{font-size:17px}}
 @media print{details{display:none}}
 ";
 

@@ -105,9 +105,11 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let mut ledger = Ledger::read(folder.path(), 0).expect("none yet");
         ledger.begin(Record::Started { at: day(0) }).expect("written");
+        let mut last = 0;
         let mut made = |until: u64| {
             let (latency, troubles) = (Latency::default(), Vec::new());
-            let lasted_ms = DAY * (until - ledger.records().len() as u64 + 1);
+            let lasted_ms = DAY * (until - last);
+            last = until;
             let at = day(until);
             ledger.add(Record::Folded { at, lasted_ms, latency, troubles }).expect("written");
             make_due(folder.path(), &ledger, &agreement(), &day(until)).expect("made");

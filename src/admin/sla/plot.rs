@@ -5,7 +5,7 @@ use std::fmt::Write;
 
 use super::month::{OneDay, Percentiles, Report};
 
-const LEFT: f64 = 56.0;
+const LEFT: f64 = 68.0;
 const WIDTH: f64 = 720.0;
 const RIGHT: f64 = 8.0;
 const TOP: f64 = 10.0;
