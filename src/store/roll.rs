@@ -27,6 +27,9 @@ pub struct Holdings {
     pub oldest: Option<RelayTime>,
 }
 
+/// Accounts on the roll, each with the store's number for it.
+type Entries = Vec<(AccountNumber, Entry)>;
+
 impl Store {
     /// What is kept, and the room for it.
     ///
@@ -62,11 +65,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`]
-    pub fn roll(
-        &self,
-        page: Page,
-        now: RelayTime,
-    ) -> Result<(Vec<(AccountNumber, Entry)>, Option<Standing>), StoreError> {
+    pub fn roll(&self, page: Page, now: RelayTime) -> Result<(Entries, Option<Standing>), StoreError> {
         let transaction = self.database.begin_read()?;
         let mut gathered = Gathered::new(page);
         for item in transaction.open_table(ACCOUNTS)?.iter()? {

@@ -47,7 +47,7 @@ impl Report {
         page += "</dl>\n<h2>Uptime, day by day</h2>\n";
         page += &plot::uptime(self);
         let _ =
-            write!(page, "<p class=\"soft\">The dashed line is the target, {} %.</p>\n", self.target_percent);
+            writeln!(page, "<p class=\"soft\">The dashed line is the target, {} %.</p>", self.target_percent);
         page += "<h2>Push to stored</h2>\n";
         page += &plot::latency(self);
         page += "<p class=\"soft key\">share of pushes:";

@@ -46,6 +46,9 @@ pub(super) fn uptime(report: &Report) -> String {
     svg + &days(&report.days) + "</svg>"
 }
 
+/// One of the shares.
+type Share = fn(&Percentiles) -> f64;
+
 /// Three lines over the days, on a scale of powers of ten.
 pub(super) fn latency(report: &Report) -> String {
     let all = || report.days.iter().filter_map(|day| day.latency);
@@ -63,7 +66,7 @@ pub(super) fn latency(report: &Report) -> String {
         svg += &grid(height(ms), &format!("{ms} ms"));
         power += 1.0;
     }
-    let lines: [(&str, fn(&Percentiles) -> f64); 3] = [
+    let lines: [(&str, Share); 3] = [
         ("p99", |latency| latency.p99_ms),
         ("p95", |latency| latency.p95_ms),
         ("p50", |latency| latency.p50_ms),
@@ -75,7 +78,7 @@ pub(super) fn latency(report: &Report) -> String {
 }
 
 /// A day without pushes breaks the line; a day between two such is a dot.
-fn line(all: &[OneDay], of: fn(&Percentiles) -> f64, height: impl Fn(f64) -> f64) -> String {
+fn line(all: &[OneDay], of: Share, height: impl Fn(f64) -> f64) -> String {
     let (mut path, mut drawing, step) = (String::new(), false, step(all.len()));
     for (at, day) in all.iter().enumerate() {
         let Some(latency) = &day.latency else {
