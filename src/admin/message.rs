@@ -4,7 +4,9 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::rules::Quota;
 use crate::rules::inspection::{Part, Stretch};
+use crate::rules::roll::{Detail, Listed, Page};
 
 /// Bytes of one line, either way.
 pub(super) const LINE_BYTES_MAX: u64 = 64 * 1024;
@@ -28,6 +30,30 @@ pub enum Question {
         /// Which.
         stretch: Stretch,
     },
+    /// A page of the roll of accounts.
+    Accounts {
+        /// Which.
+        page: Page,
+    },
+    /// One account.
+    Account {
+        /// How its id begins.
+        letters: String,
+    },
+    /// Let one account keep more or less than others.
+    SetQuota {
+        /// Its whole id.
+        account: String,
+        /// What it may keep.
+        quota: Quota,
+    },
+    /// Delete one account.
+    Delete {
+        /// Its whole id.
+        account: String,
+    },
+    /// Note everything up to now in the record of uptime.
+    Note {},
     /// Read again what is read anew while the relay runs: the certificate.
     Reload {},
     /// Stop in an orderly way.
@@ -49,6 +75,19 @@ pub enum Answer {
         /// What it found.
         part: Part,
     },
+    /// Some of the accounts.
+    Accounts(Listed),
+    /// One of them.
+    Account(Box<Detail>),
+    /// The quota holds.
+    QuotaSet,
+    /// Nothing of the account is left.
+    Deleted {
+        /// How many envelopes went with it.
+        envelopes: u64,
+    },
+    /// It is noted.
+    Noted,
     /// What came of it, in words.
     Reloaded(String),
     /// Nobody new is let in, and conversations are being ended.
@@ -66,6 +105,11 @@ impl fmt::Debug for Answer {
             Self::Inspect { version, part } => {
                 f.debug_struct("Inspect").field("version", version).field("part", part).finish()
             }
+            Self::Accounts(listed) => write!(f, "Accounts({} of them)", listed.entries.len()),
+            Self::Account(_) => f.write_str("Account(…)"),
+            Self::QuotaSet => f.write_str("QuotaSet"),
+            Self::Deleted { envelopes } => f.debug_struct("Deleted").field("envelopes", envelopes).finish(),
+            Self::Noted => f.write_str("Noted"),
             Self::Reloaded(text) => f.debug_tuple("Reloaded").field(text).finish(),
             Self::Draining => f.write_str("Draining"),
             Self::Error(text) => f.debug_tuple("Error").field(text).finish(),

@@ -4,10 +4,16 @@
 
 #[cfg(unix)]
 mod ask;
+mod clocks;
+pub mod doctor;
 mod message;
+mod overview;
+mod process;
 #[cfg(unix)]
 mod serve;
 mod served;
+pub mod sla;
+mod warnings;
 #[cfg(not(unix))]
 mod without;
 
@@ -15,10 +21,14 @@ use std::path::{Path, PathBuf};
 
 #[cfg(unix)]
 pub use ask::ask;
+pub use clocks::{moment, wall_ms};
 pub use message::{Answer, Question};
+pub use overview::{About, Backup, LAST_BACKUP, Overview};
 #[cfg(unix)]
 pub use serve::{Socket, serve};
 pub use served::Served;
+pub use sla::Recorder;
+pub use warnings::Warning;
 #[cfg(not(unix))]
 pub use without::{Socket, ask, serve};
 

@@ -109,7 +109,12 @@ async fn answer(question: Question, served: &Served) -> Answer {
             Ok(part) => Answer::Inspect { version: env!("CARGO_PKG_VERSION").to_owned(), part },
             Err(error) => Answer::Error(error.to_string()),
         },
-        Question::Status {} => served.status().map_or_else(Answer::Error, Answer::Status),
+        Question::Status {} => served.status().await.map_or_else(Answer::Error, Answer::Status),
+        Question::Accounts { page } => served.roll(page).await,
+        Question::Account { letters } => served.account(letters).await,
+        Question::SetQuota { account, quota } => served.set_quota(&account, quota).await,
+        Question::Delete { account } => served.evict(&account).await,
+        Question::Note {} => served.note().await,
         Question::Reload {} => served.reload().map_or_else(Answer::Error, Answer::Reloaded),
         Question::Drain {} => Answer::Draining,
     }

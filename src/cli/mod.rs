@@ -2,11 +2,13 @@
 //!
 //! Errors are told here and nowhere else, in one message: what happened, where, what to do.
 
+mod account;
 pub mod bench;
 mod client;
 mod compact;
 mod config;
 mod demo;
+mod doctor;
 mod drain;
 mod folder;
 mod interrupted;
@@ -19,6 +21,8 @@ mod reload;
 mod restored;
 mod serve;
 mod settings;
+mod sizes;
+mod sla;
 mod status;
 mod verify;
 mod welcome;
@@ -43,6 +47,14 @@ enum Command {
     Invite(invite::Invite),
     /// Say how the running relay is doing
     Status(status::Status),
+    /// List and show the accounts of the running relay, change their quota, or delete one
+    #[command(subcommand)]
+    Account(account::Account),
+    /// Look for what is wrong on this machine, and say what to do about it
+    Doctor(doctor::Doctor),
+    /// Report the relay's uptime
+    #[command(subcommand)]
+    Sla(sla::Sla),
     /// Let the running relay end in an orderly way: nobody new, then each device is sent away for a while
     Drain(drain::Drain),
     /// Say that the data folder was put back from a backup, so that devices take it for no attack
@@ -78,6 +90,10 @@ pub fn run() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if error.is::<interrupted::Interrupted>() => ExitCode::from(INTERRUPTED),
         Err(error) => {
+            // What was found was told already.
+            if let Some(doctor::Found(code)) = error.downcast_ref() {
+                return ExitCode::from(*code);
+            }
             eprintln!("graceful-relay: {error:#}");
             ExitCode::FAILURE
         }
@@ -94,6 +110,9 @@ fn execute(command: Command) -> anyhow::Result<()> {
             Command::Serve(serve) => serve.run().await,
             Command::Invite(invite) => invite.run().await,
             Command::Status(status) => status.run().await,
+            Command::Account(account) => account.run().await,
+            Command::Doctor(doctor) => doctor.run().await,
+            Command::Sla(sla) => sla.run().await,
             Command::Drain(drain) => drain.run().await,
             Command::Restored(restored) => restored.run().await,
             Command::Verify(verify) => verify.run().await,

@@ -42,7 +42,11 @@ impl Serve {
         let (relay, tls) = start(&config, address).await?;
         let shutdown = CancellationToken::new();
         let operator = admin::Socket::bind(&config.folder).await?;
-        let served = admin::Served::new(relay.clone(), tls.clone());
+        let recorder = admin::Recorder::begin(&config.folder, config.agreement.clone(), relay.clone());
+        let noting = CancellationToken::new();
+        let keeping = tokio::spawn(recorder.clone().keep(noting.clone()));
+        let served = admin::Served::new(relay.clone(), tls.clone())
+            .about(welcome::about(&config, address, tls.as_ref()), recorder.clone());
         let operator = tokio::spawn(admin::serve(operator, served, shutdown.clone()));
         tokio::spawn(stop_when_told(shutdown.clone())?);
         reload_when_told(tls.clone())?;
@@ -61,6 +65,9 @@ impl Serve {
         let served = http::run(listener, relay, config.http_options(), shutdown.clone()).await;
         shutdown.cancel();
         operator.await.context("the admin socket ended badly")?;
+        noting.cancel();
+        keeping.await.context("the record of uptime ended badly")?;
+        recorder.end(served.is_ok()).await;
         served?;
         tracing::info!("stopped");
         Ok(())

@@ -3,6 +3,7 @@
 use std::fmt::Write;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
+use crate::admin::About;
 use crate::config::{Config, TlsMode};
 use crate::http::tls::Tls;
 use crate::relay::Registration;
@@ -24,6 +25,16 @@ pub(super) fn json(config: &Config, address: SocketAddr, tls: Option<&Tls>) -> s
         "url": url(config, address, tls),
         "data": config.folder,
     })
+}
+
+/// The same for the operator's socket.
+pub(super) fn about(config: &Config, address: SocketAddr, tls: Option<&Tls>) -> About {
+    About {
+        folder: config.folder.clone(),
+        listening: address.to_string(),
+        url: url(config, address, tls),
+        connections_max: config.connections_max as u64,
+    }
 }
 
 fn write(text: &mut String, config: &Config, address: SocketAddr, tls: Option<&Tls>) -> std::fmt::Result {

@@ -17,6 +17,7 @@ mod connection;
 mod dial;
 pub mod engine;
 mod error;
+mod greet;
 mod handle;
 pub mod inbox;
 mod journal;
@@ -50,6 +51,7 @@ pub use engine::{
     State,
 };
 pub use error::ClientError;
+pub use greet::{Greeted, greet};
 pub use handle::{Changes, Client, CreateOptions, OpenOptions};
 pub use inbox::Position;
 pub use keys::{AgreementSecret, DeviceKeys, EpochSecret, PairingSecret};

@@ -10,6 +10,7 @@ mod folder;
 mod nearest;
 mod origin;
 mod raw;
+mod sla;
 mod sources;
 mod tls;
 mod validate;
@@ -86,6 +87,8 @@ pub struct Config {
     pub free_bytes_min: u64,
     /// Bytes put by for a full disk.
     pub ballast_bytes: u64,
+    /// What was agreed about uptime.
+    pub agreement: crate::rules::agreement::Agreement,
     /// What is logged.
     pub log_level: LogLevel,
     /// Where the settings came from, if from a file.

@@ -5,6 +5,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::admission::RawAdmission;
+use super::sla::RawSla;
 use crate::protocol::Limits;
 
 /// Seconds in a day.
@@ -21,6 +22,7 @@ pub(super) struct Raw {
     pub(super) retention: Retention,
     pub(super) limits: RawLimits,
     pub(super) admission: RawAdmission,
+    pub(super) sla: RawSla,
     pub(super) log: Log,
 }
 

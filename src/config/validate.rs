@@ -35,6 +35,7 @@ pub(super) fn validate(
     let registration = check.registration(&raw)?;
     let log_level = check.log_level(&raw)?;
     let (admission, fairness) = check.admission(&raw, tls_mode)?;
+    let agreement = check.sla(&raw)?;
     check.range("storage.free_bytes_min", raw.storage.free_bytes_min, 0..=1 << 50)?;
     check.range("storage.ballast_mib", raw.storage.ballast_mib, 0..=65_536)?;
     check.range("storage.cache_mib", raw.storage.cache_mib, 4..=65_536)?;
@@ -72,6 +73,7 @@ pub(super) fn validate(
         ballast_bytes: u64::from(raw.storage.ballast_mib) << 20,
         admission,
         fairness,
+        agreement,
         log_level,
         file,
         raw,

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::Door;
+use crate::relay::Cause;
 
 /// Conversations that are ended together, at least: so few cost nobody anything.
 const SLICE_MIN: usize = 50;
@@ -26,6 +27,7 @@ impl Door {
     /// are left for [`Door::close`] to cut.
     pub(super) async fn drain(&self) {
         self.draining.cancel();
+        self.relay.conditions().set(Cause::Draining, true);
         let count = self.doorkeeper.count();
         tracing::info!(connections = count, "draining");
         let (at_a_time, pause) = slices(count, self.options.stop_timeout);

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::rules::change::{Change, Outcome};
 
-use super::{Relay, Stopped};
+use super::{Cause, Relay, Stopped};
 
 /// How often it looks whether something has expired.
 const ROUND: Duration = Duration::from_secs(30);
@@ -46,10 +46,11 @@ impl Relay {
         let (store, now) = (self.inner.store.clone(), self.inner.clock.now());
         let due = tokio::task::spawn_blocking(move || {
             store.lay_ballast();
-            store.has_expired(now)
+            Ok((store.has_expired(now)?, store.lacks_room()?))
         });
         let due = due.await;
-        let due = self.inner.writer.read(due)?;
+        let (due, lacks_room) = self.inner.writer.read(due)?;
+        self.inner.conditions.set(Cause::ShortOfRoom, lacks_room);
         if due {
             while let Outcome::Swept { envelopes, more: true } = self.change(Change::Sweep).await? {
                 tracing::debug!(envelopes, "swept");

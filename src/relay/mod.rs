@@ -2,11 +2,14 @@
 //! and no decisions, which are all in the rules.
 
 mod clock;
+mod condition;
 mod errands;
 mod exchange;
 mod fair;
 mod fold;
 mod janitor;
+mod latency;
+mod operator;
 mod rendezvous;
 mod seats;
 mod session;
@@ -31,6 +34,7 @@ use crate::store::{Options, Store, StoreError};
 pub use crate::rules::admission::Address;
 pub use crate::rules::conversation::Hosts;
 pub use crate::rules::membership::Registration;
+pub use condition::{Cause, Causes, Conditions};
 pub use fair::Fairness;
 pub use transport::{Transport, TransportError};
 
@@ -95,6 +99,7 @@ struct Inner {
     seats: Arc<Seats>,
     fair: Fair,
     nonce_key: NonceKey,
+    conditions: Conditions,
     connections: AtomicU64,
     sessions_begun: AtomicU64,
     stopping: CancellationToken,
@@ -131,6 +136,7 @@ impl Relay {
                 seats: Seats::new(options.fairness.account_connections_max),
                 fair: Fair::new(&options.fairness),
                 nonce_key: NonceKey::fresh(),
+                conditions: Conditions::default(),
                 connections: AtomicU64::new(0),
                 sessions_begun: AtomicU64::new(0),
                 stopping: CancellationToken::new(),

@@ -33,6 +33,11 @@ impl Seats {
         Ok(Seat { seats: self.clone(), account })
     }
 
+    /// How many an account has taken.
+    pub(super) fn taken(&self, account: AccountNumber) -> usize {
+        self.lock().get(&account).copied().unwrap_or(0)
+    }
+
     fn lock(&self) -> MutexGuard<'_, HashMap<AccountNumber, usize>> {
         self.taken.lock().expect("nobody panics holding it")
     }

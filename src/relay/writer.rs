@@ -3,6 +3,7 @@
 
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
+use std::time::Instant;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::task::JoinError;
@@ -14,6 +15,7 @@ use crate::store::{Store, StoreError};
 use super::Stopped;
 use super::clock::RelayClock;
 use super::fold::Bell;
+use super::latency::Stopwatch;
 use super::wake::Wakes;
 
 /// Changes that may wait for the writer.
@@ -30,6 +32,8 @@ struct Asked {
     answer: oneshot::Sender<Outcome>,
     /// Its share of the memory for payloads, given back when it is dropped.
     _room: OwnedSemaphorePermit,
+    /// Since when it waits, if it is a push.
+    pushed: Option<Instant>,
 }
 
 /// A handle to the writer.
@@ -37,6 +41,7 @@ pub(super) struct Writer {
     inbox: Mutex<Option<mpsc::Sender<Asked>>>,
     room: Arc<Semaphore>,
     failed: CancellationToken,
+    stopwatch: Arc<Stopwatch>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -46,10 +51,12 @@ impl Writer {
         let failed = CancellationToken::new();
         // Dropped in a panic, too: a relay without a writer must not look alive.
         let failing = failed.clone().drop_guard();
+        let stopwatch = Arc::new(Stopwatch::default());
+        let watch = stopwatch.clone();
         let bell = Bell::hang(store.clone(), failed.clone());
         let thread = std::thread::Builder::new()
             .name("writer".into())
-            .spawn(move || match write(&store, &clock, &wakes, &bell, waiting) {
+            .spawn(move || match write(&store, &clock, (&wakes, &watch, &bell), waiting) {
                 Ok(()) => drop(failing.disarm()),
                 Err(error) => tracing::error!(%error, "the store failed; the relay has to stop"),
             })
@@ -58,6 +65,7 @@ impl Writer {
             inbox: Mutex::new(Some(inbox)),
             room: Arc::new(Semaphore::new(IN_HAND_KIB_MAX as usize)),
             failed,
+            stopwatch,
             thread: Mutex::new(Some(thread)),
         }
     }
@@ -68,7 +76,8 @@ impl Writer {
         let room = self.room.clone().acquire_many_owned(weight_kib(&change)).await.map_err(|_| Stopped)?;
         let inbox = self.inbox.lock().expect("nobody panics holding it").clone().ok_or(Stopped)?;
         let (answer, answered) = oneshot::channel();
-        inbox.send(Asked { change, answer, _room: room }).await.map_err(|_| Stopped)?;
+        let pushed = matches!(change, Change::Push { .. }).then(Instant::now);
+        inbox.send(Asked { change, answer, _room: room, pushed }).await.map_err(|_| Stopped)?;
         Ok(answered)
     }
 
@@ -82,6 +91,11 @@ impl Writer {
         tracing::error!(failure, "the store failed; the relay has to stop");
         self.failed.cancel();
         Err(Stopped)
+    }
+
+    /// How long pushes take.
+    pub(super) fn stopwatch(&self) -> &Stopwatch {
+        &self.stopwatch
     }
 
     pub(super) async fn failed(&self) {
@@ -118,8 +132,7 @@ fn weight_kib(change: &Change) -> u32 {
 fn write(
     store: &Store,
     clock: &RelayClock,
-    wakes: &Wakes,
-    bell: &Bell,
+    (wakes, stopwatch, bell): (&Wakes, &Stopwatch, &Bell),
     mut waiting: mpsc::Receiver<Asked>,
 ) -> Result<(), StoreError> {
     let mut batch = Vec::new();
@@ -128,12 +141,15 @@ fn write(
         let mut changes = Vec::with_capacity(batch.len());
         for asked in batch.drain(..) {
             changes.push(asked.change);
-            answers.push((asked.answer, asked._room));
+            answers.push((asked.answer, asked._room, asked.pushed));
         }
         let committed = store.commit(changes, clock.now())?;
-        for ((answer, _room), outcome) in answers.into_iter().zip(committed.outcomes) {
+        for ((answer, _room, pushed), outcome) in answers.into_iter().zip(committed.outcomes) {
             // Who asked may be gone; what was asked is done all the same.
             let _ = answer.send(outcome);
+            if let Some(since) = pushed {
+                stopwatch.stored(since.elapsed());
+            }
         }
         for stir in committed.stirs {
             wakes.stir(&stir);

@@ -1,5 +1,6 @@
 //! An account as the rules see it: where its log stands and what each device has had of it.
 
+use super::quota::Quota;
 use crate::protocol::wire::gap::Reason;
 use crate::protocol::{AccountId, Chain, DeviceKey, chain};
 
@@ -80,6 +81,8 @@ pub struct Account {
     pub membership_count: u64,
     /// The members, by ordinal.
     pub devices: Vec<Device>,
+    /// What it may keep, where that is not what all may.
+    pub quota: Quota,
 }
 
 /// Bytes that an envelope costs beside its own: its row's head and tag, and its place in the index.
@@ -113,6 +116,7 @@ impl Account {
             addressed_kept: 0,
             membership_count: 0,
             devices: Vec::new(),
+            quota: Quota::default(),
         }
     }
 

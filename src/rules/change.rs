@@ -5,7 +5,7 @@ use sha2::{Digest, Sha256};
 use crate::protocol::wire::{Delivered, Envelope, Placement, SignedEntry};
 use crate::protocol::{AccountId, Chain, DeviceKey, Refusal};
 
-use super::{AccountNumber, Gap, Ordinal, RelayTime};
+use super::{AccountNumber, Gap, Ordinal, Quota, RelayTime};
 
 /// SHA-256 of an invitation: the store does not know the invitation itself.
 pub type InviteHash = [u8; 32];
@@ -87,6 +87,18 @@ pub enum Change {
         /// Who asks.
         by: Whose,
     },
+    /// Delete everything of an account, as its operator says.
+    Evict {
+        /// The account.
+        account: AccountId,
+    },
+    /// Let one account keep more or less than others.
+    SetQuota {
+        /// The account.
+        account: AccountId,
+        /// What it may keep from now on.
+        quota: Quota,
+    },
     /// Remember an invitation.
     Invite {
         /// Its hash.
@@ -130,6 +142,8 @@ pub enum Outcome {
         /// How many envelopes went with it.
         envelopes: u64,
     },
+    /// The quota holds from the next push on.
+    QuotaSet,
     /// The invitation is good.
     Invited,
     /// What expired is gone.

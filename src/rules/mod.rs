@@ -7,17 +7,23 @@
 mod account;
 pub mod ack;
 pub mod admission;
+pub mod agreement;
 pub mod change;
 pub mod clock;
 pub mod conversation;
 pub mod delete;
 pub mod expiry;
 pub mod inspection;
+pub mod latency;
 pub mod likeness;
 pub mod membership;
 pub mod push;
+mod quota;
 pub mod rate;
+pub mod roll;
 pub mod room;
+pub mod uptime;
 
 pub use account::{Account, AccountNumber, Addressee, Device, Gap, Kept, Ordinal};
 pub use clock::RelayTime;
+pub use quota::Quota;

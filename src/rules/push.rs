@@ -120,7 +120,7 @@ fn addressee(account: &Account, sender: Ordinal, named: &[u8]) -> Result<Address
 }
 
 fn check_quota(account: &Account, size: u64, limits: &Limits) -> Result<(), Refusal> {
-    if account.envelopes_kept >= limits.account_envelopes_max {
+    if account.envelopes_kept >= account.quota.envelopes_max(limits) {
         let text = format!(
             "the relay already keeps {} envelopes for this account; connect the devices that have not fetched them, \
              or remove those that never will",
@@ -128,11 +128,12 @@ fn check_quota(account: &Account, size: u64, limits: &Limits) -> Result<(), Refu
         );
         return Err(Refusal::new(Code::QuotaEnvelopes, text).retry_after_ms(FULL_RETRY_MS));
     }
-    if account.bytes_kept + size + ENVELOPE_OVERHEAD_BYTES > limits.account_bytes_max {
+    let bytes_max = account.quota.bytes_max(limits);
+    if account.bytes_kept + size + ENVELOPE_OVERHEAD_BYTES > bytes_max {
         let text = format!(
             "the relay already keeps {} of {} bytes for this account; connect the devices that have not fetched them, \
              or remove those that never will",
-            account.bytes_kept, limits.account_bytes_max
+            account.bytes_kept, bytes_max
         );
         return Err(Refusal::new(Code::QuotaBytes, text).retry_after_ms(FULL_RETRY_MS));
     }

@@ -1,5 +1,6 @@
 //! Close: no row of an account remains.
 
+use crate::protocol::AccountId;
 use crate::rules::AccountNumber;
 use crate::rules::change::{Outcome, Whose};
 use crate::rules::membership::recovery_key;
@@ -19,20 +20,25 @@ impl Turn<'_> {
             return Ok(not_a_member());
         }
         let id = open.account.id;
-        let places = self.places(by.account, 0..=u64::MAX)?;
+        self.close(by.account, &id)
+    }
+
+    /// Whoever asks for it may.
+    pub(super) fn close(&mut self, number: AccountNumber, id: &AccountId) -> Result<Outcome, StoreError> {
+        let places = self.places(number, 0..=u64::MAX)?;
         for place in &places {
-            self.take_away(by.account, place);
+            self.take_away(number, place);
         }
-        self.forget_recovery(by.account)?;
-        let (first, last) = (pair(by.account.0, 0), pair(by.account.0, u64::MAX));
+        self.forget_recovery(number)?;
+        let (first, last) = (pair(number.0, 0), pair(number.0, u64::MAX));
         self.tables.membership.retain(&first..=&last, |_| false)?;
         // As the disk has them: a removal in this same transaction has not come there yet.
-        if let Some(stored) = account::load(&self.tables.accounts, by.account)? {
+        if let Some(stored) = account::load(&self.tables.accounts, number)? {
             members::clear(&mut self.tables.members, &stored);
         }
-        self.tables.accounts.remove(&by.account.0.to_be_bytes());
+        self.tables.accounts.remove(&number.0.to_be_bytes());
         self.tables.account_numbers.remove(id.as_bytes());
-        self.drop_account(by.account);
+        self.drop_account(number);
         Ok(Outcome::Closed { envelopes: places.len() as u64 })
     }
 

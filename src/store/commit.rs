@@ -172,6 +172,8 @@ impl<'txn> Turn<'txn> {
             Change::Ack { by, through } => self.ack(by, through),
             Change::DeleteThrough { by, through } => self.delete_through(by, through),
             Change::CloseAccount { by } => self.close_account(by),
+            Change::Evict { account } => self.evict(&account),
+            Change::SetQuota { account, quota } => self.set_quota(&account, quota),
             Change::Invite { hash, expires } => self.invite(&hash, expires),
             Change::GiveUp { account, seq } => self.give_up(account, seq),
             Change::Sweep => self.sweep(),

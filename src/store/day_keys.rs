@@ -19,7 +19,7 @@ use super::{Store, StoreError};
 pub(super) struct Keyring(Arc<[Arc<DayKey>]>);
 
 impl Keyring {
-    fn new(mut keys: Vec<Arc<DayKey>>) -> Self {
+    pub(super) fn new(mut keys: Vec<Arc<DayKey>>) -> Self {
         keys.sort_by_key(|key| (key.first_arrival, key.day));
         Self(keys.into())
     }

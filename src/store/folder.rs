@@ -10,12 +10,14 @@ use super::room::BALLAST;
 
 /// What else may lie in the data folder: `client` is the profile of a device of the same user, `tls` has
 /// the relay's certificates.
-const NEIGHBOURS: [&str; 10] = [
+const NEIGHBOURS: [&str; 12] = [
     "admin.sock",
     "lost+found",
     "config.toml",
     "client",
     "tls",
+    "sla",
+    "last-backup",
     BALLAST,
     KEYS,
     COMPACTING,

@@ -22,7 +22,7 @@ const CHUNK_BYTES: usize = 64 * 1024;
 #[derive(Debug)]
 pub(super) struct Room {
     folder: PathBuf,
-    free_bytes_min: u64,
+    pub(super) free_bytes_min: u64,
     ballast_bytes: u64,
 }
 
@@ -33,25 +33,25 @@ impl Room {
 
     /// Bytes that this user may still fill; `None` where the system does not say.
     #[cfg(unix)]
-    fn free_bytes(&self) -> Option<u64> {
+    pub(super) fn free_bytes(&self) -> Option<u64> {
         let disk = rustix::fs::statvfs(&self.folder).ok()?;
         Some(disk.f_bavail.saturating_mul(disk.f_frsize))
     }
 
     #[cfg(not(unix))]
-    fn free_bytes(&self) -> Option<u64> {
+    pub(super) fn free_bytes(&self) -> Option<u64> {
         None
     }
 
     /// Bytes of the store's file that lie on the disk: it may have holes.
     #[cfg(unix)]
-    fn file_bytes(&self) -> u64 {
+    pub(super) fn file_bytes(&self) -> u64 {
         use std::os::unix::fs::MetadataExt;
         std::fs::metadata(self.folder.join(FILE)).map_or(0, |file| file.blocks() * 512)
     }
 
     #[cfg(not(unix))]
-    fn file_bytes(&self) -> u64 {
+    pub(super) fn file_bytes(&self) -> u64 {
         0
     }
 

@@ -4,7 +4,7 @@ use prost::Message;
 
 use crate::protocol::wire::gap::Reason;
 use crate::protocol::{AccountId, Chain, DeviceKey};
-use crate::rules::{Account, AccountNumber, Addressee, Device, Gap, Kept, Ordinal, RelayTime};
+use crate::rules::{Account, AccountNumber, Addressee, Device, Gap, Kept, Ordinal, Quota, RelayTime};
 
 use super::StoreError;
 
@@ -26,6 +26,10 @@ struct AccountRow {
     membership_count: u64,
     #[prost(message, repeated, tag = "8")]
     devices: Vec<DeviceRow>,
+    #[prost(uint64, optional, tag = "9")]
+    quota_bytes_max: Option<u64>,
+    #[prost(uint64, optional, tag = "10")]
+    quota_envelopes_max: Option<u64>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -65,6 +69,8 @@ pub(super) fn account_bytes(account: &Account) -> Vec<u8> {
         addressed_kept: account.addressed_kept,
         membership_count: account.membership_count,
         devices: devices.collect(),
+        quota_bytes_max: account.quota.bytes_max,
+        quota_envelopes_max: account.quota.envelopes_max,
     };
     row.encode_to_vec()
 }
@@ -95,6 +101,7 @@ pub(super) fn account(number: AccountNumber, bytes: &[u8]) -> Result<Account, St
         addressed_kept: row.addressed_kept,
         membership_count: row.membership_count,
         devices: devices.collect::<Result<_, StoreError>>()?,
+        quota: Quota { bytes_max: row.quota_bytes_max, envelopes_max: row.quota_envelopes_max },
     })
 }
 

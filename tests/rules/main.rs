@@ -6,6 +6,7 @@
 mod support;
 
 mod model;
+mod operator;
 mod push;
 mod silence;
 

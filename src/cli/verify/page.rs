@@ -7,6 +7,7 @@ use console::style;
 use indicatif::{DecimalBytes, HumanCount};
 
 use super::{Verified, date};
+use crate::cli::sizes::wrap;
 
 const COLUMNS: usize = 80;
 /// Rows of the sizes' histogram.
@@ -43,11 +44,11 @@ pub(super) fn page(verified: &Verified, folder: &Path) -> String {
     page += &heading("What was checked");
     for check in tally.checks() {
         let mark = if check.holds { style("ok   ").green() } else { style("WRONG").red().bold() };
-        page += &format!("  {mark}  {}\n", wrap(&check.finding, 9));
+        page += &format!("  {mark}  {}\n", wrap(&check.finding, 9, COLUMNS));
     }
     page += &heading("What this does not prove");
     for text in NOT_PROVEN {
-        page += &format!("  - {}\n", wrap(text, 4));
+        page += &format!("  - {}\n", wrap(text, 4, COLUMNS));
     }
     page.push('\n');
     page
@@ -76,24 +77,6 @@ fn histogram(sizes: &BTreeMap<u64, u64>) -> String {
         return String::new();
     }
     heading("Sizes of the envelopes") + &rows.iter().map(row).collect::<String>()
-}
-
-/// In lines of the page's width, all but the first indented.
-fn wrap(text: &str, indent: usize) -> String {
-    let (mut wrapped, mut column) = (String::new(), indent);
-    for word in text.split_whitespace() {
-        let length = word.chars().count();
-        if column > indent && column + 1 + length > COLUMNS {
-            wrapped += &format!("\n{}", " ".repeat(indent));
-            column = indent;
-        } else if column > indent {
-            wrapped.push(' ');
-            column += 1;
-        }
-        wrapped += word;
-        column += length;
-    }
-    wrapped
 }
 
 #[cfg(test)]

@@ -296,8 +296,10 @@ impl Conversation {
             _ if self.is_over() => {}
             // Closed by this very device: the answer to that is on its way.
             View::Gone if self.awaited.contains(&Awaited::Close) => {}
-            View::Gone => self
-                .refuse(Refusal::new(Code::AccountClosed, "this account was closed by one of its devices")),
+            View::Gone => self.refuse(Refusal::new(
+                Code::AccountClosed,
+                "this account was closed; nothing of it is kept here",
+            )),
             View::NotAMember => {
                 self.refuse(Refusal::new(Code::Removed, "this device was removed from its account"));
             }

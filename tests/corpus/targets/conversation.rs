@@ -155,7 +155,9 @@ impl Driver {
             Change::DeleteThrough { through, .. } => Outcome::Deleted { through, envelopes: 1 },
             Change::CloseAccount { .. } => Outcome::Closed { envelopes: 1 },
             Change::Sweep | Change::GiveUp { .. } => Outcome::Swept { envelopes: 1, more: false },
-            Change::Invite { .. } | Change::MarkClock => unreachable!("no device can ask for this"),
+            Change::Invite { .. } | Change::Evict { .. } | Change::SetQuota { .. } | Change::MarkClock => {
+                unreachable!("no device can ask for this")
+            }
         }
     }
 

@@ -1,5 +1,7 @@
 //! `graceful-relay status`: what the running relay says of itself.
 
+mod screen;
+
 use anyhow::bail;
 use clap::Args;
 
@@ -23,15 +25,10 @@ impl Status {
             Answer::Error(text) => bail!("{text}"),
             _ => bail!("the relay answered another question"),
         };
-        match (self.json, &status) {
-            (false, serde_json::Value::Object(fields)) => {
-                // What is there in seconds for programs is there in words, too.
-                for (name, value) in fields.iter().filter(|(name, _)| !name.ends_with("_s")) {
-                    let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-                    println!("{:24}{value}", name.replace('_', " "));
-                }
-            }
-            _ => println!("{status}"),
+        if self.json {
+            println!("{status}");
+        } else {
+            print!("{}", screen::screen(&serde_json::from_value(status)?));
         }
         Ok(())
     }

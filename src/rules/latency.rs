@@ -1,0 +1,120 @@
+//! How long things took, in few numbers: counts of durations in steps that each are a fifth longer
+//! than the one before, from a twentieth of a millisecond to beyond a minute.
+
+use serde::{Deserialize, Serialize};
+
+/// The shortest step ends here, in microseconds.
+const FIRST_US: f64 = 50.0;
+
+/// Steps to each doubling.
+const STEPS_PER_DOUBLING: f64 = 4.0;
+
+/// Steps altogether; the last holds whatever took longer than all others (100 s).
+pub const STEPS: usize = 86;
+
+/// Counts of durations, step by step.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Latency {
+    counts: [u64; STEPS],
+}
+
+impl Default for Latency {
+    fn default() -> Self {
+        Self { counts: [0; STEPS] }
+    }
+}
+
+/// The step that a duration belongs to.
+pub fn step_of(us: u64) -> usize {
+    #[expect(clippy::cast_precision_loss, reason = "steps are a fifth wide")]
+    let steps = ((us.max(1) as f64 / FIRST_US).log2() * STEPS_PER_DOUBLING).ceil();
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "held within the steps")]
+    let step = steps.clamp(0.0, (STEPS - 1) as f64) as usize;
+    step
+}
+
+/// Where a step ends, in milliseconds.
+pub fn end_ms(step: usize) -> f64 {
+    #[expect(clippy::cast_precision_loss, reason = "a small number")]
+    let doublings = step as f64 / STEPS_PER_DOUBLING;
+    FIRST_US * doublings.exp2() / 1_000.0
+}
+
+impl Latency {
+    /// Counts in what was counted elsewhere.
+    pub fn merge(&mut self, other: &Self) {
+        for (count, more) in self.counts.iter_mut().zip(&other.counts) {
+            *count += more;
+        }
+    }
+
+    /// Counts in so many at one step.
+    pub fn add(&mut self, step: usize, count: u64) {
+        self.counts[step.min(STEPS - 1)] += count;
+    }
+
+    /// How many durations were counted.
+    pub fn count(&self) -> u64 {
+        self.counts.iter().sum()
+    }
+
+    /// The time within which this share of them was done, in milliseconds: the end of a step, so at most
+    /// a fifth too much and never too little. `None` where there are none.
+    pub fn within_ms(&self, percent: u64) -> Option<f64> {
+        let needed = (self.count() * percent).div_ceil(100);
+        let mut counted = 0;
+        let step = self.counts.iter().position(|count| {
+            counted += count;
+            needed > 0 && counted >= needed
+        });
+        step.map(end_ms)
+    }
+}
+
+/// Step and count, where there is something to count.
+impl Serialize for Latency {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let some = self.counts.iter().enumerate().filter(|(_, count)| **count > 0);
+        serializer.collect_seq(some)
+    }
+}
+
+impl<'de> Deserialize<'de> for Latency {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let mut latency = Self::default();
+        for (step, count) in Vec::<(usize, u64)>::deserialize(deserializer)? {
+            latency.add(step, count);
+        }
+        Ok(latency)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_told_is_never_less_than_it_was_and_at_most_a_fifth_more() {
+        for us in [1, 50, 51, 999, 1_000, 123_456, 90_000_000] {
+            let mut latency = Latency::default();
+            latency.add(step_of(us), 1);
+            #[expect(clippy::cast_precision_loss, reason = "small numbers")]
+            let ms = us as f64 / 1_000.0;
+            let told = latency.within_ms(50).expect("one");
+            assert!(told >= ms * 0.999, "{us}: {told}");
+            assert!(us < 50 || told <= ms * 1.2, "{us}: {told}");
+        }
+        assert_eq!(step_of(u64::MAX), STEPS - 1);
+    }
+
+    #[test]
+    fn shares_are_counted_over_all() {
+        let mut latency = Latency::default();
+        assert_eq!(latency.within_ms(50), None);
+        latency.add(step_of(1_000), 95);
+        latency.add(step_of(50_000), 4);
+        latency.add(step_of(2_000_000), 1);
+        let within = |percent| latency.within_ms(percent).expect("some");
+        assert!(within(50) < 1.3 && within(95) < 1.3 && within(99) < 61.0 && within(100) > 1_900.0);
+    }
+}
