@@ -4,14 +4,15 @@ use std::net::SocketAddr;
 
 use anyhow::Context;
 use clap::Args;
+use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use super::listen::bind;
 use super::settings::Settings;
 use super::{INTERRUPTED, logging, welcome};
 use crate::config::Config;
-use crate::http::Listener;
 use crate::http::tls::Tls;
+use crate::http::{Listener, Live};
 use crate::relay::{Hosts, Relay};
 use crate::store::Store;
 use crate::{admin, http};
@@ -39,6 +40,7 @@ impl Serve {
             Some(plain) => Some(bind(plain, "`tls.http_listen`").await?),
             None => None,
         };
+        let operators = operators_listener(&config).await?;
         let (relay, tls) = start(&config, address).await?;
         let shutdown = CancellationToken::new();
         let operator = admin::Socket::bind(&config.folder).await?;
@@ -54,16 +56,34 @@ impl Serve {
         } else {
             eprint!("{}", welcome::text(&config, address, tls.as_ref()));
         }
-        let listener = match tls {
+        let mut listener = match tls {
             Some(tls) => Listener::with_tls(tcp, tls, plain),
             None => tcp.into(),
         };
+        listener = listener.with_live(Live::new(config.live.clone()));
+        if let Some(operators) = operators {
+            listener = listener.with_operators(operators);
+        }
         let served = http::run(listener, relay, config.http_options(), shutdown.clone()).await;
         shutdown.cancel();
         operator.await.context("the admin socket ended badly")?;
         served?;
         tracing::info!("stopped");
         Ok(())
+    }
+}
+
+/// A port that nobody chose may be taken, by another relay on this machine: no reason not to start.
+async fn operators_listener(config: &Config) -> anyhow::Result<Option<TcpListener>> {
+    let Some(address) = config.metrics.address else {
+        return Ok(None);
+    };
+    match bind(address, "`metrics.listen`").await {
+        Err(error) if !config.metrics.chosen => {
+            tracing::warn!("there are no metrics: {error}");
+            Ok(None)
+        }
+        bound => bound.map(Some),
     }
 }
 

@@ -7,6 +7,7 @@ mod acme;
 mod admission;
 mod error;
 mod folder;
+mod monitoring;
 mod nearest;
 mod origin;
 mod raw;
@@ -24,6 +25,7 @@ use crate::relay::Registration;
 
 pub use error::ConfigError;
 pub use folder::Surroundings;
+pub use monitoring::MetricsListen;
 pub use sources::{Flags, Sources, load};
 pub use tls::TlsMode;
 
@@ -84,6 +86,10 @@ pub struct Config {
     pub free_bytes_min: u64,
     /// Bytes put by for a full disk.
     pub ballast_bytes: u64,
+    /// Where operators' programs ask, if anywhere.
+    pub metrics: MetricsListen,
+    /// What may change while the relay runs.
+    pub live: crate::http::LiveOptions,
     /// What is logged.
     pub log_level: LogLevel,
     /// Where the settings came from, if from a file.
@@ -150,6 +156,7 @@ impl Config {
             hosts: crate::relay::Hosts::new(self.names.iter().cloned()),
             authentication_time_max: self.authentication_timeout,
             fairness: self.fairness.clone(),
+            folder: Some(self.folder.clone()),
         }
     }
 

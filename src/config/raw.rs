@@ -10,6 +10,10 @@ use crate::protocol::Limits;
 /// Seconds in a day.
 pub(super) const DAY_S: u32 = 24 * 60 * 60;
 
+/// Where metrics are served when nobody chose another place: not a port of Prometheus or its exporters
+/// (9090 to 9999), nor of the relay itself.
+pub(super) const METRICS_LISTEN: &str = "127.0.0.1:8917";
+
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Raw {
@@ -21,6 +25,8 @@ pub(super) struct Raw {
     pub(super) retention: Retention,
     pub(super) limits: RawLimits,
     pub(super) admission: RawAdmission,
+    pub(super) metrics: RawMetrics,
+    pub(super) health: RawHealth,
     pub(super) log: Log,
 }
 
@@ -108,6 +114,23 @@ pub(super) struct RawLimits {
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
+pub(super) struct RawMetrics {
+    /// Empty: nowhere.
+    pub(super) listen: String,
+    /// Empty: none.
+    pub(super) token_file: String,
+    pub(super) allow_remote: bool,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawHealth {
+    /// Empty: nobody sees `/status`.
+    pub(super) status_token_file: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
 pub(super) struct Log {
     pub(super) level: String,
 }
@@ -191,6 +214,12 @@ impl Default for RawLimits {
             write_timeout_s: 30,
             close_timeout_s: 5,
         }
+    }
+}
+
+impl Default for RawMetrics {
+    fn default() -> Self {
+        Self { listen: METRICS_LISTEN.to_owned(), token_file: String::new(), allow_remote: false }
     }
 }
 

@@ -103,7 +103,7 @@ fn what_is_mistyped_is_named_with_its_place_and_what_was_meant() {
         "[log]\ncolour = true",
         "config.toml, line 2, column 1: there is no option `log.colour`; [log] has level",
     );
-    refused("[metrics]\n", "config.toml, line 1, column 2: there is no section [metrics]; there are ");
+    refused("[billing]\n", "config.toml, line 1, column 2: there is no section [billing]; there are ");
     refused("server = 1", "config.toml, line 1, column 1: `server` is a section");
 }
 

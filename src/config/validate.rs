@@ -35,6 +35,8 @@ pub(super) fn validate(
     let registration = check.registration(&raw)?;
     let log_level = check.log_level(&raw)?;
     let (admission, fairness) = check.admission(&raw, tls_mode)?;
+    let metrics = check.metrics(&raw)?;
+    let live = check.live(&raw, &admission)?;
     check.range("storage.free_bytes_min", raw.storage.free_bytes_min, 0..=1 << 50)?;
     check.range("storage.ballast_mib", raw.storage.ballast_mib, 0..=65_536)?;
     check.range("storage.cache_mib", raw.storage.cache_mib, 4..=65_536)?;
@@ -70,6 +72,8 @@ pub(super) fn validate(
         ballast_bytes: u64::from(raw.storage.ballast_mib) << 20,
         admission,
         fairness,
+        metrics,
+        live,
         log_level,
         file,
         raw,
@@ -77,7 +81,7 @@ pub(super) fn validate(
 }
 
 pub(super) struct Check<'a> {
-    origins: &'a Origins,
+    pub(super) origins: &'a Origins,
 }
 
 impl Check<'_> {

@@ -5,7 +5,11 @@ mod clock;
 mod errands;
 mod exchange;
 mod fair;
+mod figures;
+mod health;
 mod janitor;
+mod metrics;
+mod process;
 mod rendezvous;
 mod seats;
 mod session;
@@ -13,7 +17,7 @@ mod transport;
 mod wake;
 mod writer;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -31,6 +35,10 @@ pub use crate::rules::admission::Address;
 pub use crate::rules::conversation::Hosts;
 pub use crate::rules::membership::Registration;
 pub use fair::Fairness;
+pub use figures::Figures;
+pub use health::{Health, Trial};
+pub use metrics::{Away, Counter, Metrics, TIME_BOUNDS_S, Times};
+pub use process::Process;
 pub use transport::{Transport, TransportError};
 
 use clock::RelayClock;
@@ -53,6 +61,8 @@ pub struct RelayOptions {
     pub authentication_time_max: Duration,
     /// What one account and one address may take.
     pub fairness: Fairness,
+    /// The store's folder, whose disk is looked at; `None`: not in a folder.
+    pub folder: Option<PathBuf>,
 }
 
 impl Default for RelayOptions {
@@ -61,6 +71,7 @@ impl Default for RelayOptions {
             hosts: Hosts::default(),
             authentication_time_max: Duration::from_secs(10),
             fairness: Fairness::default(),
+            folder: None,
         }
     }
 }
@@ -96,6 +107,10 @@ struct Inner {
     nonce_key: NonceKey,
     connections: AtomicU64,
     sessions_begun: AtomicU64,
+    metrics: Arc<Metrics>,
+    health: Health,
+    figures: tokio::sync::Mutex<Option<(std::time::Instant, Figures)>>,
+    folder: Option<PathBuf>,
     stopping: CancellationToken,
     janitor: Mutex<Option<JoinHandle<()>>>,
 }
@@ -118,9 +133,10 @@ impl Relay {
         *window_bytes = (*window_bytes).min(EXCHANGE_WINDOW_BYTES);
         let clock = RelayClock::starting_at(store.clock_at_open());
         let wakes = Arc::new(Wakes::default());
+        let metrics = Arc::new(Metrics::default());
         let relay = Self {
             inner: Arc::new(Inner {
-                writer: Writer::start(store.clone(), clock, wakes.clone()),
+                writer: Writer::start(store.clone(), clock, wakes.clone(), metrics.clone()),
                 store,
                 terms: Arc::new(terms),
                 exchange_terms: Arc::new(exchange_terms),
@@ -132,6 +148,10 @@ impl Relay {
                 nonce_key: NonceKey::fresh(),
                 connections: AtomicU64::new(0),
                 sessions_begun: AtomicU64::new(0),
+                metrics,
+                health: Health::default(),
+                figures: tokio::sync::Mutex::default(),
+                folder: options.folder,
                 stopping: CancellationToken::new(),
                 janitor: Mutex::new(None),
             }),
@@ -196,7 +216,24 @@ impl Relay {
 
     /// Has one change made.
     async fn change(&self, change: Change) -> Result<Outcome, Stopped> {
-        self.inner.writer.commit(change).await?.await.map_err(|_| Stopped)
+        let outcome = self.inner.writer.commit(change).await?.await.map_err(|_| Stopped)?;
+        self.inner.metrics.came(&outcome, None);
+        Ok(outcome)
+    }
+
+    /// What is counted while it works.
+    pub fn metrics(&self) -> &Arc<Metrics> {
+        &self.inner.metrics
+    }
+
+    /// What trials of its own have shown.
+    pub fn health(&self) -> &Health {
+        &self.inner.health
+    }
+
+    /// Conversations open now.
+    pub fn connections(&self) -> u64 {
+        self.inner.connections.load(Ordering::Relaxed)
     }
 
     /// What devices are told of it, and held to.

@@ -13,6 +13,7 @@ use crate::store::{Store, StoreError};
 
 use super::Stopped;
 use super::clock::RelayClock;
+use super::metrics::Metrics;
 use super::wake::Wakes;
 
 /// Changes that may wait for the writer.
@@ -35,19 +36,26 @@ struct Asked {
 pub(super) struct Writer {
     inbox: Mutex<Option<mpsc::Sender<Asked>>>,
     room: Arc<Semaphore>,
+    metrics: Arc<Metrics>,
     failed: CancellationToken,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Writer {
-    pub(super) fn start(store: Arc<Store>, clock: RelayClock, wakes: Arc<Wakes>) -> Self {
+    pub(super) fn start(
+        store: Arc<Store>,
+        clock: RelayClock,
+        wakes: Arc<Wakes>,
+        metrics: Arc<Metrics>,
+    ) -> Self {
         let (inbox, waiting) = mpsc::channel(INBOX_CHANGES_MAX);
         let failed = CancellationToken::new();
         // Dropped in a panic, too: a relay without a writer must not look alive.
         let failing = failed.clone().drop_guard();
+        let counted = metrics.clone();
         let thread = std::thread::Builder::new()
             .name("writer".into())
-            .spawn(move || match write(&store, &clock, &wakes, waiting) {
+            .spawn(move || match write(&store, &clock, &wakes, &counted, waiting) {
                 Ok(()) => drop(failing.disarm()),
                 Err(error) => tracing::error!(%error, "the store failed; the relay has to stop"),
             })
@@ -55,6 +63,7 @@ impl Writer {
         Self {
             inbox: Mutex::new(Some(inbox)),
             room: Arc::new(Semaphore::new(IN_HAND_KIB_MAX as usize)),
+            metrics,
             failed,
             thread: Mutex::new(Some(thread)),
         }
@@ -66,6 +75,7 @@ impl Writer {
         let room = self.room.clone().acquire_many_owned(weight_kib(&change)).await.map_err(|_| Stopped)?;
         let inbox = self.inbox.lock().expect("nobody panics holding it").clone().ok_or(Stopped)?;
         let (answer, answered) = oneshot::channel();
+        self.metrics.asked();
         inbox.send(Asked { change, answer, _room: room }).await.map_err(|_| Stopped)?;
         Ok(answered)
     }
@@ -117,6 +127,7 @@ fn write(
     store: &Store,
     clock: &RelayClock,
     wakes: &Wakes,
+    metrics: &Metrics,
     mut waiting: mpsc::Receiver<Asked>,
 ) -> Result<(), StoreError> {
     let mut batch = Vec::new();
@@ -127,7 +138,9 @@ fn write(
             changes.push(asked.change);
             answers.push((asked.answer, asked._room));
         }
+        let (count, began) = (changes.len(), std::time::Instant::now());
         let committed = store.commit(changes, clock.now())?;
+        metrics.committed(count, began.elapsed());
         for ((answer, _room), outcome) in answers.into_iter().zip(committed.outcomes) {
             // Who asked may be gone; what was asked is done all the same.
             let _ = answer.send(outcome);

@@ -51,17 +51,20 @@ pub const CRATES: &[(&str, &[&str])] = &[
     ("console", &["cli"]),
     ("indicatif", &["cli"]),
     ("jiff", &["http", "cli"]),
+    ("prometheus-client", &["http"]),
     ("prost", &["protocol", "store", "client"]),
     ("qrcode", &["cli"]),
     ("rcgen", &["http"]),
     ("redb", &["store"]),
-    ("rustix", &["store"]),
+    ("rustix", &["store", "relay"]),
     ("rustls", &["http", "client"]),
     ("rustls-acme", &["http"]),
     ("rustls-native-certs", &["http", "client"]),
     ("serde", &[]),
     ("serde_json", &["http", "admin", "client", "cli"]),
     ("sha2", &[]),
+    ("subtle", &["http"]),
+    ("syslog-tracing", &["cli"]),
     ("thiserror", &[]),
     ("tokio", &["relay", "http", "admin", "client", "cli"]),
     ("tokio-rustls", &["http", "client"]),
@@ -69,6 +72,8 @@ pub const CRATES: &[(&str, &[&str])] = &[
     ("tokio-util", &["relay", "http", "admin", "client", "cli"]),
     ("toml", &["config"]),
     ("tracing", &[]),
+    ("tracing-appender", &["cli"]),
+    ("tracing-journald", &["cli"]),
     ("tracing-subscriber", &["cli"]),
     ("warp", &["http"]),
     ("x509-parser", &["http"]),
@@ -202,12 +207,14 @@ fn is_crate(code: &str, at: usize, name: &str) -> bool {
 
 /// Dependencies that have no place on the list, and places without a dependency.
 pub fn offences_in_manifest(manifest: &str) -> Vec<String> {
-    let section = manifest
-        .split("\n[")
-        .find_map(|section| section.trim_start_matches('[').strip_prefix("dependencies]"));
-    let dependencies: Vec<_> = section
-        .unwrap_or_default()
-        .lines()
+    // Those of one system alone stand in a section of their own.
+    let sections = manifest.split("\n[").filter_map(|section| {
+        let (name, lines) = section.trim_start_matches('[').split_once("]\n")?;
+        let ours = name == "dependencies" || name.starts_with("target.") && name.ends_with(".dependencies");
+        ours.then_some(lines)
+    });
+    let dependencies: Vec<_> = sections
+        .flat_map(str::lines)
         .filter(|line| !line.starts_with('#'))
         .filter_map(|line| line.split_once('='))
         .map(|(name, _)| name.trim())

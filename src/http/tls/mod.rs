@@ -25,6 +25,7 @@ use files::Files;
 use held::Held;
 
 pub use acme::{AcmeSetup, Challenge};
+pub(super) use clock::wall_s;
 pub(super) use handshake::Handshake;
 pub use status::TlsStatus;
 
