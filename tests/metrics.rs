@@ -11,6 +11,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use futures_util::SinkExt;
+use graceful_relay::admin::{Trials, Way};
 use graceful_relay::http::{self, Listener, Live, LiveOptions, Secret};
 use graceful_relay::protocol::challenge::Challenge;
 use graceful_relay::protocol::frame::{DeviceFrame, RelayFrame, device_bytes};
@@ -38,9 +39,12 @@ struct Watched {
 }
 
 async fn open(live: LiveOptions) -> Watched {
+    open_with(live, store::Options { registration: Registration::Open, ..Default::default() }).await
+}
+
+async fn open_with(live: LiveOptions, store: store::Options) -> Watched {
     let folder = tempfile::tempdir().expect("a folder");
-    let store =
-        store::Options { registration: Registration::Open, cache_bytes: 8 << 20, ..Default::default() };
+    let store = store::Options { cache_bytes: 8 << 20, ..store };
     let store = Store::open(folder.path(), store).expect("a store");
     let options = RelayOptions { folder: Some(folder.path().to_path_buf()), ..RelayOptions::default() };
     let relay = Relay::start(store, options);
@@ -229,5 +233,70 @@ async fn a_trial_that_fails_makes_it_not_ready_until_one_goes_well() {
     assert_eq!(ask(watched.door.address, "/health/live", "").await.status(), "200");
     health.well(std::time::Duration::from_millis(5));
     assert_eq!(ask(watched.door.address, "/health/ready", "").await.status(), "200");
+    watched.door.stop().await;
+}
+
+fn way(address: SocketAddr) -> Way {
+    Way { address, tls: None, proxy_header: false, host: None }
+}
+
+#[tokio::test]
+async fn a_trial_pushes_fetches_and_leaves_nothing_behind_whoever_may_found_accounts() {
+    for registration in [Registration::Open, Registration::Invite] {
+        let store = store::Options { registration, ..Default::default() };
+        let watched = open_with(LiveOptions::default(), store).await;
+        let relay = watched.door.relay.clone();
+        assert!(
+            Trials::new(relay.clone(), way(watched.door.address)).make().await,
+            "{:?}",
+            relay.health().trial()
+        );
+        let metrics = relay.metrics();
+        assert_eq!((metrics.pushed.count(), metrics.delivered.count()), (1, 1));
+        let status = relay.status().expect("a status");
+        assert_eq!((status.accounts, status.envelopes), (0, 0));
+        assert!(relay.health().trial().good_s > 0);
+        watched.door.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn limits_on_new_accounts_do_not_hold_for_trials() {
+    let store = store::Options { registration: Registration::Open, ..Default::default() };
+    let watched = open_with(LiveOptions::default(), store).await;
+    let trials = Trials::new(watched.door.relay.clone(), way(watched.door.address));
+    // More than one address may found in an hour.
+    for _ in 0..25 {
+        assert!(trials.make().await, "{:?}", watched.door.relay.health().trial());
+    }
+    watched.door.stop().await;
+}
+
+#[tokio::test]
+async fn a_listener_that_nobody_reaches_makes_it_not_ready_until_it_is_reached() {
+    let watched = open(LiveOptions::default()).await;
+    let relay = watched.door.relay.clone();
+    let gone = bind().await.local_addr().expect("bound");
+    assert!(!Trials::new(relay.clone(), way(gone)).make().await);
+    let answer = ask(watched.operators, "/health/ready", "").await;
+    assert_eq!(answer.status(), "503");
+    assert!(answer.text().contains("nobody answers at the listener"), "{}", answer.text());
+    assert!(Trials::new(relay, way(watched.door.address)).make().await);
+    assert_eq!(ask(watched.operators, "/health/ready", "").await.status(), "200");
+    watched.door.stop().await;
+}
+
+#[tokio::test]
+async fn a_store_that_keeps_nothing_new_makes_it_not_ready() {
+    let store = store::Options { free_bytes_min: u64::MAX, ..Default::default() };
+    let watched = open_with(LiveOptions::default(), store).await;
+    assert!(!Trials::new(watched.door.relay.clone(), way(watched.door.address)).make().await);
+    let trouble = watched.door.relay.health().trial().trouble.expect("trouble");
+    assert!(trouble.contains("RELAY_FULL"), "{trouble}");
+    let answer = ask(watched.door.address, "/health/ready", "").await;
+    assert_eq!(answer.status(), "503");
+    assert!(answer.text().contains("disk is nearly full"), "{}", answer.text());
+    let metrics = read(&ask(watched.operators, "/metrics", "").await.text());
+    assert_eq!((metrics["graceful_relay_ready"], metrics["graceful_relay_trials"]), (0.0, 1.0));
     watched.door.stop().await;
 }

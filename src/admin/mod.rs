@@ -8,6 +8,7 @@ mod message;
 #[cfg(unix)]
 mod serve;
 mod served;
+mod trial;
 #[cfg(not(unix))]
 mod without;
 
@@ -19,6 +20,7 @@ pub use message::{Answer, Question};
 #[cfg(unix)]
 pub use serve::{Socket, serve};
 pub use served::Served;
+pub use trial::{Trials, Way};
 #[cfg(not(unix))]
 pub use without::{Socket, ask, serve};
 

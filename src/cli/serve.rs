@@ -51,6 +51,15 @@ impl Serve {
         if let Some(warning) = config.warning() {
             tracing::warn!("{warning}");
         }
+        if let Some(interval) = config.canary_interval {
+            let way = admin::Way {
+                address,
+                tls: tls.clone(),
+                proxy_header: config.speaks_proxy_first(),
+                host: None,
+            };
+            tokio::spawn(admin::Trials::new(relay.clone(), way).run(interval, shutdown.clone()));
+        }
         if self.json {
             println!("{}", welcome::json(&config, address, tls.as_ref()));
         } else {

@@ -88,6 +88,8 @@ pub struct Config {
     pub ballast_bytes: u64,
     /// Where operators' programs ask, if anywhere.
     pub metrics: MetricsListen,
+    /// How long between trials of itself; `None`: there are none.
+    pub canary_interval: Option<Duration>,
     /// What may change while the relay runs.
     pub live: crate::http::LiveOptions,
     /// What is logged.

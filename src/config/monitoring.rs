@@ -1,11 +1,13 @@
 //! What operators' programs may ask, and where.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
+use super::Config;
 use super::error::{ConfigError, Origin};
 use super::raw::Raw;
 use super::validate::Check;
-use crate::http::{Admission, LiveOptions, Secret};
+use crate::http::{Admission, LiveOptions, ProxyHeader, Secret};
 
 /// Where metrics are served.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,6 +16,13 @@ pub struct MetricsListen {
     pub address: Option<SocketAddr>,
     /// Whether somebody chose it: then the relay does not start where it cannot be had.
     pub chosen: bool,
+}
+
+impl Config {
+    /// Whether who comes from this machine has to begin with the PROXY protocol.
+    pub fn speaks_proxy_first(&self) -> bool {
+        self.admission.proxy_header == ProxyHeader::Required
+    }
 }
 
 impl Check<'_> {
@@ -33,6 +42,15 @@ impl Check<'_> {
             return Err(self.wrong(KEY, &text));
         }
         Ok(MetricsListen { address: Some(address), chosen })
+    }
+
+    pub(super) fn canary_interval(&self, raw: &Raw) -> Result<Option<Duration>, ConfigError> {
+        let seconds = raw.health.canary_interval_s;
+        if seconds == 0 {
+            return Ok(None);
+        }
+        self.range("health.canary_interval_s", seconds, 60..=86_400)?;
+        Ok(Some(Duration::from_secs(seconds.into())))
     }
 
     pub(super) fn live(&self, raw: &Raw, admission: &Admission) -> Result<LiveOptions, ConfigError> {

@@ -122,9 +122,11 @@ pub(super) struct RawMetrics {
     pub(super) allow_remote: bool,
 }
 
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct RawHealth {
+    /// 0: never.
+    pub(super) canary_interval_s: u32,
     /// Empty: nobody sees `/status`.
     pub(super) status_token_file: String,
 }
@@ -220,6 +222,12 @@ impl Default for RawLimits {
 impl Default for RawMetrics {
     fn default() -> Self {
         Self { listen: METRICS_LISTEN.to_owned(), token_file: String::new(), allow_remote: false }
+    }
+}
+
+impl Default for RawHealth {
+    fn default() -> Self {
+        Self { canary_interval_s: 3_600, status_token_file: String::new() }
     }
 }
 

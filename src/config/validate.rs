@@ -36,6 +36,7 @@ pub(super) fn validate(
     let log_level = check.log_level(&raw)?;
     let (admission, fairness) = check.admission(&raw, tls_mode)?;
     let metrics = check.metrics(&raw)?;
+    let canary_interval = check.canary_interval(&raw)?;
     let live = check.live(&raw, &admission)?;
     check.range("storage.free_bytes_min", raw.storage.free_bytes_min, 0..=1 << 50)?;
     check.range("storage.ballast_mib", raw.storage.ballast_mib, 0..=65_536)?;
@@ -73,6 +74,7 @@ pub(super) fn validate(
         admission,
         fairness,
         metrics,
+        canary_interval,
         live,
         log_level,
         file,

@@ -89,7 +89,8 @@ impl Errands {
                 }
                 Request::Close { code, text } => return Ok(Some(Doing::Close { code, text })),
                 Request::Commit(change) => {
-                    if matches!(change, Change::Found { .. })
+                    if let Change::Found { invite, .. } = &change
+                        && (invite.is_none() || *invite != *self.relay.trial())
                         && let Err(refusal) = self.may_found()
                     {
                         conversation.refuse(refusal);

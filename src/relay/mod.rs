@@ -19,14 +19,14 @@ mod writer;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use data_encoding::BASE32_NOPAD;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::rules::change::{Change, Outcome, invite_hash};
+use crate::rules::change::{Change, InviteHash, Outcome, invite_hash};
 use crate::rules::conversation::Terms;
 use crate::rules::inspection::{Part, Stretch};
 use crate::store::{Options, Store, StoreError};
@@ -109,6 +109,8 @@ struct Inner {
     sessions_begun: AtomicU64,
     metrics: Arc<Metrics>,
     health: Health,
+    /// The invitation of the trial under way.
+    trial: Mutex<Option<InviteHash>>,
     figures: tokio::sync::Mutex<Option<(std::time::Instant, Figures)>>,
     folder: Option<PathBuf>,
     stopping: CancellationToken,
@@ -150,6 +152,7 @@ impl Relay {
                 sessions_begun: AtomicU64::new(0),
                 metrics,
                 health: Health::default(),
+                trial: Mutex::default(),
                 figures: tokio::sync::Mutex::default(),
                 folder: options.folder,
                 stopping: CancellationToken::new(),
@@ -169,6 +172,29 @@ impl Relay {
         let (invitation, change) = new_invitation(lifetime, self.inner.clock.now());
         self.change(change).await?;
         Ok(invitation)
+    }
+
+    /// An invitation for a trial of itself: limits on new accounts do not hold for who shows it. `None`
+    /// where nobody may found an account, not even the relay.
+    ///
+    /// # Errors
+    /// [`Stopped`] when the relay takes no more changes.
+    pub async fn invite_for_trial(&self, lifetime: Duration) -> Result<Option<String>, Stopped> {
+        let registration = self.inner.store.options().registration;
+        if registration == Registration::Closed {
+            return Ok(None);
+        }
+        let (invitation, change) = new_invitation(lifetime, self.inner.clock.now());
+        // Where everybody may, the store has no need to know it.
+        if registration == Registration::Invite {
+            self.change(change).await?;
+        }
+        *self.trial() = Some(invite_hash(&invitation));
+        Ok(Some(invitation))
+    }
+
+    fn trial(&self) -> MutexGuard<'_, Option<InviteHash>> {
+        self.inner.trial.lock().expect("nobody panics holding it")
     }
 
     /// What it is doing.

@@ -6,6 +6,7 @@
 mod acme;
 mod certificate;
 mod clock;
+mod dial;
 mod files;
 mod handshake;
 mod held;
