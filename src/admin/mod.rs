@@ -19,7 +19,7 @@ pub use ask::ask;
 pub use message::{Answer, Question};
 #[cfg(unix)]
 pub use serve::{Socket, serve};
-pub use served::Served;
+pub use served::{Reread, Served};
 pub use trial::{Trials, Way};
 #[cfg(not(unix))]
 pub use without::{Socket, ask, serve};

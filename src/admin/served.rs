@@ -8,12 +8,24 @@ use crate::relay::Relay;
 pub struct Served {
     pub(super) relay: Relay,
     pub(super) tls: Option<Tls>,
+    /// Reads the settings again.
+    reread: Option<Reread>,
 }
+
+/// What reads the settings again: in words, what came of it.
+pub type Reread = std::sync::Arc<dyn Fn() -> Result<String, String> + Send + Sync>;
 
 impl Served {
     /// Both.
     pub fn new(relay: Relay, tls: Option<Tls>) -> Self {
-        Self { relay, tls }
+        Self { relay, tls, reread: None }
+    }
+
+    /// With what reads the settings again.
+    #[must_use]
+    pub fn rereading(mut self, reread: Reread) -> Self {
+        self.reread = Some(reread);
+        self
     }
 
     /// Names and numbers of both, in one list.
@@ -29,8 +41,16 @@ impl Served {
     }
 
     /// What can be read again without a restart.
-    #[cfg(unix)]
-    pub(super) fn reload(&self) -> Result<String, String> {
+    ///
+    /// # Errors
+    /// What is wrong; what was in use stays so.
+    pub fn reload(&self) -> Result<String, String> {
+        let settings = self.reread.as_ref().map(|reread| reread()).transpose()?;
+        let certificate = self.reload_certificate()?;
+        Ok(settings.map_or(certificate.clone(), |settings| format!("{settings}; {certificate}")))
+    }
+
+    fn reload_certificate(&self) -> Result<String, String> {
         match &self.tls {
             Some(tls) => {
                 tls.reload().map_err(|error| format!("{error}; the old certificate is still in use"))

@@ -41,6 +41,9 @@ pub const FILE_VARIABLE: &str = "GRACEFUL_RELAY_CONFIG";
 /// Names a device's folder for `graceful-relay client`; the relay passes it over.
 pub const PROFILE_VARIABLE: &str = "GRACEFUL_RELAY_PROFILE";
 
+/// Options that a running relay takes over when the settings are read again.
+const LIVE: &[&str] = &["server.allowed_origins", "metrics.token_file", "health.status_token_file"];
+
 /// Everything an operator chose, checked.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
@@ -135,6 +138,23 @@ impl Config {
     pub fn to_toml(&self) -> String {
         // Strings, integers and booleans in two levels always have a TOML form.
         toml::to_string(&self.raw).unwrap_or_default()
+    }
+
+    /// Options that differ from those of a relay that runs, and that it cannot take over without a restart.
+    pub fn needs_restart(&self, running: &Self) -> Vec<String> {
+        let table = |config: &Self| toml::Table::try_from(&config.raw).unwrap_or_default();
+        let (new, old) = (table(self), table(running));
+        let mut differing = Vec::new();
+        for (section, options) in &new {
+            for (key, value) in options.as_table().into_iter().flatten() {
+                let name = format!("{section}.{key}");
+                let before = old.get(section).and_then(|options| options.get(key));
+                if before != Some(value) && !LIVE.contains(&name.as_str()) {
+                    differing.push(name);
+                }
+            }
+        }
+        differing
     }
 
     /// How the door is opened.
