@@ -34,7 +34,7 @@ pub(super) struct Serve {
 impl Serve {
     pub(super) async fn run(self) -> anyhow::Result<()> {
         let config = self.settings.load(self.listen.clone())?;
-        logging::start(config.log_level);
+        logging::start(&config.log)?;
         // The port first: while it is taken, another relay may be using the data.
         let tcp = bind(config.listen, "--listen or `server.listen`").await?;
         let address = tcp.local_addr()?;

@@ -7,6 +7,7 @@ mod acme;
 mod admission;
 mod error;
 mod folder;
+mod log;
 mod monitoring;
 mod nearest;
 mod origin;
@@ -25,6 +26,7 @@ use crate::relay::Registration;
 
 pub use error::ConfigError;
 pub use folder::Surroundings;
+pub use log::{Log, LogTo};
 pub use monitoring::MetricsListen;
 pub use sources::{Flags, Sources, load};
 pub use tls::TlsMode;
@@ -97,6 +99,8 @@ pub struct Config {
     pub live: crate::http::LiveOptions,
     /// What is logged.
     pub log_level: LogLevel,
+    /// And where to.
+    pub log: Log,
     /// Where the settings came from, if from a file.
     pub file: Option<PathBuf>,
     raw: raw::Raw,

@@ -135,6 +135,10 @@ pub(super) struct RawHealth {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Log {
     pub(super) level: String,
+    pub(super) to: String,
+    pub(super) format: String,
+    pub(super) folder: String,
+    pub(super) keep_days: u32,
 }
 
 impl Default for Server {
@@ -233,7 +237,8 @@ impl Default for RawHealth {
 
 impl Default for Log {
     fn default() -> Self {
-        Self { level: "info".to_owned() }
+        let (to, format) = ("stderr".to_owned(), "text".to_owned());
+        Self { level: "info".to_owned(), to, format, folder: String::new(), keep_days: 14 }
     }
 }
 

