@@ -13,6 +13,7 @@ mod process;
 mod serve;
 mod served;
 pub mod sla;
+mod trial;
 mod warnings;
 #[cfg(not(unix))]
 mod without;
@@ -26,8 +27,9 @@ pub use message::{Answer, Question};
 pub use overview::{About, Backup, LAST_BACKUP, Overview};
 #[cfg(unix)]
 pub use serve::{Socket, serve};
-pub use served::Served;
+pub use served::{Reread, Served};
 pub use sla::Recorder;
+pub use trial::{Trials, Way};
 pub use warnings::Warning;
 #[cfg(not(unix))]
 pub use without::{Socket, ask, serve};

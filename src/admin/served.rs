@@ -14,12 +14,24 @@ pub struct Served {
     pub(super) tls: Option<Tls>,
     pub(super) about: Option<Arc<About>>,
     pub(super) recorder: Option<Recorder>,
+    /// Reads the settings again.
+    reread: Option<Reread>,
 }
+
+/// What reads the settings again: in words, what came of it.
+pub type Reread = Arc<dyn Fn() -> Result<String, String> + Send + Sync>;
 
 impl Served {
     /// A relay, and its TLS if it has its own.
     pub fn new(relay: Relay, tls: Option<Tls>) -> Self {
-        Self { relay, tls, about: None, recorder: None }
+        Self { relay, tls, about: None, recorder: None, reread: None }
+    }
+
+    /// With what reads the settings again.
+    #[must_use]
+    pub fn rereading(mut self, reread: Reread) -> Self {
+        self.reread = Some(reread);
+        self
     }
 
     /// And what the process knows of its surroundings.
@@ -28,6 +40,25 @@ impl Served {
         self.about = Some(Arc::new(about));
         self.recorder = Some(recorder);
         self
+    }
+
+    /// What can be read again without a restart.
+    ///
+    /// # Errors
+    /// What is wrong; what was in use stays so.
+    pub fn reload(&self) -> Result<String, String> {
+        let settings = self.reread.as_ref().map(|reread| reread()).transpose()?;
+        let certificate = self.reload_certificate()?;
+        Ok(settings.map_or(certificate.clone(), |settings| format!("{settings}; {certificate}")))
+    }
+
+    fn reload_certificate(&self) -> Result<String, String> {
+        match &self.tls {
+            Some(tls) => {
+                tls.reload().map_err(|error| format!("{error}; the old certificate is still in use"))
+            }
+            None => Ok("this relay has no TLS of its own; there is no certificate to read again".to_owned()),
+        }
     }
 }
 
@@ -90,16 +121,6 @@ mod answers {
             let lately = jump.filter(|jump| clock_ms().saturating_sub(jump.clock_ms) < JUMP_TOLD_MS);
             overview.clock_jumped_s = lately.map(|jump| jump.by_ms / 1_000);
             Ok(overview)
-        }
-
-        /// What can be read again without a restart.
-        pub(in crate::admin) fn reload(&self) -> Result<String, String> {
-            match &self.tls {
-                Some(tls) => {
-                    tls.reload().map_err(|error| format!("{error}; the old certificate is still in use"))
-                }
-                None => Ok("this relay has no TLS of its own; there is nothing to read again".to_owned()),
-            }
         }
 
         pub(in crate::admin) async fn roll(&self, page: Page) -> Answer {

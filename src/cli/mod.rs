@@ -18,6 +18,7 @@ mod listen;
 mod logging;
 mod plain;
 mod reload;
+mod reread;
 mod restored;
 mod serve;
 mod settings;

@@ -1,17 +1,20 @@
 //! `graceful-relay serve`: from settings to a running relay, and to its orderly end.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use anyhow::Context;
 use clap::Args;
+use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use super::listen::bind;
+use super::reread::Reread;
 use super::settings::Settings;
 use super::{INTERRUPTED, logging, welcome};
 use crate::config::Config;
-use crate::http::Listener;
 use crate::http::tls::Tls;
+use crate::http::{Listener, Live};
 use crate::relay::{Hosts, Relay};
 use crate::store::Store;
 use crate::{admin, http};
@@ -30,8 +33,8 @@ pub(super) struct Serve {
 
 impl Serve {
     pub(super) async fn run(self) -> anyhow::Result<()> {
-        let config = self.settings.load(self.listen)?;
-        logging::start(config.log_level);
+        let config = self.settings.load(self.listen.clone())?;
+        logging::start(&config.log)?;
         // The port first: while it is taken, another relay may be using the data.
         let tcp = bind(config.listen, "--listen or `server.listen`").await?;
         let address = tcp.local_addr()?;
@@ -39,29 +42,47 @@ impl Serve {
             Some(plain) => Some(bind(plain, "`tls.http_listen`").await?),
             None => None,
         };
+        let operators = operators_listener(&config).await?;
+        let metrics = operators.as_ref().and_then(|listener| listener.local_addr().ok());
         let (relay, tls) = start(&config, address).await?;
         let shutdown = CancellationToken::new();
         let operator = admin::Socket::bind(&config.folder).await?;
         let recorder = admin::Recorder::begin(&config.folder, config.agreement.clone(), relay.clone());
         let noting = CancellationToken::new();
         let keeping = tokio::spawn(recorder.clone().keep(noting.clone()));
+        let live = Live::new(config.live.clone());
+        let reread = Reread::new(self.settings, self.listen, live.clone(), config.clone());
         let served = admin::Served::new(relay.clone(), tls.clone())
-            .about(welcome::about(&config, address, tls.as_ref()), recorder.clone());
-        let operator = tokio::spawn(admin::serve(operator, served, shutdown.clone()));
+            .about(welcome::about(&config, address, tls.as_ref()), recorder.clone())
+            .rereading(Arc::new(move || reread.again()));
+        let operator = tokio::spawn(admin::serve(operator, served.clone(), shutdown.clone()));
         tokio::spawn(stop_when_told(shutdown.clone())?);
-        reload_when_told(tls.clone())?;
+        reload_when_told(served)?;
         if let Some(warning) = config.warning() {
             tracing::warn!("{warning}");
         }
+        if let Some(interval) = config.canary_interval {
+            let way = admin::Way {
+                address,
+                tls: tls.clone(),
+                proxy_header: config.speaks_proxy_first(),
+                host: None,
+            };
+            tokio::spawn(admin::Trials::new(relay.clone(), way).run(interval, shutdown.clone()));
+        }
         if self.json {
-            println!("{}", welcome::json(&config, address, tls.as_ref()));
+            println!("{}", welcome::json(&config, address, tls.as_ref(), metrics));
         } else {
             eprint!("{}", welcome::text(&config, address, tls.as_ref()));
         }
-        let listener = match tls {
+        let mut listener = match tls {
             Some(tls) => Listener::with_tls(tcp, tls, plain),
             None => tcp.into(),
         };
+        listener = listener.with_live(live);
+        if let Some(operators) = operators {
+            listener = listener.with_operators(operators);
+        }
         let served = http::run(listener, relay, config.http_options(), shutdown.clone()).await;
         shutdown.cancel();
         operator.await.context("the admin socket ended badly")?;
@@ -71,6 +92,20 @@ impl Serve {
         served?;
         tracing::info!("stopped");
         Ok(())
+    }
+}
+
+/// A port that nobody chose may be taken, by another relay on this machine: no reason not to start.
+async fn operators_listener(config: &Config) -> anyhow::Result<Option<TcpListener>> {
+    let Some(address) = config.metrics.address else {
+        return Ok(None);
+    };
+    match bind(address, "`metrics.listen`").await {
+        Err(error) if !config.metrics.chosen => {
+            tracing::warn!("there are no metrics: {error}");
+            Ok(None)
+        }
+        bound => bound.map(Some),
     }
 }
 
@@ -99,18 +134,19 @@ fn hosts(mut names: Vec<String>, address: SocketAddr) -> Vec<String> {
     names
 }
 
-/// Has the certificate read again whenever the service manager asks for it.
+/// Has settings and certificate read again whenever the service manager asks for it.
 #[cfg(unix)]
-fn reload_when_told(tls: Option<Tls>) -> anyhow::Result<()> {
+fn reload_when_told(served: admin::Served) -> anyhow::Result<()> {
     use tokio::signal::unix::{SignalKind, signal};
     // Without TLS too: unhandled, the signal would end the process.
     let mut hangup = signal(SignalKind::hangup())?;
     tokio::spawn(async move {
         while hangup.recv().await.is_some() {
-            let Some(tls) = tls.clone() else { continue };
-            // What goes wrong is logged where it does.
-            if let Ok(Ok(text)) = tokio::task::spawn_blocking(move || tls.reload()).await {
-                tracing::info!("{text}");
+            let served = served.clone();
+            match tokio::task::spawn_blocking(move || served.reload()).await {
+                Ok(Ok(text)) => tracing::info!("{text}"),
+                Ok(Err(text)) => tracing::error!("{text}"),
+                Err(_) => tracing::error!("reading the settings again ended badly"),
             }
         }
     });
@@ -118,7 +154,7 @@ fn reload_when_told(tls: Option<Tls>) -> anyhow::Result<()> {
 }
 
 #[cfg(not(unix))]
-fn reload_when_told(_tls: Option<Tls>) -> anyhow::Result<()> {
+fn reload_when_told(_served: admin::Served) -> anyhow::Result<()> {
     Ok(())
 }
 

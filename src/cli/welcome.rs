@@ -19,11 +19,17 @@ pub(super) fn text(config: &Config, address: SocketAddr, tls: Option<&Tls>) -> S
 }
 
 /// The same for programs, which may have asked for any free port.
-pub(super) fn json(config: &Config, address: SocketAddr, tls: Option<&Tls>) -> serde_json::Value {
+pub(super) fn json(
+    config: &Config,
+    address: SocketAddr,
+    tls: Option<&Tls>,
+    metrics: Option<SocketAddr>,
+) -> serde_json::Value {
     serde_json::json!({
         "listening": address,
         "url": url(config, address, tls),
         "data": config.folder,
+        "metrics": metrics,
     })
 }
 

@@ -7,6 +7,8 @@ mod acme;
 mod admission;
 mod error;
 mod folder;
+mod log;
+mod monitoring;
 mod nearest;
 mod origin;
 mod raw;
@@ -25,6 +27,8 @@ use crate::relay::Registration;
 
 pub use error::ConfigError;
 pub use folder::Surroundings;
+pub use log::{Log, LogTo};
+pub use monitoring::MetricsListen;
 pub use sources::{Flags, Sources, load};
 pub use tls::TlsMode;
 
@@ -39,6 +43,9 @@ pub const FILE_VARIABLE: &str = "GRACEFUL_RELAY_CONFIG";
 
 /// Names a device's folder for `graceful-relay client`; the relay passes it over.
 pub const PROFILE_VARIABLE: &str = "GRACEFUL_RELAY_PROFILE";
+
+/// Options that a running relay takes over when the settings are read again.
+const LIVE: &[&str] = &["server.allowed_origins", "metrics.token_file", "health.status_token_file"];
 
 /// Everything an operator chose, checked.
 #[derive(Debug, Clone, PartialEq)]
@@ -89,8 +96,16 @@ pub struct Config {
     pub ballast_bytes: u64,
     /// What was agreed about uptime.
     pub agreement: crate::rules::agreement::Agreement,
+    /// Where operators' programs ask, if anywhere.
+    pub metrics: MetricsListen,
+    /// How long between trials of itself; `None`: there are none.
+    pub canary_interval: Option<Duration>,
+    /// What may change while the relay runs.
+    pub live: crate::http::LiveOptions,
     /// What is logged.
     pub log_level: LogLevel,
+    /// And where to.
+    pub log: Log,
     /// Where the settings came from, if from a file.
     pub file: Option<PathBuf>,
     raw: raw::Raw,
@@ -132,6 +147,23 @@ impl Config {
     pub fn to_toml(&self) -> String {
         // Strings, integers and booleans in two levels always have a TOML form.
         toml::to_string(&self.raw).unwrap_or_default()
+    }
+
+    /// Options that differ from those of a relay that runs, and that it cannot take over without a restart.
+    pub fn needs_restart(&self, running: &Self) -> Vec<String> {
+        let table = |config: &Self| toml::Table::try_from(&config.raw).unwrap_or_default();
+        let (new, old) = (table(self), table(running));
+        let mut differing = Vec::new();
+        for (section, options) in &new {
+            for (key, value) in options.as_table().into_iter().flatten() {
+                let name = format!("{section}.{key}");
+                let before = old.get(section).and_then(|options| options.get(key));
+                if before != Some(value) && !LIVE.contains(&name.as_str()) {
+                    differing.push(name);
+                }
+            }
+        }
+        differing
     }
 
     /// How the door is opened.

@@ -11,6 +11,10 @@ use crate::protocol::Limits;
 /// Seconds in a day.
 pub(super) const DAY_S: u32 = 24 * 60 * 60;
 
+/// Where metrics are served when nobody chose another place: not a port of Prometheus or its exporters
+/// (9090 to 9999), nor of the relay itself.
+pub(super) const METRICS_LISTEN: &str = "127.0.0.1:8917";
+
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Raw {
@@ -23,6 +27,8 @@ pub(super) struct Raw {
     pub(super) limits: RawLimits,
     pub(super) admission: RawAdmission,
     pub(super) sla: RawSla,
+    pub(super) metrics: RawMetrics,
+    pub(super) health: RawHealth,
     pub(super) log: Log,
 }
 
@@ -111,8 +117,31 @@ pub(super) struct RawLimits {
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
+pub(super) struct RawMetrics {
+    /// Empty: nowhere.
+    pub(super) listen: String,
+    /// Empty: none.
+    pub(super) token_file: String,
+    pub(super) allow_remote: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawHealth {
+    /// 0: never.
+    pub(super) canary_interval_s: u32,
+    /// Empty: nobody sees `/status`.
+    pub(super) status_token_file: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
 pub(super) struct Log {
     pub(super) level: String,
+    pub(super) to: String,
+    pub(super) format: String,
+    pub(super) folder: String,
+    pub(super) keep_days: u32,
 }
 
 impl Default for Server {
@@ -203,9 +232,22 @@ impl Default for RawLimits {
     }
 }
 
+impl Default for RawMetrics {
+    fn default() -> Self {
+        Self { listen: METRICS_LISTEN.to_owned(), token_file: String::new(), allow_remote: false }
+    }
+}
+
+impl Default for RawHealth {
+    fn default() -> Self {
+        Self { canary_interval_s: 3_600, status_token_file: String::new() }
+    }
+}
+
 impl Default for Log {
     fn default() -> Self {
-        Self { level: "info".to_owned() }
+        let (to, format) = ("stderr".to_owned(), "text".to_owned());
+        Self { level: "info".to_owned(), to, format, folder: String::new(), keep_days: 14 }
     }
 }
 

@@ -14,6 +14,9 @@ use super::{Config, FILE, FILE_VARIABLE, PROFILE_VARIABLE, Surroundings, VARIABL
 /// Between section and key in a variable's name.
 const SEPARATOR: &str = "__";
 
+/// The folder beside the file, for parts of it.
+const PARTS: &str = "config.d";
+
 /// What was said on the command line.
 #[derive(Debug, Clone, Default)]
 pub struct Flags {
@@ -60,17 +63,54 @@ fn overlay_file(
     let variable = sources.environment.iter().find(|(name, _)| name == FILE_VARIABLE);
     let named = sources.file.clone().or_else(|| variable.map(|(_, path)| PathBuf::from(path)));
     let path = named.as_deref().unwrap_or(Path::new(FILE));
-    let text = match std::fs::read_to_string(path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == ErrorKind::NotFound && named.is_none() => return Ok(None),
+    let found = match std::fs::read_to_string(path) {
+        Ok(text) => {
+            overlay_text(path, &text, known, settings, origins)?;
+            true
+        }
+        Err(error) if error.kind() == ErrorKind::NotFound && named.is_none() => false,
         Err(error) => return Err(ConfigError::unreadable(path.to_path_buf(), &error)),
     };
-    for (section, options) in read_text(path, &text, known, origins)? {
+    for part in parts(path)? {
+        let text = std::fs::read_to_string(&part);
+        let text = text.map_err(|error| ConfigError::unreadable(part.clone(), &error))?;
+        overlay_text(&part, &text, known, settings, origins)?;
+    }
+    Ok(found.then(|| path.to_path_buf()))
+}
+
+fn overlay_text(
+    path: &Path,
+    text: &str,
+    known: &toml::Table,
+    settings: &mut toml::Table,
+    origins: &mut Origins,
+) -> Result<(), ConfigError> {
+    for (section, options) in read_text(path, text, known, origins)? {
         for (key, value) in options.as_table().into_iter().flatten() {
             set(settings, &section, key, value.clone());
         }
     }
-    Ok(Some(path.to_path_buf()))
+    Ok(())
+}
+
+/// The files in the folder beside the file, by name: each wins over those before it.
+fn parts(file: &Path) -> Result<Vec<PathBuf>, ConfigError> {
+    let folder = file.with_file_name(PARTS);
+    let entries = match std::fs::read_dir(&folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(ConfigError::unreadable(folder, &error)),
+    };
+    let mut parts = Vec::new();
+    for entry in entries {
+        let path = entry.map_err(|error| ConfigError::unreadable(folder.clone(), &error))?.path();
+        if path.extension().is_some_and(|extension| extension == "toml") {
+            parts.push(path);
+        }
+    }
+    parts.sort();
+    Ok(parts)
 }
 
 fn overlay_environment(

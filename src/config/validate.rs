@@ -34,8 +34,12 @@ pub(super) fn validate(
     let limits = check.limits(&raw)?;
     let registration = check.registration(&raw)?;
     let log_level = check.log_level(&raw)?;
+    let log = check.log(&raw, log_level)?;
     let (admission, fairness) = check.admission(&raw, tls_mode)?;
     let agreement = check.sla(&raw)?;
+    let metrics = check.metrics(&raw)?;
+    let canary_interval = check.canary_interval(&raw)?;
+    let live = check.live(&raw, &admission)?;
     check.range("storage.free_bytes_min", raw.storage.free_bytes_min, 0..=1 << 50)?;
     check.range("storage.ballast_mib", raw.storage.ballast_mib, 0..=65_536)?;
     check.range("storage.cache_mib", raw.storage.cache_mib, 4..=65_536)?;
@@ -74,14 +78,18 @@ pub(super) fn validate(
         admission,
         fairness,
         agreement,
+        metrics,
+        canary_interval,
+        live,
         log_level,
+        log,
         file,
         raw,
     })
 }
 
 pub(super) struct Check<'a> {
-    origins: &'a Origins,
+    pub(super) origins: &'a Origins,
 }
 
 impl Check<'_> {

@@ -9,10 +9,11 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 
 use super::connection::Connections;
+use super::operators::Operators;
 use super::redirect::redirects;
 use super::routes::routes;
 use super::tls::{Handshake, Tls};
-use super::{Door, Listener, Options, Stopped};
+use super::{Door, Listener, Live, LiveOptions, Options, Stopped};
 use crate::relay::Relay;
 
 /// After an error that the next attempt would only repeat, such as too many open files.
@@ -28,8 +29,12 @@ pub async fn run(
     options: Options,
     shutdown: CancellationToken,
 ) -> Result<(), Stopped> {
-    let Listener { tcp, tls, plain } = listener.into();
-    let door = Door::new(relay.clone(), options);
+    let Listener { tcp, tls, plain, operators, live } = listener.into();
+    let live = live.unwrap_or_else(|| Live::new(LiveOptions::of(&options)));
+    let metrics = relay.metrics().clone();
+    let door = Door::new(relay.clone(), options, live, tls.clone(), metrics);
+    // To the very end: what happens while it drains is of interest, too.
+    let operators = operators.map(|listener| Operators::serve(listener, &door));
     let connections = the_relay(&door, tls.as_ref());
     let stopped = tokio::select! {
         () = shutdown.cancelled() => Ok(()),
@@ -45,6 +50,9 @@ pub async fn run(
     }
     drop(tcp);
     door.close().await;
+    if let Some(operators) = operators {
+        operators.stop().await;
+    }
     // A relay whose store failed has nothing left to commit.
     if stopped.is_ok() {
         relay.stop().await;
@@ -74,7 +82,7 @@ async fn keep_watch(tls: Option<&Tls>) {
 }
 
 /// Never returns.
-async fn accept_all(listener: &TcpListener, connections: &Connections) {
+pub(super) async fn accept_all(listener: &TcpListener, connections: &Connections) {
     let mut failing = false;
     loop {
         match next(listener).await {

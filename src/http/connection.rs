@@ -26,6 +26,7 @@ use super::stall::StallLimited;
 use super::tls::Handshake;
 use super::turn_away::turned_away;
 use super::{Door, ProxyHeader};
+use crate::relay::Away;
 use crate::rules::admission::TurnedAway;
 
 /// Bytes of a request's head.
@@ -68,6 +69,7 @@ impl Connections {
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "a connection without TCP_NODELAY");
         }
+        self.door.metrics.arrivals.increase();
         let reception = self.door.doorkeeper.reception(peer);
         let from = (reception == Reception::Direct).then_some(peer);
         match self.door.doorkeeper.enter(from) {
@@ -82,6 +84,7 @@ impl Connections {
     /// Where TLS is spoken, words could only be said after a handshake, which costs more than they are
     /// worth: the connection just ends.
     fn turn_away(&self, stream: TcpStream, away: TurnedAway) {
+        self.door.metrics.sent_away(if away.greedy { Away::Address } else { Away::Newcomers });
         if self.handshake.is_some() {
             tracing::debug!(why = away.why, "a connection was turned away");
             return drop(stream);
@@ -101,25 +104,37 @@ impl Connections {
                         }
                     }
                     Ok(Ok(None)) => {}
-                    Ok(Err(error)) => return tracing::debug!(%error, "a proxy's connection was not let in"),
-                    Err(_) => return tracing::debug!("a proxy's connection said nothing"),
+                    Ok(Err(error)) => {
+                        self.door.metrics.sent_away(Away::ProxyHeader);
+                        return tracing::debug!(%error, "a proxy's connection was not let in");
+                    }
+                    Err(_) => {
+                        self.door.metrics.sent_away(Away::ProxyHeader);
+                        return tracing::debug!("a proxy's connection said nothing");
+                    }
                 }
             }
             // Below TLS, so that a peer that takes nothing is noticed in the handshake, too.
             let stream = StallLimited::new(stream, self.door.options.write_timeout);
-            let stream = Paced::new(stream, visitor.clone());
+            let stream = Paced::new(stream, visitor.clone(), self.door.metrics.clone());
             match &self.handshake {
                 None => self.speak_http(stream, visitor, reception).await,
                 Some(handshake) => match handshake.shake(ReadAhead::new(stream), &self.door.doorkeeper).await
                 {
                     Ok(Some(stream)) => self.speak_http(stream, visitor, reception).await,
                     Ok(None) => {}
-                    Err(error) => tracing::debug!(%error, "no TLS handshake"),
+                    Err(error) => {
+                        self.door.metrics.sent_away(Away::Handshake);
+                        tracing::debug!(%error, "no TLS handshake");
+                    }
                 },
             }
         };
         tokio::select! {
-            () = cut.cut() => tracing::debug!("a connection made room for others"),
+            () = cut.cut() => {
+                self.door.metrics.sent_away(Away::MadeRoom);
+                tracing::debug!("a connection made room for others");
+            }
             () = received => {}
         }
     }
@@ -178,5 +193,7 @@ fn settle(door: &Door, visitor: &Visitor, headers: &HeaderMap) -> Option<Respons
         return None;
     }
     let from = forwarded(&door.doorkeeper.admission().trusted_proxies, headers)?;
-    visitor.settle(from).err().map(|away| turned_away(&away))
+    let away = visitor.settle(from).err()?;
+    door.metrics.sent_away(if away.greedy { Away::Address } else { Away::Newcomers });
+    Some(turned_away(&away))
 }

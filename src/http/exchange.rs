@@ -5,6 +5,7 @@ use std::pin::pin;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use data_encoding::BASE64URL_NOPAD;
 use futures_util::{Stream, StreamExt};
+use tokio::sync::SemaphorePermit;
 use warp::http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_MAX_AGE, CONTENT_LENGTH,
     HeaderMap, RETRY_AFTER,
@@ -49,6 +50,18 @@ async fn answer<B: Buf>(
     visitor: &Visitor,
     body: impl Stream<Item = Result<B, warp::Error>>,
 ) -> Result<Vec<Bytes>, Refusal> {
+    let taken = take(door, headers, body).await;
+    // What is refused from here on, the conversation counts.
+    let (nonce, frames, _slot) = taken.inspect_err(|refusal| door.metrics.refused(refusal.code))?;
+    door.relay.exchange(&nonce, frames, visitor.address()).await
+}
+
+/// The request, if it is one for a conversation, and its slot.
+async fn take<'a, B: Buf>(
+    door: &'a Door,
+    headers: &HeaderMap,
+    body: impl Stream<Item = Result<B, warp::Error>>,
+) -> Result<(Vec<u8>, Vec<Bytes>, SemaphorePermit<'a>), Refusal> {
     if door.draining.is_cancelled() {
         let refusal = Refusal::new(Code::Restarting, "the relay is restarting");
         return Err(refusal.retry_after_ms(RESTART_RETRY_MS));
@@ -59,7 +72,7 @@ async fn answer<B: Buf>(
     }
     // Before a slot is taken: whoever makes nonces up must not fill them.
     door.relay.check_nonce(&nonce)?;
-    let Ok(_slot) = door.exchanges.try_acquire() else {
+    let Ok(slot) = door.exchanges.try_acquire() else {
         let refusal = Refusal::new(Code::Overloaded, "this relay is busy; try again in a moment");
         return Err(refusal.retry_after_ms(RETRY_AFTER_MS));
     };
@@ -68,7 +81,7 @@ async fn answer<B: Buf>(
         Refusal::new(Code::Timeout, "the request took too long to arrive").retry_after_ms(1)
     })??;
     let frames = frame::split(received).map_err(|error| Refusal::new(Code::Malformed, error.to_string()))?;
-    door.relay.exchange(&nonce, frames, visitor.address()).await
+    Ok((nonce, frames, slot))
 }
 
 fn nonce(headers: &HeaderMap) -> Result<Vec<u8>, Refusal> {

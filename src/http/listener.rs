@@ -2,6 +2,7 @@
 
 use tokio::net::TcpListener;
 
+use super::Live;
 use super::tls::Tls;
 
 /// Where connections come in, and whether the relay itself speaks TLS there.
@@ -10,18 +11,36 @@ pub struct Listener {
     pub(super) tls: Option<Tls>,
     /// Beside it, for those who come without TLS.
     pub(super) plain: Option<TcpListener>,
+    /// Beside both, for operators.
+    pub(super) operators: Option<TcpListener>,
+    /// What may change while it listens; `None`: nothing.
+    pub(super) live: Option<Live>,
 }
 
 /// Plain: for this machine, and for a proxy in front.
 impl From<TcpListener> for Listener {
     fn from(tcp: TcpListener) -> Self {
-        Self { tcp, tls: None, plain: None }
+        Self { tcp, tls: None, plain: None, operators: None, live: None }
     }
 }
 
 impl Listener {
     /// Behind the relay's own TLS. `plain` is a second socket that sends browsers on to the first.
     pub fn with_tls(tcp: TcpListener, tls: Tls, plain: Option<TcpListener>) -> Self {
-        Self { tcp, tls: Some(tls), plain }
+        Self { tls: Some(tls), plain, ..tcp.into() }
+    }
+
+    /// With a socket of its own for operators: metrics, health and status.
+    #[must_use]
+    pub fn with_operators(mut self, operators: TcpListener) -> Self {
+        self.operators = Some(operators);
+        self
+    }
+
+    /// With what may change while it listens.
+    #[must_use]
+    pub fn with_live(mut self, live: Live) -> Self {
+        self.live = Some(live);
+        self
     }
 }

@@ -12,6 +12,9 @@ mod exchange;
 mod frames;
 mod headers;
 mod listener;
+mod live;
+mod metrics;
+mod operators;
 mod origins;
 mod pace;
 mod proxy_header;
@@ -19,9 +22,11 @@ mod read_ahead;
 mod ready;
 mod redirect;
 mod routes;
+mod secret;
 mod socket;
 mod source;
 mod stall;
+mod status;
 pub mod tls;
 mod turn_away;
 mod upgrade;
@@ -33,16 +38,19 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::relay::Relay;
+use crate::relay::{Metrics, Relay};
 
 pub use accept::run;
 pub use doorkeeper::Admission;
 pub use listener::Listener;
+pub use live::{Live, LiveOptions};
 pub use origins::AllowedOrigins;
 pub use proxy_header::ProxyHeader;
+pub use secret::{Secret, SecretError};
 pub use source::{Network, NotANetwork};
 
 use doorkeeper::Doorkeeper;
+use tls::Tls;
 
 /// How far the door opens, and for how long it waits.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -82,6 +90,10 @@ const EXCHANGES_MAX: usize = 32;
 struct Door {
     relay: Relay,
     options: Options,
+    live: Live,
+    tls: Option<Tls>,
+    /// What is counted here: that of the relay, but not at the operators' door.
+    metrics: Arc<Metrics>,
     doorkeeper: Arc<Doorkeeper>,
     /// Those who are turned away and told so.
     refusals: Arc<Semaphore>,
@@ -99,7 +111,7 @@ struct Door {
 }
 
 impl Door {
-    fn new(relay: Relay, options: Options) -> Arc<Self> {
+    fn new(relay: Relay, options: Options, live: Live, tls: Option<Tls>, metrics: Arc<Metrics>) -> Arc<Self> {
         Arc::new(Self {
             doorkeeper: Doorkeeper::new(options.admission.clone()),
             refusals: Arc::new(Semaphore::new(turn_away::REFUSALS_MAX)),
@@ -112,6 +124,9 @@ impl Door {
             cut: CancellationToken::new(),
             relay,
             options,
+            live,
+            tls,
+            metrics,
         })
     }
 

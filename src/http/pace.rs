@@ -11,16 +11,18 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
 use super::doorkeeper::Visitor;
+use crate::relay::Metrics;
 
 pub(super) struct Paced<S> {
     stream: S,
     visitor: Arc<Visitor>,
+    metrics: Arc<Metrics>,
     pause: Option<Pin<Box<Sleep>>>,
 }
 
 impl<S> Paced<S> {
-    pub(super) fn new(stream: S, visitor: Arc<Visitor>) -> Self {
-        Self { stream, visitor, pause: None }
+    pub(super) fn new(stream: S, visitor: Arc<Visitor>, metrics: Arc<Metrics>) -> Self {
+        Self { stream, visitor, metrics, pause: None }
     }
 }
 
@@ -37,6 +39,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Paced<S> {
         let before = buffer.filled().len();
         ready!(Pin::new(&mut self.stream).poll_read(context, buffer))?;
         let came = (buffer.filled().len() - before) as u64;
+        self.metrics.bytes_in.add(came);
         self.pause = self.visitor.count_bytes(came).map(|pause| Box::pin(sleep(pause)));
         Poll::Ready(Ok(()))
     }
@@ -48,7 +51,9 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Paced<S> {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, bytes)
+        let written = ready!(Pin::new(&mut self.stream).poll_write(context, bytes))?;
+        self.metrics.bytes_out.add(written as u64);
+        Poll::Ready(Ok(written))
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -64,7 +69,9 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Paced<S> {
         context: &mut Context<'_>,
         parts: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(context, parts)
+        let written = ready!(Pin::new(&mut self.stream).poll_write_vectored(context, parts))?;
+        self.metrics.bytes_out.add(written as u64);
+        Poll::Ready(Ok(written))
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -85,7 +92,7 @@ mod tests {
         let pace = Allowance { count: 1024, period_ms: 1_000, burst: 64 * 1024 };
         let doorkeeper = Doorkeeper::new(Admission { address_bytes: pace, ..Admission::default() });
         let visitor = doorkeeper.enter(Some([192, 0, 2, 1].into())).expect("room");
-        let mut stream = Paced::new(tokio::io::repeat(7), visitor);
+        let mut stream = Paced::new(tokio::io::repeat(7), visitor, Arc::default());
         let mut bytes = vec![0; 64 * 1024];
         stream.read_exact(&mut bytes).await.expect("the burst");
         stream.read_exact(&mut bytes[..32 * 1024]).await.expect("what takes it over the pace");

@@ -18,6 +18,7 @@ use super::Door;
 use super::answer::{not_allowed, overloaded, text};
 use super::doorkeeper::Visitor;
 use super::socket::Socket;
+use crate::relay::Away;
 
 const VERSION: &str = "13";
 
@@ -44,9 +45,11 @@ pub(super) fn upgrade(
         return text(StatusCode::BAD_REQUEST, "The WebSocket handshake has no valid Sec-WebSocket-Key.");
     };
     if door.draining.is_cancelled() {
+        door.metrics.sent_away(Away::Draining);
         return overloaded("This relay is about to restart.");
     }
     let Ok(slot) = door.conversations.clone().try_acquire_owned() else {
+        door.metrics.sent_away(Away::Conversations);
         return overloaded("This relay has as many connections as it may have.");
     };
     door.spawn_talk(converse(door.clone(), on_upgrade, visitor, slot));
@@ -58,7 +61,10 @@ pub(super) fn upgrade(
 /// The conversation, in a task of its own: it outlives the request it came from.
 async fn converse(door: Arc<Door>, on_upgrade: OnUpgrade, visitor: Arc<Visitor>, slot: OwnedSemaphorePermit) {
     tokio::select! {
-        () = visitor.cut() => tracing::debug!("a connection made room for others"),
+        () = visitor.cut() => {
+            door.metrics.sent_away(Away::MadeRoom);
+            tracing::debug!("a connection made room for others");
+        }
         () = talk(&door, on_upgrade, &visitor) => {}
     }
     drop(slot);

@@ -1,8 +1,9 @@
 //! What a conversation has asked for and not yet heard of: changes with the writer, a look at the
 //! store, an ear on the account, a slot at the rendezvous.
 
+use std::collections::VecDeque;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures_util::StreamExt;
@@ -18,6 +19,7 @@ use crate::rules::conversation::{Conversation, Request};
 use crate::store::StoreError;
 
 use super::clock::milliseconds;
+use super::metrics::timed;
 use super::rendezvous::Met;
 use super::seats::Seat;
 use super::wake::Listener;
@@ -61,6 +63,8 @@ pub(super) struct Errands {
     relay: Relay,
     session: u64,
     changes: FuturesOrdered<oneshot::Receiver<Outcome>>,
+    /// When they began, where that is of interest.
+    began: VecDeque<Option<Instant>>,
     look: Option<Looking>,
     /// How far its account's log goes, by the last news.
     head: u64,
@@ -81,6 +85,7 @@ impl Errands {
             address,
             seat: None,
             changes: FuturesOrdered::new(),
+            began: VecDeque::new(),
             look: None,
             head: 0,
             listener: None,
@@ -93,15 +98,20 @@ impl Errands {
     pub(super) async fn run(&mut self, conversation: &mut Conversation) -> Result<Option<Doing>, Stopped> {
         while let Some(request) = conversation.next() {
             match request {
-                Request::Send(frame) => return Ok(Some(Doing::Send(frame))),
+                Request::Send(frame) => {
+                    self.relay.inner.metrics.says(&frame);
+                    return Ok(Some(Doing::Send(frame)));
+                }
                 Request::Close { code, text } => return Ok(Some(Doing::Close { code, text })),
                 Request::Commit(change) => {
-                    if matches!(change, Change::Found { .. })
+                    if let Change::Found { invite, .. } = &change
+                        && (invite.is_none() || *invite != *self.relay.trial())
                         && let Err(refusal) = self.may_found()
                     {
                         conversation.refuse(refusal);
                         continue;
                     }
+                    self.began.push_back(timed(&change));
                     let answer = self.relay.inner.writer.commit(change).await?;
                     self.changes.push_back(answer);
                 }
@@ -240,6 +250,7 @@ impl Errands {
     pub(super) fn report(&mut self, report: Report, conversation: &mut Conversation) -> Result<(), Stopped> {
         match report {
             Report::Committed(outcome) => {
+                self.relay.inner.metrics.came(&outcome, self.began.pop_front().flatten());
                 if outcome == Outcome::Founded {
                     self.relay.inner.fair.founded(self.relay.inner.clock.uptime_ms());
                 }

@@ -6,10 +6,14 @@ mod condition;
 mod errands;
 mod exchange;
 mod fair;
+mod figures;
 mod fold;
+mod health;
 mod janitor;
 mod latency;
+mod metrics;
 mod operator;
+mod process;
 mod rendezvous;
 mod seats;
 mod session;
@@ -19,14 +23,14 @@ mod writer;
 
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use data_encoding::BASE32_NOPAD;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::rules::change::{Change, Outcome, invite_hash};
+use crate::rules::change::{Change, InviteHash, Outcome, invite_hash};
 use crate::rules::conversation::Terms;
 use crate::rules::inspection::{Part, Stretch};
 use crate::store::{Options, Store, StoreError};
@@ -36,6 +40,10 @@ pub use crate::rules::conversation::Hosts;
 pub use crate::rules::membership::Registration;
 pub use condition::{Cause, Causes, Conditions};
 pub use fair::Fairness;
+pub use figures::Figures;
+pub use health::{Health, Trial};
+pub use metrics::{Away, Counter, Metrics, TIME_BOUNDS_S, Times};
+pub use process::Process;
 pub use transport::{Transport, TransportError};
 
 use clock::RelayClock;
@@ -102,6 +110,11 @@ struct Inner {
     conditions: Conditions,
     connections: AtomicU64,
     sessions_begun: AtomicU64,
+    metrics: Arc<Metrics>,
+    health: Health,
+    /// The invitation of the trial under way.
+    trial: Mutex<Option<InviteHash>>,
+    figures: tokio::sync::Mutex<Option<(std::time::Instant, Figures)>>,
     stopping: CancellationToken,
     janitor: Mutex<Option<JoinHandle<()>>>,
 }
@@ -124,9 +137,10 @@ impl Relay {
         *window_bytes = (*window_bytes).min(EXCHANGE_WINDOW_BYTES);
         let clock = RelayClock::starting_at(store.clock_at_open());
         let wakes = Arc::new(Wakes::default());
+        let metrics = Arc::new(Metrics::default());
         let relay = Self {
             inner: Arc::new(Inner {
-                writer: Writer::start(store.clone(), clock, wakes.clone()),
+                writer: Writer::start(store.clone(), clock, wakes.clone(), metrics.clone()),
                 store,
                 terms: Arc::new(terms),
                 exchange_terms: Arc::new(exchange_terms),
@@ -139,6 +153,10 @@ impl Relay {
                 conditions: Conditions::default(),
                 connections: AtomicU64::new(0),
                 sessions_begun: AtomicU64::new(0),
+                metrics,
+                health: Health::default(),
+                trial: Mutex::default(),
+                figures: tokio::sync::Mutex::default(),
                 stopping: CancellationToken::new(),
                 janitor: Mutex::new(None),
             }),
@@ -156,6 +174,29 @@ impl Relay {
         let (invitation, change) = new_invitation(lifetime, self.inner.clock.now());
         self.change(change).await?;
         Ok(invitation)
+    }
+
+    /// An invitation for a trial of itself: limits on new accounts do not hold for who shows it. `None`
+    /// where nobody may found an account, not even the relay.
+    ///
+    /// # Errors
+    /// [`Stopped`] when the relay takes no more changes.
+    pub async fn invite_for_trial(&self, lifetime: Duration) -> Result<Option<String>, Stopped> {
+        let registration = self.inner.store.options().registration;
+        if registration == Registration::Closed {
+            return Ok(None);
+        }
+        let (invitation, change) = new_invitation(lifetime, self.inner.clock.now());
+        // Where everybody may, the store has no need to know it.
+        if registration == Registration::Invite {
+            self.change(change).await?;
+        }
+        *self.trial() = Some(invite_hash(&invitation));
+        Ok(Some(invitation))
+    }
+
+    fn trial(&self) -> MutexGuard<'_, Option<InviteHash>> {
+        self.inner.trial.lock().expect("nobody panics holding it")
     }
 
     /// What it is doing.
@@ -203,7 +244,24 @@ impl Relay {
 
     /// Has one change made.
     async fn change(&self, change: Change) -> Result<Outcome, Stopped> {
-        self.inner.writer.commit(change).await?.await.map_err(|_| Stopped)
+        let outcome = self.inner.writer.commit(change).await?.await.map_err(|_| Stopped)?;
+        self.inner.metrics.came(&outcome, None);
+        Ok(outcome)
+    }
+
+    /// What is counted while it works.
+    pub fn metrics(&self) -> &Arc<Metrics> {
+        &self.inner.metrics
+    }
+
+    /// What trials of its own have shown.
+    pub fn health(&self) -> &Health {
+        &self.inner.health
+    }
+
+    /// Conversations open now.
+    pub fn connections(&self) -> u64 {
+        self.inner.connections.load(Ordering::Relaxed)
     }
 
     /// What devices are told of it, and held to.

@@ -16,6 +16,7 @@ use super::Stopped;
 use super::clock::RelayClock;
 use super::fold::Bell;
 use super::latency::Stopwatch;
+use super::metrics::Metrics;
 use super::wake::Wakes;
 
 /// Changes that may wait for the writer.
@@ -40,23 +41,29 @@ struct Asked {
 pub(super) struct Writer {
     inbox: Mutex<Option<mpsc::Sender<Asked>>>,
     room: Arc<Semaphore>,
+    metrics: Arc<Metrics>,
     failed: CancellationToken,
     stopwatch: Arc<Stopwatch>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Writer {
-    pub(super) fn start(store: Arc<Store>, clock: RelayClock, wakes: Arc<Wakes>) -> Self {
+    pub(super) fn start(
+        store: Arc<Store>,
+        clock: RelayClock,
+        wakes: Arc<Wakes>,
+        metrics: Arc<Metrics>,
+    ) -> Self {
         let (inbox, waiting) = mpsc::channel(INBOX_CHANGES_MAX);
         let failed = CancellationToken::new();
         // Dropped in a panic, too: a relay without a writer must not look alive.
         let failing = failed.clone().drop_guard();
         let stopwatch = Arc::new(Stopwatch::default());
-        let watch = stopwatch.clone();
+        let (watch, counted) = (stopwatch.clone(), metrics.clone());
         let bell = Bell::hang(store.clone(), failed.clone());
         let thread = std::thread::Builder::new()
             .name("writer".into())
-            .spawn(move || match write(&store, &clock, (&wakes, &watch, &bell), waiting) {
+            .spawn(move || match write(&store, &clock, (&wakes, &watch, &bell), &counted, waiting) {
                 Ok(()) => drop(failing.disarm()),
                 Err(error) => tracing::error!(%error, "the store failed; the relay has to stop"),
             })
@@ -64,6 +71,7 @@ impl Writer {
         Self {
             inbox: Mutex::new(Some(inbox)),
             room: Arc::new(Semaphore::new(IN_HAND_KIB_MAX as usize)),
+            metrics,
             failed,
             stopwatch,
             thread: Mutex::new(Some(thread)),
@@ -77,6 +85,7 @@ impl Writer {
         let inbox = self.inbox.lock().expect("nobody panics holding it").clone().ok_or(Stopped)?;
         let (answer, answered) = oneshot::channel();
         let pushed = matches!(change, Change::Push { .. }).then(Instant::now);
+        self.metrics.asked();
         inbox.send(Asked { change, answer, _room: room, pushed }).await.map_err(|_| Stopped)?;
         Ok(answered)
     }
@@ -133,6 +142,7 @@ fn write(
     store: &Store,
     clock: &RelayClock,
     (wakes, stopwatch, bell): (&Wakes, &Stopwatch, &Bell),
+    metrics: &Metrics,
     mut waiting: mpsc::Receiver<Asked>,
 ) -> Result<(), StoreError> {
     let mut batch = Vec::new();
@@ -143,7 +153,9 @@ fn write(
             changes.push(asked.change);
             answers.push((asked.answer, asked._room, asked.pushed));
         }
+        let (count, began) = (changes.len(), std::time::Instant::now());
         let committed = store.commit(changes, clock.now())?;
+        metrics.committed(count, began.elapsed());
         for ((answer, _room, pushed), outcome) in answers.into_iter().zip(committed.outcomes) {
             // Who asked may be gone; what was asked is done all the same.
             let _ = answer.send(outcome);

@@ -39,10 +39,10 @@ pub const CRATES: &[(&str, &[&str])] = &[
     ("chacha20poly1305", &["store"]),
     ("clap", &["cli"]),
     ("data-encoding", &[]),
-    ("ed25519-dalek", &["protocol", "client"]),
+    ("ed25519-dalek", &["protocol", "admin", "client"]),
     ("flate2", &["cli"]),
-    ("futures-util", &["relay", "http", "client"]),
-    ("getrandom", &["store", "relay", "client", "cli"]),
+    ("futures-util", &["relay", "http", "admin", "client"]),
+    ("getrandom", &["store", "relay", "admin", "client", "cli"]),
     ("hdrhistogram", &["cli"]),
     ("hkdf", &["client"]),
     ("hmac", &["relay"]),
@@ -53,6 +53,7 @@ pub const CRATES: &[(&str, &[&str])] = &[
     ("console", &["cli"]),
     ("indicatif", &["cli"]),
     ("jiff", &["http", "admin", "cli"]),
+    ("prometheus-client", &["http"]),
     ("prost", &["protocol", "store", "client"]),
     ("qrcode", &["cli"]),
     ("rcgen", &["http"]),
@@ -64,14 +65,18 @@ pub const CRATES: &[(&str, &[&str])] = &[
     ("serde", &[]),
     ("serde_json", &["http", "admin", "client", "cli"]),
     ("sha2", &[]),
+    ("subtle", &["http"]),
+    ("syslog-tracing", &["cli"]),
     ("tar", &["cli"]),
     ("thiserror", &[]),
     ("tokio", &["relay", "http", "admin", "client", "cli"]),
     ("tokio-rustls", &["http", "client"]),
-    ("tokio-tungstenite", &["http", "client"]),
+    ("tokio-tungstenite", &["http", "admin", "client"]),
     ("tokio-util", &["relay", "http", "admin", "client", "cli"]),
     ("toml", &["config"]),
     ("tracing", &[]),
+    ("tracing-appender", &["cli"]),
+    ("tracing-journald", &["cli"]),
     ("tracing-subscriber", &["cli"]),
     ("warp", &["http"]),
     ("x509-parser", &["http"]),
@@ -207,12 +212,14 @@ fn is_crate(code: &str, at: usize, name: &str) -> bool {
 
 /// Dependencies that have no place on the list, and places without a dependency.
 pub fn offences_in_manifest(manifest: &str) -> Vec<String> {
-    let section = manifest
-        .split("\n[")
-        .find_map(|section| section.trim_start_matches('[').strip_prefix("dependencies]"));
-    let dependencies: Vec<_> = section
-        .unwrap_or_default()
-        .lines()
+    // Those of one system alone stand in a section of their own.
+    let sections = manifest.split("\n[").filter_map(|section| {
+        let (name, lines) = section.trim_start_matches('[').split_once("]\n")?;
+        let ours = name == "dependencies" || name.starts_with("target.") && name.ends_with(".dependencies");
+        ours.then_some(lines)
+    });
+    let dependencies: Vec<_> = sections
+        .flat_map(str::lines)
         .filter(|line| !line.starts_with('#'))
         .filter_map(|line| line.split_once('='))
         .map(|(name, _)| name.trim())

@@ -33,6 +33,8 @@ struct Scene {
     home: Home,
     relay: Running,
     tap: Tap,
+    /// Where it tells its metrics.
+    metrics: SocketAddr,
     url: String,
     canaries: Vec<Canary>,
     places: Vec<Place>,
@@ -42,12 +44,15 @@ impl Scene {
     fn open() -> Self {
         let home = Home::new();
         let arguments = ["serve", "--json", "--listen", "127.0.0.1:0", "--data", DATA];
-        let relay = home.start_with(&arguments, "", &[("RUST_LOG", "trace")]);
-        let url = relay.json_line()["url"].as_str().expect("a URL").to_owned();
+        let environment = [("RUST_LOG", "trace"), ("GRACEFUL_RELAY_METRICS__LISTEN", "127.0.0.1:0")];
+        let relay = home.start_with(&arguments, "", &environment);
+        let said = relay.json_line();
+        let metrics = said["metrics"].as_str().expect("an address").parse().expect("an address");
+        let url = said["url"].as_str().expect("a URL").to_owned();
         let address: SocketAddr = url.trim_start_matches("ws://").parse().expect("an address");
         let tap = Tap::before(address);
         let url = format!("ws://{}", tap.address);
-        Self { home, relay, tap, url, canaries: Vec::new(), places: Vec::new() }
+        Self { home, relay, tap, metrics, url, canaries: Vec::new(), places: Vec::new() }
     }
 
     fn canary(&mut self, what: &'static str, reach: Reach, bytes: impl Into<Vec<u8>>) {
@@ -171,10 +176,15 @@ impl Scene {
             let said = self.home.run(arguments).well();
             self.place("what `status` and `verify` print", Reach::Anywhere, said.out + &said.err);
         }
+        let metrics = ask(self.metrics, "GET /metrics");
+        assert!(metrics.ends_with(b"# EOF\n"), "the metrics are not there");
+        self.place("the metrics", Reach::Anywhere, metrics);
         let nonce = "A".repeat(43);
         for request in [
             "GET /health".to_owned(),
             "GET /health/ready".to_owned(),
+            "GET /version".to_owned(),
+            "GET /status".to_owned(),
             "GET /".to_owned(),
             "GET /v1/sync".to_owned(),
             "GET /v1/exchange".to_owned(),

@@ -94,3 +94,24 @@ async fn what_the_operator_should_know_is_told_at_the_start() {
     pair.allow(0o644);
     assert!(prepare(&[]).is_err());
 }
+
+/// The certificate's end by the shown certificate itself, in seconds since 1970.
+fn end_of(certificate: &[u8]) -> i64 {
+    let (_, parsed) = x509_parser::parse_x509_certificate(certificate).expect("a certificate");
+    parsed.validity().not_after.timestamp()
+}
+
+#[tokio::test]
+async fn when_the_certificate_ends_is_in_the_metrics() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let house = House::open(options()).await;
+    let mut stream = tokio::net::TcpStream::connect(house.operators).await.expect("open");
+    let request = "GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+    stream.write_all(request.as_bytes()).await.expect("open");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.expect("text");
+    let name = "graceful_relay_certificate_expiry_timestamp_seconds ";
+    let value = answer.lines().find_map(|line| line.strip_prefix(name)).expect("it is there");
+    let shown = end_of(&house.shown().await);
+    assert_eq!(value.parse::<f64>().expect("a number"), shown as f64, "of the certificate that is shown");
+}

@@ -23,6 +23,8 @@ pub struct House {
     pub address: SocketAddr,
     /// The second, plain listener.
     pub plain: SocketAddr,
+    /// Where operators' programs ask.
+    pub operators: SocketAddr,
     pub authority: Authority,
     pub pair: Pair,
     pub tls: Tls,
@@ -48,12 +50,23 @@ impl House {
         let relay = Relay::start(Store::open(&data, store).expect("a store"), RelayOptions::default());
         let bind = || TcpListener::bind("127.0.0.1:0");
         let (tcp, plain) = (bind().await.expect("a port"), bind().await.expect("a port"));
+        let operators = bind().await.expect("a port");
+        let operators_address = operators.local_addr().expect("an address");
         let (address, plain_address) =
             (tcp.local_addr().expect("an address"), plain.local_addr().expect("an address"));
         let shutdown = CancellationToken::new();
-        let listener = Listener::with_tls(tcp, tls.clone(), Some(plain));
+        let listener = Listener::with_tls(tcp, tls.clone(), Some(plain)).with_operators(operators);
         tokio::spawn(http::run(listener, relay, options, shutdown.clone()));
-        Self { address, plain: plain_address, authority, pair, tls, shutdown, _folder: folder }
+        Self {
+            address,
+            plain: plain_address,
+            operators: operators_address,
+            authority,
+            pair,
+            tls,
+            shutdown,
+            _folder: folder,
+        }
     }
 
     pub async fn shake(&self, client: ClientConfig) -> std::io::Result<TlsStream<TcpStream>> {

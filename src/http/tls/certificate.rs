@@ -65,6 +65,11 @@ impl Certificate {
         BASE64URL_NOPAD.encode(&Sha256::digest(parsed.subject_public_key_info()))
     }
 
+    /// Whether these are its bytes.
+    pub(super) fn is(&self, bytes: &[u8]) -> bool {
+        self.certified.cert.first().is_some_and(|leaf| leaf.as_ref() == bytes)
+    }
+
     /// Whether a device that dials `name` would take it.
     pub(super) fn is_for(&self, name: &str) -> bool {
         let leaf = self.certified.end_entity_cert().expect("a chain has a first");

@@ -6,6 +6,7 @@
 mod acme;
 mod certificate;
 mod clock;
+mod dial;
 mod files;
 mod handshake;
 mod held;
@@ -25,6 +26,7 @@ use files::Files;
 use held::Held;
 
 pub use acme::{AcmeSetup, Challenge};
+pub(super) use clock::wall_s;
 pub(super) use handshake::Handshake;
 pub use status::TlsStatus;
 

@@ -36,6 +36,11 @@ impl Hosts {
         Self(names.into_iter().map(|name| name.to_ascii_lowercase()).collect())
     }
 
+    /// One of them, if any were given.
+    pub fn first(&self) -> Option<&str> {
+        self.0.first().map(String::as_str)
+    }
+
     /// Whether `host` is one of them.
     pub fn contains(&self, host: &str) -> bool {
         if self.0.is_empty() {

@@ -1,0 +1,74 @@
+//! What operators' programs may ask, and where.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::Config;
+use super::error::{ConfigError, Origin};
+use super::raw::Raw;
+use super::validate::Check;
+use crate::http::{Admission, LiveOptions, ProxyHeader, Secret};
+
+/// Where metrics are served.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MetricsListen {
+    /// Address and port; `None`: nowhere.
+    pub address: Option<SocketAddr>,
+    /// Whether somebody chose it: then the relay does not start where it cannot be had.
+    pub chosen: bool,
+}
+
+impl Config {
+    /// Whether who comes from this machine has to begin with the PROXY protocol.
+    pub fn speaks_proxy_first(&self) -> bool {
+        self.admission.proxy_header == ProxyHeader::Required
+    }
+}
+
+impl Check<'_> {
+    pub(super) fn metrics(&self, raw: &Raw) -> Result<MetricsListen, ConfigError> {
+        const KEY: &str = "metrics.listen";
+        let chosen = self.origins.of(KEY) != Origin::Default;
+        if raw.metrics.listen.is_empty() {
+            return Ok(MetricsListen { address: None, chosen });
+        }
+        let address = self.address(KEY, &raw.metrics.listen)?;
+        let open = !address.ip().is_loopback();
+        if open && raw.metrics.token_file.is_empty() && !raw.metrics.allow_remote {
+            let text = format!(
+                "is {address}, which other machines can reach; give them a token (`metrics.token_file`), or \
+                 say with `metrics.allow_remote = true` that only those reach it who may"
+            );
+            return Err(self.wrong(KEY, &text));
+        }
+        Ok(MetricsListen { address: Some(address), chosen })
+    }
+
+    pub(super) fn canary_interval(&self, raw: &Raw) -> Result<Option<Duration>, ConfigError> {
+        let seconds = raw.health.canary_interval_s;
+        if seconds == 0 {
+            return Ok(None);
+        }
+        self.range("health.canary_interval_s", seconds, 60..=86_400)?;
+        Ok(Some(Duration::from_secs(seconds.into())))
+    }
+
+    pub(super) fn live(&self, raw: &Raw, admission: &Admission) -> Result<LiveOptions, ConfigError> {
+        Ok(LiveOptions {
+            allowed_origins: admission.allowed_origins.clone(),
+            status_token: self.secret("health.status_token_file", &raw.health.status_token_file)?,
+            metrics_token: self.secret("metrics.token_file", &raw.metrics.token_file)?,
+        })
+    }
+
+    fn secret(&self, key: &str, written: &str) -> Result<Option<Secret>, ConfigError> {
+        if written.is_empty() {
+            return Ok(None);
+        }
+        let path = std::path::PathBuf::from(written);
+        if !path.is_absolute() {
+            return Err(self.wrong(key, &format!("is {written:?}; it must be a whole path")));
+        }
+        Secret::read(&path).map(Some).map_err(|error| self.wrong(key, &format!("does not serve: {error}")))
+    }
+}

@@ -1,0 +1,94 @@
+//! The operators' door: a listener of its own, so that what it tells stays on this machine, or in a
+//! network of theirs.
+
+use std::sync::Arc;
+
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use warp::Filter;
+use warp::filters::BoxedFilter;
+use warp::http::header::{HeaderMap, WWW_AUTHENTICATE};
+use warp::http::{Method, StatusCode};
+use warp::reply::{Reply, Response, with_header};
+
+use super::accept::accept_all;
+use super::answer::{body, not_allowed, text};
+use super::connection::Connections;
+use super::metrics::written;
+use super::routes::{health, one_request, status, version};
+use super::{Admission, Door, Options, Secret};
+
+/// The type of OpenMetrics 1.0, which Prometheus reads.
+const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// The door while it is open.
+pub(super) struct Operators {
+    door: Arc<Door>,
+    stop: CancellationToken,
+}
+
+impl Operators {
+    /// Opens it. `main` is the door that it tells of.
+    pub(super) fn serve(listener: TcpListener, main: &Arc<Door>) -> Self {
+        let options = Options { admission: Admission::default(), ..main.options.clone() };
+        let door = Door::new(main.relay.clone(), options, main.live.clone(), None, Arc::default());
+        let connections = Connections::new(&door, operators_routes(main), None);
+        let stop = CancellationToken::new();
+        let stopped = stop.clone();
+        door.spawn(async move {
+            tokio::select! {
+                () = stopped.cancelled() => {}
+                () = accept_all(&listener, &connections) => {}
+            }
+        });
+        Self { door, stop }
+    }
+
+    pub(super) async fn stop(self) {
+        self.stop.cancel();
+        self.door.close().await;
+    }
+}
+
+fn operators_routes(main: &Arc<Door>) -> BoxedFilter<(Response,)> {
+    let nothing = warp::any().map(|| {
+        text(
+            StatusCode::NOT_FOUND,
+            "This is for operators: /metrics, /health, /health/ready, /status, /version.",
+        )
+    });
+    let told = health(main).or(status(main)).unify().or(version(main)).unify();
+    told.or(metrics(main)).unify().or(nothing).unify().map(one_request).boxed()
+}
+
+fn metrics(main: &Arc<Door>) -> BoxedFilter<(Response,)> {
+    let door = main.clone();
+    warp::path!("metrics")
+        .and(warp::method())
+        .and(warp::header::headers_cloned())
+        .then(move |method: Method, headers: HeaderMap| {
+            let door = door.clone();
+            async move {
+                if method != Method::GET && method != Method::HEAD {
+                    return not_allowed("GET, HEAD");
+                }
+                if let Some(refused) = refused(door.live.now().metrics_token.as_ref(), &headers) {
+                    return refused;
+                }
+                match written(&door).await {
+                    Ok(metrics) => body(StatusCode::OK, OPEN_METRICS, metrics),
+                    Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, &error),
+                }
+            }
+        })
+        .boxed()
+}
+
+/// Why a request is not answered that should show this token.
+pub(super) fn refused(token: Option<&Secret>, headers: &HeaderMap) -> Option<Response> {
+    if token.is_none_or(|token| token.is_shown(headers)) {
+        return None;
+    }
+    let response = text(StatusCode::UNAUTHORIZED, "This is for who has the operator's token.");
+    Some(with_header(response, WWW_AUTHENTICATE, "Bearer").into_response())
+}
