@@ -57,7 +57,7 @@ impl Serve {
             .rereading(Arc::new(move || reread.again()));
         let operator = tokio::spawn(admin::serve(operator, served.clone(), shutdown.clone()));
         tokio::spawn(stop_when_told(shutdown.clone())?);
-        reload_when_told(served)?;
+        reload_when_told(served, shutdown.clone())?;
         if let Some(warning) = config.warning() {
             tracing::warn!("{warning}");
         }
@@ -136,12 +136,13 @@ fn hosts(mut names: Vec<String>, address: SocketAddr) -> Vec<String> {
 
 /// Has settings and certificate read again whenever the service manager asks for it.
 #[cfg(unix)]
-fn reload_when_told(served: admin::Served) -> anyhow::Result<()> {
+fn reload_when_told(served: admin::Served, shutdown: CancellationToken) -> anyhow::Result<()> {
     use tokio::signal::unix::{SignalKind, signal};
     // Without TLS too: unhandled, the signal would end the process.
     let mut hangup = signal(SignalKind::hangup())?;
     tokio::spawn(async move {
-        while hangup.recv().await.is_some() {
+        // It ends with the relay: as long as anybody has a hold of the store, that is not closed.
+        while let Some(Some(())) = shutdown.run_until_cancelled(hangup.recv()).await {
             let served = served.clone();
             match tokio::task::spawn_blocking(move || served.reload()).await {
                 Ok(Ok(text)) => tracing::info!("{text}"),
@@ -154,7 +155,7 @@ fn reload_when_told(served: admin::Served) -> anyhow::Result<()> {
 }
 
 #[cfg(not(unix))]
-fn reload_when_told(_served: admin::Served) -> anyhow::Result<()> {
+fn reload_when_told(_served: admin::Served, _shutdown: CancellationToken) -> anyhow::Result<()> {
     Ok(())
 }
 

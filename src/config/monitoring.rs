@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::Config;
-use super::error::{ConfigError, Origin};
-use super::raw::Raw;
+use super::error::ConfigError;
+use super::raw::{Raw, RawMetrics};
 use super::validate::Check;
 use crate::http::{Admission, LiveOptions, ProxyHeader, Secret};
 
@@ -28,7 +28,7 @@ impl Config {
 impl Check<'_> {
     pub(super) fn metrics(&self, raw: &Raw) -> Result<MetricsListen, ConfigError> {
         const KEY: &str = "metrics.listen";
-        let chosen = self.origins.of(KEY) != Origin::Default;
+        let chosen = raw.metrics.listen != RawMetrics::default().listen;
         if raw.metrics.listen.is_empty() {
             return Ok(MetricsListen { address: None, chosen });
         }

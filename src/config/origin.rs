@@ -96,9 +96,9 @@ fn check_section(
 
 fn unknown_section(name: &str, value: &DeValue<'_>, known: &toml::Table) -> String {
     if !value.is_table()
-        && let Some(section) = section_with(name, known)
+        && let Some(sections) = sections_with(name, known)
     {
-        return format!("`{name}` belongs into the section [{section}]");
+        return format!("`{name}` belongs into the section {sections}");
     }
     let near = nearest(name, known.keys().map(String::as_str));
     match near {
@@ -111,8 +111,8 @@ fn unknown_section(name: &str, value: &DeValue<'_>, known: &toml::Table) -> Stri
 }
 
 pub(super) fn unknown_key(section: &str, key: &str, known: &toml::Table) -> String {
-    if let Some(right) = section_with(key, known) {
-        return format!("there is no option `{section}.{key}`; `{key}` belongs into the section [{right}]");
+    if let Some(right) = sections_with(key, known) {
+        return format!("there is no option `{section}.{key}`; `{key}` belongs into the section {right}");
     }
     let options = known.get(section).and_then(toml::Value::as_table);
     let names = || options.into_iter().flat_map(toml::Table::keys).map(String::as_str);
@@ -125,10 +125,11 @@ pub(super) fn unknown_key(section: &str, key: &str, known: &toml::Table) -> Stri
     }
 }
 
-/// The section in which a key of this name would be right.
-pub(super) fn section_with<'a>(key: &str, known: &'a toml::Table) -> Option<&'a str> {
-    let has = |options: &toml::Value| options.get(key).is_some();
-    known.iter().find(|(_, options)| has(options)).map(|(section, _)| section.as_str())
+/// The sections in which a key of this name would be right, in words.
+pub(super) fn sections_with(key: &str, known: &toml::Table) -> Option<String> {
+    let right = known.iter().filter(|(_, options)| options.get(key).is_some());
+    let right: Vec<String> = right.map(|(section, _)| format!("[{section}]")).collect();
+    (!right.is_empty()).then(|| right.join(" or "))
 }
 
 /// The kind of value an option takes, in words.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::error::{ConfigError, Origin};
 use super::nearest::nearest;
-use super::origin::{Origins, described, read_text, section_with, unknown_key};
+use super::origin::{Origins, described, read_text, sections_with, unknown_key};
 use super::raw::{Raw, defaults};
 use super::validate::validate;
 use super::{Config, FILE, FILE_VARIABLE, PROFILE_VARIABLE, Surroundings, VARIABLE_PREFIX};
@@ -147,7 +147,7 @@ fn option_of(variable: &str, known: &toml::Table) -> Result<(String, String), St
         if options.get(key).is_some() {
             return Ok((section.to_owned(), key.to_owned()));
         }
-        if section_with(key, known).is_some() || nearest_variable(variable, known).is_none() {
+        if sections_with(key, known).is_some() || nearest_variable(variable, known).is_none() {
             return Err(unknown_key(section, key, known));
         }
     }

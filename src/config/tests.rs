@@ -145,10 +145,13 @@ fn what_is_mistyped_is_named_with_its_place_and_what_was_meant() {
         "[server]\ndays = 3",
         "config.toml, line 2, column 1: there is no option `server.days`; `days` belongs into the section [retention]",
     );
-    refused("listen = 1", "config.toml, line 1, column 1: `listen` belongs into the section [server]");
     refused(
-        "[log]\ncolour = true",
-        "config.toml, line 2, column 1: there is no option `log.colour`; [log] has ",
+        "listen = 1",
+        "config.toml, line 1, column 1: `listen` belongs into the section [metrics] or [server]",
+    );
+    refused(
+        "[log]\nbrightness = true",
+        "config.toml, line 2, column 1: there is no option `log.brightness`; [log] has ",
     );
     refused("[billing]\n", "config.toml, line 1, column 2: there is no section [billing]; there are ");
     refused("server = 1", "config.toml, line 1, column 1: `server` is a section");

@@ -239,6 +239,10 @@ impl Relay {
         // So that a relay that is switched off every evening ages its envelopes all the same.
         if self.change(Change::MarkClock).await.is_ok() {
             self.inner.writer.stop().await;
+            // Here and not when the last handle goes, which a process that ends may never come to.
+            let store = self.inner.store.clone();
+            let closed = tokio::task::spawn_blocking(move || store.close()).await;
+            let _ = self.inner.writer.read(closed);
         }
     }
 

@@ -25,6 +25,8 @@ impl Turn<'_> {
 
     /// Whoever asks for it may.
     pub(super) fn close(&mut self, number: AccountNumber, id: &AccountId) -> Result<Outcome, StoreError> {
+        // Read once at least: the totals go down by what it had.
+        self.account(number)?;
         let places = self.places(number, 0..=u64::MAX)?;
         for place in &places {
             self.take_away(number, place);

@@ -72,8 +72,11 @@ impl Store {
         Ok(())
     }
 
-    /// Leaves everything in redb, and a journal that nobody has to read.
-    pub(super) fn close(&self) -> Result<(), StoreError> {
+    /// Leaves everything in redb, and a journal that nobody has to read. Dropping the store does it, too.
+    ///
+    /// # Errors
+    /// As [`Store::fold`].
+    pub fn close(&self) -> Result<(), StoreError> {
         self.fold_all()?;
         self.journal().begin()
     }

@@ -52,7 +52,8 @@ fn fields(item: &str) -> impl Iterator<Item = (&str, Vec<&str>)> {
 
 fn is_secret(name: &str) -> bool {
     let name = name.to_lowercase();
-    SECRET_NAMES.iter().any(|secret| name.contains(secret))
+    // Where a secret lies is none.
+    !name.ends_with("_file") && SECRET_NAMES.iter().any(|secret| name.contains(secret))
 }
 
 fn is_bare(types: &[&str]) -> bool {

@@ -8,7 +8,7 @@ use crate::admin::Overview;
 
 const COLUMNS: usize = 80;
 const INDENT: usize = 16;
-const BAR_COLUMNS: u64 = 20;
+const BAR_COLUMNS: u64 = 16;
 
 /// What an SD card can take before it wears out. Makers seldom say; 10 TB is what to expect of an ordinary
 /// card of 32 GB, each of whose cells takes some hundred writes.
