@@ -56,8 +56,7 @@ const P50: Column = Column("p50_us", "p50", ms);
 const P99: Column = Column("p99_us", "p99", ms);
 const CPU: Column = Column("server_cpu_us", "server's CPU each", microseconds);
 const LOAD_CPU: Column = Column("generator_cpu_us", "load's CPU each", microseconds);
-const WRITTEN: Column = Column("written_per_byte", "written ÷ payload", one);
-const WRITTEN_EACH: Column = Column("written_kib_each", "written each, KiB", one);
+const WRITTEN: Column = Column("device_written_per_byte", "written ÷ payload", one);
 const PUSH: &[Column] = &[PER_S, P50, P99, CPU, LOAD_CPU, WRITTEN];
 const DELIVER: &[Column] = &[
     Column("rate", "pushes a second", whole),
@@ -82,7 +81,7 @@ const SECTIONS: &[Section] = &[
         scenario: "push-1",
         title: "Durable pushes of 1 KiB, 1 connection",
         text: "One in flight: the time of one push is all that counts. The disk alone, in the same turns, appends and syncs as much.",
-        columns: &[PER_S, P50, P99, CPU, LOAD_CPU, WRITTEN_EACH],
+        columns: &[PER_S, P50, P99, CPU, LOAD_CPU, WRITTEN],
         drawn: Some("per_s"),
     },
     Section {
@@ -168,14 +167,15 @@ pub fn write(raw: &Raw, out: &Path) -> Result<()> {
 }
 
 fn preamble(raw: &Raw) -> Result<String> {
+    let rounds = raw.records.iter().map(|record| record.round + 1).max().unwrap_or(0);
     let mut text = String::new();
     writeln!(
         text,
-        "\nMeasured on {} on a machine with {}: medians of {} {} of {} s.\n",
+        "\nMeasured on {} on a machine with {}: medians of at most {} {} of {} s.\n",
         raw.date,
         raw.machine,
-        raw.rounds,
-        if raw.rounds == 1 { "round" } else { "rounds" },
+        rounds,
+        if rounds == 1 { "round" } else { "rounds" },
         raw.seconds
     )?;
     writeln!(text, "| | version | settings | what its acknowledgement promises |\n|---|---|---|---|")?;

@@ -146,9 +146,6 @@ impl Picture {
         let min_bytes = figures.disk_free_bytes_min as f64;
         let help = "With fewer bytes free, nothing new is kept";
         self.gauge("graceful_relay_disk_free_min_bytes", help, min_bytes);
-        let backup_s = metrics.last_backup_s().unwrap_or(0) as f64;
-        let help = "When the last backup was made; 0: none known";
-        self.gauge("graceful_relay_backup_timestamp_seconds", help, backup_s);
     }
 
     fn process(&mut self, door: &Door, figures: &Figures) {

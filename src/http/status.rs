@@ -51,7 +51,6 @@ async fn picture(door: &Door) -> Result<Value, String> {
         "store_bytes": figures.store_bytes,
         "disk_free_bytes": figures.disk_free_bytes,
         "disk_free_bytes_min": figures.disk_free_bytes_min,
-        "last_backup_s": metrics.last_backup_s(),
         "trial": { "good_s": trial.good_s, "took_ms": u64::try_from(trial.took.as_millis()).ok(), "trouble": trial.trouble },
         "memory_bytes": figures.process.map(|process| process.memory_bytes),
         "cpu_s": figures.process.map(|process| process.cpu_s),

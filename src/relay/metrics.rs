@@ -140,8 +140,6 @@ pub struct Metrics {
     pub delivered: Counter,
     /// Envelopes that nobody fetched in time.
     pub expired: Counter,
-    /// When the last backup was made, in seconds since 1970.
-    backup_s: AtomicU64,
 }
 
 impl Default for Metrics {
@@ -160,7 +158,6 @@ impl Default for Metrics {
             pushed: Counter::default(),
             delivered: Counter::default(),
             expired: Counter::default(),
-            backup_s: AtomicU64::new(0),
         }
     }
 }
@@ -234,16 +231,6 @@ impl Metrics {
             Outcome::Swept { envelopes, .. } => self.expired.add(*envelopes),
             _ => {}
         }
-    }
-
-    /// A backup was made and found to be good, at this moment in seconds since 1970.
-    pub fn backed_up(&self, wall_s: u64) {
-        self.backup_s.store(wall_s, Ordering::Relaxed);
-    }
-
-    /// When the last backup was made, in seconds since 1970; `None` where there was none.
-    pub fn last_backup_s(&self) -> Option<u64> {
-        Some(self.backup_s.load(Ordering::Relaxed)).filter(|seconds| *seconds > 0)
     }
 }
 
