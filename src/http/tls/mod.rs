@@ -6,10 +6,10 @@
 mod acme;
 mod certificate;
 mod clock;
-mod dial;
 mod files;
 mod handshake;
 mod held;
+mod itself;
 mod own;
 mod private_file;
 mod status;

@@ -6,18 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use data_encoding::HEXLOWER;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::verify_tls13_signature;
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{
-    CertificateError, ClientConfig, DigitallySignedStruct, Error, PeerIncompatible, SignatureScheme,
-};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio_rustls::TlsConnector;
 
 use super::super::handshake::provider;
 use super::super::held::Held;
+use super::super::itself::meet;
 use super::{AcmeSetup, Challenge};
 
 /// For one address to answer.
@@ -26,7 +20,7 @@ const ANSWER_WAIT: Duration = Duration::from_secs(10);
 const ANSWER_BYTES_MAX: u64 = 8 * 1024;
 
 /// Why the names do not lead here, and what to do.
-pub(super) async fn check(held: &Held, setup: &AcmeSetup, port: u16) -> Result<(), String> {
+pub(super) async fn check(held: &Arc<Held>, setup: &AcmeSetup, port: u16) -> Result<(), String> {
     for name in &setup.names {
         let found = tokio::net::lookup_host((name.as_str(), port)).await;
         let addresses: Vec<_> = found.map(Iterator::collect).unwrap_or_default();
@@ -64,29 +58,21 @@ const SKIP: &str =
     " (if only this machine cannot reach itself by its public address: acme.self_check = false)";
 
 async fn is_this_relay(
-    held: &Held,
+    held: &Arc<Held>,
     how: Challenge,
     name: &str,
     address: SocketAddr,
 ) -> std::io::Result<bool> {
     let stream = TcpStream::connect(address).await?;
     match how {
-        Challenge::TlsAlpn => shows_our_certificate(held, name, stream).await,
+        Challenge::TlsAlpn => Ok(shows_our_certificate(held, name, stream).await),
         Challenge::Http => knows_our_secret(held, name, stream).await,
     }
 }
 
 /// Nobody else has the key of a certificate that was made a moment ago.
-async fn shows_our_certificate(held: &Held, name: &str, stream: TcpStream) -> std::io::Result<bool> {
-    let own = held.now().certified.cert[0].clone();
-    let config = ClientConfig::builder_with_provider(Arc::new(provider()))
-        .with_protocol_versions(&[&rustls::version::TLS13])
-        .map_err(std::io::Error::other)?
-        .dangerous()
-        .with_custom_certificate_verifier(Arc::new(Exactly(own)))
-        .with_no_client_auth();
-    let name = ServerName::try_from(name.to_owned()).map_err(std::io::Error::other)?;
-    Ok(TlsConnector::from(Arc::new(config)).connect(name, stream).await.is_ok())
+async fn shows_our_certificate(held: &Arc<Held>, name: &str, stream: TcpStream) -> bool {
+    meet(held, name, stream).await.is_ok()
 }
 
 async fn knows_our_secret(held: &Held, name: &str, mut stream: TcpStream) -> std::io::Result<bool> {
@@ -104,46 +90,4 @@ async fn knows_our_secret(held: &Held, name: &str, mut stream: TcpStream) -> std
     held.answer_own_check(None);
     asked?;
     Ok(said.ends_with(answer.as_bytes()))
-}
-
-/// Takes one certificate, byte for byte.
-#[derive(Debug)]
-struct Exactly(CertificateDer<'static>);
-
-impl ServerCertVerifier for Exactly {
-    fn verify_server_cert(
-        &self,
-        end_entity: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _server_name: &ServerName<'_>,
-        _ocsp_response: &[u8],
-        _now: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        if *end_entity == self.0 {
-            return Ok(ServerCertVerified::assertion());
-        }
-        Err(CertificateError::ApplicationVerificationFailure.into())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        _message: &[u8],
-        _certificate: &CertificateDer<'_>,
-        _signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        Err(PeerIncompatible::Tls12NotOfferedOrEnabled.into())
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(message, certificate, signature, &provider().signature_verification_algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        provider().signature_verification_algorithms.supported_schemes()
-    }
 }
