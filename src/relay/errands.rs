@@ -1,9 +1,8 @@
 //! What a conversation has asked for and not yet heard of: changes with the writer, a look at the
 //! store, an ear on the account, a slot at the rendezvous.
 
-use std::collections::VecDeque;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::StreamExt;
@@ -19,7 +18,6 @@ use crate::rules::conversation::{Conversation, Request};
 use crate::store::StoreError;
 
 use super::clock::milliseconds;
-use super::metrics::timed;
 use super::rendezvous::Met;
 use super::seats::Seat;
 use super::wake::Listener;
@@ -63,8 +61,6 @@ pub(super) struct Errands {
     relay: Relay,
     session: u64,
     changes: FuturesOrdered<oneshot::Receiver<Outcome>>,
-    /// When they began, where that is of interest.
-    began: VecDeque<Option<Instant>>,
     look: Option<Looking>,
     /// How far its account's log goes, by the last news.
     head: u64,
@@ -85,7 +81,6 @@ impl Errands {
             address,
             seat: None,
             changes: FuturesOrdered::new(),
-            began: VecDeque::new(),
             look: None,
             head: 0,
             listener: None,
@@ -111,7 +106,6 @@ impl Errands {
                         conversation.refuse(refusal);
                         continue;
                     }
-                    self.began.push_back(timed(&change));
                     let answer = self.relay.inner.writer.commit(change).await?;
                     self.changes.push_back(answer);
                 }
@@ -250,7 +244,6 @@ impl Errands {
     pub(super) fn report(&mut self, report: Report, conversation: &mut Conversation) -> Result<(), Stopped> {
         match report {
             Report::Committed(outcome) => {
-                self.relay.inner.metrics.came(&outcome, self.began.pop_front().flatten());
                 if outcome == Outcome::Founded {
                     self.relay.inner.fair.founded(self.relay.inner.clock.uptime_ms());
                 }

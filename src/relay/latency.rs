@@ -1,4 +1,4 @@
-//! How long pushes took from the writer's inbox to the disk, counted without a lock.
+//! How long pushes took from the moment they were handed to the writer to the disk, counted without a lock.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::protocol::Code;
 use crate::protocol::frame::RelayFrame;
-use crate::rules::change::{Change, Outcome};
+use crate::rules::change::Outcome;
 
 /// Upper bounds of the buckets of times, in seconds: fine enough for p50, p95 and p99 from a fast disk
 /// to an SD card that has a bad moment.
@@ -218,25 +218,20 @@ impl Metrics {
         u64::try_from(self.waiting.load(Ordering::Relaxed)).unwrap_or(0)
     }
 
-    /// What came of a change that began then.
-    pub(super) fn came(&self, outcome: &Outcome, began: Option<Instant>) {
+    /// What came of a change; of a push also how long that took.
+    pub(super) fn came(&self, outcome: &Outcome, took: Option<Duration>) {
         match outcome {
             Outcome::Pushed(pushed) => {
                 let kept: u64 = pushed.placements.iter().map(|place| u64::from(place.count)).sum();
                 self.pushed.add(kept);
-                if let Some(began) = began.filter(|_| pushed.through.is_some()) {
-                    self.push_stored.took(began.elapsed());
+                if let Some(took) = took.filter(|_| pushed.through.is_some()) {
+                    self.push_stored.took(took);
                 }
             }
             Outcome::Swept { envelopes, .. } => self.expired.add(*envelopes),
             _ => {}
         }
     }
-}
-
-/// When a change began whose time is kept.
-pub(super) fn timed(change: &Change) -> Option<Instant> {
-    matches!(change, Change::Push { .. }).then(Instant::now)
 }
 
 #[cfg(test)]

@@ -248,9 +248,7 @@ impl Relay {
 
     /// Has one change made.
     async fn change(&self, change: Change) -> Result<Outcome, Stopped> {
-        let outcome = self.inner.writer.commit(change).await?.await.map_err(|_| Stopped)?;
-        self.inner.metrics.came(&outcome, None);
-        Ok(outcome)
+        self.inner.writer.commit(change).await?.await.map_err(|_| Stopped)
     }
 
     /// What is counted while it works.

@@ -81,10 +81,10 @@ impl Writer {
     /// Hands a change over, waiting for room. The answer comes when it is on disk, or not at all if
     /// the store fails.
     pub(super) async fn commit(&self, change: Change) -> Result<oneshot::Receiver<Outcome>, Stopped> {
+        let pushed = matches!(change, Change::Push { .. }).then(Instant::now);
         let room = self.room.clone().acquire_many_owned(weight_kib(&change)).await.map_err(|_| Stopped)?;
         let inbox = self.inbox.lock().expect("nobody panics holding it").clone().ok_or(Stopped)?;
         let (answer, answered) = oneshot::channel();
-        let pushed = matches!(change, Change::Push { .. }).then(Instant::now);
         self.metrics.asked();
         inbox.send(Asked { change, answer, _room: room, pushed }).await.map_err(|_| Stopped)?;
         Ok(answered)
@@ -153,15 +153,15 @@ fn write(
             changes.push(asked.change);
             answers.push((asked.answer, asked._room, asked.pushed));
         }
-        let (count, began) = (changes.len(), std::time::Instant::now());
+        let (count, began) = (changes.len(), Instant::now());
         let committed = store.commit(changes, clock.now())?;
         metrics.committed(count, began.elapsed());
         for ((answer, _room, pushed), outcome) in answers.into_iter().zip(committed.outcomes) {
+            let took = pushed.map(|since| since.elapsed());
+            metrics.came(&outcome, took);
+            took.inspect(|took| stopwatch.stored(*took));
             // Who asked may be gone; what was asked is done all the same.
             let _ = answer.send(outcome);
-            if let Some(since) = pushed {
-                stopwatch.stored(since.elapsed());
-            }
         }
         for stir in committed.stirs {
             wakes.stir(&stir);
