@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::http::tls::TlsStatus;
+
 use super::process;
 use super::warnings::{Warning, warnings};
 
@@ -84,21 +86,9 @@ pub struct Overview {
     pub written_bytes: Option<u64>,
     /// The same as so much a day, once it has run for ten minutes.
     pub written_bytes_per_day: Option<u64>,
-    /// Where the certificate comes from.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub tls: Option<String>,
-    /// When it ends, in seconds since 1970.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub certificate_expires_s: Option<i64>,
-    /// The same for people.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub certificate_expires: Option<String>,
-    /// What devices know a relay by that made its own certificate.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub relay_key: Option<String>,
-    /// What the operator should look at.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub tls_trouble: Option<String>,
+    /// How its own TLS stands, if it has any.
+    #[serde(flatten)]
+    pub tls: Option<TlsStatus>,
     /// The last backup.
     pub last_backup: Option<Backup>,
     /// How long ago that was.

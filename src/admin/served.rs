@@ -68,6 +68,7 @@ mod answers {
     use crate::admin::Answer;
     use crate::admin::clocks::clock_ms;
     use crate::admin::overview::Overview;
+    use crate::http::tls::Tls;
     use crate::protocol::AccountId;
     use crate::relay::Cause;
     use crate::rules::Quota;
@@ -79,13 +80,7 @@ mod answers {
     impl Served {
         /// Names and numbers, in one list.
         pub(in crate::admin) async fn status(&self) -> Result<serde_json::Value, String> {
-            let overview = self.overview().await?;
-            let mut status = serde_json::to_value(overview).map_err(|error| error.to_string())?;
-            let tls = self.tls.as_ref().map(|tls| serde_json::to_value(tls.status()));
-            if let (Some(status), Some(Ok(serde_json::Value::Object(tls)))) = (status.as_object_mut(), tls) {
-                status.extend(tls);
-            }
-            let mut overview: Overview = serde_json::from_value(status).map_err(|error| error.to_string())?;
+            let mut overview = self.overview().await?;
             overview.judge();
             serde_json::to_value(overview).map_err(|error| error.to_string())
         }
@@ -111,6 +106,7 @@ mod answers {
                 file_bytes: holdings.file_bytes,
                 free_bytes: holdings.free_bytes,
                 free_bytes_min: holdings.free_bytes_min,
+                tls: self.tls.as_ref().map(Tls::status),
                 ..Overview::default()
             };
             overview.look_at_process();

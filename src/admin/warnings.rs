@@ -61,7 +61,8 @@ fn disk(overview: &Overview) -> Option<Warning> {
 }
 
 fn certificate(overview: &Overview) -> Option<Warning> {
-    if let Some(trouble) = &overview.tls_trouble {
+    let tls = overview.tls.as_ref()?;
+    if let Some(trouble) = &tls.tls_trouble {
         let mut text = trouble.clone();
         text[..1].make_ascii_uppercase();
         return Some(warning(
@@ -70,7 +71,7 @@ fn certificate(overview: &Overview) -> Option<Warning> {
             "See docs/tls.md; `graceful-relay doctor` looks closer.",
         ));
     }
-    let left_s = overview.certificate_expires_s? - overview.clock_s;
+    let left_s = tls.certificate_expires_s? - overview.clock_s;
     (left_s < CERTIFICATE_DAYS * DAY_S).then(|| {
         let text = format!("The certificate is good for {} days only.", (left_s / DAY_S).max(0));
         warning("certificate", text, "Renew it, then run `graceful-relay reload`.")
@@ -126,6 +127,11 @@ fn backup(overview: &Overview) -> Option<Warning> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::tls::TlsStatus;
+
+    fn until(expires_s: i64) -> Option<TlsStatus> {
+        Some(TlsStatus { certificate_expires_s: Some(expires_s), ..TlsStatus::default() })
+    }
 
     fn well() -> Overview {
         Overview {
@@ -135,7 +141,7 @@ mod tests {
             clock_s: 1_800_000_000,
             free_bytes: Some(10 << 30),
             free_bytes_min: 256 << 20,
-            certificate_expires_s: Some(1_800_000_000 + 60 * DAY_S),
+            tls: until(1_800_000_000 + 60 * DAY_S),
             open_files_max: Some(4_096),
             connections_max: Some(2_000),
             last_backup_s: Some(DAY_S),
@@ -156,10 +162,14 @@ mod tests {
         };
         assert_eq!(told(|it| it.state = "short_of_room".into()), "disk");
         assert_eq!(told(|it| it.free_bytes = Some(900 << 20)), "disk");
-        assert_eq!(told(|it| it.certificate_expires_s = Some(it.clock_s + 13 * DAY_S)), "certificate");
-        assert_eq!(told(|it| it.certificate_expires_s = Some(it.clock_s - 1)), "certificate");
-        assert_eq!(told(|it| it.tls_trouble = Some("the key is lost".into())), "certificate");
-        assert_eq!(told(|it| (it.clock_s, it.certificate_expires_s) = (86_400, None)), "clock");
+        assert_eq!(told(|it| it.tls = until(it.clock_s + 13 * DAY_S)), "certificate");
+        assert_eq!(told(|it| it.tls = until(it.clock_s - 1)), "certificate");
+        let trouble = |it: &mut Overview| {
+            let trouble = Some("the key is lost".into());
+            it.tls = it.tls.take().map(|tls| TlsStatus { tls_trouble: trouble, ..tls });
+        };
+        assert_eq!(told(trouble), "certificate");
+        assert_eq!(told(|it| (it.clock_s, it.tls) = (86_400, None)), "clock");
         assert_eq!(told(|it| it.clock_jumped_s = Some(-3_600)), "clock");
         assert_eq!(told(|it| it.open_files_max = Some(1_024)), "open_files");
         assert_eq!(told(|it| it.last_backup_s = None), "backup");

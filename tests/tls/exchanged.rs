@@ -88,7 +88,8 @@ async fn what_the_operator_should_know_is_told_at_the_start() {
     };
     let tls = prepare(&[]).expect("good");
     assert_eq!(tls.names(), ["relay.example", "192.0.2.7"]);
-    assert_eq!((tls.status().tls, tls.status().tls_trouble), ("files", None));
+    let status = tls.status();
+    assert_eq!((status.tls.as_str(), status.tls_trouble), ("files", None));
     let trouble = prepare(&["other.example"]).expect("served all the same").status().tls_trouble;
     assert!(trouble.as_deref().is_some_and(|text| text.contains("not for other.example")), "{trouble:?}");
     pair.allow(0o644);

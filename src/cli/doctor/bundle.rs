@@ -44,7 +44,10 @@ pub(super) fn write(path: &Path, examined: &Examined) -> io::Result<()> {
     }
     if let Some(status) = &examined.status {
         let mut status = status.clone();
-        (status.relay_id, status.relay_key, status.url, status.listening) = (None, None, None, None);
+        (status.relay_id, status.url, status.listening) = (None, None, None);
+        if let Some(tls) = &mut status.tls {
+            tls.relay_key = None;
+        }
         if let Some(backup) = &mut status.last_backup {
             backup.file = "<file>".to_owned();
         }

@@ -92,11 +92,11 @@ pub(super) async fn names(config: &Config) -> Vec<Finding> {
 /// The certificate: that of the running relay, or the one in files that it would take.
 pub(super) fn certificate(config: &Config, status: Option<&Overview>) -> Option<Finding> {
     const CHECK: &str = "certificate";
-    if let Some(status) = status.filter(|status| status.tls.is_some()) {
-        if let Some(trouble) = &status.tls_trouble {
+    if let Some((status, tls)) = status.and_then(|status| status.tls.as_ref().map(|tls| (status, tls))) {
+        if let Some(trouble) = &tls.tls_trouble {
             return Some(Finding::failure(CHECK, trouble, "See docs/tls.md."));
         }
-        let Some(expires_s) = status.certificate_expires_s else {
+        let Some(expires_s) = tls.certificate_expires_s else {
             return Some(Finding::warning(
                 CHECK,
                 "there is none yet",

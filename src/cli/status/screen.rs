@@ -73,10 +73,11 @@ fn facts(overview: &Overview) -> Vec<(&'static str, String)> {
 }
 
 fn certificate(overview: &Overview) -> String {
-    let Some(tls) = &overview.tls else {
+    let Some(status) = &overview.tls else {
         return "none: this relay speaks no TLS of its own".to_owned();
     };
-    let Some(expires_s) = overview.certificate_expires_s else {
+    let tls = &status.tls;
+    let Some(expires_s) = status.certificate_expires_s else {
         return format!("{tls}, none yet");
     };
     let days = (expires_s - overview.clock_s).div_euclid(86_400);
@@ -87,7 +88,7 @@ fn certificate(overview: &Overview) -> String {
         (_, 36_500..) => format!("{tls}, has no end"),
         (_, 1) => format!("{tls}, good for 1 more day"),
         _ => {
-            let until = overview.certificate_expires.as_deref().unwrap_or_default();
+            let until = status.certificate_expires.as_deref().unwrap_or_default();
             format!("{tls}, good for {days} more days (until {until})")
         }
     }
@@ -149,6 +150,7 @@ fn backup(overview: &Overview) -> String {
 mod tests {
     use super::*;
     use crate::admin::Backup;
+    use crate::http::tls::TlsStatus;
 
     fn full() -> Overview {
         Overview {
@@ -158,9 +160,12 @@ mod tests {
             process_id: 1_234_567,
             listening: Some("[::]:443".into()),
             url: Some("wss://relay.a-rather-long-name.example.org".into()),
-            tls: Some("acme".into()),
-            certificate_expires_s: Some(61 * 86_400),
-            certificate_expires: Some("2027-01-25 10:00 UTC".into()),
+            tls: Some(TlsStatus {
+                tls: "acme".into(),
+                certificate_expires_s: Some(61 * 86_400),
+                certificate_expires: Some("2027-01-25 10:00 UTC".into()),
+                ..TlsStatus::default()
+            }),
             connections: 12,
             connections_max: Some(2_000),
             envelopes: 1_204,

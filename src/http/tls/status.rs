@@ -3,10 +3,10 @@
 use super::{Source, Tls, clock};
 
 /// A picture of one moment.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
 pub struct TlsStatus {
     /// Where the certificate comes from, as in `tls.mode`.
-    pub tls: &'static str,
+    pub tls: String,
     /// When the certificate in use ends, in seconds since 1970; none while there is no good one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub certificate_expires_s: Option<i64>,
@@ -32,7 +32,8 @@ impl Tls {
                 Source::Files(_) => "files",
                 Source::SelfSigned => "self-signed",
                 Source::Acme(_) => "acme",
-            },
+            }
+            .to_owned(),
             certificate_expires_s: expires_s,
             certificate_expires: expires_s.map(clock::written),
             relay_key: self.key(),
