@@ -12,7 +12,7 @@ use aes_gcm::{Aes256Gcm, Nonce};
 use anyhow::{Context, Result};
 use redb::{Database, TableDefinition};
 use rustls::pki_types::ServerName;
-use rustls::{ClientConnection, ServerConfig, ServerConnection};
+use rustls::{ClientConnection, ConnectionCommon, ServerConfig, ServerConnection, SideData};
 
 use crate::line::Certificate;
 
@@ -97,40 +97,34 @@ pub fn tls(certificate: &Certificate, time: Duration) -> Result<Values> {
     let mut far = ServerConnection::new(Arc::new(server))?;
     let mut pass = Vec::new();
     while near.is_handshaking() || far.is_handshaking() {
-        pass.clear();
-        while near.wants_write() {
-            near.write_tls(&mut pass)?;
-        }
-        let mut there = &pass[..];
-        while !there.is_empty() {
-            far.read_tls(&mut there)?;
-            far.process_new_packets()?;
-        }
-        let mut back = Vec::new();
-        while far.wants_write() {
-            far.write_tls(&mut back)?;
-        }
-        let mut back = &back[..];
-        while !back.is_empty() {
-            near.read_tls(&mut back)?;
-            near.process_new_packets()?;
-        }
+        carry(&mut near, &mut far, &mut pass)?;
+        carry(&mut far, &mut near, &mut pass)?;
     }
     let mut block = vec![1; 16 * 1024];
     let times = repeat(time, || {
         near.writer().write_all(&block)?;
-        pass.clear();
-        while near.wants_write() {
-            near.write_tls(&mut pass)?;
-        }
-        let mut there = &pass[..];
-        while !there.is_empty() {
-            far.read_tls(&mut there)?;
-            far.process_new_packets()?;
-        }
+        carry(&mut near, &mut far, &mut pass)?;
         Ok(far.reader().read_exact(&mut block)?)
     })?;
     Ok(vec![("mb_per_s", times.len() as f64 * block.len() as f64 / time.as_secs_f64() / 1e6)])
+}
+
+/// Takes what one end has to say to the other, by way of `pass`.
+fn carry<A: SideData, B: SideData>(
+    from: &mut ConnectionCommon<A>,
+    to: &mut ConnectionCommon<B>,
+    pass: &mut Vec<u8>,
+) -> Result<()> {
+    pass.clear();
+    while from.wants_write() {
+        from.write_tls(pass)?;
+    }
+    let mut there = &pass[..];
+    while !there.is_empty() {
+        to.read_tls(&mut there)?;
+        to.process_new_packets()?;
+    }
+    Ok(())
 }
 
 /// redb itself: so many rows of one value in each commit, in order of arrival.
