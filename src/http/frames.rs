@@ -64,6 +64,8 @@ pub(super) struct Frames<S> {
     close_came: bool,
     close_went: bool,
     bytes_max: usize,
+    /// Bytes that came and went.
+    moved: u64,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Frames<S> {
@@ -80,7 +82,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Frames<S> {
             close_came: false,
             close_went: false,
             bytes_max,
+            moved: 0,
         }
+    }
+
+    /// Bytes that have come and gone so far, those of frames that are not whole yet among them.
+    pub(super) fn moved(&self) -> u64 {
+        self.moved
     }
 
     pub(super) fn get_mut(&mut self) -> &mut S {
@@ -120,6 +128,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Frames<S> {
         loop {
             while self.output.has_remaining() {
                 let went = ready!(poll_write_buf(Pin::new(&mut self.stream), context, &mut self.output))?;
+                self.moved += went as u64;
                 if went == 0 {
                     return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
                 }
@@ -164,7 +173,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Frames<S> {
             }
             let trouble = match ready!(self.poll_input(context)) {
                 Ok(0) => io::ErrorKind::UnexpectedEof.into(),
-                Ok(_) => continue,
+                Ok(came) => {
+                    self.moved += came as u64;
+                    continue;
+                }
                 Err(error) => error,
             };
             return Poll::Ready(Some(Err(Trouble::Gone(trouble))));

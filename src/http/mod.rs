@@ -34,7 +34,9 @@ mod upgrade;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use tokio::sync::Semaphore;
+use tokio_util::future::FutureExt as _;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -132,20 +134,20 @@ impl Door {
 
     /// Runs a task that the relay waits for when it stops, until it must not wait any longer.
     fn spawn(self: &Arc<Self>, task: impl Future<Output = ()> + Send + 'static) {
-        self.tasks.spawn(cut_short(self.cut.clone(), task));
+        self.tasks.spawn(cut_short(self.cut.child_token(), task));
     }
 
     /// The same for a conversation: these are ended first, while others are still answered.
     fn spawn_talk(self: &Arc<Self>, task: impl Future<Output = ()> + Send + 'static) {
-        self.talks.spawn(cut_short(self.cut.clone(), task));
+        self.talks.spawn(cut_short(self.cut.child_token(), task));
     }
 }
 
-async fn cut_short(cut: CancellationToken, task: impl Future<Output = ()>) {
-    tokio::select! {
-        () = cut.cancelled() => {}
-        () = task => {}
-    }
+/// Runs a task until it is cut. Not an `async fn`, which would have room for the task twice. And the token
+/// is to be the task's own: it is looked at whenever the task runs, and one for all would have them wait
+/// for its lock.
+fn cut_short<F: Future<Output = ()>>(cut: CancellationToken, task: F) -> impl Future<Output = ()> {
+    task.with_cancellation_token_owned(cut).map(drop)
 }
 
 #[cfg(test)]
@@ -165,5 +167,20 @@ pub(crate) mod tests {
             stop_timeout: Duration::from_secs(60),
             admission: Admission::default(),
         }
+    }
+
+    #[tokio::test]
+    async fn a_task_is_cut_and_is_no_larger_for_it() {
+        let large = async {
+            let kept = [7_u8; 2_000];
+            std::future::pending::<()>().await;
+            drop(kept);
+        };
+        let bytes = size_of_val(&large);
+        let cut = CancellationToken::new();
+        let task = cut_short(cut.child_token(), large);
+        assert!(size_of_val(&task) < bytes + 200, "{} of {bytes}", size_of_val(&task));
+        cut.cancel();
+        task.await;
     }
 }

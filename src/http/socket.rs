@@ -1,14 +1,12 @@
 //! A WebSocket as the relay sees it: binary messages in and out, and a close that arrives.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::{Instant, sleep_until};
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
-use tokio_util::io::{InspectReader, InspectWriter};
 
 use super::Options;
 use super::doorkeeper::Visitor;
@@ -23,23 +21,8 @@ const DRAIN_BYTES: usize = 16 * 1024;
 const NORMAL: u16 = 1000;
 const PROTOCOL_ERROR: u16 = 1002;
 
-/// A stream that counts the bytes that pass.
-type Counted<S> = InspectWriter<InspectReader<S, Count>, Count>;
-type Count = Box<dyn FnMut(&[u8]) + Send>;
-
-fn counted<S: AsyncRead + AsyncWrite>(stream: S, moved: &Arc<AtomicU64>) -> Counted<S> {
-    let count = || -> Count {
-        let moved = moved.clone();
-        Box::new(move |bytes| {
-            moved.fetch_add(bytes.len() as u64, Ordering::Relaxed);
-        })
-    };
-    InspectWriter::new(InspectReader::new(stream, count()), count())
-}
-
 pub(super) struct Socket<S> {
-    stream: Frames<Counted<S>>,
-    moved: Arc<AtomicU64>,
+    stream: Frames<S>,
     close_timeout: Duration,
     reading: Reading,
     /// A close frame went out, or nothing can.
@@ -60,11 +43,8 @@ enum Reading {
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Socket<S> {
     pub(super) fn new(stream: S, options: &Options) -> Self {
-        let moved = Arc::new(AtomicU64::new(0));
-        let stream = Frames::new(counted(stream, &moved), options.frame_bytes_max);
         Self {
-            stream,
-            moved,
+            stream: Frames::new(stream, options.frame_bytes_max),
             close_timeout: options.close_timeout,
             reading: Reading::Going,
             ended: false,
@@ -158,7 +138,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Transport for Socket<S> {
     }
 
     fn moved(&self) -> u64 {
-        self.moved.load(Ordering::Relaxed)
+        self.stream.moved()
     }
 
     fn address(&self) -> Option<Address> {

@@ -119,7 +119,7 @@ mod tests {
     use super::*;
 
     /// Bytes of the task of a conversation: part of what each idle connection costs.
-    const TASK_BYTES_MAX: usize = 4 * 1024;
+    const TASK_BYTES_MAX: usize = 2_500;
 
     fn size_of_future<A, B, C, D, F: Future>(_: fn(A, B, C, D) -> F) -> usize {
         size_of::<F>()

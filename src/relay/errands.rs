@@ -1,12 +1,12 @@
 //! What a conversation has asked for and not yet heard of: changes with the writer, a look at the
 //! store, an ear on the account, a slot at the rendezvous.
 
+use std::collections::VecDeque;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::StreamExt;
-use futures_util::stream::FuturesOrdered;
+use tokio::sync::oneshot::error::RecvError;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
@@ -60,7 +60,8 @@ enum Looking {
 pub(super) struct Errands {
     relay: Relay,
     session: u64,
-    changes: FuturesOrdered<oneshot::Receiver<Outcome>>,
+    /// Answered in this order.
+    changes: VecDeque<oneshot::Receiver<Outcome>>,
     look: Option<Looking>,
     /// How far its account's log goes, by the last news.
     head: u64,
@@ -80,7 +81,7 @@ impl Errands {
             session,
             address,
             seat: None,
-            changes: FuturesOrdered::new(),
+            changes: VecDeque::new(),
             look: None,
             head: 0,
             listener: None,
@@ -110,14 +111,14 @@ impl Errands {
                     self.changes.push_back(answer);
                 }
                 Request::Find { account, device } => {
-                    let standing = self.find(account, device).await?;
+                    let standing = Box::pin(self.find(account, device)).await?;
                     match self.sit_down(standing.as_ref(), conversation) {
                         Ok(()) => conversation.looked_up(standing),
                         Err(refusal) => conversation.refuse(refusal),
                     }
                 }
                 Request::FindRecovery { key } => {
-                    let found = self.find_recovery(key).await?;
+                    let found = Box::pin(self.find_recovery(key)).await?;
                     conversation.recovery_found(found);
                 }
                 Request::Look(look) => self.start_look(look),
@@ -224,7 +225,13 @@ impl Errands {
         // Answers first: who has heard where its own push went need not look for it when the news comes.
         tokio::select! {
             biased;
-            Some(answer) = self.changes.next() => answer.map_or(Report::Stopped, Report::Committed),
+            answer = first(&mut self.changes) => {
+                self.changes.pop_front();
+                if self.changes.is_empty() {
+                    self.changes = VecDeque::new();
+                }
+                answer.map_or(Report::Stopped, Report::Committed)
+            }
             view = wait(&mut self.look) => {
                 self.look = None;
                 match self.relay.inner.writer.read(view) {
@@ -273,6 +280,13 @@ impl Drop for Errands {
     }
 }
 
+async fn first(changes: &mut VecDeque<oneshot::Receiver<Outcome>>) -> Result<Outcome, RecvError> {
+    match changes.front_mut() {
+        Some(answer) => answer.await,
+        None => std::future::pending().await,
+    }
+}
+
 async fn wait(look: &mut Option<Looking>) -> Result<Result<View, StoreError>, tokio::task::JoinError> {
     match look {
         Some(Looking::Elsewhere(handle)) => handle.await,
@@ -300,9 +314,7 @@ async fn meet(meetings: &mut Option<mpsc::Receiver<Met>>) -> Met {
     std::future::pending().await
 }
 
-async fn reply(
-    joining: &mut Option<(RendezvousId, oneshot::Receiver<Bytes>)>,
-) -> Result<Bytes, oneshot::error::RecvError> {
+async fn reply(joining: &mut Option<(RendezvousId, oneshot::Receiver<Bytes>)>) -> Result<Bytes, RecvError> {
     match joining {
         Some((_, reply)) => reply.await,
         None => std::future::pending().await,

@@ -1,8 +1,10 @@
 //! One conversation over a connection, from greeting to close.
 
+use std::pin::{Pin, pin};
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
+use futures_util::future::{FusedFuture, FutureExt};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -60,12 +62,11 @@ impl Relay {
             conversation,
             errands,
             transport,
-            cancel,
             moved: 0,
             known: false,
             paused_until: None,
         };
-        if session.run().await.is_err() {
+        if session.run(cancel).await.is_err() {
             tracing::debug!("a connection ended without a goodbye");
         }
     }
@@ -76,7 +77,6 @@ struct Session<'a, T> {
     conversation: Conversation,
     errands: Errands,
     transport: &'a mut T,
-    cancel: CancellationToken,
     /// Bytes that had come and gone when the connection was last found to be alive.
     moved: u64,
     /// The transport was told that the device has proved who it is.
@@ -86,20 +86,26 @@ struct Session<'a, T> {
 }
 
 impl<T: Transport> Session<'_, T> {
-    async fn run(&mut self) -> Result<(), Ended> {
+    async fn run(&mut self, cancel: CancellationToken) -> Result<(), Ended> {
+        // Asked for once: a conversation waits a thousand times, and is stopped once.
+        let mut cancelled = pin!(cancel.cancelled_owned().fuse());
         loop {
-            while let Some(doing) = self.errands.run(&mut self.conversation).await? {
-                match doing {
-                    Doing::Send(frame) => self.transport.send(frame::relay_bytes(frame)).await?,
-                    Doing::Close { code, text } => {
+            loop {
+                let doing = self.errands.run(&mut self.conversation).await?;
+                // Encoded here, and not kept while it goes out.
+                let frame = match doing {
+                    Some(Doing::Send(frame)) => frame::relay_bytes(frame),
+                    Some(Doing::Close { code, text }) => {
                         // Of this step's memory an open conversation has none.
                         Box::pin(self.transport.close(code, &text)).await;
                         return Ok(());
                     }
-                }
+                    None => break,
+                };
+                self.transport.send(frame).await?;
             }
             self.tell_known();
-            self.wait().await?;
+            self.wait(cancelled.as_mut()).await?;
         }
     }
 
@@ -111,13 +117,13 @@ impl<T: Transport> Session<'_, T> {
     }
 
     /// Waits for whatever comes first, and tells the conversation.
-    async fn wait(&mut self) -> Result<(), Ended> {
+    async fn wait(&mut self, mut cancelled: Pin<&mut impl FusedFuture<Output = ()>>) -> Result<(), Ended> {
         let clock = &self.relay.inner.clock;
         let deadline = self.conversation.deadline_ms().map(|deadline_ms| clock.instant(deadline_ms));
         // What has happened goes before what has not happened in time.
         tokio::select! {
             biased;
-            () = self.cancel.cancelled() => {
+            () = &mut cancelled, if !cancelled.is_terminated() => {
                 let spread = u64::from_be_bytes(random()) % RESTART_SPREAD_MS;
                 self.conversation.stop(1 + spread);
             }

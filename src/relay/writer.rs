@@ -82,12 +82,29 @@ impl Writer {
     /// the store fails.
     pub(super) async fn commit(&self, change: Change) -> Result<oneshot::Receiver<Outcome>, Stopped> {
         let pushed = matches!(change, Change::Push { .. }).then(Instant::now);
-        let room = self.room.clone().acquire_many_owned(weight_kib(&change)).await.map_err(|_| Stopped)?;
         let inbox = self.inbox.lock().expect("nobody panics holding it").clone().ok_or(Stopped)?;
+        let weight = weight_kib(&change);
+        let room = self.room.clone().try_acquire_many_owned(weight);
+        let (room, place) = match room.ok().zip(inbox.clone().try_reserve_owned().ok()) {
+            Some(both) => both,
+            // Seldom, and so with memory of its own: a session's task is as large as the largest of its
+            // steps for as long as it lasts.
+            None => Box::pin(self.wait_for_room(weight, inbox)).await?,
+        };
         let (answer, answered) = oneshot::channel();
         self.metrics.asked();
-        inbox.send(Asked { change, answer, _room: room, pushed }).await.map_err(|_| Stopped)?;
+        place.send(Asked { change, answer, _room: room, pushed });
         Ok(answered)
+    }
+
+    async fn wait_for_room(
+        &self,
+        weight_kib: u32,
+        inbox: mpsc::Sender<Asked>,
+    ) -> Result<(OwnedSemaphorePermit, mpsc::OwnedPermit<Asked>), Stopped> {
+        let room = self.room.clone().acquire_many_owned(weight_kib).await.map_err(|_| Stopped)?;
+        let place = inbox.reserve_owned().await.map_err(|_| Stopped)?;
+        Ok((room, place))
     }
 
     /// What a reader got of the store, on a thread of its own. If that failed, the relay has to stop.

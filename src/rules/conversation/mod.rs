@@ -195,7 +195,12 @@ impl Conversation {
     /// The next thing to do.
     #[allow(clippy::should_implement_trait)]
     pub fn next(&mut self) -> Option<Request> {
-        self.requests.pop_front()
+        let next = self.requests.pop_front();
+        if next.is_none() && self.requests.capacity() > 0 {
+            // It rests now, perhaps for days: memory is asked for again when there is something to do.
+            self.requests = VecDeque::new();
+        }
+        next
     }
 
     /// Whether another frame may be given to it now. While not, the socket is not read.
