@@ -181,7 +181,7 @@ impl House {
         account.pushed += 1;
         account.head += 1;
         let envelope = Envelope { push_number: account.pushed, sealed, addressee: Bytes::new() };
-        Change::Push { by: account.devices[0], envelopes: vec![envelope] }
+        Change::push(account.devices[0], [envelope])
     }
 
     /// Pushes until the store has so many envelopes, while this much time goes by.

@@ -199,6 +199,7 @@ impl Config {
             free_bytes_min: self.free_bytes_min,
             ballast_bytes: self.ballast_bytes,
             journal_bytes: self.journal_bytes,
+            ..crate::store::Options::default()
         }
     }
 }

@@ -174,7 +174,7 @@ pub(crate) mod tests {
         let large = async {
             let kept = [7_u8; 2_000];
             std::future::pending::<()>().await;
-            drop(kept);
+            std::hint::black_box(&kept);
         };
         let bytes = size_of_val(&large);
         let cut = CancellationToken::new();

@@ -145,7 +145,7 @@ impl Writer {
 fn weight_kib(change: &Change) -> u32 {
     let bytes: usize = match change {
         Change::Push { envelopes, .. } => {
-            envelopes.iter().map(|envelope| size_of_val(envelope) + envelope.sealed.len()).sum()
+            envelopes.iter().map(|offered| size_of_val(offered) + offered.envelope.sealed.len()).sum()
         }
         Change::Append { entries, .. } | Change::Regain { entries, .. } | Change::Recover { entries, .. } => {
             entries.iter().map(|entry| size_of_val(entry) + entry.body.len() + entry.signature.len()).sum()

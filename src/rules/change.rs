@@ -5,6 +5,7 @@ use sha2::{Digest, Sha256};
 use crate::protocol::wire::{Delivered, Envelope, Placement, SignedEntry};
 use crate::protocol::{AccountId, Chain, DeviceKey, Refusal};
 
+use super::push::Offered;
 use super::{AccountNumber, Gap, Ordinal, Quota, RelayTime};
 
 /// SHA-256 of an invitation: the store does not know the invitation itself.
@@ -66,7 +67,7 @@ pub enum Change {
         /// Who pushes.
         by: Whose,
         /// In order of their push numbers.
-        envelopes: Vec<Envelope>,
+        envelopes: Vec<Offered>,
     },
     /// Move a cursor.
     Ack {
@@ -117,6 +118,13 @@ pub enum Change {
     Sweep,
     /// Keep the relay's clock.
     MarkClock,
+}
+
+impl Change {
+    /// A push of these envelopes.
+    pub fn push(by: Whose, envelopes: impl IntoIterator<Item = Envelope>) -> Self {
+        Self::Push { by, envelopes: envelopes.into_iter().map(Offered::from).collect() }
+    }
 }
 
 /// What came of a [`Change`], which is on disk when this is seen.

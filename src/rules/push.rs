@@ -6,6 +6,22 @@ use crate::protocol::{Chain, Code, DeviceKey, Limits, Refusal, chain, envelope};
 use super::account::ENVELOPE_OVERHEAD_BYTES;
 use super::{Account, Addressee, Kept, Ordinal};
 
+/// An envelope that a device pushes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Offered {
+    /// As it came.
+    pub envelope: Envelope,
+    /// What stands for it in the running hash. Made before the writer has it, who works for everybody.
+    pub digest: [u8; 32],
+}
+
+impl From<Envelope> for Offered {
+    fn from(envelope: Envelope) -> Self {
+        let digest = chain::digest(&envelope.sealed);
+        Self { envelope, digest }
+    }
+}
+
 /// What becomes of a push that is not refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
@@ -27,12 +43,12 @@ const FULL_RETRY_MS: u64 = 30_000;
 ///
 /// # Errors
 /// A [`Refusal`] that names the first push number.
-pub fn check_count(envelopes: &[Envelope], limits: &Limits) -> Result<(), Refusal> {
+pub fn check_count(envelopes: &[Offered], limits: &Limits) -> Result<(), Refusal> {
     let (count, most) = (envelopes.len(), limits.push_envelopes_max);
     if count <= most as usize {
         return Ok(());
     }
-    let first = envelopes.first().map_or(0, |envelope| envelope.push_number);
+    let first = envelopes.first().map_or(0, |offered| offered.envelope.push_number);
     let text = format!("a push of {count} envelopes; this relay takes {most} at a time");
     Err(Refusal::new(Code::TooManyEnvelopes, text).push_number(first))
 }
@@ -44,16 +60,17 @@ pub fn check_count(envelopes: &[Envelope], limits: &Limits) -> Result<(), Refusa
 pub fn push(
     account: &mut Account,
     sender: Ordinal,
-    pushed: &Envelope,
+    offered: &Offered,
     limits: &Limits,
 ) -> Result<Verdict, Refusal> {
-    decide(account, sender, pushed, limits).map_err(|refusal| refusal.push_number(pushed.push_number))
+    let number = offered.envelope.push_number;
+    decide(account, sender, offered, limits).map_err(|refusal| refusal.push_number(number))
 }
 
 fn decide(
     account: &mut Account,
     sender: Ordinal,
-    pushed: &Envelope,
+    Offered { envelope: pushed, digest }: &Offered,
     limits: &Limits,
 ) -> Result<Verdict, Refusal> {
     let device = account.device(sender).ok_or_else(Refusal::not_a_member)?;
@@ -72,7 +89,7 @@ fn decide(
 
     let sender_key = device.key;
     let kept = Kept { seq: account.head + 1, sender, addressee, size };
-    let chain = chain::extend(&account.chain, kept.seq, &sender_key, &pushed.sealed);
+    let chain = chain::extend_by_digest(&account.chain, kept.seq, &sender_key, digest);
     place(account, &kept, chain);
     Ok(Verdict::Keep { kept, chain })
 }

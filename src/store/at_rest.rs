@@ -3,9 +3,11 @@
 //! The only cryptography of this room. It hides nothing from the relay that runs; it is there so that
 //! what was deleted stays unreadable, wherever a disk keeps old blocks, once its day's key is gone.
 
+use aws_lc_rs::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, Nonce, UnboundKey};
 use bytes::{Bytes, BytesMut};
-use chacha20poly1305::{AeadInOut, Key, KeyInit, Tag, XChaCha20Poly1305, XNonce};
+use chacha20::{R20, hchacha};
 use sha2::{Digest, Sha256};
+use zeroize::Zeroizing;
 
 use super::StoreError;
 
@@ -27,7 +29,7 @@ pub(super) struct DayKey {
     pub(super) first_arrival: u64,
     /// The block of the key file that it stands in.
     pub(super) slot: usize,
-    cipher: XChaCha20Poly1305,
+    key: Zeroizing<[u8; KEY_BYTES]>,
 }
 
 /// The nonces of one envelope's rows.
@@ -47,30 +49,29 @@ impl Nonces {
         Self(*digest.first_chunk().expect("32 bytes hold 24"))
     }
 
-    fn of_row(&self, part: u16) -> XNonce {
+    fn of_row(&self, part: u16) -> [u8; NONCE_BYTES] {
         let mut nonce = self.0;
         let [.., high, low] = &mut nonce;
         let part = part.to_be_bytes();
         (*high, *low) = (*high ^ part[0], *low ^ part[1]);
-        XNonce::from(nonce)
+        nonce
     }
 }
 
 impl DayKey {
     pub(super) fn new(day: u64, first_arrival: u64, slot: usize, key: &[u8; KEY_BYTES]) -> Self {
-        Self { day, first_arrival, slot, cipher: XChaCha20Poly1305::new(<&Key>::from(key)) }
+        Self { day, first_arrival, slot, key: Zeroizing::new(*key) }
     }
 
     /// A row with this in front, open, and the payload sealed behind it.
     pub(super) fn seal(&self, nonces: &Nonces, part: u16, front: &[u8], payload: &[u8]) -> Bytes {
         let mut row = BytesMut::with_capacity(front.len() + payload.len() + TAG_BYTES);
         row.extend_from_slice(front);
-        row.extend_from_slice(payload);
-        let tag = self
-            .cipher
-            .encrypt_inout_detached(&nonces.of_row(part), b"", (&mut row[front.len()..]).into())
+        row.resize(row.capacity(), 0);
+        let (sealed, tag) = row[front.len()..].split_at_mut(payload.len());
+        let (key, nonce) = self.of_row(nonces, part);
+        key.seal_out_of_place_scatter(nonce, Aad::empty(), payload, sealed, b"", tag)
             .expect("a row is far shorter than 256 GiB");
-        row.extend_from_slice(&tag);
         row.freeze()
     }
 
@@ -84,11 +85,24 @@ impl DayKey {
     ) -> Result<(), StoreError> {
         let (sealed, tag) = row.split_last_chunk::<TAG_BYTES>().ok_or(StoreError::Altered)?;
         let start = payload.len();
-        payload.extend_from_slice(sealed);
-        let opened = (&mut payload[start..]).into();
-        self.cipher
-            .decrypt_inout_detached(&nonces.of_row(part), b"", opened, <&Tag>::from(tag))
+        payload.resize(start + sealed.len(), 0);
+        let (key, nonce) = self.of_row(nonces, part);
+        key.open_separate_gather(nonce, Aad::empty(), sealed, tag, &mut payload[start..])
             .map_err(|_| StoreError::Altered)
+    }
+
+    /// XChaCha20-Poly1305 is ChaCha20-Poly1305 (RFC 8439) under a key made of its own and of the nonce's
+    /// first 16 bytes (draft-irtf-cfrg-xchacha-03, section 2.3). The second comes from the library that
+    /// TLS has, which is several times as fast.
+    fn of_row(&self, nonces: &Nonces, part: u16) -> (LessSafeKey, Nonce) {
+        let nonce = nonces.of_row(part);
+        let (first, rest) = nonce.split_first_chunk::<16>().expect("24 bytes hold 16");
+        let mut short = [0; 12];
+        short[4..].copy_from_slice(rest);
+        let subkey =
+            Zeroizing::new(<[u8; KEY_BYTES]>::from(hchacha::<R20>((&*self.key).into(), first.into())));
+        let key = UnboundKey::new(&CHACHA20_POLY1305, &*subkey).expect("32 bytes");
+        (LessSafeKey::new(key), Nonce::assume_unique_for_key(short))
     }
 }
 
@@ -123,6 +137,18 @@ mod tests {
             flipped[at] ^= 0x10;
             assert!(!opens(&key, &nonces, 2, &flipped), "byte {at}");
         }
+    }
+
+    #[test]
+    fn it_is_the_xchacha_of_everybody() {
+        // draft-irtf-cfrg-xchacha-03, appendix A.3.1, without additional data, for which there is none here.
+        let key = DayKey::new(0, 0, 0, &std::array::from_fn(|at| 0x80 + u8::try_from(at).expect("small")));
+        let mut nonce = [0; NONCE_BYTES];
+        nonce.iter_mut().enumerate().for_each(|(at, byte)| *byte = 0x40 + u8::try_from(at).expect("small"));
+        let payload = b"Ladies and Gentlemen of the class of '99: If I could offer you only one tip for \
+            the future, sunscreen would be it.";
+        let row = key.seal(&Nonces(nonce), 0, b"", payload);
+        assert_eq!(row[..16], *b"\xbd\x6d\x17\x9d\x3e\x83\xd4\x3b\x95\x76\x57\x94\x93\xc0\xe9\x39");
     }
 
     #[test]

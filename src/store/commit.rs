@@ -70,6 +70,13 @@ pub(super) struct Turn<'txn> {
     totals: Totals,
 }
 
+/// What a commit changes.
+pub(super) struct Changed {
+    pub(super) rows: Layer,
+    /// Bytes of payload that the store has with it.
+    pub(super) stored_bytes: u64,
+}
+
 /// A number that is never given twice.
 struct Counter {
     next: u64,
@@ -107,7 +114,11 @@ impl Store {
     }
 
     /// What comes of these changes, and the rows that they change, if any.
-    fn decide(&self, changes: Vec<Change>, now: RelayTime) -> Result<(Committed, Option<Layer>), StoreError> {
+    fn decide(
+        &self,
+        changes: Vec<Change>,
+        now: RelayTime,
+    ) -> Result<(Committed, Option<Changed>), StoreError> {
         let moment = self.moment()?;
         let mut turn = Turn::begin(&moment, self, now)?;
         let mut committed = Committed::default();
@@ -119,11 +130,14 @@ impl Store {
     }
 
     /// Puts rows on the disk, and from then on before whoever reads.
-    fn keep(&self, journal: &mut Journal, changed: Layer) -> Result<(), StoreError> {
-        journal.append(&changed)?;
+    fn keep(&self, journal: &mut Journal, changed: Changed) -> Result<(), StoreError> {
+        if self.goes_straight(&changed) {
+            return self.fold_straight(journal, &changed.rows);
+        }
+        journal.append(&changed.rows)?;
         let in_memory = {
             let mut layers = self.layers.write().expect("nobody panics holding it");
-            layers.active.take_in(changed);
+            layers.active.take_in(changed.rows);
             layers.active.bytes()
         };
         if journal.bytes().max(in_memory) as u64 >= self.options.journal_bytes {
@@ -229,7 +243,7 @@ impl<'txn> Turn<'txn> {
     }
 
     /// The rows that changed, if any did.
-    fn finish(mut self, stirs: &mut Vec<Stir>) -> Result<Option<Layer>, StoreError> {
+    fn finish(mut self, stirs: &mut Vec<Stir>) -> Result<Option<Changed>, StoreError> {
         for open in self.accounts.values().filter(|open| open.dirty) {
             if open.account.membership_count != open.membership_before {
                 let before = super::account::load(&self.tables.accounts, open.account.number)?;
@@ -254,7 +268,7 @@ impl<'txn> Turn<'txn> {
                 meta.insert(name, counter.next.to_be_bytes().as_slice());
             }
         }
-        Ok(Some(self.tables.into_layer()))
+        Ok(Some(Changed { rows: self.tables.into_layer(), stored_bytes: self.totals.bytes }))
     }
 }
 

@@ -1,16 +1,25 @@
 //! Folding: what the journal has goes into redb, much of it in one commit, and what lay in the layers
-//! lies there from then on. The writer goes on meanwhile, in the journal's other file.
+//! lies there from then on. The writer goes on meanwhile, in the journal's other file. A commit of large
+//! rows spares itself the journal.
 
 use std::sync::atomic::Ordering;
 
 use redb::{Key, Value, WriteTransaction};
 
+use super::commit::Changed;
 use super::journal::Journal;
 use super::layer::Layer;
 use super::moment::Frozen;
 use super::table::Spec;
 use super::tables::{EachTable, META, each, meta};
 use super::{Store, StoreError};
+
+/// Rows that the least commit may have that goes straight into redb.
+const STRAIGHT_ROWS_MAX: usize = 64;
+
+/// How many times as much the store may have as a commit that goes straight into redb. With quick repair
+/// redb writes 0.2 parts in a thousand of its file at every commit.
+const STRAIGHT_SHARE_MAX: u64 = 4_096;
 
 impl Store {
     /// Whether something waits to be folded in.
@@ -27,7 +36,8 @@ impl Store {
         let _one_at_a_time = self.folding.lock().expect("nobody panics holding it");
         let frozen = self.layers.read().expect("nobody panics holding it").frozen.clone();
         let Some(frozen) = frozen else { return Ok(()) };
-        self.write_down(&frozen).inspect_err(|_| self.broken.store(true, Ordering::Relaxed))?;
+        self.write_down(&frozen.layer, frozen.last)
+            .inspect_err(|_| self.broken.store(true, Ordering::Relaxed))?;
         self.layers.write().expect("nobody panics holding it").frozen = None;
         Ok(())
     }
@@ -47,6 +57,26 @@ impl Store {
         self.fold()
     }
 
+    /// Whether this goes into redb at once: its rows are large, what lies in the layer below, which has to
+    /// go first, is not much, and neither is what redb writes of itself with every commit.
+    pub(super) fn goes_straight(&self, changed: &Changed) -> bool {
+        let (bytes, least) = (changed.rows.bytes(), self.options.straight_bytes);
+        let below = || self.layers.read().expect("nobody panics holding it").active.bytes();
+        bytes >= least
+            && bytes / changed.rows.count().max(1) >= least / STRAIGHT_ROWS_MAX
+            && bytes as u64 >= changed.stored_bytes / STRAIGHT_SHARE_MAX
+            && below() <= bytes / 4
+    }
+
+    /// Writes rows into redb without the journal. When this returns they are on the disk.
+    pub(super) fn fold_straight(&self, journal: &mut Journal, changed: &Layer) -> Result<(), StoreError> {
+        self.fold()?;
+        self.freeze(journal);
+        self.fold()?;
+        // Nothing lies above redb now, so that whoever reads has all of this commit or nothing.
+        self.write_down(changed, journal.skip())
+    }
+
     /// Sets the active layer aside to be folded in, and turns the journal to its other file, which has
     /// nothing left that is not in redb.
     pub(super) fn freeze(&self, journal: &mut Journal) {
@@ -59,14 +89,14 @@ impl Store {
         }
     }
 
-    fn write_down(&self, frozen: &Frozen) -> Result<(), StoreError> {
+    fn write_down(&self, layer: &Layer, last: u64) -> Result<(), StoreError> {
         let mut transaction = self.database.begin_write()?;
         // Pages hold bytes that strangers chose, and redb's checksum is not cryptographic. And a file that
         // was not closed opens at once, for a little more that is written here: seldom enough.
         transaction.set_two_phase_commit(true);
         transaction.set_quick_repair(true);
-        each(&mut Fold { layer: &frozen.layer, to: &transaction })?;
-        let last = frozen.last.to_be_bytes();
+        each(&mut Fold { layer, to: &transaction })?;
+        let last = last.to_be_bytes();
         transaction.open_table(META.definition)?.insert(meta::FOLDED, last.as_slice())?;
         transaction.commit()?;
         Ok(())

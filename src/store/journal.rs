@@ -134,6 +134,16 @@ impl Journal {
         Ok(())
     }
 
+    /// Gives a number to a commit that goes into redb without it, when redb has all there was before. So a
+    /// file of redb from before that commit does not fit what the journal gets next.
+    pub(super) fn skip(&mut self) -> u64 {
+        if self.end > 0 {
+            self.turn();
+        }
+        self.next += 1;
+        self.last()
+    }
+
     /// From now on the other file is written, from its beginning. Nobody may need what it had.
     pub(super) fn turn(&mut self) {
         (self.at, self.end) = (1 - self.at, 0);

@@ -64,6 +64,11 @@ impl Layer {
         self.bytes
     }
 
+    /// Rows, of all tables.
+    pub(super) fn count(&self) -> usize {
+        self.rows.iter().map(Rows::len).sum()
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.rows.iter().all(Rows::is_empty)
     }

@@ -49,6 +49,9 @@ pub struct Options {
     /// Bytes after which the journal turns to its other file and what it has is folded into redb. About as
     /// much of it, twice at most, is in memory as well.
     pub journal_bytes: u64,
+    /// Bytes of a commit of few and large rows from which on it goes into redb at once, and not through
+    /// the journal: what it would save there in syncs is less than writing so much twice costs.
+    pub straight_bytes: usize,
 }
 
 impl Default for Options {
@@ -60,6 +63,7 @@ impl Default for Options {
             free_bytes_min: 0,
             ballast_bytes: 0,
             journal_bytes: 16 * 1024 * 1024,
+            straight_bytes: 512 * 1024,
         }
     }
 }

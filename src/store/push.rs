@@ -1,8 +1,7 @@
 //! Push: envelopes that the rules keep go to the end of the log.
 
-use crate::protocol::wire::Envelope;
 use crate::rules::change::{Outcome, Pushed, Whose};
-use crate::rules::push::{Verdict, check_count, push};
+use crate::rules::push::{Offered, Verdict, check_count, push};
 use crate::rules::room::check_push;
 
 use super::StoreError;
@@ -10,14 +9,15 @@ use super::commit::{Turn, not_a_member};
 use super::row::LogHead;
 
 impl Turn<'_> {
-    pub(super) fn push(&mut self, by: Whose, envelopes: &[Envelope]) -> Result<Outcome, StoreError> {
+    pub(super) fn push(&mut self, by: Whose, envelopes: &[Offered]) -> Result<Outcome, StoreError> {
         let (limits, now, short_of_room) = (&self.options.limits, self.now, self.short_of_room);
         let mut pushed = Pushed::default();
         if let Err(refusal) = check_count(envelopes, limits) {
             pushed.refusal = Some(refusal);
             return Ok(Outcome::Pushed(pushed));
         }
-        for envelope in envelopes {
+        for offered in envelopes {
+            let envelope = &offered.envelope;
             let Some(open) = self.account(by.account)? else {
                 return Ok(not_a_member());
             };
@@ -28,7 +28,7 @@ impl Turn<'_> {
                 pushed.refusal = Some(refusal);
                 break;
             }
-            match push(&mut open.account, by.device, envelope, limits) {
+            match push(&mut open.account, by.device, offered, limits) {
                 Ok(Verdict::Repeat) => pushed.repeated(envelope.push_number),
                 Ok(Verdict::Keep { kept, chain }) => {
                     open.dirty = true;

@@ -3,10 +3,13 @@
 use std::fs;
 use std::path::Path;
 
-use graceful_relay::rules::RelayTime;
-use graceful_relay::rules::change::Change;
+use graceful_relay::rules::change::{Change, Outcome, Whose};
+use graceful_relay::rules::membership::Registration;
+use graceful_relay::rules::{AccountNumber, Ordinal, RelayTime};
 use graceful_relay::store::{FILE, JOURNALS, KEYS, Options, Store, StoreError};
 use redb::{Database, TableDefinition};
+
+use crate::support;
 
 const META: TableDefinition<&[u8], &[u8]> = TableDefinition::new("meta");
 
@@ -136,4 +139,52 @@ fn a_store_beside_a_journal_that_goes_on_from_a_later_state_is_refused() {
         fs::rename(left.path().join(name), left.path().join(format!("{name}.away"))).expect("moves");
     }
     drop(Store::open(left.path(), Options::default()).expect("as the message says"));
+}
+
+/// A store's files as they are now, in another folder: what a killed process leaves.
+fn left_by(folder: &Path, names: &[&str]) -> tempfile::TempDir {
+    let left = tempfile::tempdir().expect("a folder");
+    for name in names {
+        fs::copy(folder.join(name), left.path().join(name)).expect("copied");
+    }
+    left
+}
+
+#[test]
+fn a_large_commit_is_in_the_file_at_once_and_a_small_one_in_the_journal() {
+    let folder = folder();
+    let options = Options { registration: Registration::Open, ..Options::default() };
+    let store = Store::open(folder.path(), options).expect("a store");
+    let commit =
+        |change| store.commit(vec![change], RelayTime::from_ms(5)).expect("commits").outcomes.remove(0);
+    let by = Whose { account: AccountNumber(1), device: Ordinal(0) };
+    commit(Change::Found { entry: support::founding(1), by: support::device_key(1), invite: None });
+    let push = |number, bytes| {
+        let Outcome::Pushed(pushed) =
+            commit(Change::push(by, [support::pushed(number, number, bytes, None)]))
+        else {
+            panic!("answered as a push");
+        };
+        assert_eq!(pushed.through, Some(number));
+    };
+    let envelopes = |folder: &Path| {
+        let store = Store::open(folder, Options::default()).expect("opens");
+        store.totals().expect("readable").envelopes
+    };
+    push(1, 300);
+    let before = fs::read(folder.path().join(FILE)).expect("reads");
+    push(2, 700_000);
+    let journals = JOURNALS.map(|name| fs::metadata(folder.path().join(name)).expect("there").len());
+    assert!(journals.iter().sum::<u64>() < 600_000, "{journals:?}");
+    assert_eq!(envelopes(left_by(folder.path(), &[FILE, KEYS]).path()), 2, "without the journal");
+    let all = [FILE, KEYS, JOURNALS[0], JOURNALS[1]];
+    assert_eq!(envelopes(left_by(folder.path(), &all).path()), 2);
+    push(3, 300);
+    assert_eq!(envelopes(left_by(folder.path(), &[FILE, KEYS]).path()), 2, "the last is in the journal");
+    let left = left_by(folder.path(), &all);
+    assert_eq!(envelopes(left.path()), 3);
+    // A file from before the large one has not got it, and neither has the journal.
+    let mixed = left_by(folder.path(), &all);
+    fs::write(mixed.path().join(FILE), before).expect("writes");
+    assert!(matches!(refusal(mixed.path()).0, StoreError::OtherJournal { .. }));
 }

@@ -108,7 +108,7 @@ pub fn commit(store: &Store, change: Change, now: RelayTime) -> Outcome {
 }
 
 pub fn push(store: &Store, by: Whose, number: u64, sealed: &Bytes, now: RelayTime) {
-    let change = Change::Push { by, envelopes: vec![envelope(number, sealed.clone())] };
+    let change = Change::push(by, [envelope(number, sealed.clone())]);
     let outcome = commit(store, change, now);
     assert!(matches!(&outcome, Outcome::Pushed(pushed) if pushed.refusal.is_none()), "{outcome:?}");
 }

@@ -104,7 +104,7 @@ fn what_is_too_much_the_same_shows_in_the_whole() {
             sealed[40] = b'{';
             raw::envelope(number, sealed.into())
         });
-        raw::commit(&store, Change::Push { by: one, envelopes: envelopes.collect() }, day(0));
+        raw::commit(&store, Change::push(one, envelopes), day(0));
     }
     assert_eq!(store.totals().expect("reads").envelopes, 2_000);
     drop(store);

@@ -130,8 +130,7 @@ impl World {
                 support::pushed(push_number, self.marks, size, addressee)
             })
             .collect::<Vec<_>>();
-        let Outcome::Pushed(pushed) = self.commit(Change::Push { by: whose, envelopes: envelopes.clone() })
-        else {
+        let Outcome::Pushed(pushed) = self.commit(Change::push(whose, envelopes.clone())) else {
             panic!("a push is answered as a push");
         };
         let known = addressee.is_none_or(|device| device != by && self.members.contains_key(&device));
@@ -176,9 +175,8 @@ impl World {
         if last == 0 {
             return;
         }
-        let envelopes =
-            (last.saturating_sub(back).max(1)..=last).map(|n| support::pushed(n, 0, 300, None)).collect();
-        let Outcome::Pushed(pushed) = self.commit(Change::Push { by: whose, envelopes }) else {
+        let envelopes = (last.saturating_sub(back).max(1)..=last).map(|n| support::pushed(n, 0, 300, None));
+        let Outcome::Pushed(pushed) = self.commit(Change::push(whose, envelopes)) else {
             panic!("a push is answered as a push");
         };
         assert_eq!((pushed.through, pushed.placements.len(), pushed.refusal), (Some(last), 0, None));

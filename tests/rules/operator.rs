@@ -30,7 +30,7 @@ fn commit(store: &Store, change: Change) -> Outcome {
 /// Pushes one envelope, and says why it was not kept.
 fn push(store: &Store, account: u64, push_number: u64) -> Option<Code> {
     let by = Whose { account: AccountNumber(account), device: Ordinal(0) };
-    match commit(store, Change::Push { by, envelopes: vec![pushed(push_number, push_number, 300, None)] }) {
+    match commit(store, Change::push(by, [pushed(push_number, push_number, 300, None)])) {
         Outcome::Pushed(pushed) => pushed.refusal.map(|refusal| refusal.code),
         other => panic!("{other:?}"),
     }

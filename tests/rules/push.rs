@@ -24,7 +24,7 @@ fn account() -> Account {
 #[track_caller]
 fn check(account: &mut Account, envelope: &Envelope, limits: &Limits, code: Code) {
     let before = account.clone();
-    let refusal = push(account, Ordinal(1), envelope, limits).expect_err("refused");
+    let refusal = push(account, Ordinal(1), &envelope.clone().into(), limits).expect_err("refused");
     assert_eq!((refusal.code, refusal.push_number), (code, envelope.push_number));
     assert!(refusal.text.len() > 20, "says what happened: {}", refusal.text);
     assert_eq!(*account, before, "a refusal changes nothing");
@@ -53,7 +53,7 @@ fn bytes_are_counted_as_they_come_and_as_they_go() {
     let mut kept = Vec::new();
     for number in 1..=5 {
         let size = 300 * usize::try_from(number).expect("small");
-        let verdict = push(&mut account, Ordinal(1), &support::pushed(number, 0, size, None), &limits);
+        let verdict = push(&mut account, Ordinal(1), &support::pushed(number, 0, size, None).into(), &limits);
         match verdict.expect("kept") {
             Verdict::Keep { kept: one, .. } => kept.push(one),
             Verdict::Repeat => panic!("new"),

@@ -142,6 +142,12 @@ fn a_journal_that_is_not_synced_is_caught() {
 }
 
 #[test]
+fn a_store_that_is_not_synced_is_caught() {
+    let caught = (0..20).filter(|seed| live(*seed, Sabotage::StoreNotSynced).is_err());
+    assert!(caught.count() > 4, "the simulation must be able to fail");
+}
+
+#[test]
 fn a_key_that_is_used_before_it_is_on_disk_is_caught() {
     let caught = (0..20).filter(|seed| live(*seed, Sabotage::KeyNotSynced).is_err());
     assert!(caught.count() > 10, "the simulation must be able to fail");

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use graceful_relay::protocol::DeviceKey;
 use graceful_relay::rules::Ordinal;
 use graceful_relay::rules::change::{Change, Outcome};
+use graceful_relay::rules::push::Offered;
 
 use crate::phone::Phone;
 use crate::relay::Relay;
@@ -151,7 +152,7 @@ impl Facts {
                 continue;
             }
             let number = numbers.entry(*sender).or_default();
-            for envelope in envelopes {
+            for Offered { envelope, .. } in envelopes {
                 if !envelope.addressee.is_empty() {
                     return;
                 }

@@ -36,6 +36,8 @@ pub enum Sabotage {
     KeyNotSynced,
     /// A commit is answered although the journal has not reached the disk.
     JournalNotSynced,
+    /// The same of the store's own file, for commits that do not go through the journal.
+    StoreNotSynced,
 }
 
 struct Line {
@@ -84,6 +86,7 @@ impl World {
             registration: Registration::Open,
             cache_bytes: 1 << 20,
             journal_bytes: [16 * 1024, 128 * 1024, 16 << 20][chance.below(3) as usize],
+            straight_bytes: [0, 2 * 1024, 512 * 1024][chance.below(3) as usize],
             ..Options::default()
         };
         let disk = Disk::new();
@@ -93,6 +96,9 @@ impl World {
         if sabotage == Sabotage::JournalNotSynced {
             disk.lie_about(File::Journal);
             disk.lie_about(File::OtherJournal);
+        }
+        if sabotage == Sabotage::StoreNotSynced {
+            disk.lie_about(File::Store);
         }
         let phones = vec![Phone::found("phone 0", &mut chance)];
         let mut world = Self {

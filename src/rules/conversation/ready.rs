@@ -49,7 +49,7 @@ impl Conversation {
         if push.envelopes.is_empty() {
             return Err(Refusal::new(Code::Malformed, "a push without envelopes"));
         }
-        self.commit(Change::Push { by, envelopes: push.envelopes }, Awaited::Push);
+        self.commit(Change::push(by, push.envelopes), Awaited::Push);
         Ok(())
     }
 

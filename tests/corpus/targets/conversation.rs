@@ -19,6 +19,7 @@ use graceful_relay::rules::change::{
 };
 use graceful_relay::rules::conversation::{Conversation, Hosts, Request, Terms};
 use graceful_relay::rules::membership::Registration;
+use graceful_relay::rules::push::Offered;
 use graceful_relay::rules::{AccountNumber, Gap, Ordinal};
 
 use super::script::Script;
@@ -161,9 +162,9 @@ impl Driver {
         }
     }
 
-    fn push(&mut self, envelopes: &[Envelope]) -> Pushed {
+    fn push(&mut self, envelopes: &[Offered]) -> Pushed {
         let mut pushed = Pushed::default();
-        for envelope in envelopes {
+        for Offered { envelope, .. } in envelopes {
             if envelope.push_number == self.pushed + 1 {
                 self.pushed += 1;
                 self.head += 1;
