@@ -8,6 +8,7 @@ mod clocks;
 pub mod doctor;
 mod message;
 mod overview;
+pub mod page;
 mod process;
 #[cfg(unix)]
 mod serve;

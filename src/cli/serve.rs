@@ -14,7 +14,7 @@ use super::settings::Settings;
 use super::{INTERRUPTED, logging, welcome};
 use crate::config::Config;
 use crate::http::tls::Tls;
-use crate::http::{Listener, Live};
+use crate::http::{Listener, Live, PublicPage};
 use crate::relay::{Hosts, Relay};
 use crate::store::Store;
 use crate::{admin, http};
@@ -75,11 +75,16 @@ impl Serve {
         } else {
             eprint!("{}", welcome::text(&config, address, tls.as_ref()));
         }
+        let page = PublicPage::default();
+        let paging = config.status_page.clone().map(|name| {
+            let (recorder, relay) = (recorder.clone(), relay.clone());
+            tokio::spawn(admin::page::keep(page.clone(), name, recorder, relay, noting.clone()))
+        });
         let mut listener = match tls {
             Some(tls) => Listener::with_tls(tcp, tls, plain),
             None => tcp.into(),
         };
-        listener = listener.with_live(live);
+        listener = listener.with_live(live).with_page(page);
         if let Some(operators) = operators {
             listener = listener.with_operators(operators);
         }
@@ -88,6 +93,9 @@ impl Serve {
         operator.await.context("the admin socket ended badly")?;
         noting.cancel();
         keeping.await.context("the record of uptime ended badly")?;
+        if let Some(paging) = paging {
+            paging.await.context("the status page ended badly")?;
+        }
         recorder.end(served.is_ok()).await;
         served?;
         tracing::info!("stopped");

@@ -100,6 +100,8 @@ pub struct Config {
     pub metrics: MetricsListen,
     /// How long between trials of itself; `None`: there are none.
     pub canary_interval: Option<Duration>,
+    /// What the page for everybody calls this relay; `None`: there is no page.
+    pub status_page: Option<String>,
     /// What may change while the relay runs.
     pub live: crate::http::LiveOptions,
     /// What is logged.

@@ -9,6 +9,9 @@ use super::raw::{Raw, RawMetrics};
 use super::validate::Check;
 use crate::http::{Admission, LiveOptions, ProxyHeader, Secret};
 
+/// Characters of a region's name.
+const TEXT_MAX: usize = 60;
+
 /// Where metrics are served.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MetricsListen {
@@ -51,6 +54,18 @@ impl Check<'_> {
         }
         self.range("health.canary_interval_s", seconds, 60..=86_400)?;
         Ok(Some(Duration::from_secs(seconds.into())))
+    }
+
+    /// What the page calls this relay.
+    pub(super) fn status_page(&self, raw: &Raw, names: &[String]) -> Result<Option<String>, ConfigError> {
+        let named = raw.health.region.trim();
+        if named.chars().count() > TEXT_MAX {
+            let text = format!("is longer than {TEXT_MAX} characters");
+            return Err(self.wrong("health.region", &text));
+        }
+        let named = Some(named).filter(|named| !named.is_empty());
+        let name = named.or(names.first().map(String::as_str)).unwrap_or("This relay");
+        Ok(raw.health.status_page.then(|| name.to_owned()))
     }
 
     pub(super) fn live(&self, raw: &Raw, admission: &Admission) -> Result<LiveOptions, ConfigError> {

@@ -132,6 +132,9 @@ pub(super) struct RawHealth {
     pub(super) canary_interval_s: u32,
     /// Empty: nobody sees `/status`.
     pub(super) status_token_file: String,
+    pub(super) status_page: bool,
+    /// Empty: the first of `server.names`.
+    pub(super) region: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -240,7 +243,12 @@ impl Default for RawMetrics {
 
 impl Default for RawHealth {
     fn default() -> Self {
-        Self { canary_interval_s: 3_600, status_token_file: String::new() }
+        Self {
+            canary_interval_s: 3_600,
+            status_token_file: String::new(),
+            status_page: true,
+            region: String::new(),
+        }
     }
 }
 

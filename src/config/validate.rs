@@ -39,6 +39,7 @@ pub(super) fn validate(
     let agreement = check.sla(&raw)?;
     let metrics = check.metrics(&raw)?;
     let canary_interval = check.canary_interval(&raw)?;
+    let status_page = check.status_page(&raw, &names)?;
     let live = check.live(&raw, &admission)?;
     check.range("storage.free_bytes_min", raw.storage.free_bytes_min, 0..=1 << 50)?;
     check.range("storage.ballast_mib", raw.storage.ballast_mib, 0..=65_536)?;
@@ -80,6 +81,7 @@ pub(super) fn validate(
         agreement,
         metrics,
         canary_interval,
+        status_page,
         live,
         log_level,
         log,

@@ -29,10 +29,10 @@ pub async fn run(
     options: Options,
     shutdown: CancellationToken,
 ) -> Result<(), Stopped> {
-    let Listener { tcp, tls, plain, operators, live } = listener.into();
+    let Listener { tcp, tls, plain, operators, live, page } = listener.into();
     let live = live.unwrap_or_else(|| Live::new(LiveOptions::of(&options)));
     let metrics = relay.metrics().clone();
-    let door = Door::new(relay.clone(), options, live, tls.clone(), metrics);
+    let door = Door::new(relay.clone(), options, (live, page), tls.clone(), metrics);
     // To the very end: what happens while it drains is of interest, too.
     let operators = operators.map(|listener| Operators::serve(listener, &door));
     let connections = the_relay(&door, tls.as_ref());

@@ -25,7 +25,8 @@ const ONLY_TLS_FROM_NOW_ON: &str = "max-age=31536000";
 /// Puts them in. The promise of TLS is made over TLS alone: anyone could make it over plain text.
 pub(super) fn secure(headers: &mut HeaderMap, over_tls: bool) {
     for (name, value) in ALWAYS {
-        headers.insert(name, HeaderValue::from_static(value));
+        // The one page for people has a policy of its own.
+        headers.entry(name).or_insert(HeaderValue::from_static(value));
     }
     if over_tls {
         headers.insert(STRICT_TRANSPORT_SECURITY, HeaderValue::from_static(ONLY_TLS_FROM_NOW_ON));

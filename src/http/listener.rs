@@ -2,8 +2,8 @@
 
 use tokio::net::TcpListener;
 
-use super::Live;
 use super::tls::Tls;
+use super::{Live, PublicPage};
 
 /// Where connections come in, and whether the relay itself speaks TLS there.
 pub struct Listener {
@@ -15,12 +15,14 @@ pub struct Listener {
     pub(super) operators: Option<TcpListener>,
     /// What may change while it listens; `None`: nothing.
     pub(super) live: Option<Live>,
+    /// What anybody may read; empty: nothing.
+    pub(super) page: PublicPage,
 }
 
 /// Plain: for this machine, and for a proxy in front.
 impl From<TcpListener> for Listener {
     fn from(tcp: TcpListener) -> Self {
-        Self { tcp, tls: None, plain: None, operators: None, live: None }
+        Self { tcp, tls: None, plain: None, operators: None, live: None, page: PublicPage::default() }
     }
 }
 
@@ -34,6 +36,13 @@ impl Listener {
     #[must_use]
     pub fn with_operators(mut self, operators: TcpListener) -> Self {
         self.operators = Some(operators);
+        self
+    }
+
+    /// With a page that anybody may read.
+    #[must_use]
+    pub fn with_page(mut self, page: PublicPage) -> Self {
+        self.page = page;
         self
     }
 

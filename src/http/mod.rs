@@ -17,6 +17,7 @@ mod metrics;
 mod operators;
 mod origins;
 mod pace;
+mod page;
 mod proxy_header;
 mod read_ahead;
 mod ready;
@@ -47,6 +48,7 @@ pub use doorkeeper::Admission;
 pub use listener::Listener;
 pub use live::{Live, LiveOptions};
 pub use origins::AllowedOrigins;
+pub use page::PublicPage;
 pub use proxy_header::ProxyHeader;
 pub use secret::{Secret, SecretError};
 pub use source::{Network, NotANetwork};
@@ -93,6 +95,7 @@ struct Door {
     relay: Relay,
     options: Options,
     live: Live,
+    page: PublicPage,
     tls: Option<Tls>,
     /// What is counted here: that of the relay, but not at the operators' door.
     metrics: Arc<Metrics>,
@@ -113,7 +116,13 @@ struct Door {
 }
 
 impl Door {
-    fn new(relay: Relay, options: Options, live: Live, tls: Option<Tls>, metrics: Arc<Metrics>) -> Arc<Self> {
+    fn new(
+        relay: Relay,
+        options: Options,
+        (live, page): (Live, PublicPage),
+        tls: Option<Tls>,
+        metrics: Arc<Metrics>,
+    ) -> Arc<Self> {
         Arc::new(Self {
             doorkeeper: Doorkeeper::new(options.admission.clone()),
             refusals: Arc::new(Semaphore::new(turn_away::REFUSALS_MAX)),
@@ -127,6 +136,7 @@ impl Door {
             relay,
             options,
             live,
+            page,
             tls,
             metrics,
         })

@@ -16,7 +16,7 @@ use super::answer::{body, not_allowed, text};
 use super::connection::Connections;
 use super::metrics::written;
 use super::routes::{health, one_request, status, version};
-use super::{Admission, Door, Options, Secret};
+use super::{Admission, Door, Options, PublicPage, Secret};
 
 /// The type of OpenMetrics 1.0, which Prometheus reads.
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -31,7 +31,8 @@ impl Operators {
     /// Opens it. `main` is the door that it tells of.
     pub(super) fn serve(listener: TcpListener, main: &Arc<Door>) -> Self {
         let options = Options { admission: Admission::default(), ..main.options.clone() };
-        let door = Door::new(main.relay.clone(), options, main.live.clone(), None, Arc::default());
+        let open = (main.live.clone(), PublicPage::default());
+        let door = Door::new(main.relay.clone(), options, open, None, Arc::default());
         let connections = Connections::new(&door, operators_routes(main), None);
         let stop = CancellationToken::new();
         let stopped = stop.clone();

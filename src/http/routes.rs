@@ -20,7 +20,7 @@ use crate::relay::Away;
 
 pub(super) fn routes(door: &Arc<Door>) -> BoxedFilter<(Response,)> {
     let anything_else = warp::any().map(not_found);
-    let told = health(door).or(status(door)).unify().or(version(door)).unify();
+    let told = health(door).or(status(door)).unify().or(version(door)).unify().or(pages(door)).unify();
     let routes = told.or(sync(door)).unify().or(exchanges(door)).unify().or(anything_else).unify();
     routes.map(one_request).boxed()
 }
@@ -48,6 +48,17 @@ pub(super) fn status(door: &Arc<Door>) -> BoxedFilter<(Response,)> {
     asked(door, warp::path!("status").boxed(), |door, method, headers| async move {
         told_status(&door, &method, &headers).await
     })
+}
+
+/// What anybody may read.
+fn pages(door: &Arc<Door>) -> BoxedFilter<(Response,)> {
+    let html = asked(door, warp::path::end().boxed(), |door, method, headers| async move {
+        door.page.html(&method, &headers)
+    });
+    let json = asked(door, warp::path!("status.json").boxed(), |door, method, headers| async move {
+        door.page.json(&method, &headers)
+    });
+    html.or(json).unify().boxed()
 }
 
 pub(super) fn version(door: &Arc<Door>) -> BoxedFilter<(Response,)> {

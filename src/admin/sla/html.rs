@@ -113,7 +113,8 @@ impl Report {
     }
 }
 
-fn escaped(text: &str) -> String {
+/// As the text of an element.
+pub(in crate::admin) fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 

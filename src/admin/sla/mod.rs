@@ -16,5 +16,9 @@ pub use ledger::{Ledger, LedgerError};
 pub use month::{Happened, Month, OneDay, Percentiles, Report};
 pub use recorder::{Jump, Recorder};
 
+pub(super) use html::escaped;
+pub(super) use month::{date_of, happened, percentiles, uptime_percent, written};
+pub(super) use text::lasted;
+
 /// The folder in the data folder.
 pub const FOLDER: &str = "sla";

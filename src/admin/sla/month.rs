@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use jiff::Timestamp;
 use jiff::civil::Date;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::rules::agreement::Agreement;
 use crate::rules::latency::Latency;
@@ -67,13 +67,18 @@ fn day_number(date: Date) -> i64 {
 }
 
 /// `2026-11-24 23:05:09`, in UTC.
-pub(super) fn written(wall_ms: i64) -> String {
+pub(in crate::admin) fn written(wall_ms: i64) -> String {
     let end = if wall_ms < 0 { Timestamp::MIN } else { Timestamp::MAX };
     Timestamp::from_millisecond(wall_ms).unwrap_or(end).strftime("%Y-%m-%d %H:%M:%S").to_string()
 }
 
+/// `2026-11-24`, of a day counted from 1970.
+pub(in crate::admin) fn date_of(day: i64) -> String {
+    written(day * DAY_MS)[..10].to_owned()
+}
+
 /// Times within which shares of the pushes were stored, in milliseconds.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Percentiles {
     /// Half of them.
     pub p50_ms: f64,
@@ -84,7 +89,7 @@ pub struct Percentiles {
 }
 
 /// Something that happened.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Happened {
     /// In UTC.
     pub from: String,
@@ -217,7 +222,7 @@ impl Report {
     }
 }
 
-fn happened(incident: &Incident) -> Happened {
+pub(in crate::admin) fn happened(incident: &Incident) -> Happened {
     Happened {
         from: written(incident.from_ms),
         until: written(incident.until_ms),
@@ -228,14 +233,14 @@ fn happened(incident: &Incident) -> Happened {
 }
 
 /// Of the time that counts, cut off after three places: never shown as more than it was.
-fn uptime_percent(day: &Day) -> Option<f64> {
+pub(in crate::admin) fn uptime_percent(day: &Day) -> Option<f64> {
     let counts = day.up_ms + day.down_ms;
     #[expect(clippy::cast_precision_loss, reason = "at most 100,000")]
     let percent = |thousandths: i128| thousandths as f64 / 1_000.0;
     (counts > 0).then(|| percent(i128::from(day.up_ms) * 100_000 / i128::from(counts)))
 }
 
-fn percentiles(latency: &Latency) -> Option<Percentiles> {
+pub(in crate::admin) fn percentiles(latency: &Latency) -> Option<Percentiles> {
     let within = |percent| latency.within_ms(percent).map(|ms| (ms * 100.0).round() / 100.0);
     Some(Percentiles { p50_ms: within(50)?, p95_ms: within(95)?, p99_ms: within(99)? })
 }

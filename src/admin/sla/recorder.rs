@@ -145,6 +145,15 @@ impl Recorder {
         self.lock().jump
     }
 
+    /// All that was recorded, with what is only in memory yet; and how long a planned stop may last, in
+    /// milliseconds.
+    pub(in crate::admin) fn so_far(&self) -> (Vec<Record>, i64) {
+        let inner = self.lock();
+        let records =
+            inner.ledger.records().iter().cloned().chain([inner.since_noted(relay_ms(&self.relay))]);
+        (records.collect(), inner.ledger.planned_stop_max_ms())
+    }
+
     /// Writing waits for the disk.
     async fn on_a_thread(&self, write: impl FnOnce(&Self) + Send + 'static) {
         let recorder = self.clone();
@@ -206,13 +215,23 @@ impl Inner {
     /// What is the matter is a trouble up to now.
     fn close(&mut self, now_ms: u64) {
         if let Some((cause, from_ms)) = self.matter.take().filter(|(_, from_ms)| *from_ms < now_ms) {
-            let (text, planned) = (cause.text().to_owned(), cause.is_planned());
-            self.troubles.push(Trouble { from_ms, until_ms: now_ms, cause: text, planned });
+            self.troubles.push(trouble(cause, from_ms, now_ms));
         }
     }
 
     fn is_due(&self) -> bool {
         self.looked_ms.saturating_sub(self.since_ms) >= HOUR_MS || self.troubles.len() >= TROUBLES_MAX
+    }
+
+    /// The while since the last note, as it would be noted now.
+    fn since_noted(&self, relay_ms: u64) -> Record {
+        let at = moment(relay_ms);
+        let mut troubles = self.troubles.clone();
+        if let Some((cause, from_ms)) = self.matter.filter(|(_, from_ms)| *from_ms < at.clock_ms) {
+            troubles.push(trouble(cause, from_ms, at.clock_ms));
+        }
+        let lasted_ms = at.clock_ms.saturating_sub(self.since_ms);
+        Record::Folded { at, lasted_ms, latency: self.latency.clone(), troubles }
     }
 
     fn fold(&mut self, relay_ms: u64) -> Result<(), LedgerError> {
@@ -236,6 +255,10 @@ impl Inner {
         }
         self.wall_offset_ms = offset_ms;
     }
+}
+
+fn trouble(cause: Cause, from_ms: u64, until_ms: u64) -> Trouble {
+    Trouble { from_ms, until_ms, cause: cause.text().to_owned(), planned: cause.is_planned() }
 }
 
 fn offset_ms() -> i64 {

@@ -113,7 +113,7 @@ pub(super) fn shares(latency: Option<&Percentiles>) -> [String; 3] {
 }
 
 /// `2 h 05 min`, `12 s`; the two largest units.
-pub(super) fn lasted(seconds: i64) -> String {
+pub(in crate::admin) fn lasted(seconds: i64) -> String {
     match seconds {
         ..60 => format!("{seconds} s"),
         60..3_600 => format!("{} min {:02} s", seconds / 60, seconds % 60),
