@@ -150,21 +150,6 @@ pub fn redb(folder: &Path, batch: u64, bytes: usize, time: Duration) -> Result<V
     Ok(vec![("per_s", rate), ("p50_us", median_us(times)), ("mb_per_s", rate * bytes as f64 / 1e6)])
 }
 
-/// Bytes that the disk under this folder has written so far, for everybody, as `/proc/diskstats` counts
-/// sectors of 512 bytes.
-pub fn device_written_bytes(folder: &Path) -> Option<u64> {
-    use std::os::unix::fs::MetadataExt;
-    let device = std::fs::metadata(folder).ok()?.dev();
-    let major = ((device >> 8) & 0xfff) | ((device >> 32) & !0xfff);
-    let minor = (device & 0xff) | ((device >> 12) & !0xff);
-    let text = std::fs::read_to_string("/proc/diskstats").ok()?;
-    text.lines().find_map(|line| {
-        let words: Vec<_> = line.split_whitespace().collect();
-        let ours = words.first()?.parse() == Ok(major) && words.get(1)?.parse() == Ok(minor);
-        ours.then(|| words.get(9)?.parse::<u64>().ok().map(|sectors| sectors * 512))?
-    })
-}
-
 /// The machine in a sentence.
 pub fn description() -> String {
     let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use graceful_relay::cli::bench::accounts::{Accounts, Wanted};
+use graceful_relay::cli::bench::disk::Disk;
 use graceful_relay::cli::bench::load;
 use graceful_relay::cli::bench::local::folder_bytes;
 use graceful_relay::cli::bench::plan::Plan;
@@ -18,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::driver::{self, Driver, Load, Result_, Target, connect_all};
 use crate::line::Certificate;
-use crate::machine::{self, device_written_bytes};
+use crate::machine;
 use crate::peers::Kind;
 use crate::server::{Scratch, Server};
 use crate::with_driver;
@@ -226,9 +227,10 @@ async fn push(
         Connections::Many => settings.many,
     };
     let bytes = if bytes == KIB { Payload::random(KIB).bytes() } else { bytes };
-    let before = device_written_bytes(&settings.folder);
+    let disk = Disk::under(&settings.folder);
+    let before = disk.and_then(Disk::written_bytes);
     let result = put(kind, server, load(settings, connections, bytes)).await?;
-    let device = device_written_bytes(&settings.folder).zip(before).map(|(after, before)| after - before);
+    let device = disk.and_then(Disk::written_bytes).zip(before).map(|(after, before)| after - before);
     let mut values = pushed(&result, bytes);
     if let Some(device) = device {
         // Over the whole run, for the disk is not asked in its middle.

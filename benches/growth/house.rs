@@ -40,6 +40,8 @@ pub struct Account {
     pub pushed: u64,
     /// The newest seq.
     pub head: u64,
+    /// How far all devices but the founder have acknowledged.
+    pub acked: u64,
 }
 
 pub struct House {
@@ -47,7 +49,7 @@ pub struct House {
     pub accounts: Vec<Account>,
     pub now: RelayTime,
     pub sealed: Bytes,
-    folder: PathBuf,
+    pub folder: PathBuf,
     /// Whose turn is next.
     turn: u64,
 }
@@ -141,7 +143,7 @@ impl House {
         for (number, entry) in numbers.zip(&entries) {
             let devices = (0..devices).map(|at| self.whose(entry, &device(&key(number, at))));
             let devices = devices.collect::<Result<_>>()?;
-            self.accounts.push(Account { devices, pushed: 0, head: 0 });
+            self.accounts.push(Account { devices, pushed: 0, head: 0, acked: 0 });
         }
         Ok(())
     }
@@ -229,7 +231,10 @@ impl House {
         std::fs::create_dir(spare)?;
         for entry in std::fs::read_dir(&self.folder)? {
             let entry = entry?;
-            std::fs::copy(entry.path(), spare.join(entry.file_name()))?;
+            let copy = spare.join(entry.file_name());
+            std::fs::copy(entry.path(), &copy)?;
+            // Otherwise the first sync of the store would wait for all of it.
+            std::fs::File::open(&copy)?.sync_all()?;
         }
         open_ms(spare)
     }
@@ -252,14 +257,15 @@ impl House {
     }
 }
 
-/// Repeats something for a while. Each turn says how many it did.
+/// Repeats something for a while, which writes to the disk under this folder. Each turn says how many it did.
 pub fn measure<Subject>(
     subject: &mut Subject,
+    folder: &Path,
     time: Duration,
     turns_max: usize,
     mut work: impl FnMut(&mut Subject) -> Result<u64>,
 ) -> Result<Cost> {
-    let own = Process::new(std::process::id());
+    let own = Process::new(std::process::id()).on_disk_of(folder);
     let (begun, before) = (Instant::now(), own.used_alone());
     let (mut times, mut done) = (Vec::new(), 0);
     let mut idle = 0;

@@ -144,14 +144,15 @@ fn measure(options: &Options) -> Result<Raw> {
 /// Each kind of work on a store as it stands; sweeping on a copy, for it takes away what is there.
 fn stage(mut house: House, number: f64, time: Duration, spare: &Path) -> Result<(House, Values)> {
     let mut values = Values::from([("number".to_owned(), number)]);
-    let lone = cost(&mut house, time, TURNS_MAX, |house| {
+    let disk = house.folder.clone();
+    let lone = cost(&mut house, &disk, time, TURNS_MAX, |house| {
         let account = house.next_account();
         let change = house.push(account);
         house.commit(vec![change])?;
         Ok(1)
     })?;
     note(&mut values, "push", lone);
-    let together = cost(&mut house, time, TURNS_MAX, |house| {
+    let together = cost(&mut house, &disk, time, TURNS_MAX, |house| {
         let changes = (0..TOGETHER).map(|_| {
             let account = house.next_account();
             house.push(account)
@@ -162,7 +163,7 @@ fn stage(mut house: House, number: f64, time: Duration, spare: &Path) -> Result<
     })?;
     note(&mut values, "push_together", together);
     if house.accounts[0].devices.len() > 1 {
-        let deliver = cost(&mut house, time, TURNS_MAX * 10, |house| {
+        let deliver = cost(&mut house, &disk, time, TURNS_MAX * 10, |house| {
             let account = house.next_account();
             let account = &house.accounts[account];
             let whose = *account.devices.last().context("a device")?;
@@ -177,7 +178,7 @@ fn stage(mut house: House, number: f64, time: Duration, spare: &Path) -> Result<
     let (mut crashed, crashed_ms) = house.crashed(spare)?;
     values.insert("crash_open_ms".to_owned(), crashed_ms);
     // Long after everything has expired.
-    sweep(&mut crashed, house.now.plus(RETENTION + FILL_TIME), &mut values)?;
+    sweep(&mut crashed, spare, house.now.plus(RETENTION + FILL_TIME), &mut values)?;
     drop(crashed);
     std::fs::remove_dir_all(spare)?;
     let (house, clean_ms) = house.reopened()?;
@@ -188,15 +189,15 @@ fn stage(mut house: House, number: f64, time: Duration, spare: &Path) -> Result<
 
 /// All devices but the founder acknowledge one more envelope; with the last of them it goes.
 fn acks(house: &mut House, time: Duration, values: &mut Values) -> Result<()> {
-    let mut through = vec![0_u64; house.accounts.len()];
-    let acks = cost(house, time, TURNS_MAX, |house| {
+    let disk = house.folder.clone();
+    let acks = cost(house, &disk, time, TURNS_MAX, |house| {
         let number = house.next_account();
-        let account = &house.accounts[number];
-        if through[number] == account.head {
+        let account = &mut house.accounts[number];
+        if account.acked == account.head {
             return Ok(0);
         }
-        through[number] += 1;
-        let through = through[number];
+        account.acked += 1;
+        let through = account.acked;
         let others = account.devices[1..].iter().map(|by| Change::Ack { by: *by, through });
         let acks: Vec<_> = others.collect();
         let count = acks.len() as u64;
@@ -208,8 +209,8 @@ fn acks(house: &mut House, time: Duration, values: &mut Values) -> Result<()> {
 }
 
 /// A few commits of sweeping.
-fn sweep(store: &mut Store, now: RelayTime, values: &mut Values) -> Result<()> {
-    let swept = cost(store, Duration::from_secs(60), SWEEPS_MAX, |store| {
+fn sweep(store: &mut Store, folder: &Path, now: RelayTime, values: &mut Values) -> Result<()> {
+    let swept = cost(store, folder, Duration::from_secs(60), SWEEPS_MAX, |store| {
         match store.commit(vec![Change::Sweep], now)?.outcomes.first() {
             Some(Outcome::Swept { envelopes, .. }) => Ok(*envelopes),
             outcome => anyhow::bail!("not swept: {outcome:?}"),
@@ -224,9 +225,8 @@ fn sweep(store: &mut Store, now: RelayTime, values: &mut Values) -> Result<()> {
 fn month(raw: &mut Raw, folder: &Path, options: &Options) -> Result<()> {
     let a_day: u64 = if options.quick { 200 } else { 20_000 };
     let mut house = House::new(folder, 200, 2, options.size)?;
-    let mut through = vec![0_u64; house.accounts.len()];
     let mut pushed_bytes = 0;
-    let own = graceful_relay::cli::bench::process::Process::new(std::process::id());
+    let own = graceful_relay::cli::bench::process::Process::new(std::process::id()).on_disk_of(folder);
     let before = own.used_alone();
     for day in 1..=35_u32 {
         let begun = house.now;
@@ -242,11 +242,11 @@ fn month(raw: &mut Raw, folder: &Path, options: &Options) -> Result<()> {
         pushed_bytes += a_day * house.sealed.len() as u64;
         let awake = house.accounts.iter().enumerate().filter(|(number, _)| number % 10 != 0);
         let acks: Vec<_> = awake
-            .filter(|(number, account)| account.head > through[*number])
+            .filter(|(_, account)| account.head > account.acked)
             .map(|(number, account)| (number, Change::Ack { by: account.devices[1], through: account.head }))
             .collect();
         for (number, ack) in acks {
-            through[number] = house.accounts[number].head;
+            house.accounts[number].acked = house.accounts[number].head;
             house.commit(vec![ack])?;
         }
         house.now = RelayTime::from_ms(begun.ms()).plus(DAY);
@@ -263,7 +263,7 @@ fn month(raw: &mut Raw, folder: &Path, options: &Options) -> Result<()> {
     raw.idle.insert("compacted_live_bytes".to_owned(), house.live_bytes()? as f64);
     raw.idle.insert("compacted_file_bytes".to_owned(), house.file_bytes() as f64);
     for (name, change) in [("mark", Change::MarkClock), ("empty_sweep", Change::Sweep)] {
-        let cost = cost(&mut house, Duration::from_secs(2), 50, |house| {
+        let cost = cost(&mut house, folder, Duration::from_secs(2), 50, |house| {
             house.commit(vec![change.clone()])?;
             Ok(1)
         })?;

@@ -59,7 +59,7 @@ pub const CRATES: &[(&str, &[&str])] = &[
     ("qrcode", &["cli"]),
     ("rcgen", &["http"]),
     ("redb", &["store"]),
-    ("rustix", &["store", "admin"]),
+    ("rustix", &["store", "admin", "cli"]),
     ("rustls", &["http", "client"]),
     ("rustls-acme", &["http"]),
     ("rustls-native-certs", &["http", "client"]),

@@ -34,6 +34,7 @@ pub struct Setup {
 /// A relay that runs; killed when dropped, for nothing of it is kept.
 pub struct LocalRelay {
     child: Child,
+    data: PathBuf,
     /// What devices dial.
     pub url: String,
     /// From starting the program until it said where it listens.
@@ -63,7 +64,7 @@ impl LocalRelay {
         let begun = Instant::now();
         let mut child = command.spawn().context("cannot start a relay")?;
         let out = child.stdout.take();
-        let mut relay = Self { child, url: String::new(), ready: Duration::ZERO };
+        let mut relay = Self { child, data: setup.data.clone(), url: String::new(), ready: Duration::ZERO };
         let (told, said) = oneshot::channel();
         std::thread::spawn(move || {
             let mut line = String::new();
@@ -81,7 +82,7 @@ impl LocalRelay {
 
     /// To see what it costs.
     pub fn process(&self) -> Process {
-        Process::new(self.child.id())
+        Process::new(self.child.id()).on_disk_of(&self.data)
     }
 
     /// Ends it as a crash would, and waits until it is gone.

@@ -8,6 +8,7 @@
 pub mod accounts;
 mod advice;
 pub mod chart;
+pub mod disk;
 pub mod load;
 pub mod local;
 pub mod pace;
