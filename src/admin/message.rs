@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::Backup;
 use crate::rules::Quota;
 use crate::rules::inspection::{Part, Stretch};
 use crate::rules::roll::{Detail, Listed, Page};
@@ -54,6 +55,13 @@ pub enum Question {
     },
     /// Note everything up to now in the record of uptime.
     Note {},
+    /// The whole store, as a stream after the answer.
+    Backup {},
+    /// A backup is good: note it.
+    NoteBackup {
+        /// Which.
+        backup: Backup,
+    },
     /// Read again what is read anew while the relay runs: the certificate.
     Reload {},
     /// Stop in an orderly way.
@@ -88,6 +96,8 @@ pub enum Answer {
     },
     /// It is noted.
     Noted,
+    /// The store follows.
+    Backup,
     /// What came of it, in words.
     Reloaded(String),
     /// Nobody new is let in, and conversations are being ended.
@@ -109,6 +119,7 @@ impl fmt::Debug for Answer {
             Self::Account(_) => f.write_str("Account(…)"),
             Self::QuotaSet => f.write_str("QuotaSet"),
             Self::Deleted { envelopes } => f.debug_struct("Deleted").field("envelopes", envelopes).finish(),
+            Self::Backup => f.write_str("Backup"),
             Self::Noted => f.write_str("Noted"),
             Self::Reloaded(text) => f.debug_tuple("Reloaded").field(text).finish(),
             Self::Draining => f.write_str("Draining"),

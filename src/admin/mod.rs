@@ -7,6 +7,7 @@ mod ask;
 mod clocks;
 pub mod doctor;
 mod message;
+mod noted;
 mod overview;
 pub mod page;
 mod process;
@@ -14,6 +15,8 @@ mod process;
 mod serve;
 mod served;
 pub mod sla;
+#[cfg(unix)]
+mod stream;
 mod trial;
 mod warnings;
 #[cfg(not(unix))]
@@ -25,15 +28,18 @@ use std::path::{Path, PathBuf};
 pub use ask::ask;
 pub use clocks::{moment, wall_ms};
 pub use message::{Answer, Question};
-pub use overview::{About, Backup, LAST_BACKUP, Overview};
+pub use noted::{Backup, LAST_BACKUP, last_backup, note_backup};
+pub use overview::{About, Overview};
 #[cfg(unix)]
 pub use serve::{Socket, serve};
 pub use served::{Reread, Served};
 pub use sla::Recorder;
+#[cfg(unix)]
+pub use stream::ask_for_store;
 pub use trial::{Trials, Way};
 pub use warnings::Warning;
 #[cfg(not(unix))]
-pub use without::{Socket, ask, serve};
+pub use without::{Socket, ask, ask_for_store, serve};
 
 /// The socket's name in the data folder.
 pub const SOCKET: &str = "admin.sock";
@@ -53,6 +59,9 @@ pub enum AdminError {
     /// The system has room for about a hundred bytes.
     #[error("the path {0} is too long for a socket; choose a data folder with a shorter one")]
     TooLong(PathBuf),
+    /// It says why not.
+    #[error("{0}")]
+    Refused(String),
     /// Anything else that went wrong between the two.
     #[error("cannot talk to the relay at {path}: {error}")]
     Socket {

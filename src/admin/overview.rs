@@ -1,16 +1,14 @@
 //! How a relay is doing, all of it: what `status` shows, and what is asked by programs.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
 use crate::http::tls::TlsStatus;
 
+use super::noted::{Backup, last_backup};
 use super::process;
 use super::warnings::{Warning, warnings};
-
-/// The note that a backup leaves in the data folder, as JSON.
-pub const LAST_BACKUP: &str = "last-backup";
 
 /// Seconds of running before what was written is told as so much a day.
 const RATE_AFTER_S: u64 = 600;
@@ -26,17 +24,6 @@ pub struct About {
     pub url: String,
     /// Conversations at a time.
     pub connections_max: u64,
-}
-
-/// The last backup, as whoever made it noted.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Backup {
-    /// When, as in RFC 3339.
-    pub at: String,
-    /// Where it is.
-    pub file: String,
-    /// How large it is.
-    pub bytes: u64,
 }
 
 /// A picture of one moment. What a relay does not know is not there; what one of another version does not
@@ -120,18 +107,12 @@ impl Overview {
         self.url = Some(about.url.clone());
         self.connections_max = Some(about.connections_max);
         self.last_backup = last_backup(&about.folder);
-        let at = self.last_backup.as_ref().and_then(|backup| backup.at.parse::<jiff::Timestamp>().ok());
-        self.last_backup_s = at.map(|at| self.clock_s - at.as_second());
+        let at_s = self.last_backup.as_ref().and_then(Backup::at_s);
+        self.last_backup_s = at_s.map(|at_s| self.clock_s - at_s);
     }
 
     /// Adds what to make of it all.
     pub(super) fn judge(&mut self) {
         self.warnings = warnings(self);
     }
-}
-
-/// What the last backup noted of itself.
-pub fn last_backup(folder: &Path) -> Option<Backup> {
-    let bytes = std::fs::read(folder.join(LAST_BACKUP)).ok()?;
-    serde_json::from_slice(&bytes).ok()
 }

@@ -4,10 +4,12 @@ use std::fs::Permissions;
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use super::message::{LINE_BYTES_MAX, PATIENCE};
@@ -65,10 +67,12 @@ pub async fn serve(socket: Socket, served: impl Into<Served>, cancel: Cancellati
 }
 
 async fn answer_all(listener: &UnixListener, served: &Served, cancel: &CancellationToken) {
+    let backups = Arc::new(Semaphore::new(1));
     loop {
         match listener.accept().await {
             Ok((stream, _)) => {
-                let answered = tokio::time::timeout(PATIENCE, answer_one(stream, served, cancel)).await;
+                let answered = answer_one(stream, served, cancel, &backups);
+                let answered = tokio::time::timeout(PATIENCE, answered).await;
                 if !matches!(answered, Ok(Ok(()))) {
                     tracing::debug!("a question over the admin socket was not finished");
                 }
@@ -81,11 +85,28 @@ async fn answer_all(listener: &UnixListener, served: &Served, cancel: &Cancellat
     }
 }
 
-async fn answer_one(mut stream: UnixStream, served: &Served, cancel: &CancellationToken) -> io::Result<()> {
+async fn answer_one(
+    mut stream: UnixStream,
+    served: &Served,
+    cancel: &CancellationToken,
+    backups: &Arc<Semaphore>,
+) -> io::Result<()> {
     let mut line = String::new();
     let (reading, mut writing) = stream.split();
     BufReader::new(reading.take(LINE_BYTES_MAX)).read_line(&mut line).await?;
     let answer = match serde_json::from_str(&line) {
+        Ok(Question::Backup {}) => match backups.clone().try_acquire_owned() {
+            Ok(turn) => {
+                let (relay, cancel) = (served.relay.clone(), cancel.clone());
+                // Others are answered meanwhile.
+                tokio::spawn(async move {
+                    super::stream::send(stream, relay, cancel).await;
+                    drop(turn);
+                });
+                return Ok(());
+            }
+            Err(_) => Answer::Error("a backup is being made already; wait until it is done".to_owned()),
+        },
         Ok(question) => answer(question, served).await,
         Err(error) => Answer::Error(format!("this relay does not understand the question: {error}")),
     };
@@ -115,6 +136,8 @@ async fn answer(question: Question, served: &Served) -> Answer {
         Question::SetQuota { account, quota } => served.set_quota(&account, quota).await,
         Question::Delete { account } => served.evict(&account).await,
         Question::Note {} => served.note().await,
+        Question::NoteBackup { backup } => served.note_backup(backup).await,
+        Question::Backup {} => Answer::Error("a backup needs the whole line".to_owned()),
         Question::Reload {} => served.reload().map_or_else(Answer::Error, Answer::Reloaded),
         Question::Drain {} => Answer::Draining,
     }

@@ -37,6 +37,9 @@ impl Served {
     /// And what the process knows of its surroundings.
     #[must_use]
     pub fn about(mut self, about: About, recorder: Recorder) -> Self {
+        if let Some(backup) = super::last_backup(&about.folder) {
+            self.relay.metrics().backed_up(backup.at_s().unwrap_or(0), backup.bytes);
+        }
         self.about = Some(Arc::new(about));
         self.recorder = Some(recorder);
         self
@@ -65,7 +68,7 @@ impl Served {
 #[cfg(unix)]
 mod answers {
     use super::Served;
-    use crate::admin::Answer;
+    use crate::admin::{Answer, Backup, note_backup};
     use crate::admin::clocks::clock_ms;
     use crate::admin::overview::Overview;
     use crate::http::tls::Tls;
@@ -149,6 +152,19 @@ mod answers {
                 Ok(Some(envelopes)) => Answer::Deleted { envelopes },
                 Ok(None) => not_an_account(),
                 Err(error) => Answer::Error(error.to_string()),
+            }
+        }
+
+        /// A backup was made and is good.
+        pub(in crate::admin) async fn note_backup(&self, backup: Backup) -> Answer {
+            let Some(folder) = self.about.as_ref().map(|about| about.folder.clone()) else {
+                return Answer::Error("this relay keeps no note of backups".to_owned());
+            };
+            self.relay.metrics().backed_up(backup.at_s().unwrap_or(0), backup.bytes);
+            let noted = tokio::task::spawn_blocking(move || note_backup(&folder, &backup)).await;
+            match noted.unwrap_or_else(|error| Err(error.into())) {
+                Ok(()) => Answer::Noted,
+                Err(error) => Answer::Error(format!("the backup could not be noted: {error}")),
             }
         }
 

@@ -112,7 +112,7 @@ fn files(overview: &Overview) -> Option<Warning> {
 fn backup(overview: &Overview) -> Option<Warning> {
     // Only who can note a backup can miss one.
     overview.listening.as_ref()?;
-    let next = "Copy the data folder while the relay is stopped, and note it as docs/admin.md says.";
+    let next = "Run `graceful-relay backup FILE`, or let its timer do it every day (docs/backup.md).";
     match overview.last_backup_s {
         None if overview.accounts == 0 => None,
         None => Some(warning("backup", "No backup was made yet.", next)),

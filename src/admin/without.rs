@@ -29,6 +29,14 @@ pub async fn serve(_socket: Socket, _served: impl Into<Served>, cancel: Cancella
 ///
 /// # Errors
 /// Always [`AdminError::NotRunning`].
+pub fn ask_for_store(folder: &Path) -> Result<std::io::Empty, AdminError> {
+    Err(AdminError::NotRunning(folder.to_path_buf()))
+}
+
+/// Finds no relay.
+///
+/// # Errors
+/// Always [`AdminError::NotRunning`].
 pub async fn ask(folder: &Path, _question: &Question) -> Result<Answer, AdminError> {
     Err(AdminError::NotRunning(folder.to_path_buf()))
 }

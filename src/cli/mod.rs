@@ -3,6 +3,7 @@
 //! Errors are told here and nowhere else, in one message: what happened, where, what to do.
 
 mod account;
+mod backup;
 pub mod bench;
 mod client;
 mod compact;
@@ -19,6 +20,7 @@ mod logging;
 mod plain;
 mod reload;
 mod reread;
+mod restore;
 mod restored;
 mod serve;
 mod settings;
@@ -58,6 +60,10 @@ enum Command {
     Sla(sla::Sla),
     /// Let the running relay end in an orderly way: nobody new, then each device is sent away for a while
     Drain(drain::Drain),
+    /// Put everything that a restore needs into one file, while the relay runs or not
+    Backup(backup::Backup),
+    /// Put a backup back, and tell devices so; the relay must be stopped
+    Restore(restore::Restore),
     /// Say that the data folder was put back from a backup, so that devices take it for no attack
     Restored(restored::Restored),
     /// Verify that everything kept is sealed, and print a report for an auditor
@@ -115,6 +121,8 @@ fn execute(command: Command) -> anyhow::Result<()> {
             Command::Doctor(doctor) => doctor.run().await,
             Command::Sla(sla) => sla.run().await,
             Command::Drain(drain) => drain.run().await,
+            Command::Backup(backup) => backup.run().await,
+            Command::Restore(restore) => restore.run().await,
             Command::Restored(restored) => restored.run().await,
             Command::Verify(verify) => verify.run().await,
             Command::Compact(compact) => compact.run().await,

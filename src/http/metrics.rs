@@ -146,6 +146,10 @@ impl Picture {
         let min_bytes = figures.disk_free_bytes_min as f64;
         let help = "With fewer bytes free, nothing new is kept";
         self.gauge("graceful_relay_disk_free_min_bytes", help, min_bytes);
+        let [at_s, bytes] = door.relay.metrics().backup().map(|number| number as f64);
+        let help = "When the last backup was made; 0: none yet";
+        self.gauge("graceful_relay_backup_timestamp_seconds", help, at_s);
+        self.gauge("graceful_relay_backup_bytes", "Size of the last backup", bytes);
     }
 
     fn process(&mut self, door: &Door, figures: &Figures) {

@@ -140,6 +140,8 @@ pub struct Metrics {
     pub delivered: Counter,
     /// Envelopes that nobody fetched in time.
     pub expired: Counter,
+    /// When the last backup was made, in seconds since 1970, and its bytes.
+    backup: [AtomicI64; 2],
 }
 
 impl Default for Metrics {
@@ -158,6 +160,7 @@ impl Default for Metrics {
             pushed: Counter::default(),
             delivered: Counter::default(),
             expired: Counter::default(),
+            backup: Default::default(),
         }
     }
 }
@@ -166,6 +169,17 @@ impl Metrics {
     /// Since the start.
     pub fn uptime(&self) -> Duration {
         self.started.elapsed()
+    }
+
+    /// A backup was made.
+    pub fn backed_up(&self, at_s: i64, bytes: u64) {
+        self.backup[0].store(at_s, Ordering::Relaxed);
+        self.backup[1].store(i64::try_from(bytes).unwrap_or(i64::MAX), Ordering::Relaxed);
+    }
+
+    /// When the last backup was made, in seconds since 1970, and its bytes; 0: there is none.
+    pub fn backup(&self) -> [i64; 2] {
+        [0, 1].map(|at: usize| self.backup[at].load(Ordering::Relaxed))
     }
 
     /// A refusal is said.

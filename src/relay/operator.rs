@@ -1,6 +1,7 @@
 //! What an operator asks of a running relay: the roll of accounts, the room it takes, and what may be
 //! done to one account. Whatever changes takes the ordinary road.
 
+use std::io::Write;
 use std::time::Duration;
 
 use crate::protocol::AccountId;
@@ -8,7 +9,7 @@ use crate::rules::change::{Change, Outcome};
 use crate::rules::latency::Latency;
 use crate::rules::roll::{Detail, Listed, Page};
 use crate::rules::{AccountNumber, Quota};
-use crate::store::{Holdings, Store, StoreError};
+use crate::store::{DumpError, Holdings, Store, StoreError};
 
 use super::condition::Conditions;
 use super::{Relay, Stopped};
@@ -97,6 +98,16 @@ impl Relay {
             Outcome::Closed { envelopes } => Ok(Some(envelopes)),
             _ => Ok(None),
         }
+    }
+
+    /// Sends all that is kept, as it is at one moment. Returns how many rows there are.
+    ///
+    /// # Errors
+    /// [`DumpError`]
+    pub async fn dump(&self, mut out: impl Write + Send + 'static) -> Result<u64, DumpError> {
+        let store = self.inner.store.clone();
+        let sent = tokio::task::spawn_blocking(move || store.dump(&mut out)).await;
+        sent.unwrap_or(Err(DumpError::Store(StoreError::Damaged("reading it ended badly"))))
     }
 
     fn connected(&self, account: AccountNumber) -> u64 {

@@ -8,6 +8,7 @@ use redb::StorageBackend;
 use crate::rules::RelayTime;
 
 use super::at_rest::DayKey;
+use super::dump::KeyBytes;
 use super::key_slots::{Chance, Found, Slots};
 use super::row::LogHead;
 use super::tables::{LOG, Log, arrival_of, log_key};
@@ -73,6 +74,13 @@ impl DayKeys {
 
     pub(super) fn ring(&self) -> Keyring {
         self.ring.read().expect("nobody panics holding it").clone()
+    }
+
+    /// All of them as they stand in their slots. Whoever asks holds the journal, so that none is made or
+    /// overwritten meanwhile.
+    pub(super) fn bytes(&self) -> Result<Vec<KeyBytes>, StoreError> {
+        let (ring, slots) = (self.ring(), self.slots());
+        ring.0.iter().map(|key| slots.bytes(key.slot)).collect()
     }
 
     /// The key for an envelope that arrives now. If it is new, it is on the disk when this returns:

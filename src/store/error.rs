@@ -23,6 +23,14 @@ pub enum StoreError {
         /// One thing found there.
         found: String,
     },
+    /// A restore moved the store away and did not come to its end.
+    #[error(
+        "the restore into {folder} was cut off before the store was in its place; run `graceful-relay restore` again"
+    )]
+    HalfRestored {
+        /// Where.
+        folder: PathBuf,
+    },
     /// The file is there, but no relay wrote it.
     #[error("{file} is not a store of this relay ({reason}); move it away, or give the relay another folder")]
     NotAStore {

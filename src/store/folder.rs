@@ -10,7 +10,7 @@ use super::room::BALLAST;
 
 /// What else may lie in the data folder: `client` is the profile of a device of the same user, `tls` has
 /// the relay's certificates.
-const NEIGHBOURS: [&str; 12] = [
+const NEIGHBOURS: [&str; 13] = [
     "admin.sock",
     "lost+found",
     "config.toml",
@@ -18,12 +18,19 @@ const NEIGHBOURS: [&str; 12] = [
     "tls",
     "sla",
     "last-backup",
+    "last-backup.new",
     BALLAST,
     KEYS,
     COMPACTING,
     JOURNALS[0],
     JOURNALS[1],
 ];
+
+/// What a restore unpacks, in the data folder.
+pub const RESTORING: &str = "restoring";
+
+/// How the folders begin in which a restore leaves what was there before.
+pub const BEFORE_RESTORE: &str = "before-restore-";
 
 /// Only a folder of the relay's own is taken: one that is empty or has the store in it.
 pub(super) fn prepare(folder: &Path) -> Result<(), StoreError> {
@@ -34,7 +41,10 @@ pub(super) fn prepare(folder: &Path) -> Result<(), StoreError> {
     }
     for entry in fs::read_dir(folder).map_err(cannot)? {
         let found = entry.map_err(cannot)?.file_name().to_string_lossy().into_owned();
-        if !NEIGHBOURS.contains(&found.as_str()) {
+        if found == RESTORING {
+            return Err(StoreError::HalfRestored { folder: folder.to_owned() });
+        }
+        if !NEIGHBOURS.contains(&found.as_str()) && !found.starts_with(BEFORE_RESTORE) {
             return Err(StoreError::Foreign { folder: folder.to_owned(), found });
         }
     }

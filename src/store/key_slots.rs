@@ -22,7 +22,8 @@ pub(super) const SLOTS: usize = 40;
 const SLOT_BYTES: usize = 4_096;
 
 const DOMAIN: &[u8] = b"graceful-relay/1 day key\0";
-const CHECKED_BYTES: usize = 8 + 8 + KEY_BYTES;
+/// Day, first arrival and key.
+pub(super) const CHECKED_BYTES: usize = 8 + 8 + KEY_BYTES;
 const WHOLE_BYTES: usize = CHECKED_BYTES + 32;
 
 /// A block that may hold a key; wiped when dropped.
@@ -86,18 +87,34 @@ impl Slots {
 
     /// A new key. When this returns it is on the disk.
     pub(super) fn make(&mut self, day: u64, first_arrival: u64) -> Result<DayKey, StoreError> {
+        let mut key = Zeroizing::new([0; CHECKED_BYTES]);
+        key[..8].copy_from_slice(&day.to_be_bytes());
+        key[8..16].copy_from_slice(&first_arrival.to_be_bytes());
+        (self.chance)(&mut key[16..]);
+        self.put(&key)
+    }
+
+    /// Puts a key where it is free. When this returns it is on the disk.
+    pub(super) fn put(&mut self, key: &[u8; CHECKED_BYTES]) -> Result<DayKey, StoreError> {
         let slot = self.used.iter().position(|used| !used).ok_or(StoreError::Damaged(
             "every slot of the key file is taken by a day whose envelopes should long have expired",
         ))?;
         let mut block = Block::new([0; SLOT_BYTES]);
-        block[..8].copy_from_slice(&day.to_be_bytes());
-        block[8..16].copy_from_slice(&first_arrival.to_be_bytes());
-        (self.chance)(&mut block[16..CHECKED_BYTES]);
-        let check = checksum(&block[..CHECKED_BYTES]);
-        block[CHECKED_BYTES..WHOLE_BYTES].copy_from_slice(&check);
+        block[..CHECKED_BYTES].copy_from_slice(key);
+        block[CHECKED_BYTES..WHOLE_BYTES].copy_from_slice(&checksum(key));
         self.used[slot] = true;
         self.write(slot, &block)?;
         Ok(parse(slot, &block).expect("it was just made"))
+    }
+
+    /// What a slot's key is made of.
+    pub(super) fn bytes(&self, slot: usize) -> Result<Zeroizing<[u8; CHECKED_BYTES]>, StoreError> {
+        let mut block = Block::new([0; SLOT_BYTES]);
+        self.backend.read(offset(slot), &mut block[..]).map_err(failed)?;
+        parse(slot, &block).ok_or(StoreError::Damaged("the key of a day cannot be read"))?;
+        let mut key = Zeroizing::new([0; CHECKED_BYTES]);
+        key.copy_from_slice(&block[..CHECKED_BYTES]);
+        Ok(key)
     }
 
     /// Overwrites a slot, by chance and then by zeros, each on the disk before the next thing happens.

@@ -47,6 +47,11 @@ impl<'a> Moment<'a> {
         Ok(Self { layers, redb, keys: ring() })
     }
 
+    /// What is in redb at this moment, which nobody has to wait for from then on.
+    pub(super) fn into_folded(self) -> ReadTransaction {
+        self.redb
+    }
+
     /// A number that the `meta` table has.
     pub(super) fn number(&self, name: &[u8]) -> Result<u64, StoreError> {
         const DAMAGED: StoreError = StoreError::Damaged("a number in it cannot be read");

@@ -79,7 +79,7 @@ pub(super) mod meta {
 }
 
 /// The layout this code writes.
-pub(super) const SCHEMA_VERSION: u32 = 1;
+pub const SCHEMA_VERSION: u32 = 1;
 
 /// All tables, in one transaction.
 pub(super) struct Tables<'a> {

@@ -1,0 +1,56 @@
+//! The note of the last backup, which lies in the data folder.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+/// The note that a backup leaves in the data folder, as JSON.
+pub const LAST_BACKUP: &str = "last-backup";
+
+/// What is written before it takes the note's place.
+const FRESH: &str = "last-backup.new";
+
+/// The last backup, as whoever made it noted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Backup {
+    /// When, as in RFC 3339.
+    pub at: String,
+    /// Where it is.
+    pub file: String,
+    /// How large it is.
+    pub bytes: u64,
+}
+
+impl Backup {
+    /// When, in seconds since 1970. `None`: the note does not say.
+    pub fn at_s(&self) -> Option<i64> {
+        self.at.parse::<jiff::Timestamp>().ok().map(jiff::Timestamp::as_second)
+    }
+}
+
+/// What the last backup noted of itself.
+pub fn last_backup(folder: &Path) -> Option<Backup> {
+    let bytes = fs::read(folder.join(LAST_BACKUP)).ok()?;
+    serde_json::from_slice(&bytes).ok()
+}
+
+/// Notes a backup that is good.
+///
+/// # Errors
+/// What the system says.
+pub fn note_backup(folder: &Path, backup: &Backup) -> io::Result<()> {
+    let fresh = folder.join(FRESH);
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let mut file = options.open(&fresh)?;
+    file.write_all(&serde_json::to_vec(backup)?)?;
+    file.sync_all()?;
+    fs::rename(&fresh, folder.join(LAST_BACKUP))?;
+    #[cfg(unix)]
+    File::open(folder)?.sync_all()?;
+    Ok(())
+}
