@@ -68,9 +68,9 @@ impl Served {
 #[cfg(unix)]
 mod answers {
     use super::Served;
-    use crate::admin::{Answer, Backup, note_backup};
     use crate::admin::clocks::clock_ms;
     use crate::admin::overview::Overview;
+    use crate::admin::{Answer, Backup, note_backup};
     use crate::http::tls::Tls;
     use crate::protocol::AccountId;
     use crate::relay::Cause;

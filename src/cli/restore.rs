@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use clap::Args;
-use indicatif::{HumanCount, ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressStyle};
 use jiff::Timestamp;
 
 use super::backup::unpack::{Found, unpack};
-use super::backup::{sync_folder, take_owner};
+use super::backup::{counted, sync_folder, take_owner};
 use super::settings::Settings;
 use crate::admin::{self, AdminError, Question};
 use crate::store::{BEFORE_RESTORE, FILE, Identity, JOURNALS, KEYS, RESTORING};
@@ -44,11 +44,11 @@ impl Restore {
         let restored = tokio::task::spawn_blocking(move || restore(&file, &into)).await;
         let Restored { at, accounts, envelopes, aside } = restored.context("the restore ended badly")??;
         println!(
-            "Restored {}, made at {at}, into {}: {} accounts, {} envelopes.",
+            "Restored {}, made at {at}, into {}: {}, {}.",
             self.file.display(),
             folder.display(),
-            HumanCount(accounts),
-            HumanCount(envelopes)
+            counted(accounts, "account"),
+            counted(envelopes, "envelope")
         );
         if let Some(aside) = aside {
             println!(
@@ -174,7 +174,8 @@ fn swap_noting(
     moved: &mut Vec<(PathBuf, PathBuf)>,
 ) -> anyhow::Result<Option<PathBuf>> {
     let mut rename = |from: PathBuf, to: PathBuf| {
-        fs::rename(&from, &to).with_context(|| format!("cannot move {} to {}", from.display(), to.display()))?;
+        fs::rename(&from, &to)
+            .with_context(|| format!("cannot move {} to {}", from.display(), to.display()))?;
         moved.push((from, to));
         anyhow::Ok(())
     };

@@ -86,7 +86,11 @@ fn lay_keys(keys: &[KeyBytes], file: &Path) -> Result<(), StoreError> {
 
 /// What comes next.
 enum Piece {
-    Row { table: usize, key: Vec<u8>, value: Vec<u8> },
+    Row {
+        table: usize,
+        key: Vec<u8>,
+        value: Vec<u8>,
+    },
     DayKey(KeyBytes),
     /// All came as it was sent.
     End,

@@ -164,6 +164,14 @@ impl Scene {
         assert!(found > 100_000, "the store's file is not there");
     }
 
+    /// A backup while it serves.
+    fn backup(&mut self) {
+        let said = self.home.run(&["backup", "one.backup", "--data", DATA]).well();
+        self.place("what `backup` prints", Reach::Anywhere, said.out + &said.err);
+        let backup = std::fs::read(self.home.path("one.backup")).expect("a backup");
+        self.place("the backup", Reach::Store, backup);
+    }
+
     /// What the relay says to whoever asks.
     fn answers(&mut self) {
         let asked = [
@@ -186,6 +194,7 @@ impl Scene {
             "GET /version".to_owned(),
             "GET /status".to_owned(),
             "GET /".to_owned(),
+            "GET /status.json".to_owned(),
             "GET /v1/sync".to_owned(),
             "GET /v1/exchange".to_owned(),
             format!("POST /v1/exchange HTTP/1.1\r\nContent-Length: 0\r\nGraceful-Nonce: {nonce}"),
@@ -287,6 +296,7 @@ async fn a_relay_keeps_logs_and_tells_nothing_that_it_should_not_know() {
     let tablet = scene.pair("desk", "tablet");
     scene.push("desk", 30);
     scene.files("while envelopes wait");
+    scene.backup();
     scene.answers();
     follow_and_be_killed(&scene.home, "tablet");
     scene.follow("phone");

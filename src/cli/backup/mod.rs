@@ -64,16 +64,21 @@ impl Backup {
             return Ok(());
         }
         println!(
-            "{file}: {}, with {} accounts and {} envelopes; unpacked, opened and read to the end.",
+            "{file}: {}, with {} and {}; unpacked, opened and read to the end.",
             DecimalBytes(*bytes),
-            HumanCount(accounts),
-            HumanCount(envelopes)
+            counted(accounts, "account"),
+            counted(envelopes, "envelope")
         );
         for file in &done.removed {
             println!("Removed the older {}.", file.display());
         }
         Ok(())
     }
+}
+
+/// "1 account", "2,000 accounts".
+pub(in crate::cli) fn counted(number: u64, what: &str) -> String {
+    format!("{} {what}{}", HumanCount(number), if number == 1 { "" } else { "s" })
 }
 
 fn make(config: &Config, to: &Path, keep: Option<Keep>) -> anyhow::Result<Done> {
