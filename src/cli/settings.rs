@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use crate::config::{Config, ConfigError, Flags, Sources, Surroundings, load};
+use crate::config::{Config, ConfigErrors, Flags, Sources, Surroundings, load};
 
 #[derive(Debug, Clone, Args)]
 pub(super) struct Settings {
@@ -17,7 +17,7 @@ pub(super) struct Settings {
 }
 
 impl Settings {
-    pub(super) fn load(&self, listen: Option<String>) -> Result<Config, ConfigError> {
+    pub(super) fn load(&self, listen: Option<String>) -> Result<Config, ConfigErrors> {
         load(&Sources {
             file: self.config.clone(),
             environment: std::env::vars_os().collect(),

@@ -48,7 +48,7 @@ fn write(text: &mut String, config: &Config, address: SocketAddr, tls: Option<&T
     writeln!(text, "graceful-relay {}", env!("CARGO_PKG_VERSION"))?;
     writeln!(text, "  listening on  {address}, devices dial {url}")?;
     writeln!(text, "  data folder   {}", config.folder.display())?;
-    match &config.file {
+    match &config.files.main {
         Some(file) => writeln!(text, "  settings      {}", file.display())?,
         None => writeln!(text, "  settings      defaults (config.example.toml lists all)")?,
     }

@@ -3,13 +3,13 @@
 use std::fmt;
 use std::path::PathBuf;
 
-/// Where a setting was read.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Where a setting was read, in the order in which sources are told.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Origin {
-    Default,
     File { path: PathBuf, line: usize, column: usize },
     Variable(String),
     Flag(&'static str),
+    Default,
 }
 
 impl fmt::Display for Origin {
@@ -25,18 +25,71 @@ impl fmt::Display for Origin {
     }
 }
 
-/// Why there is no [`super::Config`].
+/// Why there is no [`super::Config`]: everything that is wrong, by source and line.
+#[derive(Debug, thiserror::Error)]
+pub struct ConfigErrors(Vec<ConfigError>);
+
+impl fmt::Display for ConfigErrors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.as_slice() {
+            [one] => one.fmt(f),
+            all => {
+                write!(f, "{} things are wrong with the settings:", all.len())?;
+                all.iter().try_for_each(|one| write!(f, "\n  {one}"))
+            }
+        }
+    }
+}
+
+/// What was found so far.
+#[derive(Debug, Default)]
+pub(super) struct Found(Vec<ConfigError>);
+
+impl Found {
+    pub(super) fn note(&mut self, error: ConfigError) {
+        self.0.push(error);
+    }
+
+    /// What there is, or the note of why there is not.
+    pub(super) fn take<T>(&mut self, checked: Result<T, ConfigError>) -> Option<T> {
+        checked.map_err(|error| self.note(error)).ok()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(super) fn count(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Drops what was found since then of options that nobody set: they may be among those set aside.
+    pub(super) fn drop_unset_since(&mut self, count: usize) {
+        let mut at = 0;
+        self.0.retain(|error| {
+            at += 1;
+            at <= count || error.origin != Place::Setting(Origin::Default)
+        });
+    }
+
+    pub(super) fn into_errors(mut self) -> ConfigErrors {
+        self.0.sort_by(|one, other| one.origin.cmp(&other.origin));
+        ConfigErrors(self.0)
+    }
+}
+
+/// One thing that is wrong.
 #[derive(Debug, thiserror::Error)]
 #[error("{origin}: {text}")]
-pub struct ConfigError {
+pub(super) struct ConfigError {
     origin: Place,
     text: String,
 }
 
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Place {
-    Setting(Origin),
     File(PathBuf),
+    Setting(Origin),
 }
 
 impl fmt::Display for Place {

@@ -12,6 +12,7 @@ mod monitoring;
 mod nearest;
 mod origin;
 mod raw;
+mod reference;
 mod sla;
 mod sources;
 mod tls;
@@ -25,10 +26,11 @@ use crate::http::tls::TlsSetup;
 use crate::protocol::Limits;
 use crate::relay::Registration;
 
-pub use error::ConfigError;
+pub use error::ConfigErrors;
 pub use folder::Surroundings;
 pub use log::{Log, LogTo};
 pub use monitoring::MetricsListen;
+pub use reference::{Described, EXAMPLE, reference};
 pub use sources::{Flags, Sources, load};
 pub use tls::TlsMode;
 
@@ -108,9 +110,19 @@ pub struct Config {
     pub log_level: LogLevel,
     /// And where to.
     pub log: Log,
-    /// Where the settings came from, if from a file.
-    pub file: Option<PathBuf>,
+    /// The files that the settings came from.
+    pub files: Files,
+    origins: origin::Origins,
     raw: raw::Raw,
+}
+
+/// Files that were read.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Files {
+    /// The one file of settings; `None`: there is none.
+    pub main: Option<PathBuf>,
+    /// Those beside it, in the order in which they were read.
+    pub parts: Vec<PathBuf>,
 }
 
 /// How much is logged. Each level includes those before it.
@@ -149,6 +161,16 @@ impl Config {
     pub fn to_toml(&self) -> String {
         // Strings, integers and booleans in two levels always have a TOML form.
         toml::to_string(&self.raw).unwrap_or_default()
+    }
+
+    /// Every option: its name, its value as it is written, and where that came from.
+    pub fn effective(&self) -> Vec<(String, String, String)> {
+        let table = toml::Table::try_from(&self.raw).unwrap_or_default();
+        let options = table.iter().flat_map(|(section, options)| {
+            let options = options.as_table().into_iter().flatten();
+            options.map(move |(key, value)| (format!("{section}.{key}"), value.to_string()))
+        });
+        options.map(|(name, value)| (name.clone(), value, self.origins.of(&name).to_string())).collect()
     }
 
     /// Options that differ from those of a relay that runs, and that it cannot take over without a restart.

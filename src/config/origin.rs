@@ -1,17 +1,17 @@
 //! Reading the file so that each setting is known by its place, and a wrong one is named there.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 use std::path::Path;
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::error::{ConfigError, Origin};
+use super::error::{ConfigError, Found, Origin};
 use super::nearest::nearest;
 
 /// Where each setting was read, by `section.key`.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct Origins(HashMap<String, Origin>);
 
 impl Origins {
@@ -40,58 +40,68 @@ impl Text<'_> {
     }
 }
 
-/// Checks that a file names only options that exist, each with a value of its type, and notes
-/// where. Returns its settings.
+/// Reads a file: those of its settings that name options that exist, each with a value of its type. Notes
+/// where they stand, and what is wrong with the others. `None`: it is no TOML, so nobody knows what it says.
 pub(super) fn read_text(
     path: &Path,
     text: &str,
     known: &toml::Table,
     origins: &mut Origins,
-) -> Result<toml::Table, ConfigError> {
+    found: &mut Found,
+) -> Option<toml::Table> {
     let text = Text { path, text };
-    let document = DeTable::parse(text.text)
-        .map_err(|error| ConfigError::new(text.place(&error.span().unwrap_or(0..0)), error.message()))?;
+    let wrong =
+        |error: toml::de::Error| ConfigError::new(text.place(&error.span().unwrap_or(0..0)), error.message());
+    let document = found.take(DeTable::parse(text.text).map_err(wrong))?;
+    let mut settings: toml::Table = found.take(toml::from_str(text.text).map_err(wrong))?;
     for (name, section) in document.get_ref() {
-        check_section(&text, name, section, known, origins)?;
+        let options = settings.get_mut(name.get_ref().as_ref()).and_then(toml::Value::as_table_mut);
+        let good = check_section(&text, name, section, known, origins, found);
+        options.into_iter().for_each(|options| options.retain(|key, _| good.contains(key)));
     }
-    toml::from_str(text.text)
-        .map_err(|error| ConfigError::new(text.place(&error.span().unwrap_or(0..0)), error.message()))
+    Some(settings)
 }
 
+/// The keys of a section that are as they should be.
 fn check_section(
     text: &Text<'_>,
     name: &Spanned<std::borrow::Cow<'_, str>>,
     section: &Spanned<DeValue<'_>>,
     known: &toml::Table,
     origins: &mut Origins,
-) -> Result<(), ConfigError> {
+    found: &mut Found,
+) -> HashSet<String> {
     let place = text.place(&name.span());
     let name = name.get_ref().as_ref();
+    let mut good = HashSet::new();
     let Some(options) = known.get(name).and_then(toml::Value::as_table) else {
-        return Err(ConfigError::new(place, unknown_section(name, section.get_ref(), known)));
+        found.note(ConfigError::new(place, unknown_section(name, section.get_ref(), known)));
+        return good;
     };
     let Some(settings) = section.get_ref().as_table() else {
-        return Err(ConfigError::new(
-            place,
-            format!("`{name}` is a section: write `[{name}]` on a line of its own"),
-        ));
+        let text = format!("`{name}` is a section: write `[{name}]` on a line of its own");
+        found.note(ConfigError::new(place, text));
+        return good;
     };
     for (key, value) in settings {
         let place = text.place(&key.span());
         let key = key.get_ref().as_ref();
         let Some(default) = options.get(key) else {
-            return Err(ConfigError::new(place, unknown_key(name, key, known)));
+            found.note(ConfigError::new(place, unknown_key(name, key, known)));
+            continue;
         };
-        let key = format!("{name}.{key}");
-        let found = value.get_ref().type_str();
-        if found != default.type_str() {
+        let full = format!("{name}.{key}");
+        let kind = value.get_ref().type_str();
+        if kind != default.type_str() {
             let place = text.place(&value.span());
             let wanted = described(default);
-            return Err(ConfigError::new(place, format!("`{key}` must be {wanted}, not of type {found}")));
+            found.note(ConfigError::new(place, format!("`{full}` must be {wanted}, not of type {kind}")));
+            continue;
         }
-        origins.note(key, place);
+        origins.note(full, place);
+        good.insert(key.to_owned());
     }
-    Ok(())
+    good
 }
 
 fn unknown_section(name: &str, value: &DeValue<'_>, known: &toml::Table) -> String {

@@ -1,15 +1,15 @@
 //! Where settings come from, the later winning over the earlier: defaults, file, environment, flags.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use super::error::{ConfigError, Origin};
+use super::error::{ConfigError, ConfigErrors, Found, Origin};
 use super::nearest::nearest;
 use super::origin::{Origins, described, read_text, sections_with, unknown_key};
 use super::raw::{Raw, defaults};
 use super::validate::validate;
-use super::{Config, FILE, FILE_VARIABLE, PROFILE_VARIABLE, Surroundings, VARIABLE_PREFIX};
+use super::{Config, FILE, FILE_VARIABLE, Files, PROFILE_VARIABLE, Surroundings, VARIABLE_PREFIX};
 
 /// Between section and key in a variable's name.
 const SEPARATOR: &str = "__";
@@ -42,56 +42,70 @@ pub struct Sources {
 /// Reads and checks the settings.
 ///
 /// # Errors
-/// [`ConfigError`] for the first thing that is wrong, with its place.
-pub fn load(sources: &Sources) -> Result<Config, ConfigError> {
+/// [`ConfigErrors`]: all that is wrong, each with its place.
+pub fn load(sources: &Sources) -> Result<Config, ConfigErrors> {
     let known = defaults();
-    let mut origins = Origins::default();
+    let (mut origins, mut found) = (Origins::default(), Found::default());
     let mut settings = known.clone();
-    let file = overlay_file(sources, &known, &mut settings, &mut origins)?;
-    overlay_environment(&sources.environment, &known, &mut settings, &mut origins)?;
-    overlay_flags(&sources.flags, &mut settings, &mut origins)?;
-    let raw = to_raw(&settings, &origins)?;
-    validate(raw, &origins, &sources.surroundings, file)
+    let files = overlay_files(sources, &known, &mut settings, &mut origins, &mut found);
+    overlay_environment(&sources.environment, &known, &mut settings, &mut origins, &mut found);
+    overlay_flags(&sources.flags, &mut settings, &mut origins, &mut found);
+    let raw = to_raw(&mut settings, &known, &origins, &mut found);
+    // What a file that could not be read would have said, nobody knows: what is missing may stand there.
+    let (Some(raw), Some(files)) = (raw, files) else { return Err(found.into_errors()) };
+    validate(raw, origins, &sources.surroundings, files, found).map_err(Found::into_errors)
 }
 
-fn overlay_file(
+/// Lays the file and the parts beside it over the settings. `None`: one of them could not be read.
+fn overlay_files(
     sources: &Sources,
     known: &toml::Table,
     settings: &mut toml::Table,
     origins: &mut Origins,
-) -> Result<Option<PathBuf>, ConfigError> {
+    found: &mut Found,
+) -> Option<Files> {
     let variable = sources.environment.iter().find(|(name, _)| name == FILE_VARIABLE);
     let named = sources.file.clone().or_else(|| variable.map(|(_, path)| PathBuf::from(path)));
     let path = named.as_deref().unwrap_or(Path::new(FILE));
-    let found = match std::fs::read_to_string(path) {
+    let mut files = Files::default();
+    let mut whole = true;
+    match std::fs::read_to_string(path) {
         Ok(text) => {
-            overlay_text(path, &text, known, settings, origins)?;
-            true
+            whole &= overlay_text(path, &text, known, settings, origins, found);
+            files.main = Some(path.to_path_buf());
         }
-        Err(error) if error.kind() == ErrorKind::NotFound && named.is_none() => false,
-        Err(error) => return Err(ConfigError::unreadable(path.to_path_buf(), &error)),
-    };
-    for part in parts(path)? {
-        let text = std::fs::read_to_string(&part);
-        let text = text.map_err(|error| ConfigError::unreadable(part.clone(), &error))?;
-        overlay_text(&part, &text, known, settings, origins)?;
+        Err(error) if error.kind() == ErrorKind::NotFound && named.is_none() => {}
+        Err(error) => {
+            whole = false;
+            found.note(ConfigError::unreadable(path.to_path_buf(), &error));
+        }
     }
-    Ok(found.then(|| path.to_path_buf()))
+    for part in found.take(parts(path))? {
+        let text = std::fs::read_to_string(&part);
+        let text = text.map_err(|error| ConfigError::unreadable(part.clone(), &error));
+        whole &=
+            found.take(text).is_some_and(|text| overlay_text(&part, &text, known, settings, origins, found));
+        files.parts.push(part);
+    }
+    whole.then_some(files)
 }
 
+/// Whether it could be read.
 fn overlay_text(
     path: &Path,
     text: &str,
     known: &toml::Table,
     settings: &mut toml::Table,
     origins: &mut Origins,
-) -> Result<(), ConfigError> {
-    for (section, options) in read_text(path, text, known, origins)? {
+    found: &mut Found,
+) -> bool {
+    let Some(read) = read_text(path, text, known, origins, found) else { return false };
+    for (section, options) in read {
         for (key, value) in options.as_table().into_iter().flatten() {
             set(settings, &section, key, value.clone());
         }
     }
-    Ok(())
+    true
 }
 
 /// The files in the folder beside the file, by name: each wins over those before it.
@@ -118,7 +132,8 @@ fn overlay_environment(
     known: &toml::Table,
     settings: &mut toml::Table,
     origins: &mut Origins,
-) -> Result<(), ConfigError> {
+    found: &mut Found,
+) {
     for (name, value) in environment {
         let Some(name) = name.to_str().filter(|name| name.starts_with(VARIABLE_PREFIX)) else {
             continue;
@@ -126,16 +141,27 @@ fn overlay_environment(
         if name == FILE_VARIABLE || name == PROFILE_VARIABLE {
             continue;
         }
-        let wrong = |text: String| ConfigError::new(Origin::Variable(name.to_owned()), text);
-        let (section, key) = option_of(name, known).map_err(wrong)?;
-        let value = value.to_str().ok_or_else(|| wrong("its value is not UTF-8".to_owned()))?;
-        let default = &known[&section][&key];
-        let value = parse(value, default)
-            .ok_or_else(|| wrong(format!("`{section}.{key}` must be {}", described_bare(default))))?;
-        set(settings, &section, &key, value);
-        origins.note(format!("{section}.{key}"), Origin::Variable(name.to_owned()));
+        let origin = Origin::Variable(name.to_owned());
+        let read = read_variable(name, value, known).map_err(|text| ConfigError::new(origin.clone(), text));
+        if let Some((section, key, value)) = found.take(read) {
+            set(settings, &section, &key, value);
+            origins.note(format!("{section}.{key}"), origin);
+        }
     }
-    Ok(())
+}
+
+/// Section, key and value, or what is wrong.
+fn read_variable(
+    name: &str,
+    value: &OsStr,
+    known: &toml::Table,
+) -> Result<(String, String, toml::Value), String> {
+    let (section, key) = option_of(name, known)?;
+    let value = value.to_str().ok_or("its value is not UTF-8")?;
+    let default = &known[&section][&key];
+    let value = parse(value, default)
+        .ok_or_else(|| format!("`{section}.{key}` must be {}", described_bare(default)))?;
+    Ok((section, key, value))
 }
 
 /// Section and key that a variable stands for.
@@ -193,11 +219,7 @@ fn described_bare(default: &toml::Value) -> &'static str {
     }
 }
 
-fn overlay_flags(
-    flags: &Flags,
-    settings: &mut toml::Table,
-    origins: &mut Origins,
-) -> Result<(), ConfigError> {
+fn overlay_flags(flags: &Flags, settings: &mut toml::Table, origins: &mut Origins, found: &mut Found) {
     if let Some(listen) = &flags.listen {
         set(settings, "server", "listen", toml::Value::String(listen.clone()));
         origins.note("server.listen".to_owned(), Origin::Flag("--listen"));
@@ -208,11 +230,12 @@ fn overlay_flags(
         let folder = absolute.as_deref().and_then(Path::to_str).map(str::to_owned);
         let folder = folder.ok_or_else(|| {
             ConfigError::new(Origin::Flag("--data"), "this is not a folder's name (in UTF-8)")
-        })?;
-        set(settings, "storage", "folder", toml::Value::String(folder));
-        origins.note("storage.folder".to_owned(), Origin::Flag("--data"));
+        });
+        if let Some(folder) = found.take(folder) {
+            set(settings, "storage", "folder", toml::Value::String(folder));
+            origins.note("storage.folder".to_owned(), Origin::Flag("--data"));
+        }
     }
-    Ok(())
 }
 
 fn set(settings: &mut toml::Table, section: &str, key: &str, value: toml::Value) {
@@ -221,27 +244,30 @@ fn set(settings: &mut toml::Table, section: &str, key: &str, value: toml::Value)
     }
 }
 
-/// Section by section and option by option, so that what does not fit is known by its name.
-fn to_raw(settings: &toml::Table, origins: &Origins) -> Result<Raw, ConfigError> {
-    let whole = settings.clone().try_into::<Raw>();
-    whole.map_err(|error| {
-        let culprit = settings.iter().find_map(|(section, options)| {
-            let mut keys = options.as_table().into_iter().flatten();
-            keys.find(|(key, value)| !fits(section, key, value)).map(|(key, _)| format!("{section}.{key}"))
-        });
-        let key = culprit.unwrap_or_default();
-        let text = match &settings_value(settings, &key) {
-            Some(toml::Value::Integer(number)) if *number < 0 => "must not be negative".to_owned(),
-            Some(toml::Value::Integer(_)) => "is too large a number".to_owned(),
-            _ => format!("is not what it should be: {}", error.message()),
-        };
-        ConfigError::new(origins.of(&key), format!("`{key}` {text}"))
-    })
-}
-
-fn settings_value<'a>(settings: &'a toml::Table, key: &str) -> Option<&'a toml::Value> {
-    let (section, key) = key.split_once('.')?;
-    settings.get(section)?.get(key)
+/// Option by option, so that each that does not fit is known by its name; it is set aside.
+fn to_raw(
+    settings: &mut toml::Table,
+    known: &toml::Table,
+    origins: &Origins,
+    found: &mut Found,
+) -> Option<Raw> {
+    for (section, options) in settings.iter_mut() {
+        for (key, value) in options.as_table_mut().into_iter().flatten() {
+            if fits(section, key, value) {
+                continue;
+            }
+            let full = format!("{section}.{key}");
+            let text = match value {
+                toml::Value::Integer(..0) => "must not be negative",
+                toml::Value::Integer(_) => "is too large a number",
+                _ => "is not what it should be",
+            };
+            found.note(ConfigError::new(origins.of(&full), format!("`{full}` {text}")));
+            *value = known[section.as_str()][key.as_str()].clone();
+        }
+    }
+    let raw = settings.clone().try_into::<Raw>();
+    found.take(raw.map_err(|error| ConfigError::new(Origin::Default, error.message())))
 }
 
 /// Whether this one setting, with defaults for all others, has the right type and range.

@@ -402,7 +402,8 @@ fn flags_are_named_when_they_are_wrong() {
 fn what_is_shown_brings_about_the_same() {
     let config = Case::new("[server]\nnames = [\"Relay.Example\"]\n[retention]\ndays = 3").load();
     let mut again = Case::new(&config.to_toml()).load();
-    again.file.clone_from(&config.file);
+    again.files.clone_from(&config.files);
+    again.origins.clone_from(&config.origins);
     assert_eq!(again, config);
 }
 
@@ -435,4 +436,62 @@ fn the_example_has_every_option_at_its_default() {
     assert_eq!(found, options);
     assert!(found > 20, "{found} options");
     toml::from_str::<raw::Raw>(example).expect("the example as it is changes nothing");
+}
+
+#[test]
+fn all_that_is_wrong_is_told_at_once_by_source_and_line() {
+    let file = "[server]\nlisten = \"nowhere\"\nlisen = \"x\"\n[log]\nlevel = \"loud\"\n[limits]\nheartbeat_s = \"5\"\n\
+                connections_max = 0\n[storage]\ncache_mib = -1\n[moon]\n";
+    let case = Case::new(file)
+        .with_variable("GRACEFUL_RELAY_TLS__MOD", "off")
+        .with_variable("GRACEFUL_RELAY_STORAGE__JOURNAL_MIB", "much");
+    let text = case.refusal();
+    let lines: Vec<&str> = text.lines().map(str::trim).collect();
+    let expected = [
+        "9 things are wrong with the settings:",
+        "config.toml, line 2, column 1: `server.listen` is \"nowhere\"",
+        "config.toml, line 3, column 1: there is no option `server.lisen`; did you mean `listen`?",
+        "config.toml, line 5, column 1: `log.level` is \"loud\"",
+        "config.toml, line 7, column 15: `limits.heartbeat_s` must be a whole number",
+        "config.toml, line 8, column 1: `limits.connections_max` is 0",
+        "config.toml, line 10, column 1: `storage.cache_mib` must not be negative",
+        "config.toml, line 11, column 2: there is no section [moon]",
+        "environment variable GRACEFUL_RELAY_STORAGE__JOURNAL_MIB: `storage.journal_mib` must be a whole number",
+        "environment variable GRACEFUL_RELAY_TLS__MOD: no option has this name; did you mean",
+    ];
+    assert_eq!(lines.len(), expected.len(), "{text}");
+    for (line, begin) in lines.iter().zip(expected) {
+        assert!(line.starts_with(begin), "said: {line}\nnot:  {begin}");
+    }
+}
+
+#[test]
+fn a_file_that_is_no_toml_hides_nothing_of_the_environment_and_nothing_is_made_up_for_it() {
+    // What the file would say of names is not known: that they are missing would be made up.
+    let case = Case::new("[server]\nnames = [\n")
+        .with_variable("GRACEFUL_RELAY_TLS__MODE", "proxy")
+        .with_variable("GRACEFUL_RELAY_LOG__LEVLE", "info");
+    let text = case.refusal();
+    assert!(text.starts_with("2 things are wrong") && text.contains("config.toml, line"), "{text}");
+    assert!(text.contains("did you mean GRACEFUL_RELAY_LOG__LEVEL?"), "{text}");
+}
+
+#[test]
+fn where_each_setting_came_from_is_told() {
+    let mut case =
+        Case::new("[log]\nlevel = \"warn\"\n").with_variable("GRACEFUL_RELAY_RETENTION__DAYS", "3");
+    std::fs::create_dir(case.folder.path().join("config.d")).expect("a folder");
+    std::fs::write(case.folder.path().join("config.d/a.toml"), "[accounts]\ndevices_max = 9\n")
+        .expect("written");
+    case.sources.flags.listen = Some("127.0.0.1:3".to_owned());
+    let all = case.load().effective();
+    let of = |name: &str| {
+        let (_, value, origin) = all.iter().find(|(key, _, _)| key == name).expect("an option");
+        format!("{value} {}", origin.replace(&format!("{}/", case.folder.path().display()), ""))
+    };
+    assert_eq!(of("log.level"), "\"warn\" config.toml, line 2, column 1");
+    assert_eq!(of("accounts.devices_max"), "9 config.d/a.toml, line 2, column 1");
+    assert_eq!(of("retention.days"), "3 environment variable GRACEFUL_RELAY_RETENTION__DAYS");
+    assert_eq!(of("server.listen"), "\"127.0.0.1:3\" --listen");
+    assert_eq!(of("limits.window_bytes").split_once(' ').map(|(_, origin)| origin), Some("default settings"));
 }

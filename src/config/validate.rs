@@ -5,89 +5,161 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::error::ConfigError;
+use super::error::{ConfigError, Found};
+use super::log::Log;
 use super::nearest::nearest;
 use super::origin::Origins;
 use super::raw::{DAY_S, Raw};
-use super::{Config, LogLevel, Surroundings, TlsMode};
+use super::{Config, Files, LogLevel, MetricsListen, Surroundings, TlsMode};
+use crate::http::tls::TlsSetup;
+use crate::http::{Admission, LiveOptions};
 use crate::protocol::Limits;
 use crate::protocol::envelope;
 use crate::protocol::limits::{HOST_BYTES_MAX, RETENTION_S_MAX};
-use crate::relay::Registration;
+use crate::relay::{Fairness, Registration};
+use crate::rules::agreement::Agreement;
 
 /// Bytes of a frame around a single envelope: names, numbers, hashes.
 const FRAME_OVERHEAD_BYTES: u64 = 1024;
 
 const MIB: usize = 1024 * 1024;
 
-/// Checks every setting, and what must hold between them.
+/// Checks every setting, and what must hold between them. What was `found` before is told with it.
 pub(super) fn validate(
-    mut raw: Raw,
-    origins: &Origins,
+    raw: Raw,
+    origins: Origins,
     surroundings: &Surroundings,
-    file: Option<PathBuf>,
-) -> Result<Config, ConfigError> {
-    let check = Check { origins };
-    let (tls_mode, tls, http_listen) = check.tls(&raw)?;
-    let (listen, names) = check.server(&raw, tls_mode)?;
-    let folder = check.folder(&raw, surroundings)?;
-    let limits = check.limits(&raw)?;
-    let registration = check.registration(&raw)?;
-    let log_level = check.log_level(&raw)?;
-    let log = check.log(&raw, log_level)?;
-    let (admission, fairness) = check.admission(&raw, tls_mode)?;
-    let agreement = check.sla(&raw)?;
-    let metrics = check.metrics(&raw)?;
-    let canary_interval = check.canary_interval(&raw)?;
-    let status_page = check.status_page(&raw, &names)?;
-    let live = check.live(&raw, &admission)?;
-    check.range("storage.free_bytes_min", raw.storage.free_bytes_min, 0..=1 << 50)?;
-    check.range("storage.ballast_mib", raw.storage.ballast_mib, 0..=65_536)?;
-    check.range("storage.cache_mib", raw.storage.cache_mib, 4..=65_536)?;
-    check.range("storage.journal_mib", raw.storage.journal_mib, 1..=1_024)?;
-    check.range("limits.connections_max", raw.limits.connections_max, 1..=1_000_000)?;
-    let seconds = |key, seconds: u32| {
-        check.range(key, seconds, 1..=3_600).map(|()| Duration::from_secs(u64::from(seconds)))
-    };
-    raw.storage.folder = folder.display().to_string();
-    raw.server.listen = listen.to_string();
-    raw.server.names.clone_from(&names);
-    Ok(Config {
-        listen,
-        names,
-        tls_mode,
-        tls,
-        http_listen,
-        folder,
-        cache_bytes: raw.storage.cache_mib as usize * MIB,
-        journal_bytes: u64::from(raw.storage.journal_mib) << 20,
-        registration,
-        limits,
-        connections_max: raw.limits.connections_max as usize,
-        handshake_timeout: seconds("limits.handshake_timeout_s", raw.limits.handshake_timeout_s)?,
-        head_timeout: seconds("limits.head_timeout_s", raw.limits.head_timeout_s)?,
-        body_timeout: seconds("limits.body_timeout_s", raw.limits.body_timeout_s)?,
-        authentication_timeout: seconds(
-            "limits.authentication_timeout_s",
-            raw.limits.authentication_timeout_s,
-        )?,
-        write_timeout: seconds("limits.write_timeout_s", raw.limits.write_timeout_s)?,
-        close_timeout: seconds("limits.close_timeout_s", raw.limits.close_timeout_s)?,
-        stop_timeout: seconds("server.drain_time_max_s", raw.server.drain_time_max_s)?,
-        free_bytes_min: raw.storage.free_bytes_min,
-        ballast_bytes: u64::from(raw.storage.ballast_mib) << 20,
-        admission,
-        fairness,
-        agreement,
-        metrics,
-        canary_interval,
-        status_page,
-        live,
-        log_level,
-        log,
-        file,
-        raw,
-    })
+    files: Files,
+    mut found: Found,
+) -> Result<Config, Found> {
+    let check = Check { origins: &origins };
+    let set_aside = found.count();
+    check.ranges(&raw, &mut found);
+    let checked = check.all(&raw, surroundings, &mut found);
+    if set_aside > 0 {
+        found.drop_unset_since(set_aside);
+    }
+    match checked {
+        // All at once, so that whoever mends them does so once.
+        Some(checked) if found.is_empty() => Ok(checked.into_config(raw, origins, files)),
+        _ => Err(found),
+    }
+}
+
+/// Each part of the settings, as it is to be used.
+struct Checked {
+    tls: (TlsMode, Option<TlsSetup>, Option<SocketAddr>),
+    server: (SocketAddr, Vec<String>),
+    folder: PathBuf,
+    limits: Limits,
+    registration: Registration,
+    log: (LogLevel, Log),
+    doors: (Admission, Fairness),
+    agreement: Agreement,
+    metrics: MetricsListen,
+    canary_interval: Option<Duration>,
+    live: LiveOptions,
+    status_page: Option<String>,
+}
+
+impl Check<'_> {
+    /// `None`: something is wrong, and noted.
+    fn all(&self, raw: &Raw, surroundings: &Surroundings, found: &mut Found) -> Option<Checked> {
+        let tls = found.take(self.tls(raw));
+        let mode = tls.as_ref().map(|(mode, _, _)| *mode);
+        let server = mode.and_then(|mode| found.take(self.server(raw, mode)));
+        let folder = found.take(self.folder(raw, surroundings));
+        let limits = found.take(self.limits(raw));
+        let registration = found.take(self.registration(raw));
+        let level = found.take(self.log_level(raw));
+        let log = level.and_then(|level| Some((level, found.take(self.log(raw, level))?)));
+        let doors = mode.and_then(|mode| found.take(self.admission(raw, mode)));
+        let agreement = found.take(self.sla(raw));
+        let metrics = found.take(self.metrics(raw));
+        let canary_interval = found.take(self.canary_interval(raw));
+        let live = doors.as_ref().and_then(|(admission, _)| found.take(self.live(raw, admission)));
+        let status_page = server.as_ref().and_then(|(_, names)| found.take(self.status_page(raw, names)));
+        Some(Checked {
+            tls: tls?,
+            server: server?,
+            folder: folder?,
+            limits: limits?,
+            registration: registration?,
+            log: log?,
+            doors: doors?,
+            agreement: agreement?,
+            metrics: metrics?,
+            canary_interval: canary_interval?,
+            live: live?,
+            status_page: status_page?,
+        })
+    }
+
+    /// Numbers that depend on no other.
+    fn ranges(&self, raw: &Raw, found: &mut Found) {
+        let (storage, limits) = (&raw.storage, &raw.limits);
+        for (key, value, range) in [
+            ("storage.free_bytes_min", storage.free_bytes_min, 0..=1 << 50),
+            ("storage.ballast_mib", storage.ballast_mib.into(), 0..=65_536),
+            ("storage.cache_mib", storage.cache_mib.into(), 4..=65_536),
+            ("storage.journal_mib", storage.journal_mib.into(), 1..=1_024),
+            ("limits.connections_max", limits.connections_max.into(), 1..=1_000_000),
+            ("limits.handshake_timeout_s", limits.handshake_timeout_s.into(), 1..=3_600),
+            ("limits.head_timeout_s", limits.head_timeout_s.into(), 1..=3_600),
+            ("limits.body_timeout_s", limits.body_timeout_s.into(), 1..=3_600),
+            ("limits.authentication_timeout_s", limits.authentication_timeout_s.into(), 1..=3_600),
+            ("limits.write_timeout_s", limits.write_timeout_s.into(), 1..=3_600),
+            ("limits.close_timeout_s", limits.close_timeout_s.into(), 1..=3_600),
+            ("server.drain_time_max_s", raw.server.drain_time_max_s.into(), 1..=3_600),
+        ] {
+            found.take(self.range::<u64>(key, value, range));
+        }
+    }
+}
+
+impl Checked {
+    fn into_config(self, mut raw: Raw, origins: Origins, files: Files) -> Config {
+        let ((tls_mode, tls, http_listen), (listen, names)) = (self.tls, self.server);
+        let ((log_level, log), (admission, fairness)) = (self.log, self.doors);
+        raw.storage.folder = self.folder.display().to_string();
+        raw.server.listen = listen.to_string();
+        raw.server.names.clone_from(&names);
+        let seconds = |seconds: u32| Duration::from_secs(seconds.into());
+        Config {
+            listen,
+            names,
+            tls_mode,
+            tls,
+            http_listen,
+            folder: self.folder,
+            cache_bytes: raw.storage.cache_mib as usize * MIB,
+            journal_bytes: u64::from(raw.storage.journal_mib) << 20,
+            registration: self.registration,
+            limits: self.limits,
+            connections_max: raw.limits.connections_max as usize,
+            handshake_timeout: seconds(raw.limits.handshake_timeout_s),
+            head_timeout: seconds(raw.limits.head_timeout_s),
+            body_timeout: seconds(raw.limits.body_timeout_s),
+            authentication_timeout: seconds(raw.limits.authentication_timeout_s),
+            write_timeout: seconds(raw.limits.write_timeout_s),
+            close_timeout: seconds(raw.limits.close_timeout_s),
+            stop_timeout: seconds(raw.server.drain_time_max_s),
+            free_bytes_min: raw.storage.free_bytes_min,
+            ballast_bytes: u64::from(raw.storage.ballast_mib) << 20,
+            admission,
+            fairness,
+            agreement: self.agreement,
+            metrics: self.metrics,
+            canary_interval: self.canary_interval,
+            status_page: self.status_page,
+            live: self.live,
+            log_level,
+            log,
+            files,
+            origins,
+            raw,
+        }
+    }
 }
 
 pub(super) struct Check<'a> {

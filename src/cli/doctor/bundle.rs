@@ -85,7 +85,14 @@ fn private(examined: &Examined) -> Vec<(String, &'static str)> {
     if let Some(config) = &examined.config {
         private.extend(config.names.iter().map(|name| (name.clone(), "<name>")));
         private.push((config.folder.display().to_string(), "<data folder>"));
-        private.extend(config.file.iter().map(|file| (file.display().to_string(), "<settings>")));
+        private.extend(
+            config
+                .files
+                .main
+                .iter()
+                .chain(&config.files.parts)
+                .map(|file| (file.display().to_string(), "<settings>")),
+        );
     }
     if let Some(status) = &examined.status {
         let host = status.url.as_deref().and_then(|url| url.split("://").nth(1));

@@ -102,7 +102,7 @@ async fn examine(settings: &Settings) -> Examined {
 }
 
 fn settings_of(config: &Config) -> Finding {
-    let from = match &config.file {
+    let from = match &config.files.main {
         Some(file) => file.display().to_string(),
         None => "defaults, for there is no file".to_owned(),
     };
