@@ -15,6 +15,21 @@ const PART_BYTES: u64 = 1024 * 1024;
 const PART_ROWS: u64 = 2_000;
 
 impl Store {
+    /// Looks at everything, part by part. `progress` hears how many envelopes were looked at so far.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub fn inspect_all(&self, progress: &mut dyn FnMut(u64)) -> Result<Tally, StoreError> {
+        let (mut tally, mut next) = (Tally::default(), Some(Stretch::FIRST));
+        while let Some(stretch) = next {
+            progress(tally.envelopes);
+            let part = self.inspect(&stretch)?;
+            tally.merge(&part.tally);
+            next = part.next;
+        }
+        Ok(tally)
+    }
+
     /// Looks at one part, as it is at this moment.
     ///
     /// # Errors

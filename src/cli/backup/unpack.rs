@@ -8,7 +8,6 @@ use anyhow::{Context, anyhow, bail};
 use indicatif::ProgressBar;
 
 use super::archive::{BUFFER_BYTES, DATA, FORMAT, Hashing, MANIFEST, Manifest, Part, TAIL_BYTES, tail};
-use crate::rules::inspection::{Stretch, Tally};
 use crate::store::{FILE, Options, SCHEMA_VERSION, Store};
 
 /// Bytes of the list of parts, far above the longest.
@@ -34,7 +33,8 @@ pub(in crate::cli) fn unpack(backup: &Path, into: &Path, bar: &ProgressBar) -> a
     unpacked.with_context(|| format!("cannot unpack {}", backup.display()))?;
     let options = Options { cache_bytes: CACHE_BYTES, ..Options::default() };
     let store = Store::open(into, options).context("the store in the backup does not open")?;
-    let tally = walk(&store, bar)?;
+    bar.set_length(store.totals()?.envelopes);
+    let tally = store.inspect_all(&mut |envelopes| bar.set_position(envelopes))?;
     if tally.unopened + tally.misplaced + tally.miscounted > 0 {
         bail!(
             "the store in the backup is not good: {} envelopes do not open, {} are not where they should be, \
@@ -142,17 +142,4 @@ fn unpack_part(from: &mut impl Read, part: &Part, into: &Path) -> anyhow::Result
     }
     file.into_inner().sync_all()?;
     Ok(())
-}
-
-/// Every envelope and every account.
-fn walk(store: &Store, bar: &ProgressBar) -> anyhow::Result<Tally> {
-    let (mut tally, mut next) = (Tally::default(), Some(Stretch::FIRST));
-    bar.set_length(store.totals()?.envelopes);
-    while let Some(stretch) = next {
-        bar.set_position(tally.envelopes);
-        let part = store.inspect(&stretch)?;
-        tally.merge(&part.tally);
-        next = part.next;
-    }
-    Ok(tally)
 }

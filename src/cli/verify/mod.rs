@@ -107,14 +107,7 @@ fn in_folder(config: &Config, bar: &ProgressBar) -> anyhow::Result<Tally> {
         );
     }
     let store = Store::open(folder, config.store_options())?;
-    let (mut tally, mut next) = (Tally::default(), Some(Stretch::FIRST));
-    while let Some(stretch) = next {
-        bar.set_position(tally.envelopes);
-        let part = store.inspect(&stretch)?;
-        tally.merge(&part.tally);
-        next = part.next;
-    }
-    Ok(tally)
+    Ok(store.inspect_all(&mut |envelopes| bar.set_position(envelopes))?)
 }
 
 impl Verified {
