@@ -9,6 +9,7 @@ pub(super) enum Origin {
     File { path: PathBuf, line: usize, column: usize },
     Variable(String),
     Flag(&'static str),
+    Credential(&'static str),
     Default,
 }
 
@@ -21,6 +22,7 @@ impl fmt::Display for Origin {
             }
             Self::Variable(name) => write!(f, "environment variable {name}"),
             Self::Flag(name) => write!(f, "{name}"),
+            Self::Credential(name) => write!(f, "systemd credential {name}"),
         }
     }
 }

@@ -3,13 +3,15 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-/// What of its surroundings decides where a relay keeps its data.
+/// What of its surroundings decides where a relay keeps its data and finds its secrets.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Surroundings {
     /// `STATE_DIRECTORY`: a service manager made a folder for it.
     pub state_directory: Option<OsString>,
     /// `XDG_DATA_HOME`.
     pub data_home: Option<OsString>,
+    /// `CREDENTIALS_DIRECTORY`: a service manager hands secrets over there (systemd.exec(5)).
+    pub credentials: Option<OsString>,
     /// The user's home.
     pub home: Option<OsString>,
     /// Whether it may write to the system's folders.
@@ -27,6 +29,7 @@ impl Surroundings {
         Self {
             state_directory: std::env::var_os("STATE_DIRECTORY"),
             data_home: std::env::var_os("XDG_DATA_HOME"),
+            credentials: std::env::var_os("CREDENTIALS_DIRECTORY"),
             home: std::env::var_os("HOME").or_else(|| std::env::var_os("LOCALAPPDATA")),
             is_root: is_root(),
         }

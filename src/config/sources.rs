@@ -17,6 +17,10 @@ const SEPARATOR: &str = "__";
 /// The folder beside the file, for parts of it.
 const PARTS: &str = "config.d";
 
+/// Options that name a file of a secret, and the credentials of systemd that may stand for them.
+const CREDENTIALS: [(&str, &str, &str); 2] =
+    [("metrics", "token_file", "metrics-token"), ("health", "status_token_file", "status-token")];
+
 /// What was said on the command line.
 #[derive(Debug, Clone, Default)]
 pub struct Flags {
@@ -50,6 +54,7 @@ pub fn load(sources: &Sources) -> Result<Config, ConfigErrors> {
     let files = overlay_files(sources, &known, &mut settings, &mut origins, &mut found);
     overlay_environment(&sources.environment, &known, &mut settings, &mut origins, &mut found);
     overlay_flags(&sources.flags, &mut settings, &mut origins, &mut found);
+    overlay_credentials(&sources.surroundings, &mut settings, &mut origins);
     let raw = to_raw(&mut settings, &known, &origins, &mut found);
     // What a file that could not be read would have said, nobody knows: what is missing may stand there.
     let (Some(raw), Some(files)) = (raw, files) else { return Err(found.into_errors()) };
@@ -234,6 +239,19 @@ fn overlay_flags(flags: &Flags, settings: &mut toml::Table, origins: &mut Origin
         if let Some(folder) = found.take(folder) {
             set(settings, "storage", "folder", toml::Value::String(folder));
             origins.note("storage.folder".to_owned(), Origin::Flag("--data"));
+        }
+    }
+}
+
+/// Files of secrets that a service manager hands over, where nobody named another.
+fn overlay_credentials(surroundings: &Surroundings, settings: &mut toml::Table, origins: &mut Origins) {
+    let Some(folder) = &surroundings.credentials else { return };
+    for (section, key, name) in CREDENTIALS {
+        let file = Path::new(folder).join(name);
+        let unset = settings[section][key].as_str() == Some("");
+        if let Some(file) = file.to_str().filter(|_| unset && file.exists()) {
+            set(settings, section, key, toml::Value::String(file.to_owned()));
+            origins.note(format!("{section}.{key}"), Origin::Credential(name));
         }
     }
 }

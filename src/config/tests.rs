@@ -495,3 +495,32 @@ fn where_each_setting_came_from_is_told() {
     assert_eq!(of("server.listen"), "\"127.0.0.1:3\" --listen");
     assert_eq!(of("limits.window_bytes").split_once(' ').map(|(_, origin)| origin), Some("default settings"));
 }
+
+#[cfg(unix)]
+#[test]
+fn a_secret_may_come_from_the_service_manager_unless_a_file_is_named() {
+    use std::os::unix::fs::PermissionsExt;
+    let mut case = Case::new("");
+    let folder = case.folder.path().to_owned();
+    let write = |name: &str, mode: u32| {
+        let _ = std::fs::remove_file(folder.join(name));
+        std::fs::write(folder.join(name), "0123456789abcdef0123").expect("written");
+        let mode = std::fs::Permissions::from_mode(mode);
+        std::fs::set_permissions(folder.join(name), mode).expect("its own");
+    };
+    assert_eq!(case.load().live.status_token, None);
+    case.sources.surroundings.credentials = Some(folder.clone().into_os_string());
+    assert_eq!(case.load().live.status_token, None, "there is no such credential");
+    write("status-token", 0o400);
+    let config = case.load();
+    assert!(config.live.status_token.is_some() && config.live.metrics_token.is_none());
+    let origin = config.effective().into_iter().find(|(name, _, _)| name == "health.status_token_file");
+    assert_eq!(origin.map(|(_, _, origin)| origin), Some("systemd credential status-token".to_owned()));
+    write("status-token", 0o444);
+    let text = case.refusal();
+    assert!(text.starts_with("systemd credential status-token: `health.status_token_file`"), "{text}");
+    write("own", 0o400);
+    let own = folder.join("own").display().to_string();
+    let case = case.with_variable("GRACEFUL_RELAY_HEALTH__STATUS_TOKEN_FILE", &own);
+    assert!(case.load().live.status_token.is_some(), "the other file is not looked at");
+}
