@@ -79,7 +79,7 @@ impl Shown {
         let known = headers.get(IF_NONE_MATCH).is_some_and(|tag| *tag == self.tag);
         let mut response = match known {
             true => body(StatusCode::NOT_MODIFIED, self.content_type, Vec::new()),
-            false => body(StatusCode::OK, self.content_type, self.bytes.to_vec()),
+            false => body(StatusCode::OK, self.content_type, Response::new(self.bytes.clone().into())),
         };
         let headers = response.headers_mut();
         headers.insert(CACHE_CONTROL, KEEP);
