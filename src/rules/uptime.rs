@@ -5,6 +5,7 @@
 //! relay runs, or between two runs of one boot, neither invents downtime nor hides any.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
@@ -144,6 +145,25 @@ pub fn days(records: &[Record], planned_stop_max_ms: i64, now: Option<&Moment>) 
         days.gap(&last, now, now.wall_ms);
     }
     days.days
+}
+
+/// Several of these days as one: what lasted is added up, and what went on over midnight is one incident.
+pub fn sum(all: &BTreeMap<i64, Day>, which: Range<i64>) -> Day {
+    let mut sum = Day::default();
+    for (_, day) in all.range(which) {
+        sum.up_ms += day.up_ms;
+        sum.down_ms += day.down_ms;
+        sum.planned_ms += day.planned_ms;
+        sum.latency.merge(&day.latency);
+        sum.incidents_more += day.incidents_more;
+        for incident in &day.incidents {
+            match sum.incidents.last_mut() {
+                Some(last) if last.goes_on_as(incident) => last.until_ms = incident.until_ms,
+                _ => sum.incidents.push(incident.clone()),
+            }
+        }
+    }
+    sum
 }
 
 /// The same in fewer records: a day each, and where the last run ended or has come to.

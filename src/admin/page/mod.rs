@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::sla::{Happened, Percentiles};
 use super::sla::{date_of, happened, percentiles, uptime_percent, written};
-use crate::rules::uptime::{DAY_MS, Day, Incident};
+use crate::rules::uptime::{self, DAY_MS, Day};
 
 pub use html::{STYLE, page};
 pub use keep::keep;
@@ -88,41 +88,28 @@ impl Region {
         now_ms: i64,
     ) -> Self {
         let today = now_ms.div_euclid(DAY_MS);
-        let (mut sum, mut lately) = (Day::default(), Day::default());
-        let mut incidents: Vec<Incident> = Vec::new();
-        let mut days = Vec::new();
-        for number in today - DAYS + 1..=today {
-            let none = Day::default();
+        let last = |days: i64| today - days + 1..today + 1;
+        let none = Day::default();
+        let day = |number: i64| {
             let day = all.get(&number).unwrap_or(&none);
-            sum.up_ms += day.up_ms;
-            sum.down_ms += day.down_ms;
-            sum.incidents_more += day.incidents_more;
-            if number > today - LATENCY_DAYS {
-                lately.latency.merge(&day.latency);
-            }
-            for incident in &day.incidents {
-                match incidents.last_mut() {
-                    Some(last) if last.goes_on_as(incident) => last.until_ms = incident.until_ms,
-                    _ => incidents.push(incident.clone()),
-                }
-            }
-            days.push(OneDay {
+            OneDay {
                 date: date_of(number),
                 uptime_percent: uptime_percent(day),
                 down_s: day.down_ms / 1_000,
                 planned_s: day.planned_ms / 1_000,
-            });
-        }
-        let more = incidents.len().saturating_sub(INCIDENTS_MAX);
+            }
+        };
+        let sum = uptime::sum(all, last(DAYS));
+        let more = sum.incidents.len().saturating_sub(INCIDENTS_MAX);
         Self {
             name: name.to_owned(),
             made: written(now_ms),
             state,
             cause,
             uptime_percent: uptime_percent(&sum),
-            latency: percentiles(&lately.latency),
-            days,
-            incidents: incidents.iter().rev().take(INCIDENTS_MAX).map(happened).collect(),
+            latency: percentiles(&uptime::sum(all, last(LATENCY_DAYS)).latency),
+            days: last(DAYS).map(day).collect(),
+            incidents: sum.incidents.iter().rev().take(INCIDENTS_MAX).map(happened).collect(),
             incidents_more: sum.incidents_more + more as u64,
         }
     }
@@ -132,6 +119,7 @@ impl Region {
 pub(super) mod tests {
     use super::*;
     use crate::rules::latency::step_of;
+    use crate::rules::uptime::Incident;
 
     /// 2026-11-25 12:00:00.
     pub(crate) const NOW_MS: i64 = 1_795_608_000_000;

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::rules::agreement::Agreement;
 use crate::rules::latency::Latency;
-use crate::rules::uptime::{DAY_MS, Day, Incident, Moment, days};
+use crate::rules::uptime::{self, DAY_MS, Day, Incident, Moment, days};
 
 use super::Ledger;
 
@@ -167,32 +167,19 @@ impl Report {
 
     fn of_days(all: &BTreeMap<i64, Day>, agreement: &Agreement, month: Month, now_ms: i64) -> Self {
         let (first, end) = month.days();
-        let mut sum = Day::default();
-        let mut incidents: Vec<Incident> = Vec::new();
-        let mut listed = Vec::new();
-        for (number, day) in (1..).zip(first..end) {
-            let none = Day::default();
+        let none = Day::default();
+        let one = |(number, day): (u8, i64)| {
             let of = all.get(&day).unwrap_or(&none);
-            sum.up_ms += of.up_ms;
-            sum.down_ms += of.down_ms;
-            sum.planned_ms += of.planned_ms;
-            sum.latency.merge(&of.latency);
-            sum.incidents_more += of.incidents_more;
-            for incident in &of.incidents {
-                match incidents.last_mut() {
-                    Some(last) if last.goes_on_as(incident) => last.until_ms = incident.until_ms,
-                    _ => incidents.push(incident.clone()),
-                }
-            }
-            listed.push(OneDay {
+            OneDay {
                 day: number,
                 uptime_percent: uptime_percent(of),
                 down_s: of.down_ms / 1_000,
                 planned_s: of.planned_ms / 1_000,
                 pushes: of.latency.count(),
                 latency: percentiles(&of.latency),
-            });
-        }
+            }
+        };
+        let sum = uptime::sum(all, first..end);
         let until_ms = (end * DAY_MS).min(now_ms.max(first * DAY_MS));
         let recorded_ms = sum.up_ms + sum.down_ms + sum.planned_ms;
         let uptime = uptime_percent(&sum);
@@ -210,9 +197,9 @@ impl Report {
             unrecorded_s: (until_ms - first * DAY_MS - recorded_ms).max(0) / 1_000,
             pushes: sum.latency.count(),
             latency: percentiles(&sum.latency),
-            incidents: incidents.iter().map(happened).collect(),
+            incidents: sum.incidents.iter().map(happened).collect(),
             incidents_more: sum.incidents_more,
-            days: listed,
+            days: (1..).zip(first..end).map(one).collect(),
         }
     }
 
