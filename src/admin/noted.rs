@@ -1,16 +1,15 @@
 //! The note of the last backup, which lies in the data folder.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+use std::fs;
+use std::io;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use crate::store::private;
+
 /// The note that a backup leaves in the data folder, as JSON.
 pub const LAST_BACKUP: &str = "last-backup";
-
-/// What is written before it takes the note's place.
-const FRESH: &str = "last-backup.new";
 
 /// The last backup, as whoever made it noted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,16 +40,5 @@ pub fn last_backup(folder: &Path) -> Option<Backup> {
 /// # Errors
 /// What the system says.
 pub fn note_backup(folder: &Path, backup: &Backup) -> io::Result<()> {
-    let fresh = folder.join(FRESH);
-    let mut options = OpenOptions::new();
-    options.write(true).create(true).truncate(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file = options.open(&fresh)?;
-    file.write_all(&serde_json::to_vec(backup)?)?;
-    file.sync_all()?;
-    fs::rename(&fresh, folder.join(LAST_BACKUP))?;
-    #[cfg(unix)]
-    File::open(folder)?.sync_all()?;
-    Ok(())
+    private::replace(&folder.join(LAST_BACKUP), &serde_json::to_vec(backup)?)
 }

@@ -6,6 +6,8 @@ use std::time::Duration;
 use anyhow::Context;
 use data_encoding::HEXLOWER;
 
+use crate::store::private;
+
 /// Removing is tried again this often: a device's thread may just be writing its last file.
 const ATTEMPTS: u32 = 20;
 const PAUSE: Duration = Duration::from_millis(25);
@@ -28,10 +30,7 @@ impl Folder {
         let mut random = [0; 8];
         getrandom::fill(&mut random).context("the system gives no randomness")?;
         let path = parent.join(format!("graceful-relay-{purpose}-{}", HEXLOWER.encode(&random)));
-        let mut builder = std::fs::DirBuilder::new();
-        #[cfg(unix)]
-        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-        builder.create(&path).with_context(|| format!("cannot make the folder {}", path.display()))?;
+        private::make_folder(&path).with_context(|| format!("cannot make the folder {}", path.display()))?;
         Ok(Self { path, keep })
     }
 

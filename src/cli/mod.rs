@@ -20,6 +20,7 @@ mod logging;
 mod plain;
 mod reload;
 mod reread;
+mod resting;
 mod restore;
 mod restored;
 mod serve;

@@ -8,11 +8,12 @@ use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use jiff::Timestamp;
 
+use super::backup::take_owner;
 use super::backup::unpack::{Found, unpack};
-use super::backup::{counted, sync_folder, take_owner};
 use super::settings::Settings;
+use super::sizes::counted;
 use crate::admin::{self, AdminError, Question};
-use crate::store::{BEFORE_RESTORE, FILE, Identity, JOURNALS, KEYS, RESTORING};
+use crate::store::{BEFORE_RESTORE, FILE, Identity, JOURNALS, KEYS, RESTORING, private};
 
 /// What is moved aside, the store first: without it no relay begins on a half of each.
 const REPLACED: [&str; 5] = [FILE, JOURNALS[0], JOURNALS[1], KEYS, "tls"];
@@ -100,11 +101,7 @@ fn restore(backup: &Path, folder: &Path) -> anyhow::Result<Restored> {
 }
 
 fn make(folder: &Path) -> anyhow::Result<()> {
-    let mut builder = fs::DirBuilder::new();
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    let made = builder.recursive(true).create(folder);
-    made.with_context(|| format!("cannot make the folder {}", folder.display()))
+    private::make_folder(folder).with_context(|| format!("cannot make the folder {}", folder.display()))
 }
 
 /// As long as it is held, no relay begins on the store that is there.
@@ -139,7 +136,7 @@ fn prepare(backup: &Path, unpacked: &Path, folder: &Path) -> anyhow::Result<(Str
         File::open(unpacked.join(name)).and_then(|file| file.sync_all()).context("cannot write the store")?;
     }
     give(folder, unpacked)?;
-    sync_folder(unpacked).context("cannot write the store")?;
+    private::sync_folder(unpacked).context("cannot write the store")?;
     Ok((manifest.at, accounts, envelopes))
 }
 
@@ -188,7 +185,7 @@ fn swap_noting(
         for name in old {
             rename(folder.join(name), place.join(name))?;
         }
-        sync_folder(folder)?;
+        private::sync_folder(folder)?;
         aside = Some(place);
     }
     for name in KEPT.into_iter().chain(REPLACED.into_iter().rev()) {
@@ -196,7 +193,7 @@ fn swap_noting(
             rename(unpacked.join(name), folder.join(name))?;
         }
     }
-    sync_folder(folder)?;
+    private::sync_folder(folder)?;
     Ok(aside)
 }
 

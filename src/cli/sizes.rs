@@ -1,10 +1,15 @@
 //! Numbers, sizes and spans of time as people read them.
 
-use indicatif::DecimalBytes;
+use indicatif::{DecimalBytes, HumanCount};
 
 /// `1.2 GB`.
 pub(super) fn bytes(bytes: u64) -> String {
     DecimalBytes(bytes).to_string()
+}
+
+/// `1 account`, `2,000 accounts`.
+pub(super) fn counted(count: u64, what: &str) -> String {
+    format!("{} {what}{}", HumanCount(count), if count == 1 { "" } else { "s" })
 }
 
 /// `3 days 4 h`, `2 min`; the two largest units.

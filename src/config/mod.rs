@@ -30,7 +30,7 @@ pub use error::ConfigErrors;
 pub use folder::Surroundings;
 pub use log::{Log, LogTo};
 pub use monitoring::MetricsListen;
-pub use reference::{Described, EXAMPLE, reference};
+pub use reference::{Described, reference};
 pub use sources::{Flags, Sources, load};
 pub use tls::TlsMode;
 

@@ -3,7 +3,7 @@
 use super::LIVE;
 
 /// The file itself.
-pub const EXAMPLE: &str = include_str!("../../config.example.toml");
+pub(super) const EXAMPLE: &str = include_str!("../../config.example.toml");
 
 /// An option.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -410,7 +410,7 @@ fn what_is_shown_brings_about_the_same() {
 /// Each option stands in the example, commented out, at its default, below a comment of its own.
 #[test]
 fn the_example_has_every_option_at_its_default() {
-    let example = include_str!("../../config.example.toml");
+    let example = super::reference::EXAMPLE;
     let mut table = toml::Table::new();
     let mut section = String::new();
     let mut previous = "";

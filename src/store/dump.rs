@@ -12,9 +12,10 @@
 use std::io::{self, Write};
 
 use redb::{Key, ReadTransaction, ReadableTable, ReadableTableMetadata, Value};
-use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
+use super::error::from_redb;
+use super::hashing::Hashing;
 use super::key_slots::{CHECKED_BYTES, SLOTS};
 use super::table::Spec;
 use super::tables::{EachTable, SCHEMA_VERSION, each};
@@ -46,17 +47,8 @@ pub enum DumpError {
     Garbled(&'static str),
 }
 
-macro_rules! from_redb {
-    ($($error:ty),+) => {$(
-        impl From<$error> for DumpError {
-            fn from(error: $error) -> Self {
-                Self::Store(error.into())
-            }
-        }
-    )+};
-}
-
 from_redb!(
+    DumpError, |error| DumpError::Store(StoreError::from(error));
     redb::TransactionError,
     redb::TableError,
     redb::StorageError,
@@ -74,7 +66,7 @@ impl Store {
     /// # Errors
     /// [`DumpError`], which the other end is told, too, where it still listens.
     pub fn dump(&self, out: &mut dyn Write) -> Result<u64, DumpError> {
-        let mut out = Hashing { out, hash: Sha256::new() };
+        let mut out = Hashing::new(out);
         let sent = self.send(&mut out);
         if let Err(DumpError::Store(error)) = &sent {
             out.write_all(&[TROUBLE])?;
@@ -84,7 +76,7 @@ impl Store {
         sent
     }
 
-    fn send(&self, out: &mut Hashing<'_>) -> Result<u64, DumpError> {
+    fn send(&self, out: &mut Hashing<&mut dyn Write>) -> Result<u64, DumpError> {
         // A key is needed as long as an envelope of its day is in redb, and it may be overwritten as soon
         // as the layers above know better. So those from before the fold belong to what it leaves.
         let mut keys = self.key_bytes()?;
@@ -117,8 +109,8 @@ impl Store {
         }
         sent?;
         out.write_all(&[END])?;
-        let hash = out.hash.clone().finalize();
-        out.write_all(&hash)?;
+        let sum = out.sum();
+        out.write_all(&sum)?;
         out.flush()?;
         Ok(rows)
     }
@@ -129,13 +121,8 @@ impl Store {
     }
 }
 
-/// Hashes all that goes out.
-struct Hashing<'a> {
-    out: &'a mut dyn Write,
-    hash: Sha256,
-}
-
-impl Hashing<'_> {
+/// The pieces that the stream has.
+impl Hashing<&mut dyn Write> {
     fn length(&mut self, length: usize) -> io::Result<()> {
         let length = u32::try_from(length).map_err(|_| io::Error::other("a row of more than 4 GiB"))?;
         self.write_all(&length.to_be_bytes())
@@ -155,18 +142,6 @@ impl Hashing<'_> {
     }
 }
 
-impl Write for Hashing<'_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let written = self.out.write(bytes)?;
-        self.hash.update(&bytes[..written]);
-        Ok(written)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.out.flush()
-    }
-}
-
 struct Count<'a> {
     from: &'a ReadTransaction,
     rows: u64,
@@ -181,7 +156,7 @@ impl EachTable for Count<'_> {
 
 struct Send<'a, 'o> {
     from: &'a ReadTransaction,
-    out: &'a mut Hashing<'o>,
+    out: &'a mut Hashing<&'o mut dyn Write>,
     broken: Option<io::Error>,
 }
 

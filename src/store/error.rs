@@ -99,17 +99,20 @@ impl StoreError {
     }
 }
 
+/// Makes an error of this room from each of redb's own.
 macro_rules! from_redb {
-    ($($error:ty),+) => {$(
-        impl From<$error> for StoreError {
+    ($to:ty, $make:expr; $($error:ty),+) => {$(
+        impl From<$error> for $to {
             fn from(error: $error) -> Self {
-                Self::Engine(Box::new(error.into()))
+                ($make)(error)
             }
         }
     )+};
 }
+pub(super) use from_redb;
 
 from_redb!(
+    StoreError, |error| StoreError::Engine(Box::new(redb::Error::from(error)));
     redb::TransactionError,
     redb::TableError,
     redb::StorageError,

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use super::StoreError;
 use super::open::{COMPACTING, FILE, JOURNALS, KEYS};
+use super::private;
 use super::room::BALLAST;
 
 /// What else may lie in the data folder: `client` is the profile of a device of the same user, `tls` has
@@ -35,7 +36,9 @@ pub const BEFORE_RESTORE: &str = "before-restore-";
 /// Only a folder of the relay's own is taken: one that is empty or has the store in it.
 pub(super) fn prepare(folder: &Path) -> Result<(), StoreError> {
     let cannot = |source| StoreError::Folder { folder: folder.to_owned(), source };
-    make_private(folder).map_err(cannot)?;
+    if !folder.is_dir() {
+        private::make_folder(folder).map_err(cannot)?;
+    }
     if folder.join(FILE).exists() {
         return Ok(());
     }
@@ -51,25 +54,9 @@ pub(super) fn prepare(folder: &Path) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Made so that only its owner sees into it.
-fn make_private(folder: &Path) -> io::Result<()> {
-    if folder.is_dir() {
-        return Ok(());
-    }
-    let mut builder = fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(folder)
-}
-
 /// An empty file that only its owner can read, whatever the folder allows.
 pub(super) fn create_private(file: &Path) -> Result<(), StoreError> {
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(file).map_err(|error| cannot(file, error))?;
+    private::create(file).map_err(|error| cannot(file, error))?;
     Ok(())
 }
 
@@ -88,10 +75,7 @@ pub(super) fn remove(file: &Path) -> Result<(), StoreError> {
 
 /// Makes names last that were made or changed in it.
 pub(super) fn sync(folder: &Path) -> Result<(), StoreError> {
-    // Other systems have no such thing.
-    #[cfg(unix)]
-    File::open(folder).and_then(|folder| folder.sync_all()).map_err(|error| cannot(folder, error))?;
-    Ok(())
+    private::sync_folder(folder).map_err(|error| cannot(folder, error))
 }
 
 /// The trouble with a file of the folder.

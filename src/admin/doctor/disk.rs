@@ -1,11 +1,12 @@
 //! The disk under the data folder: what kind it is, how fast it syncs, what is free.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::Finding;
+use crate::store::private;
 
 const KIND: &str = "disk";
 const SPEED: &str = "disk speed";
@@ -104,11 +105,7 @@ impl Drop for Trial {
 
 fn time_syncs(folder: &Path) -> io::Result<Duration> {
     let path = folder.join(format!(".doctor-{}", std::process::id()));
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut trial = Trial { file: options.open(&path)?, path };
+    let mut trial = Trial { file: private::create(&path)?, path };
     let mut times = [Duration::ZERO; SYNCS];
     for time in &mut times {
         let begun = Instant::now();

@@ -1,18 +1,16 @@
 //! The record as a file: a line for each thing noted, added at the end; made anew, shorter, now and then.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use crate::rules::uptime::{CLOCK_SET_MS, Record, settle};
+use crate::store::private;
 
 use super::FOLDER;
 
 /// Its name in the folder.
 const FILE: &str = "ledger.jsonl";
-
-/// What is written before it takes the ledger's place.
-const FRESH: &str = "ledger.new";
 
 /// Days that are kept.
 const DAYS_MAX: usize = 400;
@@ -109,14 +107,8 @@ impl Ledger {
     /// The whole file, whole or not at all.
     fn rewrite(&mut self) -> Result<(), LedgerError> {
         self.forget();
-        let (fresh, path) = (self.folder.join(FRESH), self.folder.join(FILE));
-        let written = make_private(&self.folder).and_then(|()| {
-            let mut file = File::create(&fresh)?;
-            file.write_all(&line(self.records.iter()))?;
-            file.sync_all()?;
-            fs::rename(&fresh, &path)?;
-            sync_folder(&self.folder)
-        });
+        let path = self.folder.join(FILE);
+        let written = private::replace(&path, &line(self.records.iter()));
         self.lacking = written.is_err();
         written.map_err(|error| LedgerError { doing: "write", path, error })
     }
@@ -148,24 +140,6 @@ fn line<'a>(records: impl Iterator<Item = &'a Record>) -> Vec<u8> {
         lines.push(b'\n');
     }
     lines
-}
-
-pub(super) fn make_private(folder: &Path) -> io::Result<()> {
-    let mut builder = fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(folder)
-}
-
-#[cfg(unix)]
-pub(super) fn sync_folder(folder: &Path) -> io::Result<()> {
-    File::open(folder)?.sync_all()
-}
-
-#[cfg(not(unix))]
-pub(super) fn sync_folder(_folder: &Path) -> io::Result<()> {
-    Ok(())
 }
 
 #[cfg(test)]

@@ -1,13 +1,13 @@
 //! Each month's report is made by itself when the month is over, and the oldest ones go.
 
-use std::fs::{self, File};
-use std::io::{self, Write};
+use std::fs;
+use std::io;
 use std::path::Path;
 
 use crate::rules::agreement::Agreement;
 use crate::rules::uptime::Moment;
+use crate::store::private;
 
-use super::ledger::{make_private, sync_folder};
 use super::month::{Month, Report};
 use super::{FOLDER, Ledger};
 
@@ -40,18 +40,13 @@ fn is_made(folder: &Path, report: &Report) -> bool {
 }
 
 fn write(folder: &Path, report: &Report) -> io::Result<()> {
-    make_private(folder)?;
     let json = serde_json::to_string_pretty(report)? + "\n";
     // The second one says that both are there.
     for (ending, content) in [("html", report.to_html()), ("json", json)] {
         let path = folder.join(format!("{}.{ending}", report.month));
-        let fresh = folder.join(format!("{}.{ending}.new", report.month));
-        let mut file = File::create(&fresh)?;
-        file.write_all(content.as_bytes())?;
-        file.sync_all()?;
-        fs::rename(&fresh, &path)?;
+        private::replace(&path, content.as_bytes())?;
     }
-    sync_folder(folder)
+    Ok(())
 }
 
 /// Removes the oldest, and nothing that is not a report.

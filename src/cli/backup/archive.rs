@@ -8,17 +8,15 @@
 //! 1,024 zeros                           the end of a tar file
 //! ```
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, BufWriter, Read, Write};
 use std::path::Path;
 
 use anyhow::Context;
-use data_encoding::HEXLOWER;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
-use crate::store::{Options, SCHEMA_VERSION, Store};
+use crate::store::{Hashing, Options, SCHEMA_VERSION, Store, private};
 
 /// Of this form.
 pub(super) const FORMAT: u32 = 1;
@@ -99,11 +97,7 @@ fn part(folder: &Path, name: &str) -> io::Result<Part> {
 }
 
 fn write(manifest: &Manifest, parts: &Path, to: &Path) -> io::Result<()> {
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let file = BufWriter::with_capacity(BUFFER_BYTES, options.open(to)?);
+    let file = BufWriter::with_capacity(BUFFER_BYTES, private::create(to)?);
     let mut archive = tar::Builder::new(Hashing::new(file));
     let text = serde_json::to_vec_pretty(manifest)?;
     append(&mut archive, MANIFEST, text.len() as u64, &text[..])?;
@@ -114,7 +108,7 @@ fn write(manifest: &Manifest, parts: &Path, to: &Path) -> io::Result<()> {
     // Behind it comes what the tail ends with: the zeros of a builder that is done.
     let checksum = archive.get_ref().hex();
     append(&mut archive, CHECKSUM, checksum.len() as u64, checksum.as_bytes())?;
-    let file = archive.into_inner()?.out;
+    let file = archive.into_inner()?.into_inner();
     file.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()
 }
 
@@ -137,36 +131,4 @@ pub(super) fn tail(checksum: &str) -> io::Result<Vec<u8>> {
     let mut archive = tar::Builder::new(Vec::new());
     append(&mut archive, CHECKSUM, checksum.len() as u64, checksum.as_bytes())?;
     archive.into_inner()
-}
-
-/// Hashes all that goes through.
-pub(super) struct Hashing<W> {
-    out: W,
-    hash: Sha256,
-}
-
-impl<W: Write> Hashing<W> {
-    pub(super) fn new(out: W) -> Self {
-        Self { out, hash: Sha256::new() }
-    }
-
-    pub(super) fn hex(&self) -> String {
-        HEXLOWER.encode(&self.hash.clone().finalize())
-    }
-
-    pub(super) fn into_inner(self) -> W {
-        self.out
-    }
-}
-
-impl<W: Write> Write for Hashing<W> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let written = self.out.write(bytes)?;
-        self.hash.update(&bytes[..written]);
-        Ok(written)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.out.flush()
-    }
 }

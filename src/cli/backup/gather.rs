@@ -4,12 +4,13 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-use anyhow::{Context, anyhow, bail};
+use anyhow::{Context, anyhow};
 use indicatif::ProgressBar;
 
 use crate::admin::{self, AdminError};
+use crate::cli::resting;
 use crate::config::Config;
-use crate::store::{self, FILE, Store};
+use crate::store;
 
 /// What is taken from the data folder as it lies there: certificates and keys, the record of uptime, and
 /// the settings, if they are there. The profile of a device that may be there belongs to its user.
@@ -40,16 +41,8 @@ pub(super) fn gather(config: &Config, parts: &Path, bar: &ProgressBar) -> anyhow
     Ok(())
 }
 
-/// Makes nothing new: files made here would belong to whoever typed the command.
 fn in_folder(config: &Config, parts: &Path, progress: &mut dyn FnMut(u64, u64)) -> anyhow::Result<()> {
-    let folder = &config.folder;
-    if !folder.join(FILE).exists() {
-        bail!(
-            "no relay runs on the data folder {}, and there is no store in it; name its folder with --data",
-            folder.display()
-        );
-    }
-    let store = Store::open(folder, config.store_options())?;
+    let store = resting::open(config)?;
     let (mut reading, writing) = io::pipe().context("the system gives no pipe")?;
     std::thread::scope(|scope| {
         let sending = scope.spawn(move || store.dump(&mut io::BufWriter::new(writing)));

@@ -7,18 +7,20 @@ mod keep;
 mod staging;
 pub(super) mod unpack;
 
-use std::fs::{self, File};
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use clap::Args;
-use indicatif::{DecimalBytes, HumanCount, ProgressBar, ProgressStyle};
+use indicatif::{DecimalBytes, ProgressBar, ProgressStyle};
 use jiff::Timestamp;
 
 use self::staging::Staging;
 use super::settings::Settings;
+use super::sizes::counted;
 use crate::admin::{self, AdminError, Answer, Question};
 use crate::config::Config;
+use crate::store::private;
 
 /// Older backups of this relay that stay.
 type Keep = std::num::NonZeroUsize;
@@ -76,11 +78,6 @@ impl Backup {
     }
 }
 
-/// "1 account", "2,000 accounts".
-pub(in crate::cli) fn counted(number: u64, what: &str) -> String {
-    format!("{} {what}{}", HumanCount(number), if number == 1 { "" } else { "s" })
-}
-
 fn make(config: &Config, to: &Path, keep: Option<Keep>) -> anyhow::Result<Done> {
     let at = Timestamp::now();
     let file = keep::destination(to, at)?;
@@ -119,7 +116,7 @@ fn make(config: &Config, to: &Path, keep: Option<Keep>) -> anyhow::Result<Done> 
             false => fs::rename(&packed, &file),
         })
         .with_context(cannot)?;
-    sync_folder(&folder).with_context(cannot)?;
+    private::sync_folder(&folder).with_context(cannot)?;
     drop(staging);
     let removed = match keep {
         Some(keep) => keep::remove_older(&folder, &found.manifest.relay_id, keep.get())?,
@@ -158,14 +155,5 @@ pub(super) fn take_owner(folder: &Path, file: &Path) -> anyhow::Result<()> {
 
 #[cfg(not(unix))]
 pub(super) fn take_owner(_folder: &Path, _file: &Path) -> anyhow::Result<()> {
-    Ok(())
-}
-
-/// Makes names last that were made or changed in it.
-pub(super) fn sync_folder(folder: &Path) -> std::io::Result<()> {
-    #[cfg(unix)]
-    File::open(folder)?.sync_all()?;
-    #[cfg(not(unix))]
-    let _ = (folder, File::open);
     Ok(())
 }

@@ -1,14 +1,14 @@
 //! A backup taken apart and judged, as a restore needs it. Nothing that is wrong with it gets past here.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::path::{Component, Path};
 
 use anyhow::{Context, anyhow, bail};
 use indicatif::ProgressBar;
 
-use super::archive::{BUFFER_BYTES, DATA, FORMAT, Hashing, MANIFEST, Manifest, Part, TAIL_BYTES, tail};
-use crate::store::{FILE, Options, SCHEMA_VERSION, Store};
+use super::archive::{BUFFER_BYTES, DATA, FORMAT, MANIFEST, Manifest, Part, TAIL_BYTES, tail};
+use crate::store::{FILE, Hashing, Options, SCHEMA_VERSION, Store, private};
 
 /// Bytes of the list of parts, far above the longest.
 const MANIFEST_BYTES_MAX: u64 = 1024 * 1024;
@@ -115,7 +115,7 @@ fn unpack_parts(backup: &Path, manifest: &Manifest, into: &Path) -> anyhow::Resu
     if !manifest.parts.iter().any(|part| part.name == FILE) {
         bail!("there is no store in it");
     }
-    super::sync_folder(into)?;
+    private::sync_folder(into)?;
     Ok(())
 }
 
@@ -126,16 +126,9 @@ fn unpack_part(from: &mut impl Read, part: &Part, into: &Path) -> anyhow::Result
     }
     let path = into.join(name);
     if let Some(folder) = path.parent() {
-        let mut builder = fs::DirBuilder::new();
-        #[cfg(unix)]
-        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-        builder.recursive(true).create(folder)?;
+        private::make_folder(folder)?;
     }
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file = Hashing::new(options.open(&path)?);
+    let mut file = Hashing::new(private::create(&path)?);
     io::copy(from, &mut file)?;
     if file.hex() != part.sha256 {
         bail!("its checksum differs");

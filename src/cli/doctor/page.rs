@@ -2,7 +2,7 @@
 
 use console::style;
 
-use super::super::sizes::wrap;
+use super::super::sizes::{counted, wrap};
 use crate::admin::doctor::{Finding, Level};
 
 const COLUMNS: usize = 80;
@@ -26,12 +26,12 @@ pub(super) fn page(findings: &[Finding]) -> String {
     let (failures, warnings) = (count(Level::Failure), count(Level::Warning));
     page + &match (failures, warnings) {
         (0, 0) => "\n Everything looks as it should.\n\n".to_owned(),
-        _ => format!("\n {} and {}.\n\n", counted(failures, "failure"), counted(warnings, "warning")),
+        _ => format!(
+            "\n {} and {}.\n\n",
+            counted(failures as u64, "failure"),
+            counted(warnings as u64, "warning")
+        ),
     }
-}
-
-fn counted(count: usize, what: &str) -> String {
-    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
 #[cfg(test)]

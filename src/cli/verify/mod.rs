@@ -12,11 +12,11 @@ use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 
+use super::resting;
 use super::settings::Settings;
 use crate::admin::{self, AdminError, Answer, Question};
 use crate::config::Config;
 use crate::rules::inspection::{Part, Stretch, Tally};
-use crate::store::{FILE, Store};
 
 #[derive(Debug, Args)]
 pub(super) struct Verify {
@@ -97,16 +97,8 @@ async fn through_relay(folder: &Path, first: Part, bar: &ProgressBar) -> anyhow:
     Ok(tally)
 }
 
-/// Makes nothing new: files made here would belong to whoever typed the command.
 fn in_folder(config: &Config, bar: &ProgressBar) -> anyhow::Result<Tally> {
-    let folder = &config.folder;
-    if !folder.join(FILE).exists() {
-        bail!(
-            "no relay runs on the data folder {}, and there is no store in it; name its folder with --data",
-            folder.display()
-        );
-    }
-    let store = Store::open(folder, config.store_options())?;
+    let store = resting::open(config)?;
     Ok(store.inspect_all(&mut |envelopes| bar.set_position(envelopes))?)
 }
 

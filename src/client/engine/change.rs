@@ -207,6 +207,6 @@ pub enum PushError {
     #[error("this device is the only one of its account: there is no other to ask for a snapshot")]
     Alone,
     /// The account is over for this device.
-    #[error("this device no longer syncs: {0}")]
+    #[error("the relay refused this device, and it no longer syncs: {0}")]
     Ended(String),
 }

@@ -11,7 +11,6 @@ mod handshake;
 mod held;
 mod itself;
 mod own;
-mod private_file;
 mod status;
 mod watch;
 

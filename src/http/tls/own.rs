@@ -7,8 +7,9 @@ use std::path::Path;
 use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair, PKCS_ECDSA_P256_SHA256, date_time_ymd};
 use rustls::pki_types::PrivateKeyDer;
 
+use super::TlsError;
 use super::certificate::Certificate;
-use super::{TlsError, private_file};
+use crate::store::private;
 
 /// Key and certificate together, so that they always belong together.
 const FILE: &str = "self-signed.pem";
@@ -20,7 +21,7 @@ const LOOPBACK: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
 pub(super) fn load_or_make(folder: &Path, names: Vec<String>) -> Result<Certificate, TlsError> {
     let path = folder.join(FILE);
     let names = if names.is_empty() { of_this_machine() } else { names };
-    let key = match private_file::read(&path).map_err(TlsError::file("read", &path))? {
+    let key = match private::read(&path).map_err(TlsError::file("read", &path))? {
         None => new_key()?,
         Some(pem) => {
             let damaged = |_| {
@@ -38,7 +39,7 @@ pub(super) fn load_or_make(folder: &Path, names: Vec<String>) -> Result<Certific
     };
     let (certificate, pem) = make(&key, &names)?;
     let content = key.serialize_pem() + &pem;
-    private_file::write(&path, content.as_bytes()).map_err(TlsError::file("write", &path))?;
+    private::replace(&path, content.as_bytes()).map_err(TlsError::file("write", &path))?;
     Ok(certificate)
 }
 

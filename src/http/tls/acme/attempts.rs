@@ -5,7 +5,7 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
-use super::super::private_file;
+use crate::store::private;
 
 /// Minutes to wait after the first failure in a row, the second…; the last for all that follow.
 const WAIT_MINUTES: [u32; 4] = [1, 10, 100, 24 * 60];
@@ -29,7 +29,7 @@ impl Attempts {
     /// As kept, with the times made possible: what seems to lie ahead was noted under another
     /// clock, and counts as if it had happened now.
     pub(super) fn read(path: &Path, names: &[String], now_ms: u64) -> Self {
-        let kept = private_file::read(path).ok().flatten();
+        let kept = private::read(path).ok().flatten();
         let kept = kept.and_then(|text| serde_json::from_slice(&text).ok());
         let mut attempts: Self = kept.unwrap_or_default();
         let was_ahead = attempts.settle(names, now_ms);
@@ -54,7 +54,7 @@ impl Attempts {
     }
 
     pub(super) fn write(&self, path: &Path) -> io::Result<()> {
-        private_file::write(path, &serde_json::to_vec(self)?)
+        private::replace(path, &serde_json::to_vec(self)?)
     }
 
     /// Counts one as failed that has only begun.

@@ -16,7 +16,8 @@ use sha2::{Digest, Sha256};
 use tokio::sync::Notify;
 
 use super::certificate::Certificate;
-use super::{TlsError, clock, own, private_file};
+use super::{TlsError, clock, own};
+use crate::store::private;
 use attempts::Attempts;
 
 pub use order::Challenge;
@@ -76,7 +77,7 @@ impl Acme {
             wake: Notify::new(),
         };
         let path = &acme.certificate;
-        let kept = private_file::read(path).map_err(TlsError::file("read", path))?;
+        let kept = private::read(path).map_err(TlsError::file("read", path))?;
         // A damaged one is replaced by the next.
         let kept = kept.and_then(|pem| Certificate::from_pem(&pem, &pem).ok());
         acme.issued.store(kept.is_some(), Ordering::Relaxed);
@@ -185,7 +186,7 @@ impl super::Tls {
     }
 
     fn issued(&self, acme: &Acme, certificate: Certificate, pem: &[u8], attempts: &mut Attempts) {
-        if let Err(error) = private_file::write(&acme.certificate, pem) {
+        if let Err(error) = private::replace(&acme.certificate, pem) {
             tracing::warn!("the new certificate is used, but cannot be kept: {error}");
         }
         tracing::info!("a new certificate: {}", certificate.good_until());

@@ -14,8 +14,8 @@ use rustls_acme::{AccountCache, AcmeConfig, CertCache, EventError, EventOk, Orde
 use super::super::certificate::Certificate;
 use super::super::handshake::provider;
 use super::super::held::Held;
-use super::super::private_file;
 use super::AcmeSetup;
+use crate::store::private;
 
 /// Longer than an authority takes that answers at all.
 const ORDER_TIME_MAX: Duration = Duration::from_secs(10 * 60);
@@ -136,10 +136,10 @@ impl AccountCache for Shelf {
     type EA = std::io::Error;
 
     async fn load_account(&self, _contact: &[String], _directory: &str) -> Result<Option<Vec<u8>>, Self::EA> {
-        private_file::read(&self.account)
+        private::read(&self.account)
     }
 
     async fn store_account(&self, _contact: &[String], _directory: &str, key: &[u8]) -> Result<(), Self::EA> {
-        private_file::write(&self.account, key)
+        private::replace(&self.account, key)
     }
 }
