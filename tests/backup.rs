@@ -12,7 +12,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use devices::{LONG, ledger, two_devices};
+use devices::{come_to_rest, ledger, two_devices};
 use program::{Home, Relay, Said, pair};
 use relay_process::{Address, RelayProcess};
 
@@ -116,19 +116,7 @@ async fn a_backup_taken_under_load_and_restored_later_loses_nothing_and_repeats_
         if number % 2 == 0 { &mut from_laptop } else { &mut from_phone }.extend_from_slice(piece);
     }
     from_phone.extend_from_slice(third);
-    phone.more_than(0, from_laptop.len()).await;
-    laptop.more_than(0, from_phone.len()).await;
-    for device in [&laptop, &phone] {
-        let rest = async {
-            device.client.stored(|_| {}).await.expect("stored");
-            device.client.up_to_date().await.expect("up to date");
-        };
-        tokio::time::timeout(LONG, rest).await.expect("comes to rest");
-    }
-    assert!(*phone.had.borrow() == from_laptop, "every change of the laptop once, in order");
-    assert!(*laptop.had.borrow() == from_phone, "every change of the phone once, in order");
-    laptop.client.close().await.expect("closes");
-    phone.client.close().await.expect("closes");
+    come_to_rest(laptop, phone, &from_laptop, &from_phone).await;
     relay.stop();
 }
 

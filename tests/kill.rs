@@ -7,7 +7,7 @@ mod devices;
 #[path = "support/relay_process.rs"]
 mod relay_process;
 
-use devices::{Device, LONG, ledger, two_devices};
+use devices::{Device, come_to_rest, ledger, two_devices};
 use graceful_relay::store::{Options, Store};
 use relay_process::{Address, RelayProcess};
 
@@ -68,20 +68,7 @@ async fn a_relay_that_is_killed_under_load_loses_nothing_and_repeats_nothing() {
         from_laptop.extend_from_slice(half);
         from_phone.extend_from_slice(other);
     }
-    phone.more_than(0, from_laptop.len()).await;
-    laptop.more_than(0, from_phone.len()).await;
-    for device in [&laptop, &phone] {
-        let rest = async {
-            device.client.stored(|_| {}).await.expect("stored");
-            device.client.up_to_date().await.expect("up to date");
-        };
-        tokio::time::timeout(LONG, rest).await.expect("comes to rest");
-    }
-    assert!(*phone.had.borrow() == from_laptop, "every change of the laptop once, in order");
-    assert!(*laptop.had.borrow() == from_phone, "every change of the phone once, in order");
-
-    laptop.client.close().await.expect("closes");
-    phone.client.close().await.expect("closes");
+    come_to_rest(laptop, phone, &from_laptop, &from_phone).await;
     relay.stop();
     let store = Store::open(&data, Options::default()).expect("opens");
     let totals = store.totals().expect("reads");

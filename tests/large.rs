@@ -1,18 +1,20 @@
 //! Large changes through a real relay: whole or not at all, whatever breaks on the way.
 #![cfg(feature = "cli")]
 
+#[path = "support/devices.rs"]
+mod devices;
 #[path = "support/door.rs"]
 mod door;
 mod program;
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
-use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use graceful_relay::client::{Change, Client, ConnectOptions, CreateOptions, Incoming, JoinOptions};
+use devices::two_clients;
+use graceful_relay::client::{Change, Client, Incoming};
 use graceful_relay::protocol::Limits;
 use graceful_relay::relay::Registration;
 use program::{Home, LONG, Relay, changes, pair, write};
@@ -31,37 +33,6 @@ fn noise(bytes: usize) -> Bytes {
     (0..bytes / 4).flat_map(|_| (next(&mut state) as u32).to_be_bytes()).collect()
 }
 
-async fn two_devices(folder: &Path, relay: &str) -> (Client, Client) {
-    let create = CreateOptions {
-        recovery: None,
-        folder: folder.join("laptop"),
-        relay: relay.to_owned(),
-        invite: None,
-        device_name: "Laptop".into(),
-        device_id: "laptop-1".into(),
-        connect: ConnectOptions::default(),
-    };
-    let laptop = Client::create(create).await.expect("founds");
-    let mut pairing = laptop.pair(Duration::from_secs(60)).await.expect("opens a slot");
-    let join = JoinOptions {
-        folder: folder.join("phone"),
-        link: pairing.link(),
-        device_name: "Phone".into(),
-        device_id: "phone-1".into(),
-        connect: ConnectOptions::default(),
-    };
-    let accept = async {
-        let ask = pairing.next_request().await.expect("asks");
-        let device = ask.device();
-        ask.accept().await.expect("accepted");
-        device
-    };
-    let (phone, device) = tokio::join!(Client::join(join, |_| {}), accept);
-    let phone = phone.expect("joins");
-    assert_eq!(phone.status().device, device);
-    (laptop, phone)
-}
-
 async fn receives(client: &Client, content: &Bytes) {
     let incoming = tokio::time::timeout(LONG, client.changes().next()).await.expect("in time");
     let incoming = incoming.expect("the client is open");
@@ -76,7 +47,7 @@ async fn a_hundred_mebibytes_arrive_whole_and_a_snapshot_of_fifty() {
     let options = door::Options { frame_bytes_max: 1_200 * 1024, ..door::options() };
     let door = door::open_with(options, Limits::default(), Registration::Open).await;
     let folder = tempfile::tempdir().expect("a folder");
-    let (laptop, phone) = two_devices(folder.path(), &format!("ws://{}", door.address)).await;
+    let (laptop, phone) = two_clients(folder.path(), &format!("ws://{}", door.address)).await;
     let content = noise(100 * MIB);
     let receipt = laptop.push([Change::new("large", content.clone())]).await.expect("taken");
     assert_eq!((receipt.last, receipt.numbers.len()), (receipt.numbers[0], 1));

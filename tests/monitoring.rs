@@ -3,6 +3,8 @@
 #![cfg(all(unix, feature = "cli"))]
 
 mod program;
+#[path = "support/programs.rs"]
+mod programs;
 
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -13,6 +15,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
 use program::{Home, LONG, Running};
+use programs::{free_port, is_installed};
 use serde_json::Value;
 
 const KIT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/packaging/monitoring");
@@ -22,15 +25,6 @@ const LIST: &str = include_str!("../docs/metrics.md");
 
 fn file(name: &str) -> String {
     std::fs::read_to_string(Path::new(KIT).join(name)).expect("a file of the kit")
-}
-
-fn is_installed(program: &str, package: &str) -> bool {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let installed = std::env::split_paths(&path).any(|folder| folder.join(program).is_file());
-    if !installed {
-        println!("NOT CHECKED: {program} is not installed (apt-get install {package})");
-    }
-    installed
 }
 
 /// What it says, which must be good.
@@ -124,11 +118,6 @@ impl Server {
         command.args(arguments).current_dir(folder).stdout(Stdio::null()).stderr(Stdio::null());
         Self(command.spawn().expect("it starts"))
     }
-}
-
-/// Free a moment ago; these programs cannot say which port they took.
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port").port()
 }
 
 fn get(port: u16, path: &str) -> Option<String> {

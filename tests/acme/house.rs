@@ -21,7 +21,7 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_util::sync::CancellationToken;
 
 use crate::authority::Authority;
-use crate::pebble::{self, free_port};
+use crate::programs::{free_port, is_installed};
 
 /// Longer than anything takes.
 const LONG: Duration = Duration::from_secs(90);
@@ -40,7 +40,7 @@ pub struct Acme {
 impl Acme {
     /// `None` where there is no pebble, which is said.
     pub fn new(name: &'static str) -> Option<Self> {
-        pebble::is_installed().then(|| Self::without_pebble(name))
+        is_installed("pebble", "pebble").then(|| Self::without_pebble(name))
     }
 
     pub fn without_pebble(name: &'static str) -> Self {

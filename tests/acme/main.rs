@@ -5,6 +5,9 @@
 #[path = "../tls/authority.rs"]
 mod authority;
 
+#[path = "../support/programs.rs"]
+mod programs;
+
 mod house;
 mod pebble;
 

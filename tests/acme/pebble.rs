@@ -1,7 +1,7 @@
 //! Pebble and the name server that it asks, as processes of their own; killed when dropped.
 
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -13,24 +13,9 @@ use rustls::{ClientConfig, RootCertStore};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::house::{Acme, House};
+use crate::programs::free_port;
 
 const LONG: Duration = Duration::from_secs(60);
-
-pub fn is_installed() -> bool {
-    let installed = ["pebble", "pebble-challtestsrv"].iter().all(|name| {
-        let path = std::env::var_os("PATH").unwrap_or_default();
-        std::env::split_paths(&path).any(|folder| folder.join(name).is_file())
-    });
-    if !installed {
-        println!("NOT CHECKED: pebble is not installed (apt-get install pebble)");
-    }
-    installed
-}
-
-/// Free a moment ago; programs that cannot take any port need one.
-pub fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port").port()
-}
 
 pub struct Pebble {
     config: PathBuf,

@@ -6,14 +6,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use graceful_relay::admin::{Answer, Question, ask};
-use graceful_relay::client::{Change, Client, ConnectOptions, CreateOptions, Incoming, JoinOptions};
+use graceful_relay::client::{Change, Client, Incoming};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+pub use crate::devices::LONG;
+use crate::devices::two_clients;
 use crate::relay_process::RelayProcess;
-
-/// Longer than anything takes: only so that a broken relay ends its test.
-pub const LONG: Duration = Duration::from_secs(120);
 
 /// Round trips that the honest devices must make while something goes on.
 const ROUNDS: usize = 40;
@@ -132,7 +131,7 @@ pub struct Honest {
 
 impl Honest {
     pub async fn start(folder: &std::path::Path, url: &str) -> Self {
-        let (laptop, phone) = two_devices(folder, url).await;
+        let (laptop, phone) = two_clients(folder, url).await;
         let times = Arc::new(Mutex::new(Vec::new()));
         let (counting, count) = watch::channel(0);
         let noting = times.clone();
@@ -189,30 +188,4 @@ fn heard(client: &Client) -> watch::Receiver<u32> {
         }
     });
     heard
-}
-
-async fn two_devices(folder: &std::path::Path, relay: &str) -> (Client, Client) {
-    let create = CreateOptions {
-        recovery: None,
-        folder: folder.join("laptop"),
-        relay: relay.to_owned(),
-        invite: None,
-        device_name: "Laptop".into(),
-        device_id: "laptop-1".into(),
-        connect: ConnectOptions::default(),
-    };
-    let laptop = Client::create(create).await.expect("founds");
-    let mut pairing = laptop.pair(Duration::from_secs(60)).await.expect("opens a slot");
-    let join = JoinOptions {
-        folder: folder.join("phone"),
-        link: pairing.link().to_string(),
-        device_name: "Phone".into(),
-        device_id: "phone-1".into(),
-        connect: ConnectOptions::default(),
-    };
-    let accept = async {
-        pairing.next_request().await.expect("asks").accept().await.expect("accepted");
-    };
-    let (phone, ()) = tokio::join!(Client::join(join, |_| {}), accept);
-    (laptop, phone.expect("joins"))
 }

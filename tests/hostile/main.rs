@@ -6,6 +6,9 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+#[path = "../support/devices.rs"]
+mod devices;
+
 #[path = "../support/relay_process.rs"]
 mod relay_process;
 

@@ -58,6 +58,30 @@ impl Device {
 }
 
 pub async fn two_devices(folder: &Path, relay: &str) -> (Device, Device) {
+    let (laptop, phone) = two_clients(folder, relay).await;
+    (Device::new(laptop), Device::new(phone))
+}
+
+/// Each has everything of the other, once and in the order in which it was pushed, and nothing waits.
+pub async fn come_to_rest(laptop: Device, phone: Device, from_laptop: &[String], from_phone: &[String]) {
+    let (mut laptop, mut phone) = (laptop, phone);
+    phone.more_than(0, from_laptop.len()).await;
+    laptop.more_than(0, from_phone.len()).await;
+    for device in [&laptop, &phone] {
+        let rest = async {
+            device.client.stored(|_| {}).await.expect("stored");
+            device.client.up_to_date().await.expect("up to date");
+        };
+        tokio::time::timeout(LONG, rest).await.expect("comes to rest");
+    }
+    assert!(*phone.had.borrow() == from_laptop, "every change of the laptop once, in order");
+    assert!(*laptop.had.borrow() == from_phone, "every change of the phone once, in order");
+    laptop.client.close().await.expect("closes");
+    phone.client.close().await.expect("closes");
+}
+
+/// The same without apps.
+pub async fn two_clients(folder: &Path, relay: &str) -> (Client, Client) {
     let create = CreateOptions {
         folder: folder.join("laptop"),
         relay: relay.to_owned(),
@@ -79,8 +103,12 @@ pub async fn two_devices(folder: &Path, relay: &str) -> (Device, Device) {
     let accept = async {
         let ask = pairing.next_request().await.expect("asks");
         assert_eq!(ask.name(), "Phone");
+        let device = ask.device();
         ask.accept().await.expect("accepted");
+        device
     };
-    let (phone, ()) = tokio::join!(Client::join(join, |_| {}), accept);
-    (Device::new(laptop), Device::new(phone.expect("joins")))
+    let (phone, device) = tokio::join!(Client::join(join, |_| {}), accept);
+    let phone = phone.expect("joins");
+    assert_eq!(phone.status().device, device);
+    (laptop, phone)
 }

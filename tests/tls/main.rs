@@ -6,6 +6,8 @@
 mod door;
 #[path = "../program/mod.rs"]
 mod program;
+#[path = "../support/programs.rs"]
+mod programs;
 
 mod authority;
 mod devices;

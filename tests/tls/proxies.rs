@@ -1,13 +1,14 @@
 //! The proxies of `docs/tls.md`, each with the very configuration that stands there, and two
 //! devices that sync through it.
 
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::authority::{Authority, Pair};
 use crate::program::{Home, LONG, Running};
+use crate::programs::{free_port, is_installed};
 
 /// Killed when dropped.
 struct Proxy(Child);
@@ -33,21 +34,6 @@ fn replaced(text: &str, changes: &[(&str, &str)]) -> String {
         assert!(text.contains(from), "{from} is not in\n{text}");
         text.replace(from, to)
     })
-}
-
-fn is_installed(program: &str) -> bool {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let mut folders: Vec<_> = std::env::split_paths(&path).collect();
-    folders.push("/usr/sbin".into());
-    let installed = folders.iter().any(|folder| folder.join(program).is_file());
-    if !installed {
-        println!("NOT CHECKED: {program} is not installed (apt-get install {program})");
-    }
-    installed
-}
-
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port").port()
 }
 
 struct Place {
@@ -120,7 +106,7 @@ fn text(path: &Path) -> &str {
 
 #[test]
 fn nginx_passes_everything_on() {
-    if !is_installed("nginx") {
+    if !is_installed("nginx", "nginx") {
         return;
     }
     let place = Place::new();
@@ -154,7 +140,7 @@ fn nginx_passes_everything_on() {
 
 #[test]
 fn caddy_passes_everything_on() {
-    if !is_installed("caddy") {
+    if !is_installed("caddy", "caddy") {
         return;
     }
     let place = Place::new();
