@@ -1,0 +1,52 @@
+//! What each change costs on its way, step by step.
+//!
+//! `cargo bench --bench hot_paths` takes the time of each (with Criterion). `-- --check` counts instructions
+//! instead, under callgrind, and compares them with `instructions.json` beside this file: they hardly depend
+//! on what else the machine does, so that a slow-down is seen. `-- --write` writes that file anew.
+
+mod counted;
+#[path = "../growth/house.rs"]
+#[allow(dead_code, reason = "made for more than this")]
+mod house;
+mod paths;
+
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use criterion::{BatchSize, Criterion, Throughput};
+
+use paths::PATHS;
+
+fn main() -> Result<ExitCode> {
+    let arguments: Vec<_> = std::env::args().skip(1).collect();
+    match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+        [counted::TURNS, name] => {
+            counted::turns(name)?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        ["--check", ..] => return counted::check(),
+        ["--write", ..] => return counted::write(),
+        _ => {}
+    }
+    // Cargo runs benchmarks as tests, too: then nothing is measured.
+    if arguments.iter().any(|argument| argument == "--bench") {
+        time()?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn time() -> Result<()> {
+    let mut criterion = Criterion::default().configure_from_args();
+    let mut group = criterion.benchmark_group("hot_paths");
+    for path in &PATHS {
+        let folder = tempfile::tempdir_in("target").context("no folder for the store")?;
+        let mut work = path.ready(folder.path())?;
+        group.throughput(Throughput::Elements(path.changes));
+        group.bench_function(path.name, |bencher| {
+            bencher.iter_batched(|| (), |()| work(), BatchSize::SmallInput);
+        });
+    }
+    group.finish();
+    criterion.final_summary();
+    Ok(())
+}

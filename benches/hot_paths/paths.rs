@@ -1,0 +1,171 @@
+//! What a relay and a device do for every change, each made ready to be done again and again.
+
+use std::hint::black_box;
+use std::path::Path;
+
+use anyhow::{Result, bail};
+use bytes::Bytes;
+use ed25519_dalek::SigningKey;
+use graceful_relay::client::EpochSecret;
+use graceful_relay::client::seal::{self, Binding, EpochKeys};
+use graceful_relay::client::sealed::Header;
+use graceful_relay::protocol::frame::{self, DeviceFrame, RelayFrame};
+use graceful_relay::protocol::wire::{Deliver, Envelope, Push};
+use graceful_relay::protocol::{AccountId, DeviceKey, Limits};
+use graceful_relay::rules::change::{Look, View};
+use graceful_relay::rules::push::{self, Offered};
+use graceful_relay::rules::{Account, AccountNumber, Device, Ordinal};
+
+use crate::house::House;
+
+/// Bytes of a change.
+const CONTENT_BYTES: usize = 1_024;
+
+/// Envelopes in one frame, and accounts that push in one commit.
+const TOGETHER: usize = 64;
+
+/// Stored before anything is delivered.
+const STORED: u64 = 6_400;
+
+/// Does it once.
+type Turn = Box<dyn FnMut()>;
+
+/// One path and what it needs.
+pub struct HotPath {
+    /// As it is asked for.
+    pub name: &'static str,
+    /// Changes of a kilobyte that one turn is for.
+    pub changes: u64,
+    /// Turns that are counted: enough that the first ones do not matter.
+    pub turns: u64,
+    make: fn(&Path) -> Result<Turn>,
+}
+
+impl HotPath {
+    /// Ready for its first turn. What is stored, is stored in this folder.
+    pub fn ready(&self, folder: &Path) -> Result<Turn> {
+        (self.make)(folder)
+    }
+}
+
+const fn path(name: &'static str, changes: u64, make: fn(&Path) -> Result<Turn>) -> HotPath {
+    HotPath { name, changes, turns: 1_024 / changes, make }
+}
+
+/// All of them, in the order in which a change meets them.
+pub const PATHS: [HotPath; 6] = [
+    path("seal", 1, seal),
+    path("decode", TOGETHER as u64, decode),
+    path("decide", TOGETHER as u64, decide),
+    path("commit", TOGETHER as u64, commit),
+    path("deliver", TOGETHER as u64, deliver),
+    path("open", 1, open),
+];
+
+fn device() -> DeviceKey {
+    DeviceKey::new(SigningKey::from_bytes(&[7; 32]).verifying_key().to_bytes())
+}
+
+fn binding() -> Binding {
+    Binding { account: AccountId::new([3; 32]), key_epoch: 1, sender: device(), addressee: None }
+}
+
+fn header() -> Header {
+    Header { device_id: "laptop-1".into(), transaction_id: "entry-1".into(), ..Header::default() }
+}
+
+fn sealed() -> Result<Bytes> {
+    let keys = EpochKeys::derive(&EpochSecret::new([9; 32]), &binding().account);
+    Ok(seal::seal(&keys, &binding(), &header(), &[b'x'; CONTENT_BYTES], &[5; 32])?)
+}
+
+fn envelopes() -> Result<Vec<Envelope>> {
+    let sealed = sealed()?;
+    let envelope = |push_number| Envelope { push_number, sealed: sealed.clone(), addressee: Bytes::new() };
+    Ok((1..=TOGETHER as u64).map(envelope).collect())
+}
+
+/// A device seals a change.
+fn seal(_: &Path) -> Result<Turn> {
+    let keys = EpochKeys::derive(&EpochSecret::new([9; 32]), &binding().account);
+    let (binding, header) = (binding(), header());
+    Ok(Box::new(move || {
+        let content = black_box([b'x'; CONTENT_BYTES]);
+        black_box(seal::seal(&keys, &binding, &header, &content, &[5; 32]).expect("it can be sealed"));
+    }))
+}
+
+/// The relay reads a frame.
+fn decode(_: &Path) -> Result<Turn> {
+    let bytes = frame::device_bytes(DeviceFrame::Push(Push { envelopes: envelopes()? }));
+    Ok(Box::new(move || {
+        black_box(frame::from_device(black_box(bytes.clone())).expect("a frame"));
+    }))
+}
+
+/// It makes the digests, and decides what becomes of the pushes of one account.
+fn decide(_: &Path) -> Result<Turn> {
+    let limits = Limits::default();
+    let mut account = Account::new(AccountNumber(1), AccountId::new([3; 32]));
+    account.devices.push(Device { ordinal: Ordinal(0), key: device(), cursor: 0, push_number: 0, gap: None });
+    let envelopes = envelopes()?;
+    Ok(Box::new(move || {
+        let mut account = black_box(account.clone());
+        for envelope in &envelopes {
+            let offered = Offered::from(envelope.clone());
+            black_box(push::push(&mut account, Ordinal(0), &offered, &limits).expect("it is kept"));
+        }
+    }))
+}
+
+/// It stores the pushes of many accounts in one commit, seals them for the disk, and folds them in when it
+/// is time. What the system does for it, such as syncing, is not counted.
+fn commit(folder: &Path) -> Result<Turn> {
+    let mut house = House::new(folder, 1_000, 2, CONTENT_BYTES)?;
+    Ok(Box::new(move || {
+        let account = |house: &mut House| {
+            let account = house.next_account();
+            house.push(account)
+        };
+        let changes = (0..TOGETHER).map(|_| account(&mut house)).collect();
+        house.commit(changes).expect("all are kept");
+        if house.store.has_to_fold() {
+            house.store.fold().expect("it folds");
+        }
+    }))
+}
+
+/// It reads what waits for a device, opens it, and makes the frame.
+fn deliver(folder: &Path) -> Result<Turn> {
+    let mut house = House::new(folder, 1, 2, CONTENT_BYTES)?;
+    for _ in 0..STORED / TOGETHER as u64 {
+        let changes = (0..TOGETHER).map(|_| house.push(0)).collect();
+        house.commit(changes)?;
+    }
+    house.store.fold_all()?;
+    let whose = house.accounts[0].devices[1];
+    let bytes_max = TOGETHER as u64 * house.sealed.len() as u64;
+    let mut after = 0;
+    let look = move |after| Look { whose, after, entries_from: u64::MAX, bytes_max, one_at_least: true };
+    match house.store.look(&look(0), house.now)? {
+        View::Ready(ready) if ready.envelopes.len() == TOGETHER => {}
+        other => bail!("{TOGETHER} envelopes should wait: {other:?}"),
+    }
+    Ok(Box::new(move || {
+        let View::Ready(ready) = house.store.look(&look(after), house.now).expect("it can be read") else {
+            panic!("a member sees what waits for it");
+        };
+        after = if ready.through >= STORED { 0 } else { ready.through };
+        let (envelopes, through, head) = (ready.envelopes, ready.through, ready.head);
+        black_box(frame::relay_bytes(RelayFrame::Deliver(Deliver { envelopes, through, head })));
+    }))
+}
+
+/// A device opens a change.
+fn open(_: &Path) -> Result<Turn> {
+    let keys = EpochKeys::derive(&EpochSecret::new([9; 32]), &binding().account);
+    let (binding, sealed) = (binding(), sealed()?);
+    Ok(Box::new(move || {
+        black_box(seal::open(&keys, &binding, black_box(&sealed)).expect("it opens"));
+    }))
+}
