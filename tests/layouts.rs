@@ -1,0 +1,166 @@
+//! Stores that earlier versions wrote open for ever, with all that was in them.
+//!
+//! `tests/data/layouts` has one of each layout, as a relay left it that was killed: part of it in redb, part
+//! in the journal only. Before a layout changes, `cargo test --test layouts -- --ignored` makes that of now.
+#![cfg(feature = "cli")]
+
+#[path = "support/mod.rs"]
+mod support;
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+use flate2::Compression;
+use flate2::read::GzDecoder;
+use flate2::write::GzEncoder;
+use graceful_relay::protocol::membership::{Membership, account_id};
+use graceful_relay::protocol::wire::{Envelope, SignedEntry};
+use graceful_relay::rules::RelayTime;
+use graceful_relay::rules::change::{Change, Look, Outcome, View, Whose, invite_hash};
+use graceful_relay::rules::membership::Registration;
+use graceful_relay::store::{FILE, JOURNALS, KEYS, Options, SCHEMA_VERSION, Store};
+
+/// Accounts of each fixture: device 1 founded the first, 11 the second; 2 and 12 were added.
+const FOUNDERS: [u8; 2] = [1, 11];
+
+/// Envelopes that each founder pushed. The other device has acknowledged the first of them.
+const PUSHED: u64 = 40;
+const ACKED: u64 = 5;
+
+const INVITATION: &str = "an invitation that nobody has used";
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/layouts")
+}
+
+/// Bytes of the envelope with this push number: small ones, some with a tail of rows, one that goes straight
+/// into redb.
+fn size(founder: u8, number: u64) -> usize {
+    match (founder, number) {
+        (1, 7) => 530_000,
+        (_, 13) => 70_000,
+        _ => 600,
+    }
+}
+
+fn envelope(founder: u8, number: u64) -> Envelope {
+    let addressee = (number == 9).then_some(founder + 1);
+    support::pushed(number, u64::from(founder) << 32 | number, size(founder, number), addressee)
+}
+
+fn entry(founder: u8) -> SignedEntry {
+    if founder == 1 { support::recoverable(founder) } else { support::founding(founder) }
+}
+
+fn whose(store: &Store, founder: u8, device: u8) -> Whose {
+    let found = store.find(&account_id(&entry(founder)), &support::device_key(device));
+    found.expect("it can be read").expect("a member").whose
+}
+
+fn commit(store: &Store, change: Change, now: RelayTime) {
+    let outcomes = store.commit(vec![change], now).expect("on disk").outcomes;
+    assert!(!matches!(outcomes[0], Outcome::Refused(_)), "{outcomes:?}");
+}
+
+/// A relay's folder with something in each table, as a kill leaves it.
+fn fill(folder: &Path) {
+    let now = RelayTime::from_ms(1_000);
+    let open = Options { registration: Registration::Open, ..Options::default() };
+    let store = Store::open(folder, open).expect("a new store");
+    for founder in FOUNDERS {
+        let (entry, by) = (entry(founder), support::device_key(founder));
+        commit(&store, Change::Found { entry: entry.clone(), by, invite: None }, now);
+        let membership = Membership::found(&entry).expect("founds");
+        let entries = vec![support::adding(&membership, founder, founder + 1)];
+        commit(&store, Change::Append { by: whose(&store, founder, founder), first: 1, entries }, now);
+    }
+    commit(
+        &store,
+        Change::Invite { hash: invite_hash(INVITATION), expires: RelayTime::from_ms(u64::MAX) },
+        now,
+    );
+    for number in 1..=PUSHED {
+        for founder in FOUNDERS {
+            commit(&store, Change::push(whose(&store, founder, founder), [envelope(founder, number)]), now);
+        }
+        if number == PUSHED / 2 {
+            store.fold_all().expect("on disk");
+        }
+    }
+    for founder in FOUNDERS {
+        commit(&store, Change::Ack { by: whose(&store, founder, founder + 1), through: ACKED }, now);
+    }
+    // A kill: nothing is closed.
+    std::mem::forget(store);
+}
+
+/// Makes the fixture of the layout that this code writes.
+#[test]
+#[ignore = "made once for each layout"]
+fn make_a_fixture() {
+    let data = tempfile::tempdir().expect("a folder");
+    fill(data.path());
+    fs::create_dir_all(folder()).expect("the folder of fixtures");
+    let file = File::create_new(folder().join(format!("{SCHEMA_VERSION}.tar.gz"))).expect("not there yet");
+    let mut archive = tar::Builder::new(GzEncoder::new(file, Compression::best()));
+    for name in [FILE, KEYS, JOURNALS[0], JOURNALS[1]] {
+        archive.append_path_with_name(data.path().join(name), name).expect("packed");
+    }
+    archive.into_inner().expect("packed").finish().expect("packed");
+}
+
+fn unpack(layout: u32) -> tempfile::TempDir {
+    let data = tempfile::tempdir().expect("a folder");
+    let file = File::open(folder().join(format!("{layout}.tar.gz"))).expect("each layout has its fixture");
+    tar::Archive::new(GzDecoder::new(file)).unpack(data.path()).expect("unpacked");
+    data
+}
+
+/// What the other device of an account has not acknowledged, by push number and content.
+fn waiting(store: &Store, founder: u8) -> Vec<(u64, Bytes)> {
+    let mut waiting = Vec::new();
+    let (whose, mut after) = (whose(store, founder, founder + 1), 0);
+    loop {
+        let look = Look { whose, after, entries_from: 0, bytes_max: 1 << 20, one_at_least: true };
+        let View::Ready(ready) = store.look(&look, RelayTime::from_ms(2_000)).expect("read") else {
+            panic!("a member sees what waits for it");
+        };
+        assert!(after > 0 || ready.entries.len() == 2, "the whole membership log");
+        waiting.extend(ready.envelopes.into_iter().map(|envelope| (envelope.push_number, envelope.sealed)));
+        after = ready.through;
+        if after >= ready.head {
+            return waiting;
+        }
+    }
+}
+
+/// Everything that was put into a fixture is there, whole and in order.
+fn check(store: &Store) {
+    for founder in FOUNDERS {
+        let expected = |number| (number, envelope(founder, number).sealed);
+        assert!(waiting(store, founder) == (ACKED + 1..=PUSHED).map(expected).collect::<Vec<_>>());
+    }
+    let totals = store.totals().expect("read");
+    assert_eq!((totals.accounts, totals.envelopes), (2, 2 * (PUSHED - ACKED)));
+    let tally = store.inspect_all(&mut |_| {}).expect("read");
+    assert_eq!((tally.unopened, tally.misplaced, tally.miscounted), (0, 0, 0));
+    assert!(store.find_recovery(&support::device_key(support::RECOVERY)).expect("read").is_some());
+}
+
+#[test]
+fn a_store_of_each_layout_opens_with_all_that_was_in_it_and_goes_on() {
+    for layout in 1..=SCHEMA_VERSION {
+        let data = unpack(layout);
+        let store = Store::open(data.path(), Options::default()).expect("opens");
+        check(&store);
+        let (founder, newcomer) = (FOUNDERS[0], 21);
+        let now = RelayTime::from_ms(3_000);
+        commit(&store, Change::push(whose(&store, founder, founder), [envelope(founder, PUSHED + 1)]), now);
+        let (entry, by) = (support::founding(newcomer), support::device_key(newcomer));
+        commit(&store, Change::Found { entry, by, invite: Some(invite_hash(INVITATION)) }, now);
+        drop(store);
+        let store = Store::open(data.path(), Options::default()).expect("opens again");
+        assert_eq!(waiting(&store, founder).len() as u64, PUSHED + 1 - ACKED);
+    }
+}
