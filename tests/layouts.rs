@@ -4,11 +4,14 @@
 //! in the journal only. Before a layout changes, `cargo test --test layouts -- --ignored` makes that of now.
 #![cfg(feature = "cli")]
 
+mod program;
 #[path = "support/mod.rs"]
 mod support;
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
 
 use bytes::Bytes;
 use flate2::Compression;
@@ -20,6 +23,8 @@ use graceful_relay::rules::RelayTime;
 use graceful_relay::rules::change::{Change, Look, Outcome, View, Whose, invite_hash};
 use graceful_relay::rules::membership::Registration;
 use graceful_relay::store::{FILE, JOURNALS, KEYS, Options, SCHEMA_VERSION, Store};
+use program::Home;
+use redb::ReadableDatabase as _;
 
 /// Accounts of each fixture: device 1 founded the first, 11 the second; 2 and 12 were added.
 const FOUNDERS: [u8; 2] = [1, 11];
@@ -112,9 +117,13 @@ fn make_a_fixture() {
 
 fn unpack(layout: u32) -> tempfile::TempDir {
     let data = tempfile::tempdir().expect("a folder");
-    let file = File::open(folder().join(format!("{layout}.tar.gz"))).expect("each layout has its fixture");
-    tar::Archive::new(GzDecoder::new(file)).unpack(data.path()).expect("unpacked");
+    unpack_into(layout, data.path());
     data
+}
+
+fn unpack_into(layout: u32, data: &Path) {
+    let file = File::open(folder().join(format!("{layout}.tar.gz"))).expect("each layout has its fixture");
+    tar::Archive::new(GzDecoder::new(file)).unpack(data).expect("unpacked");
 }
 
 /// What the other device of an account has not acknowledged, by push number and content.
@@ -148,12 +157,19 @@ fn check(store: &Store) {
     assert!(store.find_recovery(&support::device_key(support::RECOVERY)).expect("read").is_some());
 }
 
+/// What an upgrade keeps of the store as it was.
+const BEFORE: &str = "relay.redb.before-upgrade";
+
 #[test]
 fn a_store_of_each_layout_opens_with_all_that_was_in_it_and_goes_on() {
-    for layout in 1..=SCHEMA_VERSION {
+    for (layout, closed) in (1..=SCHEMA_VERSION).flat_map(|layout| [(layout, false), (layout, true)]) {
         let data = unpack(layout);
+        if closed {
+            drop(redb::Database::open(data.path().join(FILE)).expect("opens"));
+        }
         let store = Store::open(data.path(), Options::default()).expect("opens");
         check(&store);
+        assert_eq!(data.path().join(BEFORE).exists(), layout < SCHEMA_VERSION);
         let (founder, newcomer) = (FOUNDERS[0], 21);
         let now = RelayTime::from_ms(3_000);
         commit(&store, Change::push(whose(&store, founder, founder), [envelope(founder, PUSHED + 1)]), now);
@@ -163,4 +179,75 @@ fn a_store_of_each_layout_opens_with_all_that_was_in_it_and_goes_on() {
         let store = Store::open(data.path(), Options::default()).expect("opens again");
         assert_eq!(waiting(&store, founder).len() as u64, PUSHED + 1 - ACKED);
     }
+}
+
+#[test]
+fn the_store_before_an_upgrade_stays_for_a_good_day_and_opens_as_it_was() {
+    let data = unpack(1);
+    // What a crash in the middle of an earlier try left.
+    for name in [BEFORE, "relay.redb.upgrading"] {
+        fs::write(data.path().join(name), b"half of it").expect("written");
+    }
+    let store = Store::open(data.path(), Options::default()).expect("opens");
+    assert!(!data.path().join("relay.redb.upgrading").exists());
+    let clock = store.clock_at_open();
+    let day = Duration::from_secs(24 * 60 * 60);
+    assert!(!store.forget_upgrade(clock.plus(day - Duration::from_secs(1))).expect("looked"));
+    // Back to the version before: the old file with the keys beside it, and no journal.
+    let back = tempfile::tempdir().expect("a folder");
+    fs::copy(data.path().join(BEFORE), back.path().join(FILE)).expect("kept");
+    fs::copy(data.path().join(KEYS), back.path().join(KEYS)).expect("copied");
+    let layout = |folder: &Path| {
+        let database = redb::Database::open(folder.join(FILE)).expect("opens");
+        let meta = redb::TableDefinition::<&[u8], &[u8]>::new("meta");
+        let read = database.begin_read().expect("begins");
+        let row = read.open_table(meta).expect("there").get(b"schema_version".as_slice()).expect("read");
+        row.expect("named").value().to_vec()
+    };
+    assert_eq!(layout(back.path()), 1_u32.to_be_bytes());
+    check(&Store::open(back.path(), Options::default()).expect("opens"));
+    assert!(store.forget_upgrade(clock.plus(day)).expect("looked"));
+    assert!(!data.path().join(BEFORE).exists());
+    drop(store);
+    assert_eq!(layout(data.path()), SCHEMA_VERSION.to_be_bytes());
+}
+
+#[test]
+fn a_backup_of_each_layout_can_be_put_back() {
+    for layout in 1..=SCHEMA_VERSION {
+        let packed = folder().join(format!("{layout}.backup.gz"));
+        if layout == SCHEMA_VERSION && !packed.exists() {
+            // Made when this layout is that of a version before.
+            continue;
+        }
+        let home = Home::new();
+        let mut packed = GzDecoder::new(File::open(packed).expect("each layout has its backup"));
+        std::io::copy(&mut packed, &mut File::create(home.path("backup")).expect("a file"))
+            .expect("unpacked");
+        home.run(&["restore", "backup", "--data", "relay"]).well();
+        check(&Store::open(&home.path("relay"), Options::default()).expect("opens"));
+        assert!(!home.path("relay").join(BEFORE).exists(), "the backup is what was before");
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn an_upgrade_that_has_no_room_says_how_much_it_needs_and_changes_nothing() {
+    let disk = tempfile::tempdir().expect("a folder");
+    let mut mount = Command::new("mount");
+    let mounted = mount.args(["-t", "tmpfs", "-o", "size=12m,mode=700", "tmpfs"]).arg(disk.path()).output();
+    if !mounted.is_ok_and(|mounted| mounted.status.success()) {
+        println!("LEFT OUT: no file system can be mounted here, so nothing is shown about a small disk");
+        return;
+    }
+    let data = disk.path().join("relay");
+    fs::create_dir(&data).expect("a folder");
+    unpack_into(1, &data);
+    let refused = Store::open(&data, Options::default()).err().map(|error| error.to_string());
+    let there: Vec<_> =
+        fs::read_dir(&data).expect("a folder").map(|entry| entry.expect("one").file_name()).collect();
+    let unmounted = Command::new("umount").arg("-l").arg(disk.path()).status();
+    assert!(unmounted.is_ok_and(|status| status.success()), "unmounted");
+    assert!(refused.as_ref().is_some_and(|text| text.contains("bytes must be free")), "{refused:?}");
+    assert_eq!(there.len(), 4, "{there:?}");
 }

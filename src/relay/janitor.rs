@@ -56,9 +56,16 @@ impl Relay {
                 tracing::debug!(envelopes, "swept");
             }
         }
-        let store = self.inner.store.clone();
-        let retired = tokio::task::spawn_blocking(move || store.retire_day_keys(now)).await;
-        let days = self.inner.writer.read(retired)?;
+        let (store, well) = (self.inner.store.clone(), self.inner.conditions.now().is_empty());
+        let tidied = tokio::task::spawn_blocking(move || {
+            let forgot = well && store.forget_upgrade(now)?;
+            Ok((store.retire_day_keys(now)?, forgot))
+        });
+        let tidied = tidied.await;
+        let (days, forgot) = self.inner.writer.read(tidied)?;
+        if forgot {
+            tracing::info!("a day has gone well since the upgrade: the store as it was before is removed");
+        }
         if days > 0 {
             tracing::info!(
                 days,

@@ -10,9 +10,9 @@ use redb::{
 use sha2::{Digest, Sha256};
 
 use super::folder;
-use super::open::{COMPACTING, FILE, Options, builder, explain, look_into};
+use super::open::{COMPACTING, FILE, Layout, Options, builder, explain, look_into};
 use super::table::Spec;
-use super::tables::{EachTable, each};
+use super::tables::{EachTable, SCHEMA_VERSION, each};
 use super::{Store, StoreError};
 
 /// What came of a compaction.
@@ -77,7 +77,7 @@ fn copy(store: &Store, fresh: &Path, progress: &mut dyn FnMut(u64, u64)) -> Resu
 fn check(from: &ReadTransaction, fresh: &Path, expected: &(u64, [u8; 32])) -> Result<(), StoreError> {
     const DIFFERS: StoreError =
         StoreError::Damaged("the compacted copy is not what was copied, and was dropped");
-    if !look_into(fresh)? {
+    if look_into(fresh)? != Layout::Number(SCHEMA_VERSION) {
         return Err(DIFFERS);
     }
     let database = redb::ReadOnlyDatabase::open(fresh).map_err(|error| explain(error, fresh))?;

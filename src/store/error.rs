@@ -47,15 +47,37 @@ pub enum StoreError {
     },
     /// A later version wrote it.
     #[error(
-        "{file} was written by a newer version of the relay (schema {found}; this one knows up to {known}); install that version again"
+        "{file} was written by {by} of the relay (layout {found}; this one, version {}, knows up to {known}); install that version again, or go back as docs/backup.md says", env!("CARGO_PKG_VERSION")
     )]
     Newer {
         /// Where.
         file: PathBuf,
+        /// Which, in words.
+        by: String,
         /// In the file.
         found: u32,
         /// The newest this code knows.
         known: u32,
+    },
+    /// An upgrade writes the store a second time.
+    #[error(
+        "the store in {folder} is of an earlier layout, and to upgrade it {needed} bytes must be free on its disk, not {free}; make room, or start the version before again"
+    )]
+    NoRoomToUpgrade {
+        /// Where.
+        folder: PathBuf,
+        /// Bytes.
+        needed: u64,
+        /// Bytes.
+        free: u64,
+    },
+    /// What an upgrade made does not hold what was there.
+    #[error(
+        "the store in {folder} could not be upgraded: what came of it is not whole; it was left as it was. Start the version before again, and report this"
+    )]
+    UpgradeDiffers {
+        /// Where.
+        folder: PathBuf,
     },
     /// Envelopes are there, and the key that opens them is not.
     #[error(

@@ -8,10 +8,11 @@ use super::StoreError;
 use super::open::{COMPACTING, FILE, JOURNALS, KEYS};
 use super::private;
 use super::room::BALLAST;
+use super::upgrade::{BEFORE_UPGRADE, UPGRADING};
 
 /// What else may lie in the data folder: `client` is the profile of a device of the same user, `tls` has
 /// the relay's certificates.
-const NEIGHBOURS: [&str; 13] = [
+const NEIGHBOURS: [&str; 15] = [
     "admin.sock",
     "lost+found",
     "config.toml",
@@ -23,6 +24,8 @@ const NEIGHBOURS: [&str; 13] = [
     BALLAST,
     KEYS,
     COMPACTING,
+    UPGRADING,
+    BEFORE_UPGRADE,
     JOURNALS[0],
     JOURNALS[1],
 ];

@@ -48,6 +48,7 @@ mod sweep;
 mod table;
 mod tables;
 mod take_in;
+mod upgrade;
 
 pub use commit::{Committed, Stir};
 pub use compact::{Compacted, compact};

@@ -19,6 +19,7 @@ use super::moment::Layers;
 use super::room::Room;
 use super::start::Start;
 use super::tables::{META, SCHEMA_VERSION, meta};
+use super::upgrade::{STEPS, UPGRADING, upgrade};
 use super::{StoreError, folder};
 
 /// The store's file in the data folder.
@@ -132,29 +133,31 @@ impl Store {
         // Before the file is opened: that may have to write.
         room.drop_ballast_if_full();
         let file = folder.join(FILE);
-        let existed = file.exists();
         // What is not ours, or not for this version, is not touched. Only a store that was not closed
         // has to be opened, and so repaired, before it can be looked into.
-        let looked_into = existed && look_into(&file)?;
-        if !existed {
+        let (mut found, mut database) = (Layout::None, None);
+        if file.exists() {
+            found = look_into(&file)?;
+        } else {
             folder::create_private(&file)?;
             folder::sync(folder)?;
         }
-        let database = builder(&options).create(&file).map_err(|error| explain(error, &file))?;
-        if existed && !looked_into {
-            check_schema(&database, &file)?;
+        if found == Layout::Unclosed {
+            let opened = open_database(&file, &options)?;
+            found = layout_of(&opened, &file)?;
+            database = Some(opened);
         }
-        // Nobody else has the store: what lies there was left by a compaction that was cut off.
+        if let Layout::Number(layout) = found
+            && layout < SCHEMA_VERSION
+        {
+            drop(database.take());
+            upgrade(folder, &options, layout, STEPS)?;
+        }
+        let database = database.map_or_else(|| open_database(&file, &options), Ok)?;
+        // Nobody else has the store: what lies there was left by one that was cut off.
         folder::remove(&folder.join(COMPACTING))?;
-        let journals = JOURNALS.map(|name| open_or_make(folder, name).map(|file| Box::new(file) as File));
-        let [one, other] = journals;
-        let journals = [one?, other?];
-        let begun = || {
-            let start = Start::read(database, journals, Identity::fresh())?;
-            let keys = open_keys(&start, folder)?;
-            start.into_store(keys, options, Box::new(system_chance), Some(room))
-        };
-        let store = begun().map_err(|error: StoreError| error.in_folder(folder))?;
+        folder::remove(&folder.join(UPGRADING))?;
+        let store = open_files(database, folder, options, room)?;
         store.lay_ballast();
         Ok(store)
     }
@@ -191,9 +194,31 @@ impl Store {
     }
 }
 
+pub(super) fn open_database(file: &Path, options: &Options) -> Result<Database, StoreError> {
+    builder(options).create(file).map_err(|error| explain(error, file))
+}
+
+/// The store whose redb file is open, with the others of its folder.
+pub(super) fn open_files(
+    database: Database,
+    folder: &Path,
+    options: Options,
+    room: Room,
+) -> Result<Store, StoreError> {
+    let journals = JOURNALS.map(|name| open_or_make(folder, name).map(|file| Box::new(file) as File));
+    let [one, other] = journals;
+    let journals = [one?, other?];
+    let begun = || {
+        let start = Start::read(database, journals, Identity::fresh())?;
+        let keys = open_keys(&start, folder)?;
+        start.into_store(keys, options, Box::new(system_chance), Some(room))
+    };
+    begun().map_err(|error: StoreError| error.in_folder(folder))
+}
+
 /// # Panics
 /// If the system has no randomness to give, which nothing can do without.
-fn system_chance(bytes: &mut [u8]) {
+pub(super) fn system_chance(bytes: &mut [u8]) {
     getrandom::fill(bytes).expect("the system gives randomness");
 }
 
@@ -240,18 +265,29 @@ pub(super) fn explain(error: DatabaseError, file: &Path) -> StoreError {
     }
 }
 
-/// Checks the schema without writing. Returns `false` where that cannot be done.
-pub(super) fn look_into(file: &Path) -> Result<bool, StoreError> {
+/// What a look into a file says of its layout.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Layout {
+    /// It has no tables.
+    None,
+    /// This one, at most [`SCHEMA_VERSION`].
+    Number(u32),
+    /// It was not closed, and cannot be looked into without writing.
+    Unclosed,
+}
+
+/// Looks for the layout without writing.
+pub(super) fn look_into(file: &Path) -> Result<Layout, StoreError> {
     match ReadOnlyDatabase::open(file) {
-        Ok(database) => check_schema(&database, file).map(|()| true),
-        Err(DatabaseError::RepairAborted) => Ok(false),
+        Ok(database) => layout_of(&database, file),
+        Err(DatabaseError::RepairAborted) => Ok(Layout::Unclosed),
         // An empty file is what a crash in the very first moment leaves.
-        Err(_) if std::fs::metadata(file).is_ok_and(|file| file.len() == 0) => Ok(false),
+        Err(_) if std::fs::metadata(file).is_ok_and(|file| file.len() == 0) => Ok(Layout::Unclosed),
         Err(error) => Err(explain(error, file)),
     }
 }
 
-fn check_schema(database: &impl ReadableDatabase, file: &Path) -> Result<(), StoreError> {
+fn layout_of(database: &impl ReadableDatabase, file: &Path) -> Result<Layout, StoreError> {
     let transaction = database.begin_read()?;
     let not_ours = |reason: &str| StoreError::NotAStore { file: file.to_owned(), reason: reason.into() };
     let table = match transaction.open_table(META.definition) {
@@ -259,7 +295,7 @@ fn check_schema(database: &impl ReadableDatabase, file: &Path) -> Result<(), Sto
         // A crash before the first commit leaves a file without tables.
         Err(TableError::TableDoesNotExist(_)) => {
             return match transaction.list_tables()?.next() {
-                None => Ok(()),
+                None => Ok(Layout::None),
                 Some(_) => Err(not_ours("its tables are not those of a relay")),
             };
         }
@@ -267,15 +303,18 @@ fn check_schema(database: &impl ReadableDatabase, file: &Path) -> Result<(), Sto
         Err(_) => return Err(not_ours("its tables are not those of a relay")),
     };
     let Some(schema) = table.get(meta::SCHEMA)? else {
-        return Err(not_ours("it names no schema version"));
+        return Err(not_ours("it names no layout"));
     };
-    let found = schema
-        .value()
-        .try_into()
-        .map(u32::from_be_bytes)
-        .map_err(|_| StoreError::Damaged("the schema version cannot be read"))?;
-    if found > SCHEMA_VERSION {
-        return Err(StoreError::Newer { file: file.to_owned(), found, known: SCHEMA_VERSION });
+    let found = schema.value().try_into().map(u32::from_be_bytes);
+    match found.map_err(|_| StoreError::Damaged("its layout cannot be read"))? {
+        0 => Err(not_ours("it has a layout that no version wrote")),
+        found if found > SCHEMA_VERSION => {
+            let writer = table.get(meta::WRITER)?;
+            let writer = writer.and_then(|text| String::from_utf8(text.value().to_vec()).ok());
+            let by =
+                writer.map_or_else(|| "a newer version".to_owned(), |version| format!("version {version}"));
+            Err(StoreError::Newer { file: file.to_owned(), by, found, known: SCHEMA_VERSION })
+        }
+        found => Ok(Layout::Number(found)),
     }
-    Ok(())
 }

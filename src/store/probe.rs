@@ -8,7 +8,7 @@ use redb::{DatabaseError, ReadOnlyDatabase, ReadableDatabase};
 
 use super::day_keys::{Keyring, check_cover};
 use super::key_slots::Slots;
-use super::open::{self, FILE, KEYS, look_into};
+use super::open::{self, FILE, KEYS, Layout, look_into};
 use super::table::Table;
 use super::tables::LOG;
 use super::{StoreError, folder};
@@ -33,7 +33,7 @@ pub fn probe(folder: &Path) -> Result<Probed, StoreError> {
     if !file.exists() {
         return Ok(Probed::Nothing);
     }
-    if !look_into(&file)? {
+    if look_into(&file)? == Layout::Unclosed {
         return Ok(Probed::Unclosed);
     }
     let database = match ReadOnlyDatabase::open(&file) {

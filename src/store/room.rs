@@ -55,6 +55,10 @@ impl Room {
         0
     }
 
+    pub(super) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     fn ballast(&self) -> PathBuf {
         self.folder.join(BALLAST)
     }

@@ -105,12 +105,17 @@ fn write_identity(database: &Database, identity: Identity) -> Result<(), StoreEr
     {
         let mut table = transaction.open_table(META.definition)?;
         table.insert(meta::SCHEMA, SCHEMA_VERSION.to_be_bytes().as_slice())?;
+        table.insert(meta::WRITER, env!("CARGO_PKG_VERSION").as_bytes())?;
         table.insert(meta::RELAY_ID, identity.relay_id.as_bytes().as_slice())?;
         table.insert(meta::EPOCH, identity.epoch.as_bytes().as_slice())?;
         table.insert(meta::TOTALS, Totals::default().to_bytes().as_slice())?;
-        for (name, number) in
-            [(meta::CLOCK, 0_u64), (meta::FOLDED, 0), (meta::NEXT_ARRIVAL, 1), (meta::NEXT_ACCOUNT, 1)]
-        {
+        for (name, number) in [
+            (meta::UPGRADED, 0_u64),
+            (meta::CLOCK, 0),
+            (meta::FOLDED, 0),
+            (meta::NEXT_ARRIVAL, 1),
+            (meta::NEXT_ACCOUNT, 1),
+        ] {
             table.insert(name, number.to_be_bytes().as_slice())?;
         }
     }

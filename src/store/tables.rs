@@ -63,6 +63,10 @@ pub(super) const TABLES: usize = 9;
 pub(super) mod meta {
     /// u32: which layout this file has.
     pub(in super::super) const SCHEMA: &[u8] = b"schema_version";
+    /// Text: the version of the program that gave it this layout.
+    pub(in super::super) const WRITER: &[u8] = b"written_by";
+    /// u64, ms: the relay's own time when it was given this layout, if it had another before.
+    pub(in super::super) const UPGRADED: &[u8] = b"upgraded_ms";
     /// 16 bytes.
     pub(in super::super) const RELAY_ID: &[u8] = b"relay_id";
     /// 16 bytes.
@@ -79,7 +83,7 @@ pub(super) mod meta {
 }
 
 /// The layout this code writes.
-pub const SCHEMA_VERSION: u32 = 1;
+pub const SCHEMA_VERSION: u32 = 2;
 
 /// All tables, in one transaction.
 pub(super) struct Tables<'a> {

@@ -1,0 +1,212 @@
+//! A store of an earlier layout becomes one of this layout. A copy is changed, step by step, and looked
+//! through to its last envelope before it takes the store's place. The store as it was stays beside it for
+//! the first good day.
+//!
+//! A step may count on this: what the journal had is in redb. Tables keep their numbers (`tables.rs`), and one
+//! that a later layout lacks stays on the list as long as there is a step that begins before it went.
+
+use std::fs::{self, File};
+use std::io::{self, BufReader, BufWriter, Write};
+use std::path::Path;
+use std::time::Duration;
+
+use redb::backends::InMemoryBackend;
+use redb::{StorageBackend, WriteTransaction};
+
+use crate::rules::RelayTime;
+
+use super::open::{FILE, Identity, KEYS, Options, open_database, open_files, system_chance};
+use super::room::Room;
+use super::start::Start;
+use super::tables::{META, SCHEMA_VERSION, meta};
+use super::{Store, StoreError, folder, journal, private};
+
+/// What an upgrade writes before it takes the store's place.
+pub(super) const UPGRADING: &str = "relay.redb.upgrading";
+
+/// The store as it was before an upgrade.
+pub(super) const BEFORE_UPGRADE: &str = "relay.redb.before-upgrade";
+
+/// How long that stays, by the relay's own time, while everything is well.
+const GOOD_DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Bytes that must be free beside a second file like the first: for what the steps write.
+const SPARE_BYTES: u64 = 16 * 1024 * 1024;
+
+const BUFFER_BYTES: usize = 1024 * 1024;
+
+/// From one layout to the next.
+pub(super) type Step = fn(&WriteTransaction) -> Result<(), StoreError>;
+
+/// The first makes layout 2 of layout 1, and so on.
+pub(super) const STEPS: &[Step] = &[name_the_writer];
+
+const _: () = assert!(STEPS.len() == SCHEMA_VERSION as usize - 1, "each layout but the first has its step");
+
+/// Layout 2: the file says which program gave it its layout, as every upgrade notes.
+fn name_the_writer(_: &WriteTransaction) -> Result<(), StoreError> {
+    Ok(())
+}
+
+/// Makes the store in a folder one of this layout. Cut off at any moment, it leaves the store as it was, or
+/// upgraded.
+pub(super) fn upgrade(folder: &Path, options: &Options, from: u32, steps: &[Step]) -> Result<(), StoreError> {
+    let to = u32::try_from(steps.len()).expect("a handful") + 1;
+    let (file, copy) = (folder.join(FILE), folder.join(UPGRADING));
+    let bytes = fs::metadata(&file).map_err(|error| folder::cannot(&file, error))?.len();
+    tracing::info!(from, to, bytes, "this store is of an earlier layout: upgrading a copy of it");
+    folder::remove(&copy)?;
+    let room = Room::new(folder, options.free_bytes_min, 0);
+    let needed = bytes + SPARE_BYTES;
+    if let Some(free) = room.free_bytes().filter(|free| *free < needed) {
+        return Err(StoreError::NoRoomToUpgrade { folder: folder.to_owned(), needed, free });
+    }
+    // Open to the end, so that no other relay can start on what is about to be replaced.
+    let old = open_files(open_database(&file, options)?, folder, options.clone(), room)?;
+    old.close()?;
+    let made = make(folder, &copy, options, from, steps, old.clock_at_open());
+    made.inspect_err(|_| drop(fs::remove_file(&copy)))?;
+    swap(folder, &file, &copy)?;
+    tracing::info!(from, to, "upgraded; the store as it was stays in {BEFORE_UPGRADE} for a day");
+    Ok(())
+}
+
+fn make(
+    folder: &Path,
+    copy: &Path,
+    options: &Options,
+    from: u32,
+    steps: &[Step],
+    now: RelayTime,
+) -> Result<(), StoreError> {
+    copy_file(&folder.join(FILE), copy).map_err(|error| folder::cannot(copy, error))?;
+    let database = open_database(copy, options)?;
+    for (layout, step) in (from + 1..).zip(&steps[from as usize - 1..]) {
+        let mut transaction = database.begin_write()?;
+        transaction.set_two_phase_commit(true);
+        transaction.set_quick_repair(true);
+        step(&transaction)?;
+        {
+            let mut table = transaction.open_table(META.definition)?;
+            table.insert(meta::SCHEMA, layout.to_be_bytes().as_slice())?;
+            table.insert(meta::WRITER, env!("CARGO_PKG_VERSION").as_bytes())?;
+            table.insert(meta::UPGRADED, now.ms().to_be_bytes().as_slice())?;
+        }
+        transaction.commit()?;
+    }
+    drop(database);
+    look_through(folder, copy, options)
+}
+
+/// Opens it as a store, and every envelope in it. It has journals and keys of its own in memory: those on the
+/// disk are not touched.
+fn look_through(folder: &Path, copy: &Path, options: &Options) -> Result<(), StoreError> {
+    let (keys, path) = (InMemoryBackend::new(), folder.join(KEYS));
+    let bytes = private::read(&path).map_err(|error| folder::cannot(&path, error))?.unwrap_or_default();
+    let laid = keys.set_len(bytes.len() as u64).and_then(|()| keys.write(0, &bytes));
+    laid.expect("memory takes all");
+    let journals: [journal::File; 2] = [Box::new(InMemoryBackend::new()), Box::new(InMemoryBackend::new())];
+    let start = Start::read(open_database(copy, options)?, journals, Identity::fresh())?;
+    let store = start.into_store(keys, options.clone(), Box::new(system_chance), None)?;
+    let tally = store.inspect_all(&mut |_| {})?;
+    if tally.unopened + tally.misplaced + tally.miscounted > 0 {
+        return Err(StoreError::UpgradeDiffers { folder: folder.to_owned() });
+    }
+    Ok(())
+}
+
+fn copy_file(from: &Path, to: &Path) -> io::Result<()> {
+    let mut from = BufReader::with_capacity(BUFFER_BYTES, File::open(from)?);
+    let mut to = BufWriter::with_capacity(BUFFER_BYTES, private::create(to)?);
+    io::copy(&mut from, &mut to)?;
+    to.flush()?;
+    to.get_ref().sync_all()
+}
+
+/// The old file gets its second name before the new one takes the first.
+fn swap(folder: &Path, file: &Path, copy: &Path) -> Result<(), StoreError> {
+    let kept = folder.join(BEFORE_UPGRADE);
+    folder::remove(&kept)?;
+    // Not every file system has two names for one file.
+    if fs::hard_link(file, &kept).is_err() {
+        copy_file(file, &kept).map_err(|error| folder::cannot(&kept, error))?;
+    }
+    folder::sync(folder)?;
+    fs::rename(copy, file).map_err(|error| folder::cannot(file, error))?;
+    folder::sync(folder)
+}
+
+impl Store {
+    /// Removes what an upgrade kept, if the relay has been well for a day since. Says whether it did.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub fn forget_upgrade(&self, now: RelayTime) -> Result<bool, StoreError> {
+        let Some(kept) = self.room.as_ref().map(|room| room.folder().join(BEFORE_UPGRADE)) else {
+            return Ok(false);
+        };
+        if !kept.exists() {
+            return Ok(false);
+        }
+        let upgraded = RelayTime::from_ms(self.moment()?.number(meta::UPGRADED)?);
+        if now < upgraded.plus(GOOD_DAY) {
+            return Ok(false);
+        }
+        folder::remove(&kept)?;
+        Ok(true)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use redb::Database;
+
+    use super::*;
+    use crate::store::open::{Layout, look_into};
+    use crate::store::tables::LOG;
+
+    fn store() -> tempfile::TempDir {
+        let folder = tempfile::tempdir().expect("a folder");
+        drop(Store::open(folder.path(), Options::default()).expect("a new store"));
+        folder
+    }
+
+    fn step_after_the_last(folder: &Path, step: Step) -> Result<(), StoreError> {
+        let steps: Vec<Step> = STEPS.iter().copied().chain([step]).collect();
+        upgrade(folder, &Options::default(), SCHEMA_VERSION, &steps)
+    }
+
+    #[test]
+    fn the_version_before_names_the_one_that_it_cannot_read() {
+        let folder = store();
+        step_after_the_last(folder.path(), |_| Ok(())).expect("upgraded");
+        let refused = Store::open(folder.path(), Options::default()).err().expect("from the future");
+        let text = refused.to_string();
+        assert!(
+            text.contains(concat!("version ", env!("CARGO_PKG_VERSION"), " of the relay (layout 3")),
+            "{text}"
+        );
+        assert!(Database::open(folder.path().join(BEFORE_UPGRADE)).is_ok(), "as it was");
+    }
+
+    #[test]
+    fn what_goes_wrong_leaves_the_store_as_it_was() {
+        let folder = store();
+        let file = folder.path().join(FILE);
+        let identity = || Store::open(folder.path(), Options::default()).expect("opens").identity();
+        let before = identity();
+        let failing: Step = |_| Err(StoreError::Damaged("a step that fails"));
+        let losing: Step = |transaction| {
+            let mut table = transaction.open_table(LOG.definition)?;
+            table.insert(&[0; 10], b"a row that belongs to nobody".as_slice())?;
+            Ok(())
+        };
+        for step in [failing, losing] {
+            assert!(step_after_the_last(folder.path(), step).is_err());
+            assert_eq!(look_into(&file).expect("read"), Layout::Number(SCHEMA_VERSION));
+            assert!(!folder.path().join(UPGRADING).exists());
+            assert!(!folder.path().join(BEFORE_UPGRADE).exists());
+            assert_eq!(identity(), before);
+        }
+    }
+}
