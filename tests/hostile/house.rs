@@ -116,7 +116,7 @@ pub fn environment<'a>(settings: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str
 }
 
 #[cfg(target_os = "linux")]
-fn resident_kib(id: u32) -> Option<u64> {
+pub fn resident_kib(id: u32) -> Option<u64> {
     let status = std::fs::read_to_string(format!("/proc/{id}/status")).ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
     line.trim().strip_suffix(" kB")?.trim().parse().ok()

@@ -12,6 +12,7 @@ mod devices;
 #[path = "../support/relay_process.rs"]
 mod relay_process;
 
+mod afterwards;
 mod attacker;
 mod disk;
 mod drain;

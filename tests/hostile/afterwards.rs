@@ -1,0 +1,38 @@
+//! What is left of a large change on the connection that it came by: nothing.
+
+use crate::attacker::{Device, address};
+use crate::house::{House, resident_kib};
+use crate::support;
+
+const CONNECTIONS: u8 = 200;
+const ENVELOPE_BYTES: usize = 1_000_000;
+
+/// Pages of the store that are kept in memory, and what else there is once, however many connections: the
+/// journal's rows, what the allocator keeps for the next large frame.
+const ONCE_KIB: u64 = 24 * 1024;
+
+/// For each connection, once what is there once is there.
+const EACH_KIB: u64 = 4;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_costs_the_same_after_a_large_change() {
+    let house = House::open(&[]);
+    let mut devices = Vec::new();
+    for number in 1..=CONNECTIONS {
+        let from = address(number / 10, number % 10 + 1);
+        devices.push(Device::found(from, house.relay.address, number).await.expect("founds"));
+    }
+    let resident = || resident_kib(house.relay.id()).expect("the relay runs");
+    let idle = resident();
+    let mut after = Vec::new();
+    for round in 1..=3 {
+        for device in &mut devices {
+            device.push(vec![support::pushed(round, round, ENVELOPE_BYTES, None)]).await;
+            assert_eq!(device.answer().await.expect("open"), Ok(round));
+        }
+        after.push(resident());
+    }
+    println!("{CONNECTIONS} connections: {idle} KiB before large changes, after rounds of them {after:?}");
+    assert!(after[0] < idle + ONCE_KIB, "{idle} KiB, and {after:?} after large changes");
+    assert!(after[2] < after[0] + EACH_KIB * u64::from(CONNECTIONS), "{after:?} KiB: it grows");
+}
