@@ -10,18 +10,35 @@ use tracing_subscriber::Registry;
 use tracing_subscriber::filter::{EnvFilter, FilterExt, filter_fn};
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::{Layer, SubscriberExt};
+use tracing_subscriber::reload;
 use tracing_subscriber::util::SubscriberInitExt;
 
-use crate::config::{Log, LogTo};
+use crate::config::{Log, LogLevel, LogTo};
 
 /// Their names: `graceful-relay.2026-11-25.log`.
 const NAME: &str = "graceful-relay";
 
 type Lines = Box<dyn Layer<Registry> + Send + Sync>;
 
+/// How much is logged, and a way to change it.
+pub(super) struct Volume(reload::Handle<EnvFilter, Registry>);
+
+impl Volume {
+    /// From now on.
+    pub(super) fn set(&self, level: LogLevel) {
+        // Fails only where the logger is gone.
+        let _ = self.0.reload(filter(level));
+    }
+}
+
 /// `RUST_LOG`, if it is set, says more precisely what to log than the settings can.
-pub(super) fn start(log: &Log) -> anyhow::Result<()> {
-    let chosen = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(log.level.name()));
+fn filter(level: LogLevel) -> EnvFilter {
+    EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level.name()))
+}
+
+/// From here on there is a log.
+pub(super) fn start(log: &Log) -> anyhow::Result<Volume> {
+    let (chosen, volume) = reload::Layer::new(filter(log.level));
     let lines = match log.to {
         LogTo::Stderr => lines(log, std::io::stderr, std::io::stderr().is_terminal()),
         LogTo::Stdout => lines(log, std::io::stdout, std::io::stdout().is_terminal()),
@@ -37,7 +54,7 @@ pub(super) fn start(log: &Log) -> anyhow::Result<()> {
     let lines = lines.with_filter(chosen.and(filter_fn(is_fit_to_log)));
     // Fails only where a logger is there already.
     let _ = tracing_subscriber::registry().with(lines).try_init();
-    Ok(())
+    Ok(Volume(volume))
 }
 
 fn lines<W>(log: &Log, writer: W, ansi: bool) -> Lines

@@ -1,4 +1,4 @@
-//! `graceful-relay reload`: has the running relay read its certificate again.
+//! `graceful-relay reload`: has the running relay read its settings and its certificate again.
 
 use anyhow::bail;
 use clap::Args;

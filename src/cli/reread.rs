@@ -2,6 +2,7 @@
 
 use std::sync::Mutex;
 
+use super::logging::Volume;
 use super::settings::Settings;
 use crate::config::Config;
 use crate::http::Live;
@@ -11,12 +12,19 @@ pub(super) struct Reread {
     settings: Settings,
     listen: Option<String>,
     live: Live,
+    volume: Volume,
     started_with: Mutex<Config>,
 }
 
 impl Reread {
-    pub(super) fn new(settings: Settings, listen: Option<String>, live: Live, config: Config) -> Self {
-        Self { settings, listen, live, started_with: Mutex::new(config) }
+    pub(super) fn new(
+        settings: Settings,
+        listen: Option<String>,
+        live: Live,
+        volume: Volume,
+        config: Config,
+    ) -> Self {
+        Self { settings, listen, live, volume, started_with: Mutex::new(config) }
     }
 
     /// Reads them again. What it says is for the operator.
@@ -27,6 +35,7 @@ impl Reread {
         let config = self.settings.load(self.listen.clone());
         let config = config.map_err(|error| format!("{error}; the old settings are still in effect"))?;
         self.live.change(config.live.clone());
+        self.volume.set(config.log.level);
         let started_with = self.started_with.lock().expect("nobody panics holding it");
         let waiting = config.needs_restart(&started_with);
         Ok(match waiting.is_empty() {

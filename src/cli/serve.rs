@@ -34,7 +34,7 @@ pub(super) struct Serve {
 impl Serve {
     pub(super) async fn run(self) -> anyhow::Result<()> {
         let config = self.settings.load(self.listen.clone())?;
-        logging::start(&config.log)?;
+        let volume = logging::start(&config.log)?;
         // The port first: while it is taken, another relay may be using the data.
         let tcp = bind(config.listen, "--listen or `server.listen`").await?;
         let address = tcp.local_addr()?;
@@ -51,7 +51,7 @@ impl Serve {
         let noting = CancellationToken::new();
         let keeping = tokio::spawn(recorder.clone().keep(noting.clone()));
         let live = Live::new(config.live.clone());
-        let reread = Reread::new(self.settings, self.listen, live.clone(), config.clone());
+        let reread = Reread::new(self.settings, self.listen, live.clone(), volume, config.clone());
         let served = admin::Served::new(relay.clone(), tls.clone())
             .about(welcome::about(&config, address, tls.as_ref()), recorder.clone())
             .rereading(Arc::new(move || reread.again()));

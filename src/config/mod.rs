@@ -47,7 +47,8 @@ pub const FILE_VARIABLE: &str = "GRACEFUL_RELAY_CONFIG";
 pub const PROFILE_VARIABLE: &str = "GRACEFUL_RELAY_PROFILE";
 
 /// Options that a running relay takes over when the settings are read again.
-const LIVE: &[&str] = &["server.allowed_origins", "metrics.token_file", "health.status_token_file"];
+const LIVE: &[&str] =
+    &["server.allowed_origins", "metrics.token_file", "health.status_token_file", "log.level"];
 
 /// Everything an operator chose, checked.
 #[derive(Debug, Clone, PartialEq)]
