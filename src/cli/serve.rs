@@ -62,12 +62,7 @@ impl Serve {
             tracing::warn!("{warning}");
         }
         if let Some(interval) = config.canary_interval {
-            let way = admin::Way {
-                address,
-                tls: tls.clone(),
-                proxy_header: config.speaks_proxy_first(),
-                host: None,
-            };
+            let way = admin::Way::to(address, tls.clone(), &config.admission);
             tokio::spawn(admin::Trials::new(relay.clone(), way).run(interval, shutdown.clone()));
         }
         if self.json {

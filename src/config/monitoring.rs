@@ -21,13 +21,6 @@ pub struct MetricsListen {
     pub chosen: bool,
 }
 
-impl Config {
-    /// Whether who comes from this machine has to begin with the PROXY protocol.
-    pub fn speaks_proxy_first(&self) -> bool {
-        self.admission.proxy_header == ProxyHeader::Required
-    }
-}
-
 impl Check<'_> {
     pub(super) fn metrics(&self, raw: &Raw) -> Result<MetricsListen, ConfigError> {
         const KEY: &str = "metrics.listen";

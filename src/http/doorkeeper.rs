@@ -44,6 +44,14 @@ pub struct Admission {
     pub allowed_origins: AllowedOrigins,
 }
 
+impl Admission {
+    /// Whether who comes from this address has to begin with the PROXY protocol.
+    pub fn expects_header_from(&self, from: IpAddr) -> bool {
+        let trusted = || self.trusted_proxies.iter().any(|network| network.contains(from));
+        self.proxy_header == ProxyHeader::Required && trusted()
+    }
+}
+
 impl Default for Admission {
     fn default() -> Self {
         Self {

@@ -28,6 +28,7 @@ pub struct House {
     pub authority: Authority,
     pub pair: Pair,
     pub tls: Tls,
+    pub relay: Relay,
     shutdown: CancellationToken,
     _folder: tempfile::TempDir,
 }
@@ -56,7 +57,7 @@ impl House {
             (tcp.local_addr().expect("an address"), plain.local_addr().expect("an address"));
         let shutdown = CancellationToken::new();
         let listener = Listener::with_tls(tcp, tls.clone(), Some(plain)).with_operators(operators);
-        tokio::spawn(http::run(listener, relay, options, shutdown.clone()));
+        tokio::spawn(http::run(listener, relay.clone(), options, shutdown.clone()));
         Self {
             address,
             plain: plain_address,
@@ -64,6 +65,7 @@ impl House {
             authority,
             pair,
             tls,
+            relay,
             shutdown,
             _folder: folder,
         }

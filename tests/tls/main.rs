@@ -16,3 +16,4 @@ mod headers;
 mod house;
 mod proxies;
 mod spoken;
+mod trial;

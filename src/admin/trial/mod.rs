@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 
+use crate::http::Admission;
 use crate::http::tls::Tls;
 use crate::relay::{Cause, Relay};
 
@@ -32,6 +33,14 @@ pub struct Way {
 }
 
 impl Way {
+    /// From the settings of the listener.
+    pub fn to(address: SocketAddr, tls: Option<Tls>, admission: &Admission) -> Self {
+        let way = Self { address, tls, proxy_header: false, host: None };
+        // From this machine the other end has the address that was dialled.
+        let proxy_header = admission.expects_header_from(way.dialled().ip());
+        Self { proxy_header, ..way }
+    }
+
     /// "Every address" is not one to dial.
     fn dialled(&self) -> SocketAddr {
         let ip = match self.address.ip() {
