@@ -12,11 +12,14 @@ mod demo;
 mod doctor;
 mod drain;
 mod folder;
+mod healthcheck;
 mod interrupted;
 mod invite;
 mod lifetime;
 mod listen;
 mod logging;
+mod manager;
+mod papers;
 mod plain;
 mod reload;
 mod reread;
@@ -34,6 +37,8 @@ mod welcome;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+
+use crate::config::ConfigErrors;
 
 /// Keeps the sealed changes of local-first apps until every device has them, and can read none.
 #[derive(Debug, Parser)]
@@ -59,6 +64,8 @@ enum Command {
     /// Report the relay's uptime
     #[command(subcommand)]
     Sla(sla::Sla),
+    /// Say whether the relay is ready, and end with 1 where it is not: for containers
+    Healthcheck(healthcheck::Healthcheck),
     /// Let the running relay end in an orderly way: nobody new, then each device is sent away for a while
     Drain(drain::Drain),
     /// Put everything that a restore needs into one file, while the relay runs or not
@@ -82,6 +89,9 @@ enum Command {
     Demo(demo::Demo),
     /// Put load on a relay, and measure how it does
     Bench(bench::Bench),
+    /// Write manual pages and shell completions, for a package
+    #[command(hide = true)]
+    Papers(papers::Papers),
 }
 
 /// As shells report a program that Ctrl-C ended.
@@ -90,8 +100,11 @@ const INTERRUPTED: u8 = 130;
 /// Threads that read the store. More would only wait for the same disk, each with a stack of its own.
 const BLOCKING_THREADS_MAX: usize = 16;
 
-/// Runs what was typed. Mistakes in what was typed end with 2, Ctrl-C before the work is done with
-/// 130, everything else that fails with 1.
+/// EX_CONFIG of sysexits.h: no use in trying again before somebody has mended the settings.
+const WRONG_SETTINGS: u8 = 78;
+
+/// Runs what was typed. Mistakes in what was typed end with 2, wrong settings with 78, Ctrl-C before the work
+/// is done with 130, everything else that fails with 1.
 pub fn run() -> ExitCode {
     let line = CommandLine::parse();
     match execute(line.command) {
@@ -103,7 +116,10 @@ pub fn run() -> ExitCode {
                 return ExitCode::from(*code);
             }
             eprintln!("graceful-relay: {error:#}");
-            ExitCode::FAILURE
+            match error.is::<ConfigErrors>() {
+                true => ExitCode::from(WRONG_SETTINGS),
+                false => ExitCode::FAILURE,
+            }
         }
     }
 }
@@ -121,6 +137,7 @@ fn execute(command: Command) -> anyhow::Result<()> {
             Command::Account(account) => account.run().await,
             Command::Doctor(doctor) => doctor.run().await,
             Command::Sla(sla) => sla.run().await,
+            Command::Healthcheck(healthcheck) => healthcheck.run().await,
             Command::Drain(drain) => drain.run().await,
             Command::Backup(backup) => backup.run().await,
             Command::Restore(restore) => restore.run().await,
@@ -132,6 +149,7 @@ fn execute(command: Command) -> anyhow::Result<()> {
             Command::Client(client) => client.run().await,
             Command::Demo(demo) => demo.run().await,
             Command::Bench(bench) => bench.run().await,
+            Command::Papers(papers) => papers.run(),
         }
     });
     // Whatever still runs has had its time.

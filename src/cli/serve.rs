@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use clap::Args;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -11,8 +11,8 @@ use tokio_util::sync::CancellationToken;
 use super::listen::bind;
 use super::reread::Reread;
 use super::settings::Settings;
-use super::{INTERRUPTED, logging, welcome};
-use crate::config::Config;
+use super::{INTERRUPTED, logging, manager, welcome};
+use crate::config::{Config, TlsMode};
 use crate::http::tls::Tls;
 use crate::http::{Listener, Live, PublicPage};
 use crate::relay::{Hosts, Relay};
@@ -35,8 +35,9 @@ impl Serve {
     pub(super) async fn run(self) -> anyhow::Result<()> {
         let config = self.settings.load(self.listen.clone())?;
         let volume = logging::start(&config.log)?;
+        let starting = manager::Starting::begin();
         // The port first: while it is taken, another relay may be using the data.
-        let tcp = bind(config.listen, "--listen or `server.listen`").await?;
+        let tcp = public_listener(&config).await?;
         let address = tcp.local_addr()?;
         let plain = match config.http_listen {
             Some(plain) => Some(bind(plain, "`tls.http_listen`").await?),
@@ -45,6 +46,7 @@ impl Serve {
         let operators = operators_listener(&config).await?;
         let metrics = operators.as_ref().and_then(|listener| listener.local_addr().ok());
         let (relay, tls) = start(&config, address).await?;
+        drop(starting);
         let shutdown = CancellationToken::new();
         let operator = admin::Socket::bind(&config.folder).await?;
         let recorder = admin::Recorder::begin(&config.folder, config.agreement.clone(), relay.clone());
@@ -70,6 +72,8 @@ impl Serve {
         } else {
             eprint!("{}", welcome::text(&config, address, tls.as_ref()));
         }
+        let url = welcome::about(&config, address, tls.as_ref()).url;
+        tokio::spawn(manager::report(url, relay.clone(), shutdown.clone()));
         let page = PublicPage::default();
         let paging = config.status_page.clone().map(|name| {
             let (recorder, relay) = (recorder.clone(), relay.clone());
@@ -96,6 +100,20 @@ impl Serve {
         tracing::info!("stopped");
         Ok(())
     }
+}
+
+async fn public_listener(config: &Config) -> anyhow::Result<TcpListener> {
+    let Some(given) = manager::listener()? else {
+        return bind(config.listen, "--listen or `server.listen`").await;
+    };
+    let address = given.local_addr()?;
+    if config.tls_mode == TlsMode::Off && !address.ip().is_loopback() {
+        bail!(
+            "the service manager opened {address}, which others can reach, and `tls.mode` is \"off\"; choose \
+             another mode, or have it open 127.0.0.1"
+        );
+    }
+    Ok(given)
 }
 
 /// A port that nobody chose may be taken, by another relay on this machine: no reason not to start.

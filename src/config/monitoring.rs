@@ -3,11 +3,10 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::Config;
 use super::error::ConfigError;
 use super::raw::{Raw, RawMetrics};
 use super::validate::Check;
-use crate::http::{Admission, LiveOptions, ProxyHeader, Secret};
+use crate::http::{Admission, LiveOptions, Secret};
 
 /// Characters of a region's name.
 const TEXT_MAX: usize = 60;

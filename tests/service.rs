@@ -1,0 +1,183 @@
+//! The relay under a service manager: what it tells it, what it takes over from it, and the files in `systemd`.
+#![cfg(all(target_os = "linux", feature = "cli"))]
+
+mod program;
+
+use std::io::{BufRead, BufReader, Read};
+use std::net::{SocketAddr, TcpListener};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixDatagram;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use program::{Home, LONG};
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_graceful-relay");
+
+/// Ends with its test.
+struct Ending(Child);
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// The next thing that the manager is told that holds this.
+fn told(manager: &UnixDatagram, wanted: &str) -> String {
+    let deadline = Instant::now() + LONG;
+    let mut buffer = [0; 4096];
+    while Instant::now() < deadline {
+        let count = manager.recv(&mut buffer).expect("something in time");
+        let text = String::from_utf8_lossy(&buffer[..count]).into_owned();
+        if text.lines().any(|line| line.starts_with(wanted)) {
+            return text;
+        }
+    }
+    panic!("{wanted} was never told");
+}
+
+#[test]
+fn the_manager_hears_when_devices_may_come_that_the_relay_lives_and_that_it_ends() {
+    let home = Home::new();
+    let manager = UnixDatagram::bind(home.path("notify")).expect("a socket");
+    manager.set_read_timeout(Some(LONG)).expect("set");
+    let mut serve = Command::new(PROGRAM);
+    serve.args(["serve", "--listen", "127.0.0.1:0", "--data"]).arg(home.path("relay"));
+    serve.env("NOTIFY_SOCKET", home.path("notify")).env("WATCHDOG_USEC", "150000");
+    serve.env("GRACEFUL_RELAY_METRICS__LISTEN", "").stderr(Stdio::null());
+    let mut relay = Ending(serve.spawn().expect("starts"));
+    told(&manager, "EXTEND_TIMEOUT_USEC=");
+    let ready = told(&manager, "READY=1");
+    assert!(ready.contains("STATUS=devices dial ws://127.0.0.1:"), "{ready}");
+    // Again and again.
+    for _ in 0..3 {
+        told(&manager, "WATCHDOG=1");
+    }
+    let id = i32::try_from(relay.0.id()).expect("a process id");
+    let sent = Command::new("kill").args(["-TERM", &id.to_string()]).status();
+    assert!(sent.is_ok_and(|sent| sent.success()));
+    told(&manager, "STOPPING=1");
+    assert!(relay.0.wait().expect("ends").success());
+}
+
+/// A relay that is handed this port.
+fn with_port(home: &Home, port: TcpListener) -> Ending {
+    // As sd_listen_fds(3) has it: the first is number 3, and who is meant is named.
+    let script = "export LISTEN_PID=$$ LISTEN_FDS=1; exec \"$0\" \"$@\" 3<&0 </dev/null";
+    let mut shell = Command::new("sh");
+    shell.args(["-c", script, PROGRAM, "serve", "--json", "--listen", "127.0.0.1:1", "--data"]);
+    shell.arg(home.path("relay")).env("GRACEFUL_RELAY_METRICS__LISTEN", "");
+    shell.stdin(Stdio::from(OwnedFd::from(port))).stdout(Stdio::piped()).stderr(Stdio::piped());
+    Ending(shell.spawn().expect("starts"))
+}
+
+#[test]
+fn a_port_that_the_manager_opened_is_taken_over() {
+    let home = Home::new();
+    let port = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address: SocketAddr = port.local_addr().expect("bound");
+    let mut relay = with_port(&home, port);
+    let mut line = String::new();
+    let said = relay.0.stdout.take().expect("piped");
+    BufReader::new(said).read_line(&mut line).expect("a line");
+    assert!(line.contains(&format!("ws://{address}")), "{line}");
+    let status = home.run(&["healthcheck", "--data", "relay"]).well();
+    assert_eq!(status.out, "ready\n");
+}
+
+#[test]
+fn a_port_that_others_reach_is_not_served_in_the_clear() {
+    let home = Home::new();
+    let mut relay = with_port(&home, TcpListener::bind("0.0.0.0:0").expect("a port"));
+    let mut said = String::new();
+    relay.0.stderr.take().expect("piped").read_to_string(&mut said).expect("text");
+    assert!(said.contains("which others can reach"), "{said}");
+    assert!(!relay.0.wait().expect("ends").success());
+}
+
+#[test]
+fn health_is_asked_for_by_a_word_and_told_by_a_number() {
+    let home = Home::new();
+    home.run(&["healthcheck", "--data", "relay"]).badly(&["no relay"]);
+    let environment = [
+        ("GRACEFUL_RELAY_STORAGE__FREE_BYTES_MIN", "1125899906842624"),
+        ("GRACEFUL_RELAY_METRICS__LISTEN", ""),
+    ];
+    let serve = ["serve", "--json", "--listen", "127.0.0.1:0", "--data", "relay"];
+    let mut full = home.start_with(&serve, "", &environment);
+    full.json_line();
+    let deadline = Instant::now() + LONG;
+    // The janitor looks a moment after the start.
+    while home.run(&["healthcheck", "--data", "relay"]).status.success() {
+        assert!(Instant::now() < deadline, "a relay that keeps nothing new is not ready");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    home.run(&["healthcheck", "--data", "relay"]).badly(&["not ready", "disk"]);
+    full.kill();
+}
+
+#[test]
+fn wrong_settings_end_with_a_number_that_says_not_to_try_again() {
+    let home = Home::new();
+    std::fs::write(home.path("relay.toml"), "[server]\nlisten = 7\n").expect("written");
+    let said = home.run(&["serve", "--config", "relay.toml"]);
+    assert_eq!(said.status.code(), Some(78), "{said:?}");
+    let unit = std::fs::read_to_string(systemd("graceful-relay.service")).expect("a unit");
+    assert!(unit.contains("RestartPreventExitStatus=78\n"));
+}
+
+fn systemd(name: &str) -> String {
+    format!("{}/systemd/{name}", env!("CARGO_MANIFEST_DIR"))
+}
+
+#[test]
+fn the_units_are_understood_and_the_relay_is_locked_in() {
+    let units: Vec<_> = [
+        "graceful-relay.service",
+        "graceful-relay.socket",
+        "graceful-relay-backup.service",
+        "graceful-relay-backup.timer",
+    ]
+    .map(systemd)
+    .into();
+    if !Path::new("/usr/bin/systemd-analyze").exists() {
+        println!("NOT CHECKED: systemd-analyze is not installed (apt-get install systemd)");
+        return;
+    }
+    let verified = Command::new("systemd-analyze").arg("verify").args(&units).output().expect("runs");
+    let said = String::from_utf8_lossy(&verified.stderr);
+    for line in said
+        .lines()
+        .filter(|line| units.iter().any(|unit| line.contains(unit.rsplit('/').next().unwrap_or(unit))))
+    {
+        // The program is not installed here, nor are its pages.
+        let missing = line.contains("is not executable") || line.contains("Command 'man");
+        assert!(missing, "{line}");
+    }
+    // A number for how much of the machine the service is exposed to, times ten: 100 is all of it.
+    let security = ["security", "--offline=yes", "--threshold=15"];
+    let judged = Command::new("systemd-analyze").args(security).arg(&units[0]).output().expect("runs");
+    assert!(judged.status.success(), "{}", String::from_utf8_lossy(&judged.stdout));
+}
+
+#[test]
+fn every_command_has_a_page_and_every_shell_its_completions() {
+    let home = Home::new();
+    home.run(&["papers", "papers"]).well();
+    for page in ["", "-serve", "-client-pair", "-sla-report", "-healthcheck"] {
+        let text = std::fs::read_to_string(home.path(&format!("papers/man/graceful-relay{page}.1")))
+            .expect("a page");
+        assert!(text.contains(".SH SYNOPSIS"), "{page}");
+    }
+    for (file, word) in [
+        ("graceful-relay.bash", "complete"),
+        ("_graceful-relay", "#compdef graceful-relay"),
+        ("graceful-relay.fish", "complete -c graceful-relay"),
+    ] {
+        let text = std::fs::read_to_string(home.path("papers/completions").join(file)).expect("completions");
+        assert!(text.contains(word), "{file}");
+    }
+}
