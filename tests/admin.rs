@@ -4,13 +4,16 @@
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use graceful_relay::admin::{AdminError, Answer, Question, SOCKET, Socket, ask, serve};
+use graceful_relay::admin::{AdminError, Answer, Question, Socket, ask, serve};
 use graceful_relay::relay::{Relay, RelayOptions};
 use graceful_relay::store::{self, Store};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+
+/// Its name in the data folder.
+const SOCKET: &str = "admin.sock";
 
 async fn start(folder: &Path) -> (CancellationToken, JoinHandle<()>) {
     let store = Store::open(folder, store::Options::default()).expect("a store");

@@ -2,16 +2,17 @@
 //!
 //! Only who may open the data folder gets here. This room never listens on a network.
 
-#[cfg(unix)]
 mod ask;
 mod clocks;
 pub mod doctor;
+mod local;
 mod message;
+#[cfg(not(unix))]
+mod no_stream;
 mod noted;
 mod overview;
 pub mod page;
 mod process;
-#[cfg(unix)]
 mod serve;
 mod served;
 pub mod sla;
@@ -19,30 +20,24 @@ pub mod sla;
 mod stream;
 mod trial;
 mod warnings;
-#[cfg(not(unix))]
-mod without;
 
 use std::path::{Path, PathBuf};
 
-#[cfg(unix)]
 pub use ask::ask;
 pub use clocks::{moment, wall_ms};
+pub use local::Socket;
 pub use message::{Answer, Question};
+#[cfg(not(unix))]
+pub use no_stream::ask_for_store;
 pub use noted::{Backup, LAST_BACKUP, last_backup, note_backup};
 pub use overview::{About, Overview};
-#[cfg(unix)]
-pub use serve::{Socket, serve};
+pub use serve::serve;
 pub use served::{Reread, Served};
 pub use sla::Recorder;
 #[cfg(unix)]
 pub use stream::ask_for_store;
 pub use trial::{Trials, Way};
 pub use warnings::Warning;
-#[cfg(not(unix))]
-pub use without::{Socket, ask, ask_for_store, serve};
-
-/// The socket's name in the data folder.
-pub const SOCKET: &str = "admin.sock";
 
 /// Why the running relay could not be asked, or cannot be reached by its operator.
 #[derive(Debug, thiserror::Error)]
@@ -78,7 +73,7 @@ pub enum AdminError {
 impl AdminError {
     fn new(folder: &Path, error: std::io::Error) -> Self {
         use std::io::ErrorKind::{ConnectionRefused, InvalidInput, NotFound, PermissionDenied};
-        let path = folder.join(SOCKET);
+        let path = local::place(folder);
         match error.kind() {
             NotFound | ConnectionRefused => Self::NotRunning(folder.to_path_buf()),
             InvalidInput => Self::TooLong(path),

@@ -1,76 +1,34 @@
 //! The relay's end: one operator at a time, one line in, one line out.
 
-use std::fs::Permissions;
 use std::io;
-use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
-use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
+use super::local::{Incoming, Socket};
 use super::message::{LINE_BYTES_MAX, PATIENCE};
-use super::{AdminError, Answer, Question, SOCKET, Served};
-
-/// Its owner alone may connect.
-const MODE: u32 = 0o600;
+use super::{Answer, Question, Served};
 
 /// After an error that the next attempt would only repeat.
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// The bound socket; its file is gone when this is.
-#[derive(Debug)]
-pub struct Socket {
-    listener: UnixListener,
-    path: PathBuf,
-}
-
-impl Socket {
-    /// Binds it in the data folder. A file that a crash left behind is replaced.
-    ///
-    /// # Errors
-    /// [`AdminError::AlreadyRunning`] where a relay answers there.
-    pub async fn bind(folder: &Path) -> Result<Self, AdminError> {
-        let path = folder.join(SOCKET);
-        match UnixStream::connect(&path).await {
-            Ok(_) => return Err(AdminError::AlreadyRunning(folder.to_path_buf())),
-            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
-                std::fs::remove_file(&path).map_err(|error| AdminError::new(folder, error))?;
-            }
-            // Anything else is for bind to say.
-            Err(_) => {}
-        }
-        let listener = UnixListener::bind(&path).map_err(|error| AdminError::new(folder, error))?;
-        std::fs::set_permissions(&path, Permissions::from_mode(MODE))
-            .map_err(|error| AdminError::new(folder, error))?;
-        Ok(Self { listener, path })
-    }
-}
-
-impl Drop for Socket {
-    fn drop(&mut self) {
-        // What stays behind is replaced at the next start.
-        let _ = std::fs::remove_file(&self.path);
-    }
-}
-
 /// Answers until cancelled. An operator who asks for a drain cancels.
-pub async fn serve(socket: Socket, served: impl Into<Served>, cancel: CancellationToken) {
+pub async fn serve(mut socket: Socket, served: impl Into<Served>, cancel: CancellationToken) {
     let served = served.into();
     tokio::select! {
         () = cancel.cancelled() => {}
-        () = answer_all(&socket.listener, &served, &cancel) => {}
+        () = answer_all(&mut socket, &served, &cancel) => {}
     }
 }
 
-async fn answer_all(listener: &UnixListener, served: &Served, cancel: &CancellationToken) {
+async fn answer_all(socket: &mut Socket, served: &Served, cancel: &CancellationToken) {
     let backups = Arc::new(Semaphore::new(1));
     loop {
-        match listener.accept().await {
-            Ok((stream, _)) => {
+        match socket.accept().await {
+            Ok(stream) => {
                 let answered = answer_one(stream, served, cancel, &backups);
                 let answered = tokio::time::timeout(PATIENCE, answered).await;
                 if !matches!(answered, Ok(Ok(()))) {
@@ -86,15 +44,16 @@ async fn answer_all(listener: &UnixListener, served: &Served, cancel: &Cancellat
 }
 
 async fn answer_one(
-    mut stream: UnixStream,
+    mut stream: Incoming,
     served: &Served,
     cancel: &CancellationToken,
+    #[cfg_attr(not(unix), expect(unused_variables, reason = "none is made here while the relay runs"))]
     backups: &Arc<Semaphore>,
 ) -> io::Result<()> {
     let mut line = String::new();
-    let (reading, mut writing) = stream.split();
-    BufReader::new(reading.take(LINE_BYTES_MAX)).read_line(&mut line).await?;
+    BufReader::new((&mut stream).take(LINE_BYTES_MAX)).read_line(&mut line).await?;
     let answer = match serde_json::from_str(&line) {
+        #[cfg(unix)]
         Ok(Question::Backup {}) => match backups.clone().try_acquire_owned() {
             Ok(turn) => {
                 let (relay, cancel) = (served.relay.clone(), cancel.clone());
@@ -113,7 +72,7 @@ async fn answer_one(
     let draining = answer == Answer::Draining;
     let mut line = serde_json::to_vec(&answer)?;
     line.push(b'\n');
-    let written = writing.write_all(&line).await;
+    let written = stream.write_all(&line).await;
     if draining {
         cancel.cancel();
     }
@@ -137,7 +96,9 @@ async fn answer(question: Question, served: &Served) -> Answer {
         Question::Delete { account } => served.evict(&account).await,
         Question::Note {} => served.note().await,
         Question::NoteBackup { backup } => served.note_backup(backup).await,
-        Question::Backup {} => Answer::Error("a backup needs the whole line".to_owned()),
+        Question::Backup {} => {
+            Answer::Error("on this system a backup is made while the relay is stopped".to_owned())
+        }
         Question::Reload {} => served.reload().map_or_else(Answer::Error, Answer::Reloaded),
         Question::Drain {} => Answer::Draining,
     }

@@ -65,7 +65,6 @@ impl Served {
     }
 }
 
-#[cfg(unix)]
 mod answers {
     use super::Served;
     use crate::admin::clocks::clock_ms;

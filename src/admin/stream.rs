@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+use super::local::place;
 use super::message::{LINE_BYTES_MAX, PATIENCE};
-use super::{AdminError, Answer, Question, SOCKET};
+use super::{AdminError, Answer, Question};
 use crate::relay::Relay;
 
 /// Who takes nothing for so long is given up: until the end of the stream, redb uses no page again.
@@ -66,7 +67,7 @@ impl Write for Sending {
 /// [`AdminError::NotRunning`] where there is none, [`AdminError::Refused`] where it says why not.
 pub fn ask_for_store(folder: &Path) -> Result<impl Read + use<>, AdminError> {
     let trouble = |error| AdminError::new(folder, error);
-    let mut stream = UnixStream::connect(folder.join(SOCKET)).map_err(trouble)?;
+    let mut stream = UnixStream::connect(place(folder)).map_err(trouble)?;
     // Only the answer has to come soon: folding may take a while.
     stream.set_read_timeout(Some(PATIENCE)).map_err(trouble)?;
     let mut line = serde_json::to_vec(&Question::Backup {}).map_err(|error| trouble(error.into()))?;
@@ -76,7 +77,7 @@ pub fn ask_for_store(folder: &Path) -> Result<impl Read + use<>, AdminError> {
     let mut byte = [0];
     // Byte by byte: what comes after the line is not ours to read.
     while (answer.len() as u64) < LINE_BYTES_MAX {
-        stream.read_exact(&mut byte).map_err(|_| AdminError::NoAnswer(folder.join(SOCKET)))?;
+        stream.read_exact(&mut byte).map_err(|_| AdminError::NoAnswer(place(folder)))?;
         if byte == *b"\n" {
             break;
         }
@@ -88,6 +89,6 @@ pub fn ask_for_store(folder: &Path) -> Result<impl Read + use<>, AdminError> {
             Ok(io::BufReader::with_capacity(BUFFER_BYTES, stream))
         }
         Ok(Answer::Error(text)) => Err(AdminError::Refused(text)),
-        _ => Err(AdminError::NoAnswer(folder.join(SOCKET))),
+        _ => Err(AdminError::NoAnswer(place(folder))),
     }
 }

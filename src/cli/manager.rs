@@ -56,6 +56,7 @@ pub(super) async fn report(url: String, relay: Relay, shutdown: CancellationToke
     say(&[Said::Stopping, Said::Status("sending devices away".to_owned())]);
 }
 
+#[cfg_attr(not(unix), expect(dead_code, reason = "there is nobody to tell"))]
 enum Said {
     Patience,
     Ready,
@@ -79,7 +80,19 @@ fn say(what: &[Said]) {
     }
 }
 
-#[cfg(not(unix))]
+#[cfg(windows)]
+fn say(what: &[Said]) {
+    use super::windows_service;
+    for said in what {
+        match said {
+            Said::Ready => windows_service::ready(),
+            Said::Stopping => windows_service::stopping(),
+            Said::Patience | Said::Alive | Said::Status(_) => {}
+        }
+    }
+}
+
+#[cfg(not(any(unix, windows)))]
 fn say(_what: &[Said]) {}
 
 #[cfg(unix)]

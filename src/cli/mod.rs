@@ -33,6 +33,8 @@ mod sla;
 mod status;
 mod verify;
 mod welcome;
+#[cfg(windows)]
+mod windows_service;
 
 use std::process::ExitCode;
 
@@ -107,7 +109,7 @@ const WRONG_SETTINGS: u8 = 78;
 /// is done with 130, everything else that fails with 1.
 pub fn run() -> ExitCode {
     let line = CommandLine::parse();
-    match execute(line.command) {
+    match execute_here(line.command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if error.is::<interrupted::Interrupted>() => ExitCode::from(INTERRUPTED),
         Err(error) => {
@@ -122,6 +124,20 @@ pub fn run() -> ExitCode {
             }
         }
     }
+}
+
+/// A service of Windows belongs to a thread of its manager.
+#[cfg(windows)]
+fn execute_here(command: Command) -> anyhow::Result<()> {
+    match command {
+        Command::Serve(serve) if serve.is_service() => windows_service::run(serve),
+        command => execute(command),
+    }
+}
+
+#[cfg(not(windows))]
+fn execute_here(command: Command) -> anyhow::Result<()> {
+    execute(command)
 }
 
 fn execute(command: Command) -> anyhow::Result<()> {

@@ -27,14 +27,27 @@ pub(super) struct Serve {
     /// Say where it listens in one line of JSON on the standard output, for programs
     #[arg(long)]
     json: bool,
+    /// Run as a service of Windows: for its service manager alone
+    #[cfg(windows)]
+    #[arg(long, hide = true)]
+    windows_service: bool,
     #[command(flatten)]
     settings: Settings,
 }
 
 impl Serve {
+    #[cfg(windows)]
+    pub(super) const fn is_service(&self) -> bool {
+        self.windows_service
+    }
+
     pub(super) async fn run(self) -> anyhow::Result<()> {
         let config = self.settings.load(self.listen.clone())?;
         let volume = logging::start(&config.log)?;
+        #[cfg(windows)]
+        if self.windows_service {
+            super::windows_service::keep_to_itself(&config.folder)?;
+        }
         let starting = manager::Starting::begin();
         // The port first: while it is taken, another relay may be using the data.
         let tcp = public_listener(&config).await?;
@@ -201,13 +214,32 @@ fn stop_when_told(shutdown: CancellationToken) -> anyhow::Result<impl Future<Out
 fn stop_when_told(shutdown: CancellationToken) -> anyhow::Result<impl Future<Output = ()>> {
     Ok(async move {
         for step in [Step::Drain, Step::Leave] {
-            // Without a way to be told, only the end of the process stops it.
-            if tokio::signal::ctrl_c().await.is_err() {
-                return;
+            tokio::select! {
+                pressed = tokio::signal::ctrl_c() => {
+                    // Without a way to be told, only the end of the process stops it.
+                    if pressed.is_err() {
+                        return;
+                    }
+                }
+                () = told_by_manager(&shutdown) => {}
             }
             step.take(&shutdown);
         }
     })
+}
+
+/// The manager says it once.
+#[cfg(windows)]
+async fn told_by_manager(shutdown: &CancellationToken) {
+    if shutdown.is_cancelled() {
+        std::future::pending().await
+    }
+    super::windows_service::told_to_stop().await;
+}
+
+#[cfg(not(any(unix, windows)))]
+async fn told_by_manager(_shutdown: &CancellationToken) {
+    std::future::pending().await
 }
 
 /// What being told to stop means, the first time and the second.

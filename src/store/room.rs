@@ -10,7 +10,9 @@ use std::path::{Path, PathBuf};
 
 use crate::rules::room::{is_short, reusable_bytes};
 
-use super::{FILE, Store};
+#[cfg(unix)]
+use super::FILE;
+use super::Store;
 
 /// The ballast's file in the data folder.
 pub(super) const BALLAST: &str = "ballast";

@@ -84,6 +84,7 @@ pub const CRATES: &[(&str, &[&str])] = &[
     ("tracing-journald", &["cli"]),
     ("tracing-subscriber", &["cli"]),
     ("warp", &["http"]),
+    ("windows-service", &["cli"]),
     ("x509-parser", &["http"]),
     ("zeroize", &["store", "client"]),
 ];

@@ -1,0 +1,17 @@
+//! How an operator on this machine reaches the relay, system by system.
+
+#[cfg(unix)]
+mod unix;
+#[cfg(windows)]
+mod windows;
+
+use super::AdminError;
+
+#[cfg(unix)]
+pub use unix::Socket;
+#[cfg(unix)]
+pub(super) use unix::{Incoming, connect, place};
+#[cfg(windows)]
+pub use windows::Socket;
+#[cfg(windows)]
+pub(super) use windows::{Incoming, connect, place};

@@ -1,0 +1,114 @@
+//! The relay as a service of Windows: `graceful-relay serve --windows-service`, which only the system's service
+//! manager starts. It hears there that it is to stop, and says when devices may come and when it has ended.
+
+use std::ffi::OsString;
+use std::path::Path;
+use std::sync::{LazyLock, Mutex, OnceLock};
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use tokio_util::sync::CancellationToken;
+use windows_service::service::{
+    ServiceControl, ServiceControlAccept, ServiceExitCode, ServiceState, ServiceStatus, ServiceType,
+};
+use windows_service::service_control_handler::{self, ServiceControlHandlerResult, ServiceStatusHandle};
+use windows_service::{define_windows_service, service_dispatcher};
+
+use super::serve::Serve;
+
+/// As the installer calls it.
+const NAME: &str = "graceful-relay";
+
+/// The manager waits for so long before it takes a start or an end for failed.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+static SERVE: Mutex<Option<Serve>> = Mutex::new(None);
+static STATUS: OnceLock<ServiceStatusHandle> = OnceLock::new();
+static STOP: LazyLock<CancellationToken> = LazyLock::new(CancellationToken::new);
+
+define_windows_service!(begin, main);
+
+/// Hands this thread to the service manager until the relay has ended.
+///
+/// # Errors
+/// Where no service manager started this.
+pub(super) fn run(serve: Serve) -> anyhow::Result<()> {
+    *SERVE.lock().expect("nobody panics holding it") = Some(serve);
+    service_dispatcher::start(NAME, begin)
+        .context("--windows-service is for the service manager of Windows; without it, `serve` runs here")
+}
+
+/// What the manager calls, on a thread of its own.
+fn main(_arguments: Vec<OsString>) {
+    let told = |control| match control {
+        ServiceControl::Stop | ServiceControl::Shutdown => {
+            STOP.cancel();
+            ServiceControlHandlerResult::NoError
+        }
+        ServiceControl::Interrogate => ServiceControlHandlerResult::NoError,
+        _ => ServiceControlHandlerResult::NotImplemented,
+    };
+    let Ok(status) = service_control_handler::register(NAME, told) else { return };
+    let _ = STATUS.set(status);
+    say(ServiceState::StartPending, 0);
+    let serve = SERVE.lock().expect("nobody panics holding it").take();
+    let code = serve.map_or(1, |serve| match super::execute(super::Command::Serve(serve)) {
+        Ok(()) => 0,
+        Err(error) => {
+            tracing::error!("{error:#}");
+            1
+        }
+    });
+    say(ServiceState::Stopped, code);
+}
+
+/// Folders below ProgramData can be read by every user of the machine, and this one has the relay's keys in it:
+/// only the system and administrators may see into it.
+///
+/// # Errors
+/// The relay does not start where that cannot be had.
+pub(super) fn keep_to_itself(folder: &Path) -> anyhow::Result<()> {
+    // Security identifiers that are the same in every language of Windows (MS-DTYP, section 2.4.2.4).
+    const SYSTEM: &str = "*S-1-5-18:(OI)(CI)F";
+    const ADMINISTRATORS: &str = "*S-1-5-32-544:(OI)(CI)F";
+    std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    let mut icacls = std::process::Command::new("icacls");
+    icacls.arg(folder).args(["/inheritance:r", "/grant:r", SYSTEM, "/grant:r", ADMINISTRATORS, "/q"]);
+    let done = icacls.output().context("cannot run icacls, which says who may see into a folder")?;
+    if !done.status.success() {
+        bail!("cannot keep {} from other users: {}", folder.display(), String::from_utf8_lossy(&done.stderr));
+    }
+    Ok(())
+}
+
+/// Waits until the manager wants an end.
+pub(super) async fn told_to_stop() {
+    STOP.cancelled().await;
+}
+
+/// Devices may come.
+pub(super) fn ready() {
+    say(ServiceState::Running, 0);
+}
+
+/// They are sent away.
+pub(super) fn stopping() {
+    say(ServiceState::StopPending, 0);
+}
+
+fn say(state: ServiceState, code: u32) {
+    let Some(status) = STATUS.get() else { return };
+    let controls_accepted = match state {
+        ServiceState::Running => ServiceControlAccept::STOP | ServiceControlAccept::SHUTDOWN,
+        _ => ServiceControlAccept::empty(),
+    };
+    let _ = status.set_service_status(ServiceStatus {
+        service_type: ServiceType::OWN_PROCESS,
+        current_state: state,
+        controls_accepted,
+        exit_code: ServiceExitCode::Win32(code),
+        checkpoint: 0,
+        wait_hint: PATIENCE,
+        process_id: None,
+    });
+}
