@@ -168,6 +168,6 @@ mod tests {
         explained.sort();
         assert_eq!(explained, known);
         assert!(all.iter().all(|option| !option.meaning.is_empty()), "{all:?}");
-        assert_eq!(all.iter().filter(|option| option.live).count(), 3);
+        assert_eq!(all.iter().filter(|option| option.live).count(), 4);
     }
 }

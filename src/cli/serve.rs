@@ -41,21 +41,20 @@ impl Serve {
         self.windows_service
     }
 
+    /// Where it keeps everything.
+    #[cfg(windows)]
+    pub(super) fn folder(&self) -> anyhow::Result<std::path::PathBuf> {
+        Ok(self.settings.load(self.listen.clone())?.folder)
+    }
+
     pub(super) async fn run(self) -> anyhow::Result<()> {
         let config = self.settings.load(self.listen.clone())?;
         let volume = logging::start(&config.log)?;
-        #[cfg(windows)]
-        if self.windows_service {
-            super::windows_service::keep_to_itself(&config.folder)?;
-        }
         let starting = manager::Starting::begin();
         // The port first: while it is taken, another relay may be using the data.
         let tcp = public_listener(&config).await?;
         let address = tcp.local_addr()?;
-        let plain = match config.http_listen {
-            Some(plain) => Some(bind(plain, "`tls.http_listen`").await?),
-            None => None,
-        };
+        let plain = plain_listener(&config).await?;
         let operators = operators_listener(&config).await?;
         let metrics = operators.as_ref().and_then(|listener| listener.local_addr().ok());
         let (relay, tls) = start(&config, address).await?;
@@ -127,6 +126,13 @@ async fn public_listener(config: &Config) -> anyhow::Result<TcpListener> {
         );
     }
     Ok(given)
+}
+
+async fn plain_listener(config: &Config) -> anyhow::Result<Option<TcpListener>> {
+    match config.http_listen {
+        Some(plain) => bind(plain, "`tls.http_listen`").await.map(Some),
+        None => Ok(None),
+    }
 }
 
 /// A port that nobody chose may be taken, by another relay on this machine: no reason not to start.

@@ -33,6 +33,7 @@ define_windows_service!(begin, main);
 /// # Errors
 /// Where no service manager started this.
 pub(super) fn run(serve: Serve) -> anyhow::Result<()> {
+    keep_to_itself(&serve.folder()?)?;
     *SERVE.lock().expect("nobody panics holding it") = Some(serve);
     service_dispatcher::start(NAME, begin)
         .context("--windows-service is for the service manager of Windows; without it, `serve` runs here")
@@ -67,7 +68,7 @@ fn main(_arguments: Vec<OsString>) {
 ///
 /// # Errors
 /// The relay does not start where that cannot be had.
-pub(super) fn keep_to_itself(folder: &Path) -> anyhow::Result<()> {
+fn keep_to_itself(folder: &Path) -> anyhow::Result<()> {
     // Security identifiers that are the same in every language of Windows (MS-DTYP, section 2.4.2.4).
     const SYSTEM: &str = "*S-1-5-18:(OI)(CI)F";
     const ADMINISTRATORS: &str = "*S-1-5-32-544:(OI)(CI)F";

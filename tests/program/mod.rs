@@ -35,9 +35,9 @@ impl Said {
         self
     }
 
-    /// It failed, with exit code 1, one message, and these words in it.
+    /// It failed, with exit code 1 (or 78 for wrong settings), one message, and these words in it.
     pub fn badly(self, words: &[&str]) -> Self {
-        assert_eq!(self.status.code(), Some(1), "{self:?}");
+        assert!(matches!(self.status.code(), Some(1 | 78)), "{self:?}");
         for word in words {
             assert!(self.err.contains(word), "{word:?} is not in {}", self.err);
         }
