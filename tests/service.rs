@@ -134,6 +134,37 @@ fn systemd(name: &str) -> String {
 }
 
 #[test]
+fn a_daemon_leaves_its_terminal_and_says_which_process_it_is() {
+    let home = Home::new();
+    let serve =
+        ["serve", "--daemon", "--listen", "127.0.0.1:0", "--data", "relay", "--pid-file", "relay.pid"];
+    home.run(&serve).badly(&["log.to"]);
+    let logs = home.path("logs");
+    std::fs::create_dir(&logs).expect("a folder");
+    let logs = logs.to_str().expect("text");
+    let environment = [
+        ("GRACEFUL_RELAY_LOG__TO", "file"),
+        ("GRACEFUL_RELAY_LOG__FOLDER", logs),
+        ("GRACEFUL_RELAY_METRICS__LISTEN", ""),
+    ];
+    let said = home.start_with(&serve, "", &environment).wait();
+    assert!(said.status.success(), "{said:?}");
+    let deadline = Instant::now() + LONG;
+    while !home.run(&["healthcheck", "--data", "relay"]).status.success() {
+        assert!(Instant::now() < deadline, "it serves in the background");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let id = std::fs::read_to_string(home.path("relay.pid")).expect("a number");
+    let status = home.run(&["status", "--json", "--data", "relay"]).well().json();
+    assert_eq!(status[0]["process_id"].to_string(), id.trim());
+    home.run(&["drain", "--data", "relay"]).well();
+    while home.run(&["healthcheck", "--data", "relay"]).status.success() {
+        assert!(Instant::now() < deadline, "it ends");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
 fn the_units_are_understood_and_the_relay_is_locked_in() {
     let units: Vec<_> = [
         "graceful-relay.service",

@@ -8,6 +8,8 @@ pub mod bench;
 mod client;
 mod compact;
 mod config;
+#[cfg(unix)]
+mod daemon;
 mod demo;
 mod doctor;
 mod drain;
@@ -135,8 +137,13 @@ fn execute_here(command: Command) -> anyhow::Result<()> {
     }
 }
 
+/// A daemon leaves its terminal before there are any threads.
 #[cfg(not(windows))]
 fn execute_here(command: Command) -> anyhow::Result<()> {
+    #[cfg(unix)]
+    if let Command::Serve(serve) = &command {
+        serve.leave_terminal()?;
+    }
     execute(command)
 }
 

@@ -27,6 +27,9 @@ pub(super) struct Serve {
     /// Say where it listens in one line of JSON on the standard output, for programs
     #[arg(long)]
     json: bool,
+    #[cfg(unix)]
+    #[command(flatten)]
+    daemon: super::daemon::Daemon,
     /// Run as a service of Windows: for its service manager alone
     #[cfg(windows)]
     #[arg(long, hide = true)]
@@ -36,6 +39,15 @@ pub(super) struct Serve {
 }
 
 impl Serve {
+    /// If it is to.
+    #[cfg(unix)]
+    pub(super) fn leave_terminal(&self) -> anyhow::Result<()> {
+        match self.daemon.is_wanted() {
+            true => self.daemon.leave_terminal(&self.settings.load(self.listen.clone())?),
+            false => Ok(()),
+        }
+    }
+
     #[cfg(windows)]
     pub(super) const fn is_service(&self) -> bool {
         self.windows_service

@@ -41,6 +41,7 @@ pub const CRATES: &[(&str, &[&str])] = &[
     ("clap", &["cli"]),
     ("clap_complete", &["cli"]),
     ("clap_mangen", &["cli"]),
+    ("daemonix", &["cli"]),
     ("data-encoding", &[]),
     ("ed25519-dalek", &["protocol", "admin", "client"]),
     ("flate2", &["cli"]),
