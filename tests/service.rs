@@ -203,6 +203,7 @@ fn every_command_has_a_page_and_every_shell_its_completions() {
             .expect("a page");
         assert!(text.contains(".SH SYNOPSIS"), "{page}");
     }
+    assert!(!home.path("papers/man/graceful-relay-help-serve.1").exists(), "those of `help` say nothing new");
     for (file, word) in [
         ("graceful-relay.bash", "complete"),
         ("_graceful-relay", "#compdef graceful-relay"),

@@ -43,5 +43,12 @@ fn write(into: &Path) -> anyhow::Result<()> {
         fs::write(completions.join(name), text)?;
     }
     clap_mangen::generate_to(command, &man)?;
+    // `help` has a page for each command that has one of its own.
+    for page in fs::read_dir(&man)? {
+        let page = page?.path();
+        if page.file_name().is_some_and(|name| name.to_string_lossy().contains("-help")) {
+            fs::remove_file(page)?;
+        }
+    }
     Ok(())
 }
