@@ -209,6 +209,47 @@ fn a_backup_that_is_damaged_or_none_changes_nothing() {
     assert!(!home.path("new").exists());
 }
 
+/// As a kill leaves it: so many files were moved aside, so many new ones in, the store last.
+fn cut_off(relay: &Path, aside: usize, moved_in: usize) {
+    let old = relay.join("before-restore-2026-11-25T000000Z");
+    fs::create_dir_all(&old).expect("a folder");
+    for name in ["relay.redb", "journal-0", "journal-1", "day-keys"].iter().take(aside) {
+        fs::rename(relay.join(name), old.join(name)).expect("moved");
+    }
+    let fresh = relay.join("restoring");
+    for name in ["day-keys", "relay.redb"].iter().take(moved_in) {
+        fs::rename(fresh.join(name), relay.join(name)).expect("moved");
+    }
+}
+
+#[test]
+fn a_restore_that_was_killed_in_the_middle_is_made_whole_by_another() {
+    // Nothing moved; the store alone aside; all aside; and some of the new ones in.
+    for (aside, moved_in) in [(0, 0), (1, 0), (2, 0), (4, 0), (4, 1), (4, 2)] {
+        let (home, mut relay) = house();
+        let address = relay.address().to_owned();
+        backup(&home, "one.backup", &[]).well();
+        relay.running.kill();
+        home.run(&["restore", "one.backup", "--data", "spare"]).well();
+        let fresh = home.path("relay/restoring");
+        fs::create_dir(&fresh).expect("a folder");
+        for name in ["day-keys", "relay.redb"] {
+            fs::copy(home.path("spare").join(name), fresh.join(name)).expect("unpacked");
+        }
+        cut_off(&home.path("relay"), aside, moved_in);
+        let is_whole = aside == 0 || moved_in == 2;
+        if !is_whole {
+            // Neither the old store nor the new one: no empty relay comes of it.
+            let serve = ["serve", "--listen", "127.0.0.1:0", "--data", "relay"];
+            home.run(&serve).badly(&["was cut off", "graceful-relay restore"]);
+            restore(&home, "one.backup").well();
+            assert!(!fresh.exists());
+        }
+        let _relay = Relay::start_on(&home, &address);
+        assert_eq!(follow(&home, "phone"), ["before"], "{aside} aside, {moved_in} in");
+    }
+}
+
 #[test]
 fn keep_removes_older_backups_of_this_relay_and_nothing_else() {
     let (home, _relay) = house();
