@@ -15,6 +15,7 @@ use redb::{StorageBackend, WriteTransaction};
 
 use crate::rules::RelayTime;
 
+use super::look::Totals;
 use super::open::{FILE, Identity, KEYS, Options, open_database, open_files, system_chance};
 use super::room::Room;
 use super::start::Start;
@@ -65,7 +66,8 @@ pub(super) fn upgrade(folder: &Path, options: &Options, from: u32, steps: &[Step
     let old = open_files(open_database(&file, options)?, folder, options.clone(), room)?;
     old.close()?;
     let made = make(folder, &copy, options, from, steps, old.clock_at_open());
-    made.inspect_err(|_| drop(fs::remove_file(&copy)))?;
+    let whole = made.and_then(|()| look_through(folder, &copy, options, old.totals()?));
+    whole.inspect_err(|_| drop(fs::remove_file(&copy)))?;
     swap(folder, &file, &copy)?;
     tracing::info!(from, to, "upgraded; the store as it was stays in {BEFORE_UPGRADE} for a day");
     Ok(())
@@ -94,13 +96,12 @@ fn make(
         }
         transaction.commit()?;
     }
-    drop(database);
-    look_through(folder, copy, options)
+    Ok(())
 }
 
-/// Opens it as a store, and every envelope in it. It has journals and keys of its own in memory: those on the
+/// Opens it as a store, and every envelope in it: there must be as many as before, and of as many accounts. It has journals and keys of its own in memory: those on the
 /// disk are not touched.
-fn look_through(folder: &Path, copy: &Path, options: &Options) -> Result<(), StoreError> {
+fn look_through(folder: &Path, copy: &Path, options: &Options, before: Totals) -> Result<(), StoreError> {
     let (keys, path) = (InMemoryBackend::new(), folder.join(KEYS));
     let bytes = private::read(&path).map_err(|error| folder::cannot(&path, error))?.unwrap_or_default();
     let laid = keys.set_len(bytes.len() as u64).and_then(|()| keys.write(0, &bytes));
@@ -109,7 +110,8 @@ fn look_through(folder: &Path, copy: &Path, options: &Options) -> Result<(), Sto
     let start = Start::read(open_database(copy, options)?, journals, Identity::fresh())?;
     let store = start.into_store(keys, options.clone(), Box::new(system_chance), None)?;
     let tally = store.inspect_all(&mut |_| {})?;
-    if tally.unopened + tally.misplaced + tally.miscounted > 0 {
+    let same = (tally.accounts, tally.envelopes) == (before.accounts, before.envelopes);
+    if !same || tally.unopened + tally.misplaced + tally.miscounted > 0 {
         return Err(StoreError::UpgradeDiffers { folder: folder.to_owned() });
     }
     Ok(())
@@ -163,7 +165,7 @@ mod tests {
 
     use super::*;
     use crate::store::open::{Layout, look_into};
-    use crate::store::tables::LOG;
+    use crate::store::tables::ACCOUNTS;
 
     fn store() -> tempfile::TempDir {
         let folder = tempfile::tempdir().expect("a folder");
@@ -196,12 +198,12 @@ mod tests {
         let identity = || Store::open(folder.path(), Options::default()).expect("opens").identity();
         let before = identity();
         let failing: Step = |_| Err(StoreError::Damaged("a step that fails"));
-        let losing: Step = |transaction| {
-            let mut table = transaction.open_table(LOG.definition)?;
-            table.insert(&[0; 10], b"a row that belongs to nobody".as_slice())?;
+        let inventing: Step = |transaction| {
+            let mut table = transaction.open_table(ACCOUNTS.definition)?;
+            table.insert(&[7; 8], b"an account that was not there".as_slice())?;
             Ok(())
         };
-        for step in [failing, losing] {
+        for step in [failing, inventing] {
             assert!(step_after_the_last(folder.path(), step).is_err());
             assert_eq!(look_into(&file).expect("read"), Layout::Number(SCHEMA_VERSION));
             assert!(!folder.path().join(UPGRADING).exists());
