@@ -151,17 +151,7 @@ pub fn days(records: &[Record], planned_stop_max_ms: i64, now: Option<&Moment>) 
 pub fn sum(all: &BTreeMap<i64, Day>, which: Range<i64>) -> Day {
     let mut sum = Day::default();
     for (_, day) in all.range(which) {
-        sum.up_ms += day.up_ms;
-        sum.down_ms += day.down_ms;
-        sum.planned_ms += day.planned_ms;
-        sum.latency.merge(&day.latency);
-        sum.incidents_more += day.incidents_more;
-        for incident in &day.incidents {
-            match sum.incidents.last_mut() {
-                Some(last) if last.goes_on_as(incident) => last.until_ms = incident.until_ms,
-                _ => sum.incidents.push(incident.clone()),
-            }
-        }
+        sum.take_in(day, usize::MAX);
     }
     sum
 }
@@ -310,19 +300,28 @@ fn parts(from_ms: i64, until_ms: i64) -> impl Iterator<Item = (i64, i64, i64)> {
 impl Day {
     /// Counts in what is known of the same day from elsewhere.
     pub fn merge(&mut self, other: &Self) {
+        self.take_in(other, DAY_INCIDENTS_MAX);
+    }
+
+    /// Adds what lasted, and lists so many incidents at most.
+    fn take_in(&mut self, other: &Self, incidents_max: usize) {
         self.up_ms += other.up_ms;
         self.down_ms += other.down_ms;
         self.planned_ms += other.planned_ms;
         self.latency.merge(&other.latency);
         self.incidents_more += other.incidents_more;
         for incident in &other.incidents {
-            self.note(incident.clone());
+            self.list(incident.clone(), incidents_max);
         }
     }
 
-    /// One that goes on is one.
     fn note(&mut self, incident: Incident) {
-        let full = self.incidents.len() >= DAY_INCIDENTS_MAX;
+        self.list(incident, DAY_INCIDENTS_MAX);
+    }
+
+    /// One that goes on is one.
+    fn list(&mut self, incident: Incident, incidents_max: usize) {
+        let full = self.incidents.len() >= incidents_max;
         match self.incidents.last_mut() {
             Some(last) if last.goes_on_as(&incident) => last.until_ms = incident.until_ms,
             _ if full => self.incidents_more += 1,
@@ -333,7 +332,7 @@ impl Day {
 
 impl Incident {
     /// Whether the other one is the same, where this one ends.
-    pub fn goes_on_as(&self, other: &Self) -> bool {
+    fn goes_on_as(&self, other: &Self) -> bool {
         self.until_ms == other.from_ms && self.cause == other.cause && self.planned == other.planned
     }
 }
