@@ -1,11 +1,11 @@
 //! `graceful-relay drain`: the running relay lets nobody new in, sends its devices away for a little
 //! while, and ends.
 
-use anyhow::bail;
 use clap::Args;
 
+use super::asked::{ask, odd};
 use super::settings::Settings;
-use crate::admin::{self, Answer, Question};
+use crate::admin::{Answer, Question};
 
 #[derive(Debug, Args)]
 pub(super) struct Drain {
@@ -16,7 +16,7 @@ pub(super) struct Drain {
 impl Drain {
     pub(super) async fn run(self) -> anyhow::Result<()> {
         let config = self.settings.load(None)?;
-        match admin::ask(&config.folder, &Question::Drain {}).await? {
+        match ask(&config.folder, &Question::Drain {}).await? {
             Answer::Draining => {
                 println!(
                     "The relay is draining: it takes no new connections and ends within {} seconds \
@@ -25,8 +25,7 @@ impl Drain {
                 );
                 Ok(())
             }
-            Answer::Error(text) => bail!("{text}"),
-            _ => bail!("the relay answered another question"),
+            _ => Err(odd()),
         }
     }
 }

@@ -4,8 +4,9 @@
 use anyhow::bail;
 use clap::Args;
 
+use super::asked;
 use super::settings::Settings;
-use crate::admin::{self, Answer, Overview, Question};
+use crate::admin::Overview;
 
 #[derive(Debug, Args)]
 pub(super) struct Healthcheck {
@@ -18,11 +19,7 @@ impl Healthcheck {
     /// Why it is not.
     pub(super) async fn run(self) -> anyhow::Result<()> {
         let config = self.settings.load(None)?;
-        let status = match admin::ask(&config.folder, &Question::Status {}).await? {
-            Answer::Status(status) => serde_json::from_value::<Overview>(status)?,
-            Answer::Error(text) => bail!("{text}"),
-            _ => bail!("the relay answered another question"),
-        };
+        let status: Overview = serde_json::from_value(asked::status(&config.folder).await?)?;
         if !status.causes.is_empty() {
             bail!("the relay is not ready: {}", status.causes.join("; "));
         }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use clap::Args;
 
+use super::asked::odd;
 use super::lifetime;
 use super::settings::Settings;
 use crate::admin::{self, AdminError, Answer, Question};
@@ -44,7 +45,7 @@ async fn invite(folder: &Path, lifetime: Duration) -> anyhow::Result<String> {
     match admin::ask(folder, &question).await {
         Ok(Answer::Invite(invite)) => Ok(invite),
         Ok(Answer::Error(text)) => bail!("{text}"),
-        Ok(_) => bail!("the relay answered another question"),
+        Ok(_) => Err(odd()),
         Err(AdminError::NotRunning(_)) => offline(folder, lifetime).await,
         Err(error) => Err(error.into()),
     }

@@ -3,6 +3,7 @@
 //! Errors are told here and nowhere else, in one message: what happened, where, what to do.
 
 mod account;
+mod asked;
 mod backup;
 pub mod bench;
 mod client;

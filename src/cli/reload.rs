@@ -1,10 +1,10 @@
 //! `graceful-relay reload`: has the running relay read its settings and its certificate again.
 
-use anyhow::bail;
 use clap::Args;
 
+use super::asked::{ask, odd};
 use super::settings::Settings;
-use crate::admin::{self, Answer, Question};
+use crate::admin::{Answer, Question};
 
 #[derive(Debug, Args)]
 pub(super) struct Reload {
@@ -15,11 +15,10 @@ pub(super) struct Reload {
 impl Reload {
     pub(super) async fn run(self) -> anyhow::Result<()> {
         let config = self.settings.load(None)?;
-        match admin::ask(&config.folder, &Question::Reload {}).await? {
-            Answer::Reloaded(text) => println!("{text}"),
-            Answer::Error(text) => bail!("{text}"),
-            _ => bail!("the relay answered another question"),
-        }
+        let Answer::Reloaded(text) = ask(&config.folder, &Question::Reload {}).await? else {
+            return Err(odd());
+        };
+        println!("{text}");
         Ok(())
     }
 }

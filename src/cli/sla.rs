@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use clap::{Args, Subcommand, ValueEnum};
 
+use super::asked::odd;
 use super::settings::Settings;
 use crate::admin::page::{self, Region, Regions, State};
 use crate::admin::sla::{Ledger, Month, Report};
@@ -96,7 +97,7 @@ async fn record(config: &Config) -> anyhow::Result<(Ledger, bool)> {
     let running = match admin::ask(&config.folder, &Question::Note {}).await {
         Ok(Answer::Noted) => true,
         Ok(Answer::Error(text)) => bail!("{text}"),
-        Ok(_) => bail!("the relay answered another question"),
+        Ok(_) => return Err(odd()),
         Err(AdminError::NotRunning(_)) => false,
         Err(error) => return Err(error.into()),
     };

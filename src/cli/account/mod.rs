@@ -5,11 +5,12 @@ mod page;
 use std::io::{BufRead, IsTerminal, Write};
 use std::path::Path;
 
-use anyhow::{bail, ensure};
+use anyhow::ensure;
 use clap::{Args, Subcommand, ValueEnum};
 
+use super::asked::{ask, odd};
 use super::settings::Settings;
-use crate::admin::{self, Answer, Question};
+use crate::admin::{Answer, Question};
 use crate::rules::Quota;
 use crate::rules::roll::{Detail, Entry, Listed, Order, PAGE_ACCOUNTS_MAX, Page};
 
@@ -127,7 +128,7 @@ impl List {
             let page = Page { order, after, accounts_max };
             let Listed { entries, next } = match ask(&config.folder, &Question::Accounts { page }).await? {
                 Answer::Accounts(listed) => listed,
-                _ => bail!("the relay answered another question"),
+                _ => return Err(odd()),
             };
             if shown == 0 && !self.json && !entries.is_empty() {
                 println!("{}", page::heading());
@@ -182,7 +183,7 @@ impl SetQuota {
         };
         match ask(&config.folder, &Question::SetQuota { account: account.clone(), quota }).await? {
             Answer::QuotaSet => {}
-            _ => bail!("the relay answered another question"),
+            _ => return Err(odd()),
         }
         println!("{}", page::quota(&find(&config.folder, account).await?.entry));
         Ok(())
@@ -202,7 +203,7 @@ impl Delete {
                 println!("Deleted, with {envelopes} envelopes. Devices that are connected were told.");
                 Ok(())
             }
-            _ => bail!("the relay answered another question"),
+            _ => Err(odd()),
         }
     }
 }
@@ -225,13 +226,6 @@ fn confirm(detail: &Detail) -> anyhow::Result<()> {
 async fn find(folder: &Path, letters: String) -> anyhow::Result<Detail> {
     match ask(folder, &Question::Account { letters }).await? {
         Answer::Account(detail) => Ok(*detail),
-        _ => bail!("the relay answered another question"),
-    }
-}
-
-async fn ask(folder: &Path, question: &Question) -> anyhow::Result<Answer> {
-    match admin::ask(folder, question).await? {
-        Answer::Error(text) => bail!("{text}"),
-        answer => Ok(answer),
+        _ => Err(odd()),
     }
 }

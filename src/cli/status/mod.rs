@@ -2,11 +2,10 @@
 
 mod screen;
 
-use anyhow::bail;
 use clap::Args;
 
+use super::asked;
 use super::settings::Settings;
-use crate::admin::{self, Answer, Question};
 
 #[derive(Debug, Args)]
 pub(super) struct Status {
@@ -20,11 +19,7 @@ pub(super) struct Status {
 impl Status {
     pub(super) async fn run(self) -> anyhow::Result<()> {
         let config = self.settings.load(None)?;
-        let status = match admin::ask(&config.folder, &Question::Status {}).await? {
-            Answer::Status(status) => status,
-            Answer::Error(text) => bail!("{text}"),
-            _ => bail!("the relay answered another question"),
-        };
+        let status = asked::status(&config.folder).await?;
         if self.json {
             println!("{status}");
         } else {

@@ -7,14 +7,15 @@ mod page;
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use anyhow::{Context, anyhow, bail};
+use anyhow::{Context, bail};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 
+use super::asked::{ask, odd};
 use super::resting;
 use super::settings::Settings;
-use crate::admin::{self, AdminError, Answer, Question};
+use crate::admin::{AdminError, Answer, Question};
 use crate::config::Config;
 use crate::rules::inspection::{Part, Stretch, Tally};
 
@@ -63,7 +64,7 @@ impl Verify {
 
 async fn verify(config: &Config, bar: &ProgressBar) -> anyhow::Result<Verified> {
     let at_s = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs());
-    match ask(&config.folder, Stretch::FIRST).await {
+    match inspect(&config.folder, Stretch::FIRST).await {
         Ok((version, first)) => {
             let tally = through_relay(&config.folder, first, bar).await?;
             Ok(Verified { tally, version, live: true, at_s })
@@ -78,11 +79,10 @@ async fn verify(config: &Config, bar: &ProgressBar) -> anyhow::Result<Verified> 
     }
 }
 
-async fn ask(folder: &Path, stretch: Stretch) -> anyhow::Result<(String, Part)> {
-    match admin::ask(folder, &Question::Inspect { stretch }).await? {
+async fn inspect(folder: &Path, stretch: Stretch) -> anyhow::Result<(String, Part)> {
+    match ask(folder, &Question::Inspect { stretch }).await? {
         Answer::Inspect { version, part } => Ok((version, part)),
-        Answer::Error(text) => Err(anyhow!("{text}")),
-        _ => Err(anyhow!("the relay answered another question")),
+        _ => Err(odd()),
     }
 }
 
@@ -90,7 +90,7 @@ async fn through_relay(folder: &Path, first: Part, bar: &ProgressBar) -> anyhow:
     let Part { mut tally, mut next } = first;
     while let Some(stretch) = next {
         bar.set_position(tally.envelopes);
-        let part = ask(folder, stretch).await?.1;
+        let part = inspect(folder, stretch).await?.1;
         tally.merge(&part.tally);
         next = part.next;
     }
