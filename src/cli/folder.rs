@@ -30,7 +30,8 @@ impl Folder {
         let mut random = [0; 8];
         getrandom::fill(&mut random).context("the system gives no randomness")?;
         let path = parent.join(format!("graceful-relay-{purpose}-{}", HEXLOWER.encode(&random)));
-        private::make_folder(&path).with_context(|| format!("cannot make the folder {}", path.display()))?;
+        private::create_folder(&path)
+            .with_context(|| format!("cannot make the folder {}", path.display()))?;
         Ok(Self { path, keep })
     }
 
@@ -58,6 +59,13 @@ impl Drop for Folder {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_there_already_is_not_taken_for_it() {
+        let there = tempfile::tempdir().unwrap();
+        assert!(private::create_folder(there.path()).is_err());
+        assert!(private::create_folder(&there.path().join("no/parent")).is_err());
+    }
 
     #[test]
     fn it_is_gone_with_all_that_is_in_it() {

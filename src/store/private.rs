@@ -10,11 +10,23 @@ use std::path::{Path, PathBuf};
 /// # Errors
 /// What the system says.
 pub fn make_folder(folder: &Path) -> io::Result<()> {
+    builder().recursive(true).create(folder)
+}
+
+fn builder() -> DirBuilder {
+    #[cfg_attr(not(unix), expect(unused_mut, reason = "other systems have no such modes"))]
     let mut builder = DirBuilder::new();
-    builder.recursive(true);
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(folder)
+    builder
+}
+
+/// A new folder.
+///
+/// # Errors
+/// What the system says, also that something of this name is there.
+pub fn create_folder(folder: &Path) -> io::Result<()> {
+    builder().create(folder)
 }
 
 /// A new file, to write.
