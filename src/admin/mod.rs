@@ -7,8 +7,6 @@ mod clocks;
 pub mod doctor;
 mod local;
 mod message;
-#[cfg(not(unix))]
-mod no_stream;
 mod noted;
 mod overview;
 pub mod page;
@@ -16,7 +14,7 @@ mod process;
 mod serve;
 mod served;
 pub mod sla;
-#[cfg(unix)]
+#[cfg_attr(not(unix), path = "no_stream.rs")]
 mod stream;
 mod trial;
 mod warnings;
@@ -27,14 +25,11 @@ pub use ask::ask;
 pub use clocks::{moment, wall_ms};
 pub use local::Socket;
 pub use message::{Answer, Question};
-#[cfg(not(unix))]
-pub use no_stream::ask_for_store;
 pub use noted::{Backup, LAST_BACKUP, last_backup, note_backup};
 pub use overview::{About, Overview};
 pub use serve::serve;
 pub use served::{Reread, Served};
 pub use sla::Recorder;
-#[cfg(unix)]
 pub use stream::ask_for_store;
 pub use trial::{Trials, Way};
 pub use warnings::Warning;

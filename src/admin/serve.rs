@@ -47,13 +47,11 @@ async fn answer_one(
     mut stream: Incoming,
     served: &Served,
     cancel: &CancellationToken,
-    #[cfg_attr(not(unix), expect(unused_variables, reason = "none is made here while the relay runs"))]
     backups: &Arc<Semaphore>,
 ) -> io::Result<()> {
     let mut line = String::new();
     BufReader::new((&mut stream).take(LINE_BYTES_MAX)).read_line(&mut line).await?;
     let answer = match serde_json::from_str(&line) {
-        #[cfg(unix)]
         Ok(Question::Backup {}) => match backups.clone().try_acquire_owned() {
             Ok(turn) => {
                 let (relay, cancel) = (served.relay.clone(), cancel.clone());
@@ -96,9 +94,7 @@ async fn answer(question: Question, served: &Served) -> Answer {
         Question::Delete { account } => served.evict(&account).await,
         Question::Note {} => served.note().await,
         Question::NoteBackup { backup } => served.note_backup(backup).await,
-        Question::Backup {} => {
-            Answer::Error("on this system a backup is made while the relay is stopped".to_owned())
-        }
+        Question::Backup {} => Answer::Error("a backup needs the whole line".to_owned()),
         Question::Reload {} => served.reload().map_or_else(Answer::Error, Answer::Reloaded),
         Question::Drain {} => Answer::Draining,
     }
