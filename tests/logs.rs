@@ -88,7 +88,7 @@ fn how_much_is_logged_changes_with_a_reload() {
     back_up(&home, "second");
     wait_for_backups(&home, 1);
     write(&home, "silence", "text");
-    home.run(&["reload", "--config", "relay.toml", "--data", "relay"]).badly(&["log.level", "silence"]);
+    home.run(&["reload", "--config", "relay.toml", "--data", "relay"]).wrongly_set(&["log.level", "silence"]);
     write(&home, "error", "json");
     let said = reload(&home);
     assert!(said.contains("a restart is needed for log.format"), "{said}");

@@ -98,6 +98,15 @@ fn a_port_that_others_reach_is_not_served_in_the_clear() {
     assert!(!relay.0.wait().expect("ends").success());
 }
 
+/// Waits until the relay is ready, or no longer.
+fn until_health_is(home: &Home, good: bool) {
+    let deadline = Instant::now() + LONG;
+    while home.run(&["healthcheck", "--data", "relay"]).status.success() != good {
+        assert!(Instant::now() < deadline, "ready: {good} was waited for");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
 #[test]
 fn health_is_asked_for_by_a_word_and_told_by_a_number() {
     let home = Home::new();
@@ -109,12 +118,8 @@ fn health_is_asked_for_by_a_word_and_told_by_a_number() {
     let serve = ["serve", "--json", "--listen", "127.0.0.1:0", "--data", "relay"];
     let mut full = home.start_with(&serve, "", &environment);
     full.json_line();
-    let deadline = Instant::now() + LONG;
     // The janitor looks a moment after the start.
-    while home.run(&["healthcheck", "--data", "relay"]).status.success() {
-        assert!(Instant::now() < deadline, "a relay that keeps nothing new is not ready");
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    until_health_is(&home, false);
     home.run(&["healthcheck", "--data", "relay"]).badly(&["not ready", "disk"]);
     full.kill();
 }
@@ -123,8 +128,7 @@ fn health_is_asked_for_by_a_word_and_told_by_a_number() {
 fn wrong_settings_end_with_a_number_that_says_not_to_try_again() {
     let home = Home::new();
     std::fs::write(home.path("relay.toml"), "[server]\nlisten = 7\n").expect("written");
-    let said = home.run(&["serve", "--config", "relay.toml"]);
-    assert_eq!(said.status.code(), Some(78), "{said:?}");
+    home.run(&["serve", "--config", "relay.toml"]).wrongly_set(&["server.listen"]);
     let unit = std::fs::read_to_string(systemd("graceful-relay.service")).expect("a unit");
     assert!(unit.contains("RestartPreventExitStatus=78\n"));
 }
@@ -149,19 +153,12 @@ fn a_daemon_leaves_its_terminal_and_says_which_process_it_is() {
     ];
     let said = home.start_with(&serve, "", &environment).wait();
     assert!(said.status.success(), "{said:?}");
-    let deadline = Instant::now() + LONG;
-    while !home.run(&["healthcheck", "--data", "relay"]).status.success() {
-        assert!(Instant::now() < deadline, "it serves in the background");
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    until_health_is(&home, true);
     let id = std::fs::read_to_string(home.path("relay.pid")).expect("a number");
     let status = home.run(&["status", "--json", "--data", "relay"]).well().json();
     assert_eq!(status[0]["process_id"].to_string(), id.trim());
     home.run(&["drain", "--data", "relay"]).well();
-    while home.run(&["healthcheck", "--data", "relay"]).status.success() {
-        assert!(Instant::now() < deadline, "it ends");
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    until_health_is(&home, false);
 }
 
 #[test]

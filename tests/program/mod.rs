@@ -35,9 +35,18 @@ impl Said {
         self
     }
 
-    /// It failed, with exit code 1 (or 78 for wrong settings), one message, and these words in it.
+    /// It failed, with exit code 1, one message, and these words in it.
     pub fn badly(self, words: &[&str]) -> Self {
-        assert!(matches!(self.status.code(), Some(1 | 78)), "{self:?}");
+        self.ended_with(1, words)
+    }
+
+    /// Its settings are wrong: exit code 78 and the same.
+    pub fn wrongly_set(self, words: &[&str]) -> Self {
+        self.ended_with(78, words)
+    }
+
+    fn ended_with(self, code: i32, words: &[&str]) -> Self {
+        assert_eq!(self.status.code(), Some(code), "{self:?}");
         for word in words {
             assert!(self.err.contains(word), "{word:?} is not in {}", self.err);
         }
