@@ -13,7 +13,7 @@ mod paths;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
-use criterion::{BatchSize, Criterion, Throughput};
+use criterion::{Criterion, Throughput};
 
 use paths::PATHS;
 
@@ -42,9 +42,7 @@ fn time() -> Result<()> {
         let folder = tempfile::tempdir_in("target").context("no folder for the store")?;
         let mut work = path.ready(folder.path())?;
         group.throughput(Throughput::Elements(path.changes));
-        group.bench_function(path.name, |bencher| {
-            bencher.iter_batched(|| (), |()| work(), BatchSize::SmallInput);
-        });
+        group.bench_function(path.name, |bencher| bencher.iter(&mut work));
     }
     group.finish();
     criterion.final_summary();

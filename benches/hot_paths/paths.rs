@@ -70,12 +70,16 @@ fn binding() -> Binding {
     Binding { account: AccountId::new([3; 32]), key_epoch: 1, sender: device(), addressee: None }
 }
 
+fn keys() -> EpochKeys {
+    EpochKeys::derive(&EpochSecret::new([9; 32]), &binding().account)
+}
+
 fn header() -> Header {
     Header { device_id: "laptop-1".into(), transaction_id: "entry-1".into(), ..Header::default() }
 }
 
 fn sealed() -> Result<Bytes> {
-    let keys = EpochKeys::derive(&EpochSecret::new([9; 32]), &binding().account);
+    let keys = keys();
     Ok(seal::seal(&keys, &binding(), &header(), &[b'x'; CONTENT_BYTES], &[5; 32])?)
 }
 
@@ -87,7 +91,7 @@ fn envelopes() -> Result<Vec<Envelope>> {
 
 /// A device seals a change.
 fn seal(_: &Path) -> Result<Turn> {
-    let keys = EpochKeys::derive(&EpochSecret::new([9; 32]), &binding().account);
+    let keys = keys();
     let (binding, header) = (binding(), header());
     Ok(Box::new(move || {
         let content = black_box([b'x'; CONTENT_BYTES]);
@@ -163,7 +167,7 @@ fn deliver(folder: &Path) -> Result<Turn> {
 
 /// A device opens a change.
 fn open(_: &Path) -> Result<Turn> {
-    let keys = EpochKeys::derive(&EpochSecret::new([9; 32]), &binding().account);
+    let keys = keys();
     let (binding, sealed) = (binding(), sealed()?);
     Ok(Box::new(move || {
         black_box(seal::open(&keys, &binding, black_box(&sealed)).expect("it opens"));
