@@ -99,8 +99,8 @@ fn make(
     Ok(())
 }
 
-/// Opens it as a store, and every envelope in it: there must be as many as before, and of as many accounts. It has journals and keys of its own in memory: those on the
-/// disk are not touched.
+/// Opens it as a store, and every envelope in it: there must be as many as before, and of as many accounts. It
+/// has journals and keys of its own in memory: those on the disk are not touched.
 fn look_through(folder: &Path, copy: &Path, options: &Options, before: Totals) -> Result<(), StoreError> {
     let (keys, path) = (InMemoryBackend::new(), folder.join(KEYS));
     let bytes = private::read(&path).map_err(|error| folder::cannot(&path, error))?.unwrap_or_default();
