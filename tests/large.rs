@@ -66,6 +66,32 @@ async fn a_hundred_mebibytes_arrive_whole_and_a_snapshot_of_fifty() {
     door.stop().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn where_memory_is_short_large_changes_take_turns() {
+    // Three at a time, of two from each of eight accounts.
+    let options =
+        door::Options { frame_bytes_max: 1_200 * 1024, frames_bytes: 5 * MIB as u64, ..door::options() };
+    let options = door::Options { connections_max: 64, ..options };
+    let door = door::open_with(options, Limits::default(), Registration::Open).await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let url = format!("ws://{}", door.address);
+    let mut accounts = Vec::new();
+    for number in 0..8 {
+        accounts.push(two_clients(&folder.path().join(number.to_string()), &url).await);
+    }
+    let content = noise(MIB);
+    let pushed = accounts.iter().flat_map(|(laptop, phone)| [laptop, phone]).map(|client| {
+        let content = content.clone();
+        async move { client.push([Change::new("large", content)]).await.expect("taken") }
+    });
+    futures_util::future::join_all(pushed).await;
+    for (laptop, phone) in &accounts {
+        receives(phone, &content).await;
+        receives(laptop, &content).await;
+    }
+    door.stop().await;
+}
+
 /// Passes connections on to a relay; the first ones break after a number of bytes, back and forth.
 fn breaking(relay: &str, mut breaks: u32) -> (String, Arc<Mutex<u32>>) {
     let target = relay.strip_prefix("ws://").expect("a plain address").to_owned();

@@ -65,7 +65,10 @@ pub fn check() -> Result<ExitCode> {
         slower |= too_many;
     }
     if slower {
-        println!("More than {TOLERANCE_PERCENT} % and {TOLERANCE_INSTRUCTIONS} above {}.", record().display());
+        println!(
+            "More than {TOLERANCE_PERCENT} % and {TOLERANCE_INSTRUCTIONS} above {}.",
+            record().display()
+        );
         println!("If it is worth it: cargo bench --locked --bench hot_paths -- --write");
     }
     Ok(if slower { ExitCode::FAILURE } else { ExitCode::SUCCESS })

@@ -122,7 +122,8 @@ fn markdown() -> String {
         [`config.example.toml`](../config.example.toml),\nwhich is a file to start from.\n\n\
         A setting comes from the first of these that has it: a flag; the environment, as\n\
         `GRACEFUL_RELAY_SECTION__KEY`; the files `config.d/*.toml` beside the file, the last by name first; the file\n\
-        (`--config`, `GRACEFUL_RELAY_CONFIG` or `/etc/graceful-relay/config.toml`); the default.\n\
+        (`--config`, `GRACEFUL_RELAY_CONFIG` or `/etc/graceful-relay/config.toml`, on Windows\n\
+        `C:\\ProgramData\\Graceful Relay\\config.toml`); the default.\n\
         `graceful-relay config check` tells all that is wrong, each with file, line and column;\n\
         `graceful-relay config show --effective` tells what is in effect, and where it came from.\n\n\
         A running relay reads them again at `graceful-relay reload` or SIGHUP. What is marked \u{21bb} changes then, the rest\n\

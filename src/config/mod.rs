@@ -75,6 +75,8 @@ pub struct Config {
     pub limits: Limits,
     /// Conversations at a time.
     pub connections_max: usize,
+    /// Bytes of memory for large messages on their way, of all connections together.
+    pub frames_bytes: u64,
     /// For a TLS handshake to be done.
     pub handshake_timeout: Duration,
     /// For a request's head to arrive.
@@ -196,6 +198,7 @@ impl Config {
         crate::http::Options {
             connections_max: self.connections_max,
             frame_bytes_max: usize::try_from(self.limits.frame_bytes_max).unwrap_or(usize::MAX),
+            frames_bytes: self.frames_bytes,
             handshake_timeout: self.handshake_timeout,
             head_timeout: self.head_timeout,
             body_timeout: self.body_timeout,

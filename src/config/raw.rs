@@ -99,6 +99,7 @@ pub(super) struct Retention {
 pub(super) struct RawLimits {
     pub(super) connections_max: u32,
     pub(super) frame_bytes_max: u64,
+    pub(super) frames_mib: u32,
     pub(super) envelope_bytes_max: u64,
     pub(super) push_envelopes_max: u32,
     pub(super) unanswered_frames_max: u32,
@@ -217,6 +218,7 @@ impl Default for RawLimits {
         Self {
             connections_max: 2_000,
             frame_bytes_max: limits.frame_bytes_max,
+            frames_mib: 128,
             envelope_bytes_max: limits.envelope_bytes_max,
             push_envelopes_max: limits.push_envelopes_max,
             unanswered_frames_max: limits.unanswered_frames_max,

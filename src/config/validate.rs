@@ -141,6 +141,7 @@ impl Checked {
             head_timeout: seconds(raw.limits.head_timeout_s),
             body_timeout: seconds(raw.limits.body_timeout_s),
             authentication_timeout: seconds(raw.limits.authentication_timeout_s),
+            frames_bytes: u64::from(raw.limits.frames_mib) << 20,
             write_timeout: seconds(raw.limits.write_timeout_s),
             close_timeout: seconds(raw.limits.close_timeout_s),
             stop_timeout: seconds(raw.server.drain_time_max_s),
@@ -340,6 +341,9 @@ impl Check<'_> {
         let largest = limits.envelope_bytes_max.max(u64::from(limits.rendezvous_bytes_max));
         let frame = (largest + FRAME_OVERHEAD_BYTES).max(64 * 1024)..=16 << 20;
         self.range("limits.frame_bytes_max", limits.frame_bytes_max, frame)?;
+        // Newcomers have a quarter of it, in which one must have room.
+        let frames_mib = (limits.frame_bytes_max * 4).div_ceil(1 << 20)..=64 * 1024;
+        self.range("limits.frames_mib", limits.frames_mib, frames_mib)?;
         // A frame has at most 20,000 elements, whatever they are.
         self.range("limits.push_envelopes_max", limits.push_envelopes_max, 1..=10_000)?;
         self.range("limits.unanswered_frames_max", limits.unanswered_frames_max, 1..=1_024)?;

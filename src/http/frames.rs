@@ -13,6 +13,9 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{CloseCode, Control, Data, OpCode};
 use tokio_tungstenite::tungstenite::protocol::frame::{CloseFrame, Frame, FrameHeader};
 use tokio_util::io::{poll_read_buf, poll_write_buf};
+use tokio_util::sync::WaitForCancellationFutureOwned;
+
+use super::budget::{Budget, FREE_BYTES, Part};
 
 /// Read at a time while no frame has begun: on the stack, so that an idle connection has no buffer.
 const SCRATCH_BYTES: usize = 4 * 1024;
@@ -24,6 +27,8 @@ const CONTROL_BYTES_MAX: usize = 125;
 pub(super) enum Trouble {
     /// A message over the limit.
     TooLarge,
+    /// A large message that came slowly, while others waited for the memory that it has.
+    TooSlow,
     /// Against RFC 6455.
     Broken(&'static str),
     /// The connection ended without a close frame.
@@ -49,6 +54,13 @@ struct Parts {
     bytes: BytesMut,
 }
 
+/// What a large message needs besides.
+enum Large {
+    /// It is not read before it has its part of the memory that all share.
+    Waits(Pin<Box<dyn Future<Output = Part> + Send>>),
+    Arrives(Part, Pin<Box<WaitForCancellationFutureOwned>>),
+}
+
 /// One connection, in frames.
 pub(super) struct Frames<S> {
     stream: S,
@@ -56,6 +68,9 @@ pub(super) struct Frames<S> {
     input: BytesMut,
     head: Option<(FrameHeader, usize)>,
     parts: Option<Box<Parts>>,
+    large: Option<Box<Large>>,
+    budget: Budget,
+    is_known: bool,
     /// Goes out: a head, and what belongs to it.
     output: Chain<Bytes, Bytes>,
     /// The answer to the newest ping or to a close, not yet on its way.
@@ -69,13 +84,16 @@ pub(super) struct Frames<S> {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Frames<S> {
-    /// Messages have at most `bytes_max` bytes.
-    pub(super) fn new(stream: S, bytes_max: usize) -> Self {
+    /// Messages have at most `bytes_max` bytes, and large ones a part of the budget.
+    pub(super) fn new(stream: S, bytes_max: usize, budget: Budget) -> Self {
         Self {
             stream,
             input: BytesMut::new(),
             head: None,
             parts: None,
+            large: None,
+            budget,
+            is_known: false,
             output: Bytes::new().chain(Bytes::new()),
             answer: None,
             unflushed: false,
@@ -89,6 +107,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Frames<S> {
     /// Bytes that have come and gone so far, those of frames that are not whole yet among them.
     pub(super) fn moved(&self) -> u64 {
         self.moved
+    }
+
+    /// Whoever is at the other end is no newcomer any more.
+    pub(super) fn known(&mut self) {
+        self.is_known = true;
     }
 
     pub(super) fn get_mut(&mut self) -> &mut S {
@@ -171,6 +194,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Frames<S> {
                 Ok(None) => {}
                 Err(trouble) => return Poll::Ready(Some(Err(trouble))),
             }
+            match ready!(self.poll_part(context)) {
+                Ok(true) => continue,
+                Ok(false) => {}
+                Err(trouble) => return Poll::Ready(Some(Err(trouble))),
+            }
             let trouble = match ready!(self.poll_input(context)) {
                 Ok(0) => io::ErrorKind::UnexpectedEof.into(),
                 Ok(came) => {
@@ -181,6 +209,35 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Frames<S> {
             };
             return Poll::Ready(Some(Err(Trouble::Gone(trouble))));
         }
+    }
+
+    /// Waits for the part that a large message needs: `true` if it has just come. It is an error to lose it.
+    fn poll_part(&mut self, context: &mut Context<'_>) -> Poll<Result<bool, Trouble>> {
+        match self.large.as_deref_mut() {
+            None => Poll::Ready(Ok(false)),
+            Some(Large::Waits(turn)) => {
+                let part = ready!(turn.as_mut().poll(context));
+                let cut = Box::pin(part.cut().cancelled_owned());
+                self.large = Some(Box::new(Large::Arrives(part, cut)));
+                Poll::Ready(Ok(true))
+            }
+            Some(Large::Arrives(_, cut)) => match cut.as_mut().poll(context) {
+                Poll::Ready(()) => Poll::Ready(Err(Trouble::TooSlow)),
+                Poll::Pending => Poll::Ready(Ok(false)),
+            },
+        }
+    }
+
+    /// Once its head is known. One that comes in frames may become as large as any.
+    fn ask_for_part(&mut self, header: &FrameHeader, length: usize) {
+        let OpCode::Data(kind) = header.opcode else { return };
+        let before = self.parts.as_ref().map_or(0, |parts| parts.bytes.len());
+        if self.large.is_some() || before + length <= FREE_BYTES {
+            return;
+        }
+        let whole = header.is_final && kind != Data::Continue;
+        let bytes = if whole { length } else { self.bytes_max };
+        self.large = Some(Box::new(Large::Waits(Box::pin(self.budget.take(self.is_known, bytes)))));
     }
 
     /// Reads some more: the rest of a frame straight to where it will stay.
@@ -206,10 +263,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Frames<S> {
             let head_bytes = usize::try_from(cursor.position()).map_err(|_| Trouble::TooLarge)?;
             self.judge(&header, length)?;
             self.input.advance(head_bytes);
+            self.ask_for_part(&header, length);
             self.head = Some((header, length));
         }
         let Some((mut header, length)) = self.head.take() else { return Ok(None) };
-        if self.input.len() < length {
+        if self.input.len() < length || matches!(self.large.as_deref(), Some(Large::Waits(_))) {
             self.head = Some((header, length));
             return Ok(None);
         }
@@ -273,6 +331,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Frames<S> {
                 (parts.binary, parts.bytes.freeze())
             }
         };
+        let bytes = match self.large.take().map(|large| *large) {
+            Some(Large::Arrives(part, _)) => part.arrived(bytes),
+            _ => bytes,
+        };
         Some(if binary { Incoming::Binary(bytes) } else { Incoming::Text })
     }
 
@@ -314,7 +376,14 @@ fn unmask(payload: &mut [u8], mask: [u8; 4]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
+
+    use futures_util::FutureExt;
     use tokio::io::{AsyncWriteExt, duplex};
+
+    fn budget() -> Budget {
+        Budget::new(16 << 20)
+    }
 
     /// A masked frame, as a device sends it.
     fn masked(opcode: u8, payload: &[u8]) -> Vec<u8> {
@@ -338,7 +407,7 @@ mod tests {
     ) -> (Result<Incoming, Trouble>, Frames<tokio::io::DuplexStream>) {
         let (near, mut far) = duplex(4 << 20);
         far.write_all(bytes).await.expect("room");
-        let mut frames = Frames::new(near, bytes_max);
+        let mut frames = Frames::new(near, bytes_max, budget());
         let incoming = frames.next().await.expect("something came");
         drop(far);
         (incoming, frames)
@@ -364,7 +433,7 @@ mod tests {
     #[tokio::test]
     async fn a_sent_message_is_let_go() {
         let (near, _far) = duplex(2 << 20);
-        let mut frames = Frames::new(near, 64);
+        let mut frames = Frames::new(near, 64, budget());
         let payload = Bytes::from(vec![7; 1 << 20]);
         frames.send(payload.clone()).await.expect("room");
         assert!(payload.is_unique());
@@ -388,11 +457,58 @@ mod tests {
     #[tokio::test]
     async fn only_the_newest_ping_is_answered_by_a_relay_that_nobody_reads() {
         let (near, mut far) = duplex(64);
-        let mut frames = Frames::new(near, 64);
+        let mut frames = Frames::new(near, 64, budget());
         for count in 0..200_u8 {
             far.write_all(&masked(0x89, &[count])).await.expect("the relay reads on");
             assert_eq!(frames.next().await.expect("open").expect("a ping"), Incoming::Control);
         }
         assert!(frames.answer.is_some_and(|answer| answer.payload() == [199]));
+    }
+
+    #[tokio::test]
+    async fn a_large_message_waits_for_its_part_and_gives_it_back() {
+        let (near, mut far) = duplex(4 << 20);
+        let budget = Budget::new(4 << 20);
+        let taken = budget.take(true, 3 << 20).await;
+        let mut frames = Frames::new(near, 1 << 20, budget.clone());
+        frames.known();
+        far.write_all(&masked(0x82, &vec![7; FREE_BYTES + 1])).await.expect("room");
+        assert!(frames.next().now_or_never().is_none());
+        assert!(frames.input.capacity() <= SCRATCH_BYTES, "{}", frames.input.capacity());
+        drop(taken);
+        let incoming = frames.next().await.expect("open").expect("a message");
+        assert!(budget.take(true, 3 << 20).now_or_never().is_none());
+        drop(incoming);
+        assert!(budget.take(true, 3 << 20).now_or_never().is_some());
+    }
+
+    #[tokio::test]
+    async fn a_message_that_grows_large_in_small_parts_waits_too() {
+        let (near, mut far) = duplex(4 << 20);
+        let budget = Budget::new(4 << 20);
+        let _taken = budget.take(true, 3 << 20).await;
+        let mut frames = Frames::new(near, 1 << 20, budget);
+        frames.known();
+        far.write_all(&masked(0x02, &[7; 1_000])).await.expect("room");
+        for _ in 0..100 {
+            far.write_all(&masked(0x00, &[7; 1_000])).await.expect("room");
+        }
+        assert!(frames.next().now_or_never().is_none());
+        let came = frames.parts.as_ref().map_or(0, |parts| parts.bytes.len());
+        assert!(came <= FREE_BYTES, "{came}");
+    }
+
+    #[tokio::test]
+    async fn a_slow_message_is_cut_while_another_waits() {
+        let (near, mut far) = duplex(64);
+        let budget = Budget::with_patience(4 << 20, Duration::from_millis(1));
+        let mut frames = Frames::new(near, 3 << 20, budget.clone());
+        frames.known();
+        let slow = tokio::spawn(async move { frames.next().await });
+        let message = masked(0x82, &vec![7; 3 << 20]);
+        far.write_all(&message[..100]).await.expect("read");
+        let waiting = tokio::spawn(budget.take(true, 1 << 20));
+        assert!(matches!(slow.await.expect("it ends"), Some(Err(Trouble::TooSlow))));
+        waiting.await.expect("it had its turn");
     }
 }

@@ -5,6 +5,7 @@
 
 mod accept;
 mod answer;
+mod budget;
 mod connection;
 mod doorkeeper;
 mod drain;
@@ -53,6 +54,7 @@ pub use proxy_header::ProxyHeader;
 pub use secret::{Secret, SecretError};
 pub use source::{Network, NotANetwork};
 
+use budget::Budget;
 use doorkeeper::Doorkeeper;
 use tls::Tls;
 
@@ -63,6 +65,8 @@ pub struct Options {
     pub connections_max: usize,
     /// Bytes of one message, and of the body of an exchange.
     pub frame_bytes_max: usize,
+    /// Bytes of memory for large messages on their way, of all conversations together.
+    pub frames_bytes: u64,
     /// For a TLS handshake to be done, where the relay speaks TLS itself.
     pub handshake_timeout: Duration,
     /// For a request's head to arrive, and for the next one on an idle HTTP connection.
@@ -103,6 +107,7 @@ struct Door {
     /// Those who are turned away and told so.
     refusals: Arc<Semaphore>,
     conversations: Arc<Semaphore>,
+    budget: Budget,
     exchanges: Semaphore,
     /// Conversations; and everything else.
     talks: TaskTracker,
@@ -127,6 +132,7 @@ impl Door {
             doorkeeper: Doorkeeper::new(options.admission.clone()),
             refusals: Arc::new(Semaphore::new(turn_away::REFUSALS_MAX)),
             conversations: Arc::new(Semaphore::new(options.connections_max)),
+            budget: Budget::new(options.frames_bytes),
             exchanges: Semaphore::new(EXCHANGES_MAX),
             talks: TaskTracker::new(),
             tasks: TaskTracker::new(),
@@ -169,6 +175,7 @@ pub(crate) mod tests {
         Options {
             connections_max: 8,
             frame_bytes_max: 1_200 * 1024,
+            frames_bytes: 64 << 20,
             handshake_timeout: Duration::from_secs(60),
             head_timeout: Duration::from_secs(60),
             body_timeout: Duration::from_secs(60),

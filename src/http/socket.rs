@@ -9,6 +9,7 @@ use tokio::time::{Instant, sleep_until};
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 
 use super::Options;
+use super::budget::Budget;
 use super::doorkeeper::Visitor;
 use super::frames::{Frames, Incoming, Trouble};
 use crate::relay::{Address, Transport, TransportError};
@@ -42,9 +43,9 @@ enum Reading {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Socket<S> {
-    pub(super) fn new(stream: S, options: &Options) -> Self {
+    pub(super) fn new(stream: S, options: &Options, budget: Budget) -> Self {
         Self {
-            stream: Frames::new(stream, options.frame_bytes_max),
+            stream: Frames::new(stream, options.frame_bytes_max, budget),
             close_timeout: options.close_timeout,
             reading: Reading::Going,
             ended: false,
@@ -82,6 +83,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Socket<S> {
             Trouble::TooLarge => {
                 self.reading = Reading::Lost;
                 TransportError::TooLarge
+            }
+            Trouble::TooSlow => {
+                self.reading = Reading::Lost;
+                TransportError::TooSlow
             }
             Trouble::Gone(error) => {
                 self.ended = true;
@@ -146,6 +151,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Transport for Socket<S> {
     }
 
     fn known(&mut self) {
+        self.stream.known();
         if let Some(visitor) = &self.visitor {
             visitor.known();
         }
@@ -181,7 +187,7 @@ mod tests {
         let (near, far) = duplex(1024);
         let options = Options { frame_bytes_max: 1_000, ..crate::http::tests::options() };
         let client = WebSocketStream::from_raw_socket(far, Role::Client, None).await;
-        (Socket::new(near, &options), client)
+        (Socket::new(near, &options, Budget::new(options.frames_bytes)), client)
     }
 
     async fn close_seen(mut client: Client) -> Option<u16> {

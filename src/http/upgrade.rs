@@ -88,7 +88,8 @@ async fn take_over(
     visitor: &Arc<Visitor>,
 ) -> Option<Socket<TokioIo<Upgraded>>> {
     let upgraded = tokio::time::timeout(door.options.write_timeout, on_upgrade).await.ok()?.ok()?;
-    Some(Socket::new(TokioIo::new(upgraded), &door.options).of(visitor.clone()))
+    let socket = Socket::new(TokioIo::new(upgraded), &door.options, door.budget.clone());
+    Some(socket.of(visitor.clone()))
 }
 
 fn upgrade_required(why: &str) -> Response {

@@ -172,6 +172,10 @@ impl<T: Transport> Session<'_, T> {
                 let most = self.relay.inner.terms.limits.frame_bytes_max;
                 Refusal::new(Code::TooLarge, format!("a frame has at most {most} bytes here"))
             }
+            Err(TransportError::TooSlow) => Refusal::new(
+                Code::Timeout,
+                "a large frame came slowly while others waited for the memory that it took; try again later",
+            ),
             Err(TransportError::NotBinary) => {
                 Refusal::new(Code::Malformed, "frames are binary messages; this one was text")
             }

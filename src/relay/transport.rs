@@ -10,6 +10,9 @@ pub enum TransportError {
     /// A message over the limit.
     #[error("a message over the limit")]
     TooLarge,
+    /// A large message that came slowly, while others waited for the memory that it took.
+    #[error("a message that came too slowly")]
+    TooSlow,
     /// A message that is not binary.
     #[error("a message that is not binary")]
     NotBinary,

@@ -38,6 +38,7 @@ pub fn options() -> Options {
     Options {
         connections_max: 8,
         frame_bytes_max: 64 * 1024,
+        frames_bytes: 64 << 20,
         handshake_timeout: LONG,
         head_timeout: LONG,
         body_timeout: LONG,

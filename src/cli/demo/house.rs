@@ -15,6 +15,8 @@ use crate::store::{self, Store};
 
 /// Nobody here is slow; whoever is, has failed.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// Room for the frames of a few devices.
+const FRAMES_BYTES: u64 = 16 << 20;
 /// An invitation need not outlive the demo.
 const INVITE_LIFETIME: Duration = Duration::from_secs(600);
 
@@ -39,6 +41,7 @@ impl House {
         let options = Options {
             connections_max: 16,
             frame_bytes_max,
+            frames_bytes: FRAMES_BYTES,
             handshake_timeout: PATIENCE,
             head_timeout: PATIENCE,
             body_timeout: PATIENCE,

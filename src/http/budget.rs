@@ -1,0 +1,214 @@
+//! Memory for large messages on their way, which all connections share.
+//!
+//! A message takes its part before it is read, and gives it back when nobody holds any of it any more. Where
+//! nothing is left, reading waits, and the peer with it. A peer that sends slowly could hold its part for
+//! long: while others wait, those that have been sending for the longest are cut.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+/// A message up to this size takes no part: there are only so many connections.
+pub(super) const FREE_BYTES: usize = 16 * 1024;
+
+/// What is counted in: a semaphore counts to 2^29 at least.
+const UNIT_BYTES: usize = 1024;
+
+/// Newcomers share one of so many parts: what strangers do, those who have an account do not notice.
+const NEWCOMERS_PART: usize = 4;
+
+/// Who waits for so long has the slowest cut, if that has been sending for as long.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// What all connections of a relay share.
+#[derive(Debug, Clone)]
+pub(super) struct Budget {
+    newcomers: Arc<Share>,
+    devices: Arc<Share>,
+}
+
+#[derive(Debug)]
+struct Share {
+    units: Arc<Semaphore>,
+    units_max: usize,
+    patience: Duration,
+    number: AtomicU64,
+    /// By number, and so by age.
+    arriving: Mutex<BTreeMap<u64, Arriving>>,
+}
+
+#[derive(Debug)]
+struct Arriving {
+    since: Instant,
+    cut: CancellationToken,
+}
+
+impl Budget {
+    pub(super) fn new(bytes: u64) -> Self {
+        Self::with_patience(bytes, PATIENCE)
+    }
+
+    pub(super) fn with_patience(bytes: u64, patience: Duration) -> Self {
+        let units = usize::try_from(bytes / UNIT_BYTES as u64).unwrap_or(usize::MAX);
+        let newcomers = units / NEWCOMERS_PART;
+        Self { newcomers: Share::new(newcomers, patience), devices: Share::new(units - newcomers, patience) }
+    }
+
+    /// Waits for the part of a message of so many bytes.
+    pub(super) fn take(&self, is_known: bool, bytes: usize) -> impl Future<Output = Part> + Send + use<> {
+        let share = if is_known { &self.devices } else { &self.newcomers };
+        share.clone().take(bytes)
+    }
+}
+
+impl Share {
+    fn new(units: usize, patience: Duration) -> Arc<Self> {
+        let units_max = units.clamp(1, Semaphore::MAX_PERMITS);
+        let units = Arc::new(Semaphore::new(units_max));
+        Arc::new(Self { units, units_max, patience, number: AtomicU64::new(0), arriving: Mutex::default() })
+    }
+
+    async fn take(self: Arc<Self>, bytes: usize) -> Part {
+        // One that is larger than all takes all.
+        let units = bytes.div_ceil(UNIT_BYTES).min(self.units_max);
+        let units = u32::try_from(units).unwrap_or(u32::MAX);
+        let mut turn = std::pin::pin!(self.units.clone().acquire_many_owned(units));
+        let permit = loop {
+            match tokio::time::timeout(self.patience, turn.as_mut()).await {
+                Ok(permit) => break permit.expect("nobody closes it"),
+                Err(_) => self.cut_slowest(),
+            }
+        };
+        let cut = CancellationToken::new();
+        let number = self.number.fetch_add(1, Ordering::Relaxed);
+        self.arriving().insert(number, Arriving { since: Instant::now(), cut: cut.clone() });
+        Part { arrival: Arrival { share: self, number, cut }, permit }
+    }
+
+    fn cut_slowest(&self) {
+        let arriving = self.arriving();
+        // Those that are cut leave at once, but not within this call.
+        let slowest = arriving.values().find(|arriving| !arriving.cut.is_cancelled());
+        if let Some(slowest) = slowest.filter(|slowest| slowest.since.elapsed() >= self.patience) {
+            slowest.cut.cancel();
+        }
+    }
+
+    fn arriving(&self) -> MutexGuard<'_, BTreeMap<u64, Arriving>> {
+        self.arriving.lock().expect("nobody panics holding it")
+    }
+}
+
+/// What a message that is on its way has.
+#[derive(Debug)]
+pub(super) struct Part {
+    arrival: Arrival,
+    permit: OwnedSemaphorePermit,
+}
+
+impl Part {
+    /// Ends when others need what this one holds for too long.
+    pub(super) fn cut(&self) -> CancellationToken {
+        self.arrival.cut.clone()
+    }
+
+    /// The message is whole: its part is given back with the last of its bytes.
+    pub(super) fn arrived(self, bytes: Bytes) -> Bytes {
+        struct Counted {
+            bytes: Bytes,
+            _permit: OwnedSemaphorePermit,
+        }
+        impl AsRef<[u8]> for Counted {
+            fn as_ref(&self) -> &[u8] {
+                &self.bytes
+            }
+        }
+        Bytes::from_owner(Counted { bytes, _permit: self.permit })
+    }
+}
+
+#[derive(Debug)]
+struct Arrival {
+    share: Arc<Share>,
+    number: u64,
+    cut: CancellationToken,
+}
+
+impl Drop for Arrival {
+    fn drop(&mut self) {
+        self.share.arriving().remove(&self.number);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures_util::FutureExt;
+
+    const KIB: usize = 1024;
+
+    fn budget() -> Budget {
+        Budget::new(4 * 100 * KIB as u64)
+    }
+
+    #[tokio::test]
+    async fn a_part_is_given_back_with_the_last_of_the_bytes() {
+        let budget = budget();
+        let whole = budget.take(true, 300 * KIB).await.arrived(Bytes::from(vec![7; 300 * KIB]));
+        let slice = whole.slice(5..10);
+        drop(whole);
+        assert!(budget.take(true, KIB).now_or_never().is_none());
+        drop(slice);
+        assert!(budget.take(true, 300 * KIB).now_or_never().is_some());
+    }
+
+    #[tokio::test]
+    async fn newcomers_leave_devices_theirs() {
+        let budget = budget();
+        let _strangers = budget.take(false, 100 * KIB).await;
+        assert!(budget.take(false, KIB).now_or_never().is_none());
+        assert!(budget.take(true, 300 * KIB).now_or_never().is_some());
+    }
+
+    #[tokio::test]
+    async fn a_message_larger_than_all_takes_all() {
+        let budget = budget();
+        let _large = budget.take(true, 10_000 * KIB).await;
+        assert!(budget.take(true, KIB).now_or_never().is_none());
+    }
+
+    #[tokio::test]
+    async fn whoever_has_been_sending_for_the_longest_is_cut_first() {
+        let budget = Budget::with_patience(4 * 100 * KIB as u64, Duration::ZERO);
+        let slow = budget.take(true, 200 * KIB).await;
+        let quick = budget.take(true, 100 * KIB).await;
+        budget.devices.cut_slowest();
+        assert_eq!((slow.cut().is_cancelled(), quick.cut().is_cancelled()), (true, false));
+        budget.devices.cut_slowest();
+        assert!(quick.cut().is_cancelled());
+    }
+
+    #[tokio::test]
+    async fn nobody_is_cut_who_has_not_had_time() {
+        let budget = budget();
+        let young = budget.take(true, 300 * KIB).await;
+        budget.devices.cut_slowest();
+        assert!(!young.cut().is_cancelled());
+    }
+
+    #[tokio::test]
+    async fn while_another_waits_whoever_is_slow_is_cut() {
+        let budget = Budget::with_patience(4 * 100 * KIB as u64, Duration::from_millis(1));
+        let slow = budget.take(true, 300 * KIB).await;
+        let waiting = tokio::spawn(budget.take(true, KIB));
+        slow.cut().cancelled().await;
+        drop(slow);
+        waiting.await.expect("it had its turn");
+    }
+}
