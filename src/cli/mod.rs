@@ -30,6 +30,8 @@ mod resting;
 mod restore;
 mod restored;
 mod serve;
+#[cfg(any(target_os = "linux", target_os = "macos", windows))]
+mod service;
 mod settings;
 mod sizes;
 mod sla;
@@ -85,6 +87,10 @@ enum Command {
     Compact(compact::Compact),
     /// Have the running relay read its certificate again
     Reload(reload::Reload),
+    /// Make this program a service of the system, for who has no package of it
+    #[cfg(any(target_os = "linux", target_os = "macos", windows))]
+    #[command(subcommand)]
+    Service(service::Service),
     /// Check or show the settings
     #[command(subcommand)]
     Config(config::Config),
@@ -169,6 +175,8 @@ fn execute(command: Command) -> anyhow::Result<()> {
             Command::Verify(verify) => verify.run().await,
             Command::Compact(compact) => compact.run().await,
             Command::Reload(reload) => reload.run().await,
+            #[cfg(any(target_os = "linux", target_os = "macos", windows))]
+            Command::Service(service) => service.run(),
             Command::Config(config) => config.run(),
             Command::Client(client) => client.run().await,
             Command::Demo(demo) => demo.run().await,

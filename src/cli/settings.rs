@@ -8,7 +8,7 @@ use crate::config::{Config, ConfigErrors, Flags, Sources, Surroundings, load};
 
 #[derive(Debug, Clone, Args)]
 pub(super) struct Settings {
-    /// Read the settings from this file [default: /etc/graceful-relay/config.toml, if it is there]
+    /// Read the settings from this file [default: that of this machine's service, if it is there]
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Keep everything in this folder, whatever the settings say

@@ -9,18 +9,26 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use tokio_util::sync::CancellationToken;
 use windows_service::service::{
-    ServiceControl, ServiceControlAccept, ServiceExitCode, ServiceState, ServiceStatus, ServiceType,
+    ServiceAccess, ServiceAction, ServiceActionType, ServiceControl, ServiceControlAccept, ServiceExitCode,
+    ServiceFailureActions, ServiceFailureResetPeriod, ServiceState, ServiceStatus, ServiceType,
 };
 use windows_service::service_control_handler::{self, ServiceControlHandlerResult, ServiceStatusHandle};
+use windows_service::service_manager::{ServiceManager, ServiceManagerAccess};
 use windows_service::{define_windows_service, service_dispatcher};
 
 use super::serve::Serve;
 
-/// As the installer calls it.
-const NAME: &str = "graceful-relay";
+/// As the installer calls it, and `service install`.
+pub(super) const NAME: &str = "graceful-relay";
 
 /// The manager waits for so long before it takes a start or an end for failed.
 const PATIENCE: Duration = Duration::from_secs(120);
+
+/// As the unit of systemd has it.
+const RESTART_AFTER: Duration = Duration::from_secs(10);
+
+/// Restarts are forgotten after so long.
+const FORGOTTEN_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
 
 static SERVE: Mutex<Option<Serve>> = Mutex::new(None);
 static STATUS: OnceLock<ServiceStatusHandle> = OnceLock::new();
@@ -52,6 +60,9 @@ fn main(_arguments: Vec<OsString>) {
     let Ok(status) = service_control_handler::register(NAME, told) else { return };
     let _ = STATUS.set(status);
     say(ServiceState::StartPending, 0);
+    if let Err(error) = restart_after_crashes() {
+        tracing::warn!("the service manager will not start the relay again after a crash: {error:#}");
+    }
     let serve = SERVE.lock().expect("nobody panics holding it").take();
     let code = serve.map_or(1, |serve| match super::execute(super::Command::Serve(serve)) {
         Ok(()) => 0,
@@ -61,6 +72,19 @@ fn main(_arguments: Vec<OsString>) {
         }
     });
     say(ServiceState::Stopped, code);
+}
+
+/// An installer cannot say this; the service can.
+fn restart_after_crashes() -> windows_service::Result<()> {
+    let manager = ServiceManager::local_computer(None::<&str>, ServiceManagerAccess::CONNECT)?;
+    // Who has it restarted must be allowed to start it.
+    let service = manager.open_service(NAME, ServiceAccess::CHANGE_CONFIG | ServiceAccess::START)?;
+    service.update_failure_actions(ServiceFailureActions {
+        reset_period: ServiceFailureResetPeriod::After(FORGOTTEN_AFTER),
+        reboot_msg: None,
+        command: None,
+        actions: Some(vec![ServiceAction { action_type: ServiceActionType::Restart, delay: RESTART_AFTER }]),
+    })
 }
 
 /// Folders below ProgramData can be read by every user of the machine, and this one has the relay's keys in it:

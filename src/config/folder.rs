@@ -1,4 +1,4 @@
-//! The folder a relay keeps its data in when nobody chose one.
+//! The folder a relay keeps its data in, and the file it reads its settings from, when nobody chose them.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -14,12 +14,10 @@ pub struct Surroundings {
     pub credentials: Option<OsString>,
     /// The user's home.
     pub home: Option<OsString>,
-    /// Whether it may write to the system's folders.
-    pub is_root: bool,
+    /// Where the service of this machine keeps its data, for who may go there.
+    pub service: Option<PathBuf>,
 }
 
-/// Where the system keeps the state of its services.
-const SYSTEM_FOLDER: &str = "/var/lib/graceful-relay";
 /// Its name below folders it shares with others.
 const NAME: &str = "graceful-relay";
 
@@ -31,7 +29,7 @@ impl Surroundings {
             data_home: std::env::var_os("XDG_DATA_HOME"),
             credentials: std::env::var_os("CREDENTIALS_DIRECTORY"),
             home: std::env::var_os("HOME").or_else(|| std::env::var_os("LOCALAPPDATA")),
-            is_root: is_root(),
+            service: service(),
         }
     }
 
@@ -42,8 +40,8 @@ impl Surroundings {
             let first = given.to_string_lossy().split(':').next().map(PathBuf::from);
             return first.filter(|folder| folder.is_absolute());
         }
-        if self.is_root {
-            return Some(PathBuf::from(SYSTEM_FOLDER));
+        if let Some(service) = &self.service {
+            return Some(service.clone());
         }
         let absolute = |path: &OsString| Path::new(path).is_absolute().then(|| PathBuf::from(path));
         let data_home = self.data_home.as_ref().and_then(absolute);
@@ -52,22 +50,36 @@ impl Surroundings {
     }
 }
 
-/// Whether the process runs as root. Linux says so without a call that needs `unsafe`; where it
-/// does not, the owner of the home tells.
+/// Root means the service that the system has.
 #[cfg(unix)]
-fn is_root() -> bool {
-    use std::os::unix::fs::MetadataExt;
-    let of_process = std::fs::metadata("/proc/self").map(|process| process.uid());
-    let owner = of_process.or_else(|_| {
-        let home = std::env::var_os("HOME").unwrap_or_default();
-        std::fs::metadata(home).map(|home| home.uid())
-    });
-    owner.is_ok_and(|owner| owner == 0)
+fn service() -> Option<PathBuf> {
+    rustix::process::geteuid().is_root().then(|| PathBuf::from("/var/lib/graceful-relay"))
 }
 
-#[cfg(not(unix))]
-fn is_root() -> bool {
-    false
+/// Where one is installed, it is meant.
+#[cfg(windows)]
+fn service() -> Option<PathBuf> {
+    Some(program_data().join("data")).filter(|folder| folder.exists())
+}
+
+#[cfg(not(any(unix, windows)))]
+fn service() -> Option<PathBuf> {
+    None
+}
+
+/// The file of settings of the service of this machine.
+pub(super) fn file() -> PathBuf {
+    #[cfg(windows)]
+    return program_data().join("config.toml");
+    #[cfg(not(windows))]
+    PathBuf::from("/etc/graceful-relay/config.toml")
+}
+
+/// The folder below ProgramData that settings and data of the service lie in.
+#[cfg(windows)]
+pub fn program_data() -> PathBuf {
+    let all = std::env::var_os("ProgramData").unwrap_or_else(|| "C:\\ProgramData".into());
+    PathBuf::from(all).join("Graceful Relay")
 }
 
 #[cfg(test)]
@@ -84,7 +96,7 @@ mod tests {
         assert_eq!(folder(&here), "/home/ann/.local/share/graceful-relay");
         here.data_home = Some("/data".into());
         assert_eq!(folder(&here), "/data/graceful-relay");
-        here.is_root = true;
+        here.service = Some("/var/lib/graceful-relay".into());
         assert_eq!(folder(&here), "/var/lib/graceful-relay");
         here.state_directory = Some("/var/lib/private/relay:/var/lib/other".into());
         assert_eq!(folder(&here), "/var/lib/private/relay");

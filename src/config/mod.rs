@@ -28,14 +28,13 @@ use crate::relay::Registration;
 
 pub use error::ConfigErrors;
 pub use folder::Surroundings;
+#[cfg(windows)]
+pub use folder::program_data;
 pub use log::{Log, LogTo};
 pub use monitoring::MetricsListen;
 pub use reference::{Described, reference};
 pub use sources::{Flags, Sources, load};
 pub use tls::TlsMode;
-
-/// Where a file is looked for when none is named.
-pub const FILE: &str = "/etc/graceful-relay/config.toml";
 
 /// Begins the name of each environment variable that is an option: then section, `__`, key.
 pub const VARIABLE_PREFIX: &str = "GRACEFUL_RELAY_";

@@ -5,11 +5,12 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use super::error::{ConfigError, ConfigErrors, Found, Origin};
+use super::folder::file;
 use super::nearest::nearest;
 use super::origin::{Origins, described, read_text, sections_with, unknown_key};
 use super::raw::{Raw, defaults};
 use super::validate::validate;
-use super::{Config, FILE, FILE_VARIABLE, Files, PROFILE_VARIABLE, Surroundings, VARIABLE_PREFIX};
+use super::{Config, FILE_VARIABLE, Files, PROFILE_VARIABLE, Surroundings, VARIABLE_PREFIX};
 
 /// Between section and key in a variable's name.
 const SEPARATOR: &str = "__";
@@ -71,7 +72,7 @@ fn overlay_files(
 ) -> Option<Files> {
     let variable = sources.environment.iter().find(|(name, _)| name == FILE_VARIABLE);
     let named = sources.file.clone().or_else(|| variable.map(|(_, path)| PathBuf::from(path)));
-    let path = named.as_deref().unwrap_or(Path::new(FILE));
+    let path = &named.clone().unwrap_or_else(file);
     let mut files = Files::default();
     let mut whole = true;
     match std::fs::read_to_string(path) {

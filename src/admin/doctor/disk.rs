@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use super::Finding;
 use crate::store::private;
 
-#[cfg(unix)]
+#[cfg(target_os = "linux")]
 const KIND: &str = "disk";
 const SPEED: &str = "disk speed";
 const FREE: &str = "free space";
