@@ -153,6 +153,11 @@ mod tests {
 
     const KIB: usize = 1024;
 
+    /// For what happens at once where all is well.
+    async fn soon<T>(future: impl Future<Output = T>) -> T {
+        tokio::time::timeout(Duration::from_secs(20), future).await.expect("in time")
+    }
+
     fn budget() -> Budget {
         Budget::new(4 * 100 * KIB as u64)
     }
@@ -160,7 +165,7 @@ mod tests {
     #[tokio::test]
     async fn a_part_is_given_back_with_the_last_of_the_bytes() {
         let budget = budget();
-        let whole = budget.take(true, 300 * KIB).await.arrived(Bytes::from(vec![7; 300 * KIB]));
+        let whole = soon(budget.take(true, 300 * KIB)).await.arrived(Bytes::from(vec![7; 300 * KIB]));
         let slice = whole.slice(5..10);
         drop(whole);
         assert!(budget.take(true, KIB).now_or_never().is_none());
@@ -187,7 +192,7 @@ mod tests {
     async fn whoever_has_been_sending_for_the_longest_is_cut_first() {
         let budget = Budget::with_patience(4 * 100 * KIB as u64, Duration::ZERO);
         let slow = budget.take(true, 200 * KIB).await;
-        let quick = budget.take(true, 100 * KIB).await;
+        let quick = soon(budget.take(true, 100 * KIB)).await;
         budget.devices.cut_slowest();
         assert_eq!((slow.cut().is_cancelled(), quick.cut().is_cancelled()), (true, false));
         budget.devices.cut_slowest();
@@ -207,8 +212,8 @@ mod tests {
         let budget = Budget::with_patience(4 * 100 * KIB as u64, Duration::from_millis(1));
         let slow = budget.take(true, 300 * KIB).await;
         let waiting = tokio::spawn(budget.take(true, KIB));
-        slow.cut().cancelled().await;
+        soon(slow.cut().cancelled_owned()).await;
         drop(slow);
-        waiting.await.expect("it had its turn");
+        soon(waiting).await.expect("it had its turn");
     }
 }

@@ -381,6 +381,11 @@ mod tests {
     use futures_util::FutureExt;
     use tokio::io::{AsyncWriteExt, duplex};
 
+    /// For what happens at once where all is well.
+    async fn soon<T>(future: impl Future<Output = T>) -> T {
+        tokio::time::timeout(Duration::from_secs(20), future).await.expect("in time")
+    }
+
     fn budget() -> Budget {
         Budget::new(16 << 20)
     }
@@ -476,7 +481,7 @@ mod tests {
         assert!(frames.next().now_or_never().is_none());
         assert!(frames.input.capacity() <= SCRATCH_BYTES, "{}", frames.input.capacity());
         drop(taken);
-        let incoming = frames.next().await.expect("open").expect("a message");
+        let incoming = soon(frames.next()).await.expect("open").expect("a message");
         assert!(budget.take(true, 3 << 20).now_or_never().is_none());
         drop(incoming);
         assert!(budget.take(true, 3 << 20).now_or_never().is_some());
@@ -508,7 +513,7 @@ mod tests {
         let message = masked(0x82, &vec![7; 3 << 20]);
         far.write_all(&message[..100]).await.expect("read");
         let waiting = tokio::spawn(budget.take(true, 1 << 20));
-        assert!(matches!(slow.await.expect("it ends"), Some(Err(Trouble::TooSlow))));
-        waiting.await.expect("it had its turn");
+        assert!(matches!(soon(slow).await.expect("it ends"), Some(Err(Trouble::TooSlow))));
+        soon(waiting).await.expect("it had its turn");
     }
 }
