@@ -222,7 +222,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Frames<S> {
                 Poll::Ready(Ok(true))
             }
             Some(Large::Arrives(_, cut)) => match cut.as_mut().poll(context) {
-                Poll::Ready(()) => Poll::Ready(Err(Trouble::TooSlow)),
+                Poll::Ready(()) => {
+                    // At once, and not when the peer has taken leave.
+                    (self.large, self.input, self.parts) = (None, BytesMut::new(), None);
+                    Poll::Ready(Err(Trouble::TooSlow))
+                }
                 Poll::Pending => Poll::Ready(Ok(false)),
             },
         }

@@ -46,7 +46,7 @@ pub(super) fn install() -> anyhow::Result<String> {
     Ok(format!(
         "Installed as {PROGRAM}, with a daemon that starts with the machine.\n\
          Settings: {SETTINGS}, in which every option is explained.\n\
-         Start it now: sudo {NAME} service start"
+         Start it now: sudo {PROGRAM} service start"
     ))
 }
 

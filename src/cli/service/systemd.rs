@@ -57,7 +57,7 @@ pub(super) fn install() -> anyhow::Result<String> {
     Ok(format!(
         "Installed as {PROGRAM}, with a service that starts with the machine.\n\
          Settings: {SETTINGS}, in which every option is explained.\n\
-         Start it now: {NAME} service start"
+         Start it now: sudo {PROGRAM} service start"
     ))
 }
 
@@ -66,7 +66,7 @@ pub(super) fn start() -> anyhow::Result<String> {
     is_there()?;
     // It returns when devices may come.
     have("systemctl", &["start", NAME]).context(why())?;
-    Ok(format!("The service runs. How it does: {NAME} status"))
+    Ok(format!("The service runs. How it does: sudo {NAME} status"))
 }
 
 pub(super) fn stop() -> anyhow::Result<String> {

@@ -67,7 +67,7 @@ pub(super) fn uninstall() -> anyhow::Result<String> {
     stop_it(&service)?;
     service.delete()?;
     // One that somebody took away is as it is to be.
-    let _ = have("netsh", &["advfirewall", "firewall", "delete", "rule", RULE]);
+    let _ = have(&of_windows("netsh")?, &["advfirewall", "firewall", "delete", "rule", RULE]);
     let left = match remove(&program) {
         Ok(()) => String::new(),
         // Windows keeps the file of a program that runs, which this one may be.
@@ -140,7 +140,7 @@ fn open_firewall(program: &std::path::Path) -> anyhow::Result<()> {
     let program = format!("program={}", program.display());
     let rule =
         ["advfirewall", "firewall", "add", "rule", RULE, "dir=in", "action=allow", "protocol=TCP", &program];
-    have("netsh", &rule)?;
+    have(&of_windows("netsh")?, &rule)?;
     Ok(())
 }
 
@@ -185,10 +185,16 @@ fn program() -> anyhow::Result<PathBuf> {
     Ok(PathBuf::from(programs).join("Graceful Relay").join("graceful-relay.exe"))
 }
 
+/// A program of the system itself, and not one of that name that lies beside this one.
+fn of_windows(name: &str) -> anyhow::Result<String> {
+    let root = std::env::var_os("SystemRoot").context("the folder of Windows is not known")?;
+    Ok(PathBuf::from(root).join("System32").join(name).with_extension("exe").display().to_string())
+}
+
 /// What the installer brought is for it to change.
 fn not_over_an_installer() -> anyhow::Result<()> {
     const LIST: &str = r"HKLM\SOFTWARE\Microsoft\Windows\CurrentVersion\Uninstall";
-    match have("reg", &["query", LIST, "/s", "/v", "DisplayName"]) {
+    match have(&of_windows("reg")?, &["query", LIST, "/s", "/v", "DisplayName"]) {
         Ok(found) if found.lines().any(|line| line.trim_end().ends_with("    Graceful Relay")) => {
             bail!(
                 "the installer brought the relay and its service; upgrade it with a newer one, and remove it \
