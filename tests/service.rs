@@ -210,3 +210,34 @@ fn every_command_has_a_page_and_every_shell_its_completions() {
         assert!(text.contains(word), "{file}");
     }
 }
+
+#[test]
+fn what_installers_run_is_understood_by_the_shell() {
+    for script in ["macos/postinstall", "macos/uninstall", "debian/postinst", "debian/prerm", "debian/postrm"]
+    {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging").join(script);
+        let read = Command::new("sh").arg("-n").arg(&path).output().expect("a shell");
+        assert!(read.status.success(), "{script}: {}", String::from_utf8_lossy(&read.stderr));
+    }
+}
+
+/// Nobody keeps what a daemon of launchd says, so that there the log goes to files from the beginning.
+#[test]
+fn the_settings_that_a_mac_begins_with_have_its_log_in_files() {
+    let home = Home::new();
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let script = std::fs::read_to_string(folder.join("packaging/macos/postinstall")).expect("it is there");
+    let line = script.lines().find(|line| line.trim_start().starts_with("sed ")).expect("it writes settings");
+    let written = Command::new("sh")
+        .args(["-euc", line])
+        .env("name", "graceful-relay")
+        .env("example", folder.join("config.example.toml"))
+        .env("settings", home.path("config.toml"))
+        .status()
+        .expect("a shell");
+    assert!(written.success());
+    let settings = std::fs::read_to_string(home.path("config.toml")).expect("written");
+    for wanted in ["\nto = \"file\"\n", "\nfolder = \"/var/log/graceful-relay\"\n"] {
+        assert!(settings.contains(wanted), "{wanted}");
+    }
+}
