@@ -17,6 +17,7 @@ use windows_service::service_manager::{ServiceManager, ServiceManagerAccess};
 use windows_service::{define_windows_service, service_dispatcher};
 
 use super::serve::Serve;
+use crate::config::program_data;
 
 /// As the installer calls it, and `service install`.
 pub(super) const NAME: &str = "graceful-relay";
@@ -41,6 +42,10 @@ define_windows_service!(begin, main);
 /// # Errors
 /// Where no service manager started this.
 pub(super) fn run(serve: Serve) -> anyhow::Result<()> {
+    // Before its settings are read: anybody may put files beside them until then.
+    if program_data().exists() {
+        keep_to_itself(&program_data())?;
+    }
     keep_to_itself(&serve.folder()?)?;
     *SERVE.lock().expect("nobody panics holding it") = Some(serve);
     service_dispatcher::start(NAME, begin)
@@ -87,8 +92,8 @@ fn restart_after_crashes() -> windows_service::Result<()> {
     })
 }
 
-/// Folders below ProgramData can be read by every user of the machine, and this one has the relay's keys in it:
-/// only the system and administrators may see into it.
+/// Folders below ProgramData can be read by every user of the machine, who may put files into them, too; and
+/// these have settings and the relay's keys in them: only the system and administrators may see into them.
 ///
 /// # Errors
 /// The relay does not start where that cannot be had.
