@@ -5,7 +5,6 @@
 //! long: while others wait, those that have been sending for the longest are cut.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -38,7 +37,6 @@ struct Share {
     units: Arc<Semaphore>,
     units_max: usize,
     patience: Duration,
-    number: AtomicU64,
     /// By number, and so by age.
     arriving: Mutex<BTreeMap<u64, Arriving>>,
 }
@@ -71,7 +69,7 @@ impl Share {
     fn new(units: usize, patience: Duration) -> Arc<Self> {
         let units_max = units.clamp(1, Semaphore::MAX_PERMITS);
         let units = Arc::new(Semaphore::new(units_max));
-        Arc::new(Self { units, units_max, patience, number: AtomicU64::new(0), arriving: Mutex::default() })
+        Arc::new(Self { units, units_max, patience, arriving: Mutex::default() })
     }
 
     async fn take(self: Arc<Self>, bytes: usize) -> Part {
@@ -86,8 +84,10 @@ impl Share {
             }
         };
         let cut = CancellationToken::new();
-        let number = self.number.fetch_add(1, Ordering::Relaxed);
-        self.arriving().insert(number, Arriving { since: Instant::now(), cut: cut.clone() });
+        let mut arriving = self.arriving();
+        let number = arriving.last_key_value().map_or(0, |(last, _)| last + 1);
+        arriving.insert(number, Arriving { since: Instant::now(), cut: cut.clone() });
+        drop(arriving);
         Part { arrival: Arrival { share: self, number, cut }, permit }
     }
 
