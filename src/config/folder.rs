@@ -68,7 +68,7 @@ fn service() -> Option<PathBuf> {
 }
 
 /// The file of settings of the service of this machine.
-pub(super) fn file() -> PathBuf {
+pub fn settings_file() -> PathBuf {
     #[cfg(windows)]
     return program_data().join("config.toml");
     #[cfg(not(windows))]

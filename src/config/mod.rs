@@ -27,9 +27,9 @@ use crate::protocol::Limits;
 use crate::relay::Registration;
 
 pub use error::ConfigErrors;
-pub use folder::Surroundings;
 #[cfg(windows)]
 pub use folder::program_data;
+pub use folder::{Surroundings, settings_file};
 pub use log::{Log, LogTo};
 pub use monitoring::MetricsListen;
 pub use reference::{Described, reference};

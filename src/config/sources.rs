@@ -5,7 +5,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use super::error::{ConfigError, ConfigErrors, Found, Origin};
-use super::folder::file;
+use super::folder::settings_file;
 use super::nearest::nearest;
 use super::origin::{Origins, described, read_text, sections_with, unknown_key};
 use super::raw::{Raw, defaults};
@@ -72,7 +72,7 @@ fn overlay_files(
 ) -> Option<Files> {
     let variable = sources.environment.iter().find(|(name, _)| name == FILE_VARIABLE);
     let named = sources.file.clone().or_else(|| variable.map(|(_, path)| PathBuf::from(path)));
-    let path = &named.clone().unwrap_or_else(file);
+    let path = &named.clone().unwrap_or_else(settings_file);
     let mut files = Files::default();
     let mut whole = true;
     match std::fs::read_to_string(path) {

@@ -5,12 +5,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 
-use super::place::{Kind, accepts_settings, have, put, put_program};
+use super::place::{Kind, accepts_settings, have, installed, only_root, put, put_program};
 
 const NAME: &str = "graceful-relay";
 const TARGET: &str = "system/graceful-relay";
 const PROGRAM: &str = "/usr/local/bin/graceful-relay";
-const SETTINGS: &str = "/etc/graceful-relay/config.toml";
 const DAEMON: &str = "/Library/LaunchDaemons/graceful-relay.plist";
 
 /// Each file, and what is in it.
@@ -28,12 +27,12 @@ const PATIENCE: Duration = Duration::from_secs(120);
 const PAUSE: Duration = Duration::from_millis(200);
 
 pub(super) fn install() -> anyhow::Result<String> {
-    may()?;
+    only_root()?;
     if have("pkgutil", &["--pkg-info", NAME]).is_ok() {
         bail!("the installer brought the relay and its daemon; upgrade it with a newer one");
     }
     let runs = is_loaded();
-    accepts_settings(Path::new(SETTINGS))?;
+    accepts_settings()?;
     put_program(Path::new(PROGRAM))?;
     for (file, content) in FILES {
         put(Path::new(file), content.as_bytes(), Kind::Text)?;
@@ -43,11 +42,7 @@ pub(super) fn install() -> anyhow::Result<String> {
         return Ok(format!("{PROGRAM} is this version now, and was started anew."));
     }
     have("/bin/sh", &["-c", PREPARE, NAME, "--only-prepare"])?;
-    Ok(format!(
-        "Installed as {PROGRAM}, with a daemon that starts with the machine.\n\
-         Settings: {SETTINGS}, in which every option is explained.\n\
-         Start it now: sudo {PROGRAM} service start"
-    ))
+    Ok(installed(Path::new(PROGRAM), "daemon", &format!("sudo {PROGRAM} service start")))
 }
 
 pub(super) fn start() -> anyhow::Result<String> {
@@ -76,15 +71,8 @@ pub(super) fn uninstall() -> anyhow::Result<String> {
     Ok(have("/bin/sh", &["-c", REMOVE, NAME])?.trim_end().to_owned())
 }
 
-fn may() -> anyhow::Result<()> {
-    if !rustix::process::geteuid().is_root() {
-        bail!("only root may do this; try it with sudo");
-    }
-    Ok(())
-}
-
 fn is_there() -> anyhow::Result<()> {
-    may()?;
+    only_root()?;
     if !Path::new(DAEMON).exists() {
         bail!("there is no daemon {NAME}; `{NAME} service install` makes one");
     }

@@ -6,6 +6,8 @@ use std::process::Command;
 
 use anyhow::{Context, bail};
 
+use crate::config::settings_file;
+
 /// What a file is for, as far as its rights go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
@@ -74,7 +76,8 @@ pub(super) fn put_program(file: &Path) -> anyhow::Result<()> {
 ///
 /// # Errors
 /// What is wrong with them.
-pub(super) fn accepts_settings(file: &Path) -> anyhow::Result<()> {
+pub(super) fn accepts_settings() -> anyhow::Result<()> {
+    let file = settings_file();
     if file.exists() {
         let this = std::env::current_exe().context("this program does not know where it is")?;
         have(&this.display().to_string(), &["config", "check", "--config", &file.display().to_string()])
@@ -95,6 +98,28 @@ pub(super) fn remove(file: &Path) -> anyhow::Result<()> {
         }
         _ => Ok(()),
     }
+}
+
+/// What whoever installed it is told. `service` is what the system calls such a thing, `start` the command
+/// that starts it.
+pub(super) fn installed(program: &Path, service: &str, start: &str) -> String {
+    format!(
+        "Installed as {}, with a {service} that starts with the machine.\n\
+         Settings: {}, in which every option is explained.\n\
+         Start it now: {start}",
+        program.display(),
+        settings_file().display()
+    )
+}
+
+/// # Errors
+/// For everybody else.
+#[cfg(unix)]
+pub(super) fn only_root() -> anyhow::Result<()> {
+    if !rustix::process::geteuid().is_root() {
+        bail!("only root may do this; try it with sudo");
+    }
+    Ok(())
 }
 
 /// Has another program do something, and gives what it said.

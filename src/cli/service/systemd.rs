@@ -4,11 +4,13 @@ use std::path::Path;
 
 use anyhow::{Context, bail};
 
-use super::place::{Kind, accepts_settings, have, put, put_program, put_settings, remove};
+use super::place::{
+    Kind, accepts_settings, have, installed, only_root, put, put_program, put_settings, remove,
+};
+use crate::config::settings_file;
 
 const NAME: &str = "graceful-relay";
 const PROGRAM: &str = "/usr/local/bin/graceful-relay";
-const SETTINGS: &str = "/etc/graceful-relay/config.toml";
 
 /// Where the units expect the program that a package brings.
 const PROGRAM_OF_PACKAGES: &str = "/usr/bin/graceful-relay";
@@ -39,12 +41,12 @@ const UNITS: [&str; 3] = ["graceful-relay.service", "graceful-relay.socket", "gr
 pub(super) fn install() -> anyhow::Result<String> {
     may()?;
     let upgrade = Path::new(PROGRAM).exists();
-    accepts_settings(Path::new(SETTINGS))?;
+    accepts_settings()?;
     put_program(Path::new(PROGRAM))?;
     for (file, content) in FILES {
         put(Path::new(file), content.replace(PROGRAM_OF_PACKAGES, PROGRAM).as_bytes(), Kind::Text)?;
     }
-    put_settings(Path::new(SETTINGS))?;
+    put_settings(&settings_file())?;
     have("systemd-sysusers", &["graceful-relay.conf"])?;
     have("systemd-tmpfiles", &["--create", "graceful-relay.conf"])?;
     have("systemctl", &["daemon-reload"])?;
@@ -54,11 +56,7 @@ pub(super) fn install() -> anyhow::Result<String> {
         return Ok(format!("{PROGRAM} is this version now. Where the service ran, it was restarted."));
     }
     have("systemctl", &["enable", NAME])?;
-    Ok(format!(
-        "Installed as {PROGRAM}, with a service that starts with the machine.\n\
-         Settings: {SETTINGS}, in which every option is explained.\n\
-         Start it now: sudo {PROGRAM} service start"
-    ))
+    Ok(installed(Path::new(PROGRAM), "service", &format!("sudo {PROGRAM} service start")))
 }
 
 pub(super) fn start() -> anyhow::Result<String> {
@@ -113,10 +111,7 @@ fn may_as_root() -> anyhow::Result<()> {
              `{NAME} serve --daemon --pid-file FILE` at boot (docs/install/binary.md)"
         );
     }
-    if !rustix::process::geteuid().is_root() {
-        bail!("only root may do this; try it with sudo");
-    }
-    Ok(())
+    only_root()
 }
 
 fn is_there() -> anyhow::Result<()> {

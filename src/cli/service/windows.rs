@@ -1,7 +1,7 @@
 //! On Windows: what the msi sets up, for the program alone.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
@@ -10,9 +10,9 @@ use windows_service::service::{
 };
 use windows_service::service_manager::{ServiceManager, ServiceManagerAccess};
 
-use super::place::{accepts_settings, have, put_program, put_settings, remove};
+use super::place::{accepts_settings, have, installed, put_program, put_settings, remove};
 use crate::cli::windows_service::NAME;
-use crate::config::program_data;
+use crate::config::{program_data, settings_file};
 
 /// A start or an end that takes longer has failed, for who waits for it here.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -23,26 +23,20 @@ const RULE: &str = "name=Graceful Relay";
 
 pub(super) fn install() -> anyhow::Result<String> {
     not_over_an_installer()?;
-    let (program, settings) = (program()?, program_data().join("config.toml"));
+    let program = program()?;
     let manager = manager(ServiceManagerAccess::CONNECT | ServiceManagerAccess::CREATE_SERVICE)?;
-    accepts_settings(&settings)?;
+    accepts_settings()?;
     let there = manager.open_service(NAME, ServiceAccess::all()).ok();
     let ran = there.as_ref().is_some_and(|service| stop_it(service).is_ok_and(|ran| ran));
     put_program(&program)?;
-    put_settings(&settings)?;
+    put_settings(&settings_file())?;
     std::fs::create_dir_all(program_data().join("data")).context("cannot make the folder for its data")?;
     let info = info(&program);
     let Some(service) = there else {
         let service = manager.create_service(&info, ServiceAccess::CHANGE_CONFIG).map_err(denied)?;
         service.set_description("Keeps sealed changes until every device has them")?;
         open_firewall(&program)?;
-        return Ok(format!(
-            "Installed as {}, with a service that starts with the machine.\n\
-             Settings: {}, in which every option is explained.\n\
-             Start it now: {NAME} service start",
-            program.display(),
-            settings.display()
-        ));
+        return Ok(installed(&program, "service", &format!("{NAME} service start")));
     };
     service.change_config(&info)?;
     if ran {
@@ -113,7 +107,7 @@ fn wait_for(service: &Service, state: ServiceState) -> anyhow::Result<()> {
     }
 }
 
-fn info(program: &std::path::Path) -> ServiceInfo {
+fn info(program: &Path) -> ServiceInfo {
     ServiceInfo {
         name: NAME.into(),
         display_name: "Graceful Relay".into(),
@@ -125,7 +119,7 @@ fn info(program: &std::path::Path) -> ServiceInfo {
             "serve".into(),
             "--windows-service".into(),
             "--config".into(),
-            program_data().join("config.toml").into(),
+            settings_file().into(),
             "--data".into(),
             program_data().join("data").into(),
         ],
@@ -136,7 +130,7 @@ fn info(program: &std::path::Path) -> ServiceInfo {
 }
 
 /// Whatever it listens on, once its settings let others reach it.
-fn open_firewall(program: &std::path::Path) -> anyhow::Result<()> {
+fn open_firewall(program: &Path) -> anyhow::Result<()> {
     let program = format!("program={}", program.display());
     let rule =
         ["advfirewall", "firewall", "add", "rule", RULE, "dir=in", "action=allow", "protocol=TCP", &program];
