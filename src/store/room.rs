@@ -8,11 +8,10 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use crate::rules::room::{is_short, reusable_bytes};
+use fs4::FileExt;
 
-#[cfg(unix)]
-use super::FILE;
-use super::Store;
+use super::{FILE, Store};
+use crate::rules::room::{is_short, reusable_bytes};
 
 /// The ballast's file in the data folder.
 pub(super) const BALLAST: &str = "ballast";
@@ -34,27 +33,13 @@ impl Room {
     }
 
     /// Bytes that this user may still fill; `None` where the system does not say.
-    #[cfg(unix)]
     pub(super) fn free_bytes(&self) -> Option<u64> {
-        let disk = rustix::fs::statvfs(&self.folder).ok()?;
-        Some(disk.f_bavail.saturating_mul(disk.f_frsize))
-    }
-
-    #[cfg(not(unix))]
-    pub(super) fn free_bytes(&self) -> Option<u64> {
-        None
+        fs4::available_space(&self.folder).ok()
     }
 
     /// Bytes of the store's file that lie on the disk: it may have holes.
-    #[cfg(unix)]
     pub(super) fn file_bytes(&self) -> u64 {
-        use std::os::unix::fs::MetadataExt;
-        std::fs::metadata(self.folder.join(FILE)).map_or(0, |file| file.blocks() * 512)
-    }
-
-    #[cfg(not(unix))]
-    pub(super) fn file_bytes(&self) -> u64 {
-        0
+        File::open(self.folder.join(FILE)).and_then(|file| file.allocated_size()).unwrap_or(0)
     }
 
     pub(super) fn folder(&self) -> &Path {
@@ -113,20 +98,10 @@ impl Store {
 
 fn lay(path: &Path, bytes: u64) -> io::Result<()> {
     let file = File::create_new(path)?;
-    if reserve(&file, bytes).is_err() {
+    if file.allocate(bytes).is_err() {
         fill(&file, bytes)?;
     }
     file.sync_all()
-}
-
-#[cfg(target_os = "linux")]
-fn reserve(file: &File, bytes: u64) -> io::Result<()> {
-    Ok(rustix::fs::fallocate(file, rustix::fs::FallocateFlags::empty(), 0, bytes)?)
-}
-
-#[cfg(not(target_os = "linux"))]
-fn reserve(_file: &File, _bytes: u64) -> io::Result<()> {
-    Err(io::ErrorKind::Unsupported.into())
 }
 
 /// By chance, so that a file system that compresses keeps all of it.
@@ -166,7 +141,6 @@ mod tests {
         assert!(!folder.path().join(BALLAST).exists());
     }
 
-    #[cfg(unix)]
     #[test]
     fn a_disk_with_less_than_the_ballast_weighs_is_full() {
         let folder = tempfile::tempdir().expect("a folder");

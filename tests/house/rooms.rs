@@ -45,6 +45,7 @@ pub const CRATES: &[(&str, &[&str])] = &[
     ("data-encoding", &[]),
     ("ed25519-dalek", &["protocol", "admin", "client"]),
     ("flate2", &["cli"]),
+    ("fs4", &["store", "admin"]),
     ("futures-util", &["relay", "http", "admin", "client"]),
     ("getrandom", &["store", "relay", "admin", "client", "cli"]),
     ("hdrhistogram", &["cli"]),

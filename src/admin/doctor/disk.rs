@@ -119,12 +119,10 @@ fn time_syncs(folder: &Path) -> io::Result<Duration> {
 }
 
 /// What is free, against what has to stay free.
-#[cfg(unix)]
 pub fn room(folder: &Path, free_bytes_min: u64) -> Finding {
-    let Ok(disk) = rustix::fs::statvfs(folder) else {
-        return Finding::warning(FREE, "the system does not say", "Look with `df`.");
+    let Ok(free) = fs4::available_space(folder) else {
+        return Finding::warning(FREE, "the system does not say", "Look with `df`, or in a file manager.");
     };
-    let free = disk.f_bavail.saturating_mul(disk.f_frsize);
     let text =
         format!("{} MB, of which {} MB are to stay free", free / 1_000_000, free_bytes_min / 1_000_000);
     match free {
@@ -136,12 +134,6 @@ pub fn room(folder: &Path, free_bytes_min: u64) -> Finding {
         free if free < free_bytes_min.saturating_mul(4) => Finding::warning(FREE, text, "Make room soon."),
         _ => Finding::ok(FREE, text),
     }
-}
-
-/// What is free.
-#[cfg(not(unix))]
-pub fn room(_folder: &Path, _free_bytes_min: u64) -> Finding {
-    Finding::warning(FREE, "the system does not say", "Look in its file manager.")
 }
 
 #[cfg(test)]
@@ -166,7 +158,6 @@ mod tests {
         );
     }
 
-    #[cfg(unix)]
     #[test]
     fn room_is_judged_by_what_has_to_stay_free() {
         let folder = tempfile::tempdir().expect("a folder");
