@@ -14,7 +14,6 @@ mod process;
 mod serve;
 mod served;
 pub mod sla;
-#[cfg_attr(not(unix), path = "no_stream.rs")]
 mod stream;
 mod trial;
 mod warnings;

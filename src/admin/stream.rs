@@ -1,14 +1,16 @@
-//! The whole store over the socket, for whoever makes a backup: the relay's end and the operator's. After
+//! The whole store over the local socket, for whoever makes a backup: the relay's end and the operator's. After
 //! the answer in one line comes the stream of `store/dump.rs`, and then nothing.
 
 use std::io::{self, BufWriter, Read, Write};
-use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::runtime::Handle;
+use tokio_util::io::SyncIoBridge;
 use tokio_util::sync::CancellationToken;
 
-use super::local::place;
+use super::local::{Incoming, connect, place};
 use super::message::{LINE_BYTES_MAX, PATIENCE};
 use super::{AdminError, Answer, Question};
 use crate::relay::Relay;
@@ -20,7 +22,7 @@ const STALL_MAX: Duration = Duration::from_secs(120);
 const BUFFER_BYTES: usize = 256 * 1024;
 
 /// Sends the store, on a thread of its own, until it is sent or the relay is told to stop.
-pub(super) async fn send(stream: tokio::net::UnixStream, relay: Relay, cancel: CancellationToken) {
+pub(super) async fn send(stream: Incoming, relay: Relay, cancel: CancellationToken) {
     match send_all(stream, &relay, cancel).await {
         Ok(rows) => tracing::info!(rows, "the store was sent for a backup"),
         Err(error) => tracing::warn!(%error, "the store could not be sent for a backup"),
@@ -28,67 +30,103 @@ pub(super) async fn send(stream: tokio::net::UnixStream, relay: Relay, cancel: C
 }
 
 async fn send_all(
-    stream: tokio::net::UnixStream,
+    mut stream: Incoming,
     relay: &Relay,
     cancel: CancellationToken,
 ) -> Result<u64, crate::store::DumpError> {
-    let mut stream = stream.into_std()?;
-    stream.set_nonblocking(false)?;
-    stream.set_write_timeout(Some(STALL_MAX))?;
     let mut line = serde_json::to_vec(&Answer::Backup).map_err(io::Error::from)?;
     line.push(b'\n');
-    stream.write_all(&line)?;
-    relay.dump(BufWriter::with_capacity(BUFFER_BYTES, Sending { stream, cancel })).await
+    stream.write_all(&line).await?;
+    let sending = Sending { stream, patience: STALL_MAX, cancel, runtime: Handle::current() };
+    relay.dump(BufWriter::with_capacity(BUFFER_BYTES, sending)).await
 }
 
-/// Ends early when the relay has to.
+/// Written to by a thread that may wait. Ends early when the relay has to.
 struct Sending {
-    stream: UnixStream,
+    stream: Incoming,
+    patience: Duration,
     cancel: CancellationToken,
+    runtime: Handle,
 }
 
 impl Write for Sending {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.cancel.is_cancelled() {
-            return Err(io::Error::other("the relay is about to stop"));
-        }
-        self.stream.write(bytes)
+        let Self { stream, patience, cancel, runtime } = self;
+        runtime.block_on(async {
+            tokio::select! {
+                biased;
+                () = cancel.cancelled() => Err(io::Error::other("the relay is about to stop")),
+                written = tokio::time::timeout(*patience, stream.write(bytes)) => written?,
+            }
+        })
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.stream.flush()
+        self.runtime.block_on(self.stream.flush())
     }
 }
 
-/// Asks the relay that runs on this data folder for its store. What comes is for `store::take_in`. Waits
-/// for the disk, so it is for a thread of its own.
+/// Asks the relay that runs on this data folder for its store. What comes is for `store::take_in`, on a thread
+/// that may wait for it and the disk.
 ///
 /// # Errors
 /// [`AdminError::NotRunning`] where there is none, [`AdminError::Refused`] where it says why not.
-pub fn ask_for_store(folder: &Path) -> Result<impl Read + use<>, AdminError> {
-    let trouble = |error| AdminError::new(folder, error);
-    let mut stream = UnixStream::connect(place(folder)).map_err(trouble)?;
+pub async fn ask_for_store(folder: &Path) -> Result<impl Read + Send + use<>, AdminError> {
     // Only the answer has to come soon: folding may take a while.
-    stream.set_read_timeout(Some(PATIENCE)).map_err(trouble)?;
-    let mut line = serde_json::to_vec(&Question::Backup {}).map_err(|error| trouble(error.into()))?;
-    line.push(b'\n');
-    stream.write_all(&line).map_err(trouble)?;
-    let mut answer = Vec::new();
-    let mut byte = [0];
-    // Byte by byte: what comes after the line is not ours to read.
-    while (answer.len() as u64) < LINE_BYTES_MAX {
-        stream.read_exact(&mut byte).map_err(|_| AdminError::NoAnswer(place(folder)))?;
-        if byte == *b"\n" {
-            break;
-        }
-        answer.push(byte[0]);
-    }
-    match serde_json::from_slice(&answer) {
-        Ok(Answer::Backup) => {
-            stream.set_read_timeout(None).map_err(trouble)?;
-            Ok(io::BufReader::with_capacity(BUFFER_BYTES, stream))
-        }
+    let begun = tokio::time::timeout(PATIENCE, begin(folder)).await;
+    let begun = begun.map_err(|_| AdminError::NoAnswer(place(folder)))?;
+    let (line, stream) = begun.map_err(|error| AdminError::new(folder, error))?;
+    match serde_json::from_str(&line) {
+        Ok(Answer::Backup) => Ok(io::BufReader::with_capacity(BUFFER_BYTES, SyncIoBridge::new(stream))),
         Ok(Answer::Error(text)) => Err(AdminError::Refused(text)),
         _ => Err(AdminError::NoAnswer(place(folder))),
+    }
+}
+
+/// The answer, and what comes after it.
+async fn begin(folder: &Path) -> io::Result<(String, impl tokio::io::AsyncRead + Unpin + Send + use<>)> {
+    let mut stream = connect(folder).await?;
+    let mut line = serde_json::to_vec(&Question::Backup {})?;
+    line.push(b'\n');
+    stream.write_all(&line).await?;
+    let mut answer = String::new();
+    let mut stream = BufReader::new(stream);
+    (&mut stream).take(LINE_BYTES_MAX).read_line(&mut answer).await?;
+    Ok((answer, stream))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Socket;
+    use super::*;
+
+    /// Sends to one who asked and takes nothing, until that fails.
+    async fn send_in_vain(patience: Duration, cancel: CancellationToken) -> io::Error {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut socket = Socket::bind(folder.path()).await.expect("bound");
+        let _asked = connect(folder.path()).await.expect("connects");
+        let stream = socket.accept().await.expect("accepted");
+        let mut sending = Sending { stream, patience, cancel, runtime: Handle::current() };
+        let sent = tokio::task::spawn_blocking(move || {
+            loop {
+                if let Err(error) = sending.write(&[0; 4_096]) {
+                    return error;
+                }
+            }
+        });
+        sent.await.expect("no panic")
+    }
+
+    #[tokio::test]
+    async fn a_relay_that_stops_waits_for_no_backup() {
+        let cancel = CancellationToken::new();
+        let (error, ()) = tokio::join!(send_in_vain(STALL_MAX, cancel.clone()), async { cancel.cancel() });
+        assert!(error.to_string().contains("about to stop"));
+    }
+
+    #[tokio::test]
+    async fn who_takes_nothing_is_given_up() {
+        let error = send_in_vain(Duration::from_millis(1), CancellationToken::new()).await;
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
     }
 }

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use anyhow::{Context, anyhow};
 use indicatif::ProgressBar;
+use tokio::runtime::Handle;
 
 use crate::admin::{self, AdminError};
 use crate::cli::resting;
@@ -19,7 +20,7 @@ const BESIDE: [&str; 3] = ["tls", "sla", "config.toml"];
 /// Rows between two movements of the bar.
 const STEP_ROWS: u64 = 1_000;
 
-/// Puts all parts into an empty folder.
+/// Puts all parts into an empty folder, on a thread of the runtime that may wait.
 pub(super) fn gather(config: &Config, parts: &Path, bar: &ProgressBar) -> anyhow::Result<()> {
     let mut progress = |done: u64, rows: u64| {
         if done.is_multiple_of(STEP_ROWS) || done == rows {
@@ -27,7 +28,7 @@ pub(super) fn gather(config: &Config, parts: &Path, bar: &ProgressBar) -> anyhow
             bar.set_position(done);
         }
     };
-    match admin::ask_for_store(&config.folder) {
+    match Handle::current().block_on(admin::ask_for_store(&config.folder)) {
         Ok(mut stream) => {
             store::take_in(&mut stream, parts, &mut progress)?;
         }
