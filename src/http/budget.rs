@@ -63,6 +63,14 @@ impl Budget {
         let share = if is_known { &self.devices } else { &self.newcomers };
         share.clone().take(bytes)
     }
+
+    /// Bytes that are taken, and how many there are, all together.
+    pub(super) fn in_use(&self) -> [u64; 2] {
+        let shares = [&self.newcomers, &self.devices];
+        let units_max: usize = shares.iter().map(|share| share.units_max).sum();
+        let units_left: usize = shares.iter().map(|share| share.units.available_permits()).sum();
+        [units_max - units_left, units_max].map(|units| units as u64 * UNIT_BYTES as u64)
+    }
 }
 
 impl Share {
@@ -177,6 +185,7 @@ mod tests {
     async fn newcomers_leave_devices_theirs() {
         let budget = budget();
         let _strangers = budget.take(false, 100 * KIB).await;
+        assert_eq!(budget.in_use(), [100 * KIB as u64, 400 * KIB as u64]);
         assert!(budget.take(false, KIB).now_or_never().is_none());
         assert!(budget.take(true, 300 * KIB).now_or_never().is_some());
     }

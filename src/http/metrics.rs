@@ -101,6 +101,11 @@ impl Picture {
         self.gauge("graceful_relay_connections", "Connections open now, of any kind", open);
         let conversations = door.relay.connections() as f64;
         self.gauge("graceful_relay_conversations", "Conversations with devices open now", conversations);
+        let [large, large_max] = door.budget.in_use().map(|bytes| bytes as f64);
+        let help = "Memory that large frames on their way have taken";
+        self.gauge("graceful_relay_frames_bytes", help, large);
+        let help = "How much they may take: with more, the next are read later";
+        self.gauge("graceful_relay_frames_max_bytes", help, large_max);
         self.counter("graceful_relay_arrivals", "Connections begun", metrics.arrivals.count());
         let away = metrics.away().map(|(why, count)| (why.name().to_owned(), count)).collect();
         let help = "Connections not let in, or not kept, by reason";
