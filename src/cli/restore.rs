@@ -1,6 +1,6 @@
 //! `graceful-relay restore`: a backup in the place of whatever the data folder has, which is moved aside.
 
-use std::fs::{self, File};
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
@@ -13,7 +13,7 @@ use super::backup::unpack::{Found, unpack};
 use super::settings::Settings;
 use super::sizes::counted;
 use crate::admin::{self, AdminError, Question};
-use crate::store::{BEFORE_RESTORE, FILE, Identity, JOURNALS, KEYS, RESTORING, private};
+use crate::store::{self, BEFORE_RESTORE, FILE, Identity, JOURNALS, KEYS, RESTORING, private};
 
 /// What is moved aside, the store first: without it no relay begins on a half of each.
 const REPLACED: [&str; 5] = [FILE, JOURNALS[0], JOURNALS[1], KEYS, "tls"];
@@ -36,7 +36,7 @@ impl Restore {
         match admin::ask(&folder, &Question::Status {}).await {
             Err(AdminError::NotRunning(_) | AdminError::TooLong(_)) => {}
             Ok(_) | Err(AdminError::NoAnswer(_)) => bail!(
-                "a relay runs on the data folder {}; stop it first (`systemctl stop graceful-relay`)",
+                "a relay runs on the data folder {}; stop it first (`graceful-relay service stop`)",
                 folder.display()
             ),
             Err(error) => return Err(error.into()),
@@ -58,7 +58,7 @@ impl Restore {
             );
         }
         println!(
-            "Next: start the relay (`systemctl start graceful-relay`). Devices will be told that it was \
+            "Next: start the relay (`graceful-relay service start`). Devices will be told that it was \
              restored, and push again what it lacks."
         );
         Ok(())
@@ -76,7 +76,7 @@ fn restore(backup: &Path, folder: &Path) -> anyhow::Result<Restored> {
     // Looked at before the folder is made, or anything in it.
     super::backup::unpack::look(backup)?;
     make(folder)?;
-    let _nobody_else = lock(folder)?;
+    let _nobody_else = hold(folder)?;
     let unpacked = folder.join(RESTORING);
     if unpacked.exists() {
         let what = "cannot remove what a restore left that was cut off";
@@ -105,19 +105,9 @@ fn make(folder: &Path) -> anyhow::Result<()> {
 }
 
 /// As long as it is held, no relay begins on the store that is there.
-fn lock(folder: &Path) -> anyhow::Result<Option<File>> {
+fn hold(folder: &Path) -> anyhow::Result<Option<Box<dyn Send>>> {
     let path = folder.join(FILE);
-    if !path.exists() {
-        return Ok(None);
-    }
-    let file = File::open(&path).with_context(|| format!("cannot read {}", path.display()))?;
-    match file.try_lock() {
-        Err(fs::TryLockError::WouldBlock) => {
-            bail!("{} is in use by another process; stop that relay first", path.display())
-        }
-        Err(fs::TryLockError::Error(error)) => Err(error).context("cannot lock the store"),
-        Ok(()) => Ok(Some(file)),
-    }
+    Ok(if path.exists() { Some(store::hold(&path)?) } else { None })
 }
 
 /// Unpacks and checks it, begins a new history, and gives all of it to the folder's owner.
@@ -133,7 +123,7 @@ fn prepare(backup: &Path, unpacked: &Path, folder: &Path) -> anyhow::Result<(Str
         fs::remove_file(unpacked.join(journal)).context("cannot remove a journal that is empty")?;
     }
     for name in [FILE, KEYS] {
-        File::open(unpacked.join(name)).and_then(|file| file.sync_all()).context("cannot write the store")?;
+        private::sync(&unpacked.join(name)).context("cannot write the store")?;
     }
     give(folder, unpacked)?;
     private::sync_folder(unpacked).context("cannot write the store")?;

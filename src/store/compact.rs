@@ -9,11 +9,10 @@ use redb::{
 };
 use sha2::{Digest, Sha256};
 
-use super::folder;
 use super::open::{COMPACTING, FILE, Layout, Options, builder, explain, look_into};
 use super::table::Spec;
 use super::tables::{EachTable, SCHEMA_VERSION, each};
-use super::{Store, StoreError};
+use super::{Store, StoreError, folder, private};
 
 /// What came of a compaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,7 +67,7 @@ fn copy(store: &Store, fresh: &Path, progress: &mut dyn FnMut(u64, u64)) -> Resu
     each(&mut Copy { from: &from, to: &to, done: 0, rows: expected.0, progress })?;
     to.commit()?;
     drop(database);
-    folder::open_file(fresh)?.sync_all().map_err(|error| folder::cannot(fresh, error))?;
+    private::sync(fresh).map_err(|error| folder::cannot(fresh, error))?;
     check(&from, fresh, &expected)?;
     Ok(expected.0)
 }

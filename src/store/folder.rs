@@ -1,11 +1,13 @@
 //! The data folder: one of the relay's own, that only its owner sees into.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
 use std::path::Path;
 
+use redb::{DatabaseError, ReadOnlyDatabase};
+
 use super::StoreError;
-use super::open::{COMPACTING, FILE, JOURNALS, KEYS};
+use super::open::{COMPACTING, FILE, JOURNALS, KEYS, explain};
 use super::private;
 use super::room::BALLAST;
 use super::upgrade::{BEFORE_UPGRADE, UPGRADING};
@@ -66,6 +68,25 @@ pub(super) fn create_private(file: &Path) -> Result<(), StoreError> {
 /// A file that is there already, to read and write.
 pub(super) fn open_file(file: &Path) -> Result<File, StoreError> {
     OpenOptions::new().read(true).write(true).open(file).map_err(|error| cannot(file, error))
+}
+
+/// Holds a store that nobody has open: as long as what this gives is there, nobody else opens it to write.
+///
+/// # Errors
+/// [`StoreError::InUse`] where somebody has it open.
+pub fn hold(file: &Path) -> Result<Box<dyn Send>, StoreError> {
+    match ReadOnlyDatabase::open(file) {
+        Ok(database) => return Ok(Box::new(database)),
+        Err(error @ DatabaseError::DatabaseAlreadyOpen) => return Err(explain(error, file)),
+        // It was not closed, or is damaged.
+        Err(_) => {}
+    }
+    let held = File::open(file).map_err(|error| cannot(file, error))?;
+    match held.try_lock() {
+        Ok(()) => Ok(Box::new(held)),
+        Err(TryLockError::WouldBlock) => Err(StoreError::InUse { file: file.to_owned() }),
+        Err(TryLockError::Error(error)) => Err(cannot(file, error)),
+    }
 }
 
 /// Removes a file, if it is there.

@@ -54,7 +54,7 @@ pub use commit::{Committed, Stir};
 pub use compact::{Compacted, compact};
 pub use dump::DumpError;
 pub use error::StoreError;
-pub use folder::{BEFORE_RESTORE, RESTORING};
+pub use folder::{BEFORE_RESTORE, RESTORING, hold};
 pub use hashing::Hashing;
 pub use look::Totals;
 pub use open::{FILE, Files, Identity, JOURNALS, KEYS, Options, Store};

@@ -81,6 +81,15 @@ pub fn read(file: &Path) -> io::Result<Option<Vec<u8>>> {
     }
 }
 
+/// Makes last what is in a file.
+///
+/// # Errors
+/// What the system says.
+pub fn sync(file: &Path) -> io::Result<()> {
+    // Windows syncs only what may be written to.
+    OpenOptions::new().write(true).open(file)?.sync_all()
+}
+
 /// Makes names last that were made or changed in it.
 ///
 /// # Errors

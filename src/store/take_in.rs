@@ -12,7 +12,7 @@ use super::key_slots::{CHECKED_BYTES, Slots};
 use super::open::{FILE, KEYS, Options, builder, explain};
 use super::table::Spec;
 use super::tables::{EachTable, SCHEMA_VERSION, each};
-use super::{StoreError, folder};
+use super::{StoreError, folder, private};
 
 /// Bytes of memory that the copy may take while it is written.
 const CACHE_BYTES: usize = 16 * 1024 * 1024;
@@ -67,7 +67,7 @@ pub fn take_in(
     drop(database);
     for name in [FILE, KEYS] {
         let file = into.join(name);
-        folder::open_file(&file)?.sync_all().map_err(|error| folder::cannot(&file, error))?;
+        private::sync(&file).map_err(|error| folder::cannot(&file, error))?;
     }
     folder::sync(into)?;
     Ok(rows)

@@ -62,26 +62,30 @@ pub(super) fn upgrade(folder: &Path, options: &Options, from: u32, steps: &[Step
     if let Some(free) = room.free_bytes().filter(|free| *free < needed) {
         return Err(StoreError::NoRoomToUpgrade { folder: folder.to_owned(), needed, free });
     }
-    // Open to the end, so that no other relay can start on what is about to be replaced.
+    // What only its journal had is in redb then.
     let old = open_files(open_database(&file, options)?, folder, options.clone(), room)?;
     old.close()?;
-    let made = make(folder, &copy, options, from, steps, old.clock_at_open());
-    let whole = made.and_then(|()| look_through(folder, &copy, options, old.totals()?));
+    let (now, before) = (old.clock_at_open(), old.totals()?);
+    drop(old);
+    // To the end, so that no other relay can start on what is about to be replaced. Its store was open to be written:
+    // like that, Windows lets nobody else read it.
+    let held = folder::hold(&file)?;
+    let made = copy_file(&file, &copy).map_err(|error| folder::cannot(&copy, error));
+    let stepped = made.and_then(|()| step_up(&copy, options, from, steps, now));
+    let whole = stepped.and_then(|()| look_through(folder, &copy, options, before));
     whole.inspect_err(|_| drop(fs::remove_file(&copy)))?;
-    swap(folder, &file, &copy)?;
+    swap(folder, (&file, held), &copy)?;
     tracing::info!(from, to, "upgraded; the store as it was stays in {BEFORE_UPGRADE} for a day");
     Ok(())
 }
 
-fn make(
-    folder: &Path,
+fn step_up(
     copy: &Path,
     options: &Options,
     from: u32,
     steps: &[Step],
     now: RelayTime,
 ) -> Result<(), StoreError> {
-    copy_file(&folder.join(FILE), copy).map_err(|error| folder::cannot(copy, error))?;
     let database = open_database(copy, options)?;
     for (layout, step) in (from + 1..).zip(&steps[from as usize - 1..]) {
         let mut transaction = database.begin_write()?;
@@ -126,7 +130,7 @@ fn copy_file(from: &Path, to: &Path) -> io::Result<()> {
 }
 
 /// The old file gets its second name before the new one takes the first.
-fn swap(folder: &Path, file: &Path, copy: &Path) -> Result<(), StoreError> {
+fn swap(folder: &Path, (file, held): (&Path, Box<dyn Send>), copy: &Path) -> Result<(), StoreError> {
     let kept = folder.join(BEFORE_UPGRADE);
     folder::remove(&kept)?;
     // Not every file system has two names for one file.
@@ -134,7 +138,12 @@ fn swap(folder: &Path, file: &Path, copy: &Path) -> Result<(), StoreError> {
         copy_file(file, &kept).map_err(|error| folder::cannot(&kept, error))?;
     }
     folder::sync(folder)?;
-    fs::rename(copy, file).map_err(|error| folder::cannot(file, error))?;
+    // Some file systems of Windows replace no file that is open: then it is let go of a moment before.
+    let replaced = fs::rename(copy, file).or_else(|_| {
+        drop(held);
+        fs::rename(copy, file)
+    });
+    replaced.map_err(|error| folder::cannot(file, error))?;
     folder::sync(folder)
 }
 
@@ -189,6 +198,21 @@ mod tests {
             "{text}"
         );
         assert!(Database::open(folder.path().join(BEFORE_UPGRADE)).is_ok(), "as it was");
+    }
+
+    #[test]
+    fn who_holds_a_store_has_it_alone() {
+        let folder = store();
+        let file = folder.path().join(FILE);
+        let in_use = |error: StoreError| matches!(error, StoreError::InUse { .. });
+        let opened = Store::open(folder.path(), Options::default()).expect("opens");
+        assert!(folder::hold(&file).is_err_and(in_use));
+        drop(opened);
+        let held = folder::hold(&file).expect("nobody has it");
+        assert!(Store::open(folder.path(), Options::default()).is_err_and(in_use));
+        assert!(copy_file(&file, &folder.path().join("copy")).is_ok());
+        drop(held);
+        assert!(Store::open(folder.path(), Options::default()).is_ok());
     }
 
     #[test]

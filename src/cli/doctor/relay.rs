@@ -55,7 +55,7 @@ fn running(status: &Overview) -> Vec<Finding> {
 }
 
 async fn stopped(config: &Config) -> Vec<Finding> {
-    let next = "Start it: systemctl start graceful-relay, or graceful-relay serve.";
+    let next = "Start it: graceful-relay service start, or graceful-relay serve.";
     let mut findings = vec![Finding::warning("relay", "no relay runs on the data folder", next)];
     let folder = config.folder.clone();
     let probed = tokio::task::spawn_blocking(move || probe(&folder)).await;
