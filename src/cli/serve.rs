@@ -12,7 +12,7 @@ use super::listen::bind;
 use super::reread::Reread;
 use super::settings::Settings;
 use super::{INTERRUPTED, logging, manager, welcome};
-use crate::config::{Config, TlsMode};
+use crate::config::{Config, Log, TlsMode};
 use crate::http::tls::Tls;
 use crate::http::{Listener, Live, PublicPage};
 use crate::relay::{Hosts, Relay};
@@ -59,9 +59,18 @@ impl Serve {
         Ok(self.settings.load(self.listen.clone())?.folder)
     }
 
+    /// Where it says what it does.
+    fn log(&self, config: &Config) -> Log {
+        #[cfg(windows)]
+        if self.windows_service {
+            return super::windows_service::with_files(config.log.clone());
+        }
+        config.log.clone()
+    }
+
     pub(super) async fn run(self) -> anyhow::Result<()> {
         let config = self.settings.load(self.listen.clone())?;
-        let volume = logging::start(&config.log)?;
+        let volume = logging::start(&self.log(&config))?;
         let starting = manager::Starting::begin();
         // The port first: while it is taken, another relay may be using the data.
         let tcp = public_listener(&config).await?;

@@ -2,7 +2,7 @@
 //! manager starts. It hears there that it is to stop, and says when devices may come and when it has ended.
 
 use std::ffi::OsString;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{LazyLock, Mutex, OnceLock};
 use std::time::Duration;
 
@@ -16,8 +16,9 @@ use windows_service::service_control_handler::{self, ServiceControlHandlerResult
 use windows_service::service_manager::{ServiceManager, ServiceManagerAccess};
 use windows_service::{define_windows_service, service_dispatcher};
 
+use super::logging;
 use super::serve::Serve;
-use crate::config::program_data;
+use crate::config::{Log, LogLevel, LogTo, program_data};
 
 /// As the installer calls it, and `service install`.
 pub(super) const NAME: &str = "graceful-relay";
@@ -31,6 +32,9 @@ const RESTART_AFTER: Duration = Duration::from_secs(10);
 /// Restarts are forgotten after so long.
 const FORGOTTEN_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
 
+/// Of the log of one that did not start.
+const KEEP_DAYS: usize = 14;
+
 static SERVE: Mutex<Option<Serve>> = Mutex::new(None);
 static STATUS: OnceLock<ServiceStatusHandle> = OnceLock::new();
 static STOP: LazyLock<CancellationToken> = LazyLock::new(CancellationToken::new);
@@ -42,6 +46,10 @@ define_windows_service!(begin, main);
 /// # Errors
 /// Where no service manager started this.
 pub(super) fn run(serve: Serve) -> anyhow::Result<()> {
+    hand_over(serve).inspect_err(note)
+}
+
+fn hand_over(serve: Serve) -> anyhow::Result<()> {
     // Before its settings are read: anybody may put files beside them until then.
     if program_data().exists() {
         keep_to_itself(&program_data())?;
@@ -72,11 +80,34 @@ fn main(_arguments: Vec<OsString>) {
     let code = serve.map_or(1, |serve| match super::execute(super::Command::Serve(serve)) {
         Ok(()) => 0,
         Err(error) => {
-            tracing::error!("{error:#}");
+            note(&error);
             1
         }
     });
     say(ServiceState::Stopped, code);
+}
+
+/// A service has no standard error: what would go there goes to files beside its data.
+pub(super) fn with_files(log: Log) -> Log {
+    match log.to {
+        LogTo::Stderr => Log { to: LogTo::File, folder: program_data().join("log"), ..log },
+        _ => log,
+    }
+}
+
+/// Says why it ends. Wrong settings say nothing of where that should go.
+fn note(error: &anyhow::Error) {
+    let log = Log {
+        level: LogLevel::Error,
+        to: LogTo::Stderr,
+        json: false,
+        folder: PathBuf::new(),
+        keep_days: KEEP_DAYS,
+    };
+    // Where there is a log already, this adds none.
+    if logging::start(&with_files(log)).is_ok() {
+        tracing::error!("{error:#}");
+    }
 }
 
 /// An installer cannot say this; the service can.
