@@ -3,7 +3,7 @@
 use std::io;
 use std::path::Path;
 
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWriteExt, BufReader};
 
 use super::local::{connect, place};
 use super::message::{LINE_BYTES_MAX, PATIENCE};
@@ -14,19 +14,32 @@ use super::{AdminError, Answer, Question};
 /// # Errors
 /// [`AdminError::NotRunning`] where there is none, other kinds for other trouble.
 pub async fn ask(folder: &Path, question: &Question) -> Result<Answer, AdminError> {
-    let path = place(folder);
-    let line = tokio::time::timeout(PATIENCE, exchange(folder, question)).await;
-    let line = line.map_err(|_| AdminError::NoAnswer(path.clone()))?;
-    let line = line.map_err(|error| AdminError::new(folder, error))?;
-    serde_json::from_str(&line).map_err(|_| AdminError::NoAnswer(path))
+    Ok(begin(folder, question).await?.0)
 }
 
-async fn exchange(folder: &Path, question: &Question) -> io::Result<String> {
+/// Asks, and gives the answer with whatever comes after it.
+pub(super) async fn begin(
+    folder: &Path,
+    question: &Question,
+) -> Result<(Answer, impl AsyncRead + Unpin + Send + use<>), AdminError> {
+    let path = place(folder);
+    let exchanged = tokio::time::timeout(PATIENCE, exchange(folder, question)).await;
+    let exchanged = exchanged.map_err(|_| AdminError::NoAnswer(path.clone()))?;
+    let (line, rest) = exchanged.map_err(|error| AdminError::new(folder, error))?;
+    let answer = serde_json::from_str(&line).map_err(|_| AdminError::NoAnswer(path))?;
+    Ok((answer, rest))
+}
+
+async fn exchange(
+    folder: &Path,
+    question: &Question,
+) -> io::Result<(String, impl AsyncRead + Unpin + Send + use<>)> {
     let mut stream = connect(folder).await?;
     let mut line = serde_json::to_vec(question)?;
     line.push(b'\n');
     stream.write_all(&line).await?;
     let mut answer = String::new();
-    BufReader::new(stream.take(LINE_BYTES_MAX)).read_line(&mut answer).await?;
-    Ok(answer)
+    let mut stream = BufReader::new(stream);
+    (&mut stream).take(LINE_BYTES_MAX).read_line(&mut answer).await?;
+    Ok((answer, stream))
 }

@@ -5,13 +5,13 @@ use std::io::{self, BufWriter, Read, Write};
 use std::path::Path;
 use std::time::Duration;
 
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::io::AsyncWriteExt;
 use tokio::runtime::Handle;
 use tokio_util::io::SyncIoBridge;
 use tokio_util::sync::CancellationToken;
 
-use super::local::{Incoming, connect, place};
-use super::message::{LINE_BYTES_MAX, PATIENCE};
+use super::ask::begin;
+use super::local::{Incoming, place};
 use super::{AdminError, Answer, Question};
 use crate::relay::Relay;
 
@@ -73,31 +73,20 @@ impl Write for Sending {
 /// [`AdminError::NotRunning`] where there is none, [`AdminError::Refused`] where it says why not.
 pub async fn ask_for_store(folder: &Path) -> Result<impl Read + Send + use<>, AdminError> {
     // Only the answer has to come soon: folding may take a while.
-    let begun = tokio::time::timeout(PATIENCE, begin(folder)).await;
-    let begun = begun.map_err(|_| AdminError::NoAnswer(place(folder)))?;
-    let (line, stream) = begun.map_err(|error| AdminError::new(folder, error))?;
-    match serde_json::from_str(&line) {
-        Ok(Answer::Backup) => Ok(io::BufReader::with_capacity(BUFFER_BYTES, SyncIoBridge::new(stream))),
-        Ok(Answer::Error(text)) => Err(AdminError::Refused(text)),
+    let (answer, rest) = begin(folder, &Question::Backup {}).await?;
+    match answer {
+        Answer::Backup => Ok(io::BufReader::with_capacity(BUFFER_BYTES, SyncIoBridge::new(rest))),
+        Answer::Error(text) => Err(AdminError::Refused(text)),
         _ => Err(AdminError::NoAnswer(place(folder))),
     }
 }
 
-/// The answer, and what comes after it.
-async fn begin(folder: &Path) -> io::Result<(String, impl tokio::io::AsyncRead + Unpin + Send + use<>)> {
-    let mut stream = connect(folder).await?;
-    let mut line = serde_json::to_vec(&Question::Backup {})?;
-    line.push(b'\n');
-    stream.write_all(&line).await?;
-    let mut answer = String::new();
-    let mut stream = BufReader::new(stream);
-    (&mut stream).take(LINE_BYTES_MAX).read_line(&mut answer).await?;
-    Ok((answer, stream))
-}
-
 #[cfg(test)]
 mod tests {
+    use tokio::io::AsyncReadExt;
+
     use super::super::Socket;
+    use super::super::local::connect;
     use super::*;
 
     /// Sends to one who asked and takes hardly anything, until that fails; the relay is told to stop meanwhile, or not.
