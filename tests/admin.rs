@@ -28,9 +28,13 @@ async fn start(folder: &Path) -> (CancellationToken, JoinHandle<()>) {
 async fn invitations_and_the_status_come_over_the_socket() {
     let folder = tempfile::tempdir().expect("a folder");
     let (cancel, serving) = start(folder.path()).await;
-    let invite = ask(folder.path(), &Question::Invite { lifetime_s: 3_600 }).await.expect("an answer");
+    let invite = ask(folder.path(), &Question::Invite { lifetime_s: 3_600 })
+        .await
+        .expect("an answer");
     assert!(matches!(invite, Answer::Invite(text) if !text.is_empty()));
-    let status = ask(folder.path(), &Question::Status {}).await.expect("an answer");
+    let status = ask(folder.path(), &Question::Status {})
+        .await
+        .expect("an answer");
     assert!(matches!(status, Answer::Status(_)));
     cancel.cancel();
     serving.await.expect("no panic");
@@ -41,7 +45,9 @@ async fn invitations_and_the_status_come_over_the_socket() {
 async fn who_asks_for_a_drain_is_answered_before_it_begins() {
     let folder = tempfile::tempdir().expect("a folder");
     let (cancel, serving) = start(folder.path()).await;
-    let answer = ask(folder.path(), &Question::Drain {}).await.expect("an answer");
+    let answer = ask(folder.path(), &Question::Drain {})
+        .await
+        .expect("an answer");
     assert_eq!(answer, Answer::Draining);
     let begun = tokio::time::timeout(std::time::Duration::from_secs(30), cancel.cancelled()).await;
     begun.expect("the drain begins");
@@ -52,7 +58,10 @@ async fn who_asks_for_a_drain_is_answered_before_it_begins() {
 async fn only_the_owner_may_ask() {
     let folder = tempfile::tempdir().expect("a folder");
     let _socket = Socket::bind(folder.path()).await.expect("a socket");
-    let mode = std::fs::metadata(folder.path().join(SOCKET)).expect("a socket").permissions().mode();
+    let mode = std::fs::metadata(folder.path().join(SOCKET))
+        .expect("a socket")
+        .permissions()
+        .mode();
     assert_eq!(mode & 0o777, 0o600);
 }
 
@@ -60,11 +69,19 @@ async fn only_the_owner_may_ask() {
 async fn nonsense_is_answered_in_words() {
     let folder = tempfile::tempdir().expect("a folder");
     let (_cancel, _serving) = start(folder.path()).await;
-    let mut stream = UnixStream::connect(folder.path().join(SOCKET)).await.expect("a relay");
-    stream.write_all(b"{\"question\":\"weather\"}\n").await.expect("open");
+    let mut stream = UnixStream::connect(folder.path().join(SOCKET))
+        .await
+        .expect("a relay");
+    stream
+        .write_all(b"{\"question\":\"weather\"}\n")
+        .await
+        .expect("open");
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.expect("an answer");
-    assert!(answer.starts_with("{\"error\":\"this relay does not understand the question"), "{answer}");
+    assert!(
+        answer.starts_with("{\"error\":\"this relay does not understand the question"),
+        "{answer}"
+    );
 }
 
 #[tokio::test]
@@ -74,8 +91,12 @@ async fn a_socket_left_by_a_crash_is_replaced_and_a_live_one_is_not() {
     drop(std::os::unix::net::UnixListener::bind(folder.path().join(SOCKET)).expect("a socket"));
     let missing = ask(folder.path(), &Question::Status {}).await;
     assert!(matches!(missing, Err(AdminError::NotRunning(_))));
-    let _live = Socket::bind(folder.path()).await.expect("the stale one is replaced");
-    let second = Socket::bind(folder.path()).await.expect_err("the live one stays");
+    let _live = Socket::bind(folder.path())
+        .await
+        .expect("the stale one is replaced");
+    let second = Socket::bind(folder.path())
+        .await
+        .expect_err("the live one stays");
     assert!(matches!(second, AdminError::AlreadyRunning(_)));
 }
 
@@ -85,5 +106,10 @@ async fn a_path_too_long_for_a_socket_is_told() {
     let deep = folder.path().join("d".repeat(120));
     std::fs::create_dir(&deep).expect("a folder");
     let error = Socket::bind(&deep).await.expect_err("too long");
-    assert!(error.to_string().ends_with("choose a data folder with a shorter one"), "{error}");
+    assert!(
+        error
+            .to_string()
+            .ends_with("choose a data folder with a shorter one"),
+        "{error}"
+    );
 }

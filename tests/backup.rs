@@ -39,8 +39,15 @@ fn restore(home: &Home, from: &str) -> Said {
 /// Names in a folder.
 fn names(folder: &Path) -> Vec<String> {
     let entries = fs::read_dir(folder).expect("a folder");
-    let mut names: Vec<_> =
-        entries.map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned()).collect();
+    let mut names: Vec<_> = entries
+        .map(|entry| {
+            entry
+                .expect("an entry")
+                .file_name()
+                .to_string_lossy()
+                .into_owned()
+        })
+        .collect();
     names.sort();
     names
 }
@@ -61,14 +68,21 @@ fn contents(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
 
 fn follow(home: &Home, profile: &str) -> Vec<String> {
     let copy = format!("{profile}.jsonl");
-    home.client(profile, &["follow", "--jsonl", &copy, "--until-up-to-date"]).well();
+    home.client(profile, &["follow", "--jsonl", &copy, "--until-up-to-date"])
+        .well();
     let text = fs::read_to_string(home.path(&copy)).unwrap_or_default();
-    let line = |line: &str| serde_json::from_str::<serde_json::Value>(line).expect("JSON")["text"].clone();
-    text.lines().map(|text| line(text).as_str().expect("text").to_owned()).collect()
+    let line =
+        |line: &str| serde_json::from_str::<serde_json::Value>(line).expect("JSON")["text"].clone();
+    text.lines()
+        .map(|text| line(text).as_str().expect("text").to_owned())
+        .collect()
 }
 
 fn run(arguments: &[&str]) -> std::process::Output {
-    Command::new(env!("CARGO_BIN_EXE_graceful-relay")).args(arguments).output().expect("it runs")
+    Command::new(env!("CARGO_BIN_EXE_graceful-relay"))
+        .args(arguments)
+        .output()
+        .expect("it runs")
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -113,7 +127,12 @@ async fn a_backup_taken_under_load_and_restored_later_loses_nothing_and_repeats_
     address.leads_to(Some(relay.address));
     let (mut from_laptop, mut from_phone) = (first.to_vec(), Vec::new());
     for (number, piece) in second.chunks(50).enumerate() {
-        if number % 2 == 0 { &mut from_laptop } else { &mut from_phone }.extend_from_slice(piece);
+        if number % 2 == 0 {
+            &mut from_laptop
+        } else {
+            &mut from_phone
+        }
+        .extend_from_slice(piece);
     }
     from_phone.extend_from_slice(third);
     come_to_rest(laptop, phone, &from_laptop, &from_phone).await;
@@ -125,7 +144,10 @@ fn a_restore_is_told_to_devices_and_moves_aside_what_was_there() {
     let (home, mut relay) = house();
     let said = backup(&home, "one.backup", &[]).well();
     assert!(said.out.contains("with 1 account and "), "{said:?}");
-    let mode = fs::metadata(home.path("one.backup")).expect("there").permissions().mode();
+    let mode = fs::metadata(home.path("one.backup"))
+        .expect("there")
+        .permissions()
+        .mode();
     assert_eq!(mode & 0o777, 0o600);
     home.client("desk", &["push", "after"]).well();
     backup(&home, "one.backup", &[]).badly(&["is there already"]);
@@ -136,18 +158,26 @@ fn a_restore_is_told_to_devices_and_moves_aside_what_was_there() {
     // What a crash left of the socket is no relay.
     let said = restore(&home, "one.backup").well();
     assert!(said.out.contains("Next: start the relay"), "{said:?}");
-    let aside: Vec<_> =
-        names(&home.path("relay")).into_iter().filter(|name| name.starts_with("before-")).collect();
+    let aside: Vec<_> = names(&home.path("relay"))
+        .into_iter()
+        .filter(|name| name.starts_with("before-"))
+        .collect();
     assert!(aside.len() == 1 && said.out.contains(&aside[0]), "{said:?}");
     let kept = names(&home.path("relay").join(&aside[0]));
     assert_eq!(kept, ["day-keys", "journal-0", "journal-1", "relay.redb"]);
-    assert_eq!(fs::read(home.path("relay/sla/ledger.jsonl")).expect("a record"), ledger);
+    assert_eq!(
+        fs::read(home.path("relay/sla/ledger.jsonl")).expect("a record"),
+        ledger
+    );
     let _relay = Relay::start_on(&home, &address);
     home.client("desk", &["push"]).well();
     assert_eq!(follow(&home, "phone"), ["before", "after"]);
     for profile in ["desk", "phone"] {
         let status = home.client(profile, &["status"]).well().out;
-        assert!(status.contains("note: the relay was restored") && !status.contains("WARNING"), "{status}");
+        assert!(
+            status.contains("note: the relay was restored") && !status.contains("WARNING"),
+            "{status}"
+        );
     }
 }
 
@@ -164,10 +194,16 @@ fn without_a_relay_a_backup_is_made_as_well_and_goes_into_a_new_folder() {
     assert!(said[0]["envelopes"].as_u64() >= Some(1), "{said:?}");
     let note = fs::read(home.path("relay/last-backup")).expect("a note");
     let note: serde_json::Value = serde_json::from_slice(&note).expect("JSON");
-    assert_eq!(note["bytes"], fs::metadata(home.path("one.backup")).expect("there").len());
+    assert_eq!(
+        note["bytes"],
+        fs::metadata(home.path("one.backup")).expect("there").len()
+    );
     fs::remove_dir_all(home.path("relay")).expect("removed");
     restore(&home, "one.backup").well();
-    assert_eq!(names(&home.path("relay")), ["day-keys", "last-backup", "relay.redb", "sla"]);
+    assert_eq!(
+        names(&home.path("relay")),
+        ["day-keys", "last-backup", "relay.redb", "sla"]
+    );
     let _relay = Relay::start_on(&home, &address);
     assert_eq!(follow(&home, "phone"), ["before"]);
 }
@@ -191,21 +227,30 @@ fn a_backup_that_is_damaged_or_none_changes_nothing() {
         try_with(&good[..length], &["is not a backup"]);
     }
     // Behind the name in the first header, in the list, in the store, at its very end.
-    for at in [110, 600, 5_000, good.len() / 2, good.len() - 2_000, good.len() - 1] {
+    for at in [
+        110,
+        600,
+        5_000,
+        good.len() / 2,
+        good.len() - 2_000,
+        good.len() - 1,
+    ] {
         let mut bad = good.clone();
         bad[at] ^= 1;
         try_with(&bad, &["damaged"]);
     }
     try_with(&[&good[..], &[0]].concat(), &["damaged"]);
     try_with(&before[1].1, &["is not a backup"]);
-    let newer = String::from_utf8_lossy(&good[512..1_024]).replace("\"format\": 1", "\"format\": 7");
+    let newer =
+        String::from_utf8_lossy(&good[512..1_024]).replace("\"format\": 1", "\"format\": 7");
     let newer = [&good[..512], newer.as_bytes(), &good[1_024..]].concat();
     try_with(&newer, &["newer version of the relay (0.1.0)"]);
     restore(&home, "nowhere.backup").badly(&["cannot read nowhere.backup"]);
     assert!(contents(&home.path("relay")) == before);
     // The same on a folder that is not there: it is not made.
     fs::write(home.path("bad.backup"), &good[..2_000]).expect("writes");
-    home.run(&["restore", "bad.backup", "--data", "new"]).badly(&["damaged"]);
+    home.run(&["restore", "bad.backup", "--data", "new"])
+        .badly(&["damaged"]);
     assert!(!home.path("new").exists());
 }
 
@@ -213,7 +258,10 @@ fn a_backup_that_is_damaged_or_none_changes_nothing() {
 fn cut_off(relay: &Path, aside: usize, moved_in: usize) {
     let old = relay.join("before-restore-2026-11-25T000000Z");
     fs::create_dir_all(&old).expect("a folder");
-    for name in ["relay.redb", "journal-0", "journal-1", "day-keys"].iter().take(aside) {
+    for name in ["relay.redb", "journal-0", "journal-1", "day-keys"]
+        .iter()
+        .take(aside)
+    {
         fs::rename(relay.join(name), old.join(name)).expect("moved");
     }
     let fresh = relay.join("restoring");
@@ -230,7 +278,8 @@ fn a_restore_that_was_killed_in_the_middle_is_made_whole_by_another() {
         let address = relay.address().to_owned();
         backup(&home, "one.backup", &[]).well();
         relay.running.kill();
-        home.run(&["restore", "one.backup", "--data", "spare"]).well();
+        home.run(&["restore", "one.backup", "--data", "spare"])
+            .well();
         let fresh = home.path("relay/restoring");
         fs::create_dir(&fresh).expect("a folder");
         for name in ["day-keys", "relay.redb"] {
@@ -241,12 +290,17 @@ fn a_restore_that_was_killed_in_the_middle_is_made_whole_by_another() {
         if !is_whole {
             // Neither the old store nor the new one: no empty relay comes of it.
             let serve = ["serve", "--listen", "127.0.0.1:0", "--data", "relay"];
-            home.run(&serve).badly(&["was cut off", "graceful-relay restore"]);
+            home.run(&serve)
+                .badly(&["was cut off", "graceful-relay restore"]);
             restore(&home, "one.backup").well();
             assert!(!fresh.exists());
         }
         let _relay = Relay::start_on(&home, &address);
-        assert_eq!(follow(&home, "phone"), ["before"], "{aside} aside, {moved_in} in");
+        assert_eq!(
+            follow(&home, "phone"),
+            ["before"],
+            "{aside} aside, {moved_in} in"
+        );
     }
 }
 
@@ -258,21 +312,37 @@ fn keep_removes_older_backups_of_this_relay_and_nothing_else() {
     backup(&home, "backups", &[]).well();
     let first = names(&home.path("backups"));
     assert_eq!(first.len(), 1);
-    let older = ["graceful-relay-2020-01-01T0000Z.backup", "graceful-relay-2021-01-01T000000Z.backup"];
+    let older = [
+        "graceful-relay-2020-01-01T0000Z.backup",
+        "graceful-relay-2021-01-01T000000Z.backup",
+    ];
     for name in older {
         fs::copy(at(&first[0]), at(name)).expect("copied");
     }
     // Of another relay, of no relay, and with names of their own.
     let other = Home::new();
     let _other = Relay::start(&other);
-    other.run(&["backup", "other.backup", "--data", "relay"]).well();
-    fs::copy(other.path("other.backup"), at("graceful-relay-2019-01-01T0000Z.backup")).expect("copied");
+    other
+        .run(&["backup", "other.backup", "--data", "relay"])
+        .well();
+    fs::copy(
+        other.path("other.backup"),
+        at("graceful-relay-2019-01-01T0000Z.backup"),
+    )
+    .expect("copied");
     fs::write(at("graceful-relay-2018-01-01T0000Z.backup"), "mine").expect("writes");
     fs::copy(at(&first[0]), at("graceful-relay-before-the-move.backup")).expect("copied");
-    fs::copy(at(&first[0]), at("graceful-relay-2017-01-01T0000Z.backup.old")).expect("copied");
+    fs::copy(
+        at(&first[0]),
+        at("graceful-relay-2017-01-01T0000Z.backup.old"),
+    )
+    .expect("copied");
     fs::create_dir(at("graceful-relay-2016-01-01T0000Z.backup")).expect("a folder");
     // What a backup that was killed left, and what another one that is being made has.
-    let [stale, busy] = ["graceful-relay-backup-0011223344556677", "graceful-relay-backup-8899aabbccddeeff"];
+    let [stale, busy] = [
+        "graceful-relay-backup-0011223344556677",
+        "graceful-relay-backup-8899aabbccddeeff",
+    ];
     for name in [stale, busy] {
         fs::create_dir(at(name)).expect("a folder");
         fs::write(at(name).join("lock"), "").expect("writes");
@@ -281,29 +351,53 @@ fn keep_removes_older_backups_of_this_relay_and_nothing_else() {
     lock.try_lock().expect("locked");
 
     let before = names(&home.path("backups"));
-    let said = backup(&home, "backups/", &["--keep", "2", "--json"]).well().json().remove(0);
+    let said = backup(&home, "backups/", &["--keep", "2", "--json"])
+        .well()
+        .json()
+        .remove(0);
     assert_eq!(said["removed"].as_array().map(Vec::len), Some(2), "{said}");
     let now = names(&home.path("backups"));
     let gone: Vec<_> = before.iter().filter(|name| !now.contains(name)).collect();
     assert_eq!(gone, [older[0], older[1], stale]);
     let new: Vec<_> = now.iter().filter(|name| !before.contains(name)).collect();
     assert_eq!(new.len(), 1, "{now:?}");
-    assert_eq!(Path::new(said["file"].as_str().expect("a name")), at(new[0]).canonicalize().expect("there"));
+    assert_eq!(
+        Path::new(said["file"].as_str().expect("a name")),
+        at(new[0]).canonicalize().expect("there")
+    );
 }
 
 #[test]
 fn the_last_backup_is_told_by_status_and_the_note_is_the_relays_own() {
     let (home, _relay) = house();
-    let status = || home.run(&["status", "--json", "--data", "relay"]).well().json().remove(0);
+    let status = || {
+        home.run(&["status", "--json", "--data", "relay"])
+            .well()
+            .json()
+            .remove(0)
+    };
     assert_eq!(status()["warnings"][0]["name"], "backup");
     assert!(
-        status()["warnings"][0]["next"].as_str().is_some_and(|next| next.contains("graceful-relay backup"))
+        status()["warnings"][0]["next"]
+            .as_str()
+            .is_some_and(|next| next.contains("graceful-relay backup"))
     );
     backup(&home, "one.backup", &[]).well();
     let now = status();
-    assert!(now["warnings"].as_array().is_some_and(Vec::is_empty), "{now}");
-    assert_eq!(now["last_backup"]["bytes"], fs::metadata(home.path("one.backup")).expect("there").len());
-    assert!(now["last_backup_s"].as_i64().is_some_and(|age_s| (0..600).contains(&age_s)), "{now}");
+    assert!(
+        now["warnings"].as_array().is_some_and(Vec::is_empty),
+        "{now}"
+    );
+    assert_eq!(
+        now["last_backup"]["bytes"],
+        fs::metadata(home.path("one.backup")).expect("there").len()
+    );
+    assert!(
+        now["last_backup_s"]
+            .as_i64()
+            .is_some_and(|age_s| (0..600).contains(&age_s)),
+        "{now}"
+    );
     let screen = home.run(&["status", "--data", "relay"]).well().out;
     assert!(screen.contains("one.backup"), "{screen}");
 }

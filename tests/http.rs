@@ -21,7 +21,11 @@ async fn whoever_knocks_at_a_wrong_place_is_told_where_to_go() {
     for path in ["/", "/v1", "/v1/sync/more", "/v2/sync", "/favicon.ico"] {
         let answer = door.ask("GET", path, "").await;
         assert_eq!(answer.status(), "404", "{path}");
-        assert!(answer.head.contains("content-type: text/plain"), "{}", answer.head);
+        assert!(
+            answer.head.contains("content-type: text/plain"),
+            "{}",
+            answer.head
+        );
         assert!(answer.text().contains("/v1/sync"), "{}", answer.text());
     }
     door.stop().await;
@@ -33,7 +37,10 @@ async fn a_plain_connection_is_for_one_request() {
     let mut stream = door.connect().await;
     // Two requests at once, and no word of closing: one answer comes, and then the end.
     let request = b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n";
-    stream.write_all(&[&request[..], request].concat()).await.expect("open");
+    stream
+        .write_all(&[&request[..], request].concat())
+        .await
+        .expect("open");
     let mut answers = String::new();
     let _ = stream.read_to_string(&mut answers).await;
     assert_eq!(answers.matches("HTTP/1.1 200").count(), 1, "{answers}");
@@ -46,7 +53,12 @@ async fn health_is_a_word() {
     let answer = door.ask("GET", "/health", "").await;
     assert_eq!((answer.status(), answer.text().as_str()), ("200", "up\n"));
     assert_eq!(door.ask("HEAD", "/health", "").await.status(), "200");
-    assert_eq!(door.ask("POST", "/health", "Content-Length: 0\r\n").await.status(), "405");
+    assert_eq!(
+        door.ask("POST", "/health", "Content-Length: 0\r\n")
+            .await
+            .status(),
+        "405"
+    );
     door.stop().await;
 }
 
@@ -55,9 +67,18 @@ async fn a_browser_at_the_socket_is_told_what_belongs_there() {
     let door = open(options()).await;
     let answer = door.ask("GET", SOCKET_PATH, "").await;
     assert_eq!(answer.status(), "426");
-    assert!(answer.head.contains("upgrade: websocket"), "{}", answer.head);
+    assert!(
+        answer.head.contains("upgrade: websocket"),
+        "{}",
+        answer.head
+    );
     assert!(answer.text().contains("WebSocket"), "{}", answer.text());
-    assert_eq!(door.ask("POST", SOCKET_PATH, "Content-Length: 0\r\n").await.status(), "405");
+    assert_eq!(
+        door.ask("POST", SOCKET_PATH, "Content-Length: 0\r\n")
+            .await
+            .status(),
+        "405"
+    );
     door.stop().await;
 }
 
@@ -65,10 +86,16 @@ async fn a_browser_at_the_socket_is_told_what_belongs_there() {
 async fn a_handshake_that_is_not_whole_is_refused() {
     let door = open(options()).await;
     let asking = "Upgrade: websocket\r\nConnection: keep-alive, Upgrade\r\n";
-    let old = format!("{asking}Sec-WebSocket-Version: 8\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n");
+    let old = format!(
+        "{asking}Sec-WebSocket-Version: 8\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+    );
     let answer = door.ask("GET", SOCKET_PATH, &old).await;
     assert_eq!(answer.status(), "426");
-    assert!(answer.head.contains("sec-websocket-version: 13"), "{}", answer.head);
+    assert!(
+        answer.head.contains("sec-websocket-version: 13"),
+        "{}",
+        answer.head
+    );
     let keyless = format!("{asking}Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: short\r\n");
     assert_eq!(door.ask("GET", SOCKET_PATH, &keyless).await.status(), "400");
     door.stop().await;
@@ -108,7 +135,11 @@ async fn text_and_frames_out_of_place_end_with_4400() {
 
 #[tokio::test]
 async fn one_connection_too_many_is_asked_to_come_back() {
-    let door = open(Options { connections_max: 1, ..options() }).await;
+    let door = open(Options {
+        connections_max: 1,
+        ..options()
+    })
+    .await;
     let client = door.greeted().await;
     let Err(Error::Http(response)) = door.client().await else {
         panic!("let in");
@@ -124,7 +155,11 @@ async fn one_connection_too_many_is_asked_to_come_back() {
 
 #[tokio::test]
 async fn a_head_that_does_not_come_is_not_waited_for() {
-    let door = open(Options { head_timeout: Duration::from_millis(50), ..options() }).await;
+    let door = open(Options {
+        head_timeout: Duration::from_millis(50),
+        ..options()
+    })
+    .await;
     for beginning in ["", "GET /health HTTP/1.1\r\nHost: loc"] {
         let mut stream = door.connect().await;
         stream.write_all(beginning.as_bytes()).await.expect("open");
@@ -147,25 +182,49 @@ async fn a_client_without_a_socket_gets_a_greeting_and_an_answer() {
     let door = open(options()).await;
     let answer = door.ask("GET", EXCHANGE_PATH, "").await;
     assert_eq!(answer.status(), "200");
-    assert!(answer.head.contains("content-type: application/octet-stream"), "{}", answer.head);
-    assert!(answer.head.contains("access-control-allow-origin: *"), "{}", answer.head);
+    assert!(
+        answer
+            .head
+            .contains("content-type: application/octet-stream"),
+        "{}",
+        answer.head
+    );
+    assert!(
+        answer.head.contains("access-control-allow-origin: *"),
+        "{}",
+        answer.head
+    );
     let [RelayFrame::Greeting(greeting)] = &answer.frames()[..] else {
         panic!("not one greeting");
     };
     let ping = frame::device_bytes(DeviceFrame::Ping(wire::Ping { number: 1 }));
     let answer = exchange(&door, &greeting.nonce, &frame::join([&ping])).await;
-    assert_eq!((answer.status(), answer.refusal()), ("400", Code::Unexpected));
+    assert_eq!(
+        (answer.status(), answer.refusal()),
+        ("400", Code::Unexpected)
+    );
     door.stop().await;
 }
 
 #[tokio::test]
 async fn an_exchange_that_is_malformed_is_refused_by_a_frame() {
     let door = open(options()).await;
-    let answer = door.send("POST", EXCHANGE_PATH, "Content-Length: 2\r\n", b"\x01\x00").await;
-    assert_eq!((answer.status(), answer.refusal()), ("400", Code::Malformed));
-    let headers = format!("Graceful-Nonce: {}\r\nContent-Length: 1\r\n", nonce(&door).await);
+    let answer = door
+        .send("POST", EXCHANGE_PATH, "Content-Length: 2\r\n", b"\x01\x00")
+        .await;
+    assert_eq!(
+        (answer.status(), answer.refusal()),
+        ("400", Code::Malformed)
+    );
+    let headers = format!(
+        "Graceful-Nonce: {}\r\nContent-Length: 1\r\n",
+        nonce(&door).await
+    );
     let answer = door.send("POST", EXCHANGE_PATH, &headers, b"\x7f").await;
-    assert_eq!((answer.status(), answer.refusal()), ("400", Code::Malformed));
+    assert_eq!(
+        (answer.status(), answer.refusal()),
+        ("400", Code::Malformed)
+    );
     door.stop().await;
 }
 
@@ -186,7 +245,11 @@ async fn an_exchange_over_the_limit_is_refused_announced_or_not() {
 
 #[tokio::test]
 async fn a_body_that_does_not_come_is_not_waited_for() {
-    let door = open(Options { body_timeout: Duration::from_millis(50), ..options() }).await;
+    let door = open(Options {
+        body_timeout: Duration::from_millis(50),
+        ..options()
+    })
+    .await;
     let nonce = nonce(&door).await;
     let headers = format!("Graceful-Nonce: {nonce}\r\nContent-Length: 10\r\n");
     let answer = door.ask("POST", EXCHANGE_PATH, &headers).await;
@@ -200,14 +263,22 @@ async fn a_page_may_ask_from_anywhere() {
     let asking = "Origin: https://app.example\r\nAccess-Control-Request-Method: POST\r\n";
     let answer = door.ask("OPTIONS", EXCHANGE_PATH, asking).await;
     assert_eq!(answer.status(), "204");
-    assert!(answer.head.contains("access-control-allow-headers: content-type, graceful-nonce"));
+    assert!(
+        answer
+            .head
+            .contains("access-control-allow-headers: content-type, graceful-nonce")
+    );
     door.stop().await;
 }
 
 #[tokio::test]
 async fn a_conversation_that_does_not_end_is_cut_when_the_relay_stops() {
     let limits = Duration::from_millis(50);
-    let door = open(Options { stop_timeout: limits, ..options() }).await;
+    let door = open(Options {
+        stop_timeout: limits,
+        ..options()
+    })
+    .await;
     // Says nothing, and never answers the close frame.
     let _client = door.greeted().await;
     door.stop().await;

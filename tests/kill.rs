@@ -18,7 +18,9 @@ const REGISTRATION: [(&str, &str); 1] = [("GRACEFUL_RELAY_ACCOUNTS__REGISTRATION
 
 /// A number from a fixed stream: which moments, not whether.
 fn next(state: &mut u64, bound: u64) -> u64 {
-    *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+    *state = state
+        .wrapping_mul(6_364_136_223_846_793_005)
+        .wrapping_add(1_442_695_040_888_963_407);
     (*state >> 33) % bound
 }
 
@@ -72,5 +74,9 @@ async fn a_relay_that_is_killed_under_load_loses_nothing_and_repeats_nothing() {
     relay.stop();
     let store = Store::open(&data, Options::default()).expect("opens");
     let totals = store.totals().expect("reads");
-    assert_eq!((totals.accounts, totals.envelopes), (1, 0), "nothing remains that both have acknowledged");
+    assert_eq!(
+        (totals.accounts, totals.envelopes),
+        (1, 0),
+        "nothing remains that both have acknowledged"
+    );
 }

@@ -23,44 +23,74 @@ const MIB: usize = 1024 * 1024;
 
 /// A number from a fixed stream.
 fn next(state: &mut u64) -> u64 {
-    *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+    *state = state
+        .wrapping_mul(6_364_136_223_846_793_005)
+        .wrapping_add(1_442_695_040_888_963_407);
     *state >> 33
 }
 
 /// Bytes of which no part is like another.
 fn noise(bytes: usize) -> Bytes {
     let mut state = 2_026;
-    (0..bytes / 4).flat_map(|_| (next(&mut state) as u32).to_be_bytes()).collect()
+    (0..bytes / 4)
+        .flat_map(|_| (next(&mut state) as u32).to_be_bytes())
+        .collect()
 }
 
 async fn receives(client: &Client, content: &Bytes) {
-    let incoming = tokio::time::timeout(LONG, client.changes().next()).await.expect("in time");
+    let incoming = tokio::time::timeout(LONG, client.changes().next())
+        .await
+        .expect("in time");
     let incoming = incoming.expect("the client is open");
-    let Incoming::Change(received) = &incoming else { panic!("{incoming:?}") };
-    assert!(received.content == *content, "{} bytes came", received.content.len());
+    let Incoming::Change(received) = &incoming else {
+        panic!("{incoming:?}")
+    };
+    assert!(
+        received.content == *content,
+        "{} bytes came",
+        received.content.len()
+    );
     client.applied(&incoming).await.expect("applied");
-    tokio::time::timeout(LONG, client.up_to_date()).await.expect("in time").expect("up to date");
+    tokio::time::timeout(LONG, client.up_to_date())
+        .await
+        .expect("in time")
+        .expect("up to date");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_hundred_mebibytes_arrive_whole_and_a_snapshot_of_fifty() {
-    let options = door::Options { frame_bytes_max: 1_200 * 1024, ..door::options() };
+    let options = door::Options {
+        frame_bytes_max: 1_200 * 1024,
+        ..door::options()
+    };
     let door = door::open_with(options, Limits::default(), Registration::Open).await;
     let folder = tempfile::tempdir().expect("a folder");
     let (laptop, phone) = two_clients(folder.path(), &format!("ws://{}", door.address)).await;
     let content = noise(100 * MIB);
-    let receipt = laptop.push([Change::new("large", content.clone())]).await.expect("taken");
-    assert_eq!((receipt.last, receipt.numbers.len()), (receipt.numbers[0], 1));
+    let receipt = laptop
+        .push([Change::new("large", content.clone())])
+        .await
+        .expect("taken");
+    assert_eq!(
+        (receipt.last, receipt.numbers.len()),
+        (receipt.numbers[0], 1)
+    );
     receives(&phone, &content).await;
     let snapshot = content.slice(..50 * MIB);
-    laptop.send_snapshot(phone.status().device, snapshot.clone()).await.expect("taken");
+    laptop
+        .send_snapshot(phone.status().device, snapshot.clone())
+        .await
+        .expect("taken");
     receives(&phone, &snapshot).await;
     for client in [laptop, phone] {
         client.close().await.expect("closes");
     }
     let deadline = Instant::now() + LONG;
     while door.relay.status().expect("a status").envelopes > 0 {
-        assert!(Instant::now() < deadline, "the relay keeps what both have acknowledged");
+        assert!(
+            Instant::now() < deadline,
+            "the relay keeps what both have acknowledged"
+        );
         tokio::task::yield_now().await;
     }
     door.stop().await;
@@ -69,9 +99,15 @@ async fn a_hundred_mebibytes_arrive_whole_and_a_snapshot_of_fifty() {
 #[tokio::test(flavor = "multi_thread")]
 async fn where_memory_is_short_large_changes_take_turns() {
     // Three at a time, of two from each of eight accounts.
-    let options =
-        door::Options { frame_bytes_max: 1_200 * 1024, frames_bytes: 5 * MIB as u64, ..door::options() };
-    let options = door::Options { connections_max: 64, ..options };
+    let options = door::Options {
+        frame_bytes_max: 1_200 * 1024,
+        frames_bytes: 5 * MIB as u64,
+        ..door::options()
+    };
+    let options = door::Options {
+        connections_max: 64,
+        ..options
+    };
     let door = door::open_with(options, Limits::default(), Registration::Open).await;
     let folder = tempfile::tempdir().expect("a folder");
     let url = format!("ws://{}", door.address);
@@ -80,10 +116,18 @@ async fn where_memory_is_short_large_changes_take_turns() {
         accounts.push(two_clients(&folder.path().join(number.to_string()), &url).await);
     }
     let content = noise(MIB);
-    let pushed = accounts.iter().flat_map(|(laptop, phone)| [laptop, phone]).map(|client| {
-        let content = content.clone();
-        async move { client.push([Change::new("large", content)]).await.expect("taken") }
-    });
+    let pushed = accounts
+        .iter()
+        .flat_map(|(laptop, phone)| [laptop, phone])
+        .map(|client| {
+            let content = content.clone();
+            async move {
+                client
+                    .push([Change::new("large", content)])
+                    .await
+                    .expect("taken")
+            }
+        });
     futures_util::future::join_all(pushed).await;
     for (laptop, phone) in &accounts {
         receives(phone, &content).await;
@@ -94,7 +138,10 @@ async fn where_memory_is_short_large_changes_take_turns() {
 
 /// Passes connections on to a relay; the first ones break after a number of bytes, back and forth.
 fn breaking(relay: &str, mut breaks: u32) -> (String, Arc<Mutex<u32>>) {
-    let target = relay.strip_prefix("ws://").expect("a plain address").to_owned();
+    let target = relay
+        .strip_prefix("ws://")
+        .expect("a plain address")
+        .to_owned();
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let url = format!("ws://{}", listener.local_addr().expect("an address"));
     let broken = Arc::new(Mutex::new(0));
@@ -102,12 +149,21 @@ fn breaking(relay: &str, mut breaks: u32) -> (String, Arc<Mutex<u32>>) {
     std::thread::spawn(move || {
         let mut state = 7;
         for near in listener.incoming().map_while(Result::ok) {
-            let Ok(far) = TcpStream::connect(&target) else { continue };
-            let left = if breaks == 0 { u64::MAX } else { 500_000 + next(&mut state) % 3_000_000 };
+            let Ok(far) = TcpStream::connect(&target) else {
+                continue;
+            };
+            let left = if breaks == 0 {
+                u64::MAX
+            } else {
+                500_000 + next(&mut state) % 3_000_000
+            };
             breaks = breaks.saturating_sub(1);
             let left = Arc::new(Mutex::new(left));
             for (from, to) in [(&near, &far), (&far, &near)] {
-                let (from, to) = (from.try_clone().expect("a socket"), to.try_clone().expect("a socket"));
+                let (from, to) = (
+                    from.try_clone().expect("a socket"),
+                    to.try_clone().expect("a socket"),
+                );
                 let (left, count) = (Arc::clone(&left), Arc::clone(&count));
                 std::thread::spawn(move || pass(from, to, &left, &count));
             }
@@ -154,13 +210,22 @@ fn cut_off_and_killed_on_the_way_a_change_arrives_once_and_whole() {
         let before = journal();
         let mut follow = home.start_client("phone", &["follow", "--jsonl", "phone.jsonl"]);
         while journal() < before + 3 * MIB as u64 {
-            assert!(!follow.has_ended() && Instant::now() < deadline, "no part came");
+            assert!(
+                !follow.has_ended() && Instant::now() < deadline,
+                "no part came"
+            );
             std::thread::sleep(Duration::from_millis(1));
         }
         follow.kill();
-        assert!(changes(&home.path("phone.jsonl")).is_empty(), "half a change was delivered");
+        assert!(
+            changes(&home.path("phone.jsonl")).is_empty(),
+            "half a change was delivered"
+        );
     }
-    let follow = home.start_client("phone", &["follow", "--jsonl", "phone.jsonl", "--until", "2"]);
+    let follow = home.start_client(
+        "phone",
+        &["follow", "--jsonl", "phone.jsonl", "--until", "2"],
+    );
     follow.wait().well();
     assert!(changes(&home.path("phone.jsonl")) == sent);
     while !pushing.has_ended() {
@@ -168,8 +233,15 @@ fn cut_off_and_killed_on_the_way_a_change_arrives_once_and_whole() {
         std::thread::sleep(Duration::from_millis(5));
     }
     pushing.wait().well();
-    assert!(*broken.lock().expect("not poisoned") > 8, "the connection broke {broken:?} times");
-    home.client("phone", &["follow", "--jsonl", "phone.jsonl", "--until-up-to-date"]).well();
+    assert!(
+        *broken.lock().expect("not poisoned") > 8,
+        "the connection broke {broken:?} times"
+    );
+    home.client(
+        "phone",
+        &["follow", "--jsonl", "phone.jsonl", "--until-up-to-date"],
+    )
+    .well();
     assert_eq!(changes(&home.path("phone.jsonl")).len(), 2);
     relay.keeps_nothing(&home);
 }

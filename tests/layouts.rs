@@ -51,11 +51,20 @@ fn size(founder: u8, number: u64) -> usize {
 
 fn envelope(founder: u8, number: u64) -> Envelope {
     let addressee = (number == 9).then_some(founder + 1);
-    support::pushed(number, u64::from(founder) << 32 | number, size(founder, number), addressee)
+    support::pushed(
+        number,
+        u64::from(founder) << 32 | number,
+        size(founder, number),
+        addressee,
+    )
 }
 
 fn entry(founder: u8) -> SignedEntry {
-    if founder == 1 { support::recoverable(founder) } else { support::founding(founder) }
+    if founder == 1 {
+        support::recoverable(founder)
+    } else {
+        support::founding(founder)
+    }
 }
 
 fn whose(store: &Store, founder: u8, device: u8) -> Whose {
@@ -71,30 +80,63 @@ fn commit(store: &Store, change: Change, now: RelayTime) {
 /// A relay's folder with something in each table, as a kill leaves it.
 fn fill(folder: &Path) {
     let now = RelayTime::from_ms(1_000);
-    let open = Options { registration: Registration::Open, ..Options::default() };
+    let open = Options {
+        registration: Registration::Open,
+        ..Options::default()
+    };
     let store = Store::open(folder, open).expect("a new store");
     for founder in FOUNDERS {
         let (entry, by) = (entry(founder), support::device_key(founder));
-        commit(&store, Change::Found { entry: entry.clone(), by, invite: None }, now);
+        commit(
+            &store,
+            Change::Found {
+                entry: entry.clone(),
+                by,
+                invite: None,
+            },
+            now,
+        );
         let membership = Membership::found(&entry).expect("founds");
         let entries = vec![support::adding(&membership, founder, founder + 1)];
-        commit(&store, Change::Append { by: whose(&store, founder, founder), first: 1, entries }, now);
+        commit(
+            &store,
+            Change::Append {
+                by: whose(&store, founder, founder),
+                first: 1,
+                entries,
+            },
+            now,
+        );
     }
     commit(
         &store,
-        Change::Invite { hash: invite_hash(INVITATION), expires: RelayTime::from_ms(u64::MAX) },
+        Change::Invite {
+            hash: invite_hash(INVITATION),
+            expires: RelayTime::from_ms(u64::MAX),
+        },
         now,
     );
     for number in 1..=PUSHED {
         for founder in FOUNDERS {
-            commit(&store, Change::push(whose(&store, founder, founder), [envelope(founder, number)]), now);
+            commit(
+                &store,
+                Change::push(whose(&store, founder, founder), [envelope(founder, number)]),
+                now,
+            );
         }
         if number == PUSHED / 2 {
             store.fold_all().expect("on disk");
         }
     }
     for founder in FOUNDERS {
-        commit(&store, Change::Ack { by: whose(&store, founder, founder + 1), through: ACKED }, now);
+        commit(
+            &store,
+            Change::Ack {
+                by: whose(&store, founder, founder + 1),
+                through: ACKED,
+            },
+            now,
+        );
     }
     // A kill: nothing is closed.
     std::mem::forget(store);
@@ -107,12 +149,19 @@ fn make_a_fixture() {
     let data = tempfile::tempdir().expect("a folder");
     fill(data.path());
     fs::create_dir_all(folder()).expect("the folder of fixtures");
-    let file = File::create_new(folder().join(format!("{SCHEMA_VERSION}.tar.gz"))).expect("not there yet");
+    let file =
+        File::create_new(folder().join(format!("{SCHEMA_VERSION}.tar.gz"))).expect("not there yet");
     let mut archive = tar::Builder::new(GzEncoder::new(file, Compression::best()));
     for name in [FILE, KEYS, JOURNALS[0], JOURNALS[1]] {
-        archive.append_path_with_name(data.path().join(name), name).expect("packed");
+        archive
+            .append_path_with_name(data.path().join(name), name)
+            .expect("packed");
     }
-    archive.into_inner().expect("packed").finish().expect("packed");
+    archive
+        .into_inner()
+        .expect("packed")
+        .finish()
+        .expect("packed");
 }
 
 fn unpack(layout: u32) -> tempfile::TempDir {
@@ -122,8 +171,11 @@ fn unpack(layout: u32) -> tempfile::TempDir {
 }
 
 fn unpack_into(layout: u32, data: &Path) {
-    let file = File::open(folder().join(format!("{layout}.tar.gz"))).expect("each layout has its fixture");
-    tar::Archive::new(GzDecoder::new(file)).unpack(data).expect("unpacked");
+    let file =
+        File::open(folder().join(format!("{layout}.tar.gz"))).expect("each layout has its fixture");
+    tar::Archive::new(GzDecoder::new(file))
+        .unpack(data)
+        .expect("unpacked");
 }
 
 /// What the other device of an account has not acknowledged, by push number and content.
@@ -131,12 +183,26 @@ fn waiting(store: &Store, founder: u8) -> Vec<(u64, Bytes)> {
     let mut waiting = Vec::new();
     let (whose, mut after) = (whose(store, founder, founder + 1), 0);
     loop {
-        let look = Look { whose, after, entries_from: 0, bytes_max: 1 << 20, one_at_least: true };
+        let look = Look {
+            whose,
+            after,
+            entries_from: 0,
+            bytes_max: 1 << 20,
+            one_at_least: true,
+        };
         let View::Ready(ready) = store.look(&look, RelayTime::from_ms(2_000)).expect("read") else {
             panic!("a member sees what waits for it");
         };
-        assert!(after > 0 || ready.entries.len() == 2, "the whole membership log");
-        waiting.extend(ready.envelopes.into_iter().map(|envelope| (envelope.push_number, envelope.sealed)));
+        assert!(
+            after > 0 || ready.entries.len() == 2,
+            "the whole membership log"
+        );
+        waiting.extend(
+            ready
+                .envelopes
+                .into_iter()
+                .map(|envelope| (envelope.push_number, envelope.sealed)),
+        );
         after = ready.through;
         if after >= ready.head {
             return waiting;
@@ -151,10 +217,21 @@ fn check(store: &Store) {
         assert!(waiting(store, founder) == (ACKED + 1..=PUSHED).map(expected).collect::<Vec<_>>());
     }
     let totals = store.totals().expect("read");
-    assert_eq!((totals.accounts, totals.envelopes), (2, 2 * (PUSHED - ACKED)));
+    assert_eq!(
+        (totals.accounts, totals.envelopes),
+        (2, 2 * (PUSHED - ACKED))
+    );
     let tally = store.inspect_all(&mut |_| {}).expect("read");
-    assert_eq!((tally.unopened, tally.misplaced, tally.miscounted), (0, 0, 0));
-    assert!(store.find_recovery(&support::device_key(support::RECOVERY)).expect("read").is_some());
+    assert_eq!(
+        (tally.unopened, tally.misplaced, tally.miscounted),
+        (0, 0, 0)
+    );
+    assert!(
+        store
+            .find_recovery(&support::device_key(support::RECOVERY))
+            .expect("read")
+            .is_some()
+    );
 }
 
 /// What an upgrade keeps of the store as it was.
@@ -162,7 +239,9 @@ const BEFORE: &str = "relay.redb.before-upgrade";
 
 #[test]
 fn a_store_of_each_layout_opens_with_all_that_was_in_it_and_goes_on() {
-    for (layout, closed) in (1..=SCHEMA_VERSION).flat_map(|layout| [(layout, false), (layout, true)]) {
+    for (layout, closed) in
+        (1..=SCHEMA_VERSION).flat_map(|layout| [(layout, false), (layout, true)])
+    {
         let data = unpack(layout);
         if closed {
             drop(redb::Database::open(data.path().join(FILE)).expect("opens"));
@@ -172,9 +251,24 @@ fn a_store_of_each_layout_opens_with_all_that_was_in_it_and_goes_on() {
         assert_eq!(data.path().join(BEFORE).exists(), layout < SCHEMA_VERSION);
         let (founder, newcomer) = (FOUNDERS[0], 21);
         let now = RelayTime::from_ms(3_000);
-        commit(&store, Change::push(whose(&store, founder, founder), [envelope(founder, PUSHED + 1)]), now);
+        commit(
+            &store,
+            Change::push(
+                whose(&store, founder, founder),
+                [envelope(founder, PUSHED + 1)],
+            ),
+            now,
+        );
         let (entry, by) = (support::founding(newcomer), support::device_key(newcomer));
-        commit(&store, Change::Found { entry, by, invite: Some(invite_hash(INVITATION)) }, now);
+        commit(
+            &store,
+            Change::Found {
+                entry,
+                by,
+                invite: Some(invite_hash(INVITATION)),
+            },
+            now,
+        );
         drop(store);
         let store = Store::open(data.path(), Options::default()).expect("opens again");
         assert_eq!(waiting(&store, founder).len() as u64, PUSHED + 1 - ACKED);
@@ -192,7 +286,11 @@ fn the_store_before_an_upgrade_stays_for_a_good_day_and_opens_as_it_was() {
     assert!(!data.path().join("relay.redb.upgrading").exists());
     let clock = store.clock_at_open();
     let day = Duration::from_secs(24 * 60 * 60);
-    assert!(!store.forget_upgrade(clock.plus(day - Duration::from_secs(1))).expect("looked"));
+    assert!(
+        !store
+            .forget_upgrade(clock.plus(day - Duration::from_secs(1)))
+            .expect("looked")
+    );
     // Back to the version before: the old file with the keys beside it, and no journal.
     let back = tempfile::tempdir().expect("a folder");
     fs::copy(data.path().join(BEFORE), back.path().join(FILE)).expect("kept");
@@ -201,7 +299,11 @@ fn the_store_before_an_upgrade_stays_for_a_good_day_and_opens_as_it_was() {
         let database = redb::Database::open(folder.join(FILE)).expect("opens");
         let meta = redb::TableDefinition::<&[u8], &[u8]>::new("meta");
         let read = database.begin_read().expect("begins");
-        let row = read.open_table(meta).expect("there").get(b"schema_version".as_slice()).expect("read");
+        let row = read
+            .open_table(meta)
+            .expect("there")
+            .get(b"schema_version".as_slice())
+            .expect("read");
         row.expect("named").value().to_vec()
     };
     assert_eq!(layout(back.path()), 1_u32.to_be_bytes());
@@ -222,11 +324,17 @@ fn a_backup_of_each_layout_can_be_put_back() {
         }
         let home = Home::new();
         let mut packed = GzDecoder::new(File::open(packed).expect("each layout has its backup"));
-        std::io::copy(&mut packed, &mut File::create(home.path("backup")).expect("a file"))
-            .expect("unpacked");
+        std::io::copy(
+            &mut packed,
+            &mut File::create(home.path("backup")).expect("a file"),
+        )
+        .expect("unpacked");
         home.run(&["restore", "backup", "--data", "relay"]).well();
         check(&Store::open(&home.path("relay"), Options::default()).expect("opens"));
-        assert!(!home.path("relay").join(BEFORE).exists(), "the backup is what was before");
+        assert!(
+            !home.path("relay").join(BEFORE).exists(),
+            "the backup is what was before"
+        );
     }
 }
 
@@ -235,19 +343,33 @@ fn a_backup_of_each_layout_can_be_put_back() {
 fn an_upgrade_that_has_no_room_says_how_much_it_needs_and_changes_nothing() {
     let disk = tempfile::tempdir().expect("a folder");
     let mut mount = Command::new("mount");
-    let mounted = mount.args(["-t", "tmpfs", "-o", "size=12m,mode=700", "tmpfs"]).arg(disk.path()).output();
+    let mounted = mount
+        .args(["-t", "tmpfs", "-o", "size=12m,mode=700", "tmpfs"])
+        .arg(disk.path())
+        .output();
     if !mounted.is_ok_and(|mounted| mounted.status.success()) {
-        println!("LEFT OUT: no file system can be mounted here, so nothing is shown about a small disk");
+        println!(
+            "LEFT OUT: no file system can be mounted here, so nothing is shown about a small disk"
+        );
         return;
     }
     let data = disk.path().join("relay");
     fs::create_dir(&data).expect("a folder");
     unpack_into(1, &data);
-    let refused = Store::open(&data, Options::default()).err().map(|error| error.to_string());
-    let there: Vec<_> =
-        fs::read_dir(&data).expect("a folder").map(|entry| entry.expect("one").file_name()).collect();
+    let refused = Store::open(&data, Options::default())
+        .err()
+        .map(|error| error.to_string());
+    let there: Vec<_> = fs::read_dir(&data)
+        .expect("a folder")
+        .map(|entry| entry.expect("one").file_name())
+        .collect();
     let unmounted = Command::new("umount").arg("-l").arg(disk.path()).status();
     assert!(unmounted.is_ok_and(|status| status.success()), "unmounted");
-    assert!(refused.as_ref().is_some_and(|text| text.contains("bytes must be free")), "{refused:?}");
+    assert!(
+        refused
+            .as_ref()
+            .is_some_and(|text| text.contains("bytes must be free")),
+        "{refused:?}"
+    );
     assert_eq!(there.len(), 4, "{there:?}");
 }

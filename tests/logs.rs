@@ -22,25 +22,41 @@ fn write(home: &Home, level: &str, format: &str) {
 }
 
 fn serve(home: &Home) -> Running {
-    let running = home.start(&["serve", "--json", "--config", "relay.toml", "--data", "relay"], "");
+    let running = home.start(
+        &[
+            "serve",
+            "--json",
+            "--config",
+            "relay.toml",
+            "--data",
+            "relay",
+        ],
+        "",
+    );
     running.json_line();
     running
 }
 
 fn files(home: &Home) -> Vec<PathBuf> {
     let entries = fs::read_dir(home.path("logs")).expect("a folder");
-    let mut files: Vec<_> = entries.map(|entry| entry.expect("an entry").path()).collect();
+    let mut files: Vec<_> = entries
+        .map(|entry| entry.expect("an entry").path())
+        .collect();
     files.sort();
     files
 }
 
 fn logged(home: &Home) -> String {
-    files(home).iter().map(|file| fs::read_to_string(file).expect("text")).collect()
+    files(home)
+        .iter()
+        .map(|file| fs::read_to_string(file).expect("text"))
+        .collect()
 }
 
 /// Something that is worth a line at `info`.
 fn back_up(home: &Home, to: &str) {
-    home.run(&["backup", to, "--config", "relay.toml", "--data", "relay"]).well();
+    home.run(&["backup", to, "--config", "relay.toml", "--data", "relay"])
+        .well();
 }
 
 /// Waits until so many backups are in the log.
@@ -53,7 +69,9 @@ fn wait_for_backups(home: &Home, count: usize) {
 }
 
 fn reload(home: &Home) -> String {
-    home.run(&["reload", "--config", "relay.toml", "--data", "relay"]).well().out
+    home.run(&["reload", "--config", "relay.toml", "--data", "relay"])
+        .well()
+        .out
 }
 
 #[test]
@@ -61,19 +79,30 @@ fn files_have_the_day_in_their_names_and_the_oldest_go() {
     let home = Home::new();
     write(&home, "info", "json");
     for day in ["2026-01-01", "2026-01-02", "2026-01-03"] {
-        fs::write(home.path("logs").join(format!("graceful-relay.{day}.log")), "old\n").expect("written");
+        fs::write(
+            home.path("logs").join(format!("graceful-relay.{day}.log")),
+            "old\n",
+        )
+        .expect("written");
     }
     let mut running = serve(&home);
     back_up(&home, "first");
     wait_for_backups(&home, 1);
     running.kill();
-    let names: Vec<_> =
-        files(&home).iter().map(|file| file.file_name().expect("a name").to_owned()).collect();
+    let names: Vec<_> = files(&home)
+        .iter()
+        .map(|file| file.file_name().expect("a name").to_owned())
+        .collect();
     assert_eq!(names.len(), 2, "{names:?}");
     let newest = fs::read_to_string(files(&home).last().expect("two")).expect("text");
-    let lines: Vec<Value> =
-        newest.lines().map(|line| serde_json::from_str(line).expect("a line of JSON")).collect();
-    assert!(lines.iter().all(|line| line["level"].is_string()) && !lines.is_empty(), "{newest}");
+    let lines: Vec<Value> = newest
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("a line of JSON"))
+        .collect();
+    assert!(
+        lines.iter().all(|line| line["level"].is_string()) && !lines.is_empty(),
+        "{newest}"
+    );
 }
 
 #[test]
@@ -84,14 +113,21 @@ fn how_much_is_logged_changes_with_a_reload() {
     back_up(&home, "first");
     write(&home, "info", "text");
     let said = reload(&home);
-    assert!(said.contains("read again") && !said.contains("restart"), "{said}");
+    assert!(
+        said.contains("read again") && !said.contains("restart"),
+        "{said}"
+    );
     back_up(&home, "second");
     wait_for_backups(&home, 1);
     write(&home, "silence", "text");
-    home.run(&["reload", "--config", "relay.toml", "--data", "relay"]).wrongly_set(&["log.level", "silence"]);
+    home.run(&["reload", "--config", "relay.toml", "--data", "relay"])
+        .wrongly_set(&["log.level", "silence"]);
     write(&home, "error", "json");
     let said = reload(&home);
-    assert!(said.contains("a restart is needed for log.format"), "{said}");
+    assert!(
+        said.contains("a restart is needed for log.format"),
+        "{said}"
+    );
     back_up(&home, "third");
     write(&home, "info", "text");
     reload(&home);
@@ -99,5 +135,9 @@ fn how_much_is_logged_changes_with_a_reload() {
     wait_for_backups(&home, 2);
     running.kill();
     let log = logged(&home);
-    assert_eq!(log.matches("sent for a backup").count(), 2, "the second and the fourth: {log}");
+    assert_eq!(
+        log.matches("sent for a backup").count(),
+        2,
+        "the second and the fourth: {log}"
+    );
 }

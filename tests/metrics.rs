@@ -39,20 +39,49 @@ struct Watched {
 }
 
 async fn open(live: LiveOptions) -> Watched {
-    open_with(live, store::Options { registration: Registration::Open, ..Default::default() }).await
+    open_with(
+        live,
+        store::Options {
+            registration: Registration::Open,
+            ..Default::default()
+        },
+    )
+    .await
 }
 
 async fn open_with(live: LiveOptions, store: store::Options) -> Watched {
     let folder = tempfile::tempdir().expect("a folder");
-    let store = store::Options { cache_bytes: 8 << 20, ..store };
+    let store = store::Options {
+        cache_bytes: 8 << 20,
+        ..store
+    };
     let store = Store::open(folder.path(), store).expect("a store");
     let relay = Relay::start(store, RelayOptions::default());
     let [tcp, operators] = [bind().await, bind().await];
-    let (address, at) = (tcp.local_addr().expect("bound"), operators.local_addr().expect("bound"));
-    let listener = Listener::from(tcp).with_operators(operators).with_live(Live::new(live));
+    let (address, at) = (
+        tcp.local_addr().expect("bound"),
+        operators.local_addr().expect("bound"),
+    );
+    let listener = Listener::from(tcp)
+        .with_operators(operators)
+        .with_live(Live::new(live));
     let shutdown = CancellationToken::new();
-    let running = tokio::spawn(http::run(listener, relay.clone(), door::options(), shutdown.clone()));
-    Watched { door: Door { address, relay, folder, shutdown, running }, operators: at }
+    let running = tokio::spawn(http::run(
+        listener,
+        relay.clone(),
+        door::options(),
+        shutdown.clone(),
+    ));
+    Watched {
+        door: Door {
+            address,
+            relay,
+            folder,
+            shutdown,
+            running,
+        },
+        operators: at,
+    }
 }
 
 async fn bind() -> TcpListener {
@@ -61,7 +90,8 @@ async fn bind() -> TcpListener {
 
 async fn ask(address: SocketAddr, path: &str, headers: &str) -> Answer {
     let mut stream = TcpStream::connect(address).await.expect("open");
-    let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{headers}\r\n");
+    let request =
+        format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{headers}\r\n");
     stream.write_all(request.as_bytes()).await.expect("open");
     Answer::read(stream).await
 }
@@ -89,11 +119,19 @@ async fn work(door: &Door) {
         membership_count: 0,
         entries: Vec::new(),
     };
-    let found =
-        wire::Found { authenticate: Some(proof), entry: Some(support::founding(1)), invite: String::new() };
-    let push = wire::Push { envelopes: vec![support::pushed(1, 1, 400, None)] };
+    let found = wire::Found {
+        authenticate: Some(proof),
+        entry: Some(support::founding(1)),
+        invite: String::new(),
+    };
+    let push = wire::Push {
+        envelopes: vec![support::pushed(1, 1, 400, None)],
+    };
     for frame in [DeviceFrame::Found(found), DeviceFrame::Push(push)] {
-        client.send(Message::Binary(device_bytes(frame))).await.expect("open");
+        client
+            .send(Message::Binary(device_bytes(frame)))
+            .await
+            .expect("open");
     }
     while !matches!(door::next_frame(&mut client).await, RelayFrame::Stored(_)) {}
 }
@@ -102,14 +140,22 @@ async fn work(door: &Door) {
 fn read(text: &str) -> BTreeMap<String, f64> {
     let mut metrics = BTreeMap::new();
     for line in text.lines() {
-        if let Some(name) = line.strip_prefix("# TYPE ").and_then(|rest| rest.split(' ').next()) {
+        if let Some(name) = line
+            .strip_prefix("# TYPE ")
+            .and_then(|rest| rest.split(' ').next())
+        {
             metrics.insert(name.to_owned(), 0.0);
         } else if !line.starts_with('#') {
             let (name, value) = line.rsplit_once(' ').expect("a sample");
             let name = name.split('{').next().expect("a name");
             let of = |suffix| name.strip_suffix(suffix).unwrap_or(name);
-            let base = ["_total", "_bucket", "_sum", "_count", "_info"].into_iter().map(of);
-            let base = base.chain([name]).find(|base| metrics.contains_key(*base)).expect("announced");
+            let base = ["_total", "_bucket", "_sum", "_count", "_info"]
+                .into_iter()
+                .map(of);
+            let base = base
+                .chain([name])
+                .find(|base| metrics.contains_key(*base))
+                .expect("announced");
             *metrics.get_mut(base).expect("announced") += value.parse::<f64>().expect("a number");
         }
     }
@@ -118,7 +164,9 @@ fn read(text: &str) -> BTreeMap<String, f64> {
 
 /// Names in the first column of the tables of the list.
 fn listed() -> BTreeSet<String> {
-    let rows = LIST.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next());
+    let rows = LIST
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `")?.split('`').next());
     rows.map(str::to_owned).collect()
 }
 
@@ -127,7 +175,11 @@ async fn every_metric_on_the_list_is_there_and_every_one_that_is_there_is_listed
     let watched = open(LiveOptions::default()).await;
     work(&watched.door).await;
     let answer = ask(watched.operators, "/metrics", "").await;
-    assert!(answer.head.contains("application/openmetrics-text"), "{}", answer.head);
+    assert!(
+        answer.head.contains("application/openmetrics-text"),
+        "{}",
+        answer.head
+    );
     let text = answer.text();
     assert!(text.ends_with("# EOF\n"));
     let metrics = read(&text);
@@ -149,10 +201,19 @@ async fn every_metric_on_the_list_is_there_and_every_one_that_is_there_is_listed
         "uptime_seconds",
         "ready",
     ] {
-        assert!(metrics[&format!("graceful_relay_{name}")] > 0.0, "{name} in {text}");
+        assert!(
+            metrics[&format!("graceful_relay_{name}")] > 0.0,
+            "{name} in {text}"
+        );
     }
     // Of the processor's time it may not have had a whole tick.
-    for name in ["resident_memory_bytes", "open_fds", "max_fds", "threads", "start_time_seconds"] {
+    for name in [
+        "resident_memory_bytes",
+        "open_fds",
+        "max_fds",
+        "threads",
+        "start_time_seconds",
+    ] {
         assert!(metrics[&format!("process_{name}")] > 0.0, "{name}");
     }
     watched.door.stop().await;
@@ -162,7 +223,11 @@ async fn every_metric_on_the_list_is_there_and_every_one_that_is_there_is_listed
 async fn what_is_counted_names_nobody() {
     let watched = open(LiveOptions::default()).await;
     work(&watched.door).await;
-    let before = ask(watched.operators, "/metrics", "").await.text().lines().count();
+    let before = ask(watched.operators, "/metrics", "")
+        .await
+        .text()
+        .lines()
+        .count();
     for _ in 0..20 {
         drop(watched.door.greeted().await);
     }
@@ -184,21 +249,39 @@ fn secret(folder: &Path) -> Secret {
 async fn status_and_metrics_are_for_who_shows_the_token() {
     let folder = tempfile::tempdir().expect("a folder");
     let token = Some(secret(folder.path()));
-    let live = LiveOptions { status_token: token.clone(), metrics_token: token, ..LiveOptions::default() };
+    let live = LiveOptions {
+        status_token: token.clone(),
+        metrics_token: token,
+        ..LiveOptions::default()
+    };
     let watched = open(live).await;
     let shown = format!("Authorization: Bearer {TOKEN}\r\n");
-    for (address, path) in
-        [(watched.operators, "/metrics"), (watched.operators, "/status"), (watched.door.address, "/status")]
-    {
+    for (address, path) in [
+        (watched.operators, "/metrics"),
+        (watched.operators, "/status"),
+        (watched.door.address, "/status"),
+    ] {
         let refused = ask(address, path, "").await;
         assert_eq!(refused.status(), "401", "{path}");
-        assert!(refused.head.contains("www-authenticate: bearer"), "{}", refused.head);
-        assert_eq!(ask(address, path, "Authorization: Bearer wrong\r\n").await.status(), "401");
+        assert!(
+            refused.head.contains("www-authenticate: bearer"),
+            "{}",
+            refused.head
+        );
+        assert_eq!(
+            ask(address, path, "Authorization: Bearer wrong\r\n")
+                .await
+                .status(),
+            "401"
+        );
         assert_eq!(ask(address, path, &shown).await.status(), "200", "{path}");
     }
     let status = ask(watched.door.address, "/status", &shown).await;
     let status: serde_json::Value = serde_json::from_str(&status.text()).expect("JSON");
-    assert_eq!((&status["ready"], &status["accounts"]), (&true.into(), &0.into()));
+    assert_eq!(
+        (&status["ready"], &status["accounts"]),
+        (&true.into(), &0.into())
+    );
     watched.door.stop().await;
 }
 
@@ -227,25 +310,47 @@ async fn a_trial_that_fails_makes_it_not_ready_until_one_goes_well() {
     health.badly("nothing was delivered".to_owned());
     let answer = ask(watched.door.address, "/health/ready", "").await;
     assert_eq!(answer.status(), "503");
-    assert!(answer.text().contains("nothing was delivered"), "{}", answer.text());
-    assert_eq!(ask(watched.door.address, "/health/live", "").await.status(), "200");
+    assert!(
+        answer.text().contains("nothing was delivered"),
+        "{}",
+        answer.text()
+    );
+    assert_eq!(
+        ask(watched.door.address, "/health/live", "").await.status(),
+        "200"
+    );
     health.well(std::time::Duration::from_millis(5));
-    assert_eq!(ask(watched.door.address, "/health/ready", "").await.status(), "200");
+    assert_eq!(
+        ask(watched.door.address, "/health/ready", "")
+            .await
+            .status(),
+        "200"
+    );
     watched.door.stop().await;
 }
 
 fn way(address: SocketAddr) -> Way {
-    Way { address, tls: None, proxy_header: false, host: None }
+    Way {
+        address,
+        tls: None,
+        proxy_header: false,
+        host: None,
+    }
 }
 
 #[tokio::test]
 async fn a_trial_pushes_fetches_and_leaves_nothing_behind_whoever_may_found_accounts() {
     for registration in [Registration::Open, Registration::Invite] {
-        let store = store::Options { registration, ..Default::default() };
+        let store = store::Options {
+            registration,
+            ..Default::default()
+        };
         let watched = open_with(LiveOptions::default(), store).await;
         let relay = watched.door.relay.clone();
         assert!(
-            Trials::new(relay.clone(), way(watched.door.address)).make().await,
+            Trials::new(relay.clone(), way(watched.door.address))
+                .make()
+                .await,
             "{:?}",
             relay.health().trial()
         );
@@ -260,12 +365,19 @@ async fn a_trial_pushes_fetches_and_leaves_nothing_behind_whoever_may_found_acco
 
 #[tokio::test]
 async fn limits_on_new_accounts_do_not_hold_for_trials() {
-    let store = store::Options { registration: Registration::Open, ..Default::default() };
+    let store = store::Options {
+        registration: Registration::Open,
+        ..Default::default()
+    };
     let watched = open_with(LiveOptions::default(), store).await;
     let trials = Trials::new(watched.door.relay.clone(), way(watched.door.address));
     // More than one address may found in an hour.
     for _ in 0..25 {
-        assert!(trials.make().await, "{:?}", watched.door.relay.health().trial());
+        assert!(
+            trials.make().await,
+            "{:?}",
+            watched.door.relay.health().trial()
+        );
     }
     watched.door.stop().await;
 }
@@ -278,23 +390,53 @@ async fn a_listener_that_nobody_reaches_makes_it_not_ready_until_it_is_reached()
     assert!(!Trials::new(relay.clone(), way(gone)).make().await);
     let answer = ask(watched.operators, "/health/ready", "").await;
     assert_eq!(answer.status(), "503");
-    assert!(answer.text().contains("nobody answers at the listener"), "{}", answer.text());
+    assert!(
+        answer.text().contains("nobody answers at the listener"),
+        "{}",
+        answer.text()
+    );
     assert!(Trials::new(relay, way(watched.door.address)).make().await);
-    assert_eq!(ask(watched.operators, "/health/ready", "").await.status(), "200");
+    assert_eq!(
+        ask(watched.operators, "/health/ready", "").await.status(),
+        "200"
+    );
     watched.door.stop().await;
 }
 
 #[tokio::test]
 async fn a_store_that_keeps_nothing_new_makes_it_not_ready() {
-    let store = store::Options { free_bytes_min: u64::MAX, ..Default::default() };
+    let store = store::Options {
+        free_bytes_min: u64::MAX,
+        ..Default::default()
+    };
     let watched = open_with(LiveOptions::default(), store).await;
-    assert!(!Trials::new(watched.door.relay.clone(), way(watched.door.address)).make().await);
-    let trouble = watched.door.relay.health().trial().trouble.expect("trouble");
+    assert!(
+        !Trials::new(watched.door.relay.clone(), way(watched.door.address))
+            .make()
+            .await
+    );
+    let trouble = watched
+        .door
+        .relay
+        .health()
+        .trial()
+        .trouble
+        .expect("trouble");
     assert!(trouble.contains("no account could be founded"), "{trouble}");
     let answer = ask(watched.door.address, "/health/ready", "").await;
     assert_eq!(answer.status(), "503");
-    assert!(answer.text().contains("disk is nearly full"), "{}", answer.text());
+    assert!(
+        answer.text().contains("disk is nearly full"),
+        "{}",
+        answer.text()
+    );
     let metrics = read(&ask(watched.operators, "/metrics", "").await.text());
-    assert_eq!((metrics["graceful_relay_ready"], metrics["graceful_relay_trials"]), (0.0, 1.0));
+    assert_eq!(
+        (
+            metrics["graceful_relay_ready"],
+            metrics["graceful_relay_trials"]
+        ),
+        (0.0, 1.0)
+    );
     watched.door.stop().await;
 }

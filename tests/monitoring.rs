@@ -29,16 +29,25 @@ fn file(name: &str) -> String {
 
 /// What it says, which must be good.
 fn says(program: &str, arguments: &[&str]) {
-    let said = Command::new(program).args(arguments).current_dir(KIT).output().expect("it runs");
-    let text = [said.stdout, said.stderr].map(|text| String::from_utf8_lossy(&text).into_owned()).concat();
+    let said = Command::new(program)
+        .args(arguments)
+        .current_dir(KIT)
+        .output()
+        .expect("it runs");
+    let text = [said.stdout, said.stderr]
+        .map(|text| String::from_utf8_lossy(&text).into_owned())
+        .concat();
     assert!(said.status.success(), "{program} {arguments:?}: {text}");
 }
 
 /// Names of metrics in rules and panels: those of the relay and of its process, and those made of them.
 fn named(text: &str) -> BTreeSet<String> {
-    let words = text.split(|letter: char| !letter.is_ascii_alphanumeric() && !"_:".contains(letter));
+    let words =
+        text.split(|letter: char| !letter.is_ascii_alphanumeric() && !"_:".contains(letter));
     let ours = |word: &&str| {
-        ["graceful_relay_", "graceful_relay:", "process_"].iter().any(|begin| word.starts_with(begin))
+        ["graceful_relay_", "graceful_relay:", "process_"]
+            .iter()
+            .any(|begin| word.starts_with(begin))
     };
     words.filter(ours).map(str::to_owned).collect()
 }
@@ -46,7 +55,9 @@ fn named(text: &str) -> BTreeSet<String> {
 /// Everything that a rule or a panel asks for.
 fn asked() -> BTreeSet<String> {
     let rules = file("rules.yml");
-    let expressions = rules.lines().filter_map(|line| line.trim().strip_prefix("expr: "));
+    let expressions = rules
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("expr: "));
     let mut asked: BTreeSet<String> = expressions.flat_map(named).collect();
     asked.extend(named(&file("grafana/graceful-relay.json")));
     asked
@@ -55,14 +66,21 @@ fn asked() -> BTreeSet<String> {
 #[test]
 fn what_rules_and_panels_name_is_on_the_list_of_metrics() {
     let rules = file("rules.yml");
-    let made: BTreeSet<&str> =
-        rules.lines().filter_map(|line| line.trim().strip_prefix("- record: ")).collect();
+    let made: BTreeSet<&str> = rules
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("- record: "))
+        .collect();
     let asked = asked();
     assert!(asked.len() > 30, "{asked:?}");
     for name in &asked {
-        let base = ["_total", "_bucket", "_info"].iter().find_map(|end| name.strip_suffix(end));
+        let base = ["_total", "_bucket", "_info"]
+            .iter()
+            .find_map(|end| name.strip_suffix(end));
         let listed = LIST.contains(&format!("| `{}` |", base.unwrap_or(name)));
-        assert!(listed || made.contains(name.as_str()), "{name} is neither on the list nor made by a rule");
+        assert!(
+            listed || made.contains(name.as_str()),
+            "{name} is neither on the list nor made by a rule"
+        );
     }
 }
 
@@ -96,7 +114,14 @@ fn the_programs_take_the_files_and_the_rules_hold() {
             let receivers = format!("--verify.receivers={receivers}");
             says(
                 "amtool",
-                &["config", "routes", "test", "--config.file=alertmanager.yml", &receivers, &labels],
+                &[
+                    "config",
+                    "routes",
+                    "test",
+                    "--config.file=alertmanager.yml",
+                    &receivers,
+                    &labels,
+                ],
             );
         }
     }
@@ -115,7 +140,11 @@ impl Drop for Server {
 impl Server {
     fn start(program: &str, folder: &Path, arguments: &[String]) -> Self {
         let mut command = Command::new(program);
-        command.args(arguments).current_dir(folder).stdout(Stdio::null()).stderr(Stdio::null());
+        command
+            .args(arguments)
+            .current_dir(folder)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
         Self(command.spawn().expect("it starts"))
     }
 }
@@ -130,9 +159,14 @@ fn get(port: u16, path: &str) -> Option<String> {
 
 /// How many series Prometheus has under a name.
 fn series(prometheus: u16, name: &str) -> usize {
-    let answer = get(prometheus, &format!("/api/v1/query?query={}", name.replace(':', "%3A")));
+    let answer = get(
+        prometheus,
+        &format!("/api/v1/query?query={}", name.replace(':', "%3A")),
+    );
     let answer = answer.and_then(|text| serde_json::from_str::<Value>(&text).ok());
-    answer.and_then(|answer| Some(answer["data"]["result"].as_array()?.len())).unwrap_or(0)
+    answer
+        .and_then(|answer| Some(answer["data"]["result"].as_array()?.len()))
+        .unwrap_or(0)
 }
 
 /// Waits for something that is asked for, since nobody tells.
@@ -165,9 +199,18 @@ fn webhook() -> (u16, Receiver<(String, Value)>) {
             }
             let mut body = vec![0; length];
             let _ = reader.read_exact(&mut body);
-            let _ = reader.into_inner().write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
-            let name = first.split(['/', ' ']).nth(2).unwrap_or_default().to_owned();
-            if sender.send((name, serde_json::from_slice(&body).unwrap_or_default())).is_err() {
+            let _ = reader
+                .into_inner()
+                .write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+            let name = first
+                .split(['/', ' '])
+                .nth(2)
+                .unwrap_or_default()
+                .to_owned();
+            if sender
+                .send((name, serde_json::from_slice(&body).unwrap_or_default()))
+                .is_err()
+            {
                 return;
             }
         }
@@ -186,16 +229,37 @@ fn hurried(folder: &Path, relay: u16, alertmanager: u16, webhook: u16) -> [PathB
     let [relay, alertmanager] = [relay, alertmanager].map(|port| format!("127.0.0.1:{port}"));
     let prometheus = replaced(
         file("prometheus.yml"),
-        &[(": 15s", ": 1s"), ("127.0.0.1:8917", &relay), ("127.0.0.1:9093", &alertmanager)],
+        &[
+            (": 15s", ": 1s"),
+            ("127.0.0.1:8917", &relay),
+            ("127.0.0.1:9093", &alertmanager),
+        ],
     );
-    let rules = replaced(file("rules.yml"), &[("interval: 30s", "interval: 1s"), ("for: 2m", "for: 0s")]);
-    let alerts = replaced(file("alertmanager.yml"), &[("group_wait: 30s", "group_wait: 0s")]);
-    let (routes, _) = alerts.split_once("receivers:\n").expect("receivers come last");
+    let rules = replaced(
+        file("rules.yml"),
+        &[("interval: 30s", "interval: 1s"), ("for: 2m", "for: 0s")],
+    );
+    let alerts = replaced(
+        file("alertmanager.yml"),
+        &[("group_wait: 30s", "group_wait: 0s")],
+    );
+    let (routes, _) = alerts
+        .split_once("receivers:\n")
+        .expect("receivers come last");
     let receiver = |name| {
-        format!("  - {{ name: {name}, webhook_configs: [{{ url: 'http://127.0.0.1:{webhook}/{name}' }}] }}\n")
+        format!(
+            "  - {{ name: {name}, webhook_configs: [{{ url: 'http://127.0.0.1:{webhook}/{name}' }}] }}\n"
+        )
     };
-    let alerts = format!("{routes}receivers:\n{}", ["pagerduty", "opsgenie", "mail"].map(receiver).concat());
-    let files = [("prometheus.yml", prometheus), ("alertmanager.yml", alerts), ("rules.yml", rules)];
+    let alerts = format!(
+        "{routes}receivers:\n{}",
+        ["pagerduty", "opsgenie", "mail"].map(receiver).concat()
+    );
+    let files = [
+        ("prometheus.yml", prometheus),
+        ("alertmanager.yml", alerts),
+        ("rules.yml", rules),
+    ];
     for (name, text) in files {
         std::fs::write(folder.join(name), text).expect("written");
     }
@@ -209,11 +273,22 @@ fn busy_relay(home: &Home) -> (Running, u16) {
         ("GRACEFUL_RELAY_METRICS__LISTEN", "127.0.0.1:0"),
         ("GRACEFUL_RELAY_ACCOUNTS__REGISTRATION", "open"),
     ];
-    let arguments = ["serve", "--json", "--listen", "127.0.0.1:0", "--data", "relay"];
+    let arguments = [
+        "serve",
+        "--json",
+        "--listen",
+        "127.0.0.1:0",
+        "--data",
+        "relay",
+    ];
     let relay = home.start_with(&arguments, "", &environment);
     let said = relay.json_line();
     let text = |name: &str| said[name].as_str().expect("an address").to_owned();
-    home.client("laptop", &["create", "--relay", &text("url"), "--name", "Laptop"]).well();
+    home.client(
+        "laptop",
+        &["create", "--relay", &text("url"), "--name", "Laptop"],
+    )
+    .well();
     home.client("laptop", &["push", "Paid the rent"]).well();
     let metrics: SocketAddr = text("metrics").parse().expect("an address");
     (relay, metrics.port())
@@ -230,7 +305,8 @@ fn a_real_prometheus_has_all_that_is_named_and_an_alert_gets_through() {
     let (mut relay, metrics) = busy_relay(&home);
     let (prometheus, alertmanager) = (free_port(), free_port());
     let (hook, told) = webhook();
-    let [prometheus_file, alertmanager_file] = hurried(home.folder.path(), metrics, alertmanager, hook);
+    let [prometheus_file, alertmanager_file] =
+        hurried(home.folder.path(), metrics, alertmanager, hook);
     let folder = home.folder.path();
     let address = |port| format!("--web.listen-address=127.0.0.1:{port}");
     let _alertmanager = Server::start(
@@ -253,20 +329,29 @@ fn a_real_prometheus_has_all_that_is_named_and_an_alert_gets_through() {
         ],
     );
     for name in asked() {
-        until(&format!("{name} has no data"), || series(prometheus, &name) > 0);
+        until(&format!("{name} has no data"), || {
+            series(prometheus, &name) > 0
+        });
     }
     relay.kill();
     let mut receivers = BTreeSet::new();
     while receivers.len() < 2 {
         let (receiver, said) = told.recv_timeout(LONG).expect("an alert gets through");
         let names = said["alerts"].as_array().expect("alerts").iter();
-        let names: Vec<_> =
-            names.map(|alert| alert["labels"]["alertname"].as_str().expect("a name")).collect();
-        assert!(receiver != "mail" || !names.contains(&"RelayDown"), "a page goes to those who are on duty");
+        let names: Vec<_> = names
+            .map(|alert| alert["labels"]["alertname"].as_str().expect("a name"))
+            .collect();
+        assert!(
+            receiver != "mail" || !names.contains(&"RelayDown"),
+            "a page goes to those who are on duty"
+        );
         if names.contains(&"RelayDown") {
             assert_eq!(said["commonLabels"]["region"], "home");
             receivers.insert(receiver);
         }
     }
-    assert_eq!(receivers, BTreeSet::from(["opsgenie".to_owned(), "pagerduty".to_owned()]));
+    assert_eq!(
+        receivers,
+        BTreeSet::from(["opsgenie".to_owned(), "pagerduty".to_owned()])
+    );
 }

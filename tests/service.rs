@@ -45,19 +45,30 @@ fn the_manager_hears_when_devices_may_come_that_the_relay_lives_and_that_it_ends
     let manager = UnixDatagram::bind(home.path("notify")).expect("a socket");
     manager.set_read_timeout(Some(LONG)).expect("set");
     let mut serve = Command::new(PROGRAM);
-    serve.args(["serve", "--listen", "127.0.0.1:0", "--data"]).arg(home.path("relay"));
-    serve.env("NOTIFY_SOCKET", home.path("notify")).env("WATCHDOG_USEC", "150000");
-    serve.env("GRACEFUL_RELAY_METRICS__LISTEN", "").stderr(Stdio::null());
+    serve
+        .args(["serve", "--listen", "127.0.0.1:0", "--data"])
+        .arg(home.path("relay"));
+    serve
+        .env("NOTIFY_SOCKET", home.path("notify"))
+        .env("WATCHDOG_USEC", "150000");
+    serve
+        .env("GRACEFUL_RELAY_METRICS__LISTEN", "")
+        .stderr(Stdio::null());
     let mut relay = Ending(serve.spawn().expect("starts"));
     told(&manager, "EXTEND_TIMEOUT_USEC=");
     let ready = told(&manager, "READY=1");
-    assert!(ready.contains("STATUS=devices dial ws://127.0.0.1:"), "{ready}");
+    assert!(
+        ready.contains("STATUS=devices dial ws://127.0.0.1:"),
+        "{ready}"
+    );
     // Again and again.
     for _ in 0..3 {
         told(&manager, "WATCHDOG=1");
     }
     let id = i32::try_from(relay.0.id()).expect("a process id");
-    let sent = Command::new("kill").args(["-TERM", &id.to_string()]).status();
+    let sent = Command::new("kill")
+        .args(["-TERM", &id.to_string()])
+        .status();
     assert!(sent.is_ok_and(|sent| sent.success()));
     told(&manager, "STOPPING=1");
     assert!(relay.0.wait().expect("ends").success());
@@ -68,9 +79,23 @@ fn with_port(home: &Home, port: TcpListener) -> Ending {
     // As sd_listen_fds(3) has it: the first is number 3, and who is meant is named.
     let script = "export LISTEN_PID=$$ LISTEN_FDS=1; exec \"$0\" \"$@\" 3<&0 </dev/null";
     let mut shell = Command::new("sh");
-    shell.args(["-c", script, PROGRAM, "serve", "--json", "--listen", "127.0.0.1:1", "--data"]);
-    shell.arg(home.path("relay")).env("GRACEFUL_RELAY_METRICS__LISTEN", "");
-    shell.stdin(Stdio::from(OwnedFd::from(port))).stdout(Stdio::piped()).stderr(Stdio::piped());
+    shell.args([
+        "-c",
+        script,
+        PROGRAM,
+        "serve",
+        "--json",
+        "--listen",
+        "127.0.0.1:1",
+        "--data",
+    ]);
+    shell
+        .arg(home.path("relay"))
+        .env("GRACEFUL_RELAY_METRICS__LISTEN", "");
+    shell
+        .stdin(Stdio::from(OwnedFd::from(port)))
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
     Ending(shell.spawn().expect("starts"))
 }
 
@@ -93,7 +118,13 @@ fn a_port_that_others_reach_is_not_served_in_the_clear() {
     let home = Home::new();
     let mut relay = with_port(&home, TcpListener::bind("0.0.0.0:0").expect("a port"));
     let mut said = String::new();
-    relay.0.stderr.take().expect("piped").read_to_string(&mut said).expect("text");
+    relay
+        .0
+        .stderr
+        .take()
+        .expect("piped")
+        .read_to_string(&mut said)
+        .expect("text");
     assert!(said.contains("which others can reach"), "{said}");
     assert!(!relay.0.wait().expect("ends").success());
 }
@@ -101,7 +132,12 @@ fn a_port_that_others_reach_is_not_served_in_the_clear() {
 /// Waits until the relay is ready, or no longer.
 fn until_health_is(home: &Home, good: bool) {
     let deadline = Instant::now() + LONG;
-    while home.run(&["healthcheck", "--data", "relay"]).status.success() != good {
+    while home
+        .run(&["healthcheck", "--data", "relay"])
+        .status
+        .success()
+        != good
+    {
         assert!(Instant::now() < deadline, "ready: {good} was waited for");
         std::thread::sleep(Duration::from_millis(20));
     }
@@ -110,17 +146,26 @@ fn until_health_is(home: &Home, good: bool) {
 #[test]
 fn health_is_asked_for_by_a_word_and_told_by_a_number() {
     let home = Home::new();
-    home.run(&["healthcheck", "--data", "relay"]).badly(&["no relay"]);
+    home.run(&["healthcheck", "--data", "relay"])
+        .badly(&["no relay"]);
     let environment = [
         ("GRACEFUL_RELAY_STORAGE__FREE_BYTES_MIN", "1125899906842624"),
         ("GRACEFUL_RELAY_METRICS__LISTEN", ""),
     ];
-    let serve = ["serve", "--json", "--listen", "127.0.0.1:0", "--data", "relay"];
+    let serve = [
+        "serve",
+        "--json",
+        "--listen",
+        "127.0.0.1:0",
+        "--data",
+        "relay",
+    ];
     let mut full = home.start_with(&serve, "", &environment);
     full.json_line();
     // The janitor looks a moment after the start.
     until_health_is(&home, false);
-    home.run(&["healthcheck", "--data", "relay"]).badly(&["not ready", "disk"]);
+    home.run(&["healthcheck", "--data", "relay"])
+        .badly(&["not ready", "disk"]);
     full.kill();
 }
 
@@ -128,7 +173,8 @@ fn health_is_asked_for_by_a_word_and_told_by_a_number() {
 fn wrong_settings_end_with_a_number_that_says_not_to_try_again() {
     let home = Home::new();
     std::fs::write(home.path("relay.toml"), "[server]\nlisten = 7\n").expect("written");
-    home.run(&["serve", "--config", "relay.toml"]).wrongly_set(&["server.listen"]);
+    home.run(&["serve", "--config", "relay.toml"])
+        .wrongly_set(&["server.listen"]);
     let unit = std::fs::read_to_string(systemd("graceful-relay.service")).expect("a unit");
     assert!(unit.contains("RestartPreventExitStatus=78\n"));
 }
@@ -140,8 +186,16 @@ fn systemd(name: &str) -> String {
 #[test]
 fn a_daemon_leaves_its_terminal_and_says_which_process_it_is() {
     let home = Home::new();
-    let serve =
-        ["serve", "--daemon", "--listen", "127.0.0.1:0", "--data", "relay", "--pid-file", "relay.pid"];
+    let serve = [
+        "serve",
+        "--daemon",
+        "--listen",
+        "127.0.0.1:0",
+        "--data",
+        "relay",
+        "--pid-file",
+        "relay.pid",
+    ];
     home.run(&serve).badly(&["log.to"]);
     let logs = home.path("logs");
     std::fs::create_dir(&logs).expect("a folder");
@@ -155,7 +209,10 @@ fn a_daemon_leaves_its_terminal_and_says_which_process_it_is() {
     assert!(said.status.success(), "{said:?}");
     until_health_is(&home, true);
     let id = std::fs::read_to_string(home.path("relay.pid")).expect("a number");
-    let status = home.run(&["status", "--json", "--data", "relay"]).well().json();
+    let status = home
+        .run(&["status", "--json", "--data", "relay"])
+        .well()
+        .json();
     assert_eq!(status[0]["process_id"].to_string(), id.trim());
     home.run(&["drain", "--data", "relay"]).well();
     until_health_is(&home, false);
@@ -175,20 +232,33 @@ fn the_units_are_understood_and_the_relay_is_locked_in() {
         println!("NOT CHECKED: systemd-analyze is not installed (apt-get install systemd)");
         return;
     }
-    let verified = Command::new("systemd-analyze").arg("verify").args(&units).output().expect("runs");
+    let verified = Command::new("systemd-analyze")
+        .arg("verify")
+        .args(&units)
+        .output()
+        .expect("runs");
     let said = String::from_utf8_lossy(&verified.stderr);
-    for line in said
-        .lines()
-        .filter(|line| units.iter().any(|unit| line.contains(unit.rsplit('/').next().unwrap_or(unit))))
-    {
+    for line in said.lines().filter(|line| {
+        units
+            .iter()
+            .any(|unit| line.contains(unit.rsplit('/').next().unwrap_or(unit)))
+    }) {
         // The program is not installed here, nor are its pages.
         let missing = line.contains("is not executable") || line.contains("Command 'man");
         assert!(missing, "{line}");
     }
     // A number for how much of the machine the service is exposed to, times ten: 100 is all of it.
     let security = ["security", "--offline=yes", "--threshold=15"];
-    let judged = Command::new("systemd-analyze").args(security).arg(&units[0]).output().expect("runs");
-    assert!(judged.status.success(), "{}", String::from_utf8_lossy(&judged.stdout));
+    let judged = Command::new("systemd-analyze")
+        .args(security)
+        .arg(&units[0])
+        .output()
+        .expect("runs");
+    assert!(
+        judged.status.success(),
+        "{}",
+        String::from_utf8_lossy(&judged.stdout)
+    );
 }
 
 #[test]
@@ -196,28 +266,48 @@ fn every_command_has_a_page_and_every_shell_its_completions() {
     let home = Home::new();
     home.run(&["papers", "papers"]).well();
     for page in ["", "-serve", "-client-pair", "-sla-report", "-healthcheck"] {
-        let text = std::fs::read_to_string(home.path(&format!("papers/man/graceful-relay{page}.1")))
-            .expect("a page");
+        let text =
+            std::fs::read_to_string(home.path(&format!("papers/man/graceful-relay{page}.1")))
+                .expect("a page");
         assert!(text.contains(".SH SYNOPSIS"), "{page}");
     }
-    assert!(!home.path("papers/man/graceful-relay-help-serve.1").exists(), "those of `help` say nothing new");
+    assert!(
+        !home.path("papers/man/graceful-relay-help-serve.1").exists(),
+        "those of `help` say nothing new"
+    );
     for (file, word) in [
         ("graceful-relay.bash", "complete"),
         ("_graceful-relay", "#compdef graceful-relay"),
         ("graceful-relay.fish", "complete -c graceful-relay"),
     ] {
-        let text = std::fs::read_to_string(home.path("papers/completions").join(file)).expect("completions");
+        let text = std::fs::read_to_string(home.path("papers/completions").join(file))
+            .expect("completions");
         assert!(text.contains(word), "{file}");
     }
 }
 
 #[test]
 fn what_installers_run_is_understood_by_the_shell() {
-    for script in ["macos/postinstall", "macos/uninstall", "debian/postinst", "debian/prerm", "debian/postrm"]
-    {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging").join(script);
-        let read = Command::new("sh").arg("-n").arg(&path).output().expect("a shell");
-        assert!(read.status.success(), "{script}: {}", String::from_utf8_lossy(&read.stderr));
+    for script in [
+        "macos/postinstall",
+        "macos/uninstall",
+        "debian/postinst",
+        "debian/prerm",
+        "debian/postrm",
+    ] {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("packaging")
+            .join(script);
+        let read = Command::new("sh")
+            .arg("-n")
+            .arg(&path)
+            .output()
+            .expect("a shell");
+        assert!(
+            read.status.success(),
+            "{script}: {}",
+            String::from_utf8_lossy(&read.stderr)
+        );
     }
 }
 
@@ -226,8 +316,12 @@ fn what_installers_run_is_understood_by_the_shell() {
 fn the_settings_that_a_mac_begins_with_have_its_log_in_files() {
     let home = Home::new();
     let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let script = std::fs::read_to_string(folder.join("packaging/macos/postinstall")).expect("it is there");
-    let line = script.lines().find(|line| line.trim_start().starts_with("sed ")).expect("it writes settings");
+    let script =
+        std::fs::read_to_string(folder.join("packaging/macos/postinstall")).expect("it is there");
+    let line = script
+        .lines()
+        .find(|line| line.trim_start().starts_with("sed "))
+        .expect("it writes settings");
     let written = Command::new("sh")
         .args(["-euc", line])
         .env("name", "graceful-relay")
@@ -237,7 +331,10 @@ fn the_settings_that_a_mac_begins_with_have_its_log_in_files() {
         .expect("a shell");
     assert!(written.success());
     let settings = std::fs::read_to_string(home.path("config.toml")).expect("written");
-    for wanted in ["\nto = \"file\"\n", "\nfolder = \"/var/log/graceful-relay\"\n"] {
+    for wanted in [
+        "\nto = \"file\"\n",
+        "\nfolder = \"/var/log/graceful-relay\"\n",
+    ] {
         assert!(settings.contains(wanted), "{wanted}");
     }
 }

@@ -57,13 +57,17 @@ impl Stopped {
 
 fn follow(home: &Home, profile: &str) {
     let copy = format!("{profile}.jsonl");
-    home.client(profile, &["follow", "--jsonl", &copy, "--until-up-to-date"]).well();
+    home.client(profile, &["follow", "--jsonl", &copy, "--until-up-to-date"])
+        .well();
 }
 
 fn received(home: &Home, profile: &str) -> Vec<String> {
     let text = std::fs::read_to_string(home.path(&format!("{profile}.jsonl"))).expect("a copy");
-    let line =
-        |line: &str| serde_json::from_str::<Value>(line).expect("JSON")["text"].as_str().map(str::to_owned);
+    let line = |line: &str| {
+        serde_json::from_str::<Value>(line).expect("JSON")["text"]
+            .as_str()
+            .map(str::to_owned)
+    };
     text.lines().filter_map(line).collect()
 }
 
@@ -81,7 +85,10 @@ fn a_relay_that_goes_back_without_a_word_is_distrusted() {
     let (home, _relay) = stopped.go_back(false);
     for profile in ["desk", "phone"] {
         let found = warnings(&home, profile);
-        assert!(!found.is_empty() && found.iter().all(|warning| warning["restored"] == false), "{found:?}");
+        assert!(
+            !found.is_empty() && found.iter().all(|warning| warning["restored"] == false),
+            "{found:?}"
+        );
         let screen = home.client(profile, &["status"]).well().out;
         assert!(screen.contains("WARNING: the relay"), "{screen}");
         let screen = home.client(profile, &["status", "--dismiss"]).well().out;
@@ -102,9 +109,15 @@ fn a_relay_that_was_restored_is_given_back_what_it_lost() {
     for profile in ["desk", "phone"] {
         follow(&home, profile);
         let found = warnings(&home, profile);
-        assert!(!found.is_empty() && found.iter().all(|warning| warning["restored"] == true), "{found:?}");
+        assert!(
+            !found.is_empty() && found.iter().all(|warning| warning["restored"] == true),
+            "{found:?}"
+        );
         let screen = home.client(profile, &["status"]).well().out;
-        assert!(screen.contains("note: the relay was restored") && !screen.contains("WARNING"), "{screen}");
+        assert!(
+            screen.contains("note: the relay was restored") && !screen.contains("WARNING"),
+            "{screen}"
+        );
     }
     assert_eq!(received(&home, "phone"), ["before", "lost by the relay"]);
     assert_eq!(received(&home, "desk"), ["lost as well"]);
@@ -121,12 +134,15 @@ fn a_restore_does_not_revive_a_removed_device() {
     });
     let (home, _relay) = stopped.go_back(true);
     // The desk has the longer log, and gives it back; the tablet, which joined meanwhile, is known again.
-    home.client("desk", &["push", "and after the restore"]).well();
-    home.client("stolen", &["push", "I am back"]).badly(&["refused"]);
+    home.client("desk", &["push", "and after the restore"])
+        .well();
+    home.client("stolen", &["push", "I am back"])
+        .badly(&["refused"]);
     let said = home.client("stolen", &["follow", "--until-up-to-date"]);
     let said = said.badly(&["refused"]);
     assert!(!said.out.contains("after"), "{said:?}");
-    home.client("stolen", &["pair", "--yes"]).badly(&["refused"]);
+    home.client("stolen", &["pair", "--yes"])
+        .badly(&["refused"]);
     follow(&home, "tablet");
     let received = received(&home, "tablet");
     assert!(

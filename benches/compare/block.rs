@@ -6,13 +6,16 @@ use anyhow::{Context, Result};
 
 /// Puts `text` where `name` has its place on the page.
 pub fn replace(page: &Path, name: &str, text: &str) -> Result<()> {
-    let (begin, end) =
-        (format!("<!-- measured by {name}: from here -->"), format!("<!-- {name}: to here -->"));
+    let (begin, end) = (
+        format!("<!-- measured by {name}: from here -->"),
+        format!("<!-- {name}: to here -->"),
+    );
     let old = std::fs::read_to_string(page).unwrap_or_else(|_| "# Performance\n".to_owned());
     let new = match old.split_once(&begin) {
         Some((before, rest)) => {
-            let (_, after) =
-                rest.split_once(&end).with_context(|| format!("{} lacks {end}", page.display()))?;
+            let (_, after) = rest
+                .split_once(&end)
+                .with_context(|| format!("{} lacks {end}", page.display()))?;
             format!("{before}{begin}\n{text}\n{end}{after}")
         }
         None => format!("{old}\n{begin}\n{text}\n{end}\n"),

@@ -36,7 +36,11 @@ pub trait Driver: Send + Sized + 'static {
     /// Returns when the server has acknowledged it.
     fn push(&mut self, payload: &Bytes) -> impl Future<Output = Result<()>> + Send;
     /// Another device of that account, which receives from now on.
-    fn listen(&mut self, target: &Target, number: usize) -> impl Future<Output = Result<Self>> + Send;
+    fn listen(
+        &mut self,
+        target: &Target,
+        number: usize,
+    ) -> impl Future<Output = Result<Self>> + Send;
     fn receive(&mut self) -> impl Future<Output = Result<Vec<Bytes>>> + Send;
 }
 
@@ -77,7 +81,9 @@ pub async fn connect_all<D: Driver>(target: &Target, count: usize) -> Result<Vec
         let (target, permits) = (target.clone(), permits.clone());
         tasks.spawn(async move {
             let _permit = permits.acquire_owned().await;
-            D::connect(&target, number).await.map(|driver| (number, driver))
+            D::connect(&target, number)
+                .await
+                .map(|driver| (number, driver))
         });
     }
     let mut all = Vec::new();
@@ -111,7 +117,10 @@ pub async fn run<D: Driver>(target: &Target, server: Process, load: Load) -> Res
         let run = run.clone();
         listeners.spawn(async move { receive(&mut driver, &run).await });
     }
-    let rate = load.rate.map(|frames_per_s| Rate { frames_per_s, devices: load.connections });
+    let rate = load.rate.map(|frames_per_s| Rate {
+        frames_per_s,
+        devices: load.connections,
+    });
     for (number, driver) in pushing.into_iter().enumerate() {
         let (run, wake) = (run.clone(), Arc::new(Notify::new()));
         wakes.push(wake.clone());

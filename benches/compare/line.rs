@@ -27,7 +27,11 @@ impl Line {
     pub async fn connect(address: SocketAddr, tls: Option<&Arc<ClientConfig>>) -> Result<Self> {
         let tcp = TcpStream::connect(address).await?;
         tcp.set_nodelay(true)?;
-        let line = Self { stream: Box::new(tcp), buffer: Vec::with_capacity(READ_BUFFER_BYTES), at: 0 };
+        let line = Self {
+            stream: Box::new(tcp),
+            buffer: Vec::with_capacity(READ_BUFFER_BYTES),
+            at: 0,
+        };
         match tls {
             Some(config) => line.upgrade(config).await,
             None => Ok(line),
@@ -37,8 +41,14 @@ impl Line {
     /// From here on over TLS.
     pub async fn upgrade(self, config: &Arc<ClientConfig>) -> Result<Self> {
         let name = ServerName::try_from("localhost")?;
-        let stream = TlsConnector::from(config.clone()).connect(name, self.stream).await?;
-        Ok(Self { stream: Box::new(stream), buffer: self.buffer, at: 0 })
+        let stream = TlsConnector::from(config.clone())
+            .connect(name, self.stream)
+            .await?;
+        Ok(Self {
+            stream: Box::new(stream),
+            buffer: self.buffer,
+            at: 0,
+        })
     }
 
     pub async fn write(&mut self, bytes: &[u8]) -> Result<()> {
@@ -70,7 +80,10 @@ impl Line {
     async fn more(&mut self, room: usize) -> Result<()> {
         self.buffer.drain(..std::mem::take(&mut self.at));
         self.buffer.reserve(room.max(READ_BUFFER_BYTES));
-        ensure!(self.stream.read_buf(&mut self.buffer).await? > 0, "the server closed the connection");
+        ensure!(
+            self.stream.read_buf(&mut self.buffer).await? > 0,
+            "the server closed the connection"
+        );
         Ok(())
     }
 }

@@ -21,7 +21,9 @@ pub type Values = Vec<(&'static str, f64)>;
 
 fn median_us(mut times: Vec<Duration>) -> f64 {
     times.sort_unstable();
-    times.get(times.len() / 2).map_or(0.0, |time| time.as_secs_f64() * 1e6)
+    times
+        .get(times.len() / 2)
+        .map_or(0.0, |time| time.as_secs_f64() * 1e6)
 }
 
 /// Repeats something, and gives the time of each.
@@ -46,7 +48,11 @@ pub fn disk(folder: &Path, bytes: usize, time: Duration) -> Result<Values> {
     })?;
     std::fs::remove_file(path)?;
     let rate = times.len() as f64 / time.as_secs_f64();
-    Ok(vec![("per_s", rate), ("p50_us", median_us(times)), ("mb_per_s", rate * bytes as f64 / 1e6)])
+    Ok(vec![
+        ("per_s", rate),
+        ("p50_us", median_us(times)),
+        ("mb_per_s", rate * bytes as f64 / 1e6),
+    ])
 }
 
 /// A kilobyte there and back over TCP on this machine, from one thread to another.
@@ -67,7 +73,10 @@ pub fn loopback(time: Duration) -> Result<Values> {
     })?;
     drop(near);
     let _ = echo.join();
-    Ok(vec![("per_s", times.len() as f64 / time.as_secs_f64()), ("p50_us", median_us(times))])
+    Ok(vec![
+        ("per_s", times.len() as f64 / time.as_secs_f64()),
+        ("p50_us", median_us(times)),
+    ])
 }
 
 /// AES-256-GCM over 16 KiB on one core, as the client library seals.
@@ -75,7 +84,8 @@ pub fn aes_gcm(time: Duration) -> Result<Values> {
     let cipher = Aes256Gcm::new_from_slice(&[7; 32]).ok().context("a key")?;
     let mut block = vec![1; 16 * 1024];
     let times = repeat(time, || {
-        let sealed = cipher.encrypt_inout_detached(&Nonce::from([3; 12]), b"", block.as_mut_slice().into());
+        let sealed =
+            cipher.encrypt_inout_detached(&Nonce::from([3; 12]), b"", block.as_mut_slice().into());
         sealed.map(drop).ok().context("sealed")
     })?;
     let rate = times.len() as f64 * block.len() as f64 / time.as_secs_f64();
@@ -87,13 +97,18 @@ pub fn tls(certificate: &Certificate, time: Duration) -> Result<Values> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let pem = |text: &str| text.as_bytes().to_vec();
     use rustls::pki_types::pem::PemObject;
-    let chain = vec![rustls::pki_types::CertificateDer::from_pem_slice(&pem(&certificate.chain_pem))?];
+    let chain = vec![rustls::pki_types::CertificateDer::from_pem_slice(&pem(
+        &certificate.chain_pem,
+    ))?];
     let key = rustls::pki_types::PrivateKeyDer::from_pem_slice(&pem(&certificate.key_pem))?;
     let server = ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&rustls::version::TLS13])?
         .with_no_client_auth()
         .with_single_cert(chain, key)?;
-    let mut near = ClientConnection::new(certificate.client.clone(), ServerName::try_from("localhost")?)?;
+    let mut near = ClientConnection::new(
+        certificate.client.clone(),
+        ServerName::try_from("localhost")?,
+    )?;
     let mut far = ServerConnection::new(Arc::new(server))?;
     let mut pass = Vec::new();
     while near.is_handshaking() || far.is_handshaking() {
@@ -106,7 +121,10 @@ pub fn tls(certificate: &Certificate, time: Duration) -> Result<Values> {
         carry(&mut near, &mut far, &mut pass)?;
         Ok(far.reader().read_exact(&mut block)?)
     })?;
-    Ok(vec![("mb_per_s", times.len() as f64 * block.len() as f64 / time.as_secs_f64() / 1e6)])
+    Ok(vec![(
+        "mb_per_s",
+        times.len() as f64 * block.len() as f64 / time.as_secs_f64() / 1e6,
+    )])
 }
 
 /// Takes what one end has to say to the other, by way of `pass`.
@@ -147,18 +165,27 @@ pub fn redb(folder: &Path, batch: u64, bytes: usize, time: Duration) -> Result<V
     drop(database);
     std::fs::remove_file(path)?;
     let rate = times.len() as f64 * batch as f64 / time.as_secs_f64();
-    Ok(vec![("per_s", rate), ("p50_us", median_us(times)), ("mb_per_s", rate * bytes as f64 / 1e6)])
+    Ok(vec![
+        ("per_s", rate),
+        ("p50_us", median_us(times)),
+        ("mb_per_s", rate * bytes as f64 / 1e6),
+    ])
 }
 
 /// The machine in a sentence.
 pub fn description() -> String {
     let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
     let cpu = read("/proc/cpuinfo");
-    let model = cpu.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':'));
+    let model = cpu
+        .lines()
+        .find_map(|line| line.strip_prefix("model name")?.split_once(':'));
     let model = model.map_or("processor not named", |(_, model)| model.trim());
     let cores = std::thread::available_parallelism().map_or(0, std::num::NonZero::get);
     let memory = read("/proc/meminfo");
-    let kib = memory.lines().next().and_then(|line| line.split_whitespace().nth(1)?.parse::<f64>().ok());
+    let kib = memory
+        .lines()
+        .next()
+        .and_then(|line| line.split_whitespace().nth(1)?.parse::<f64>().ok());
     let kernel = read("/proc/sys/kernel/osrelease");
     format!(
         "{cores} cores ({model}), {:.0} GiB of memory, Linux {}",

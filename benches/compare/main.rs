@@ -98,12 +98,16 @@ fn main() -> Result<()> {
     let options = Options::parse();
     std::fs::create_dir_all(&options.out)?;
     let file = options.out.join("raw.json");
-    let before = std::fs::read_to_string(&file).ok().filter(|_| options.add || options.draw);
+    let before = std::fs::read_to_string(&file)
+        .ok()
+        .filter(|_| options.add || options.draw);
     let before: Option<Raw> = before.map(|text| serde_json::from_str(&text)).transpose()?;
     let raw = match before {
         Some(raw) if options.draw => raw,
         before => {
-            let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+            let runtime = tokio::runtime::Builder::new_multi_thread()
+                .enable_all()
+                .build()?;
             let raw = runtime.block_on(measure(&options, before.unwrap_or_default(), &file))?;
             runtime.shutdown_background();
             raw
@@ -125,7 +129,9 @@ fn settings(options: &Options) -> Result<Settings> {
         many: options.many.unwrap_or(1_000),
         idle: options.idle.unwrap_or(usize::try_from(pick(10_000, 500))?),
         settle: Duration::from_secs(pick(12, 1)),
-        reopen_bytes: options.reopen_bytes.unwrap_or(pick(1_000_000_000, 50_000_000)),
+        reopen_bytes: options
+            .reopen_bytes
+            .unwrap_or(pick(1_000_000_000, 50_000_000)),
     })
 }
 
@@ -151,18 +157,29 @@ async fn measure(options: &Options, mut raw: Raw, file: &Path) -> Result<Raw> {
     raw.date = today()?;
     (raw.seconds, raw.rounds) = (settings.time.as_secs(), rounds);
     (raw.many, raw.idle) = (settings.many, settings.idle);
-    raw.versions = Kind::ALL.map(|kind| (kind.name().to_owned(), kind.version())).to_vec();
+    raw.versions = Kind::ALL
+        .map(|kind| (kind.name().to_owned(), kind.version()))
+        .to_vec();
     for scenario in all {
-        if !options.scenarios.is_empty() && !options.scenarios.iter().any(|name| name == scenario.name) {
+        if !options.scenarios.is_empty()
+            && !options.scenarios.iter().any(|name| name == scenario.name)
+        {
             continue;
         }
-        raw.records.retain(|record| record.scenario != scenario.name);
+        raw.records
+            .retain(|record| record.scenario != scenario.name);
         let contenders: Vec<_> = scenario.contenders.iter().copied().filter(wanted).collect();
         for round in 0..rounds {
             for contender in &contenders {
-                eprint!("{} {}/{rounds} {} … ", scenario.name, round + 1, contender.name());
+                eprint!(
+                    "{} {}/{rounds} {} … ",
+                    scenario.name,
+                    round + 1,
+                    contender.name()
+                );
                 let turn = scenarios::turn(scenario.work, *contender, &settings).await;
-                let values = turn.with_context(|| format!("{}, {}", scenario.name, contender.name()));
+                let values =
+                    turn.with_context(|| format!("{}, {}", scenario.name, contender.name()));
                 match values {
                     Ok(values) => {
                         eprintln!("{}", in_short(&values));
@@ -185,7 +202,10 @@ async fn measure(options: &Options, mut raw: Raw, file: &Path) -> Result<Raw> {
 }
 
 fn save(raw: &Raw, file: &Path) -> Result<()> {
-    Ok(std::fs::write(file, serde_json::to_string_pretty(raw)? + "\n")?)
+    Ok(std::fs::write(
+        file,
+        serde_json::to_string_pretty(raw)? + "\n",
+    )?)
 }
 
 fn in_short(values: &Values) -> String {
@@ -199,11 +219,15 @@ fn in_short(values: &Values) -> String {
         "ready_ms",
         "resident_kb_each",
     ];
-    let shown = shown.iter().filter_map(|name| Some(format!("{name} {:.1}", values.get(*name)?)));
+    let shown = shown
+        .iter()
+        .filter_map(|name| Some(format!("{name} {:.1}", values.get(*name)?)));
     shown.collect::<Vec<_>>().join(", ")
 }
 
 fn today() -> Result<String> {
-    let said = std::process::Command::new("date").args(["-u", "+%Y-%m-%d"]).output()?;
+    let said = std::process::Command::new("date")
+        .args(["-u", "+%Y-%m-%d"])
+        .output()?;
     Ok(String::from_utf8(said.stdout)?.trim().to_owned())
 }

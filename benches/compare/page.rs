@@ -39,7 +39,11 @@ fn one(value: f64) -> String {
 }
 
 fn ms(us: f64) -> String {
-    if us.abs() < 10_000.0 { format!("{:.2} ms", us / 1e3) } else { format!("{:.1} ms", us / 1e3) }
+    if us.abs() < 10_000.0 {
+        format!("{:.2} ms", us / 1e3)
+    } else {
+        format!("{:.1} ms", us / 1e3)
+    }
 }
 
 fn microseconds(value: f64) -> String {
@@ -142,7 +146,10 @@ const SECTIONS: &[Section] = &[
         scenario: "start",
         title: "Start with an empty store",
         text: "",
-        columns: &[Column("ready_ms", "ready after, ms", one), Column("resident_mb", "memory, MB", one)],
+        columns: &[
+            Column("ready_ms", "ready after, ms", one),
+            Column("resident_mb", "memory, MB", one),
+        ],
         drawn: None,
     },
     Section {
@@ -167,7 +174,12 @@ pub fn write(raw: &Raw, out: &Path) -> Result<()> {
 }
 
 fn preamble(raw: &Raw) -> Result<String> {
-    let rounds = raw.records.iter().map(|record| record.round + 1).max().unwrap_or(0);
+    let rounds = raw
+        .records
+        .iter()
+        .map(|record| record.round + 1)
+        .max()
+        .unwrap_or(0);
     let mut text = String::new();
     writeln!(
         text,
@@ -178,7 +190,10 @@ fn preamble(raw: &Raw) -> Result<String> {
         if rounds == 1 { "round" } else { "rounds" },
         raw.seconds
     )?;
-    writeln!(text, "| | version | settings | what its acknowledgement promises |\n|---|---|---|---|")?;
+    writeln!(
+        text,
+        "| | version | settings | what its acknowledgement promises |\n|---|---|---|---|"
+    )?;
     for kind in Kind::ALL {
         let version = raw.versions.iter().find(|(name, _)| name == kind.name());
         let version = version.map_or("", |(_, version)| version.as_str());
@@ -189,7 +204,11 @@ fn preamble(raw: &Raw) -> Result<String> {
             ),
             |peer| (peer.settings, peer.promise),
         );
-        writeln!(text, "| {} | {version} | {settings} | {promise} |", kind.name())?;
+        writeln!(
+            text,
+            "| {} | {version} | {settings} | {promise} |",
+            kind.name()
+        )?;
     }
     Ok(text)
 }
@@ -201,8 +220,11 @@ fn median(mut values: Vec<f64>) -> Option<f64> {
 }
 
 fn draw(section: &Section, raw: &Raw, out: &Path) -> Result<String> {
-    let records: Vec<&Record> =
-        raw.records.iter().filter(|record| record.scenario == section.scenario).collect();
+    let records: Vec<&Record> = raw
+        .records
+        .iter()
+        .filter(|record| record.scenario == section.scenario)
+        .collect();
     let mut contenders: Vec<&str> = Vec::new();
     for record in &records {
         if !contenders.contains(&record.contender.as_str()) {
@@ -213,33 +235,56 @@ fn draw(section: &Section, raw: &Raw, out: &Path) -> Result<String> {
         return Ok(String::new());
     }
     let value = |contender: &str, name: &str| {
-        let found = records.iter().filter(|record| record.contender == contender);
-        median(found.filter_map(|record| record.values.get(name).copied()).collect())
+        let found = records
+            .iter()
+            .filter(|record| record.contender == contender);
+        median(
+            found
+                .filter_map(|record| record.values.get(name).copied())
+                .collect(),
+        )
     };
     let mut text = format!("\n### {}\n\n", section.title);
     if !section.text.is_empty() {
         writeln!(text, "{}\n", section.text)?;
     }
     let headings: Vec<_> = section.columns.iter().map(|column| column.1).collect();
-    writeln!(text, "| | {} |\n|---|{}", headings.join(" | "), "---|".repeat(headings.len()))?;
+    writeln!(
+        text,
+        "| | {} |\n|---|{}",
+        headings.join(" | "),
+        "---|".repeat(headings.len())
+    )?;
     for contender in &contenders {
-        let cells = section
-            .columns
-            .iter()
-            .map(|Column(name, _, written)| value(contender, name).map_or_else(|| "–".to_owned(), written));
-        writeln!(text, "| {contender} | {} |", cells.collect::<Vec<_>>().join(" | "))?;
+        let cells = section.columns.iter().map(|Column(name, _, written)| {
+            value(contender, name).map_or_else(|| "–".to_owned(), written)
+        });
+        writeln!(
+            text,
+            "| {contender} | {} |",
+            cells.collect::<Vec<_>>().join(" | ")
+        )?;
     }
     if let Some(drawn) = section.drawn {
-        let column =
-            section.columns.iter().find(|column| column.0 == drawn).context("a column that is there")?;
+        let column = section
+            .columns
+            .iter()
+            .find(|column| column.0 == drawn)
+            .context("a column that is there")?;
         let bars = contenders.iter().filter_map(|contender| {
             let value = value(contender, drawn)?;
             Some(((*contender).to_owned(), value, (column.2)(value)))
         });
-        let chart = Chart::Bars { title: column.1.to_owned(), bars: bars.collect() };
+        let chart = Chart::Bars {
+            title: column.1.to_owned(),
+            bars: bars.collect(),
+        };
         let name = format!("{}.svg", section.scenario);
         std::fs::write(out.join(&name), svg(section.title, &[chart]))?;
-        let folder = out.file_name().and_then(|name| name.to_str()).unwrap_or("performance");
+        let folder = out
+            .file_name()
+            .and_then(|name| name.to_str())
+            .unwrap_or("performance");
         writeln!(text, "\n![{}]({folder}/{name})", section.title)?;
     }
     Ok(text)

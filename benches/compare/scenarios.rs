@@ -126,21 +126,57 @@ pub fn all() -> Vec<Scenario> {
         plain(Mosquitto),
     ];
     let alone = [&[Disk][..], &pushers].concat();
-    let large = vec![tls(Relay), tls(Nats), plain(Redis), tls(Redis), plain(Postgres)];
-    let secure = vec![tls(Relay), tls(Redis), tls(Nats), plain(Postgres), tls(Mosquitto)];
-    let scenario = |name, work, contenders| Scenario { name, work, contenders };
+    let large = vec![
+        tls(Relay),
+        tls(Nats),
+        plain(Redis),
+        tls(Redis),
+        plain(Postgres),
+    ];
+    let secure = vec![
+        tls(Relay),
+        tls(Redis),
+        tls(Nats),
+        plain(Postgres),
+        tls(Mosquitto),
+    ];
+    let scenario = |name, work, contenders| Scenario {
+        name,
+        work,
+        contenders,
+    };
     vec![
         scenario("machine", Work::Machine, vec![Disk, Loopback, AesGcm, Tls]),
         scenario("push-1", Work::Push(Connections::Few(1), KIB), alone),
-        scenario("push-64", Work::Push(Connections::Few(64), KIB), pushers.clone()),
+        scenario(
+            "push-64",
+            Work::Push(Connections::Few(64), KIB),
+            pushers.clone(),
+        ),
         scenario("push-1000", Work::Push(Connections::Many, KIB), pushers),
-        scenario("large", Work::Push(Connections::Few(LARGE_CONNECTIONS), LARGE), large),
+        scenario(
+            "large",
+            Work::Push(Connections::Few(LARGE_CONNECTIONS), LARGE),
+            large,
+        ),
         scenario("batch", Work::Batch, vec![plain(Relay), tls(Relay), Redb]),
-        scenario("deliver-200", Work::Deliver(Some(DELIVER_PER_S)), secure.clone()),
+        scenario(
+            "deliver-200",
+            Work::Deliver(Some(DELIVER_PER_S)),
+            secure.clone(),
+        ),
         scenario("deliver-half", Work::Deliver(None), secure),
-        scenario("idle", Work::Idle, vec![tls(Relay), tls(Redis), tls(Nats), tls(Mosquitto)]),
+        scenario(
+            "idle",
+            Work::Idle,
+            vec![tls(Relay), tls(Redis), tls(Nats), tls(Mosquitto)],
+        ),
         scenario("start", Work::Start, Kind::ALL.map(plain).to_vec()),
-        scenario("reopen", Work::Reopen, [Relay, Redis, Nats, Postgres].map(plain).to_vec()),
+        scenario(
+            "reopen",
+            Work::Reopen,
+            [Relay, Redis, Nats, Postgres].map(plain).to_vec(),
+        ),
     ]
 }
 
@@ -158,7 +194,12 @@ pub async fn turn(work: Work, contender: Contender, settings: &Settings) -> Resu
     let (folder, time) = (scratch.path(), settings.time);
     let small = Payload::random(KIB).bytes();
     let known = |values: Result<machine::Values>| {
-        values.map(|values| values.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
+        values.map(|values| {
+            values
+                .into_iter()
+                .map(|(name, value)| (name.to_owned(), value))
+                .collect()
+        })
     };
     let (kind, tls) = match contender {
         Contender::Disk => return known(machine::disk(folder, small, time / 2)),
@@ -186,7 +227,9 @@ pub async fn turn(work: Work, contender: Contender, settings: &Settings) -> Resu
     match work {
         Work::Push(connections, bytes) => push(kind, &server, settings, connections, bytes).await,
         Work::Batch => batch(&server, settings).await,
-        Work::Deliver(rate) => deliver(kind, &server, settings, rate.unwrap_or(DELIVER_PER_S)).await,
+        Work::Deliver(rate) => {
+            deliver(kind, &server, settings, rate.unwrap_or(DELIVER_PER_S)).await
+        }
         Work::Idle => {
             let (target, process) = (&server.target, server.process());
             // With somebody who is away Mosquitto would write its whole file anew for each message.
@@ -212,7 +255,14 @@ async fn put(kind: Kind, server: &Server, load: Load) -> Result<Result_> {
 
 fn load(settings: &Settings, connections: usize, bytes: usize) -> Load {
     let (warm_up, duration) = (settings.warm_up, settings.time);
-    Load { connections, bytes, rate: None, deliver: false, warm_up, duration }
+    Load {
+        connections,
+        bytes,
+        rate: None,
+        deliver: false,
+        warm_up,
+        duration,
+    }
 }
 
 async fn push(
@@ -226,11 +276,18 @@ async fn push(
         Connections::Few(connections) => connections,
         Connections::Many => settings.many,
     };
-    let bytes = if bytes == KIB { Payload::random(KIB).bytes() } else { bytes };
+    let bytes = if bytes == KIB {
+        Payload::random(KIB).bytes()
+    } else {
+        bytes
+    };
     let disk = Disk::under(&settings.folder);
     let before = disk.and_then(Disk::written_bytes);
     let result = put(kind, server, load(settings, connections, bytes)).await?;
-    let device = disk.and_then(Disk::written_bytes).zip(before).map(|(after, before)| after - before);
+    let device = disk
+        .and_then(Disk::written_bytes)
+        .zip(before)
+        .map(|(after, before)| after - before);
     let mut values = pushed(&result, bytes);
     if let Some(device) = device {
         // Over the whole run, for the disk is not asked in its middle.
@@ -243,20 +300,35 @@ async fn push(
 fn pushed(result: &Result_, bytes: usize) -> Values {
     let stored = &result.stored;
     let (count, latency) = (stored.measured.max(1) as f64, &stored.latency);
-    let rates = [("per_s", stored.per_s), ("mb_per_s", stored.per_s * bytes as f64 / 1e6)];
+    let rates = [
+        ("per_s", stored.per_s),
+        ("mb_per_s", stored.per_s * bytes as f64 / 1e6),
+    ];
     let values = [
         ("p50_us", latency.p50_us as f64),
         ("p99_us", latency.p99_us as f64),
         ("p999_us", latency.p999_us as f64),
         ("server_cpu_us", result.server.cpu_us as f64 / count),
         ("generator_cpu_us", result.generator.cpu_us as f64 / count),
-        ("written_per_byte", result.server.written_bytes as f64 / count / bytes as f64),
-        ("written_kib_each", result.server.written_bytes as f64 / count / 1024.0),
+        (
+            "written_per_byte",
+            result.server.written_bytes as f64 / count / bytes as f64,
+        ),
+        (
+            "written_kib_each",
+            result.server.written_bytes as f64 / count / 1024.0,
+        ),
         ("resident_mb", result.server.resident_bytes as f64 / 1e6),
     ];
     // Of nothing there is no median and no cost.
-    let values = values.into_iter().filter(|_| stored.measured > 0 && latency.count > 0);
-    rates.into_iter().chain(values).map(|(name, value)| (name.to_owned(), value)).collect()
+    let values = values
+        .into_iter()
+        .filter(|_| stored.measured > 0 && latency.count > 0);
+    rates
+        .into_iter()
+        .chain(values)
+        .map(|(name, value)| (name.to_owned(), value))
+        .collect()
 }
 
 /// As the client library sends when it has much to send: through the load generator of the program.
@@ -268,9 +340,15 @@ async fn batch(server: &Server, settings: &Settings) -> Result<Values> {
         duration: settings.time,
         ..Plan::default()
     };
-    let mut accounts = Accounts::new(Dialler::new(&server.target.url, &ConnectOptions::default())?);
+    let mut accounts = Accounts::new(Dialler::new(
+        &server.target.url,
+        &ConnectOptions::default(),
+    )?);
     let stop = CancellationToken::new();
-    let wanted = Wanted { accounts: plan.accounts, devices: 1 };
+    let wanted = Wanted {
+        accounts: plan.accounts,
+        devices: 1,
+    };
     let seats = accounts.found(wanted, &[], &stop, |_| {}).await?;
     let payload = Payload::random(KIB);
     let bytes = payload.bytes();
@@ -280,23 +358,42 @@ async fn batch(server: &Server, settings: &Settings) -> Result<Values> {
     }
     let (used, _) = outcome.relay.context("what it used")?;
     let (stored, generator) = (outcome.stored, outcome.generator);
-    Ok(pushed(&Result_ { stored, delivered: None, server: used, generator }, bytes))
+    Ok(pushed(
+        &Result_ {
+            stored,
+            delivered: None,
+            server: used,
+            generator,
+        },
+        bytes,
+    ))
 }
 
 /// Half of what it stores for these accounts while another device of each receives.
 async fn half_load(kind: Kind, server: &Server, settings: &Settings) -> Result<f64> {
     let bytes = Payload::random(KIB).bytes();
-    let probe = Load { deliver: true, ..load(settings, HALF_LOAD_ACCOUNTS, bytes) };
+    let probe = Load {
+        deliver: true,
+        ..load(settings, HALF_LOAD_ACCOUNTS, bytes)
+    };
     Ok(put(kind, server, probe).await?.stored.per_s / 2.0)
 }
 
 async fn deliver(kind: Kind, server: &Server, settings: &Settings, rate: f64) -> Result<Values> {
     let bytes = Payload::random(KIB).bytes();
-    let connections = if rate == DELIVER_PER_S { DELIVER_ACCOUNTS } else { HALF_LOAD_ACCOUNTS };
+    let connections = if rate == DELIVER_PER_S {
+        DELIVER_ACCOUNTS
+    } else {
+        HALF_LOAD_ACCOUNTS
+    };
     if rate < 1.0 {
         bail!("it stores less than two pushes a second");
     }
-    let load = Load { rate: Some(rate), deliver: true, ..load(settings, connections, bytes) };
+    let load = Load {
+        rate: Some(rate),
+        deliver: true,
+        ..load(settings, connections, bytes)
+    };
     let result = put(kind, server, load).await?;
     let mut values = pushed(&result, bytes);
     let delivered = result.delivered.context("what was delivered")?;
@@ -305,8 +402,14 @@ async fn deliver(kind: Kind, server: &Server, settings: &Settings, rate: f64) ->
         ("rate", rate),
         ("delivered_p50_us", latency.p50_us as f64),
         ("delivered_p99_us", latency.p99_us as f64),
-        ("between_p50_us", latency.p50_us as f64 - stored.p50_us as f64),
-        ("delivered_part", delivered.all as f64 / result.stored.all.max(1) as f64),
+        (
+            "between_p50_us",
+            latency.p50_us as f64 - stored.p50_us as f64,
+        ),
+        (
+            "delivered_part",
+            delivered.all as f64 / result.stored.all.max(1) as f64,
+        ),
     ] {
         values.insert(name.to_owned(), value);
     }
@@ -328,7 +431,12 @@ async fn idle<D: Driver>(
     for _ in 0..WARM_MESSAGES {
         first.push(&large).await?;
     }
-    let resident = || process.used().map(|used| used.resident_bytes as f64).context("the server is gone");
+    let resident = || {
+        process
+            .used()
+            .map(|used| used.resident_bytes as f64)
+            .context("the server is gone")
+    };
     tokio::time::sleep(settings.settle).await;
     let before = resident()?;
     let begun = Instant::now();
@@ -345,9 +453,18 @@ async fn idle<D: Driver>(
     let after = resident()?;
     Ok(Values::from([
         ("connections".to_owned(), count as f64),
-        ("connected_per_s".to_owned(), count as f64 / connected.as_secs_f64()),
-        ("resident_kb_each".to_owned(), (idle - before) / count as f64 / 1e3),
-        ("resident_kb_after_message".to_owned(), (after - idle) / sample as f64 / 1e3),
+        (
+            "connected_per_s".to_owned(),
+            count as f64 / connected.as_secs_f64(),
+        ),
+        (
+            "resident_kb_each".to_owned(),
+            (idle - before) / count as f64 / 1e3,
+        ),
+        (
+            "resident_kb_after_message".to_owned(),
+            (after - idle) / sample as f64 / 1e3,
+        ),
         ("resident_mb".to_owned(), idle / 1e6),
     ]))
 }
@@ -377,7 +494,15 @@ async fn reopen(kind: Kind, scratch: &Scratch, settings: &Settings) -> Result<Va
         }
         Ok(all)
     }
-    let start = || Server::start(kind, false, scratch.path(), &settings.certificate, REOPEN_CONNECTIONS);
+    let start = || {
+        Server::start(
+            kind,
+            false,
+            scratch.path(),
+            &settings.certificate,
+            REOPEN_CONNECTIONS,
+        )
+    };
     let server = start().await?;
     let (target, patience) = (server.target.clone(), Duration::from_secs(120));
     let bytes = settings.reopen_bytes;

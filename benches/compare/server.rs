@@ -48,8 +48,16 @@ impl Server {
                 connections,
             };
             let relay = LocalRelay::start(&setup).await?;
-            let target = Target { address: ([127, 0, 0, 1], 0).into(), tls: client, url: relay.url.clone() };
-            return Ok(Self { ready: relay.ready, running: Running::Relay(relay), target });
+            let target = Target {
+                address: ([127, 0, 0, 1], 0).into(),
+                tls: client,
+                url: relay.url.clone(),
+            };
+            return Ok(Self {
+                ready: relay.ready,
+                running: Running::Relay(relay),
+                target,
+            });
         };
         std::fs::create_dir_all(folder.join("data"))?;
         std::fs::write(folder.join("chain.pem"), &certificate.chain_pem)?;
@@ -57,13 +65,27 @@ impl Server {
         let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
         let mut command = (peer.command)(folder, address.port(), tls)?;
         let log = std::fs::File::create(folder.join("log"))?;
-        command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+        command
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log);
         let begun = Instant::now();
-        let child = command
-            .spawn()
-            .with_context(|| format!("cannot start {} (Debian's package {})", peer.name, peer.package))?;
-        let target = Target { address, tls: client, url: String::new() };
-        let mut this = Self { running: Running::Peer(child), target, ready: Duration::ZERO };
+        let child = command.spawn().with_context(|| {
+            format!(
+                "cannot start {} (Debian's package {})",
+                peer.name, peer.package
+            )
+        })?;
+        let target = Target {
+            address,
+            tls: client,
+            url: String::new(),
+        };
+        let mut this = Self {
+            running: Running::Peer(child),
+            target,
+            ready: Duration::ZERO,
+        };
         this.wait(begun, kind, folder).await?;
         Ok(this)
     }
@@ -110,7 +132,11 @@ pub struct Scratch(tempfile::TempDir);
 
 impl Scratch {
     pub fn new(parent: &Path) -> Result<Self> {
-        Ok(Self(tempfile::Builder::new().prefix("compare-").tempdir_in(parent)?))
+        Ok(Self(
+            tempfile::Builder::new()
+                .prefix("compare-")
+                .tempdir_in(parent)?,
+        ))
     }
 
     pub fn path(&self) -> &Path {

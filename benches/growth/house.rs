@@ -11,7 +11,9 @@ use graceful_relay::cli::bench::local::folder_bytes;
 use graceful_relay::cli::bench::process::{Process, Used};
 use graceful_relay::protocol::membership::{Membership, account_id, sign};
 use graceful_relay::protocol::wire::membership_entry::Change as EntryChange;
-use graceful_relay::protocol::wire::{AddDevice, Envelope, FoundAccount, MembershipEntry, SignedEntry};
+use graceful_relay::protocol::wire::{
+    AddDevice, Envelope, FoundAccount, MembershipEntry, SignedEntry,
+};
 use graceful_relay::protocol::{DeviceKey, Limits, envelope};
 use graceful_relay::rules::RelayTime;
 use graceful_relay::rules::change::{Change, Look, Outcome, View, Whose};
@@ -62,7 +64,11 @@ fn options() -> Options {
         membership_entries_max: 10_000,
         ..Limits::default()
     };
-    Options { limits, registration: Registration::Open, ..Options::default() }
+    Options {
+        limits,
+        registration: Registration::Open,
+        ..Options::default()
+    }
 }
 
 fn key(number: u64) -> SigningKey {
@@ -76,16 +82,26 @@ fn device(key: &SigningKey) -> DeviceKey {
 }
 
 fn founding(key: &SigningKey) -> SignedEntry {
-    let found = FoundAccount { agreement_key: Bytes::from(vec![1; 32]), ..FoundAccount::default() };
+    let found = FoundAccount {
+        agreement_key: Bytes::from(vec![1; 32]),
+        ..FoundAccount::default()
+    };
     let author = device(key).to_wire();
     sign(
-        &MembershipEntry { author, change: Some(EntryChange::Found(found)), ..MembershipEntry::default() },
+        &MembershipEntry {
+            author,
+            change: Some(EntryChange::Found(found)),
+            ..MembershipEntry::default()
+        },
         key,
     )
 }
 
 fn adding(log: &Membership, founder: &SigningKey, added: &SigningKey) -> SignedEntry {
-    let add = AddDevice { device: device(added).to_wire(), agreement_key: Bytes::from(vec![1; 32]) };
+    let add = AddDevice {
+        device: device(added).to_wire(),
+        agreement_key: Bytes::from(vec![1; 32]),
+    };
     let entry = MembershipEntry {
         index: log.count(),
         previous: Bytes::copy_from_slice(log.head().as_bytes()),
@@ -119,11 +135,14 @@ impl House {
         let key = |account: usize, at: usize| key((account * 1_000 + at) as u64);
         let founders: Vec<_> = numbers.clone().map(|number| key(number, 0)).collect();
         let entries: Vec<_> = founders.iter().map(founding).collect();
-        let found = entries.iter().zip(&founders).map(|(entry, founder)| Change::Found {
-            entry: entry.clone(),
-            by: device(founder),
-            invite: None,
-        });
+        let found = entries
+            .iter()
+            .zip(&founders)
+            .map(|(entry, founder)| Change::Found {
+                entry: entry.clone(),
+                by: device(founder),
+                invite: None,
+            });
         self.commit(found.collect())?;
         let mut appends = Vec::new();
         for ((number, founder), entry) in numbers.clone().zip(&founders).zip(&entries) {
@@ -136,20 +155,33 @@ impl House {
                 added.push(entry);
             }
             if !added.is_empty() {
-                appends.push(Change::Append { by: whose, first: 1, entries: added });
+                appends.push(Change::Append {
+                    by: whose,
+                    first: 1,
+                    entries: added,
+                });
             }
         }
         self.commit(appends)?;
         for (number, entry) in numbers.zip(&entries) {
             let devices = (0..devices).map(|at| self.whose(entry, &device(&key(number, at))));
             let devices = devices.collect::<Result<_>>()?;
-            self.accounts.push(Account { devices, pushed: 0, head: 0, acked: 0 });
+            self.accounts.push(Account {
+                devices,
+                pushed: 0,
+                head: 0,
+                acked: 0,
+            });
         }
         Ok(())
     }
 
     fn whose(&self, founding: &SignedEntry, device: &DeviceKey) -> Result<Whose> {
-        Ok(self.store.find(&account_id(founding), device)?.context("a member")?.whose)
+        Ok(self
+            .store
+            .find(&account_id(founding), device)?
+            .context("a member")?
+            .whose)
     }
 
     /// Commits, and fails if anything was refused.
@@ -161,7 +193,9 @@ impl House {
         for outcome in &outcomes {
             match outcome {
                 Outcome::Refused(refusal) => bail!("refused: {refusal}"),
-                Outcome::Pushed(pushed) => ensure!(pushed.refusal.is_none(), "refused: {:?}", pushed.refusal),
+                Outcome::Pushed(pushed) => {
+                    ensure!(pushed.refusal.is_none(), "refused: {:?}", pushed.refusal)
+                }
                 _ => {}
             }
         }
@@ -182,7 +216,11 @@ impl House {
         let account = &mut self.accounts[account];
         account.pushed += 1;
         account.head += 1;
-        let envelope = Envelope { push_number: account.pushed, sealed, addressee: Bytes::new() };
+        let envelope = Envelope {
+            push_number: account.pushed,
+            sealed,
+            addressee: Bytes::new(),
+        };
         Change::push(account.devices[0], [envelope])
     }
 
@@ -209,7 +247,13 @@ impl House {
 
     /// What a device has not been shown, as much as one look gives.
     pub fn look(&self, whose: Whose, after: u64) -> Result<usize> {
-        let look = Look { whose, after, entries_from: u64::MAX, bytes_max: 1 << 20, one_at_least: true };
+        let look = Look {
+            whose,
+            after,
+            entries_from: u64::MAX,
+            bytes_max: 1 << 20,
+            one_at_least: true,
+        };
         match self.store.look(&look, self.now)? {
             View::Ready(ready) => Ok(ready.envelopes.len()),
             view => bail!("nothing to show: {view:?}"),
@@ -241,19 +285,50 @@ impl House {
 
     /// Closed and opened again in order, and how many milliseconds that took.
     pub fn reopened(self) -> Result<(Self, f64)> {
-        let Self { store, accounts, now, sealed, folder, turn } = self;
+        let Self {
+            store,
+            accounts,
+            now,
+            sealed,
+            folder,
+            turn,
+        } = self;
         drop(store);
         let (store, clean_ms) = open_ms(&folder)?;
-        Ok((Self { store, accounts, now, sealed, folder, turn }, clean_ms))
+        Ok((
+            Self {
+                store,
+                accounts,
+                now,
+                sealed,
+                folder,
+                turn,
+            },
+            clean_ms,
+        ))
     }
 
     /// Closes it, makes it small, opens it again.
     pub fn compacted(self) -> Result<Self> {
-        let Self { store, accounts, now, sealed, folder, turn } = self;
+        let Self {
+            store,
+            accounts,
+            now,
+            sealed,
+            folder,
+            turn,
+        } = self;
         drop(store);
         graceful_relay::store::compact(&folder, options(), &mut |_, _| {})?;
         let store = Store::open(&folder, options())?;
-        Ok(Self { store, accounts, now, sealed, folder, turn })
+        Ok(Self {
+            store,
+            accounts,
+            now,
+            sealed,
+            folder,
+            turn,
+        })
     }
 }
 
@@ -283,7 +358,9 @@ pub fn measure<Subject>(
     times.sort_unstable();
     let each = |whole: f64| whole / done.max(1) as f64;
     Ok(Cost {
-        p50_us: times.get(times.len() / 2).map_or(0.0, |time| time.as_secs_f64() * 1e6),
+        p50_us: times
+            .get(times.len() / 2)
+            .map_or(0.0, |time| time.as_secs_f64() * 1e6),
         cpu_us: each(used.cpu_us as f64),
         written_bytes: each(used.written_bytes as f64),
     })

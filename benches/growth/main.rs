@@ -83,8 +83,8 @@ fn main() -> Result<()> {
     let options = Options::parse();
     let file = options.out.join("growth.json");
     let raw = if options.draw {
-        let text =
-            std::fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
+        let text = std::fs::read_to_string(&file)
+            .with_context(|| format!("cannot read {}", file.display()))?;
         serde_json::from_str(&text)?
     } else {
         measure(&options)?
@@ -95,23 +95,36 @@ fn main() -> Result<()> {
 }
 
 fn measure(options: &Options) -> Result<Raw> {
-    let scratch = tempfile::Builder::new().prefix("growth-").tempdir_in(&options.folder)?;
+    let scratch = tempfile::Builder::new()
+        .prefix("growth-")
+        .tempdir_in(&options.folder)?;
     let time = match (options.seconds, options.quick) {
         (Some(seconds), _) => Duration::from_secs(seconds),
         (None, true) => Duration::from_millis(200),
         (None, false) => Duration::from_secs(3),
     };
-    let mut sizes: Vec<u64> =
-        if options.quick { vec![1_000, 10_000] } else { vec![10_000, 100_000, 1_000_000] };
+    let mut sizes: Vec<u64> = if options.quick {
+        vec![1_000, 10_000]
+    } else {
+        vec![10_000, 100_000, 1_000_000]
+    };
     sizes.extend(options.large.then_some(10_000_000));
     let (devices, accounts): (&[usize], &[usize]) = match options.quick {
         true => (&[1, 8], &[10, 1_000]),
-        false => (&[1, 2, 4, 8, 16, 32, 64], &[10, 100, 1_000, 10_000, 100_000]),
+        false => (
+            &[1, 2, 4, 8, 16, 32, 64],
+            &[10, 100, 1_000, 10_000, 100_000],
+        ),
     };
     let folder = |name: &str| scratch.path().join(name);
     let mut raw = Raw::default();
     eprintln!("by what is stored");
-    let mut house = House::new(&folder("stored"), if options.quick { 100 } else { 1_000 }, 2, options.size)?;
+    let mut house = House::new(
+        &folder("stored"),
+        if options.quick { 100 } else { 1_000 },
+        2,
+        options.size,
+    )?;
     raw.envelope_bytes = house.sealed.len();
     for size in sizes {
         house.fill(size, FILL_TIME / 4)?;
@@ -121,12 +134,17 @@ fn measure(options: &Options) -> Result<Raw> {
     }
     drop(house);
     let same = if options.quick { 1_000 } else { 20_000 };
-    for (name, numbers, all) in
-        [("devices", devices, &mut raw.devices), ("accounts", accounts, &mut raw.accounts)]
-    {
+    for (name, numbers, all) in [
+        ("devices", devices, &mut raw.devices),
+        ("accounts", accounts, &mut raw.accounts),
+    ] {
         eprintln!("by {name}");
         for number in numbers {
-            let (accounts, devices) = if name == "devices" { (100, *number) } else { (*number, 2) };
+            let (accounts, devices) = if name == "devices" {
+                (100, *number)
+            } else {
+                (*number, 2)
+            };
             let data = folder(&format!("{name}-{number}"));
             let mut house = House::new(&data, accounts, devices, options.size)?;
             house.fill(same, FILL_TIME)?;
@@ -178,7 +196,12 @@ fn stage(mut house: House, number: f64, time: Duration, spare: &Path) -> Result<
     let (mut crashed, crashed_ms) = house.crashed(spare)?;
     values.insert("crash_open_ms".to_owned(), crashed_ms);
     // Long after everything has expired.
-    sweep(&mut crashed, spare, house.now.plus(RETENTION + FILL_TIME), &mut values)?;
+    sweep(
+        &mut crashed,
+        spare,
+        house.now.plus(RETENTION + FILL_TIME),
+        &mut values,
+    )?;
     drop(crashed);
     std::fs::remove_dir_all(spare)?;
     let (house, clean_ms) = house.reopened()?;
@@ -198,7 +221,9 @@ fn acks(house: &mut House, time: Duration, values: &mut Values) -> Result<()> {
         }
         account.acked += 1;
         let through = account.acked;
-        let others = account.devices[1..].iter().map(|by| Change::Ack { by: *by, through });
+        let others = account.devices[1..]
+            .iter()
+            .map(|by| Change::Ack { by: *by, through });
         let acks: Vec<_> = others.collect();
         let count = acks.len() as u64;
         house.commit(acks)?;
@@ -210,12 +235,16 @@ fn acks(house: &mut House, time: Duration, values: &mut Values) -> Result<()> {
 
 /// A few commits of sweeping.
 fn sweep(store: &mut Store, folder: &Path, now: RelayTime, values: &mut Values) -> Result<()> {
-    let swept = cost(store, folder, Duration::from_secs(60), SWEEPS_MAX, |store| {
-        match store.commit(vec![Change::Sweep], now)?.outcomes.first() {
+    let swept = cost(
+        store,
+        folder,
+        Duration::from_secs(60),
+        SWEEPS_MAX,
+        |store| match store.commit(vec![Change::Sweep], now)?.outcomes.first() {
             Some(Outcome::Swept { envelopes, .. }) => Ok(*envelopes),
             outcome => anyhow::bail!("not swept: {outcome:?}"),
-        }
-    })?;
+        },
+    )?;
     note(values, "sweep", swept);
     Ok(())
 }
@@ -226,7 +255,8 @@ fn month(raw: &mut Raw, folder: &Path, options: &Options) -> Result<()> {
     let a_day: u64 = if options.quick { 200 } else { 20_000 };
     let mut house = House::new(folder, 200, 2, options.size)?;
     let mut pushed_bytes = 0;
-    let own = graceful_relay::cli::bench::process::Process::new(std::process::id()).on_disk_of(folder);
+    let own =
+        graceful_relay::cli::bench::process::Process::new(std::process::id()).on_disk_of(folder);
     let before = own.used_alone();
     for day in 1..=35_u32 {
         let begun = house.now;
@@ -240,28 +270,49 @@ fn month(raw: &mut Raw, folder: &Path, options: &Options) -> Result<()> {
             house.now = house.now.plus(DAY / u32::try_from(a_day / 100)?);
         }
         pushed_bytes += a_day * house.sealed.len() as u64;
-        let awake = house.accounts.iter().enumerate().filter(|(number, _)| number % 10 != 0);
+        let awake = house
+            .accounts
+            .iter()
+            .enumerate()
+            .filter(|(number, _)| number % 10 != 0);
         let acks: Vec<_> = awake
             .filter(|(_, account)| account.head > account.acked)
-            .map(|(number, account)| (number, Change::Ack { by: account.devices[1], through: account.head }))
+            .map(|(number, account)| {
+                (
+                    number,
+                    Change::Ack {
+                        by: account.devices[1],
+                        through: account.head,
+                    },
+                )
+            })
             .collect();
         for (number, ack) in acks {
             house.accounts[number].acked = house.accounts[number].head;
             house.commit(vec![ack])?;
         }
         house.now = RelayTime::from_ms(begun.ms()).plus(DAY);
-        while let Some(Outcome::Swept { more: true, .. }) = house.commit(vec![Change::Sweep])?.first() {}
+        while let Some(Outcome::Swept { more: true, .. }) =
+            house.commit(vec![Change::Sweep])?.first()
+        {}
         let written = own.used_alone().since(&before).written_bytes;
         raw.month.push(Values::from([
             ("number".to_owned(), f64::from(day)),
             ("live_bytes".to_owned(), house.live_bytes()? as f64),
             ("file_bytes".to_owned(), house.file_bytes() as f64),
-            ("written_per_byte".to_owned(), written as f64 / pushed_bytes as f64),
+            (
+                "written_per_byte".to_owned(),
+                written as f64 / pushed_bytes as f64,
+            ),
         ]));
     }
     let mut house = house.compacted()?;
-    raw.idle.insert("compacted_live_bytes".to_owned(), house.live_bytes()? as f64);
-    raw.idle.insert("compacted_file_bytes".to_owned(), house.file_bytes() as f64);
+    raw.idle.insert(
+        "compacted_live_bytes".to_owned(),
+        house.live_bytes()? as f64,
+    );
+    raw.idle
+        .insert("compacted_file_bytes".to_owned(), house.file_bytes() as f64);
     for (name, change) in [("mark", Change::MarkClock), ("empty_sweep", Change::Sweep)] {
         let cost = cost(&mut house, folder, Duration::from_secs(2), 50, |house| {
             house.commit(vec![change.clone()])?;

@@ -19,9 +19,17 @@ const WORK: [(&str, &str); 5] = [
 ];
 
 pub fn in_short(values: &Values) -> String {
-    let shown =
-        ["push_p50_us", "push_together_cpu_us", "ack_p50_us", "sweep_cpu_us", "open_ms", "crash_open_ms"];
-    let shown = shown.iter().filter_map(|name| Some(format!("{name} {:.1}", values.get(*name)?)));
+    let shown = [
+        "push_p50_us",
+        "push_together_cpu_us",
+        "ack_p50_us",
+        "sweep_cpu_us",
+        "open_ms",
+        "crash_open_ms",
+    ];
+    let shown = shown
+        .iter()
+        .filter_map(|name| Some(format!("{name} {:.1}", values.get(*name)?)));
     shown.collect::<Vec<_>>().join(", ")
 }
 
@@ -33,8 +41,18 @@ pub fn write(raw: &Raw, out: &Path) -> Result<()> {
         raw.envelope_bytes
     );
     for (name, title, label, rows) in [
-        ("stored", "By what is stored", "envelopes stored", &raw.stored),
-        ("devices", "By devices in an account", "devices in each account", &raw.devices),
+        (
+            "stored",
+            "By what is stored",
+            "envelopes stored",
+            &raw.stored,
+        ),
+        (
+            "devices",
+            "By devices in an account",
+            "devices in each account",
+            &raw.devices,
+        ),
         ("accounts", "By accounts", "accounts", &raw.accounts),
     ] {
         table(&mut text, title, label, rows)?;
@@ -51,29 +69,51 @@ fn mb(values: &Values, name: &str) -> f64 {
 fn table(text: &mut String, title: &str, label: &str, rows: &[Values]) -> Result<()> {
     writeln!(text, "\n### {title}\n")?;
     let names: Vec<_> = WORK.iter().map(|(_, name)| *name).collect();
-    writeln!(text, "| {label} | {} | open | open after a crash | file ÷ live |", names.join(" | "))?;
+    writeln!(
+        text,
+        "| {label} | {} | open | open after a crash | file ÷ live |",
+        names.join(" | ")
+    )?;
     writeln!(text, "|---|{}---|---|---|", "---|".repeat(names.len()))?;
     for row in rows {
         write!(text, "| {:.0} |", row.get("number").unwrap_or(&0.0))?;
         for (name, _) in WORK {
             let value = |what: &str| row.get(&format!("{name}_{what}")).copied();
-            match value("p50_us").zip(value("cpu_us")).zip(value("written_bytes")) {
+            match value("p50_us")
+                .zip(value("cpu_us"))
+                .zip(value("written_bytes"))
+            {
                 Some(((p50, cpu), written)) => {
-                    write!(text, " {p50:.0} µs, CPU {cpu:.0} µs, {:.1} KiB |", written / 1024.0)?;
+                    write!(
+                        text,
+                        " {p50:.0} µs, CPU {cpu:.0} µs, {:.1} KiB |",
+                        written / 1024.0
+                    )?;
                 }
                 None => write!(text, " – |")?,
             }
         }
         let ms = |name: &str| row.get(name).copied().unwrap_or(0.0);
         let ratio = mb(row, "file_bytes") / mb(row, "live_bytes").max(f64::MIN_POSITIVE);
-        writeln!(text, " {:.1} ms | {:.1} ms | {ratio:.1} |", ms("open_ms"), ms("crash_open_ms"))?;
+        writeln!(
+            text,
+            " {:.1} ms | {:.1} ms | {ratio:.1} |",
+            ms("open_ms"),
+            ms("crash_open_ms")
+        )?;
     }
     Ok(())
 }
 
 fn line(name: &str, rows: &[Values], value: impl Fn(&Values) -> Option<f64>) -> Line {
-    let points = rows.iter().filter_map(|row| Some((*row.get("number")?, value(row)?)));
-    Line { name: name.to_owned(), points: points.collect(), marked: true }
+    let points = rows
+        .iter()
+        .filter_map(|row| Some((*row.get("number")?, value(row)?)));
+    Line {
+        name: name.to_owned(),
+        points: points.collect(),
+        marked: true,
+    }
 }
 
 fn picture(
@@ -86,7 +126,9 @@ fn picture(
 ) -> Result<()> {
     let work = |what: &'static str| {
         WORK.iter()
-            .map(move |(key, name)| line(name, rows, |row| row.get(&format!("{key}_{what}")).copied()))
+            .map(move |(key, name)| {
+                line(name, rows, |row| row.get(&format!("{key}_{what}")).copied())
+            })
             .collect()
     };
     let chart = |title: &str, unit: &str, lines| Chart::Lines {
@@ -97,11 +139,17 @@ fn picture(
     };
     let open = vec![
         line("open", rows, |row| row.get("open_ms").copied()),
-        line("open after a crash", rows, |row| row.get("crash_open_ms").copied()),
+        line("open after a crash", rows, |row| {
+            row.get("crash_open_ms").copied()
+        }),
     ];
     let charts = [
         chart("Median time of a commit or a look", "µs", work("p50_us")),
-        chart("Processor time of each push, ack or envelope", "µs", work("cpu_us")),
+        chart(
+            "Processor time of each push, ack or envelope",
+            "µs",
+            work("cpu_us"),
+        ),
         chart("Opening", "ms", open),
     ];
     save(text, out, name, title, &charts)
@@ -110,7 +158,10 @@ fn picture(
 fn save(text: &mut String, out: &Path, name: &str, title: &str, charts: &[Chart]) -> Result<()> {
     let file = format!("growth-{name}.svg");
     std::fs::write(out.join(&file), svg(title, charts))?;
-    let folder = out.file_name().and_then(|name| name.to_str()).unwrap_or("performance");
+    let folder = out
+        .file_name()
+        .and_then(|name| name.to_str())
+        .unwrap_or("performance");
     Ok(writeln!(text, "\n![{title}]({folder}/{file})")?)
 }
 
@@ -121,8 +172,15 @@ fn month(text: &mut String, raw: &Raw, out: &Path) -> Result<()> {
         "\n### {title}\n\nAs many pushes every day; nine accounts of ten acknowledge theirs at its end, the tenth never \
          does, and what it has not fetched expires after 30 days.\n"
     )?;
-    writeln!(text, "| day | live, MB | file, MB | file ÷ live | written ÷ pushed |\n|---|---|---|---|---|")?;
-    for row in raw.month.iter().filter(|row| [1.0, 10.0, 20.0, 30.0, 35.0].contains(&row["number"])) {
+    writeln!(
+        text,
+        "| day | live, MB | file, MB | file ÷ live | written ÷ pushed |\n|---|---|---|---|---|"
+    )?;
+    for row in raw
+        .month
+        .iter()
+        .filter(|row| [1.0, 10.0, 20.0, 30.0, 35.0].contains(&row["number"]))
+    {
         let (live, file) = (mb(row, "live_bytes"), mb(row, "file_bytes"));
         let written = row.get("written_per_byte").copied().unwrap_or(0.0);
         writeln!(
@@ -132,8 +190,15 @@ fn month(text: &mut String, raw: &Raw, out: &Path) -> Result<()> {
             file / live
         )?;
     }
-    let (live, file) = (mb(&raw.idle, "compacted_live_bytes"), mb(&raw.idle, "compacted_file_bytes"));
-    writeln!(text, "| then compacted | {live:.1} | {file:.1} | {:.1} | |", file / live)?;
+    let (live, file) = (
+        mb(&raw.idle, "compacted_live_bytes"),
+        mb(&raw.idle, "compacted_file_bytes"),
+    );
+    writeln!(
+        text,
+        "| then compacted | {live:.1} | {file:.1} | {:.1} | |",
+        file / live
+    )?;
     let idle = |name: &str| raw.idle.get(name).copied().unwrap_or(0.0) / 1024.0;
     writeln!(
         text,
@@ -145,7 +210,11 @@ fn month(text: &mut String, raw: &Raw, out: &Path) -> Result<()> {
         line("file", &raw.month, |row| Some(mb(row, "file_bytes"))),
         line("live", &raw.month, |row| Some(mb(row, "live_bytes"))),
     ];
-    let chart =
-        Chart::Lines { title: "Size".to_owned(), x: Axis::linear("days"), y: Axis::linear("MB"), lines };
+    let chart = Chart::Lines {
+        title: "Size".to_owned(),
+        x: Axis::linear("days"),
+        y: Axis::linear("MB"),
+        lines,
+    };
     save(text, out, "month", title, &[chart])
 }

@@ -29,7 +29,10 @@ fn record() -> PathBuf {
 
 /// The turns of one path, after one that makes everything warm.
 pub fn turns(name: &str) -> Result<()> {
-    let path = PATHS.iter().find(|path| path.name == name).context("no path has this name")?;
+    let path = PATHS
+        .iter()
+        .find(|path| path.name == name)
+        .context("no path has this name")?;
     let folder = tempfile::tempdir_in("target")?;
     let mut work = path.ready(folder.path())?;
     work();
@@ -47,12 +50,17 @@ fn counted_turn(work: &mut dyn FnMut()) {
 
 /// Compares with the record. Fails where something takes more than it may.
 pub fn check() -> Result<ExitCode> {
-    let Some(counts) = count_all()? else { return Ok(ExitCode::SUCCESS) };
-    let text = std::fs::read_to_string(record()).context("there is no record; --write makes one")?;
+    let Some(counts) = count_all()? else {
+        return Ok(ExitCode::SUCCESS);
+    };
+    let text =
+        std::fs::read_to_string(record()).context("there is no record; --write makes one")?;
     let recorded: Counts = serde_json::from_str(&text).context("the record cannot be read")?;
     let mut slower = false;
     for (name, count) in &counts {
-        let was = *recorded.get(name).with_context(|| format!("{name} is not on record"))?;
+        let was = *recorded
+            .get(name)
+            .with_context(|| format!("{name} is not on record"))?;
         let percent = (*count as f64 / was as f64 - 1.0) * 100.0;
         let tolerance = (was * TOLERANCE_PERCENT / 100).max(TOLERANCE_INSTRUCTIONS);
         let too_many = *count > was + tolerance;
@@ -71,12 +79,18 @@ pub fn check() -> Result<ExitCode> {
         );
         println!("If it is worth it: cargo bench --locked --bench hot_paths -- --write");
     }
-    Ok(if slower { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    Ok(if slower {
+        ExitCode::FAILURE
+    } else {
+        ExitCode::SUCCESS
+    })
 }
 
 /// Makes the record anew.
 pub fn write() -> Result<ExitCode> {
-    let Some(counts) = count_all()? else { return Ok(ExitCode::FAILURE) };
+    let Some(counts) = count_all()? else {
+        return Ok(ExitCode::FAILURE);
+    };
     std::fs::write(record(), serde_json::to_string_pretty(&counts)? + "\n")?;
     println!("wrote {}", record().display());
     Ok(ExitCode::SUCCESS)
@@ -124,12 +138,21 @@ fn count(path: &HotPath) -> Result<(u64, u64)> {
         .args([TURNS, path.name])
         .output()?;
     if !ran.status.success() {
-        bail!("{} does not run under callgrind:\n{}", path.name, String::from_utf8_lossy(&ran.stderr));
+        bail!(
+            "{} does not run under callgrind:\n{}",
+            path.name,
+            String::from_utf8_lossy(&ran.stderr)
+        );
     }
-    let annotated = Command::new("callgrind_annotate").arg("--threshold=100").arg(&file).output()?;
+    let annotated = Command::new("callgrind_annotate")
+        .arg("--threshold=100")
+        .arg(&file)
+        .output()?;
     let text = String::from_utf8_lossy(&annotated.stdout);
     let sum = |words: &[&str]| {
-        let counts = text.lines().filter(|line| words.iter().all(|word| line.contains(word)));
+        let counts = text
+            .lines()
+            .filter(|line| words.iter().all(|word| line.contains(word)));
         counts.filter_map(instructions).sum::<u64>()
     };
     let (all, hashing) = (sum(&["PROGRAM TOTALS"]), sum(&HASHING));

@@ -19,7 +19,12 @@ use paths::PATHS;
 
 fn main() -> Result<ExitCode> {
     let arguments: Vec<_> = std::env::args().skip(1).collect();
-    match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+    match arguments
+        .iter()
+        .map(String::as_str)
+        .collect::<Vec<_>>()
+        .as_slice()
+    {
         [counted::TURNS, name] => {
             counted::turns(name)?;
             return Ok(ExitCode::SUCCESS);

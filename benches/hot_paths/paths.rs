@@ -49,7 +49,12 @@ impl HotPath {
 }
 
 const fn path(name: &'static str, changes: u64, make: fn(&Path) -> Result<Turn>) -> HotPath {
-    HotPath { name, changes, turns: 1_024 / changes, make }
+    HotPath {
+        name,
+        changes,
+        turns: 1_024 / changes,
+        make,
+    }
 }
 
 /// All of them, in the order in which a change meets them.
@@ -67,7 +72,12 @@ fn device() -> DeviceKey {
 }
 
 fn binding() -> Binding {
-    Binding { account: AccountId::new([3; 32]), key_epoch: 1, sender: device(), addressee: None }
+    Binding {
+        account: AccountId::new([3; 32]),
+        key_epoch: 1,
+        sender: device(),
+        addressee: None,
+    }
 }
 
 fn keys() -> EpochKeys {
@@ -75,17 +85,31 @@ fn keys() -> EpochKeys {
 }
 
 fn header() -> Header {
-    Header { device_id: "laptop-1".into(), transaction_id: "entry-1".into(), ..Header::default() }
+    Header {
+        device_id: "laptop-1".into(),
+        transaction_id: "entry-1".into(),
+        ..Header::default()
+    }
 }
 
 fn sealed() -> Result<Bytes> {
     let keys = keys();
-    Ok(seal::seal(&keys, &binding(), &header(), &[b'x'; CONTENT_BYTES], &[5; 32])?)
+    Ok(seal::seal(
+        &keys,
+        &binding(),
+        &header(),
+        &[b'x'; CONTENT_BYTES],
+        &[5; 32],
+    )?)
 }
 
 fn envelopes() -> Result<Vec<Envelope>> {
     let sealed = sealed()?;
-    let envelope = |push_number| Envelope { push_number, sealed: sealed.clone(), addressee: Bytes::new() };
+    let envelope = |push_number| Envelope {
+        push_number,
+        sealed: sealed.clone(),
+        addressee: Bytes::new(),
+    };
     Ok((1..=TOGETHER as u64).map(envelope).collect())
 }
 
@@ -95,13 +119,17 @@ fn seal(_: &Path) -> Result<Turn> {
     let (binding, header) = (binding(), header());
     Ok(Box::new(move || {
         let content = black_box([b'x'; CONTENT_BYTES]);
-        black_box(seal::seal(&keys, &binding, &header, &content, &[5; 32]).expect("it can be sealed"));
+        black_box(
+            seal::seal(&keys, &binding, &header, &content, &[5; 32]).expect("it can be sealed"),
+        );
     }))
 }
 
 /// The relay reads a frame.
 fn decode(_: &Path) -> Result<Turn> {
-    let bytes = frame::device_bytes(DeviceFrame::Push(Push { envelopes: envelopes()? }));
+    let bytes = frame::device_bytes(DeviceFrame::Push(Push {
+        envelopes: envelopes()?,
+    }));
     Ok(Box::new(move || {
         black_box(frame::from_device(black_box(bytes.clone())).expect("a frame"));
     }))
@@ -111,7 +139,13 @@ fn decode(_: &Path) -> Result<Turn> {
 fn decide(_: &Path) -> Result<Turn> {
     let limits = Limits::default();
     let mut account = Account::new(AccountNumber(1), AccountId::new([3; 32]));
-    account.devices.push(Device { ordinal: Ordinal(0), key: device(), cursor: 0, push_number: 0, gap: None });
+    account.devices.push(Device {
+        ordinal: Ordinal(0),
+        key: device(),
+        cursor: 0,
+        push_number: 0,
+        gap: None,
+    });
     let envelopes = envelopes()?;
     Ok(Box::new(move || {
         let mut account = black_box(account.clone());
@@ -150,18 +184,36 @@ fn deliver(folder: &Path) -> Result<Turn> {
     let whose = house.accounts[0].devices[1];
     let bytes_max = TOGETHER as u64 * house.sealed.len() as u64;
     let mut after = 0;
-    let look = move |after| Look { whose, after, entries_from: u64::MAX, bytes_max, one_at_least: true };
+    let look = move |after| Look {
+        whose,
+        after,
+        entries_from: u64::MAX,
+        bytes_max,
+        one_at_least: true,
+    };
     match house.store.look(&look(0), house.now)? {
         View::Ready(ready) if ready.envelopes.len() == TOGETHER => {}
         other => bail!("{TOGETHER} envelopes should wait: {other:?}"),
     }
     Ok(Box::new(move || {
-        let View::Ready(ready) = house.store.look(&look(after), house.now).expect("it can be read") else {
+        let View::Ready(ready) = house
+            .store
+            .look(&look(after), house.now)
+            .expect("it can be read")
+        else {
             panic!("a member sees what waits for it");
         };
-        after = if ready.through >= STORED { 0 } else { ready.through };
+        after = if ready.through >= STORED {
+            0
+        } else {
+            ready.through
+        };
         let (envelopes, through, head) = (ready.envelopes, ready.through, ready.head);
-        black_box(frame::relay_bytes(RelayFrame::Deliver(Deliver { envelopes, through, head })));
+        black_box(frame::relay_bytes(RelayFrame::Deliver(Deliver {
+            envelopes,
+            through,
+            head,
+        })));
     }))
 }
 

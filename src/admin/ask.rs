@@ -40,6 +40,9 @@ async fn exchange(
     stream.write_all(&line).await?;
     let mut answer = String::new();
     let mut stream = BufReader::new(stream);
-    (&mut stream).take(LINE_BYTES_MAX).read_line(&mut answer).await?;
+    (&mut stream)
+        .take(LINE_BYTES_MAX)
+        .read_line(&mut answer)
+        .await?;
     Ok((answer, stream))
 }

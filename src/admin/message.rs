@@ -112,13 +112,18 @@ impl fmt::Debug for Answer {
         match self {
             Self::Invite(_) => f.write_str("Invite(…)"),
             Self::Status(status) => f.debug_tuple("Status").field(status).finish(),
-            Self::Inspect { version, part } => {
-                f.debug_struct("Inspect").field("version", version).field("part", part).finish()
-            }
+            Self::Inspect { version, part } => f
+                .debug_struct("Inspect")
+                .field("version", version)
+                .field("part", part)
+                .finish(),
             Self::Accounts(listed) => write!(f, "Accounts({} of them)", listed.entries.len()),
             Self::Account(_) => f.write_str("Account(…)"),
             Self::QuotaSet => f.write_str("QuotaSet"),
-            Self::Deleted { envelopes } => f.debug_struct("Deleted").field("envelopes", envelopes).finish(),
+            Self::Deleted { envelopes } => f
+                .debug_struct("Deleted")
+                .field("envelopes", envelopes)
+                .finish(),
             Self::Backup => f.write_str("Backup"),
             Self::Noted => f.write_str("Noted"),
             Self::Reloaded(text) => f.debug_tuple("Reloaded").field(text).finish(),

@@ -43,7 +43,9 @@ pub enum AdminError {
     #[error("a relay runs on the data folder {0} already; stop it first, or choose another folder")]
     AlreadyRunning(PathBuf),
     /// The socket belongs to someone else.
-    #[error("this user may not talk to the relay at {0}; run this as the relay's user, or with sudo")]
+    #[error(
+        "this user may not talk to the relay at {0}; run this as the relay's user, or with sudo"
+    )]
     Forbidden(PathBuf),
     /// The system has room for about a hundred bytes.
     #[error("the path {0} is too long for a socket; choose a data folder with a shorter one")]
@@ -60,7 +62,9 @@ pub enum AdminError {
         error: std::io::Error,
     },
     /// Something listens, but does not speak as a relay does.
-    #[error("what listens at {0} gave no answer that this version understands; is it of another version?")]
+    #[error(
+        "what listens at {0} gave no answer that this version understands; is it of another version?"
+    )]
     NoAnswer(PathBuf),
 }
 

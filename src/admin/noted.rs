@@ -25,7 +25,10 @@ pub struct Backup {
 impl Backup {
     /// When, in seconds since 1970. `None`: the note does not say.
     pub fn at_s(&self) -> Option<i64> {
-        self.at.parse::<jiff::Timestamp>().ok().map(jiff::Timestamp::as_second)
+        self.at
+            .parse::<jiff::Timestamp>()
+            .ok()
+            .map(jiff::Timestamp::as_second)
     }
 }
 

@@ -95,8 +95,12 @@ impl Overview {
         self.process_id = std::process::id();
         self.open_files_max = process::open_files_max();
         self.written_bytes = process::written_bytes();
-        let per_day = |written: u64| u128::from(written) * 86_400 / u128::from(self.uptime_s.max(1));
-        let rate = self.written_bytes.filter(|_| self.uptime_s >= RATE_AFTER_S).map(per_day);
+        let per_day =
+            |written: u64| u128::from(written) * 86_400 / u128::from(self.uptime_s.max(1));
+        let rate = self
+            .written_bytes
+            .filter(|_| self.uptime_s >= RATE_AFTER_S)
+            .map(per_day);
         self.written_bytes_per_day = rate.map(|rate| u64::try_from(rate).unwrap_or(u64::MAX));
         self.clock_s = super::clocks::wall_ms() / 1_000;
     }

@@ -50,7 +50,9 @@ async fn answer_one(
     backups: &Arc<Semaphore>,
 ) -> io::Result<()> {
     let mut line = String::new();
-    BufReader::new((&mut stream).take(LINE_BYTES_MAX)).read_line(&mut line).await?;
+    BufReader::new((&mut stream).take(LINE_BYTES_MAX))
+        .read_line(&mut line)
+        .await?;
     let answer = match serde_json::from_str(&line) {
         Ok(Question::Backup {}) => match backups.clone().try_acquire_owned() {
             Ok(turn) => {
@@ -62,10 +64,14 @@ async fn answer_one(
                 });
                 return Ok(());
             }
-            Err(_) => Answer::Error("a backup is being made already; wait until it is done".to_owned()),
+            Err(_) => {
+                Answer::Error("a backup is being made already; wait until it is done".to_owned())
+            }
         },
         Ok(question) => answer(question, served).await,
-        Err(error) => Answer::Error(format!("this relay does not understand the question: {error}")),
+        Err(error) => Answer::Error(format!(
+            "this relay does not understand the question: {error}"
+        )),
     };
     let draining = answer == Answer::Draining;
     let mut line = serde_json::to_vec(&answer)?;
@@ -79,15 +85,23 @@ async fn answer_one(
 
 async fn answer(question: Question, served: &Served) -> Answer {
     match question {
-        Question::Invite { lifetime_s } => match served.relay.invite(Duration::from_secs(lifetime_s)).await {
-            Ok(invite) => Answer::Invite(invite),
-            Err(error) => Answer::Error(error.to_string()),
-        },
+        Question::Invite { lifetime_s } => {
+            match served.relay.invite(Duration::from_secs(lifetime_s)).await {
+                Ok(invite) => Answer::Invite(invite),
+                Err(error) => Answer::Error(error.to_string()),
+            }
+        }
         Question::Inspect { stretch } => match served.relay.inspect(stretch).await {
-            Ok(part) => Answer::Inspect { version: env!("CARGO_PKG_VERSION").to_owned(), part },
+            Ok(part) => Answer::Inspect {
+                version: env!("CARGO_PKG_VERSION").to_owned(),
+                part,
+            },
             Err(error) => Answer::Error(error.to_string()),
         },
-        Question::Status {} => served.status().await.map_or_else(Answer::Error, Answer::Status),
+        Question::Status {} => served
+            .status()
+            .await
+            .map_or_else(Answer::Error, Answer::Status),
         Question::Accounts { page } => served.roll(page).await,
         Question::Account { letters } => served.account(letters).await,
         Question::SetQuota { account, quota } => served.set_quota(&account, quota).await,

@@ -24,7 +24,13 @@ pub type Reread = Arc<dyn Fn() -> Result<String, String> + Send + Sync>;
 impl Served {
     /// A relay, and its TLS if it has its own.
     pub fn new(relay: Relay, tls: Option<Tls>) -> Self {
-        Self { relay, tls, about: None, recorder: None, reread: None }
+        Self {
+            relay,
+            tls,
+            about: None,
+            recorder: None,
+            reread: None,
+        }
     }
 
     /// With what reads the settings again.
@@ -38,7 +44,9 @@ impl Served {
     #[must_use]
     pub fn about(mut self, about: About, recorder: Recorder) -> Self {
         if let Some(backup) = super::last_backup(&about.folder) {
-            self.relay.metrics().backed_up(backup.at_s().unwrap_or(0), backup.bytes);
+            self.relay
+                .metrics()
+                .backed_up(backup.at_s().unwrap_or(0), backup.bytes);
         }
         self.about = Some(Arc::new(about));
         self.recorder = Some(recorder);
@@ -52,15 +60,20 @@ impl Served {
     pub fn reload(&self) -> Result<String, String> {
         let settings = self.reread.as_ref().map(|reread| reread()).transpose()?;
         let certificate = self.reload_certificate()?;
-        Ok(settings.map_or(certificate.clone(), |settings| format!("{settings}; {certificate}")))
+        Ok(settings.map_or(certificate.clone(), |settings| {
+            format!("{settings}; {certificate}")
+        }))
     }
 
     fn reload_certificate(&self) -> Result<String, String> {
         match &self.tls {
-            Some(tls) => {
-                tls.reload().map_err(|error| format!("{error}; the old certificate is still in use"))
-            }
-            None => Ok("this relay has no TLS of its own; there is no certificate to read again".to_owned()),
+            Some(tls) => tls
+                .reload()
+                .map_err(|error| format!("{error}; the old certificate is still in use")),
+            None => Ok(
+                "this relay has no TLS of its own; there is no certificate to read again"
+                    .to_owned(),
+            ),
         }
     }
 }
@@ -89,7 +102,11 @@ mod answers {
 
         async fn overview(&self) -> Result<Overview, String> {
             let status = self.relay.status().map_err(|error| error.to_string())?;
-            let (holdings, oldest) = self.relay.holdings().await.map_err(|error| error.to_string())?;
+            let (holdings, oldest) = self
+                .relay
+                .holdings()
+                .await
+                .map_err(|error| error.to_string())?;
             let mut causes = self.relay.conditions().now();
             if holdings.short_of_room {
                 causes.insert(Cause::ShortOfRoom);
@@ -115,8 +132,12 @@ mod answers {
             if let Some(about) = &self.about {
                 overview.look_into(about);
             }
-            let jump = self.recorder.as_ref().and_then(crate::admin::Recorder::jump);
-            let lately = jump.filter(|jump| clock_ms().saturating_sub(jump.clock_ms) < JUMP_TOLD_MS);
+            let jump = self
+                .recorder
+                .as_ref()
+                .and_then(crate::admin::Recorder::jump);
+            let lately =
+                jump.filter(|jump| clock_ms().saturating_sub(jump.clock_ms) < JUMP_TOLD_MS);
             overview.clock_jumped_s = lately.map(|jump| jump.by_ms / 1_000);
             Ok(overview)
         }
@@ -137,7 +158,9 @@ mod answers {
         }
 
         pub(in crate::admin) async fn set_quota(&self, account: &str, quota: Quota) -> Answer {
-            let Ok(account) = account.parse::<AccountId>() else { return not_an_account() };
+            let Ok(account) = account.parse::<AccountId>() else {
+                return not_an_account();
+            };
             match self.relay.set_quota(account, quota).await {
                 Ok(true) => Answer::QuotaSet,
                 Ok(false) => not_an_account(),
@@ -146,7 +169,9 @@ mod answers {
         }
 
         pub(in crate::admin) async fn evict(&self, account: &str) -> Answer {
-            let Ok(account) = account.parse::<AccountId>() else { return not_an_account() };
+            let Ok(account) = account.parse::<AccountId>() else {
+                return not_an_account();
+            };
             match self.relay.evict(account).await {
                 Ok(Some(envelopes)) => Answer::Deleted { envelopes },
                 Ok(None) => not_an_account(),
@@ -159,7 +184,9 @@ mod answers {
             let Some(folder) = self.about.as_ref().map(|about| about.folder.clone()) else {
                 return Answer::Error("this relay keeps no note of backups".to_owned());
             };
-            self.relay.metrics().backed_up(backup.at_s().unwrap_or(0), backup.bytes);
+            self.relay
+                .metrics()
+                .backed_up(backup.at_s().unwrap_or(0), backup.bytes);
             let noted = tokio::task::spawn_blocking(move || note_backup(&folder, &backup)).await;
             match noted.unwrap_or_else(|error| Err(error.into())) {
                 Ok(()) => Answer::Noted,
@@ -180,7 +207,9 @@ mod answers {
     }
 
     fn not_an_account() -> Answer {
-        Answer::Error("there is no such account here; it may have been closed a moment ago".to_owned())
+        Answer::Error(
+            "there is no such account here; it may have been closed a moment ago".to_owned(),
+        )
     }
 
     fn state(causes: &crate::relay::Causes) -> &'static str {

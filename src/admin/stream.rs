@@ -37,8 +37,15 @@ async fn send_all(
     let mut line = serde_json::to_vec(&Answer::Backup).map_err(io::Error::from)?;
     line.push(b'\n');
     stream.write_all(&line).await?;
-    let sending = Sending { stream, patience: STALL_MAX, cancel, runtime: Handle::current() };
-    relay.dump(BufWriter::with_capacity(BUFFER_BYTES, sending)).await
+    let sending = Sending {
+        stream,
+        patience: STALL_MAX,
+        cancel,
+        runtime: Handle::current(),
+    };
+    relay
+        .dump(BufWriter::with_capacity(BUFFER_BYTES, sending))
+        .await
 }
 
 /// Written to by a thread that may wait. Ends early when the relay has to.
@@ -51,7 +58,12 @@ struct Sending {
 
 impl Write for Sending {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let Self { stream, patience, cancel, runtime } = self;
+        let Self {
+            stream,
+            patience,
+            cancel,
+            runtime,
+        } = self;
         runtime.block_on(async {
             tokio::select! {
                 biased;
@@ -75,7 +87,10 @@ pub async fn ask_for_store(folder: &Path) -> Result<impl Read + Send + use<>, Ad
     // Only the answer has to come soon: folding may take a while.
     let (answer, rest) = begin(folder, &Question::Backup {}).await?;
     match answer {
-        Answer::Backup => Ok(io::BufReader::with_capacity(BUFFER_BYTES, SyncIoBridge::new(rest))),
+        Answer::Backup => Ok(io::BufReader::with_capacity(
+            BUFFER_BYTES,
+            SyncIoBridge::new(rest),
+        )),
         Answer::Error(text) => Err(AdminError::Refused(text)),
         _ => Err(AdminError::NoAnswer(place(folder))),
     }
@@ -96,7 +111,12 @@ mod tests {
         let mut asked = connect(folder.path()).await.expect("connects");
         let stream = socket.accept().await.expect("accepted");
         let cancel = CancellationToken::new();
-        let mut sending = Sending { stream, patience, cancel: cancel.clone(), runtime: Handle::current() };
+        let mut sending = Sending {
+            stream,
+            patience,
+            cancel: cancel.clone(),
+            runtime: Handle::current(),
+        };
         let sent = tokio::task::spawn_blocking(move || {
             loop {
                 if let Err(error) = sending.write(&[0; 4_096]) {
@@ -113,11 +133,19 @@ mod tests {
 
     #[tokio::test]
     async fn a_relay_that_stops_waits_for_no_backup() {
-        assert!(send_in_vain(STALL_MAX, true).await.to_string().contains("about to stop"));
+        assert!(
+            send_in_vain(STALL_MAX, true)
+                .await
+                .to_string()
+                .contains("about to stop")
+        );
     }
 
     #[tokio::test]
     async fn who_takes_nothing_is_given_up() {
-        assert_eq!(send_in_vain(Duration::from_millis(1), false).await.kind(), io::ErrorKind::TimedOut);
+        assert_eq!(
+            send_in_vain(Duration::from_millis(1), false).await.kind(),
+            io::ErrorKind::TimedOut
+        );
     }
 }

@@ -31,12 +31,22 @@ pub struct Warning {
 }
 
 fn warning(name: &str, text: impl Into<String>, next: impl Into<String>) -> Warning {
-    Warning { name: name.to_owned(), text: text.into(), next: next.into() }
+    Warning {
+        name: name.to_owned(),
+        text: text.into(),
+        next: next.into(),
+    }
 }
 
 /// Everything, the gravest first.
 pub(super) fn warnings(overview: &Overview) -> Vec<Warning> {
-    let all = [disk(overview), certificate(overview), clock(overview), files(overview), backup(overview)];
+    let all = [
+        disk(overview),
+        certificate(overview),
+        clock(overview),
+        files(overview),
+        backup(overview),
+    ];
     all.into_iter().flatten().collect()
 }
 
@@ -56,7 +66,11 @@ fn disk(overview: &Overview) -> Option<Warning> {
             free / 1_000_000,
             overview.free_bytes_min / 1_000_000
         );
-        warning("disk", text, "Make room, or see with `graceful-relay account list --by bytes` who takes it.")
+        warning(
+            "disk",
+            text,
+            "Make room, or see with `graceful-relay account list --by bytes` who takes it.",
+        )
     })
 }
 
@@ -73,8 +87,15 @@ fn certificate(overview: &Overview) -> Option<Warning> {
     }
     let left_s = tls.certificate_expires_s? - overview.clock_s;
     (left_s < CERTIFICATE_DAYS * DAY_S).then(|| {
-        let text = format!("The certificate is good for {} days only.", (left_s / DAY_S).max(0));
-        warning("certificate", text, "Renew it, then run `graceful-relay reload`.")
+        let text = format!(
+            "The certificate is good for {} days only.",
+            (left_s / DAY_S).max(0)
+        );
+        warning(
+            "certificate",
+            text,
+            "Renew it, then run `graceful-relay reload`.",
+        )
     })
 }
 
@@ -97,14 +118,21 @@ fn clock(overview: &Overview) -> Option<Warning> {
 }
 
 fn files(overview: &Overview) -> Option<Warning> {
-    let (may, wanted) = (overview.open_files_max?, overview.connections_max? + FILES_BESIDE);
+    let (may, wanted) = (
+        overview.open_files_max?,
+        overview.connections_max? + FILES_BESIDE,
+    );
     (may < wanted).then(|| {
-        let text =
-            format!("The process may have {may} files open; {wanted} are needed for limits.connections_max.");
+        let text = format!(
+            "The process may have {may} files open; {wanted} are needed for limits.connections_max."
+        );
         warning(
             "open_files",
             text,
-            format!("Set LimitNOFILE={} in the service, or lower the limit.", wanted.next_power_of_two()),
+            format!(
+                "Set LimitNOFILE={} in the service, or lower the limit.",
+                wanted.next_power_of_two()
+            ),
         )
     })
 }
@@ -112,7 +140,8 @@ fn files(overview: &Overview) -> Option<Warning> {
 fn backup(overview: &Overview) -> Option<Warning> {
     // Only who can note a backup can miss one.
     overview.listening.as_ref()?;
-    let next = "Run `graceful-relay backup FILE`, or let its timer do it every day (docs/backup.md).";
+    let next =
+        "Run `graceful-relay backup FILE`, or let its timer do it every day (docs/backup.md).";
     match overview.last_backup_s {
         None if overview.accounts == 0 => None,
         None => Some(warning("backup", "No backup was made yet.", next)),
@@ -130,7 +159,10 @@ mod tests {
     use crate::http::tls::TlsStatus;
 
     fn until(expires_s: i64) -> Option<TlsStatus> {
-        Some(TlsStatus { certificate_expires_s: Some(expires_s), ..TlsStatus::default() })
+        Some(TlsStatus {
+            certificate_expires_s: Some(expires_s),
+            ..TlsStatus::default()
+        })
     }
 
     fn well() -> Overview {
@@ -162,11 +194,17 @@ mod tests {
         };
         assert_eq!(told(|it| it.state = "short_of_room".into()), "disk");
         assert_eq!(told(|it| it.free_bytes = Some(900 << 20)), "disk");
-        assert_eq!(told(|it| it.tls = until(it.clock_s + 13 * DAY_S)), "certificate");
+        assert_eq!(
+            told(|it| it.tls = until(it.clock_s + 13 * DAY_S)),
+            "certificate"
+        );
         assert_eq!(told(|it| it.tls = until(it.clock_s - 1)), "certificate");
         let trouble = |it: &mut Overview| {
             let trouble = Some("the key is lost".into());
-            it.tls = it.tls.take().map(|tls| TlsStatus { tls_trouble: trouble, ..tls });
+            it.tls = it.tls.take().map(|tls| TlsStatus {
+                tls_trouble: trouble,
+                ..tls
+            });
         };
         assert_eq!(told(trouble), "certificate");
         assert_eq!(told(|it| (it.clock_s, it.tls) = (86_400, None)), "clock");

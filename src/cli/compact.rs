@@ -26,14 +26,20 @@ impl Compact {
         let config = self.settings.load(None)?;
         let folder = config.folder.clone();
         if !folder.join(FILE).exists() {
-            bail!("there is no store in {}; name its folder with --data", folder.display());
+            bail!(
+                "there is no store in {}; name its folder with --data",
+                folder.display()
+            );
         }
         let options = config.store_options();
         let compacted = tokio::task::spawn_blocking(move || compact(folder, options)).await;
-        let Compacted { bytes_before, bytes_after, rows } = compacted.context("compacting ended badly")??;
+        let Compacted {
+            bytes_before,
+            bytes_after,
+            rows,
+        } = compacted.context("compacting ended badly")??;
         if self.json {
-            let result =
-                serde_json::json!({ "bytes_before": bytes_before, "bytes_after": bytes_after, "rows": rows });
+            let result = serde_json::json!({ "bytes_before": bytes_before, "bytes_after": bytes_after, "rows": rows });
             println!("{result}");
         } else {
             println!(

@@ -52,11 +52,19 @@ impl Config {
 
 fn check(settings: &Settings) -> anyhow::Result<()> {
     let config = settings.load(None)?;
-    let files: Vec<_> = config.files.main.iter().chain(&config.files.parts).collect();
+    let files: Vec<_> = config
+        .files
+        .main
+        .iter()
+        .chain(&config.files.parts)
+        .collect();
     match files.as_slice() {
         [] => println!("There is no settings file; the defaults are in effect."),
         files => {
-            let names: Vec<_> = files.iter().map(|file| file.display().to_string()).collect();
+            let names: Vec<_> = files
+                .iter()
+                .map(|file| file.display().to_string())
+                .collect();
             println!("The settings in {} are good.", names.join(", "));
         }
     }
@@ -73,7 +81,10 @@ impl Show {
             println!("{}", serde_json::Value::from_iter(all));
         } else if self.effective {
             let all = config.effective();
-            let width = all.iter().map(|(name, value, _)| name.len() + value.chars().count()).max();
+            let width = all
+                .iter()
+                .map(|(name, value, _)| name.len() + value.chars().count())
+                .max();
             let width = width.unwrap_or(0).min(60);
             let mut text = String::new();
             for (name, value, origin) in all {
@@ -130,14 +141,24 @@ fn markdown() -> String {
         with the next start.\n"
         .to_owned();
     let mut section = String::new();
-    for Described { section: of, key, default, meaning, live } in config::reference() {
+    for Described {
+        section: of,
+        key,
+        default,
+        meaning,
+        live,
+    } in config::reference()
+    {
         if of != section {
             let _ = writeln!(page, "\n## {of}");
             section = of;
         }
         let mark = if live { " \u{21bb}" } else { "" };
-        let _ =
-            writeln!(page, "\n**`{section}.{key}`**{mark}, default `{default}`\n\n{}", meaning.join("\n"));
+        let _ = writeln!(
+            page,
+            "\n**`{section}.{key}`**{mark}, default `{default}`\n\n{}",
+            meaning.join("\n")
+        );
     }
     page
 }
@@ -149,26 +170,41 @@ mod tests {
     #[test]
     fn the_page_in_docs_is_this_one() {
         let page = include_str!("../../docs/config.md");
-        assert!(page == markdown(), "graceful-relay config reference --markdown > docs/config.md");
+        assert!(
+            page == markdown(),
+            "graceful-relay config reference --markdown > docs/config.md"
+        );
     }
 
     #[test]
     fn every_option_that_can_be_set_is_explained() {
         let folder = tempfile::tempdir().expect("a folder");
         let sources = config::Sources {
-            flags: config::Flags { data: Some(folder.path().to_owned()), listen: None },
+            flags: config::Flags {
+                data: Some(folder.path().to_owned()),
+                listen: None,
+            },
             file: None,
             ..config::Sources::default()
         };
         let settings = config::load(&sources).expect("defaults are good");
-        let mut known: Vec<_> = settings.effective().into_iter().map(|(name, _, _)| name).collect();
+        let mut known: Vec<_> = settings
+            .effective()
+            .into_iter()
+            .map(|(name, _, _)| name)
+            .collect();
         let all = config::reference();
-        let mut explained: Vec<_> =
-            all.iter().map(|option| format!("{}.{}", option.section, option.key)).collect();
+        let mut explained: Vec<_> = all
+            .iter()
+            .map(|option| format!("{}.{}", option.section, option.key))
+            .collect();
         known.sort();
         explained.sort();
         assert_eq!(explained, known);
-        assert!(all.iter().all(|option| !option.meaning.is_empty()), "{all:?}");
+        assert!(
+            all.iter().all(|option| !option.meaning.is_empty()),
+            "{all:?}"
+        );
         assert_eq!(all.iter().filter(|option| option.live).count(), 4);
     }
 }

@@ -29,7 +29,10 @@ impl Folder {
     pub(super) fn new_in(parent: &Path, purpose: &str, keep: bool) -> anyhow::Result<Self> {
         let mut random = [0; 8];
         getrandom::fill(&mut random).context("the system gives no randomness")?;
-        let path = parent.join(format!("graceful-relay-{purpose}-{}", HEXLOWER.encode(&random)));
+        let path = parent.join(format!(
+            "graceful-relay-{purpose}-{}",
+            HEXLOWER.encode(&random)
+        ));
         private::create_folder(&path)
             .with_context(|| format!("cannot make the folder {}", path.display()))?;
         Ok(Self { path, keep })
@@ -52,7 +55,10 @@ impl Drop for Folder {
             }
             std::thread::sleep(PAUSE);
         }
-        eprintln!("the temporary folder {} could not be removed", self.path.display());
+        eprintln!(
+            "the temporary folder {} could not be removed",
+            self.path.display()
+        );
     }
 }
 

@@ -9,7 +9,10 @@ pub(super) struct Interrupted;
 #[cfg(unix)]
 pub(super) fn interrupted() -> impl Future<Output = ()> {
     use tokio::signal::unix::{SignalKind, signal};
-    let signals = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
+    let signals = (
+        signal(SignalKind::terminate()),
+        signal(SignalKind::interrupt()),
+    );
     async move {
         let (Ok(mut terminate), Ok(mut interrupt)) = signals else {
             return std::future::pending().await;

@@ -30,7 +30,10 @@ impl Invite {
         let lifetime_s = self.lifetime.as_secs();
         let invite = invite(&config.folder, self.lifetime).await?;
         if self.json {
-            println!("{}", serde_json::json!({ "invite": invite, "lifetime_s": lifetime_s }));
+            println!(
+                "{}",
+                serde_json::json!({ "invite": invite, "lifetime_s": lifetime_s })
+            );
         } else {
             // The invitation alone on the output, so that it can be piped; the rest beside it.
             println!("{invite}");
@@ -41,7 +44,9 @@ impl Invite {
 }
 
 async fn invite(folder: &Path, lifetime: Duration) -> anyhow::Result<String> {
-    let question = Question::Invite { lifetime_s: lifetime.as_secs() };
+    let question = Question::Invite {
+        lifetime_s: lifetime.as_secs(),
+    };
     match admin::ask(folder, &question).await {
         Ok(Answer::Invite(invite)) => Ok(invite),
         Ok(Answer::Error(text)) => bail!("{text}"),

@@ -30,13 +30,19 @@ pub(super) async fn bind(address: SocketAddr, option: &str) -> anyhow::Result<Tc
              (AmbientCapabilities=CAP_NET_BIND_SERVICE), or choose a port above 1023 with {option}"
         ),
         ErrorKind::AddrNotAvailable => {
-            anyhow!("{} is not an address of this machine; change {option}", address.ip())
+            anyhow!(
+                "{} is not an address of this machine; change {option}",
+                address.ip()
+            )
         }
         _ => anyhow!("cannot listen on {address} ({option}): {error}"),
     })
 }
 
 fn is_without_ipv6(address: SocketAddr, error: &std::io::Error) -> bool {
-    let taken = matches!(error.kind(), ErrorKind::AddrInUse | ErrorKind::PermissionDenied);
+    let taken = matches!(
+        error.kind(),
+        ErrorKind::AddrInUse | ErrorKind::PermissionDenied
+    );
     address.is_ipv6() && address.ip().is_unspecified() && !taken
 }

@@ -43,13 +43,21 @@ pub(super) fn start(log: &Log) -> anyhow::Result<Volume> {
         LogTo::Stderr => lines(log, std::io::stderr, std::io::stderr().is_terminal()),
         LogTo::Stdout => lines(log, std::io::stdout, std::io::stdout().is_terminal()),
         LogTo::File => {
-            let files = RollingFileAppender::builder().rotation(Rotation::DAILY).filename_prefix(NAME);
-            let files = files.filename_suffix("log").max_log_files(log.keep_days).build(&log.folder);
-            let files = files.with_context(|| format!("no log can be kept in {}", log.folder.display()))?;
+            let files = RollingFileAppender::builder()
+                .rotation(Rotation::DAILY)
+                .filename_prefix(NAME);
+            let files = files
+                .filename_suffix("log")
+                .max_log_files(log.keep_days)
+                .build(&log.folder);
+            let files =
+                files.with_context(|| format!("no log can be kept in {}", log.folder.display()))?;
             lines(log, files, false)
         }
         LogTo::Syslog => syslog(log)?,
-        LogTo::Journald => tracing_journald::layer().context("there is no journal to log to")?.boxed(),
+        LogTo::Journald => tracing_journald::layer()
+            .context("there is no journal to log to")?
+            .boxed(),
     };
     let lines = lines.with_filter(chosen.and(filter_fn(is_fit_to_log)));
     // Fails only where a logger is there already.
@@ -61,8 +69,14 @@ fn lines<W>(log: &Log, writer: W, ansi: bool) -> Lines
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
-    let lines = tracing_subscriber::fmt::layer().with_writer(writer).with_target(false);
-    if log.json { lines.with_ansi(false).json().boxed() } else { lines.with_ansi(ansi).boxed() }
+    let lines = tracing_subscriber::fmt::layer()
+        .with_writer(writer)
+        .with_target(false);
+    if log.json {
+        lines.with_ansi(false).json().boxed()
+    } else {
+        lines.with_ansi(ansi).boxed()
+    }
 }
 
 #[cfg(unix)]
@@ -71,8 +85,15 @@ fn syslog(log: &Log) -> anyhow::Result<Lines> {
     let syslog = Syslog::new(c"graceful-relay", Options::LOG_PID, Facility::Daemon);
     let syslog = syslog.context("syslog is in use already")?;
     // Syslog writes the time itself.
-    let lines = tracing_subscriber::fmt::layer().with_writer(syslog).with_target(false).without_time();
-    Ok(if log.json { lines.with_ansi(false).json().boxed() } else { lines.with_ansi(false).boxed() })
+    let lines = tracing_subscriber::fmt::layer()
+        .with_writer(syslog)
+        .with_target(false)
+        .without_time();
+    Ok(if log.json {
+        lines.with_ansi(false).json().boxed()
+    } else {
+        lines.with_ansi(false).boxed()
+    })
 }
 
 #[cfg(not(unix))]
@@ -83,5 +104,6 @@ fn syslog(_log: &Log) -> anyhow::Result<Lines> {
 /// Libraries trace whole messages, with the keys and invitations in them. Whatever is asked for, of
 /// them only what went wrong is logged.
 fn is_fit_to_log(metadata: &Metadata<'_>) -> bool {
-    metadata.target().split("::").next() == Some(env!("CARGO_CRATE_NAME")) || *metadata.level() <= Level::WARN
+    metadata.target().split("::").next() == Some(env!("CARGO_CRATE_NAME"))
+        || *metadata.level() <= Level::WARN
 }

@@ -53,7 +53,10 @@ pub(super) async fn report(url: String, relay: Relay, shutdown: CancellationToke
         }
     }
     shutdown.cancelled().await;
-    say(&[Said::Stopping, Said::Status("sending devices away".to_owned())]);
+    say(&[
+        Said::Stopping,
+        Said::Status("sending devices away".to_owned()),
+    ]);
 }
 
 #[cfg_attr(not(unix), expect(dead_code, reason = "there is nobody to tell"))]
@@ -110,7 +113,8 @@ fn watchdog() -> Option<Duration> {
 pub(super) fn listener() -> anyhow::Result<Option<TcpListener>> {
     use anyhow::Context;
     let given = listenfd::ListenFd::from_env().take_tcp_listener(0);
-    let Some(given) = given.context("the socket from the service manager is not one for TCP")? else {
+    let Some(given) = given.context("the socket from the service manager is not one for TCP")?
+    else {
         return Ok(None);
     };
     given.set_nonblocking(true)?;

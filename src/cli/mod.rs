@@ -49,7 +49,12 @@ use crate::config::ConfigErrors;
 
 /// Keeps the sealed changes of local-first apps until every device has them, and can read none.
 #[derive(Debug, Parser)]
-#[command(name = "graceful-relay", version, propagate_version = true, arg_required_else_help = true)]
+#[command(
+    name = "graceful-relay",
+    version,
+    propagate_version = true,
+    arg_required_else_help = true
+)]
 struct CommandLine {
     #[command(subcommand)]
     command: Command,

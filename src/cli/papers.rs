@@ -46,7 +46,10 @@ fn write(into: &Path) -> anyhow::Result<()> {
     // `help` has a page for each command that has one of its own.
     for page in fs::read_dir(&man)? {
         let page = page?.path();
-        if page.file_name().is_some_and(|name| name.to_string_lossy().contains("-help")) {
+        if page
+            .file_name()
+            .is_some_and(|name| name.to_string_lossy().contains("-help"))
+        {
             fs::remove_file(page)?;
         }
     }

@@ -2,7 +2,15 @@
 
 /// Text from another device, made safe to show: it could hold what a terminal obeys.
 pub(super) fn plain(text: &str) -> String {
-    text.chars().map(|letter| if letter.is_control() { '\u{fffd}' } else { letter }).collect()
+    text.chars()
+        .map(|letter| {
+            if letter.is_control() {
+                '\u{fffd}'
+            } else {
+                letter
+            }
+        })
+        .collect()
 }
 
 #[cfg(test)]
@@ -11,7 +19,10 @@ mod tests {
 
     #[test]
     fn what_a_terminal_would_obey_is_not_shown() {
-        assert_eq!(plain("Anna\u{1b}[2J\n\u{9b}K"), "Anna\u{fffd}[2J\u{fffd}\u{fffd}K");
+        assert_eq!(
+            plain("Anna\u{1b}[2J\n\u{9b}K"),
+            "Anna\u{fffd}[2J\u{fffd}\u{fffd}K"
+        );
         assert_eq!(plain("Zoë 📱"), "Zoë 📱");
     }
 }

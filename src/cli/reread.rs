@@ -24,7 +24,13 @@ impl Reread {
         volume: Volume,
         config: Config,
     ) -> Self {
-        Self { settings, listen, live, volume, started_with: Mutex::new(config) }
+        Self {
+            settings,
+            listen,
+            live,
+            volume,
+            started_with: Mutex::new(config),
+        }
     }
 
     /// Reads them again. What it says is for the operator.
@@ -33,14 +39,18 @@ impl Reread {
     /// What is wrong with them; all old settings stay.
     pub(super) fn again(&self) -> Result<String, String> {
         let config = self.settings.load(self.listen.clone());
-        let config = config.map_err(|error| format!("{error}; the old settings are still in effect"))?;
+        let config =
+            config.map_err(|error| format!("{error}; the old settings are still in effect"))?;
         self.live.change(config.live.clone());
         self.volume.set(config.log.level);
         let started_with = self.started_with.lock().expect("nobody panics holding it");
         let waiting = config.needs_restart(&started_with);
         Ok(match waiting.is_empty() {
             true => "the settings were read again".to_owned(),
-            false => format!("the settings were read again; a restart is needed for {}", waiting.join(", ")),
+            false => format!(
+                "the settings were read again; a restart is needed for {}",
+                waiting.join(", ")
+            ),
         })
     }
 }

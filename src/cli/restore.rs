@@ -43,7 +43,12 @@ impl Restore {
         }
         let (file, into) = (self.file.clone(), folder.clone());
         let restored = tokio::task::spawn_blocking(move || restore(&file, &into)).await;
-        let Restored { at, accounts, envelopes, aside } = restored.context("the restore ended badly")??;
+        let Restored {
+            at,
+            accounts,
+            envelopes,
+            aside,
+        } = restored.context("the restore ended badly")??;
         println!(
             "Restored {}, made at {at}, into {}: {}, {}.",
             self.file.display(),
@@ -92,22 +97,42 @@ fn restore(backup: &Path, folder: &Path) -> anyhow::Result<Restored> {
     let _ = fs::remove_dir_all(&unpacked);
     let bytes = fs::metadata(backup).map_or(0, |file| file.len());
     if admin::last_backup(folder).is_none() {
-        let file = fs::canonicalize(backup).unwrap_or_else(|_| backup.to_owned()).display().to_string();
-        admin::note_backup(folder, &admin::Backup { at: at.clone(), file, bytes })
-            .context("the backup is restored, but could not be noted as the last one")?;
+        let file = fs::canonicalize(backup)
+            .unwrap_or_else(|_| backup.to_owned())
+            .display()
+            .to_string();
+        admin::note_backup(
+            folder,
+            &admin::Backup {
+                at: at.clone(),
+                file,
+                bytes,
+            },
+        )
+        .context("the backup is restored, but could not be noted as the last one")?;
         take_owner(folder, &folder.join(admin::LAST_BACKUP))?;
     }
-    Ok(Restored { at, accounts, envelopes, aside })
+    Ok(Restored {
+        at,
+        accounts,
+        envelopes,
+        aside,
+    })
 }
 
 fn make(folder: &Path) -> anyhow::Result<()> {
-    private::make_folder(folder).with_context(|| format!("cannot make the folder {}", folder.display()))
+    private::make_folder(folder)
+        .with_context(|| format!("cannot make the folder {}", folder.display()))
 }
 
 /// As long as it is held, no relay begins on the store that is there.
 fn hold(folder: &Path) -> anyhow::Result<Option<Box<dyn Send>>> {
     let path = folder.join(FILE);
-    Ok(if path.exists() { Some(store::hold(&path)?) } else { None })
+    Ok(if path.exists() {
+        Some(store::hold(&path)?)
+    } else {
+        None
+    })
 }
 
 /// Unpacks and checks it, begins a new history, and gives all of it to the folder's owner.
@@ -115,7 +140,12 @@ fn prepare(backup: &Path, unpacked: &Path, folder: &Path) -> anyhow::Result<(Str
     let bar = ProgressBar::new(0).with_style(ProgressStyle::with_template(
         "checking {bar:30.cyan} {human_pos} of {human_len} envelopes",
     )?);
-    let Found { manifest, accounts, envelopes, store } = unpack(backup, unpacked, &bar)?;
+    let Found {
+        manifest,
+        accounts,
+        envelopes,
+        store,
+    } = unpack(backup, unpacked, &bar)?;
     bar.finish_and_clear();
     store.begin_history(Identity::fresh().epoch)?;
     drop(store);
@@ -166,7 +196,10 @@ fn swap_noting(
         moved.push((from, to));
         anyhow::Ok(())
     };
-    let old: Vec<_> = REPLACED.into_iter().filter(|name| folder.join(name).exists()).collect();
+    let old: Vec<_> = REPLACED
+        .into_iter()
+        .filter(|name| folder.join(name).exists())
+        .collect();
     let mut aside = None;
     if !old.is_empty() {
         let place = free_place(folder);
@@ -189,10 +222,16 @@ fn swap_noting(
 
 /// A name that nothing has yet.
 fn free_place(folder: &Path) -> PathBuf {
-    let name = format!("{BEFORE_RESTORE}{}", Timestamp::now().strftime("%Y-%m-%dT%H%M%SZ"));
+    let name = format!(
+        "{BEFORE_RESTORE}{}",
+        Timestamp::now().strftime("%Y-%m-%dT%H%M%SZ")
+    );
     let named = |number: u32| match number {
         1 => folder.join(&name),
         _ => folder.join(format!("{name}-{number}")),
     };
-    (1..).map(named).find(|place| !place.exists()).expect("there are more numbers than folders")
+    (1..)
+        .map(named)
+        .find(|place| !place.exists())
+        .expect("there are more numbers than folders")
 }

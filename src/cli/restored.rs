@@ -26,8 +26,12 @@ impl Restored {
             let store = Store::open(&folder, Options::default())?;
             store.begin_history(Identity::fresh().epoch)
         };
-        tokio::task::spawn_blocking(begin).await.context("opening the store ended badly")??;
-        println!("Devices will be told that this relay was restored, and push again what it lacks.");
+        tokio::task::spawn_blocking(begin)
+            .await
+            .context("opening the store ended badly")??;
+        println!(
+            "Devices will be told that this relay was restored, and push again what it lacks."
+        );
         Ok(())
     }
 }

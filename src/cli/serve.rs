@@ -43,7 +43,9 @@ impl Serve {
     #[cfg(unix)]
     pub(super) fn leave_terminal(&self) -> anyhow::Result<()> {
         match self.daemon.is_wanted() {
-            true => self.daemon.leave_terminal(&self.settings.load(self.listen.clone())?),
+            true => self
+                .daemon
+                .leave_terminal(&self.settings.load(self.listen.clone())?),
             false => Ok(()),
         }
     }
@@ -77,18 +79,30 @@ impl Serve {
         let address = tcp.local_addr()?;
         let plain = plain_listener(&config).await?;
         let operators = operators_listener(&config).await?;
-        let metrics = operators.as_ref().and_then(|listener| listener.local_addr().ok());
+        let metrics = operators
+            .as_ref()
+            .and_then(|listener| listener.local_addr().ok());
         let (relay, tls) = start(&config, address).await?;
         drop(starting);
         let shutdown = CancellationToken::new();
         let operator = admin::Socket::bind(&config.folder).await?;
-        let recorder = admin::Recorder::begin(&config.folder, config.agreement.clone(), relay.clone());
+        let recorder =
+            admin::Recorder::begin(&config.folder, config.agreement.clone(), relay.clone());
         let noting = CancellationToken::new();
         let keeping = tokio::spawn(recorder.clone().keep(noting.clone()));
         let live = Live::new(config.live.clone());
-        let reread = Reread::new(self.settings, self.listen, live.clone(), volume, config.clone());
+        let reread = Reread::new(
+            self.settings,
+            self.listen,
+            live.clone(),
+            volume,
+            config.clone(),
+        );
         let served = admin::Served::new(relay.clone(), tls.clone())
-            .about(welcome::about(&config, address, tls.as_ref()), recorder.clone())
+            .about(
+                welcome::about(&config, address, tls.as_ref()),
+                recorder.clone(),
+            )
             .rereading(Arc::new(move || reread.again()));
         let operator = tokio::spawn(admin::serve(operator, served.clone(), shutdown.clone()));
         tokio::spawn(stop_when_told(shutdown.clone())?);
@@ -110,7 +124,13 @@ impl Serve {
         let page = PublicPage::default();
         let paging = config.status_page.clone().map(|name| {
             let (recorder, relay) = (recorder.clone(), relay.clone());
-            tokio::spawn(admin::page::keep(page.clone(), name, recorder, relay, noting.clone()))
+            tokio::spawn(admin::page::keep(
+                page.clone(),
+                name,
+                recorder,
+                relay,
+                noting.clone(),
+            ))
         });
         let mut listener = match tls {
             Some(tls) => Listener::with_tls(tcp, tls, plain),
@@ -176,7 +196,9 @@ async fn start(config: &Config, address: SocketAddr) -> anyhow::Result<(Relay, O
     let (setup, names) = (config.tls.clone(), config.names.clone());
     let opened = tokio::task::spawn_blocking(move || {
         let store = Store::open(&folder, options)?;
-        let tls = setup.map(|setup| Tls::prepare(setup, names, &folder)).transpose()?;
+        let tls = setup
+            .map(|setup| Tls::prepare(setup, names, &folder))
+            .transpose()?;
         anyhow::Ok((store, tls))
     });
     let (store, tls) = opened.await.context("opening the store ended badly")??;

@@ -21,7 +21,10 @@ impl Settings {
         load(&Sources {
             file: self.config.clone(),
             environment: std::env::vars_os().collect(),
-            flags: Flags { listen, data: self.data.clone() },
+            flags: Flags {
+                listen,
+                data: self.data.clone(),
+            },
             surroundings: Surroundings::of_this_process(),
         })
     }

@@ -9,7 +9,11 @@ pub(super) fn bytes(bytes: u64) -> String {
 
 /// `1 account`, `2,000 accounts`.
 pub(super) fn counted(count: u64, what: &str) -> String {
-    format!("{} {what}{}", HumanCount(count), if count == 1 { "" } else { "s" })
+    format!(
+        "{} {what}{}",
+        HumanCount(count),
+        if count == 1 { "" } else { "s" }
+    )
 }
 
 /// `3 days 4 h`, `2 min`; the two largest units.
@@ -52,7 +56,16 @@ mod tests {
     #[test]
     fn spans_are_told_in_their_two_largest_units() {
         let told = [0, 59, 120, 3_600, 7_260, 86_400, 90_000, 273_600].map(span);
-        let expected = ["0 s", "59 s", "2 min", "1 h", "2 h 1 min", "1 day", "1 day 1 h", "3 days 4 h"];
+        let expected = [
+            "0 s",
+            "59 s",
+            "2 min",
+            "1 h",
+            "2 h 1 min",
+            "1 day",
+            "1 day 1 h",
+            "3 days 4 h",
+        ];
         assert_eq!(told, expected);
     }
 }

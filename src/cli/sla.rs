@@ -84,7 +84,8 @@ impl Reported {
         };
         match &self.out {
             Some(path) => {
-                std::fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))?;
+                std::fs::write(path, text)
+                    .with_context(|| format!("cannot write {}", path.display()))?;
             }
             None => print!("{text}"),
         }
@@ -103,7 +104,10 @@ async fn record(config: &Config) -> anyhow::Result<(Ledger, bool)> {
     };
     let ledger = Ledger::read(&config.folder, config.agreement.planned_stop_max_ms)?;
     if ledger.records().is_empty() {
-        bail!("there is no record of uptime in {}; it begins with the first start", config.folder.display());
+        bail!(
+            "there is no record of uptime in {}; it begins with the first start",
+            config.folder.display()
+        );
     }
     Ok((ledger, running))
 }
@@ -114,10 +118,14 @@ impl Paged {
             true => vec![self.own().await?],
             false => {
                 let read = self.from.iter().map(|file| read(file));
-                read.collect::<anyhow::Result<Vec<_>>>()?.into_iter().flatten().collect()
+                read.collect::<anyhow::Result<Vec<_>>>()?
+                    .into_iter()
+                    .flatten()
+                    .collect()
             }
         };
-        std::fs::create_dir_all(&self.out).with_context(|| format!("cannot make {}", self.out.display()))?;
+        std::fs::create_dir_all(&self.out)
+            .with_context(|| format!("cannot make {}", self.out.display()))?;
         let html = page::page(&regions);
         let json = serde_json::to_string(&Regions { regions })?;
         for (name, text) in [("index.html", html), ("status.json", json)] {
@@ -135,7 +143,11 @@ impl Paged {
         let config = self.settings.load(None)?;
         let (ledger, running) = record(&config).await?;
         let now = admin::moment(0);
-        let all = days(ledger.records(), ledger.planned_stop_max_ms(), (!running).then_some(&now));
+        let all = days(
+            ledger.records(),
+            ledger.planned_stop_max_ms(),
+            (!running).then_some(&now),
+        );
         let state = match running {
             true => told(admin::ask(&config.folder, &Question::Status {}).await?),
             false => (State::Down, Some("it is not running".to_owned())),
@@ -146,7 +158,9 @@ impl Paged {
 }
 
 fn told(answer: Answer) -> (State, Option<String>) {
-    let Answer::Status(status) = answer else { return (State::Down, None) };
+    let Answer::Status(status) = answer else {
+        return (State::Down, None);
+    };
     let cause = status["causes"][0].as_str().map(str::to_owned);
     match status["state"].as_str() {
         Some("ready") => (State::Up, None),
@@ -156,8 +170,13 @@ fn told(answer: Answer) -> (State, Option<String>) {
 }
 
 fn read(file: &Path) -> anyhow::Result<Vec<Region>> {
-    let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
-    let regions: Regions = serde_json::from_str(&text)
-        .with_context(|| format!("{} is not what a relay tells at /status.json", file.display()))?;
+    let text =
+        std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+    let regions: Regions = serde_json::from_str(&text).with_context(|| {
+        format!(
+            "{} is not what a relay tells at /status.json",
+            file.display()
+        )
+    })?;
     Ok(regions.regions)
 }

@@ -43,17 +43,29 @@ pub(super) fn about(config: &Config, address: SocketAddr, tls: Option<&Tls>) -> 
     }
 }
 
-fn write(text: &mut String, config: &Config, address: SocketAddr, tls: Option<&Tls>) -> std::fmt::Result {
+fn write(
+    text: &mut String,
+    config: &Config,
+    address: SocketAddr,
+    tls: Option<&Tls>,
+) -> std::fmt::Result {
     let url = url(config, address, tls);
     writeln!(text, "graceful-relay {}", env!("CARGO_PKG_VERSION"))?;
     writeln!(text, "  listening on  {address}, devices dial {url}")?;
     writeln!(text, "  data folder   {}", config.folder.display())?;
     match &config.files.main {
         Some(file) => writeln!(text, "  settings      {}", file.display())?,
-        None => writeln!(text, "  settings      defaults (config.example.toml lists all)")?,
+        None => writeln!(
+            text,
+            "  settings      defaults (config.example.toml lists all)"
+        )?,
     }
     writeln!(text, "  TLS           {}", spoken_by(config.tls_mode))?;
-    writeln!(text, "  registration  {}", registration(config.registration))?;
+    writeln!(
+        text,
+        "  registration  {}",
+        registration(config.registration)
+    )?;
     if config.registration == Registration::Closed {
         return Ok(());
     }
@@ -65,8 +77,15 @@ fn write(text: &mut String, config: &Config, address: SocketAddr, tls: Option<&T
     } else {
         ""
     };
-    writeln!(text, "  graceful-relay client create --relay {}{invite}", quoted(&url))?;
-    writeln!(text, "and to add the next one, from that device:\n  graceful-relay client pair\n")
+    writeln!(
+        text,
+        "  graceful-relay client create --relay {}{invite}",
+        quoted(&url)
+    )?;
+    writeln!(
+        text,
+        "and to add the next one, from that device:\n  graceful-relay client pair\n"
+    )
 }
 
 fn registration(registration: Registration) -> &'static str {
@@ -99,16 +118,26 @@ fn url(config: &Config, address: SocketAddr, tls: Option<&Tls>) -> String {
         };
     };
     let own_address = config.tls_mode == TlsMode::SelfSigned && !address.ip().is_unspecified();
-    let own_name = (!own_address).then(|| tls.names().into_iter().next()).flatten();
+    let own_name = (!own_address)
+        .then(|| tls.names().into_iter().next())
+        .flatten();
     let name = name.or_else(|| own_name.map(|name| bracketed(&name)));
     let name = name.unwrap_or_else(|| bracketed(&dialled.ip().to_string()));
-    let port = if address.port() == TLS_PORT { String::new() } else { format!(":{}", address.port()) };
+    let port = if address.port() == TLS_PORT {
+        String::new()
+    } else {
+        format!(":{}", address.port())
+    };
     let key = tls.key().map(|key| format!("#{key}")).unwrap_or_default();
     format!("wss://{name}{port}{key}")
 }
 
 fn bracketed(name: &str) -> String {
-    if name.contains(':') { format!("[{name}]") } else { name.to_owned() }
+    if name.contains(':') {
+        format!("[{name}]")
+    } else {
+        name.to_owned()
+    }
 }
 
 fn reachable(ip: IpAddr) -> IpAddr {
@@ -122,7 +151,11 @@ fn reachable(ip: IpAddr) -> IpAddr {
 /// As a shell takes it for one word.
 fn quoted(text: &str) -> String {
     let plain = |letter: char| letter.is_ascii_alphanumeric() || "/._-+@%:,".contains(letter);
-    if text.chars().all(plain) { text.to_owned() } else { format!("'{}'", text.replace('\'', r"'\''")) }
+    if text.chars().all(plain) {
+        text.to_owned()
+    } else {
+        format!("'{}'", text.replace('\'', r"'\''"))
+    }
 }
 
 #[cfg(test)]
@@ -131,20 +164,40 @@ mod tests {
     use crate::config::{Flags, Sources, Surroundings, load};
 
     fn said(settings: &[(&str, &str)]) -> String {
-        let environment = settings.iter().map(|(name, value)| (name.into(), value.into())).collect();
-        let surroundings = Surroundings { home: Some("/home/ann b".into()), ..Surroundings::default() };
-        let config = load(&Sources { environment, surroundings, flags: Flags::default(), file: None });
-        text(&config.expect("good settings"), "127.0.0.1:8080".parse().expect("an address"), None)
+        let environment = settings
+            .iter()
+            .map(|(name, value)| (name.into(), value.into()))
+            .collect();
+        let surroundings = Surroundings {
+            home: Some("/home/ann b".into()),
+            ..Surroundings::default()
+        };
+        let config = load(&Sources {
+            environment,
+            surroundings,
+            flags: Flags::default(),
+            file: None,
+        });
+        text(
+            &config.expect("good settings"),
+            "127.0.0.1:8080".parse().expect("an address"),
+            None,
+        )
     }
 
     #[test]
     fn the_first_steps_can_be_copied() {
         let said = said(&[]);
         assert!(
-            said.contains("graceful-relay invite --data '/home/ann b/.local/share/graceful-relay'\n"),
+            said.contains(
+                "graceful-relay invite --data '/home/ann b/.local/share/graceful-relay'\n"
+            ),
             "{said}"
         );
-        assert!(said.contains("client create --relay ws://127.0.0.1:8080 --invite <INVITATION>\n"), "{said}");
+        assert!(
+            said.contains("client create --relay ws://127.0.0.1:8080 --invite <INVITATION>\n"),
+            "{said}"
+        );
     }
 
     #[test]
@@ -154,12 +207,17 @@ mod tests {
             ("GRACEFUL_RELAY_SERVER__NAMES", "relay.example.org"),
             ("GRACEFUL_RELAY_ACCOUNTS__REGISTRATION", "open"),
         ]);
-        assert!(said.contains("client create --relay wss://relay.example.org\n"), "{said}");
+        assert!(
+            said.contains("client create --relay wss://relay.example.org\n"),
+            "{said}"
+        );
         assert!(!said.contains("graceful-relay invite"), "{said}");
     }
 
     #[test]
     fn a_closed_relay_invites_nobody() {
-        assert!(!said(&[("GRACEFUL_RELAY_ACCOUNTS__REGISTRATION", "closed")]).contains("client create"));
+        assert!(
+            !said(&[("GRACEFUL_RELAY_ACCOUNTS__REGISTRATION", "closed")]).contains("client create")
+        );
     }
 }

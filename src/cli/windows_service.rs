@@ -9,10 +9,13 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use tokio_util::sync::CancellationToken;
 use windows_service::service::{
-    ServiceAccess, ServiceAction, ServiceActionType, ServiceControl, ServiceControlAccept, ServiceExitCode,
-    ServiceFailureActions, ServiceFailureResetPeriod, ServiceState, ServiceStatus, ServiceType,
+    ServiceAccess, ServiceAction, ServiceActionType, ServiceControl, ServiceControlAccept,
+    ServiceExitCode, ServiceFailureActions, ServiceFailureResetPeriod, ServiceState, ServiceStatus,
+    ServiceType,
 };
-use windows_service::service_control_handler::{self, ServiceControlHandlerResult, ServiceStatusHandle};
+use windows_service::service_control_handler::{
+    self, ServiceControlHandlerResult, ServiceStatusHandle,
+};
 use windows_service::service_manager::{ServiceManager, ServiceManagerAccess};
 use windows_service::{define_windows_service, service_dispatcher};
 
@@ -56,8 +59,9 @@ fn hand_over(serve: Serve) -> anyhow::Result<()> {
     }
     keep_to_itself(&serve.folder()?)?;
     *SERVE.lock().expect("nobody panics holding it") = Some(serve);
-    service_dispatcher::start(NAME, begin)
-        .context("--windows-service is for the service manager of Windows; without it, `serve` runs here")
+    service_dispatcher::start(NAME, begin).context(
+        "--windows-service is for the service manager of Windows; without it, `serve` runs here",
+    )
 }
 
 /// What the manager calls, on a thread of its own.
@@ -70,18 +74,24 @@ fn main(_arguments: Vec<OsString>) {
         ServiceControl::Interrogate => ServiceControlHandlerResult::NoError,
         _ => ServiceControlHandlerResult::NotImplemented,
     };
-    let Ok(status) = service_control_handler::register(NAME, told) else { return };
+    let Ok(status) = service_control_handler::register(NAME, told) else {
+        return;
+    };
     let _ = STATUS.set(status);
     say(ServiceState::StartPending, 0);
     if let Err(error) = restart_after_crashes() {
-        tracing::warn!("the service manager will not start the relay again after a crash: {error:#}");
+        tracing::warn!(
+            "the service manager will not start the relay again after a crash: {error:#}"
+        );
     }
     let serve = SERVE.lock().expect("nobody panics holding it").take();
-    let code = serve.map_or(1, |serve| match super::execute(super::Command::Serve(serve)) {
-        Ok(()) => 0,
-        Err(error) => {
-            note(&error);
-            1
+    let code = serve.map_or(1, |serve| {
+        match super::execute(super::Command::Serve(serve)) {
+            Ok(()) => 0,
+            Err(error) => {
+                note(&error);
+                1
+            }
         }
     });
     say(ServiceState::Stopped, code);
@@ -90,7 +100,11 @@ fn main(_arguments: Vec<OsString>) {
 /// A service has no standard error: what would go there goes to files beside its data.
 pub(super) fn with_files(log: Log) -> Log {
     match log.to {
-        LogTo::Stderr => Log { to: LogTo::File, folder: program_data().join("log"), ..log },
+        LogTo::Stderr => Log {
+            to: LogTo::File,
+            folder: program_data().join("log"),
+            ..log
+        },
         _ => log,
     }
 }
@@ -114,12 +128,16 @@ fn note(error: &anyhow::Error) {
 fn restart_after_crashes() -> windows_service::Result<()> {
     let manager = ServiceManager::local_computer(None::<&str>, ServiceManagerAccess::CONNECT)?;
     // Who has it restarted must be allowed to start it.
-    let service = manager.open_service(NAME, ServiceAccess::CHANGE_CONFIG | ServiceAccess::START)?;
+    let service =
+        manager.open_service(NAME, ServiceAccess::CHANGE_CONFIG | ServiceAccess::START)?;
     service.update_failure_actions(ServiceFailureActions {
         reset_period: ServiceFailureResetPeriod::After(FORGOTTEN_AFTER),
         reboot_msg: None,
         command: None,
-        actions: Some(vec![ServiceAction { action_type: ServiceActionType::Restart, delay: RESTART_AFTER }]),
+        actions: Some(vec![ServiceAction {
+            action_type: ServiceActionType::Restart,
+            delay: RESTART_AFTER,
+        }]),
     })
 }
 
@@ -134,10 +152,23 @@ fn keep_to_itself(folder: &Path) -> anyhow::Result<()> {
     const ADMINISTRATORS: &str = "*S-1-5-32-544:(OI)(CI)F";
     std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
     let mut icacls = std::process::Command::new("icacls");
-    icacls.arg(folder).args(["/inheritance:r", "/grant:r", SYSTEM, "/grant:r", ADMINISTRATORS, "/q"]);
-    let done = icacls.output().context("cannot run icacls, which says who may see into a folder")?;
+    icacls.arg(folder).args([
+        "/inheritance:r",
+        "/grant:r",
+        SYSTEM,
+        "/grant:r",
+        ADMINISTRATORS,
+        "/q",
+    ]);
+    let done = icacls
+        .output()
+        .context("cannot run icacls, which says who may see into a folder")?;
     if !done.status.success() {
-        bail!("cannot keep {} from other users: {}", folder.display(), String::from_utf8_lossy(&done.stderr));
+        bail!(
+            "cannot keep {} from other users: {}",
+            folder.display(),
+            String::from_utf8_lossy(&done.stderr)
+        );
     }
     Ok(())
 }

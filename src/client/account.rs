@@ -76,7 +76,11 @@ fn name_recovery(
     chance: &mut dyn Chance,
 ) {
     let (key, agreement) = (recovery.device(), recovery.agreement().public());
-    let wrapping = Wrapping { account: None, key_epoch: 0, recipient: &key };
+    let wrapping = Wrapping {
+        account: None,
+        key_epoch: 0,
+        recipient: &key,
+    };
     let wrapped = wrap(secret, &wrapping, &agreement, chance).expect("a key made here is a key");
     found.recovery_key = key.to_wire();
     found.recovery_agreement_key = agreement.to_wire();
@@ -97,7 +101,9 @@ impl AccountView {
         secrets: &[EpochSecret],
         names: &[(DeviceKey, String)],
     ) -> Result<Self, InvalidEntry> {
-        let founding = entries.first().ok_or(InvalidEntry::Malformed("the log is empty"))?;
+        let founding = entries
+            .first()
+            .ok_or(InvalidEntry::Malformed("the log is empty"))?;
         let membership = Membership::found(founding)?;
         let mut view = Self {
             keys,
@@ -136,24 +142,40 @@ impl AccountView {
     /// A remover that wrapped nonsense leaves this device without the secret: what is sealed with
     /// it will be reported as unreadable, and nothing can be sealed until the next removal.
     fn unwrap_own_secret(&mut self, signed: &SignedEntry) {
-        let Ok(MembershipEntry { change: Some(Change::Remove(remove)), .. }) = membership::open(signed)
+        let Ok(MembershipEntry {
+            change: Some(Change::Remove(remove)),
+            ..
+        }) = membership::open(signed)
         else {
             return;
         };
         let (device, account) = (self.keys.device(), self.account());
         let key_epoch = self.membership.key_epoch();
-        let wrapping = Wrapping { account: Some(&account), key_epoch, recipient: &device };
-        let own = remove.secrets.iter().find(|secret| *secret.device == *device.as_bytes());
+        let wrapping = Wrapping {
+            account: Some(&account),
+            key_epoch,
+            recipient: &device,
+        };
+        let own = remove
+            .secrets
+            .iter()
+            .find(|secret| *secret.device == *device.as_bytes());
         // The log as the recovery key sees it.
-        let is_recovery = self.membership.recovery().is_some_and(|recovery| recovery.key == device);
-        let own = own.map(|own| &own.wrapped).or(is_recovery.then_some(&remove.recovery_wrapped));
+        let is_recovery = self
+            .membership
+            .recovery()
+            .is_some_and(|recovery| recovery.key == device);
+        let own = own
+            .map(|own| &own.wrapped)
+            .or(is_recovery.then_some(&remove.recovery_wrapped));
         if let Some(Ok(secret)) = own.map(|own| unwrap(own, &wrapping, self.keys.agreement())) {
             self.keep_secret(key_epoch, secret);
         }
     }
 
     fn keep_secret(&mut self, key_epoch: u32, secret: EpochSecret) {
-        self.epoch_keys.insert(key_epoch, EpochKeys::derive(&secret, &self.account()));
+        self.epoch_keys
+            .insert(key_epoch, EpochKeys::derive(&secret, &self.account()));
         self.secrets.insert(key_epoch, secret);
     }
 
@@ -162,7 +184,10 @@ impl AccountView {
     /// # Errors
     /// [`CannotSign`]
     pub fn sign_add(&self, joining: &Joining) -> Result<SignedEntry, CannotSign> {
-        let add = AddDevice { device: joining.device.to_wire(), agreement_key: joining.agreement.to_wire() };
+        let add = AddDevice {
+            device: joining.device.to_wire(),
+            agreement_key: joining.agreement.to_wire(),
+        };
         self.sign(Change::Add(add))
     }
 
@@ -179,8 +204,17 @@ impl AccountView {
         let account = self.account();
         let key_epoch = self.membership.key_epoch() + 1;
         let mut secrets = Vec::new();
-        for member in self.membership.members().iter().filter(|member| member.device != *device) {
-            let wrapping = Wrapping { account: Some(&account), key_epoch, recipient: &member.device };
+        for member in self
+            .membership
+            .members()
+            .iter()
+            .filter(|member| member.device != *device)
+        {
+            let wrapping = Wrapping {
+                account: Some(&account),
+                key_epoch,
+                recipient: &member.device,
+            };
             let wrapped = wrap(&secret, &wrapping, &member.agreement, chance)?;
             secrets.push(WrappedSecret {
                 device: member.device.to_wire(),
@@ -189,11 +223,19 @@ impl AccountView {
         }
         let mut recovery_wrapped = Bytes::new();
         if let Some(recovery) = self.membership.recovery() {
-            let wrapping = Wrapping { account: Some(&account), key_epoch, recipient: &recovery.key };
+            let wrapping = Wrapping {
+                account: Some(&account),
+                key_epoch,
+                recipient: &recovery.key,
+            };
             recovery_wrapped =
                 Bytes::copy_from_slice(&wrap(&secret, &wrapping, &recovery.agreement, chance)?);
         }
-        self.sign(Change::Remove(RemoveDevice { device: device.to_wire(), secrets, recovery_wrapped }))
+        self.sign(Change::Remove(RemoveDevice {
+            device: device.to_wire(),
+            secrets,
+            recovery_wrapped,
+        }))
     }
 
     fn sign(&self, change: Change) -> Result<SignedEntry, CannotSign> {
@@ -214,7 +256,11 @@ impl AccountView {
         complete.then(|| Account {
             entries: self.entries.clone(),
             secrets: self.secrets.values().cloned().collect(),
-            names: self.names.iter().map(|(device, name)| (*device, name.clone())).collect(),
+            names: self
+                .names
+                .iter()
+                .map(|(device, name)| (*device, name.clone()))
+                .collect(),
         })
     }
 
@@ -245,12 +291,15 @@ impl AccountView {
 
     /// Head of the log when it had `count` entries, if it ever had.
     pub fn head_at(&self, count: u64) -> Option<&EntryHash> {
-        self.hashes.get(usize::try_from(count.checked_sub(1)?).ok()?)
+        self.hashes
+            .get(usize::try_from(count.checked_sub(1)?).ok()?)
     }
 
     /// The key epoch when the log had `count` entries, if it ever had.
     pub fn key_epoch_at(&self, count: u64) -> Option<u32> {
-        self.key_epochs.get(usize::try_from(count.checked_sub(1)?).ok()?).copied()
+        self.key_epochs
+            .get(usize::try_from(count.checked_sub(1)?).ok()?)
+            .copied()
     }
 
     /// Keys of a key epoch, if this device has its secret.
@@ -289,7 +338,11 @@ mod tests {
     use super::*;
 
     fn joining(keys: &DeviceKeys) -> Joining {
-        Joining { device: keys.device(), agreement: keys.agreement().public(), name: "x".to_owned() }
+        Joining {
+            device: keys.device(),
+            agreement: keys.agreement().public(),
+            name: "x".to_owned(),
+        }
     }
 
     #[test]
@@ -315,7 +368,10 @@ mod tests {
         assert!(first.epoch_keys(1).is_some());
         assert!(third.epoch_keys(1).is_none() && third.bundle().is_none());
         assert!(first.ever_member(&three.device()));
-        assert!(first.sign_add(&joining(&three)).is_err(), "a removed device stays removed");
+        assert!(
+            first.sign_add(&joining(&three)).is_err(),
+            "a removed device stays removed"
+        );
         assert_eq!(first.bundle().map(|bundle| bundle.secrets.len()), Some(2));
     }
 }

@@ -68,7 +68,12 @@ pub struct Assemblies {
 impl Assemblies {
     /// Something came from this sender. Gives the changes of which it says that they will never be
     /// whole, as first and last seq; `given` is the place at which the app is told.
-    pub fn interrupted(&mut self, given: Position, push_number: u64, part: Option<&Part>) -> Vec<(u64, u64)> {
+    pub fn interrupted(
+        &mut self,
+        given: Position,
+        push_number: u64,
+        part: Option<&Part>,
+    ) -> Vec<(u64, u64)> {
         let same = |group: &Group| part.is_some_and(|part| part.group == group.id);
         let over = self.groups.iter_mut().filter(|group| {
             group.sender == given.sender
@@ -108,15 +113,23 @@ impl Assemblies {
 
     /// With the first part that comes. Of a change that its sender numbered anew it comes again.
     fn begin(&mut self, position: &Position, part: &Part) -> &mut Group {
-        self.groups.retain(|group| group.sender != position.sender || group.id != part.group);
+        self.groups
+            .retain(|group| group.sender != position.sender || group.id != part.group);
         self.groups.push(Group::new(position, part));
         self.groups.last_mut().expect("one was pushed")
     }
 
-    fn go_on(&mut self, at: usize, position: &Position, part: &Part, content: Bytes, fits: bool) -> Taken {
+    fn go_on(
+        &mut self,
+        at: usize,
+        position: &Position,
+        part: &Part,
+        content: Bytes,
+        fits: bool,
+    ) -> Taken {
         let group = &mut self.groups[at];
-        let follows =
-            group.follows(position.push_number, part) && group.bytes + content.len() <= CHANGE_BYTES_MAX;
+        let follows = group.follows(position.push_number, part)
+            && group.bytes + content.len() <= CHANGE_BYTES_MAX;
         let is_last = part.index + 1 == part.count;
         if follows && is_last {
             group.reach(position);
@@ -135,19 +148,27 @@ impl Assemblies {
             let (from, through) = group.seqs();
             return Taken::Missing(from, through);
         }
-        if was_broken { Taken::Known } else { Taken::Broken(group.unfinished(false)) }
+        if was_broken {
+            Taken::Known
+        } else {
+            Taken::Broken(group.unfinished(false))
+        }
     }
 
     /// The app has applied what this sender pushed under this number.
     pub fn applied(&mut self, sender: &DeviceKey, push_number: u64) {
-        self.groups.retain(|group| group.sender != *sender || push_number < group.last);
+        self.groups
+            .retain(|group| group.sender != *sender || push_number < group.last);
     }
 
     /// Forgets those of which the app has heard that they will never be whole; gives what to record.
     /// `is_due` says whether the app still has to apply what it was given at a position.
     pub fn told(&mut self, is_due: impl Fn(&Position) -> bool) -> Vec<PartsRecord> {
-        let heard =
-            |group: &mut Group| group.given.is_some_and(|given| given.push_number == 0 && !is_due(&given));
+        let heard = |group: &mut Group| {
+            group
+                .given
+                .is_some_and(|given| given.push_number == 0 && !is_due(&given))
+        };
         let heard = self.groups.extract_if(.., heard);
         heard.map(|group| group.unfinished(true)).collect()
     }
@@ -155,12 +176,18 @@ impl Assemblies {
     /// The app says itself that it has heard up to here: what came before of this sender was given
     /// to it whole, or it was told.
     pub fn applied_by_app(&mut self, position: &Position) {
-        let Position { seq, sender, push_number, .. } = *position;
+        let Position {
+            seq,
+            sender,
+            push_number,
+            ..
+        } = *position;
         let before = |group: &Group| match push_number {
             0 => group.through_seq <= seq,
             number => group.through < number,
         };
-        self.groups.retain(|group| group.sender != sender || !before(group));
+        self.groups
+            .retain(|group| group.sender != sender || !before(group));
     }
 
     /// Takes in a part that was recorded. Whether it fits what was recorded before.
@@ -172,7 +199,9 @@ impl Assemblies {
             self.begin(position, part).push(content);
             return true;
         }
-        let Some(at) = self.find(&position.sender, &part.group) else { return false };
+        let Some(at) = self.find(&position.sender, &part.group) else {
+            return false;
+        };
         let group = &mut self.groups[at];
         let follows = group.follows(position.push_number, part);
         if follows {
@@ -216,7 +245,9 @@ impl Assemblies {
     }
 
     fn find(&self, sender: &DeviceKey, id: &Bytes) -> Option<usize> {
-        self.groups.iter().position(|group| group.sender == *sender && group.id == *id)
+        self.groups
+            .iter()
+            .position(|group| group.sender == *sender && group.id == *id)
     }
 }
 
@@ -239,7 +270,9 @@ impl Group {
 
     fn follows(&self, push_number: u64, part: &Part) -> bool {
         let next = self.through.checked_add(1) == Some(push_number);
-        next && !self.parts.is_empty() && part.index as usize == self.parts.len() && part.count == self.count
+        next && !self.parts.is_empty()
+            && part.index as usize == self.parts.len()
+            && part.count == self.count
     }
 
     fn push(&mut self, content: Bytes) {
@@ -290,8 +323,16 @@ impl Group {
             PartsRecord::Kept(Piece {
                 sender: self.sender.to_wire(),
                 push_number: self.last.saturating_sub(behind),
-                seq: if index == 0 { self.from_seq } else { self.through_seq },
-                part: Some(Part { group: self.id.clone(), index, count: self.count }),
+                seq: if index == 0 {
+                    self.from_seq
+                } else {
+                    self.through_seq
+                },
+                part: Some(Part {
+                    group: self.id.clone(),
+                    index,
+                    count: self.count,
+                }),
                 content: content.clone(),
             })
         })
@@ -317,11 +358,20 @@ mod tests {
 
     fn position(sender: u8, push_number: u64) -> Position {
         let (history, sender) = (StoreEpoch::new([1; 16]), DeviceKey::new([sender; 32]));
-        Position { history, seq: push_number, sender, push_number }
+        Position {
+            history,
+            seq: push_number,
+            sender,
+            push_number,
+        }
     }
 
     fn part(group: u8, index: u32, count: u32) -> Part {
-        Part { group: vec![group; GROUP_BYTES].into(), index, count }
+        Part {
+            group: vec![group; GROUP_BYTES].into(),
+            index,
+            count,
+        }
     }
 
     /// Parts that share one MiB of memory.
@@ -335,7 +385,11 @@ mod tests {
         let limit = (CHANGE_BYTES_MAX / MIB) as u32;
         for index in 0..limit {
             let number = u64::from(index) + 1;
-            let taken = assemblies.take(&position(1, number), &part(1, index, 8_000), content.clone());
+            let taken = assemblies.take(
+                &position(1, number),
+                &part(1, index, 8_000),
+                content.clone(),
+            );
             assert!(matches!(taken, Taken::Kept(_)), "part {index}: {taken:?}");
         }
         assert_eq!(assemblies.bytes(), CHANGE_BYTES_MAX);
@@ -357,22 +411,39 @@ mod tests {
                 assert!(assemblies.bytes() <= ASSEMBLY_BYTES_MAX);
             }
         }
-        assert!(broken > 0 && assemblies.bytes() > ASSEMBLY_BYTES_MAX / 2, "{broken}");
+        assert!(
+            broken > 0 && assemblies.bytes() > ASSEMBLY_BYTES_MAX / 2,
+            "{broken}"
+        );
     }
 
     #[test]
     fn parts_with_numbers_that_cannot_be_are_none() {
-        assert!(is_part(&part(1, 0, 1)) && is_part(&part(1, CHANGE_PARTS_MAX - 1, CHANGE_PARTS_MAX)));
-        for wrong in [part(1, 0, 0), part(1, 2, 2), part(1, 0, CHANGE_PARTS_MAX + 1)] {
+        assert!(
+            is_part(&part(1, 0, 1)) && is_part(&part(1, CHANGE_PARTS_MAX - 1, CHANGE_PARTS_MAX))
+        );
+        for wrong in [
+            part(1, 0, 0),
+            part(1, 2, 2),
+            part(1, 0, CHANGE_PARTS_MAX + 1),
+        ] {
             assert!(!is_part(&wrong), "{wrong:?}");
         }
-        assert!(!is_part(&Part { group: Bytes::new(), ..part(1, 0, 2) }));
+        assert!(!is_part(&Part {
+            group: Bytes::new(),
+            ..part(1, 0, 2)
+        }));
     }
 
     /// Each of these after part 0 of 4 of a change means that it will never be whole.
     #[test]
     fn what_does_not_follow_breaks_a_change_for_good() {
-        let strange = [(2, part(1, 2, 4)), (2, part(1, 1, 5)), (3, part(1, 1, 4)), (3, part(1, 2, 4))];
+        let strange = [
+            (2, part(1, 2, 4)),
+            (2, part(1, 1, 5)),
+            (3, part(1, 1, 4)),
+            (3, part(1, 2, 4)),
+        ];
         for (number, strange) in strange {
             let mut assemblies = Assemblies::default();
             let first = assemblies.take(&position(1, 1), &part(1, 0, 4), mib());
@@ -399,7 +470,10 @@ mod tests {
         for record in assemblies.records() {
             match record {
                 PartsRecord::Kept(piece) => {
-                    let at = Position { seq: piece.seq, ..position(1, piece.push_number) };
+                    let at = Position {
+                        seq: piece.seq,
+                        ..position(1, piece.push_number)
+                    };
                     assert!(again.restore(&at, &piece.part.unwrap(), piece.content));
                 }
                 PartsRecord::Unfinished(unfinished) => {
@@ -408,9 +482,15 @@ mod tests {
             }
         }
         assert!(again.records().eq(assemblies.records()));
-        assert_eq!(again.take(&position(1, 6), &part(1, 1, 4), mib()), Taken::Known);
+        assert_eq!(
+            again.take(&position(1, 6), &part(1, 1, 4), mib()),
+            Taken::Known
+        );
         let whole = again.take(&position(1, 8), &part(1, 3, 4), mib());
         assert!(matches!(whole, Taken::Whole(content) if content.len() == 4 * MIB));
-        assert_eq!(again.take(&position(2, 8), &part(2, 4, 5), mib()), Taken::Missing(5, 8));
+        assert_eq!(
+            again.take(&position(2, 8), &part(2, 4, 5), mib()),
+            Taken::Missing(5, 8)
+        );
     }
 }

@@ -22,7 +22,9 @@ impl Backoff {
 
     /// Milliseconds to wait after one more failure; not less than what a refusal asked for.
     pub fn failed(&mut self, retry_after_ms: u64, chance: &mut dyn Chance) -> u64 {
-        let bound = FIRST_MS.saturating_mul(1 << self.failures.min(16)).min(HIGHEST_MS);
+        let bound = FIRST_MS
+            .saturating_mul(1 << self.failures.min(16))
+            .min(HIGHEST_MS);
         self.failures = self.failures.saturating_add(1);
         let wait = u64::from_be_bytes(random(chance)) % (bound + 1);
         wait.max(retry_after_ms)

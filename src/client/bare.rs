@@ -104,23 +104,38 @@ impl Dialler {
     /// [`Trouble`]
     pub async fn dial(&self) -> Result<Conversation, Trouble> {
         let dialled = tokio::time::timeout(DIAL_WAIT, self.socket()).await;
-        let socket = dialled.map_err(|_| Trouble::Broken("the relay does not answer".to_owned()))??;
+        let socket =
+            dialled.map_err(|_| Trouble::Broken("the relay does not answer".to_owned()))??;
         let (sender, receiver) = socket.split();
         let (sender, mut receiver) = (Sender(sender), Receiver(receiver));
         match receiver.answer().await? {
-            RelayFrame::Greeting(greeting) => {
-                Ok(Conversation { sender, receiver, greeting, host: self.address.host.clone() })
-            }
-            _ => Err(Trouble::Broken("the relay did not greet; this is no relay".to_owned())),
+            RelayFrame::Greeting(greeting) => Ok(Conversation {
+                sender,
+                receiver,
+                greeting,
+                host: self.address.host.clone(),
+            }),
+            _ => Err(Trouble::Broken(
+                "the relay did not greet; this is no relay".to_owned(),
+            )),
         }
     }
 
     async fn socket(&self) -> Result<Socket, Trouble> {
-        let (stream, _) = self.address.stream(self.config.clone()).await.map_err(Trouble::Broken)?;
-        self.address.handshake(stream, READ_BUFFER_BYTES).await.map_err(|error| match error {
-            Error::Http(response) => Trouble::TurnedAway { status: response.status().as_u16() },
-            error => Trouble::Broken(format!("no relay answers there: {error}")),
-        })
+        let (stream, _) = self
+            .address
+            .stream(self.config.clone())
+            .await
+            .map_err(Trouble::Broken)?;
+        self.address
+            .handshake(stream, READ_BUFFER_BYTES)
+            .await
+            .map_err(|error| match error {
+                Error::Http(response) => Trouble::TurnedAway {
+                    status: response.status().as_u16(),
+                },
+                error => Trouble::Broken(format!("no relay answers there: {error}")),
+            })
     }
 }
 
@@ -141,8 +156,15 @@ impl BareAccount {
             ..MembershipEntry::default()
         };
         let founding = sign(&entry, &signing);
-        let founder = BareDevice { signing, account: account_id(&founding) };
-        Self { newest: founding.clone(), founding, devices: vec![founder] }
+        let founder = BareDevice {
+            signing,
+            account: account_id(&founding),
+        };
+        Self {
+            newest: founding.clone(),
+            founding,
+            devices: vec![founder],
+        }
     }
 
     /// Its devices, the founder first.
@@ -176,8 +198,14 @@ impl BareAccount {
             change: Some(Change::Add(add)),
         };
         self.newest = sign(&entry, &founder.signing);
-        let append = Append { first: index, entries: vec![self.newest.clone()] };
-        self.devices.push(BareDevice { signing, account: founder.account });
+        let append = Append {
+            first: index,
+            entries: vec![self.newest.clone()],
+        };
+        self.devices.push(BareDevice {
+            signing,
+            account: founder.account,
+        });
         DeviceFrame::Append(append)
     }
 }
@@ -189,7 +217,8 @@ impl Conversation {
     /// [`Trouble`]; the account may be founded all the same where the line broke.
     pub async fn found(&mut self, account: &BareAccount, invite: &str) -> Result<Welcome, Trouble> {
         let authenticate = self.proof(&account.devices[0])?;
-        self.open(DeviceFrame::Found(account.founding(invite, authenticate))).await
+        self.open(DeviceFrame::Found(account.founding(invite, authenticate)))
+            .await
     }
 
     /// Says which device this is, and proves it.
@@ -221,8 +250,12 @@ impl Conversation {
     /// # Errors
     /// [`Trouble`]
     pub async fn close_account(&mut self, device: &BareDevice) -> Result<u64, Trouble> {
-        let close = CloseAccount { account: device.account.to_wire() };
-        self.sender.send(device_bytes(DeviceFrame::CloseAccount(close))).await?;
+        let close = CloseAccount {
+            account: device.account.to_wire(),
+        };
+        self.sender
+            .send(device_bytes(DeviceFrame::CloseAccount(close)))
+            .await?;
         loop {
             if let RelayFrame::Deleted(deleted) = self.receiver.answer().await?
                 && deleted.account
@@ -245,7 +278,8 @@ impl Conversation {
         let epoch = StoreEpoch::try_from(&*self.greeting.epoch);
         let challenge = Challenge {
             nonce: &self.greeting.nonce,
-            epoch: epoch.map_err(|_| Trouble::Broken("the relay's greeting is malformed".to_owned()))?,
+            epoch: epoch
+                .map_err(|_| Trouble::Broken("the relay's greeting is malformed".to_owned()))?,
             host: &self.host,
             account: device.account,
             device: device_key(&device.signing),
@@ -284,7 +318,9 @@ impl Receiver {
                 Some(Ok(Message::Binary(bytes))) => {
                     from_relay(bytes).map_err(|error| Trouble::Broken(error.to_string()))
                 }
-                Some(Ok(Message::Close(_))) | None => broken("the relay closed the connection".to_owned()),
+                Some(Ok(Message::Close(_))) | None => {
+                    broken("the relay closed the connection".to_owned())
+                }
                 Some(Ok(_)) => continue,
                 Some(Err(error)) => broken(format!("the connection broke: {error}")),
             };
@@ -317,7 +353,9 @@ impl fmt::Debug for BareDevice {
 
 impl fmt::Debug for BareAccount {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("BareAccount").field("devices", &self.devices.len()).finish_non_exhaustive()
+        f.debug_struct("BareAccount")
+            .field("devices", &self.devices.len())
+            .finish_non_exhaustive()
     }
 }
 

@@ -44,7 +44,8 @@ pub(super) fn keys(folder: &Path, recovery: &DeviceKey) -> Result<DeviceKeys, Cl
         signing_seed: BASE64URL_NOPAD.encode(Zeroizing::new(keys.signing().to_bytes()).as_slice()),
         agreement_secret: BASE64URL_NOPAD.encode(keys.agreement().expose()),
     };
-    let text = serde_json::to_vec_pretty(&begun).map_err(|error| ClientError::damaged(&path, error))?;
+    let text =
+        serde_json::to_vec_pretty(&begun).map_err(|error| ClientError::damaged(&path, error))?;
     write_atomically(&path, &Zeroizing::new(text))?;
     Ok(keys)
 }
@@ -52,17 +53,27 @@ pub(super) fn keys(folder: &Path, recovery: &DeviceKey) -> Result<DeviceKeys, Cl
 /// `None` where they were made for other words.
 fn read(path: &Path, recovery: &DeviceKey) -> Result<Option<DeviceKeys>, ClientError> {
     let text = Zeroizing::new(std::fs::read(path).map_err(ClientError::file("read", path))?);
-    let begun: Begun = serde_json::from_slice(&text).map_err(|error| ClientError::damaged(path, error))?;
+    let begun: Begun =
+        serde_json::from_slice(&text).map_err(|error| ClientError::damaged(path, error))?;
     if begun.version != VERSION {
-        return Err(ClientError::damaged(path, format!("its version is {}", begun.version)));
+        return Err(ClientError::damaged(
+            path,
+            format!("its version is {}", begun.version),
+        ));
     }
     if begun.recovery_key != recovery.to_string() {
         return Ok(None);
     }
-    let decode = |text: &String| BASE64URL_NOPAD.decode(text.as_bytes()).ok().map(Zeroizing::new);
-    let seed =
-        decode(&begun.signing_seed).and_then(|seed| seed.as_slice().try_into().ok().map(Zeroizing::new));
-    let agreement = decode(&begun.agreement_secret).and_then(|secret| AgreementSecret::from_slice(&secret));
+    let decode = |text: &String| {
+        BASE64URL_NOPAD
+            .decode(text.as_bytes())
+            .ok()
+            .map(Zeroizing::new)
+    };
+    let seed = decode(&begun.signing_seed)
+        .and_then(|seed| seed.as_slice().try_into().ok().map(Zeroizing::new));
+    let agreement =
+        decode(&begun.agreement_secret).and_then(|secret| AgreementSecret::from_slice(&secret));
     let (Some(seed), Some(agreement)) = (seed, agreement) else {
         return Err(ClientError::damaged(path, "a key"));
     };

@@ -51,7 +51,9 @@ impl Connection {
         let reader = tokio::spawn(async move {
             while let Some(message) = stream.next().await {
                 let frame = match message {
-                    Ok(Message::Binary(bytes)) => from_relay(bytes).map_err(|error| error.to_string()),
+                    Ok(Message::Binary(bytes)) => {
+                        from_relay(bytes).map_err(|error| error.to_string())
+                    }
                     Ok(Message::Close(_)) => Err("the relay closed the connection".to_owned()),
                     Ok(Message::Text(_)) => Err("the relay sent text; this is no relay".to_owned()),
                     Ok(_) => continue,
@@ -63,7 +65,13 @@ impl Connection {
                 }
             }
         });
-        Self { out, incoming, writer, reader, moved }
+        Self {
+            out,
+            incoming,
+            writer,
+            reader,
+            moved,
+        }
     }
 
     /// Waits while the socket takes nothing. An error means that the connection is dead.

@@ -67,19 +67,30 @@ fn counted(stream: TcpStream, moved: &Arc<AtomicU64>) -> impl Stream + use<> {
 impl Address {
     /// `wss://host[:port][/path][#key]`; `https` and `http` mean the same with the other letters.
     pub(super) fn parse(url: &str, options: &ConnectOptions) -> Result<Self, ClientError> {
-        let wrong = |what| ClientError::Address { url: url.to_owned(), what };
+        let wrong = |what| ClientError::Address {
+            url: url.to_owned(),
+            what,
+        };
         let (bare_url, key) = match url.trim().split_once('#') {
             Some((bare, key)) => (bare, Some(key)),
             None => (url.trim(), None),
         };
-        let uri: Uri = bare_url.parse().map_err(|_| wrong("write it as wss://relay.example"))?;
+        let uri: Uri = bare_url
+            .parse()
+            .map_err(|_| wrong("write it as wss://relay.example"))?;
         let tls = match uri.scheme_str() {
             Some("wss" | "https") => true,
             Some("ws" | "http") => false,
             _ => return Err(wrong("it must start with wss://")),
         };
-        let bare = uri.host().filter(|host| !host.is_empty()).ok_or_else(|| wrong("it names no host"))?;
-        let host = bare.trim_start_matches('[').trim_end_matches(']').to_ascii_lowercase();
+        let bare = uri
+            .host()
+            .filter(|host| !host.is_empty())
+            .ok_or_else(|| wrong("it names no host"))?;
+        let host = bare
+            .trim_start_matches('[')
+            .trim_end_matches(']')
+            .to_ascii_lowercase();
         if !tls && !options.allow_plain && !is_loopback(&host) {
             return Err(wrong(
                 "ws:// to another machine is not encrypted on the way; use wss://, or allow plain connections explicitly",
@@ -92,10 +103,19 @@ impl Address {
             return Err(wrong("a key is for relays that speak TLS; use wss://"));
         }
         let port = uri.port_u16().unwrap_or(if tls { 443 } else { 80 });
-        let path = uri.path().trim_end_matches('/').trim_end_matches(SOCKET_PATH);
+        let path = uri
+            .path()
+            .trim_end_matches('/')
+            .trim_end_matches(SOCKET_PATH);
         let scheme = if tls { "wss" } else { "ws" };
         let url = format!("{scheme}://{}:{port}{path}{SOCKET_PATH}", bracketed(&host));
-        Ok(Self { tls, host, port, url, key })
+        Ok(Self {
+            tls,
+            host,
+            port,
+            url,
+            key,
+        })
     }
 
     /// The socket, and the count of bytes that pass through it.
@@ -109,12 +129,18 @@ impl Address {
     async fn try_dial(&self) -> Result<(Socket, Arc<AtomicU64>), String> {
         let (stream, moved) = self.stream(self.tls_config()?).await?;
         let handshake = self.handshake(stream, READ_BUFFER_BYTES).await;
-        handshake.map(|socket| (socket, moved)).map_err(|error| format!("no relay answers there: {error}"))
+        handshake
+            .map(|socket| (socket, moved))
+            .map_err(|error| format!("no relay answers there: {error}"))
     }
 
     /// How TLS is spoken there; `None` where it is not.
     pub(super) fn tls_config(&self) -> Result<Option<Arc<ClientConfig>>, String> {
-        if self.tls { tls::config(self.key).map(Some) } else { Ok(None) }
+        if self.tls {
+            tls::config(self.key).map(Some)
+        } else {
+            Ok(None)
+        }
     }
 
     /// What the WebSocket goes through, and the count of bytes that pass.
@@ -129,9 +155,15 @@ impl Address {
         let moved = Arc::new(AtomicU64::new(0));
         let tcp = counted(tcp, &moved);
         let stream: Box<dyn Stream> = if let Some(config) = config {
-            let name = ServerName::try_from(self.host.clone()).map_err(|error| error.to_string())?;
+            let name =
+                ServerName::try_from(self.host.clone()).map_err(|error| error.to_string())?;
             let connector = TlsConnector::from(config);
-            Box::new(connector.connect(name, tcp).await.map_err(|error| tls::trouble(&error))?)
+            Box::new(
+                connector
+                    .connect(name, tcp)
+                    .await
+                    .map_err(|error| tls::trouble(&error))?,
+            )
         } else {
             Box::new(tcp)
         };
@@ -175,8 +207,9 @@ async fn first_that_answers<T, F: Future<Output = std::io::Result<T>>>(
 /// one are dead, the other is tried second.
 fn alternating(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
     let preferred = addresses.first().is_none_or(SocketAddr::is_ipv4);
-    let (first, second): (Vec<_>, Vec<_>) =
-        addresses.into_iter().partition(|address| address.is_ipv4() == preferred);
+    let (first, second): (Vec<_>, Vec<_>) = addresses
+        .into_iter()
+        .partition(|address| address.is_ipv4() == preferred);
     let (mut first, mut second) = (first.into_iter(), second.into_iter());
     let mut all = Vec::new();
     loop {
@@ -190,11 +223,18 @@ fn alternating(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
 }
 
 fn is_loopback(host: &str) -> bool {
-    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+    host == "localhost"
+        || host
+            .parse::<IpAddr>()
+            .is_ok_and(|address| address.is_loopback())
 }
 
 fn bracketed(host: &str) -> String {
-    if host.contains(':') { format!("[{host}]") } else { host.to_owned() }
+    if host.contains(':') {
+        format!("[{host}]")
+    } else {
+        host.to_owned()
+    }
 }
 
 #[cfg(test)]
@@ -210,14 +250,24 @@ mod tests {
         let address = parse("https://Relay.Example/sync/").unwrap();
         assert_eq!(address.host, "relay.example");
         assert_eq!(address.url, "wss://relay.example:443/sync/v1/sync");
-        assert_eq!(parse("wss://relay.example/v1/sync").unwrap().url, "wss://relay.example:443/v1/sync");
+        assert_eq!(
+            parse("wss://relay.example/v1/sync").unwrap().url,
+            "wss://relay.example:443/v1/sync"
+        );
         let address = parse("ws://[::1]:8080").unwrap();
-        assert_eq!((address.host.as_str(), address.url.as_str()), ("::1", "ws://[::1]:8080/v1/sync"));
+        assert_eq!(
+            (address.host.as_str(), address.url.as_str()),
+            ("::1", "ws://[::1]:8080/v1/sync")
+        );
     }
 
     #[test]
     fn plain_connections_stay_on_this_machine_unless_allowed() {
-        assert!(parse("ws://relay.example").unwrap_err().contains("not encrypted"));
+        assert!(
+            parse("ws://relay.example")
+                .unwrap_err()
+                .contains("not encrypted")
+        );
         assert!(parse("ws://127.0.0.1:8080").is_ok());
         let options = ConnectOptions { allow_plain: true };
         assert!(Address::parse("ws://relay.example", &options).is_ok());
@@ -231,11 +281,18 @@ mod tests {
         let good: SocketAddr = "192.0.2.1:443".parse().unwrap();
         let addresses = alternating(vec![dead, dead_too, good]);
         assert_eq!(addresses, [dead, good, dead_too]);
-        let connect =
-            |address| async move { if address == good { Ok(address) } else { std::future::pending().await } };
+        let connect = |address| async move {
+            if address == good {
+                Ok(address)
+            } else {
+                std::future::pending().await
+            }
+        };
         let wait = Duration::from_millis(10);
         assert_eq!(first_that_answers(addresses, wait, connect).await, Ok(good));
-        let error = first_that_answers(vec![dead], wait, connect).await.unwrap_err();
+        let error = first_that_answers(vec![dead], wait, connect)
+            .await
+            .unwrap_err();
         assert!(error.contains("2001:db8::1"), "{error}");
     }
 
@@ -243,12 +300,23 @@ mod tests {
     fn an_address_may_carry_the_relays_key() {
         let key = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8";
         let address = parse(&format!("wss://192.168.1.20:8443#{key}")).unwrap();
-        assert_eq!((address.key, address.host.as_str()), (key.parse().ok(), "192.168.1.20"));
+        assert_eq!(
+            (address.key, address.host.as_str()),
+            (key.parse().ok(), "192.168.1.20")
+        );
         assert_eq!(address.url, "wss://192.168.1.20:8443/v1/sync");
         assert_eq!(parse("wss://relay.example").unwrap().key, None);
         // Half a key must not become none.
-        assert!(parse(&format!("wss://relay.example#{}", &key[..42])).unwrap_err().contains("key"));
+        assert!(
+            parse(&format!("wss://relay.example#{}", &key[..42]))
+                .unwrap_err()
+                .contains("key")
+        );
         assert!(parse("wss://relay.example#").unwrap_err().contains("key"));
-        assert!(parse(&format!("ws://127.0.0.1#{key}")).unwrap_err().contains("wss://"));
+        assert!(
+            parse(&format!("ws://127.0.0.1#{key}"))
+                .unwrap_err()
+                .contains("wss://")
+        );
     }
 }

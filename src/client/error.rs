@@ -113,6 +113,9 @@ impl ClientError {
     }
 
     pub(super) fn damaged(path: &Path, what: impl ToString) -> Self {
-        Self::Damaged { path: path.to_owned(), what: what.to_string() }
+        Self::Damaged {
+            path: path.to_owned(),
+            what: what.to_string(),
+        }
     }
 }

@@ -38,6 +38,9 @@ pub async fn greet(url: &str, options: &ConnectOptions) -> Result<Greeted, Strin
         }),
         Ok(Ok(_)) => Err("what answers there does not greet as a relay does".to_owned()),
         Ok(Err(error)) => Err(error),
-        Err(_) => Err(format!("it said nothing within {} seconds", GREETING_WAIT.as_secs())),
+        Err(_) => Err(format!(
+            "it said nothing within {} seconds",
+            GREETING_WAIT.as_secs()
+        )),
     }
 }

@@ -83,7 +83,11 @@ pub struct OpenOptions {
 impl OpenOptions {
     /// With nothing else to say.
     pub fn new(folder: impl Into<PathBuf>) -> Self {
-        Self { folder: folder.into(), applied: None, connect: ConnectOptions::default() }
+        Self {
+            folder: folder.into(),
+            applied: None,
+            connect: ConnectOptions::default(),
+        }
     }
 }
 
@@ -125,10 +129,21 @@ impl Client {
         let address = Address::parse(&options.relay, &options.connect)?;
         let folder = &options.folder;
         if profile::exists(folder) {
-            profile::found_again(folder, &options.relay, &options.device_id, &options.device_name)?;
+            profile::found_again(
+                folder,
+                &options.relay,
+                &options.device_id,
+                &options.device_name,
+            )?;
         } else {
-            let CreateOptions { device_id, device_name, recovery, .. } = &options;
-            let identity = Identity::found_with(device_id, device_name, recovery.as_ref(), &mut OsChance);
+            let CreateOptions {
+                device_id,
+                device_name,
+                recovery,
+                ..
+            } = &options;
+            let identity =
+                Identity::found_with(device_id, device_name, recovery.as_ref(), &mut OsChance);
             profile::create(folder, &options.relay, &identity)?;
         }
         let profile = profile::open(folder)?;
@@ -145,17 +160,23 @@ impl Client {
     async fn founded(&self) -> Result<(), ClientError> {
         let mut status = self.status.clone();
         let settled = |status: &Status| {
-            status.founded || status.trouble.is_some() || matches!(status.state, State::Refused { .. })
+            status.founded
+                || status.trouble.is_some()
+                || matches!(status.state, State::Refused { .. })
         };
-        let Ok(status) = status.wait_for(settled).await else { return Err(self.closed().await) };
+        let Ok(status) = status.wait_for(settled).await else {
+            return Err(self.closed().await);
+        };
         match (&status.state, &status.trouble) {
             _ if status.founded => Ok(()),
-            (State::Refused { code, text }, _) => {
-                Err(ClientError::Refused { code: *code, text: text.clone() })
-            }
-            (_, Some(text)) if let Some(code) = status.refusal => {
-                Err(ClientError::Refused { code, text: text.clone() })
-            }
+            (State::Refused { code, text }, _) => Err(ClientError::Refused {
+                code: *code,
+                text: text.clone(),
+            }),
+            (_, Some(text)) if let Some(code) = status.refusal => Err(ClientError::Refused {
+                code,
+                text: text.clone(),
+            }),
             (_, trouble) => Err(ClientError::Unreachable {
                 relay: status.relay.clone(),
                 what: trouble.clone().unwrap_or_default(),
@@ -182,14 +203,32 @@ impl Client {
     /// [`ClientError::NoProfile`], [`ClientError::Damaged`], and those of files.
     pub fn inspect(folder: &Path) -> Result<Status, ClientError> {
         let (relay, state) = profile::look(folder)?;
-        Ok(Status::of(&state, &relay, State::Offline { dial_at_ms: None }, None))
+        Ok(Status::of(
+            &state,
+            &relay,
+            State::Offline { dial_at_ms: None },
+            None,
+        ))
     }
 
     fn over(ends: Ends) -> Self {
         let relay = ends.status.borrow().relay.clone();
         let deliveries = Arc::new(Mutex::new(ends.deliveries));
-        let Ends { commands, events, status, failure, .. } = ends;
-        Self { commands, deliveries, events, status, failure, relay }
+        let Ends {
+            commands,
+            events,
+            status,
+            failure,
+            ..
+        } = ends;
+        Self {
+            commands,
+            deliveries,
+            events,
+            status,
+            failure,
+            relay,
+        }
     }
 
     /// Takes changes, all or none. Returns when they are on this device's disk; they reach the relay
@@ -197,7 +236,10 @@ impl Client {
     ///
     /// # Errors
     /// [`ClientError::Push`] if one is too large, or the account is over for this device.
-    pub async fn push(&self, changes: impl IntoIterator<Item = Change>) -> Result<PushReceipt, ClientError> {
+    pub async fn push(
+        &self,
+        changes: impl IntoIterator<Item = Change>,
+    ) -> Result<PushReceipt, ClientError> {
         let changes = changes.into_iter().collect();
         self.ask(|reply| Command::Push(changes, reply)).await
     }
@@ -220,7 +262,10 @@ impl Client {
                     return Ok(());
                 }
                 if let State::Refused { code, text } = &now.state {
-                    return Err(ClientError::Refused { code: *code, text: text.clone() });
+                    return Err(ClientError::Refused {
+                        code: *code,
+                        text: text.clone(),
+                    });
                 }
             }
             if status.changed().await.is_err() {
@@ -235,10 +280,16 @@ impl Client {
     /// [`ClientError::Refused`] if the relay will not have this device any more.
     pub async fn up_to_date(&self) -> Result<(), ClientError> {
         let mut status = self.status.clone();
-        let settled = |status: &Status| matches!(status.state, State::UpToDate | State::Refused { .. });
-        let Ok(status) = status.wait_for(settled).await else { return Err(self.closed().await) };
+        let settled =
+            |status: &Status| matches!(status.state, State::UpToDate | State::Refused { .. });
+        let Ok(status) = status.wait_for(settled).await else {
+            return Err(self.closed().await);
+        };
         match &status.state {
-            State::Refused { code, text } => Err(ClientError::Refused { code: *code, text: text.clone() }),
+            State::Refused { code, text } => Err(ClientError::Refused {
+                code: *code,
+                text: text.clone(),
+            }),
             _ => Ok(()),
         }
     }
@@ -293,7 +344,8 @@ impl Client {
         let link = PairingLink::random(self.relay.clone(), &mut OsChance);
         let (sender, requests) = mpsc::channel(1);
         let slot = link.clone();
-        self.ask(|reply| Command::OpenSlot(slot, lifetime, sender, reply)).await?;
+        self.ask(|reply| Command::OpenSlot(slot, lifetime, sender, reply))
+            .await?;
         Ok(Pairing::new(link, requests, lifetime, self.clone()))
     }
 
@@ -311,7 +363,8 @@ impl Client {
     /// # Errors
     /// [`ClientError::Refused`]
     pub async fn delete_through(&self, through: u64) -> Result<u64, ClientError> {
-        self.ask(|reply| Command::DeleteThrough(through, reply)).await
+        self.ask(|reply| Command::DeleteThrough(through, reply))
+            .await
     }
 
     /// Deletes everything the relay has of the account, for all devices. How many envelopes went.
@@ -351,7 +404,10 @@ impl Client {
         self
     }
 
-    pub(super) async fn ask<T>(&self, command: impl FnOnce(Reply<T>) -> Command) -> Result<T, ClientError> {
+    pub(super) async fn ask<T>(
+        &self,
+        command: impl FnOnce(Reply<T>) -> Command,
+    ) -> Result<T, ClientError> {
         let (reply, answer) = oneshot::channel();
         if self.commands.send(command(reply)).await.is_err() {
             return Err(self.closed().await);

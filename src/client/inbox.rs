@@ -94,10 +94,17 @@ impl Inbox {
     /// How far each sender's changes were applied.
     pub fn senders(&self) -> impl Iterator<Item = Sender> {
         // Whoever was heard last comes last, so that this is known again when they are read.
-        let others = self.applied.iter().filter(|(device, _)| Some(**device) != self.heard);
-        let last = self.heard.and_then(|device| self.applied.get_key_value(&device));
-        let sender =
-            |(device, number): (&DeviceKey, &u64)| Sender { device: device.to_wire(), push_number: *number };
+        let others = self
+            .applied
+            .iter()
+            .filter(|(device, _)| Some(**device) != self.heard);
+        let last = self
+            .heard
+            .and_then(|device| self.applied.get_key_value(&device));
+        let sender = |(device, number): (&DeviceKey, &u64)| Sender {
+            device: device.to_wire(),
+            push_number: *number,
+        };
         others.chain(last).map(sender)
     }
 
@@ -126,7 +133,10 @@ impl Inbox {
     /// Behind what came of these (`None`: all) senders some may be missing, and that is told. Gives
     /// what to record.
     pub fn unlink(&mut self, sender: Option<&DeviceKey>) -> Vec<Sender> {
-        let senders = self.handed_out.iter().filter(|(device, _)| sender.is_none_or(|one| one == *device));
+        let senders = self
+            .handed_out
+            .iter()
+            .filter(|(device, _)| sender.is_none_or(|one| one == *device));
         let links = &mut self.links;
         let news = senders.filter(|(device, highest)| links.unlink(**device, **highest));
         let record = |(device, highest): (&DeviceKey, &u64)| Sender {
@@ -177,7 +187,10 @@ impl Inbox {
 
     /// An own push has its place; so have all before it, at lower seqs.
     pub fn place_own(&mut self, push_number: u64, seq: u64) {
-        if self.cursor.checked_add(1) == Some(seq) && self.reached == self.cursor && self.pending.is_empty() {
+        if self.cursor.checked_add(1) == Some(seq)
+            && self.reached == self.cursor
+            && self.pending.is_empty()
+        {
             self.cursor = seq;
             self.reached = seq;
         }
@@ -201,7 +214,10 @@ impl Inbox {
 
     /// How far this device is done, as the journal is to know it.
     pub fn done(&self) -> Cursor {
-        Cursor { seq: self.cursor, own: self.own_done }
+        Cursor {
+            seq: self.cursor,
+            own: self.own_done,
+        }
     }
 
     /// The same if the journal does not know it yet.
@@ -247,12 +263,22 @@ impl Inbox {
 
     /// Whether this push was handed out before, under this seq or another.
     pub fn is_repeat(&self, sender: &DeviceKey, push_number: u64) -> bool {
-        self.handed_out.get(sender).is_some_and(|highest| push_number <= *highest)
+        self.handed_out
+            .get(sender)
+            .is_some_and(|highest| push_number <= *highest)
     }
 
     /// Checks the running hash where seqs follow each other; elsewhere takes the relay's word.
-    pub fn witness(&mut self, seq: u64, sender: &DeviceKey, sealed: &[u8], claimed: Chain) -> Witnessed {
-        let expected = self.known.filter(|(known, _)| known.checked_add(1) == Some(seq));
+    pub fn witness(
+        &mut self,
+        seq: u64,
+        sender: &DeviceKey,
+        sealed: &[u8],
+        claimed: Chain,
+    ) -> Witnessed {
+        let expected = self
+            .known
+            .filter(|(known, _)| known.checked_add(1) == Some(seq));
         let expected = expected.map(|(_, before)| chain::extend(&before, seq, sender, sealed));
         self.remember(seq, claimed);
         if expected.is_some_and(|expected| expected != claimed) {
@@ -291,7 +317,11 @@ impl Inbox {
 
     fn remember(&mut self, seq: u64, chain: Chain) {
         self.note(seq, chain);
-        while self.own_ahead.first_key_value().is_some_and(|(own, _)| *own <= seq) {
+        while self
+            .own_ahead
+            .first_key_value()
+            .is_some_and(|(own, _)| *own <= seq)
+        {
             self.own_ahead.pop_first();
         }
         self.extend_over_own();
@@ -308,31 +338,51 @@ impl Inbox {
     /// Something was handed out: due until the app has applied it.
     pub fn hand_out(&mut self, position: Position, chain: Option<Chain>, bytes: u64) {
         if position.push_number > 0 {
-            self.handed_out.insert(position.sender, position.push_number);
+            self.handed_out
+                .insert(position.sender, position.push_number);
         }
         self.reached = self.reached.max(position.seq);
         self.pending_bytes += bytes;
-        self.pending.push_back(Pending { position, chain, bytes, done: false });
+        self.pending.push_back(Pending {
+            position,
+            chain,
+            bytes,
+            done: false,
+        });
     }
 
     /// Everything up to `seq` that is not due is done with.
     pub fn pass(&mut self, seq: u64, bytes: u64) {
         self.reached = self.reached.max(seq);
         let Some(history) = self.history else { return };
-        let position = Position { history, seq, sender: DeviceKey::new([0; 32]), push_number: 0 };
+        let position = Position {
+            history,
+            seq,
+            sender: DeviceKey::new([0; 32]),
+            push_number: 0,
+        };
         self.pending_bytes += bytes;
         match self.pending.back_mut() {
             Some(last) if last.done && last.position.push_number == 0 => {
                 last.position = position;
                 last.bytes += bytes;
             }
-            _ => self.pending.push_back(Pending { position, chain: None, bytes, done: true }),
+            _ => self.pending.push_back(Pending {
+                position,
+                chain: None,
+                bytes,
+                done: true,
+            }),
         }
     }
 
     /// The app has applied this and everything handed out before it.
     pub fn apply(&mut self, position: &Position) {
-        if let Some(at) = self.pending.iter().rposition(|pending| pending.position == *position) {
+        if let Some(at) = self
+            .pending
+            .iter()
+            .rposition(|pending| pending.position == *position)
+        {
             for pending in self.pending.range_mut(..=at) {
                 pending.done = true;
             }
@@ -341,12 +391,18 @@ impl Inbox {
 
     /// Whether the app still has to apply what it was given at this position.
     pub fn is_due(&self, position: &Position) -> bool {
-        self.pending.iter().any(|pending| pending.position == *position)
+        self.pending
+            .iter()
+            .any(|pending| pending.position == *position)
     }
 
     /// This one alone is done with.
     pub fn finish(&mut self, position: &Position) {
-        for pending in self.pending.iter_mut().filter(|pending| pending.position == *position) {
+        for pending in self
+            .pending
+            .iter_mut()
+            .filter(|pending| pending.position == *position)
+        {
             pending.done = true;
         }
     }
@@ -370,7 +426,10 @@ impl Inbox {
                     seq: position.seq,
                     sender: position.sender.to_wire(),
                     push_number: position.push_number,
-                    chain: pending.chain.map(|chain| chain.to_wire()).unwrap_or_default(),
+                    chain: pending
+                        .chain
+                        .map(|chain| chain.to_wire())
+                        .unwrap_or_default(),
                 };
                 records.push((position.sender, applied));
             }

@@ -51,9 +51,12 @@ impl Journal {
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false);
         private(&mut options);
-        let mut file = options.open(path).map_err(ClientError::file("open", path))?;
+        let mut file = options
+            .open(path)
+            .map_err(ClientError::file("open", path))?;
         let mut content = Vec::new();
-        file.read_to_end(&mut content).map_err(ClientError::file("read", path))?;
+        file.read_to_end(&mut content)
+            .map_err(ClientError::file("read", path))?;
         let (records, kept) = read(path, &content)?;
         let torn_bytes = (content.len() - kept) as u64;
         let mut journal = Self {
@@ -67,10 +70,19 @@ impl Journal {
             write_atomically(&path.with_extension("torn"), &content[kept..])?;
         }
         if torn_bytes > 0 || kept == 0 {
-            journal.cut(kept).map_err(ClientError::file("repair", path))?;
+            journal
+                .cut(kept)
+                .map_err(ClientError::file("repair", path))?;
         }
-        journal.file.seek(SeekFrom::Start(journal.bytes)).map_err(ClientError::file("read", path))?;
-        Ok(Opened { journal, records, torn_bytes })
+        journal
+            .file
+            .seek(SeekFrom::Start(journal.bytes))
+            .map_err(ClientError::file("read", path))?;
+        Ok(Opened {
+            journal,
+            records,
+            torn_bytes,
+        })
     }
 
     fn cut(&mut self, kept: usize) -> std::io::Result<()> {
@@ -98,7 +110,10 @@ impl Journal {
             return Ok(());
         }
         let head = head(&self.buffer);
-        let written = self.file.write_all(&head).and_then(|()| self.file.write_all(&self.buffer));
+        let written = self
+            .file
+            .write_all(&head)
+            .and_then(|()| self.file.write_all(&self.buffer));
         let synced = written.and_then(|()| self.file.sync_data());
         synced.map_err(ClientError::file("write", &self.path))?;
         self.bytes += (head.len() + self.buffer.len()) as u64;
@@ -120,13 +135,19 @@ impl Journal {
     pub(super) fn compact(&mut self, records: &[Record]) -> Result<(), ClientError> {
         let content = content_of(records);
         self.bytes_after_compaction = content.len() as u64;
-        if self.wants_compaction() { self.replace(&content) } else { Ok(()) }
+        if self.wants_compaction() {
+            self.replace(&content)
+        } else {
+            Ok(())
+        }
     }
 
     /// In one step that a crash cannot halve.
     fn replace(&mut self, content: &[u8]) -> Result<(), ClientError> {
         let fresh = self.path.with_extension("new");
-        if let Err(error) = write_fresh(&fresh, content).and_then(|()| std::fs::rename(&fresh, &self.path)) {
+        if let Err(error) =
+            write_fresh(&fresh, content).and_then(|()| std::fs::rename(&fresh, &self.path))
+        {
             tracing::warn!(%error, "the journal could not be rewritten; it goes on growing");
             let _ = std::fs::remove_file(&fresh);
             self.bytes_after_compaction = self.bytes;
@@ -135,9 +156,13 @@ impl Journal {
         sync_folder(&self.path).map_err(ClientError::file("write", &self.path))?;
         let mut options = OpenOptions::new();
         options.read(true).write(true);
-        self.file = options.open(&self.path).map_err(ClientError::file("open", &self.path))?;
+        self.file = options
+            .open(&self.path)
+            .map_err(ClientError::file("open", &self.path))?;
         self.bytes = content.len() as u64;
-        self.file.seek(SeekFrom::End(0)).map_err(ClientError::file("read", &self.path))?;
+        self.file
+            .seek(SeekFrom::End(0))
+            .map_err(ClientError::file("read", &self.path))?;
         Ok(())
     }
 }
@@ -170,18 +195,22 @@ fn read(path: &Path, content: &[u8]) -> Result<(Vec<Record>, usize), ClientError
     if content.len() < MAGIC.len() && MAGIC.starts_with(content) {
         return Ok((Vec::new(), 0));
     }
-    let mut rest =
-        content.strip_prefix(MAGIC).ok_or_else(|| ClientError::damaged(path, "it is not a journal"))?;
+    let mut rest = content
+        .strip_prefix(MAGIC)
+        .ok_or_else(|| ClientError::damaged(path, "it is not a journal"))?;
     let mut records = Vec::new();
     while let Some((group, after)) = next(rest) {
-        let group =
-            records_of(group).ok_or_else(|| ClientError::damaged(path, "a record of an unknown kind"))?;
+        let group = records_of(group)
+            .ok_or_else(|| ClientError::damaged(path, "a record of an unknown kind"))?;
         records.extend(group);
         rest = after;
     }
     let kept = content.len() - rest.len();
     if (1..rest.len()).any(|at| begins_whole_group(&rest[at..])) {
-        return Err(ClientError::damaged(path, format!("what was written at byte {kept} has changed since")));
+        return Err(ClientError::damaged(
+            path,
+            format!("what was written at byte {kept} has changed since"),
+        ));
     }
     Ok((records, kept))
 }
@@ -202,7 +231,9 @@ fn split(bytes: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
 /// Reading fails early where hashing would not: it is asked at every byte.
 fn begins_whole_group(bytes: &[u8]) -> bool {
     let group = split(bytes).map(|(_, group, _)| group);
-    let readable = group.and_then(records_of).is_some_and(|records| !records.is_empty());
+    let readable = group
+        .and_then(records_of)
+        .is_some_and(|records| !records.is_empty());
     readable && next(bytes).is_some()
 }
 
@@ -219,7 +250,9 @@ fn records_of(mut group: &[u8]) -> Option<Vec<Record>> {
 }
 
 fn length(bytes: &[u8]) -> [u8; 4] {
-    u32::try_from(bytes.len()).expect("what is pushed at once is far below 4 GiB").to_be_bytes()
+    u32::try_from(bytes.len())
+        .expect("what is pushed at once is far below 4 GiB")
+        .to_be_bytes()
 }
 
 fn put(record: &Record, into: &mut Vec<u8>) {
@@ -286,7 +319,13 @@ mod tests {
 
     fn record(push_number: u64) -> Record {
         let content = vec![u8::try_from(push_number).unwrap(); 5].into();
-        Record::Queued(Batch { changes: vec![Queued { push_number, content, ..Queued::default() }] })
+        Record::Queued(Batch {
+            changes: vec![Queued {
+                push_number,
+                content,
+                ..Queued::default()
+            }],
+        })
     }
 
     fn written(records: &[Record]) -> (tempfile::TempDir, PathBuf) {
@@ -333,7 +372,10 @@ mod tests {
             changed[at] ^= 1;
             std::fs::write(&path, &changed).unwrap();
             let error = Journal::open(&path).unwrap_err();
-            assert!(matches!(error, ClientError::Damaged { .. }), "at {at}: {error}");
+            assert!(
+                matches!(error, ClientError::Damaged { .. }),
+                "at {at}: {error}"
+            );
             assert_eq!(std::fs::read(&path).unwrap(), changed);
         }
     }
@@ -360,13 +402,22 @@ mod tests {
         journal.replace(&content_of(&[record(2)])).unwrap();
         journal.append(&record(3));
         journal.sync().unwrap();
-        assert_eq!(Journal::open(&path).unwrap().records, [record(2), record(3)]);
+        assert_eq!(
+            Journal::open(&path).unwrap().records,
+            [record(2), record(3)]
+        );
         assert_eq!(peek(&path).unwrap(), [record(2), record(3)]);
     }
 
     fn large(push_number: u64) -> Record {
         let content = vec![1; 5 << 20].into();
-        Record::Queued(Batch { changes: vec![Queued { push_number, content, ..Queued::default() }] })
+        Record::Queued(Batch {
+            changes: vec![Queued {
+                push_number,
+                content,
+                ..Queued::default()
+            }],
+        })
     }
 
     #[test]
@@ -395,7 +446,10 @@ mod tests {
     fn another_file_is_not_overwritten() {
         let (_folder, path) = written(&[]);
         std::fs::write(&path, "a letter to somebody, not a journal").unwrap();
-        assert!(matches!(Journal::open(&path), Err(ClientError::Damaged { .. })));
+        assert!(matches!(
+            Journal::open(&path),
+            Err(ClientError::Damaged { .. })
+        ));
         assert!(std::fs::read(&path).unwrap().starts_with(b"a letter"));
     }
 }

@@ -91,7 +91,10 @@ impl DeviceKeys {
 
     /// From an Ed25519 seed (RFC 8032) and an X25519 private key made earlier.
     pub fn new(signing_seed: &[u8; 32], agreement: AgreementSecret) -> Self {
-        Self { signing: SigningKey::from_bytes(signing_seed), agreement }
+        Self {
+            signing: SigningKey::from_bytes(signing_seed),
+            agreement,
+        }
     }
 
     /// Signs for the device; wipes itself when dropped.
@@ -125,10 +128,19 @@ mod tests {
     fn debug_shows_no_secret() {
         let secret = EpochSecret::new([0xab; 32]);
         assert_eq!(format!("{secret:?}"), "EpochSecret(…)");
-        assert_eq!(format!("{:?}", PairingSecret::new([0xab; 16])), "PairingSecret(…)");
-        assert_eq!(format!("{:?}", AgreementSecret::new([0xab; 32])), "AgreementSecret(…)");
+        assert_eq!(
+            format!("{:?}", PairingSecret::new([0xab; 16])),
+            "PairingSecret(…)"
+        );
+        assert_eq!(
+            format!("{:?}", AgreementSecret::new([0xab; 32])),
+            "AgreementSecret(…)"
+        );
         let keys = DeviceKeys::random(&mut Seeded(1));
-        assert_eq!(format!("{keys:?}"), format!("DeviceKeys({:?}, …)", keys.device()));
+        assert_eq!(
+            format!("{keys:?}"),
+            format!("DeviceKeys({:?}, …)", keys.device())
+        );
     }
 
     #[test]

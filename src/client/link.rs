@@ -42,7 +42,11 @@ impl PairingLink {
     /// A fresh meeting place at a relay.
     pub fn random(relay: impl Into<String>, chance: &mut dyn Chance) -> Self {
         let id = RendezvousId::new(random(chance));
-        Self { relay: relay.into(), id, secret: PairingSecret::random(chance) }
+        Self {
+            relay: relay.into(),
+            id,
+            secret: PairingSecret::random(chance),
+        }
     }
 }
 
@@ -50,7 +54,12 @@ impl PairingLink {
 impl fmt::Display for PairingLink {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let secret = BASE64URL_NOPAD.encode(self.secret.expose());
-        write!(f, "{START}relay={}&id={}&secret={secret}", encode(&self.relay), self.id)
+        write!(
+            f,
+            "{START}relay={}&id={}&secret={secret}",
+            encode(&self.relay),
+            self.id
+        )
     }
 }
 
@@ -67,8 +76,12 @@ impl FromStr for PairingLink {
         if relay.is_empty() {
             return Err(InvalidLink::Part("relay"));
         }
-        let id = part(query, "id")?.parse().map_err(|_| InvalidLink::Part("id"))?;
-        let secret = BASE64URL_NOPAD.decode(part(query, "secret")?.as_bytes()).unwrap_or_default();
+        let id = part(query, "id")?
+            .parse()
+            .map_err(|_| InvalidLink::Part("id"))?;
+        let secret = BASE64URL_NOPAD
+            .decode(part(query, "secret")?.as_bytes())
+            .unwrap_or_default();
         let secret = PairingSecret::from_slice(&secret).ok_or(InvalidLink::Part("secret"))?;
         Ok(Self { relay, id, secret })
     }
@@ -76,7 +89,10 @@ impl FromStr for PairingLink {
 
 /// Parts unknown to this version are passed over.
 fn part<'a>(query: &'a str, name: &'static str) -> Result<&'a str, InvalidLink> {
-    let mut values = query.split('&').filter_map(|part| part.split_once('=')).filter(|part| part.0 == name);
+    let mut values = query
+        .split('&')
+        .filter_map(|part| part.split_once('='))
+        .filter(|part| part.0 == name);
     match (values.next(), values.next()) {
         (Some((_, value)), None) => Ok(value),
         _ => Err(InvalidLink::Part(name)),
@@ -138,13 +154,25 @@ mod tests {
     #[test]
     fn a_damaged_link_says_what_is_wrong() {
         let link = PairingLink::random("wss://relay.example/a?b&c=d", &mut Seeded(1)).to_string();
-        assert!(
-            link.starts_with("graceful-relay://pair?relay=wss%3A%2F%2Frelay.example%2Fa%3Fb%26c%3Dd&id=")
+        assert!(link.starts_with(
+            "graceful-relay://pair?relay=wss%3A%2F%2Frelay.example%2Fa%3Fb%26c%3Dd&id="
+        ));
+        assert_eq!(
+            "https://example".parse::<PairingLink>(),
+            Err(InvalidLink::Start)
         );
-        assert_eq!("https://example".parse::<PairingLink>(), Err(InvalidLink::Start));
-        assert_eq!(link[..link.len() - 1].parse::<PairingLink>(), Err(InvalidLink::Part("secret")));
-        assert_eq!(link.replace("%2F", "%2").parse::<PairingLink>(), Err(InvalidLink::Part("relay")));
-        assert_eq!(format!("{link}&id=x").parse::<PairingLink>(), Err(InvalidLink::Part("id")));
+        assert_eq!(
+            link[..link.len() - 1].parse::<PairingLink>(),
+            Err(InvalidLink::Part("secret"))
+        );
+        assert_eq!(
+            link.replace("%2F", "%2").parse::<PairingLink>(),
+            Err(InvalidLink::Part("relay"))
+        );
+        assert_eq!(
+            format!("{link}&id=x").parse::<PairingLink>(),
+            Err(InvalidLink::Part("id"))
+        );
         assert!(format!("  {link}&more=x\n").parse::<PairingLink>().is_ok());
     }
 }

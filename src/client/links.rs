@@ -63,9 +63,14 @@ impl Links {
 
     /// Holes that were told, for the journal.
     pub fn unlinked(&self) -> Vec<Sender> {
-        let unlinked = self.0.iter().filter_map(|(device, known)| Some((device, known.unlinked_at?)));
-        let sender =
-            |(device, push_number): (&DeviceKey, _)| Sender { device: device.to_wire(), push_number };
+        let unlinked = self
+            .0
+            .iter()
+            .filter_map(|(device, known)| Some((device, known.unlinked_at?)));
+        let sender = |(device, push_number): (&DeviceKey, _)| Sender {
+            device: device.to_wire(),
+            push_number,
+        };
         unlinked.map(sender).collect()
     }
 }
@@ -81,7 +86,10 @@ mod tests {
         assert!(links.is_broken(&sender, 5, 6));
         assert!(links.unlink(sender, 5) && !links.unlink(sender, 5) && !links.unlink(sender, 4));
         assert!(!links.is_broken(&sender, 5, 6));
-        assert!(!links.is_broken(&sender, 3, 6), "after a crash, before all of it was applied");
+        assert!(
+            !links.is_broken(&sender, 3, 6),
+            "after a crash, before all of it was applied"
+        );
         assert!(links.is_broken(&sender, 7, 8), "the hole was before that");
     }
 
@@ -91,6 +99,9 @@ mod tests {
         assert!(!links.note_key_epoch(sender, 3, 0) && links.note_key_epoch(sender, 5, 2));
         assert!(!links.note_key_epoch(sender, 6, 2) && !links.note_key_epoch(sender, 6, 1));
         assert!(links.is_old(&sender, 6, 1) && !links.is_old(&sender, 6, 2));
-        assert!(!links.is_old(&sender, 4, 1), "what came before may come again after a crash");
+        assert!(
+            !links.is_old(&sender, 4, 1),
+            "what came before may come again after a crash"
+        );
     }
 }

@@ -47,8 +47,8 @@ pub mod wrap;
 pub use chance::{Chance, OsChance};
 pub use dial::ConnectOptions;
 pub use engine::{
-    Change, ChangeKind, Engine, Event, Gap, GapReason, Incoming, Output, PushError, PushReceipt, Received,
-    State,
+    Change, ChangeKind, Engine, Event, Gap, GapReason, Incoming, Output, PushError, PushReceipt,
+    Received, State,
 };
 pub use error::ClientError;
 pub use greet::{Greeted, greet};
@@ -74,7 +74,10 @@ pub mod sealed {
     impl std::fmt::Debug for AccountBundle {
         fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
             let mut shown = f.debug_struct("AccountBundle");
-            shown.field("names", &self.names).field("refused", &self.refused).finish_non_exhaustive()
+            shown
+                .field("names", &self.names)
+                .field("refused", &self.refused)
+                .finish_non_exhaustive()
         }
     }
 }

@@ -182,7 +182,10 @@ impl Outbox {
         if number <= self.stored {
             return false;
         }
-        let newly = self.changes.iter().filter(|change| change.push_number > self.stored);
+        let newly = self
+            .changes
+            .iter()
+            .filter(|change| change.push_number > self.stored);
         let newly = newly.take_while(|change| change.push_number <= number);
         self.retained_bytes += newly.map(|change| change.content.len()).sum::<usize>();
         self.stored = number;
@@ -206,24 +209,40 @@ impl Outbox {
 
     /// Where the parts end that belong to the change at a position.
     fn group_end(&self, position: usize) -> usize {
-        let Some(change) = self.changes.get(position) else { return position };
+        let Some(change) = self.changes.get(position) else {
+            return position;
+        };
         let behind = self.changes.range(position + 1..);
-        position + 1 + behind.take_while(|other| is_same_change(change, other)).count()
+        position
+            + 1
+            + behind
+                .take_while(|other| is_same_change(change, other))
+                .count()
     }
 
     /// Where the parts begin that belong to the change at a position.
     fn group_start(&self, position: usize) -> usize {
-        let Some(change) = self.changes.get(position) else { return position };
+        let Some(change) = self.changes.get(position) else {
+            return position;
+        };
         let before = self.changes.range(..position).rev();
-        position - before.take_while(|other| is_same_change(change, other)).count()
+        position
+            - before
+                .take_while(|other| is_same_change(change, other))
+                .count()
     }
 
     /// The relay's own numbering is ahead: what waits is numbered from `first` on. Of a change that
     /// was cut and is stored in part, all parts go again: their numbers must follow each other.
     pub fn renumber(&mut self, first: u64) {
-        let waiting = self.changes.partition_point(|change| change.push_number <= self.stored);
+        let waiting = self
+            .changes
+            .partition_point(|change| change.push_number <= self.stored);
         let start = self.group_start(waiting);
-        let again = self.changes.range(start..waiting).map(|change| change.content.len());
+        let again = self
+            .changes
+            .range(start..waiting)
+            .map(|change| change.content.len());
         self.retained_bytes -= again.sum::<usize>();
         let mut number = first;
         // What the other copy pushed is not known: nothing is said to follow it.
@@ -263,7 +282,9 @@ impl Outbox {
     /// Compares with what a welcome says. Changes nothing: the caller records, then applies.
     pub fn standing(&self, relay_number: u64) -> Standing {
         if relay_number > self.sending.max(self.stored) {
-            return Standing::Renumbered { first: relay_number.saturating_add(1) };
+            return Standing::Renumbered {
+                first: relay_number.saturating_add(1),
+            };
         }
         if relay_number > self.stored {
             return Standing::Stored(relay_number);
@@ -271,12 +292,21 @@ impl Outbox {
         if relay_number == self.stored {
             return Standing::Same;
         }
-        let kept = self.changes.iter().find(|change| change.push_number > relay_number);
+        let kept = self
+            .changes
+            .iter()
+            .find(|change| change.push_number > relay_number);
         let first = kept.map_or(self.next, |change| change.push_number);
         if first > relay_number + 1 {
-            Standing::Lost { from: relay_number + 1, through: (first - 1).min(self.stored) }
+            Standing::Lost {
+                from: relay_number + 1,
+                through: (first - 1).min(self.stored),
+            }
         } else {
-            Standing::Again { from: relay_number + 1, through: self.stored }
+            Standing::Again {
+                from: relay_number + 1,
+                through: self.stored,
+            }
         }
     }
 
@@ -292,15 +322,22 @@ impl Outbox {
     /// come first.
     pub fn next_batch(&self, limits: &Limits) -> Vec<Slot<'_>> {
         // Two stay free for requests that are not pushes.
-        let ahead = (limits.unanswered_frames_max as usize).saturating_sub(2).max(1);
+        let ahead = (limits.unanswered_frames_max as usize)
+            .saturating_sub(2)
+            .max(1);
         if self.back_to.is_some() || self.unanswered.len() >= ahead {
             return Vec::new();
         }
         let mut bytes = FRAME_EXTRA_BYTES;
         let mut batch = Vec::new();
-        let mut position = self.changes.partition_point(|change| change.push_number <= self.sent);
+        let mut position = self
+            .changes
+            .partition_point(|change| change.push_number <= self.sent);
         for number in self.sent + 1..self.next {
-            let change = self.changes.get(position).filter(|change| change.push_number == number);
+            let change = self
+                .changes
+                .get(position)
+                .filter(|change| change.push_number == number);
             position += usize::from(change.is_some());
             let content = change.map_or(0, |change| change.content.len());
             bytes += sealed_size(content) as u64 + ENVELOPE_EXTRA_BYTES;
@@ -323,12 +360,17 @@ impl Outbox {
     pub fn sealed(&self, number: u64) -> Option<&Bytes> {
         let sent = self.unanswered.iter().find(|sent| number <= sent.last)?;
         let first = sent.last + 1 - sent.sealed.len() as u64;
-        sent.sealed.get(usize::try_from(number.checked_sub(first)?).ok()?)
+        sent.sealed
+            .get(usize::try_from(number.checked_sub(first)?).ok()?)
     }
 
     /// `Stored` answers every push up to this number.
     pub fn answered(&mut self, number: u64) {
-        while self.unanswered.front().is_some_and(|sent| sent.last <= number) {
+        while self
+            .unanswered
+            .front()
+            .is_some_and(|sent| sent.last <= number)
+        {
             self.unanswered.pop_front();
         }
         self.go_back();
@@ -353,7 +395,9 @@ impl Outbox {
     /// Lets a change go that the relay can no longer take, with all its parts: fillers take their
     /// numbers.
     pub fn drop_content(&mut self, number: u64) {
-        let Some(position) = self.position(number) else { return };
+        let Some(position) = self.position(number) else {
+            return;
+        };
         let parts = self.group_start(position)..self.group_end(position);
         for change in self.changes.drain(parts) {
             if change.push_number <= self.stored {
@@ -364,8 +408,12 @@ impl Outbox {
 
     /// The number of the first part of the change behind a number.
     pub fn first_part(&self, number: u64) -> u64 {
-        let first = self.position(number).map(|position| self.group_start(position));
-        first.and_then(|first| self.changes.get(first)).map_or(number, |change| change.push_number)
+        let first = self
+            .position(number)
+            .map(|position| self.group_start(position));
+        first
+            .and_then(|first| self.changes.get(first))
+            .map_or(number, |change| change.push_number)
     }
 
     /// The change behind a number.
@@ -374,8 +422,13 @@ impl Outbox {
     }
 
     fn position(&self, number: u64) -> Option<usize> {
-        let position = self.changes.partition_point(|change| change.push_number < number);
-        let known = self.changes.get(position).is_some_and(|change| change.push_number == number);
+        let position = self
+            .changes
+            .partition_point(|change| change.push_number < number);
+        let known = self
+            .changes
+            .get(position)
+            .is_some_and(|change| change.push_number == number);
         known.then_some(position)
     }
 }
@@ -417,11 +470,18 @@ mod tests {
     /// The content of each number, so that a renumbering would show.
     fn change(push_number: u64) -> Queued {
         let content = push_number.to_be_bytes().to_vec().into();
-        Queued { push_number, content, ..Queued::default() }
+        Queued {
+            push_number,
+            content,
+            ..Queued::default()
+        }
     }
 
     fn contents(batch: &[Slot<'_>]) -> Vec<(u64, Bytes)> {
-        batch.iter().map(|(number, change)| (*number, change.unwrap().content.clone())).collect()
+        batch
+            .iter()
+            .map(|(number, change)| (*number, change.unwrap().content.clone()))
+            .collect()
     }
 
     /// What the relay has, by number from 1 on, and the batches on their way to it.
@@ -433,7 +493,9 @@ mod tests {
 
     impl Model {
         fn answer(&mut self, outbox: &mut Outbox, refuse: bool) {
-            let Some(batch) = self.wire.pop_front() else { return };
+            let Some(batch) = self.wire.pop_front() else {
+                return;
+            };
             let next = self.kept.len() as u64 + 1;
             if refuse || batch[0].0 > next {
                 return outbox.refused(next.min(batch[0].0));
@@ -493,13 +555,32 @@ mod tests {
         }
         outbox.stored(3);
         assert_eq!(outbox.standing(3), Standing::Same);
-        assert_eq!(outbox.standing(4), Standing::Renumbered { first: 5 }, "it was never sent from here");
-        assert_eq!((outbox.begin_sending(4), outbox.begin_sending(4)), (Some(4), None));
+        assert_eq!(
+            outbox.standing(4),
+            Standing::Renumbered { first: 5 },
+            "it was never sent from here"
+        );
+        assert_eq!(
+            (outbox.begin_sending(4), outbox.begin_sending(4)),
+            (Some(4), None)
+        );
         assert_eq!(outbox.standing(4), Standing::Stored(4));
-        assert_eq!(outbox.standing(1), Standing::Again { from: 2, through: 3 });
+        assert_eq!(
+            outbox.standing(1),
+            Standing::Again {
+                from: 2,
+                through: 3
+            }
+        );
         assert_eq!(outbox.standing(9), Standing::Renumbered { first: 10 });
         outbox.drop_content(1);
-        assert_eq!(outbox.standing(0), Standing::Lost { from: 1, through: 1 });
+        assert_eq!(
+            outbox.standing(0),
+            Standing::Lost {
+                from: 1,
+                through: 1
+            }
+        );
         assert_eq!(outbox.waiting(), 1);
         outbox.restart(0);
         assert_eq!(outbox.waiting(), 4, "what goes again is waited for");
@@ -507,7 +588,10 @@ mod tests {
         assert_eq!((outbox.waiting(), outbox.stored_through()), (2, 3));
         outbox.restart(0);
         let batch = outbox.next_batch(&Limits::default());
-        let batch: Vec<_> = batch.iter().map(|(number, change)| (*number, change.is_some())).collect();
+        let batch: Vec<_> = batch
+            .iter()
+            .map(|(number, change)| (*number, change.is_some()))
+            .collect();
         assert_eq!(batch, [(1, false), (2, true), (3, true), (4, true)]);
         outbox.renumber(10);
         assert_eq!((outbox.waiting(), outbox.next_number()), (1, 11));
@@ -516,11 +600,18 @@ mod tests {
 
     /// Parts of one change under these numbers.
     fn parts(numbers: std::ops::RangeInclusive<u64>, bytes: usize) -> Vec<Queued> {
-        let (group, count) = (Bytes::from(vec![7; 16]), (numbers.end() + 1 - numbers.start()) as u32);
+        let (group, count) = (
+            Bytes::from(vec![7; 16]),
+            (numbers.end() + 1 - numbers.start()) as u32,
+        );
         let part = |(index, push_number)| Queued {
             push_number,
             content: vec![0; bytes].into(),
-            part: Some(Part { group: group.clone(), index, count }),
+            part: Some(Part {
+                group: group.clone(),
+                index,
+                count,
+            }),
             ..Queued::default()
         };
         (0..).zip(numbers).map(part).collect()
@@ -538,7 +629,11 @@ mod tests {
             outbox.add(change);
         }
         outbox.stored(4);
-        assert_eq!(numbers(&outbox), [1, 2, 3, 4, 5, 6], "it is not stored whole");
+        assert_eq!(
+            numbers(&outbox),
+            [1, 2, 3, 4, 5, 6],
+            "it is not stored whole"
+        );
         outbox.stored(5);
         assert_eq!(numbers(&outbox), [6]);
         outbox.stored(6);
@@ -548,7 +643,11 @@ mod tests {
     #[test]
     fn a_cut_change_is_let_go_whole() {
         let mut outbox = Outbox::default();
-        for change in [change(1)].into_iter().chain(parts(2..=4, 9)).chain([change(5)]) {
+        for change in [change(1)]
+            .into_iter()
+            .chain(parts(2..=4, 9))
+            .chain([change(5)])
+        {
             outbox.add(change);
         }
         outbox.stored(2);
@@ -561,7 +660,11 @@ mod tests {
     #[test]
     fn a_cut_change_is_numbered_anew_whole() {
         let mut outbox = Outbox::default();
-        for change in [change(1)].into_iter().chain(parts(2..=4, 9)).chain([change(5)]) {
+        for change in [change(1)]
+            .into_iter()
+            .chain(parts(2..=4, 9))
+            .chain([change(5)])
+        {
             outbox.add(change);
         }
         outbox.stored(3);

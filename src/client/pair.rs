@@ -86,7 +86,12 @@ impl Pairing {
         lifetime: Duration,
         client: Client,
     ) -> Self {
-        Self { link, requests, until: Instant::now() + lifetime, client }
+        Self {
+            link,
+            requests,
+            until: Instant::now() + lifetime,
+            client,
+        }
     }
 
     /// To show as text and as a QR code. It contains a secret: show it to the person alone.
@@ -102,7 +107,11 @@ impl Pairing {
         let sealed = timeout_at(self.until, self.requests.recv()).await;
         let sealed = sealed.ok().flatten().ok_or(ClientError::PairingExpired)?;
         let joining = open_request(&self.link, &sealed)?;
-        Ok(JoinAsk { link: self.link.clone(), joining, client: self.client.clone() })
+        Ok(JoinAsk {
+            link: self.link.clone(),
+            joining,
+            client: self.client.clone(),
+        })
     }
 }
 
@@ -123,8 +132,14 @@ impl JoinAsk {
     /// # Errors
     /// [`ClientError::Offline`], [`ClientError::Membership`], [`ClientError::Refused`]
     pub async fn accept(self) -> Result<(), ClientError> {
-        let Self { link, joining, client } = self;
-        client.ask(|reply| Command::Accept(link, joining, reply)).await
+        let Self {
+            link,
+            joining,
+            client,
+        } = self;
+        client
+            .ask(|reply| Command::Accept(link, joining, reply))
+            .await
     }
 
     /// Says no.
@@ -132,8 +147,14 @@ impl JoinAsk {
     /// # Errors
     /// [`ClientError::Closed`]
     pub async fn refuse(self) -> Result<(), ClientError> {
-        let Self { link, joining, client } = self;
-        client.ask(|reply| Command::Decline(link, joining, reply)).await
+        let Self {
+            link,
+            joining,
+            client,
+        } = self;
+        client
+            .ask(|reply| Command::Decline(link, joining, reply))
+            .await
     }
 }
 
@@ -157,16 +178,28 @@ impl Client {
         let keys = DeviceKeys::random(&mut OsChance);
         let request = seal_request(&link, &keys, &options.device_name, &mut OsChance)?;
         progress(JoinProgress::Connecting);
-        let unreachable = |what| ClientError::Unreachable { relay: link.relay.clone(), what };
+        let unreachable = |what| ClientError::Unreachable {
+            relay: link.relay.clone(),
+            what,
+        };
         let mut connection = Connection::dial(address).await.map_err(unreachable)?;
         let answer = ask(&mut connection, &link, request, &mut progress).await;
         connection.close().await;
         let account = open_bundle(&link, &keys, &answer?)?;
         progress(JoinProgress::Accepted);
-        let identity = Identity { keys, device_id: options.device_id, account };
+        let identity = Identity {
+            keys,
+            device_id: options.device_id,
+            account,
+        };
         profile::create(&options.folder, &link.relay, &identity)?;
         let connect = options.connect;
-        Self::open(OpenOptions { folder: options.folder, applied: None, connect }).await
+        Self::open(OpenOptions {
+            folder: options.folder,
+            applied: None,
+            connect,
+        })
+        .await
     }
 }
 
@@ -177,7 +210,10 @@ async fn ask(
     progress: &mut impl FnMut(JoinProgress),
 ) -> Result<Bytes, ClientError> {
     let until = Instant::now() + ANSWER_WAIT;
-    let unreachable = |what| ClientError::Unreachable { relay: link.relay.clone(), what };
+    let unreachable = |what| ClientError::Unreachable {
+        relay: link.relay.clone(),
+        what,
+    };
     let mut request = Some(sealed);
     let mut heartbeat = Duration::from_secs(30);
     let mut pings = 0;
@@ -186,11 +222,21 @@ async fn ask(
         match timeout_at(patience, connection.receive()).await {
             Ok(frame) => match frame.map_err(unreachable)? {
                 RelayFrame::Greeting(greeting) => {
-                    let heartbeat_s = greeting.limits.map_or(30, |limits| limits.heartbeat_s.max(1));
+                    let heartbeat_s = greeting
+                        .limits
+                        .map_or(30, |limits| limits.heartbeat_s.max(1));
                     heartbeat = Duration::from_secs(u64::from(heartbeat_s));
-                    let Some(sealed) = request.take() else { continue };
-                    let join = wire::JoinRendezvous { id: link.id.to_wire(), sealed };
-                    connection.send(DeviceFrame::JoinRendezvous(join)).await.map_err(unreachable)?;
+                    let Some(sealed) = request.take() else {
+                        continue;
+                    };
+                    let join = wire::JoinRendezvous {
+                        id: link.id.to_wire(),
+                        sealed,
+                    };
+                    connection
+                        .send(DeviceFrame::JoinRendezvous(join))
+                        .await
+                        .map_err(unreachable)?;
                     progress(JoinProgress::Waiting);
                 }
                 RelayFrame::RendezvousMessage(message) if *message.id == *link.id.as_bytes() => {
@@ -198,7 +244,10 @@ async fn ask(
                 }
                 RelayFrame::Refusal(refusal) => {
                     let code = refusal.code();
-                    return Err(ClientError::Refused { code, text: refusal.text });
+                    return Err(ClientError::Refused {
+                        code,
+                        text: refusal.text,
+                    });
                 }
                 _ => {}
             },

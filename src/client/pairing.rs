@@ -88,7 +88,13 @@ pub fn seal_request(
     let mut padded = [&length.to_be_bytes()[..], &request].concat();
     padded.resize(REQUEST_BYTES, 0);
     let salt = random::<SALT_BYTES>(chance);
-    let sealed = encrypt(link.secret.expose(), &salt, REQUEST, link.id.as_bytes(), &padded);
+    let sealed = encrypt(
+        link.secret.expose(),
+        &salt,
+        REQUEST,
+        link.id.as_bytes(),
+        &padded,
+    );
     Ok([&salt[..], &sealed].concat().into())
 }
 
@@ -97,14 +103,23 @@ pub fn seal_request(
 /// # Errors
 /// [`PairingError`]
 pub fn open_request(link: &PairingLink, sealed: &[u8]) -> Result<Joining, PairingError> {
-    let (salt, sealed) = sealed.split_at_checked(SALT_BYTES).ok_or(PairingError::Seal)?;
-    let padded = decrypt(link.secret.expose(), salt, REQUEST, link.id.as_bytes(), sealed)
-        .map_err(|_| PairingError::Seal)?;
+    let (salt, sealed) = sealed
+        .split_at_checked(SALT_BYTES)
+        .ok_or(PairingError::Seal)?;
+    let padded = decrypt(
+        link.secret.expose(),
+        salt,
+        REQUEST,
+        link.id.as_bytes(),
+        sealed,
+    )
+    .map_err(|_| PairingError::Seal)?;
     let request = unpad::<2>(&padded).map_err(|_| PairingError::Inside("padding"))?;
     let request = JoinRequest::decode(request).map_err(|_| PairingError::Inside("join request"))?;
     check_name(&request.name)?;
     Ok(Joining {
-        device: DeviceKey::try_from(&*request.device).map_err(|_| PairingError::Inside("device key"))?,
+        device: DeviceKey::try_from(&*request.device)
+            .map_err(|_| PairingError::Inside("device key"))?,
         agreement: AgreementKey::try_from(&*request.agreement_key)
             .map_err(|_| PairingError::Inside("agreement key"))?,
         name: request.name,
@@ -121,12 +136,27 @@ pub fn seal_bundle(
     account: &Account,
     chance: &mut dyn Chance,
 ) -> Result<Bytes, PairingError> {
-    let id = account.entries.first().map(crate::protocol::membership::account_id);
+    let id = account
+        .entries
+        .first()
+        .map(crate::protocol::membership::account_id);
     let bundle = AccountBundle {
         account: id.map(|id| id.to_wire()).unwrap_or_default(),
-        entry_bodies: account.entries.iter().map(|entry| entry.body.clone()).collect(),
-        entry_signatures: account.entries.iter().map(|entry| entry.signature.clone()).collect(),
-        epoch_secrets: account.secrets.iter().map(|secret| Bytes::copy_from_slice(secret.expose())).collect(),
+        entry_bodies: account
+            .entries
+            .iter()
+            .map(|entry| entry.body.clone())
+            .collect(),
+        entry_signatures: account
+            .entries
+            .iter()
+            .map(|entry| entry.signature.clone())
+            .collect(),
+        epoch_secrets: account
+            .secrets
+            .iter()
+            .map(|secret| Bytes::copy_from_slice(secret.expose()))
+            .collect(),
         names: wire_names(&account.names),
         refused: String::new(),
     };
@@ -143,29 +173,51 @@ pub fn seal_refusal(
     text: &str,
     chance: &mut dyn Chance,
 ) -> Result<Bytes, PairingError> {
-    let refused = if text.is_empty() { "the request was declined".to_owned() } else { text.to_owned() };
-    seal_answer(link, joining, &AccountBundle { refused, ..AccountBundle::default() }, chance)
+    let refused = if text.is_empty() {
+        "the request was declined".to_owned()
+    } else {
+        text.to_owned()
+    };
+    seal_answer(
+        link,
+        joining,
+        &AccountBundle {
+            refused,
+            ..AccountBundle::default()
+        },
+        chance,
+    )
 }
 
 /// Opens the answer, and checks that it makes this device a member with all secrets.
 ///
 /// # Errors
 /// [`PairingError`]
-pub fn open_bundle(link: &PairingLink, keys: &DeviceKeys, sealed: &[u8]) -> Result<Account, PairingError> {
+pub fn open_bundle(
+    link: &PairingLink,
+    keys: &DeviceKeys,
+    sealed: &[u8],
+) -> Result<Account, PairingError> {
     let psk = psk(link);
     let mode = OpModeR::Psk(bundle_psk(&psk, link)?);
     let device = keys.device();
     let plain = open_with(&mode, keys.agreement(), BUNDLE, device.as_bytes(), sealed)
         .map_err(|_| PairingError::Seal)?;
-    let bundle =
-        AccountBundle::decode(plain.as_slice()).map_err(|_| PairingError::Inside("account bundle"))?;
+    let bundle = AccountBundle::decode(plain.as_slice())
+        .map_err(|_| PairingError::Inside("account bundle"))?;
     if !bundle.refused.is_empty() {
         return Err(PairingError::Refused(bundle.refused));
     }
     let account = unpack(bundle)?;
-    let log = Membership::replay(&account.entries).map_err(|_| PairingError::Inside("membership log"))?;
-    if log.member(&device).is_none_or(|member| member.agreement != keys.agreement().public()) {
-        return Err(PairingError::Inside("this device is not in the membership log"));
+    let log =
+        Membership::replay(&account.entries).map_err(|_| PairingError::Inside("membership log"))?;
+    if log
+        .member(&device)
+        .is_none_or(|member| member.agreement != keys.agreement().public())
+    {
+        return Err(PairingError::Inside(
+            "this device is not in the membership log",
+        ));
     }
     if account.secrets.len() as u64 != u64::from(log.key_epoch()) + 1 {
         return Err(PairingError::Inside("not one secret for each key epoch"));
@@ -178,14 +230,25 @@ fn unpack(bundle: AccountBundle) -> Result<Account, PairingError> {
         return Err(PairingError::Inside("membership log"));
     }
     let entries = bundle.entry_bodies.into_iter().zip(bundle.entry_signatures);
-    let entries: Vec<_> = entries.map(|(body, signature)| SignedEntry { body, signature }).collect();
+    let entries: Vec<_> = entries
+        .map(|(body, signature)| SignedEntry { body, signature })
+        .collect();
     let id = entries.first().map(crate::protocol::membership::account_id);
     if id.is_none_or(|id| bundle.account != id.to_wire()) {
         return Err(PairingError::Inside("account id"));
     }
-    let secrets = bundle.epoch_secrets.iter().map(|secret| EpochSecret::from_slice(secret));
-    let secrets = secrets.collect::<Option<_>>().ok_or(PairingError::Inside("epoch secret"))?;
-    Ok(Account { entries, secrets, names: read_names(&bundle.names) })
+    let secrets = bundle
+        .epoch_secrets
+        .iter()
+        .map(|secret| EpochSecret::from_slice(secret));
+    let secrets = secrets
+        .collect::<Option<_>>()
+        .ok_or(PairingError::Inside("epoch secret"))?;
+    Ok(Account {
+        entries,
+        secrets,
+        names: read_names(&bundle.names),
+    })
 }
 
 fn seal_answer(
@@ -213,18 +276,30 @@ fn bundle_psk<'a>(psk: &'a [u8; 32], link: &'a PairingLink) -> Result<PskBundle<
 
 /// Whether a device may be called this.
 pub(super) fn check_name(name: &str) -> Result<(), PairingError> {
-    if name.trim().is_empty() || name.len() > NAME_BYTES_MAX { Err(PairingError::Name) } else { Ok(()) }
+    if name.trim().is_empty() || name.len() > NAME_BYTES_MAX {
+        Err(PairingError::Name)
+    } else {
+        Ok(())
+    }
 }
 
 /// Names in the form in which they travel.
 pub(super) fn wire_names(names: &[(DeviceKey, String)]) -> Vec<DeviceName> {
-    names.iter().map(|(device, name)| DeviceName { device: device.to_wire(), name: name.clone() }).collect()
+    names
+        .iter()
+        .map(|(device, name)| DeviceName {
+            device: device.to_wire(),
+            name: name.clone(),
+        })
+        .collect()
 }
 
 /// Names that another device sent; those that cannot be one are left out.
 pub(super) fn read_names(names: &[DeviceName]) -> Vec<(DeviceKey, String)> {
     let usable = names.iter().filter(|name| check_name(&name.name).is_ok());
-    usable.filter_map(|name| Some((DeviceKey::try_from(&*name.device).ok()?, name.name.clone()))).collect()
+    usable
+        .filter_map(|name| Some((DeviceKey::try_from(&*name.device).ok()?, name.name.clone())))
+        .collect()
 }
 
 #[cfg(test)]
@@ -247,8 +322,14 @@ mod tests {
             author: owner.device().to_wire(),
             change: Some(change),
         };
-        let first = membership::sign(&entry(0, Bytes::new(), Change::Found(found)), owner.signing());
-        let add = AddDevice { device: joining.device.to_wire(), agreement_key: joining.agreement.to_wire() };
+        let first = membership::sign(
+            &entry(0, Bytes::new(), Change::Found(found)),
+            owner.signing(),
+        );
+        let add = AddDevice {
+            device: joining.device.to_wire(),
+            agreement_key: joining.agreement.to_wire(),
+        };
         let previous = membership::hash(&first).to_wire();
         let second = membership::sign(&entry(1, previous, Change::Add(add)), owner.signing());
         Account {
@@ -261,11 +342,17 @@ mod tests {
     #[test]
     fn two_devices_meet() {
         let mut chance = Seeded(1);
-        let (owner, new) = (DeviceKeys::random(&mut chance), DeviceKeys::random(&mut chance));
+        let (owner, new) = (
+            DeviceKeys::random(&mut chance),
+            DeviceKeys::random(&mut chance),
+        );
         let link = PairingLink::random("wss://relay.example", &mut chance);
         let request = seal_request(&link, &new, "Phone", &mut chance).unwrap();
         let joining = open_request(&link, &request).unwrap();
-        assert_eq!((joining.device, joining.name.as_str()), (new.device(), "Phone"));
+        assert_eq!(
+            (joining.device, joining.name.as_str()),
+            (new.device(), "Phone")
+        );
 
         let account = account(&owner, &joining);
         let answer = seal_bundle(&link, &joining, &account, &mut chance).unwrap();
@@ -276,9 +363,15 @@ mod tests {
         assert_eq!(open_bundle(&other, &new, &answer), Err(PairingError::Seal));
         assert_eq!(open_bundle(&link, &owner, &answer), Err(PairingError::Seal));
 
-        let short = Account { secrets: Vec::new(), ..account };
+        let short = Account {
+            secrets: Vec::new(),
+            ..account
+        };
         let answer = seal_bundle(&link, &joining, &short, &mut chance).unwrap();
-        assert!(matches!(open_bundle(&link, &new, &answer), Err(PairingError::Inside(_))));
+        assert!(matches!(
+            open_bundle(&link, &new, &answer),
+            Err(PairingError::Inside(_))
+        ));
     }
 
     #[test]
@@ -298,9 +391,13 @@ mod tests {
         let mut chance = Seeded(2);
         let new = DeviceKeys::random(&mut chance);
         let link = PairingLink::random("wss://relay.example", &mut chance);
-        let mut size = |name: &str| seal_request(&link, &new, name, &mut chance).map(|sealed| sealed.len());
+        let mut size =
+            |name: &str| seal_request(&link, &new, name, &mut chance).map(|sealed| sealed.len());
         assert_eq!(size("x"), size(&"x".repeat(NAME_BYTES_MAX)));
         assert_eq!(size(" "), Err(PairingError::Name));
-        assert_eq!(size(&"x".repeat(NAME_BYTES_MAX + 1)), Err(PairingError::Name));
+        assert_eq!(
+            size(&"x".repeat(NAME_BYTES_MAX + 1)),
+            Err(PairingError::Name)
+        );
     }
 }

@@ -98,7 +98,11 @@ pub(super) fn found_again(
 }
 
 /// Writes the `device` file anew, with another relay for instance.
-pub(super) fn write_device(folder: &Path, relay: &str, identity: &Identity) -> Result<(), ClientError> {
+pub(super) fn write_device(
+    folder: &Path,
+    relay: &str,
+    identity: &Identity,
+) -> Result<(), ClientError> {
     let path = folder.join("device");
     let text = Zeroizing::new(
         serde_json::to_vec_pretty(&to_file(relay, identity))
@@ -127,7 +131,12 @@ pub(super) fn open(folder: &Path) -> Result<Profile, ClientError> {
     if journal.wants_compaction() {
         journal.compact(&state.records())?;
     }
-    Ok(Profile { _lock: lock, journal, state, relay })
+    Ok(Profile {
+        _lock: lock,
+        journal,
+        state,
+        relay,
+    })
 }
 
 /// Relay and state of a folder, without locking or changing it.
@@ -148,9 +157,13 @@ pub(super) fn read_device(folder: &Path) -> Result<(String, Identity), ClientErr
     let file: DeviceFile =
         serde_json::from_slice(&text).map_err(|error| ClientError::damaged(&path, error))?;
     if file.version != VERSION {
-        return Err(ClientError::damaged(&path, format!("its version is {}", file.version)));
+        return Err(ClientError::damaged(
+            &path,
+            format!("its version is {}", file.version),
+        ));
     }
-    let identity = from_file(&file).ok_or_else(|| ClientError::damaged(&path, "a key or an entry"))?;
+    let identity =
+        from_file(&file).ok_or_else(|| ClientError::damaged(&path, "a key or an entry"))?;
     Ok((file.relay.clone(), identity))
 }
 
@@ -159,9 +172,12 @@ fn replay(
     identity: &Identity,
     records: Vec<super::record::Record>,
 ) -> Result<EngineState, ClientError> {
-    let mut state = EngineState::new(identity).map_err(|error| ClientError::damaged(path, error))?;
+    let mut state =
+        EngineState::new(identity).map_err(|error| ClientError::damaged(path, error))?;
     for record in records {
-        state.apply(record).map_err(|error| ClientError::damaged(path, error))?;
+        state
+            .apply(record)
+            .map_err(|error| ClientError::damaged(path, error))?;
     }
     Ok(state)
 }
@@ -171,7 +187,9 @@ fn lock(folder: &Path) -> Result<File, ClientError> {
     let mut options = OpenOptions::new();
     options.write(true).create(true).truncate(false);
     private(&mut options);
-    let file = options.open(&path).map_err(ClientError::file("open", &path))?;
+    let file = options
+        .open(&path)
+        .map_err(ClientError::file("open", &path))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(ClientError::InUse(folder.to_owned())),
@@ -181,29 +199,57 @@ fn lock(folder: &Path) -> Result<File, ClientError> {
 
 fn to_file(relay: &str, identity: &Identity) -> DeviceFile {
     let encode = |bytes: &[u8]| BASE64URL_NOPAD.encode(bytes);
-    let Account { entries, secrets, names } = &identity.account;
+    let Account {
+        entries,
+        secrets,
+        names,
+    } = &identity.account;
     DeviceFile {
         version: VERSION,
         relay: relay.to_owned(),
         device_id: identity.device_id.clone(),
         signing_seed: encode(Zeroizing::new(identity.keys.signing().to_bytes()).as_slice()),
         agreement_secret: encode(identity.keys.agreement().expose()),
-        epoch_secrets: secrets.iter().map(|secret| encode(secret.expose())).collect(),
-        entries: entries.iter().map(|entry| (encode(&entry.body), encode(&entry.signature))).collect(),
-        names: names.iter().map(|(device, name)| (device.to_string(), name.clone())).collect(),
+        epoch_secrets: secrets
+            .iter()
+            .map(|secret| encode(secret.expose()))
+            .collect(),
+        entries: entries
+            .iter()
+            .map(|entry| (encode(&entry.body), encode(&entry.signature)))
+            .collect(),
+        names: names
+            .iter()
+            .map(|(device, name)| (device.to_string(), name.clone()))
+            .collect(),
     }
 }
 
 fn from_file(file: &DeviceFile) -> Option<Identity> {
-    let decode = |text: &String| BASE64URL_NOPAD.decode(text.as_bytes()).ok().map(Zeroizing::new);
-    let seed: Zeroizing<[u8; 32]> = Zeroizing::new(decode(&file.signing_seed)?.as_slice().try_into().ok()?);
+    let decode = |text: &String| {
+        BASE64URL_NOPAD
+            .decode(text.as_bytes())
+            .ok()
+            .map(Zeroizing::new)
+    };
+    let seed: Zeroizing<[u8; 32]> =
+        Zeroizing::new(decode(&file.signing_seed)?.as_slice().try_into().ok()?);
     let agreement = AgreementSecret::from_slice(&decode(&file.agreement_secret)?)?;
-    let secrets = file.epoch_secrets.iter().map(|secret| EpochSecret::from_slice(&decode(secret)?));
+    let secrets = file
+        .epoch_secrets
+        .iter()
+        .map(|secret| EpochSecret::from_slice(&decode(secret)?));
     let entries = file.entries.iter().map(|(body, signature)| {
         let bytes = |text| Some(Bytes::copy_from_slice(&decode(text)?));
-        Some(SignedEntry { body: bytes(body)?, signature: bytes(signature)? })
+        Some(SignedEntry {
+            body: bytes(body)?,
+            signature: bytes(signature)?,
+        })
     });
-    let names = file.names.iter().map(|(device, name)| Some((device.parse().ok()?, name.clone())));
+    let names = file
+        .names
+        .iter()
+        .map(|(device, name)| Some((device.parse().ok()?, name.clone())));
     Some(Identity {
         keys: DeviceKeys::new(&seed, agreement),
         device_id: file.device_id.clone(),

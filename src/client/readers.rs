@@ -26,7 +26,8 @@ impl Readers {
         if change.addressee.is_empty() {
             self.shared = change.push_number;
         } else {
-            self.addressed.insert(change.addressee.clone(), change.push_number);
+            self.addressed
+                .insert(change.addressee.clone(), change.push_number);
         }
     }
 }

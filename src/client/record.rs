@@ -299,14 +299,20 @@ pub struct Unfinished {
 
 #[derive(Clone, PartialEq, prost::Message)]
 struct Envelope {
-    #[prost(oneof = "Record", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18")]
+    #[prost(
+        oneof = "Record",
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18"
+    )]
     record: Option<Record>,
 }
 
 impl Record {
     /// Its bytes in the journal.
     pub fn to_bytes(&self) -> Vec<u8> {
-        Envelope { record: Some(self.clone()) }.encode_to_vec()
+        Envelope {
+            record: Some(self.clone()),
+        }
+        .encode_to_vec()
     }
 
     /// A record read back; `None` if a newer version wrote it, or nobody did.

@@ -84,11 +84,30 @@ impl Client {
             account => account?,
         };
         progress(RecoverProgress::Added);
-        let RecoverOptions { folder, relay, device_id, connect, .. } = options;
-        profile::create(&folder, &relay, &Identity { keys, device_id, account })?;
+        let RecoverOptions {
+            folder,
+            relay,
+            device_id,
+            connect,
+            ..
+        } = options;
+        profile::create(
+            &folder,
+            &relay,
+            &Identity {
+                keys,
+                device_id,
+                account,
+            },
+        )?;
         begun::forget(&folder)?;
         drop(lock);
-        let client = Self::open(OpenOptions { folder, applied: None, connect }).await?;
+        let client = Self::open(OpenOptions {
+            folder,
+            applied: None,
+            connect,
+        })
+        .await?;
         // Nobody else has heard what this device is called.
         client.ask(Command::Announce).await?;
         Ok(client)
@@ -101,12 +120,26 @@ async fn ask(
     keys: &DeviceKeys,
     progress: &mut impl FnMut(RecoverProgress),
 ) -> Result<Account, ClientError> {
-    let unreachable = |what| ClientError::Unreachable { relay: options.relay.clone(), what };
+    let unreachable = |what| ClientError::Unreachable {
+        relay: options.relay.clone(),
+        what,
+    };
     progress(RecoverProgress::Connecting);
     let (device, agreement) = (keys.device(), keys.agreement().public());
-    let joining = Joining { device, agreement, name: options.device_name.clone() };
-    let recovery = Recovery::new(&options.recovery, joining, options.remove_others, &address.host);
-    let mut connection = Connection::dial(address.clone()).await.map_err(unreachable)?;
+    let joining = Joining {
+        device,
+        agreement,
+        name: options.device_name.clone(),
+    };
+    let recovery = Recovery::new(
+        &options.recovery,
+        joining,
+        options.remove_others,
+        &address.host,
+    );
+    let mut connection = Connection::dial(address.clone())
+        .await
+        .map_err(unreachable)?;
     let account = converse(&mut connection, recovery, unreachable, progress).await;
     connection.close().await;
     account
@@ -123,7 +156,9 @@ async fn converse(
         let frame = match frame.unwrap_or_else(|_| Err("it stopped answering".to_owned())) {
             Ok(frame) => frame,
             Err(what) => {
-                return Err(recovery.broken_off().map_or_else(|| unreachable(what), ClientError::from));
+                return Err(recovery
+                    .broken_off()
+                    .map_or_else(|| unreachable(what), ClientError::from));
             }
         };
         match recovery.frame(frame, &mut OsChance)? {

@@ -63,7 +63,9 @@ pub enum RecoveryError {
         wanted: u64,
     },
     /// An earlier try added this device, and another one removed it since.
-    #[error("another device removed this one before it was ready; run this again, which makes new keys")]
+    #[error(
+        "another device removed this one before it was ready; run this again, which makes new keys"
+    )]
     Removed,
     /// The relay says no.
     #[error("the relay refused: {text}")]
@@ -109,7 +111,9 @@ pub struct Recovery {
 
 impl fmt::Debug for Recovery {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Recovery").field("wanted", &self.wanted).finish_non_exhaustive()
+        f.debug_struct("Recovery")
+            .field("wanted", &self.wanted)
+            .finish_non_exhaustive()
     }
 }
 
@@ -134,7 +138,11 @@ impl Recovery {
     ///
     /// # Errors
     /// [`RecoveryError`] ends the attempt.
-    pub fn frame(&mut self, frame: RelayFrame, chance: &mut dyn Chance) -> Result<Step, RecoveryError> {
+    pub fn frame(
+        &mut self,
+        frame: RelayFrame,
+        chance: &mut dyn Chance,
+    ) -> Result<Step, RecoveryError> {
         match frame {
             RelayFrame::Refusal(refusal) => self.refused(refusal.into(), chance),
             RelayFrame::Greeting(greeting) if !self.greeted => self.greeting(&greeting),
@@ -154,17 +162,27 @@ impl Recovery {
     /// What a connection that ends now leaves undone, if that is known.
     pub fn broken_off(&self) -> Option<RecoveryError> {
         let wanted = self.wanted?;
-        let shown = self.view.as_ref().map_or(0, |view| view.membership().count());
+        let shown = self
+            .view
+            .as_ref()
+            .map_or(0, |view| view.membership().count());
         (shown < wanted).then_some(RecoveryError::Incomplete { shown, wanted })
     }
 
     fn greeting(&mut self, greeting: &wire::Greeting) -> Result<Step, RecoveryError> {
-        let (Ok(epoch), NONCE_BYTES) = (StoreEpoch::try_from(&*greeting.epoch), greeting.nonce.len()) else {
+        let (Ok(epoch), NONCE_BYTES) =
+            (StoreEpoch::try_from(&*greeting.epoch), greeting.nonce.len())
+        else {
             return Err(RecoveryError::Protocol("its greeting is not one"));
         };
         self.greeted = true;
         let key = self.recovery.device();
-        let challenge = RecoveryChallenge { nonce: &greeting.nonce, epoch, host: &self.host, key };
+        let challenge = RecoveryChallenge {
+            nonce: &greeting.nonce,
+            epoch,
+            host: &self.host,
+            key,
+        };
         Ok(Step::Send(DeviceFrame::Recover(wire::Recover {
             version: VERSION,
             recovery_key: key.to_wire(),
@@ -190,14 +208,20 @@ impl Recovery {
         let invalid = |cause| RecoveryError::Entry { index: 0, cause };
         let log = Membership::found(entry).map_err(invalid)?;
         let (key, agreement) = (self.recovery.device(), self.recovery.agreement());
-        let named = log.recovery().filter(|named| named.key == key && named.agreement == agreement.public());
+        let named = log
+            .recovery()
+            .filter(|named| named.key == key && named.agreement == agreement.public());
         let Some(Change::Found(found)) = membership::open(entry).map_err(invalid)?.change else {
             return Err(RecoveryError::OtherAccount);
         };
         if named.is_none() {
             return Err(RecoveryError::OtherAccount);
         }
-        let wrapping = Wrapping { account: None, key_epoch: 0, recipient: &key };
+        let wrapping = Wrapping {
+            account: None,
+            key_epoch: 0,
+            recipient: &key,
+        };
         let secret = unwrap(&found.recovery_wrapped, &wrapping, agreement);
         let secret: EpochSecret = secret.map_err(|_| RecoveryError::Secret(0))?;
         let entries = std::slice::from_ref(entry);
@@ -206,8 +230,10 @@ impl Recovery {
 
     /// With the whole log there: is the device in it, or does it have to be added?
     fn go_on(&mut self, chance: &mut dyn Chance) -> Result<Step, RecoveryError> {
-        let complete =
-            |view: &&AccountView| self.wanted.is_some_and(|wanted| view.membership().count() >= wanted);
+        let complete = |view: &&AccountView| {
+            self.wanted
+                .is_some_and(|wanted| view.membership().count() >= wanted)
+        };
         let Some(view) = self.view.as_ref().filter(complete) else {
             return Ok(Step::Wait);
         };
@@ -215,8 +241,13 @@ impl Recovery {
         if log.removed().contains(&self.joining.device) {
             return Err(RecoveryError::Removed);
         }
-        if log.member(&self.joining.device).is_some_and(|own| own.agreement == self.joining.agreement) {
-            let account = view.bundle().ok_or(RecoveryError::Secret(log.key_epoch()))?;
+        if log
+            .member(&self.joining.device)
+            .is_some_and(|own| own.agreement == self.joining.agreement)
+        {
+            let account = view
+                .bundle()
+                .ok_or(RecoveryError::Secret(log.key_epoch()))?;
             let names = vec![(self.joining.device, self.joining.name.clone())];
             return Ok(Step::Done(Account { names, ..account }));
         }
@@ -224,19 +255,32 @@ impl Recovery {
             return Ok(Step::Wait);
         }
         if self.appends == APPENDS_MAX {
-            return Err(RecoveryError::Protocol("it takes no entry, however often it is signed anew"));
+            return Err(RecoveryError::Protocol(
+                "it takes no entry, however often it is signed anew",
+            ));
         }
-        let append = wire::Append { first: log.count(), entries: self.sign(view, chance)? };
+        let append = wire::Append {
+            first: log.count(),
+            entries: self.sign(view, chance)?,
+        };
         self.appends += 1;
         self.offered = true;
         Ok(Step::Send(DeviceFrame::Append(append)))
     }
 
     /// Removals come first: a full account has no room for one more device.
-    fn sign(&self, view: &AccountView, chance: &mut dyn Chance) -> Result<Vec<SignedEntry>, RecoveryError> {
+    fn sign(
+        &self,
+        view: &AccountView,
+        chance: &mut dyn Chance,
+    ) -> Result<Vec<SignedEntry>, RecoveryError> {
         let mut after = view.clone();
         let mut entries = Vec::new();
-        let others = view.membership().members().iter().filter(|_| self.remove_others);
+        let others = view
+            .membership()
+            .members()
+            .iter()
+            .filter(|_| self.remove_others);
         for member in others {
             let entry = after.sign_remove(&member.device, chance)?;
             after.append(&entry).map_err(CannotSign::from)?;
@@ -246,7 +290,11 @@ impl Recovery {
         Ok(entries)
     }
 
-    fn refused(&mut self, refusal: Refusal, chance: &mut dyn Chance) -> Result<Step, RecoveryError> {
+    fn refused(
+        &mut self,
+        refusal: Refusal,
+        chance: &mut dyn Chance,
+    ) -> Result<Step, RecoveryError> {
         if refusal.code != Code::StaleMembership || !self.offered {
             let Refusal { code, text, .. } = refusal;
             return Err(RecoveryError::Refused { code, text });
@@ -260,14 +308,23 @@ impl Recovery {
 
 /// The next entry, or one that is known.
 fn follow(view: &mut AccountView, index: u64, entry: &SignedEntry) -> Result<(), RecoveryError> {
-    let known = usize::try_from(index).ok().and_then(|index| view.entries().get(index));
+    let known = usize::try_from(index)
+        .ok()
+        .and_then(|index| view.entries().get(index));
     if let Some(known) = known {
-        return if known == entry { Ok(()) } else { Err(RecoveryError::Fork(index)) };
+        return if known == entry {
+            Ok(())
+        } else {
+            Err(RecoveryError::Fork(index))
+        };
     }
     if index != view.membership().count() {
         return Err(RecoveryError::Protocol("its log has a hole"));
     }
-    view.append(entry).map_err(|cause| RecoveryError::Entry { index, cause })?;
+    view.append(entry)
+        .map_err(|cause| RecoveryError::Entry { index, cause })?;
     let key_epoch = view.membership().key_epoch();
-    view.epoch_keys(key_epoch).map(|_| ()).ok_or(RecoveryError::Secret(key_epoch))
+    view.epoch_keys(key_epoch)
+        .map(|_| ())
+        .ok_or(RecoveryError::Secret(key_epoch))
 }

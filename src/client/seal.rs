@@ -96,7 +96,9 @@ pub enum Unsealable {
     #[error("it does not have the form of a sealed envelope")]
     Form,
     /// Made with other keys, bound to something else, or altered.
-    #[error("its seal is broken: altered on the way, or not made by the device it is said to come from")]
+    #[error(
+        "its seal is broken: altered on the way, or not made by the device it is said to come from"
+    )]
     Seal,
     /// The seal is right, but what is inside is not of this protocol.
     #[error("its inside is not of this protocol: {0}")]
@@ -113,7 +115,11 @@ pub fn content_bytes_max(envelope_bytes_max: u64) -> Option<usize> {
     let (mut fitting, mut beyond) = (0, bound + 1);
     while beyond - fitting > 1 {
         let middle = fitting + (beyond - fitting) / 2;
-        if fits(middle) { fitting = middle } else { beyond = middle }
+        if fits(middle) {
+            fitting = middle
+        } else {
+            beyond = middle
+        }
     }
     Some(fitting)
 }
@@ -140,10 +146,17 @@ pub fn seal(
     content: &[u8],
     salt: &[u8; SALT_BYTES],
 ) -> Result<Bytes, SealError> {
-    let length = u32::try_from(content.len()).map_err(|_| SealError::ContentTooLarge(content.len()))?;
+    let length =
+        u32::try_from(content.len()).map_err(|_| SealError::ContentTooLarge(content.len()))?;
     let size = sealed_size(content.len());
     let mut associated = binding.associated();
-    let sealed_header = encrypt(&keys.header, salt, HEADER_MESSAGE, &associated, &padded_header(header)?);
+    let sealed_header = encrypt(
+        &keys.header,
+        salt,
+        HEADER_MESSAGE,
+        &associated,
+        &padded_header(header)?,
+    );
     associated.extend_from_slice(&sealed_header);
 
     let mut padded = Zeroizing::new(Vec::with_capacity(size - CONTENT_START));
@@ -166,23 +179,41 @@ pub fn seal(
 ///
 /// # Errors
 /// [`Unsealable`]
-pub fn open(keys: &EpochKeys, binding: &Binding, sealed: &[u8]) -> Result<(Header, Bytes), Unsealable> {
+pub fn open(
+    keys: &EpochKeys,
+    binding: &Binding,
+    sealed: &[u8],
+) -> Result<(Header, Bytes), Unsealable> {
     if !has_sealed_form(sealed) || key_epoch(sealed) != Some(binding.key_epoch) {
         return Err(Unsealable::Form);
     }
     let salt = &sealed[HEADER_START - SALT_BYTES..HEADER_START];
     let sealed_header = &sealed[HEADER_START..CONTENT_START];
     let mut associated = binding.associated();
-    let header = decrypt(&keys.header, salt, HEADER_MESSAGE, &associated, sealed_header)?;
+    let header = decrypt(
+        &keys.header,
+        salt,
+        HEADER_MESSAGE,
+        &associated,
+        sealed_header,
+    )?;
     let header = unpad::<2>(&header)?;
-    let header = Header::decode(header).map_err(|_| Unsealable::Inside("its header is not protobuf"))?;
+    let header =
+        Header::decode(header).map_err(|_| Unsealable::Inside("its header is not protobuf"))?;
     associated.extend_from_slice(sealed_header);
-    let content = decrypt(&keys.content, salt, CONTENT_MESSAGE, &associated, &sealed[CONTENT_START..])?;
+    let content = decrypt(
+        &keys.content,
+        salt,
+        CONTENT_MESSAGE,
+        &associated,
+        &sealed[CONTENT_START..],
+    )?;
     Ok((header, Bytes::copy_from_slice(unpad::<4>(&content)?)))
 }
 
 fn padded_header(header: &Header) -> Result<Zeroizing<Vec<u8>>, SealError> {
-    let too_long = header.device_id.len() > ID_BYTES_MAX || header.transaction_id.len() > ID_BYTES_MAX;
+    let too_long =
+        header.device_id.len() > ID_BYTES_MAX || header.transaction_id.len() > ID_BYTES_MAX;
     let encoded = Zeroizing::new(header.encode_to_vec());
     if too_long || encoded.len() + 2 > HEADER_BYTES {
         return Err(SealError::HeaderTooLarge);
@@ -199,7 +230,9 @@ fn padded_header(header: &Header) -> Result<Zeroizing<Vec<u8>>, SealError> {
 pub(super) fn unpad<const WIDTH: usize>(padded: &[u8]) -> Result<&[u8], Unsealable> {
     let cut_short = Unsealable::Inside("it is cut short");
     let (length, rest) = padded.split_at_checked(WIDTH).ok_or(cut_short)?;
-    let length = length.iter().fold(0_usize, |length, byte| length << 8 | usize::from(*byte));
+    let length = length
+        .iter()
+        .fold(0_usize, |length, byte| length << 8 | usize::from(*byte));
     let (inside, zeros) = rest.split_at_checked(length).ok_or(cut_short)?;
     if zeros.iter().any(|byte| *byte != 0) {
         return Err(Unsealable::Inside("its padding is not zeros"));
@@ -207,10 +240,22 @@ pub(super) fn unpad<const WIDTH: usize>(padded: &[u8]) -> Result<&[u8], Unsealab
     Ok(inside)
 }
 
-pub(super) fn encrypt(key: &[u8], salt: &[u8], purpose: &[u8], associated: &[u8], plain: &[u8]) -> Vec<u8> {
+pub(super) fn encrypt(
+    key: &[u8],
+    salt: &[u8],
+    purpose: &[u8],
+    associated: &[u8],
+    plain: &[u8],
+) -> Vec<u8> {
     let (cipher, nonce) = message_cipher(key, salt, purpose);
     cipher
-        .encrypt(&nonce, Payload { msg: plain, aad: associated })
+        .encrypt(
+            &nonce,
+            Payload {
+                msg: plain,
+                aad: associated,
+            },
+        )
         .expect("AES-GCM takes any length below 64 GiB")
 }
 
@@ -222,12 +267,22 @@ pub(super) fn decrypt(
     sealed: &[u8],
 ) -> Result<Zeroizing<Vec<u8>>, Unsealable> {
     let (cipher, nonce) = message_cipher(key, salt, purpose);
-    let payload = Payload { msg: sealed, aad: associated };
-    cipher.decrypt(&nonce, payload).map(Zeroizing::new).map_err(|_| Unsealable::Seal)
+    let payload = Payload {
+        msg: sealed,
+        aad: associated,
+    };
+    cipher
+        .decrypt(&nonce, payload)
+        .map(Zeroizing::new)
+        .map_err(|_| Unsealable::Seal)
 }
 
 /// Key and nonce of one message: they follow from its random salt, so none is ever used twice.
-fn message_cipher(key: &[u8], salt: &[u8], purpose: &[u8]) -> (Aes256Gcm, Nonce<aes_gcm::aead::consts::U12>) {
+fn message_cipher(
+    key: &[u8],
+    salt: &[u8],
+    purpose: &[u8],
+) -> (Aes256Gcm, Nonce<aes_gcm::aead::consts::U12>) {
     let material = expand::<44>(key, salt, purpose);
     let (key, nonce) = material.split_at(32);
     let mut message_key = Key::<Aes256Gcm>::default();
@@ -261,16 +316,28 @@ mod tests {
     use super::*;
 
     fn keys() -> EpochKeys {
-        EpochKeys::derive(&EpochSecret::random(&mut Seeded(9)), &AccountId::new([1; 32]))
+        EpochKeys::derive(
+            &EpochSecret::random(&mut Seeded(9)),
+            &AccountId::new([1; 32]),
+        )
     }
 
     fn binding() -> Binding {
         let account = AccountId::new([1; 32]);
-        Binding { account, key_epoch: 7, sender: DeviceKey::new([2; 32]), addressee: None }
+        Binding {
+            account,
+            key_epoch: 7,
+            sender: DeviceKey::new([2; 32]),
+            addressee: None,
+        }
     }
 
     fn header() -> Header {
-        Header { transaction_id: "t".to_owned(), push_number: 3, ..Header::default() }
+        Header {
+            transaction_id: "t".to_owned(),
+            push_number: 3,
+            ..Header::default()
+        }
     }
 
     proptest! {
@@ -299,7 +366,10 @@ mod tests {
             assert!(open(&keys(), &binding(), &altered).is_err(), "bit {bit}");
         }
         for length in 0..sealed.len() {
-            assert!(open(&keys(), &binding(), &sealed[..length]).is_err(), "length {length}");
+            assert!(
+                open(&keys(), &binding(), &sealed[..length]).is_err(),
+                "length {length}"
+            );
         }
     }
 
@@ -307,12 +377,28 @@ mod tests {
     fn an_envelope_opens_under_its_binding_alone() {
         let sealed = seal(&keys(), &binding(), &header(), b"x", &[5; 32]).unwrap();
         let others = [
-            Binding { account: AccountId::new([9; 32]), ..binding() },
-            Binding { key_epoch: 8, ..binding() },
-            Binding { sender: DeviceKey::new([9; 32]), ..binding() },
-            Binding { addressee: Some(DeviceKey::new([9; 32])), ..binding() },
+            Binding {
+                account: AccountId::new([9; 32]),
+                ..binding()
+            },
+            Binding {
+                key_epoch: 8,
+                ..binding()
+            },
+            Binding {
+                sender: DeviceKey::new([9; 32]),
+                ..binding()
+            },
+            Binding {
+                addressee: Some(DeviceKey::new([9; 32])),
+                ..binding()
+            },
         ];
-        assert!(others.iter().all(|other| open(&keys(), other, &sealed).is_err()));
+        assert!(
+            others
+                .iter()
+                .all(|other| open(&keys(), other, &sealed).is_err())
+        );
     }
 
     #[test]
@@ -323,7 +409,11 @@ mod tests {
             membership_count: u64::MAX,
             membership_head: Bytes::from(vec![1; 32]),
         };
-        let part = Part { group: Bytes::from(vec![1; 16]), index: u32::MAX, count: u32::MAX };
+        let part = Part {
+            group: Bytes::from(vec![1; 16]),
+            index: u32::MAX,
+            count: u32::MAX,
+        };
         let mut header = Header {
             device_id: "d".repeat(ID_BYTES_MAX),
             transaction_id: "t".repeat(ID_BYTES_MAX),
@@ -335,7 +425,10 @@ mod tests {
         };
         assert!(seal(&keys(), &binding(), &header, b"", &[5; 32]).is_ok());
         header.device_id.push('d');
-        assert_eq!(seal(&keys(), &binding(), &header, b"", &[5; 32]), Err(SealError::HeaderTooLarge));
+        assert_eq!(
+            seal(&keys(), &binding(), &header, b"", &[5; 32]),
+            Err(SealError::HeaderTooLarge)
+        );
     }
 
     #[test]

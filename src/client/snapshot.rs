@@ -34,8 +34,12 @@ impl Client {
     ///
     /// # Errors
     /// [`ClientError::Push`] if there is no such other device.
-    pub async fn request_snapshot(&self, from: Option<DeviceKey>) -> Result<PushReceipt, ClientError> {
-        self.ask(|reply| Command::RequestSnapshot(from, reply)).await
+    pub async fn request_snapshot(
+        &self,
+        from: Option<DeviceKey>,
+    ) -> Result<PushReceipt, ClientError> {
+        self.ask(|reply| Command::RequestSnapshot(from, reply))
+            .await
     }
 
     /// Own changes with a number above `after` that this device still holds: those that wait, and the

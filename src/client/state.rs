@@ -48,7 +48,11 @@ impl Identity {
             secrets: vec![secret],
             names: vec![(keys.device(), device_name.to_owned())],
         };
-        Self { keys, device_id: device_id.to_owned(), account }
+        Self {
+            keys,
+            device_id: device_id.to_owned(),
+            account,
+        }
     }
 }
 
@@ -91,7 +95,11 @@ impl EngineState {
     /// # Errors
     /// [`InvalidEntry`] if the identity's log is not one.
     pub fn new(identity: &Identity) -> Result<Self, InvalidEntry> {
-        let Account { entries, secrets, names } = &identity.account;
+        let Account {
+            entries,
+            secrets,
+            names,
+        } = &identity.account;
         Ok(Self {
             device_id: identity.device_id.clone(),
             welcomed: false,
@@ -129,10 +137,17 @@ impl EngineState {
             Record::Applied(applied) => self.apply_applied(&applied)?,
             Record::History(history) => self.apply_history(&history)?,
             Record::Sender(sender) => {
-                self.inbox.note_sender(device_key(&sender.device)?, sender.push_number);
+                self.inbox
+                    .note_sender(device_key(&sender.device)?, sender.push_number);
             }
-            Record::SenderKeyEpoch(SenderKeyEpoch { device, push_number, key_epoch }) => {
-                self.inbox.links_mut().note_key_epoch(device_key(&device)?, push_number, key_epoch);
+            Record::SenderKeyEpoch(SenderKeyEpoch {
+                device,
+                push_number,
+                key_epoch,
+            }) => {
+                self.inbox
+                    .links_mut()
+                    .note_key_epoch(device_key(&device)?, push_number, key_epoch);
             }
             Record::Unlinked(Senders { senders }) => {
                 for sender in senders {
@@ -161,19 +176,35 @@ impl EngineState {
             push_number: applied.push_number,
         };
         self.inbox.restore(&position, chain(&applied.chain)?);
-        self.assemblies.applied(&position.sender, position.push_number);
+        self.assemblies
+            .applied(&position.sender, position.push_number);
         Ok(())
     }
 
     fn apply_parts(&mut self, step: PartsRecord) -> Result<(), InvalidRecord> {
         match step {
-            PartsRecord::Kept(Piece { sender, push_number, seq, part, content }) => {
+            PartsRecord::Kept(Piece {
+                sender,
+                push_number,
+                seq,
+                part,
+                content,
+            }) => {
                 let part = part.ok_or(InvalidRecord::Part)?;
                 // Which history it came in does not matter any more.
                 let history = StoreEpoch::new([0; 16]);
-                let position = Position { history, seq, sender: device_key(&sender)?, push_number };
+                let position = Position {
+                    history,
+                    seq,
+                    sender: device_key(&sender)?,
+                    push_number,
+                };
                 let fits = self.assemblies.restore(&position, &part, content);
-                if fits { Ok(()) } else { Err(InvalidRecord::Part) }
+                if fits {
+                    Ok(())
+                } else {
+                    Err(InvalidRecord::Part)
+                }
             }
             PartsRecord::Unfinished(unfinished) => {
                 let sender = device_key(&unfinished.sender)?;
@@ -185,7 +216,8 @@ impl EngineState {
 
     fn apply_history(&mut self, history: &History) -> Result<(), InvalidRecord> {
         let chain = chain(&history.chain)?;
-        self.inbox.start_history(store_epoch(&history.store_epoch)?, history.cursor, chain);
+        self.inbox
+            .start_history(store_epoch(&history.store_epoch)?, history.cursor, chain);
         self.outbox.start_history();
         Ok(())
     }
@@ -214,11 +246,16 @@ impl EngineState {
     pub fn records(&self) -> Vec<Record> {
         let mut records = vec![Record::Welcomed(self.welcomed)];
         records.extend(self.envelope_bytes_max.map(Record::EnvelopeBytesMax));
-        records.push(Record::Membership(Entries { entries: self.account.entries().to_vec() }));
+        records.push(Record::Membership(Entries {
+            entries: self.account.entries().to_vec(),
+        }));
         let names = self.account.names();
-        records.extend(
-            names.map(|(device, name)| Record::Named(Named { device: device.to_wire(), name: name.clone() })),
-        );
+        records.extend(names.map(|(device, name)| {
+            Record::Named(Named {
+                device: device.to_wire(),
+                name: name.clone(),
+            })
+        }));
         if let Some(history) = self.inbox.history() {
             let cursor = self.inbox.cursor();
             let chain = self.inbox.known().filter(|(seq, _)| *seq == cursor);
@@ -231,19 +268,37 @@ impl EngineState {
         }
         records.extend(self.inbox.senders().map(Record::Sender));
         records.extend(self.inbox.links().key_epochs().map(Record::SenderKeyEpoch));
-        records.push(Record::Unlinked(Senders { senders: self.inbox.links().unlinked() }));
+        records.push(Record::Unlinked(Senders {
+            senders: self.inbox.links().unlinked(),
+        }));
         records.extend(self.warnings.iter().cloned().map(Record::Warned));
-        records.extend(self.assemblies.records().map(|step| Record::Parts(Parts { step: Some(step) })));
+        records.extend(
+            self.assemblies
+                .records()
+                .map(|step| Record::Parts(Parts { step: Some(step) })),
+        );
         let (stored, next) = (self.outbox.stored_through(), self.outbox.next_number());
         let (sending, shared) = (self.outbox.sending_through(), self.outbox.shared());
         let confirmed = self.outbox.confirmed_through();
-        let numbering = |next, shared| Numbering { stored, next, sending, shared, confirmed };
-        let retained = self.outbox.changes().next().map_or(next, |change| change.push_number);
+        let numbering = |next, shared| Numbering {
+            stored,
+            next,
+            sending,
+            shared,
+            confirmed,
+        };
+        let retained = self
+            .outbox
+            .changes()
+            .next()
+            .map_or(next, |change| change.push_number);
         // Numbering first, with `next` at the oldest kept change, so that each follows the one before.
         records.push(Record::Numbering(numbering(retained.min(next), 0)));
-        records.extend(
-            self.outbox.changes().cloned().map(|change| Record::Queued(Batch { changes: vec![change] })),
-        );
+        records.extend(self.outbox.changes().cloned().map(|change| {
+            Record::Queued(Batch {
+                changes: vec![change],
+            })
+        }));
         records.push(Record::Numbering(numbering(next, shared)));
         records
     }
@@ -297,6 +352,8 @@ fn store_epoch(bytes: &[u8]) -> Result<StoreEpoch, InvalidRecord> {
 fn chain(bytes: &[u8]) -> Result<Option<Chain>, InvalidRecord> {
     match bytes {
         [] => Ok(None),
-        bytes => Chain::try_from(bytes).map(Some).map_err(|_| InvalidRecord::Length("running hash")),
+        bytes => Chain::try_from(bytes)
+            .map(Some)
+            .map_err(|_| InvalidRecord::Length("running hash")),
     }
 }

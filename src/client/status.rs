@@ -61,7 +61,12 @@ pub(super) struct Trouble {
 }
 
 impl Status {
-    pub(super) fn of(state: &EngineState, relay: &str, sync: State, trouble: Option<Trouble>) -> Self {
+    pub(super) fn of(
+        state: &EngineState,
+        relay: &str,
+        sync: State,
+        trouble: Option<Trouble>,
+    ) -> Self {
         let account = state.account();
         let own = account.keys().device();
         let log = account.membership();
@@ -71,7 +76,10 @@ impl Status {
             this: *key == own,
             removed,
         };
-        let members = log.members().iter().map(|member| device(&member.device, false));
+        let members = log
+            .members()
+            .iter()
+            .map(|member| device(&member.device, false));
         let removed = log.removed().iter().map(|key| device(key, true));
         Self {
             account: account.account(),

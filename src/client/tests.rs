@@ -35,8 +35,15 @@ impl Server {
     async fn start(invite: &'static str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("ws://{}", listener.local_addr().unwrap());
-        let shared = Arc::new(Mutex::new(Shared { invite, ..Shared::default() }));
-        let server = Self { shared, changed: watch::Sender::new(()), url };
+        let shared = Arc::new(Mutex::new(Shared {
+            invite,
+            ..Shared::default()
+        }));
+        let server = Self {
+            shared,
+            changed: watch::Sender::new(()),
+            url,
+        };
         let serving = server.clone();
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
@@ -92,17 +99,25 @@ impl Server {
             match frame {
                 DeviceFrame::OpenRendezvous(open) => {
                     shared.slots.insert(open.id.clone(), reply.clone());
-                    answers.push(RelayFrame::RendezvousOpened(wire::RendezvousOpened { id: open.id }));
+                    answers.push(RelayFrame::RendezvousOpened(wire::RendezvousOpened {
+                        id: open.id,
+                    }));
                 }
                 DeviceFrame::JoinRendezvous(join) => {
                     other = shared.slots.remove(&join.id);
                     shared.joining.insert(join.id.clone(), reply.clone());
-                    let message = wire::RendezvousMessage { id: join.id, sealed: join.sealed };
+                    let message = wire::RendezvousMessage {
+                        id: join.id,
+                        sealed: join.sealed,
+                    };
                     answers.push(RelayFrame::RendezvousMessage(message));
                 }
                 DeviceFrame::RendezvousReply(answer) => {
                     other = shared.joining.remove(&answer.id);
-                    let message = wire::RendezvousMessage { id: answer.id, sealed: answer.sealed };
+                    let message = wire::RendezvousMessage {
+                        id: answer.id,
+                        sealed: answer.sealed,
+                    };
                     answers.push(RelayFrame::RendezvousMessage(message));
                 }
                 DeviceFrame::Found(found) if found.invite != shared.invite => {
@@ -141,13 +156,17 @@ fn create(folder: &Path, server: &Server, invite: Option<&str>) -> CreateOptions
 }
 
 fn changes(numbers: std::ops::Range<u32>) -> Vec<Change> {
-    numbers.map(|number| Change::new(format!("t{number}"), number.to_be_bytes().to_vec())).collect()
+    numbers
+        .map(|number| Change::new(format!("t{number}"), number.to_be_bytes().to_vec()))
+        .collect()
 }
 
 async fn expect(changes: &mut Changes, client: &Client, numbers: std::ops::Range<u32>) {
     for number in numbers {
         let incoming = changes.next().await.unwrap();
-        let Incoming::Change(received) = &incoming else { panic!("{incoming:?}") };
+        let Incoming::Change(received) = &incoming else {
+            panic!("{incoming:?}")
+        };
         assert_eq!(*received.content, number.to_be_bytes());
         assert_eq!(received.transaction_id, format!("t{number}"));
         client.applied(&incoming).await.unwrap();
@@ -158,7 +177,9 @@ async fn expect(changes: &mut Changes, client: &Client, numbers: std::ops::Range
 async fn two_devices_pair_and_exchange_changes_across_restarts() {
     let server = Server::start("").await;
     let (desk_folder, phone_folder) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let desk = Client::create(create(desk_folder.path(), &server, None)).await.unwrap();
+    let desk = Client::create(create(desk_folder.path(), &server, None))
+        .await
+        .unwrap();
     desk.push(changes(0..5)).await.unwrap();
     desk.stored(|_| ()).await.unwrap();
 
@@ -179,7 +200,9 @@ async fn two_devices_pair_and_exchange_changes_across_restarts() {
     let mut received = phone.changes();
     expect(&mut received, &phone, 0..3).await;
     phone.close().await.unwrap();
-    let phone = Client::open(OpenOptions::new(phone_folder.path())).await.unwrap();
+    let phone = Client::open(OpenOptions::new(phone_folder.path()))
+        .await
+        .unwrap();
     let mut received = phone.changes();
     expect(&mut received, &phone, 3..5).await;
 
@@ -188,9 +211,15 @@ async fn two_devices_pair_and_exchange_changes_across_restarts() {
     expect(&mut received, &desk, 10..12).await;
     desk.up_to_date().await.unwrap();
     phone.up_to_date().await.unwrap();
-    let names: Vec<_> = phone.devices().into_iter().map(|device| device.name.unwrap_or_default()).collect();
+    let names: Vec<_> = phone
+        .devices()
+        .into_iter()
+        .map(|device| device.name.unwrap_or_default())
+        .collect();
     assert_eq!(names, ["Desk", "Phone"]);
-    let error = Client::open(OpenOptions::new(desk_folder.path())).await.unwrap_err();
+    let error = Client::open(OpenOptions::new(desk_folder.path()))
+        .await
+        .unwrap_err();
     assert!(matches!(error, ClientError::InUse(_)), "{error}");
     assert_eq!(Client::inspect(desk_folder.path()).unwrap().waiting, 0);
     desk.close().await.unwrap();
@@ -200,7 +229,9 @@ async fn two_devices_pair_and_exchange_changes_across_restarts() {
 async fn what_is_pushed_offline_waits_on_disk() {
     let server = Server::start("").await;
     let folder = tempfile::tempdir().unwrap();
-    let desk = Client::create(create(folder.path(), &server, None)).await.unwrap();
+    let desk = Client::create(create(folder.path(), &server, None))
+        .await
+        .unwrap();
     desk.close().await.unwrap();
     let (_, identity) = profile::read_device(folder.path()).unwrap();
     profile::write_device(folder.path(), "ws://127.0.0.1:1", &identity).unwrap();
@@ -220,25 +251,51 @@ async fn what_is_pushed_offline_waits_on_disk() {
 async fn creating_says_what_is_missing_and_goes_on_where_it_stopped() {
     let server = Server::start("open sesame").await;
     let folder = tempfile::tempdir().unwrap();
-    let error = Client::create(create(folder.path(), &server, None)).await.unwrap_err();
-    assert!(matches!(error, ClientError::Refused { code: Code::InviteNeeded, .. }), "{error}");
+    let error = Client::create(create(folder.path(), &server, None))
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(
+            error,
+            ClientError::Refused {
+                code: Code::InviteNeeded,
+                ..
+            }
+        ),
+        "{error}"
+    );
     let account = Client::inspect(folder.path()).unwrap().account;
-    let unreachable =
-        CreateOptions { relay: "ws://127.0.0.1:1".to_owned(), ..create(folder.path(), &server, None) };
+    let unreachable = CreateOptions {
+        relay: "ws://127.0.0.1:1".to_owned(),
+        ..create(folder.path(), &server, None)
+    };
     let error = Client::create(unreachable).await.unwrap_err();
     assert!(matches!(error, ClientError::Unreachable { .. }), "{error}");
     let in_use = profile::open(folder.path()).unwrap();
-    let error = Client::create(create(folder.path(), &server, Some("open sesame"))).await.unwrap_err();
+    let error = Client::create(create(folder.path(), &server, Some("open sesame")))
+        .await
+        .unwrap_err();
     assert!(matches!(error, ClientError::InUse(_)), "{error}");
     drop(in_use);
     let (device_name, device_id) = ("Table".to_owned(), "table-1".to_owned());
     let renamed = create(folder.path(), &server, Some("open sesame"));
-    let client = Client::create(CreateOptions { device_name, device_id, ..renamed }).await.unwrap();
+    let client = Client::create(CreateOptions {
+        device_name,
+        device_id,
+        ..renamed
+    })
+    .await
+    .unwrap();
     assert_eq!(client.status().account, account);
     assert_eq!(client.devices()[0].name.as_deref(), Some("Table"));
-    assert_eq!(profile::read_device(folder.path()).unwrap().1.device_id, "table-1");
+    assert_eq!(
+        profile::read_device(folder.path()).unwrap().1.device_id,
+        "table-1"
+    );
     client.close().await.unwrap();
-    let again = Client::create(create(folder.path(), &server, None)).await.unwrap_err();
+    let again = Client::create(create(folder.path(), &server, None))
+        .await
+        .unwrap_err();
     assert!(matches!(again, ClientError::ProfileExists(_)), "{again}");
 }
 
@@ -249,7 +306,9 @@ async fn when_the_disk_fails_the_caller_hears_which_file() {
         drop(queue);
         let folder = tempfile::tempdir().unwrap();
         let server = Server::start("").await;
-        let client = Client::create(create(folder.path(), &server, None)).await.unwrap();
+        let client = Client::create(create(folder.path(), &server, None))
+            .await
+            .unwrap();
         client.dying_of("cannot write the journal: no space", commands)
     };
     let error = ends.push(changes(0..1)).await.unwrap_err().to_string();

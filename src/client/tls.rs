@@ -55,9 +55,14 @@ pub(super) fn config(key: Option<RelayKey>) -> Result<Arc<ClientConfig>, String>
     let mut config = match key {
         Some(key) => {
             let pinned = Arc::new(Pinned { key, provider });
-            config.dangerous().with_custom_certificate_verifier(pinned).with_no_client_auth()
+            config
+                .dangerous()
+                .with_custom_certificate_verifier(pinned)
+                .with_no_client_auth()
         }
-        None => config.with_root_certificates(system_roots()?).with_no_client_auth(),
+        None => config
+            .with_root_certificates(system_roots()?)
+            .with_no_client_auth(),
     };
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(Arc::new(config))
@@ -125,13 +130,17 @@ impl ServerCertVerifier for Pinned {
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider.signature_verification_algorithms.supported_schemes()
+        self.provider
+            .signature_verification_algorithms
+            .supported_schemes()
     }
 }
 
 /// What went wrong, and what a person can do.
 pub(super) fn trouble(error: &io::Error) -> String {
-    let cause = error.get_ref().and_then(|cause| cause.downcast_ref::<Error>());
+    let cause = error
+        .get_ref()
+        .and_then(|cause| cause.downcast_ref::<Error>());
     match cause {
         Some(Error::InvalidMessage(InvalidMessage::InvalidContentType)) => {
             "something answers there that does not speak TLS; perhaps its address begins with ws://"
@@ -195,8 +204,17 @@ mod tests {
     #[test]
     fn a_key_is_written_in_one_way() {
         let text = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8";
-        assert_eq!(text.parse::<RelayKey>().map(|key| key.to_string()), Ok(text.to_owned()));
-        for wrong in ["", &text[1..], &format!("{text}="), &format!("{}9", &text[..42]), "key"] {
+        assert_eq!(
+            text.parse::<RelayKey>().map(|key| key.to_string()),
+            Ok(text.to_owned())
+        );
+        for wrong in [
+            "",
+            &text[1..],
+            &format!("{text}="),
+            &format!("{}9", &text[..42]),
+            "key",
+        ] {
             assert!(wrong.parse::<RelayKey>().is_err(), "{wrong}");
         }
     }

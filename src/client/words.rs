@@ -57,7 +57,9 @@ pub enum InvalidWords {
 }
 
 fn did_you_mean(nearest: &Option<&str>) -> String {
-    nearest.map_or_else(String::new, |nearest| format!("; did you mean {nearest:?}?"))
+    nearest.map_or_else(String::new, |nearest| {
+        format!("; did you mean {nearest:?}?")
+    })
 }
 
 impl RecoveryKey {
@@ -76,7 +78,8 @@ impl RecoveryKey {
     /// # Panics
     /// Never: any 16 bytes are twelve words.
     pub fn words(&self) -> [&'static str; WORDS] {
-        let words = Mnemonic::from_entropy_in(Language::English, &self.0).expect("16 bytes are 12 words");
+        let words =
+            Mnemonic::from_entropy_in(Language::English, &self.0).expect("16 bytes are 12 words");
         let mut all = [""; WORDS];
         for (place, word) in all.iter_mut().zip(words.words()) {
             *place = word;
@@ -87,7 +90,10 @@ impl RecoveryKey {
     /// The key pairs that the words stand for: one signs, secrets are wrapped to the other.
     pub fn keys(&self) -> DeviceKeys {
         let agreement = expand::<32>(&self.0, b"", AGREEMENT);
-        DeviceKeys::new(&expand(&self.0, b"", SIGNING), AgreementSecret::new(*agreement))
+        DeviceKeys::new(
+            &expand(&self.0, b"", SIGNING),
+            AgreementSecret::new(*agreement),
+        )
     }
 }
 
@@ -104,7 +110,8 @@ pub fn count(text: &str) -> usize {
 
 /// Words are what letters there are: numbers, dots, commas and line breaks stand between them.
 fn split(text: &str) -> impl Iterator<Item = &str> {
-    text.split(|letter: char| !letter.is_alphabetic()).filter(|word| !word.is_empty())
+    text.split(|letter: char| !letter.is_alphabetic())
+        .filter(|word| !word.is_empty())
 }
 
 /// However it was typed: in any case, over any lines, numbered or not.
@@ -130,8 +137,8 @@ impl FromStr for RecoveryKey {
         if found != WORDS {
             return Err(InvalidWords::Count(found));
         }
-        let words =
-            Mnemonic::parse_in_normalized(Language::English, &words).map_err(|_| InvalidWords::Checksum)?;
+        let words = Mnemonic::parse_in_normalized(Language::English, &words)
+            .map_err(|_| InvalidWords::Checksum)?;
         let (entropy, _) = words.to_entropy_array();
         let entropy = Zeroizing::new(entropy);
         Ok(Self(*entropy.first_chunk().expect("12 words are 16 bytes")))
@@ -144,7 +151,10 @@ fn nearest(word: &str) -> Option<&'static str> {
     if word.len() > 16 {
         return None;
     }
-    let distances = Language::English.word_list().iter().map(|known| (changes(word, known), *known));
+    let distances = Language::English
+        .word_list()
+        .iter()
+        .map(|known| (changes(word, known), *known));
     let (distance, known) = distances.min_by_key(|(distance, _)| *distance)?;
     (distance <= CHANGES_MAX && distance < known.len().min(word.len())).then_some(known)
 }
@@ -170,7 +180,8 @@ mod tests {
     use super::super::chance::tests::Seeded;
     use super::*;
 
-    const TEXT: &str = "legal winner thank year wave sausage worth useful legal winner thank yellow";
+    const TEXT: &str =
+        "legal winner thank year wave sausage worth useful legal winner thank yellow";
 
     fn key() -> RecoveryKey {
         RecoveryKey::from_entropy([0x7f; 16])
@@ -186,8 +197,10 @@ mod tests {
 
     #[test]
     fn words_are_taken_however_they_were_typed() {
-        let numbered: String =
-            (1..).zip(key().words()).map(|(number, word)| format!(" {number:2}. {word}\r\n")).collect();
+        let numbered: String = (1..)
+            .zip(key().words())
+            .map(|(number, word)| format!(" {number:2}. {word}\r\n"))
+            .collect();
         for text in [
             TEXT.to_uppercase(),
             TEXT.replace(' ', "\n\n  "),
@@ -209,14 +222,20 @@ mod tests {
             "word 6, \"sausge\", is none that a recovery key can have; did you mean \"sausage\"?"
         );
         let error = parse(&TEXT.replacen("winner", "xxxxxxxxxx", 1));
-        assert_eq!(error, "word 2, \"xxxxxxxxxx\", is none that a recovery key can have");
+        assert_eq!(
+            error,
+            "word 2, \"xxxxxxxxxx\", is none that a recovery key can have"
+        );
         let (short, _) = TEXT.rsplit_once(' ').unwrap();
         assert!(parse(short).contains("12 words, and these are 11"));
         assert!(parse(&format!("{TEXT} legal")).contains("these are 13"));
         assert_eq!("".parse::<RecoveryKey>(), Err(InvalidWords::Count(0)));
         let swapped = TEXT.replacen("legal winner", "winner legal", 1);
         assert_eq!(swapped.parse::<RecoveryKey>(), Err(InvalidWords::Checksum));
-        assert_eq!("legal ".repeat(1_000).parse::<RecoveryKey>(), Err(InvalidWords::TooLong));
+        assert_eq!(
+            "legal ".repeat(1_000).parse::<RecoveryKey>(),
+            Err(InvalidWords::TooLong)
+        );
     }
 
     #[test]

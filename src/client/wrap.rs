@@ -4,7 +4,8 @@ use hpke::aead::AesGcm256;
 use hpke::kdf::HkdfSha256;
 use hpke::kem::X25519HkdfSha256;
 use hpke::{
-    Deserializable, Kem, OpModeR, OpModeS, Serializable, single_shot_open, single_shot_seal_with_rng,
+    Deserializable, Kem, OpModeR, OpModeS, Serializable, single_shot_open,
+    single_shot_seal_with_rng,
 };
 use zeroize::Zeroizing;
 
@@ -75,8 +76,13 @@ pub fn unwrap(
     wrapping: &Wrapping<'_>,
     agreement: &AgreementSecret,
 ) -> Result<EpochSecret, WrapError> {
-    let secret =
-        open_with(&OpModeR::Base, agreement, &wrapping.info(), wrapping.recipient.as_bytes(), wrapped)?;
+    let secret = open_with(
+        &OpModeR::Base,
+        agreement,
+        &wrapping.info(),
+        wrapping.recipient.as_bytes(),
+        wrapped,
+    )?;
     EpochSecret::from_slice(&secret).ok_or(WrapError::Sealed)
 }
 
@@ -89,14 +95,14 @@ pub(super) fn seal_to(
     plain: &[u8],
     chance: &mut dyn Chance,
 ) -> Result<Vec<u8>, WrapError> {
-    let to = <X25519HkdfSha256 as Kem>::PublicKey::from_bytes(to.as_bytes()).map_err(|_| WrapError::Key)?;
-    let (encapsulated, ciphertext) = single_shot_seal_with_rng::<AesGcm256, HkdfSha256, X25519HkdfSha256>(
-        mode,
-        &to,
-        info,
-        plain,
-        associated,
-        &mut ChanceRng(chance),
+    let to = <X25519HkdfSha256 as Kem>::PublicKey::from_bytes(to.as_bytes())
+        .map_err(|_| WrapError::Key)?;
+    let (encapsulated, ciphertext) = single_shot_seal_with_rng::<
+        AesGcm256,
+        HkdfSha256,
+        X25519HkdfSha256,
+    >(
+        mode, &to, info, plain, associated, &mut ChanceRng(chance)
     )
     .map_err(|_| WrapError::Key)?;
     Ok([&encapsulated.to_bytes()[..], &ciphertext].concat())
@@ -110,11 +116,13 @@ pub(super) fn open_with(
     associated: &[u8],
     sealed: &[u8],
 ) -> Result<Zeroizing<Vec<u8>>, WrapError> {
-    let (encapsulated, ciphertext) = sealed.split_at_checked(ENCAPSULATED_BYTES).ok_or(WrapError::Sealed)?;
-    let encapsulated =
-        <X25519HkdfSha256 as Kem>::EncappedKey::from_bytes(encapsulated).map_err(|_| WrapError::Sealed)?;
-    let private =
-        <X25519HkdfSha256 as Kem>::PrivateKey::from_bytes(agreement.expose()).map_err(|_| WrapError::Key)?;
+    let (encapsulated, ciphertext) = sealed
+        .split_at_checked(ENCAPSULATED_BYTES)
+        .ok_or(WrapError::Sealed)?;
+    let encapsulated = <X25519HkdfSha256 as Kem>::EncappedKey::from_bytes(encapsulated)
+        .map_err(|_| WrapError::Sealed)?;
+    let private = <X25519HkdfSha256 as Kem>::PrivateKey::from_bytes(agreement.expose())
+        .map_err(|_| WrapError::Key)?;
     single_shot_open::<AesGcm256, HkdfSha256, X25519HkdfSha256>(
         mode,
         &private,
@@ -141,27 +149,70 @@ mod tests {
         let secret = EpochSecret::random(&mut chance);
         let account = AccountId::new([4; 32]);
         let key = device.device();
-        let wrapping = Wrapping { account: Some(&account), key_epoch: 2, recipient: &key };
-        let wrapped = wrap(&secret, &wrapping, &device.agreement().public(), &mut chance).unwrap();
+        let wrapping = Wrapping {
+            account: Some(&account),
+            key_epoch: 2,
+            recipient: &key,
+        };
+        let wrapped = wrap(
+            &secret,
+            &wrapping,
+            &device.agreement().public(),
+            &mut chance,
+        )
+        .unwrap();
         assert_eq!(unwrap(&wrapped, &wrapping, device.agreement()), Ok(secret));
         let elsewhere = [
             unwrap(&wrapped, &wrapping, other.agreement()),
-            unwrap(&wrapped, &Wrapping { key_epoch: 3, ..wrapping }, device.agreement()),
-            unwrap(&wrapped, &Wrapping { account: None, ..wrapping }, device.agreement()),
-            unwrap(&wrapped, &Wrapping { recipient: &other.device(), ..wrapping }, device.agreement()),
+            unwrap(
+                &wrapped,
+                &Wrapping {
+                    key_epoch: 3,
+                    ..wrapping
+                },
+                device.agreement(),
+            ),
+            unwrap(
+                &wrapped,
+                &Wrapping {
+                    account: None,
+                    ..wrapping
+                },
+                device.agreement(),
+            ),
+            unwrap(
+                &wrapped,
+                &Wrapping {
+                    recipient: &other.device(),
+                    ..wrapping
+                },
+                device.agreement(),
+            ),
             unwrap(&wrapped[..40], &wrapping, device.agreement()),
             unwrap(&[], &wrapping, device.agreement()),
         ];
-        assert!(elsewhere.iter().all(|result| *result == Err(WrapError::Sealed)));
+        assert!(
+            elsewhere
+                .iter()
+                .all(|result| *result == Err(WrapError::Sealed))
+        );
     }
 
     #[test]
     fn a_useless_key_is_an_error() {
         let account = AccountId::new([4; 32]);
-        let wrapping =
-            Wrapping { account: Some(&account), key_epoch: 0, recipient: &DeviceKey::new([1; 32]) };
+        let wrapping = Wrapping {
+            account: Some(&account),
+            key_epoch: 0,
+            recipient: &DeviceKey::new([1; 32]),
+        };
         let secret = EpochSecret::new([1; 32]);
-        let result = wrap(&secret, &wrapping, &AgreementKey::new([0; 32]), &mut Seeded(1));
+        let result = wrap(
+            &secret,
+            &wrapping,
+            &AgreementKey::new([0; 32]),
+            &mut Seeded(1),
+        );
         assert_eq!(result, Err(WrapError::Key));
     }
 }

@@ -23,12 +23,18 @@ impl Check<'_> {
             return Err(self.wrong("acme.agree_to_terms", text));
         }
         if !acme.directory.starts_with("https://") {
-            let text = format!("is {:?}; it must be a URL that begins with https://", acme.directory);
+            let text = format!(
+                "is {:?}; it must be a URL that begins with https://",
+                acme.directory
+            );
             return Err(self.wrong("acme.directory", &text));
         }
         let contact = acme.contact.trim_start_matches("mailto:");
         if !contact.is_empty() && !contact.contains('@') {
-            let text = format!("is {:?}; it must be an e-mail address, or empty", acme.contact);
+            let text = format!(
+                "is {:?}; it must be an e-mail address, or empty",
+                acme.contact
+            );
             return Err(self.wrong("acme.contact", &text));
         }
         let (challenge, port) = match raw.tls.http_listen.is_empty() {
@@ -56,7 +62,10 @@ impl Check<'_> {
                         the certificate is for these";
             return Err(self.wrong("server.names", text));
         }
-        let names = written.iter().map(|name| self.name(key, name)).collect::<Result<Vec<_>, _>>()?;
+        let names = written
+            .iter()
+            .map(|name| self.name(key, name))
+            .collect::<Result<Vec<_>, _>>()?;
         match names.iter().find(|name| name.parse::<IpAddr>().is_ok()) {
             Some(address) => {
                 let text = format!(

@@ -60,7 +60,11 @@ impl Default for RawAdmission {
 }
 
 impl Check<'_> {
-    pub(super) fn admission(&self, raw: &Raw, mode: TlsMode) -> Result<(Admission, Fairness), ConfigError> {
+    pub(super) fn admission(
+        &self,
+        raw: &Raw,
+        mode: TlsMode,
+    ) -> Result<(Admission, Fairness), ConfigError> {
         let written = &raw.admission;
         self.counts(written)?;
         let connections_max = raw.limits.connections_max as usize;
@@ -97,13 +101,29 @@ impl Check<'_> {
     }
 
     fn counts(&self, written: &RawAdmission) -> Result<(), ConfigError> {
-        self.range("admission.newcomers_percent", written.newcomers_percent, 1..=90)?;
+        self.range(
+            "admission.newcomers_percent",
+            written.newcomers_percent,
+            1..=90,
+        )?;
         for (key, count) in [
             ("admission.handshakes_max", written.handshakes_max),
-            ("admission.address_connections_max", written.address_connections_max),
-            ("admission.address_newcomers_max", written.address_newcomers_max),
-            ("admission.account_connections_max", written.account_connections_max),
-            ("admission.account_rendezvous_max", written.account_rendezvous_max),
+            (
+                "admission.address_connections_max",
+                written.address_connections_max,
+            ),
+            (
+                "admission.address_newcomers_max",
+                written.address_newcomers_max,
+            ),
+            (
+                "admission.account_connections_max",
+                written.account_connections_max,
+            ),
+            (
+                "admission.account_rendezvous_max",
+                written.account_rendezvous_max,
+            ),
             ("admission.rendezvous_max", written.rendezvous_max),
         ] {
             self.range(key, count, 1..=1_000_000)?;
@@ -114,7 +134,10 @@ impl Check<'_> {
     fn trusted_proxies(&self, raw: &Raw) -> Result<Vec<Network>, ConfigError> {
         let networks = raw.server.trusted_proxies.iter().map(|written| {
             written.parse().map_err(|error: crate::http::NotANetwork| {
-                self.wrong("server.trusted_proxies", &format!("has {written:?}; {error}"))
+                self.wrong(
+                    "server.trusted_proxies",
+                    &format!("has {written:?}; {error}"),
+                )
             })
         });
         networks.collect()

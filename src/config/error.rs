@@ -6,7 +6,11 @@ use std::path::PathBuf;
 /// Where a setting was read, in the order in which sources are told.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Origin {
-    File { path: PathBuf, line: usize, column: usize },
+    File {
+        path: PathBuf,
+        line: usize,
+        column: usize,
+    },
     Variable(String),
     Flag(&'static str),
     Credential(&'static str),
@@ -105,7 +109,10 @@ impl fmt::Display for Place {
 
 impl ConfigError {
     pub(super) fn new(origin: Origin, text: impl Into<String>) -> Self {
-        Self { origin: Place::Setting(origin), text: text.into() }
+        Self {
+            origin: Place::Setting(origin),
+            text: text.into(),
+        }
     }
 
     pub(super) fn unreadable(path: PathBuf, error: &std::io::Error) -> Self {
@@ -117,6 +124,9 @@ impl ConfigError {
             }
             _ => format!("cannot be read: {error}"),
         };
-        Self { origin: Place::File(path), text }
+        Self {
+            origin: Place::File(path),
+            text,
+        }
     }
 }

@@ -45,7 +45,12 @@ impl Surroundings {
         }
         let absolute = |path: &OsString| Path::new(path).is_absolute().then(|| PathBuf::from(path));
         let data_home = self.data_home.as_ref().and_then(absolute);
-        let home = || self.home.as_ref().and_then(absolute).map(|home| home.join(".local/share"));
+        let home = || {
+            self.home
+                .as_ref()
+                .and_then(absolute)
+                .map(|home| home.join(".local/share"))
+        };
         data_home.or_else(home).map(|folder| folder.join(NAME))
     }
 }
@@ -53,7 +58,9 @@ impl Surroundings {
 /// Root means the service that the system has.
 #[cfg(unix)]
 fn service() -> Option<PathBuf> {
-    rustix::process::geteuid().is_root().then(|| PathBuf::from("/var/lib/graceful-relay"))
+    rustix::process::geteuid()
+        .is_root()
+        .then(|| PathBuf::from("/var/lib/graceful-relay"))
 }
 
 /// Where one is installed, it is meant.
@@ -87,12 +94,19 @@ mod tests {
     use super::*;
 
     fn folder(surroundings: &Surroundings) -> String {
-        surroundings.folder().expect("a folder").display().to_string()
+        surroundings
+            .folder()
+            .expect("a folder")
+            .display()
+            .to_string()
     }
 
     #[test]
     fn the_folder_follows_from_who_runs_it() {
-        let mut here = Surroundings { home: Some("/home/ann".into()), ..Surroundings::default() };
+        let mut here = Surroundings {
+            home: Some("/home/ann".into()),
+            ..Surroundings::default()
+        };
         assert_eq!(folder(&here), "/home/ann/.local/share/graceful-relay");
         here.data_home = Some("/data".into());
         assert_eq!(folder(&here), "/data/graceful-relay");
@@ -104,7 +118,10 @@ mod tests {
 
     #[test]
     fn a_relative_home_is_no_home() {
-        let here = Surroundings { home: Some("ann".into()), ..Surroundings::default() };
+        let here = Surroundings {
+            home: Some("ann".into()),
+            ..Surroundings::default()
+        };
         assert_eq!(here.folder(), None);
     }
 }

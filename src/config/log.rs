@@ -23,7 +23,13 @@ pub enum LogTo {
 }
 
 impl LogTo {
-    const ALL: [Self; 5] = [Self::Stderr, Self::Stdout, Self::File, Self::Syslog, Self::Journald];
+    const ALL: [Self; 5] = [
+        Self::Stderr,
+        Self::Stdout,
+        Self::File,
+        Self::Syslog,
+        Self::Journald,
+    ];
 
     /// As it is written in the file.
     pub const fn name(self) -> &'static str {
@@ -56,7 +62,8 @@ impl Check<'_> {
     pub(super) fn log(&self, raw: &Raw, level: LogLevel) -> Result<Log, ConfigError> {
         let written = raw.log.to.as_str();
         let to = LogTo::ALL.into_iter().find(|to| to.name() == written);
-        let to = to.ok_or_else(|| self.not_one_of("log.to", written, &LogTo::ALL.map(LogTo::name)))?;
+        let to =
+            to.ok_or_else(|| self.not_one_of("log.to", written, &LogTo::ALL.map(LogTo::name)))?;
         let json = match raw.log.format.as_str() {
             "text" => false,
             "json" => true,
@@ -64,10 +71,19 @@ impl Check<'_> {
         };
         let folder = PathBuf::from(&raw.log.folder);
         if to == LogTo::File && !folder.is_absolute() {
-            let text = format!("is {:?}; with `log.to` \"file\" it must be a whole path", raw.log.folder);
+            let text = format!(
+                "is {:?}; with `log.to` \"file\" it must be a whole path",
+                raw.log.folder
+            );
             return Err(self.wrong("log.folder", &text));
         }
         self.range("log.keep_days", raw.log.keep_days, 1..=3_650)?;
-        Ok(Log { level, to, json, folder, keep_days: raw.log.keep_days as usize })
+        Ok(Log {
+            level,
+            to,
+            json,
+            folder,
+            keep_days: raw.log.keep_days as usize,
+        })
     }
 }

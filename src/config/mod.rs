@@ -46,8 +46,12 @@ pub const FILE_VARIABLE: &str = "GRACEFUL_RELAY_CONFIG";
 pub const PROFILE_VARIABLE: &str = "GRACEFUL_RELAY_PROFILE";
 
 /// Options that a running relay takes over when the settings are read again.
-const LIVE: &[&str] =
-    &["server.allowed_origins", "metrics.token_file", "health.status_token_file", "log.level"];
+const LIVE: &[&str] = &[
+    "server.allowed_origins",
+    "metrics.token_file",
+    "health.status_token_file",
+    "log.level",
+];
 
 /// Everything an operator chose, checked.
 #[derive(Debug, Clone, PartialEq)]
@@ -172,7 +176,9 @@ impl Config {
             let options = options.as_table().into_iter().flatten();
             options.map(move |(key, value)| (format!("{section}.{key}"), value.to_string()))
         });
-        options.map(|(name, value)| (name.clone(), value, self.origins.of(&name).to_string())).collect()
+        options
+            .map(|(name, value)| (name.clone(), value, self.origins.of(&name).to_string()))
+            .collect()
     }
 
     /// Options that differ from those of a relay that runs, and that it cannot take over without a restart.

@@ -25,7 +25,10 @@ impl Check<'_> {
         const KEY: &str = "metrics.listen";
         let chosen = raw.metrics.listen != RawMetrics::default().listen;
         if raw.metrics.listen.is_empty() {
-            return Ok(MetricsListen { address: None, chosen });
+            return Ok(MetricsListen {
+                address: None,
+                chosen,
+            });
         }
         let address = self.address(KEY, &raw.metrics.listen)?;
         let open = !address.ip().is_loopback();
@@ -36,7 +39,10 @@ impl Check<'_> {
             );
             return Err(self.wrong(KEY, &text));
         }
-        Ok(MetricsListen { address: Some(address), chosen })
+        Ok(MetricsListen {
+            address: Some(address),
+            chosen,
+        })
     }
 
     pub(super) fn canary_interval(&self, raw: &Raw) -> Result<Option<Duration>, ConfigError> {
@@ -49,18 +55,28 @@ impl Check<'_> {
     }
 
     /// What the page calls this relay.
-    pub(super) fn status_page(&self, raw: &Raw, names: &[String]) -> Result<Option<String>, ConfigError> {
+    pub(super) fn status_page(
+        &self,
+        raw: &Raw,
+        names: &[String],
+    ) -> Result<Option<String>, ConfigError> {
         let named = raw.health.region.trim();
         if named.chars().count() > TEXT_MAX {
             let text = format!("is longer than {TEXT_MAX} characters");
             return Err(self.wrong("health.region", &text));
         }
         let named = Some(named).filter(|named| !named.is_empty());
-        let name = named.or(names.first().map(String::as_str)).unwrap_or("This relay");
+        let name = named
+            .or(names.first().map(String::as_str))
+            .unwrap_or("This relay");
         Ok(raw.health.status_page.then(|| name.to_owned()))
     }
 
-    pub(super) fn live(&self, raw: &Raw, admission: &Admission) -> Result<LiveOptions, ConfigError> {
+    pub(super) fn live(
+        &self,
+        raw: &Raw,
+        admission: &Admission,
+    ) -> Result<LiveOptions, ConfigError> {
         Ok(LiveOptions {
             allowed_origins: admission.allowed_origins.clone(),
             status_token: self.secret("health.status_token_file", &raw.health.status_token_file)?,
@@ -76,6 +92,8 @@ impl Check<'_> {
         if !path.is_absolute() {
             return Err(self.wrong(key, &format!("is {written:?}; it must be a whole path")));
         }
-        Secret::read(&path).map(Some).map_err(|error| self.wrong(key, &format!("does not serve: {error}")))
+        Secret::read(&path)
+            .map(Some)
+            .map_err(|error| self.wrong(key, &format!("does not serve: {error}")))
     }
 }

@@ -6,7 +6,9 @@ const CHANGES_MAX: usize = 3;
 /// The nearest of `known`, if it is near at all.
 pub(super) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let word = word.to_lowercase();
-    let distances = known.into_iter().map(|candidate| (changes(&word, &candidate.to_lowercase()), candidate));
+    let distances = known
+        .into_iter()
+        .map(|candidate| (changes(&word, &candidate.to_lowercase()), candidate));
     let (distance, candidate) = distances.min_by_key(|(distance, _)| *distance)?;
     (distance <= CHANGES_MAX && distance < candidate.chars().count()).then_some(candidate)
 }

@@ -35,8 +35,17 @@ impl Text<'_> {
         let start = self.text.floor_char_boundary(span.start);
         let before = &self.text[..start];
         let line = before.matches('\n').count() + 1;
-        let column = before.chars().rev().take_while(|letter| *letter != '\n').count() + 1;
-        Origin::File { path: self.path.to_path_buf(), line, column }
+        let column = before
+            .chars()
+            .rev()
+            .take_while(|letter| *letter != '\n')
+            .count()
+            + 1;
+        Origin::File {
+            path: self.path.to_path_buf(),
+            line,
+            column,
+        }
     }
 }
 
@@ -50,14 +59,19 @@ pub(super) fn read_text(
     found: &mut Found,
 ) -> Option<toml::Table> {
     let text = Text { path, text };
-    let wrong =
-        |error: toml::de::Error| ConfigError::new(text.place(&error.span().unwrap_or(0..0)), error.message());
+    let wrong = |error: toml::de::Error| {
+        ConfigError::new(text.place(&error.span().unwrap_or(0..0)), error.message())
+    };
     let document = found.take(DeTable::parse(text.text).map_err(wrong))?;
     let mut settings: toml::Table = found.take(toml::from_str(text.text).map_err(wrong))?;
     for (name, section) in document.get_ref() {
-        let options = settings.get_mut(name.get_ref().as_ref()).and_then(toml::Value::as_table_mut);
+        let options = settings
+            .get_mut(name.get_ref().as_ref())
+            .and_then(toml::Value::as_table_mut);
         let good = check_section(&text, name, section, known, origins, found);
-        options.into_iter().for_each(|options| options.retain(|key, _| good.contains(key)));
+        options
+            .into_iter()
+            .for_each(|options| options.retain(|key, _| good.contains(key)));
     }
     Some(settings)
 }
@@ -75,7 +89,10 @@ fn check_section(
     let name = name.get_ref().as_ref();
     let mut good = HashSet::new();
     let Some(options) = known.get(name).and_then(toml::Value::as_table) else {
-        found.note(ConfigError::new(place, unknown_section(name, section.get_ref(), known)));
+        found.note(ConfigError::new(
+            place,
+            unknown_section(name, section.get_ref(), known),
+        ));
         return good;
     };
     let Some(settings) = section.get_ref().as_table() else {
@@ -95,7 +112,10 @@ fn check_section(
         if kind != default.type_str() {
             let place = text.place(&value.span());
             let wanted = described(default);
-            found.note(ConfigError::new(place, format!("`{full}` must be {wanted}, not of type {kind}")));
+            found.note(ConfigError::new(
+                place,
+                format!("`{full}` must be {wanted}, not of type {kind}"),
+            ));
             continue;
         }
         origins.note(full, place);
@@ -114,30 +134,46 @@ fn unknown_section(name: &str, value: &DeValue<'_>, known: &toml::Table) -> Stri
     match near {
         Some(near) => format!("there is no section [{name}]; did you mean [{near}]?"),
         None => {
-            let sections: Vec<String> = known.keys().map(|section| format!("[{section}]")).collect();
-            format!("there is no section [{name}]; there are {}", sections.join(", "))
+            let sections: Vec<String> =
+                known.keys().map(|section| format!("[{section}]")).collect();
+            format!(
+                "there is no section [{name}]; there are {}",
+                sections.join(", ")
+            )
         }
     }
 }
 
 pub(super) fn unknown_key(section: &str, key: &str, known: &toml::Table) -> String {
     if let Some(right) = sections_with(key, known) {
-        return format!("there is no option `{section}.{key}`; `{key}` belongs into the section {right}");
+        return format!(
+            "there is no option `{section}.{key}`; `{key}` belongs into the section {right}"
+        );
     }
     let options = known.get(section).and_then(toml::Value::as_table);
-    let names = || options.into_iter().flat_map(toml::Table::keys).map(String::as_str);
+    let names = || {
+        options
+            .into_iter()
+            .flat_map(toml::Table::keys)
+            .map(String::as_str)
+    };
     match nearest(key, names()) {
         Some(near) => format!("there is no option `{section}.{key}`; did you mean `{near}`?"),
         None => {
             let names: Vec<&str> = names().collect();
-            format!("there is no option `{section}.{key}`; [{section}] has {}", names.join(", "))
+            format!(
+                "there is no option `{section}.{key}`; [{section}] has {}",
+                names.join(", ")
+            )
         }
     }
 }
 
 /// The sections in which a key of this name would be right, in words.
 pub(super) fn sections_with(key: &str, known: &toml::Table) -> Option<String> {
-    let right = known.iter().filter(|(_, options)| options.get(key).is_some());
+    let right = known
+        .iter()
+        .filter(|(_, options)| options.get(key).is_some());
     let right: Vec<String> = right.map(|(section, _)| format!("[{section}]")).collect();
     (!right.is_empty()).then(|| right.join(" or "))
 }

@@ -177,7 +177,12 @@ impl Default for RawAcme {
 impl Default for RawTls {
     fn default() -> Self {
         let none = String::new;
-        Self { mode: "off".to_owned(), certificate: none(), key: none(), http_listen: none() }
+        Self {
+            mode: "off".to_owned(),
+            certificate: none(),
+            key: none(),
+            http_listen: none(),
+        }
     }
 }
 
@@ -208,7 +213,9 @@ impl Default for Accounts {
 
 impl Default for Retention {
     fn default() -> Self {
-        Self { days: Limits::default().retention_s / DAY_S }
+        Self {
+            days: Limits::default().retention_s / DAY_S,
+        }
     }
 }
 
@@ -239,7 +246,11 @@ impl Default for RawLimits {
 
 impl Default for RawMetrics {
     fn default() -> Self {
-        Self { listen: METRICS_LISTEN.to_owned(), token_file: String::new(), allow_remote: false }
+        Self {
+            listen: METRICS_LISTEN.to_owned(),
+            token_file: String::new(),
+            allow_remote: false,
+        }
     }
 }
 
@@ -257,7 +268,13 @@ impl Default for RawHealth {
 impl Default for Log {
     fn default() -> Self {
         let (to, format) = ("stderr".to_owned(), "text".to_owned());
-        Self { level: "info".to_owned(), to, format, folder: String::new(), keep_days: 14 }
+        Self {
+            level: "info".to_owned(),
+            to,
+            format,
+            folder: String::new(),
+            keep_days: 14,
+        }
     }
 }
 

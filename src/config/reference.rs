@@ -24,16 +24,28 @@ pub struct Described {
 pub fn reference() -> Vec<Described> {
     let (mut all, mut section, mut meaning) = (Vec::new(), String::new(), Vec::<String>::new());
     for line in EXAMPLE.lines() {
-        if let Some(name) = line.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+        if let Some(name) = line
+            .strip_prefix('[')
+            .and_then(|rest| rest.strip_suffix(']'))
+        {
             name.clone_into(&mut section);
             meaning.clear();
         } else if let Some(text) = line.strip_prefix("# ").or((line == "#").then_some("")) {
             meaning.push(text.to_owned());
-        } else if let Some((key, default)) = line.strip_prefix('#').and_then(|rest| rest.split_once(" = ")) {
+        } else if let Some((key, default)) = line
+            .strip_prefix('#')
+            .and_then(|rest| rest.split_once(" = "))
+        {
             let live = LIVE.contains(&format!("{section}.{key}").as_str());
             let meaning = std::mem::take(&mut meaning);
             let (section, key, default) = (section.clone(), key.to_owned(), default.to_owned());
-            all.push(Described { section, key, default, meaning, live });
+            all.push(Described {
+                section,
+                key,
+                default,
+                meaning,
+                live,
+            });
         } else {
             meaning.clear();
         }

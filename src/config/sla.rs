@@ -33,8 +33,10 @@ impl Check<'_> {
     pub(super) fn sla(&self, raw: &Raw) -> Result<Agreement, ConfigError> {
         let written = &raw.sla;
         let target_percent = percent(&written.target_percent).ok_or_else(|| {
-            let text =
-                format!("is {:?}; it must be a percentage in quotes, like \"99.9\"", written.target_percent);
+            let text = format!(
+                "is {:?}; it must be a percentage in quotes, like \"99.9\"",
+                written.target_percent
+            );
             self.wrong("sla.target_percent", &text)
         })?;
         let read = |text: &String| {
@@ -46,9 +48,17 @@ impl Check<'_> {
                 self.wrong("sla.credits", &text)
             })
         };
-        let mut credits = written.credits.iter().map(read).collect::<Result<Vec<Credit>, _>>()?;
+        let mut credits = written
+            .credits
+            .iter()
+            .map(read)
+            .collect::<Result<Vec<Credit>, _>>()?;
         credits.sort_by(|one, other| one.below_percent.total_cmp(&other.below_percent));
-        self.range("sla.planned_stop_max_min", written.planned_stop_max_min, 0..=10_080)?;
+        self.range(
+            "sla.planned_stop_max_min",
+            written.planned_stop_max_min,
+            0..=10_080,
+        )?;
         self.range("sla.reports_max", written.reports_max, 1..=1_200)?;
         Ok(Agreement {
             target_percent,

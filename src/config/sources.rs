@@ -19,8 +19,10 @@ const SEPARATOR: &str = "__";
 const PARTS: &str = "config.d";
 
 /// Options that name a file of a secret, and the credentials of systemd that may stand for them.
-const CREDENTIALS: [(&str, &str, &str); 2] =
-    [("metrics", "token_file", "metrics-token"), ("health", "status_token_file", "status-token")];
+const CREDENTIALS: [(&str, &str, &str); 2] = [
+    ("metrics", "token_file", "metrics-token"),
+    ("health", "status_token_file", "status-token"),
+];
 
 /// What was said on the command line.
 #[derive(Debug, Clone, Default)]
@@ -53,12 +55,20 @@ pub fn load(sources: &Sources) -> Result<Config, ConfigErrors> {
     let (mut origins, mut found) = (Origins::default(), Found::default());
     let mut settings = known.clone();
     let files = overlay_files(sources, &known, &mut settings, &mut origins, &mut found);
-    overlay_environment(&sources.environment, &known, &mut settings, &mut origins, &mut found);
+    overlay_environment(
+        &sources.environment,
+        &known,
+        &mut settings,
+        &mut origins,
+        &mut found,
+    );
     overlay_flags(&sources.flags, &mut settings, &mut origins, &mut found);
     overlay_credentials(&sources.surroundings, &mut settings, &mut origins);
     let raw = to_raw(&mut settings, &known, &origins, &mut found);
     // What a file that could not be read would have said, nobody knows: what is missing may stand there.
-    let (Some(raw), Some(files)) = (raw, files) else { return Err(found.into_errors()) };
+    let (Some(raw), Some(files)) = (raw, files) else {
+        return Err(found.into_errors());
+    };
     validate(raw, origins, &sources.surroundings, files, found).map_err(Found::into_errors)
 }
 
@@ -70,8 +80,14 @@ fn overlay_files(
     origins: &mut Origins,
     found: &mut Found,
 ) -> Option<Files> {
-    let variable = sources.environment.iter().find(|(name, _)| name == FILE_VARIABLE);
-    let named = sources.file.clone().or_else(|| variable.map(|(_, path)| PathBuf::from(path)));
+    let variable = sources
+        .environment
+        .iter()
+        .find(|(name, _)| name == FILE_VARIABLE);
+    let named = sources
+        .file
+        .clone()
+        .or_else(|| variable.map(|(_, path)| PathBuf::from(path)));
     let path = &named.clone().unwrap_or_else(settings_file);
     let mut files = Files::default();
     let mut whole = true;
@@ -89,8 +105,9 @@ fn overlay_files(
     for part in found.take(parts(path))? {
         let text = std::fs::read_to_string(&part);
         let text = text.map_err(|error| ConfigError::unreadable(part.clone(), &error));
-        whole &=
-            found.take(text).is_some_and(|text| overlay_text(&part, &text, known, settings, origins, found));
+        whole &= found
+            .take(text)
+            .is_some_and(|text| overlay_text(&part, &text, known, settings, origins, found));
         files.parts.push(part);
     }
     whole.then_some(files)
@@ -105,7 +122,9 @@ fn overlay_text(
     origins: &mut Origins,
     found: &mut Found,
 ) -> bool {
-    let Some(read) = read_text(path, text, known, origins, found) else { return false };
+    let Some(read) = read_text(path, text, known, origins, found) else {
+        return false;
+    };
     for (section, options) in read {
         for (key, value) in options.as_table().into_iter().flatten() {
             set(settings, &section, key, value.clone());
@@ -124,8 +143,13 @@ fn parts(file: &Path) -> Result<Vec<PathBuf>, ConfigError> {
     };
     let mut parts = Vec::new();
     for entry in entries {
-        let path = entry.map_err(|error| ConfigError::unreadable(folder.clone(), &error))?.path();
-        if path.extension().is_some_and(|extension| extension == "toml") {
+        let path = entry
+            .map_err(|error| ConfigError::unreadable(folder.clone(), &error))?
+            .path();
+        if path
+            .extension()
+            .is_some_and(|extension| extension == "toml")
+        {
             parts.push(path);
         }
     }
@@ -141,14 +165,18 @@ fn overlay_environment(
     found: &mut Found,
 ) {
     for (name, value) in environment {
-        let Some(name) = name.to_str().filter(|name| name.starts_with(VARIABLE_PREFIX)) else {
+        let Some(name) = name
+            .to_str()
+            .filter(|name| name.starts_with(VARIABLE_PREFIX))
+        else {
             continue;
         };
         if name == FILE_VARIABLE || name == PROFILE_VARIABLE {
             continue;
         }
         let origin = Origin::Variable(name.to_owned());
-        let read = read_variable(name, value, known).map_err(|text| ConfigError::new(origin.clone(), text));
+        let read = read_variable(name, value, known)
+            .map_err(|text| ConfigError::new(origin.clone(), text));
         if let Some((section, key, value)) = found.take(read) {
             set(settings, &section, &key, value);
             origins.note(format!("{section}.{key}"), origin);
@@ -197,7 +225,9 @@ fn nearest_variable(variable: &str, known: &toml::Table) -> Option<String> {
         .iter()
         .flat_map(|(section, options)| {
             let keys = options.as_table().into_iter().flat_map(toml::Table::keys);
-            keys.map(move |key| format!("{VARIABLE_PREFIX}{section}{SEPARATOR}{key}").to_uppercase())
+            keys.map(move |key| {
+                format!("{VARIABLE_PREFIX}{section}{SEPARATOR}{key}").to_uppercase()
+            })
         })
         .chain([FILE_VARIABLE.to_owned()])
         .collect();
@@ -211,8 +241,15 @@ fn parse(text: &str, default: &toml::Value) -> Option<toml::Value> {
         toml::Value::Boolean(_) => toml::Value::Boolean(text.parse().ok()?),
         toml::Value::Integer(_) => toml::Value::Integer(text.replace('_', "").parse().ok()?),
         toml::Value::Array(_) => {
-            let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
-            toml::Value::Array(items.map(|item| toml::Value::String(item.to_owned())).collect())
+            let items = text
+                .split(',')
+                .map(str::trim)
+                .filter(|item| !item.is_empty());
+            toml::Value::Array(
+                items
+                    .map(|item| toml::Value::String(item.to_owned()))
+                    .collect(),
+            )
         }
         _ => toml::Value::String(text.to_owned()),
     })
@@ -225,17 +262,33 @@ fn described_bare(default: &toml::Value) -> &'static str {
     }
 }
 
-fn overlay_flags(flags: &Flags, settings: &mut toml::Table, origins: &mut Origins, found: &mut Found) {
+fn overlay_flags(
+    flags: &Flags,
+    settings: &mut toml::Table,
+    origins: &mut Origins,
+    found: &mut Found,
+) {
     if let Some(listen) = &flags.listen {
-        set(settings, "server", "listen", toml::Value::String(listen.clone()));
+        set(
+            settings,
+            "server",
+            "listen",
+            toml::Value::String(listen.clone()),
+        );
         origins.note("server.listen".to_owned(), Origin::Flag("--listen"));
     }
     if let Some(data) = &flags.data {
         // What is typed is meant from where one stands; what is kept must hold from anywhere.
         let absolute = std::path::absolute(data).ok();
-        let folder = absolute.as_deref().and_then(Path::to_str).map(str::to_owned);
+        let folder = absolute
+            .as_deref()
+            .and_then(Path::to_str)
+            .map(str::to_owned);
         let folder = folder.ok_or_else(|| {
-            ConfigError::new(Origin::Flag("--data"), "this is not a folder's name (in UTF-8)")
+            ConfigError::new(
+                Origin::Flag("--data"),
+                "this is not a folder's name (in UTF-8)",
+            )
         });
         if let Some(folder) = found.take(folder) {
             set(settings, "storage", "folder", toml::Value::String(folder));
@@ -245,8 +298,14 @@ fn overlay_flags(flags: &Flags, settings: &mut toml::Table, origins: &mut Origin
 }
 
 /// Files of secrets that a service manager hands over, where nobody named another.
-fn overlay_credentials(surroundings: &Surroundings, settings: &mut toml::Table, origins: &mut Origins) {
-    let Some(folder) = &surroundings.credentials else { return };
+fn overlay_credentials(
+    surroundings: &Surroundings,
+    settings: &mut toml::Table,
+    origins: &mut Origins,
+) {
+    let Some(folder) = &surroundings.credentials else {
+        return;
+    };
     for (section, key, name) in CREDENTIALS {
         let file = Path::new(folder).join(name);
         let unset = settings[section][key].as_str() == Some("");
@@ -258,7 +317,10 @@ fn overlay_credentials(surroundings: &Surroundings, settings: &mut toml::Table, 
 }
 
 fn set(settings: &mut toml::Table, section: &str, key: &str, value: toml::Value) {
-    if let Some(options) = settings.get_mut(section).and_then(toml::Value::as_table_mut) {
+    if let Some(options) = settings
+        .get_mut(section)
+        .and_then(toml::Value::as_table_mut)
+    {
         options.insert(key.to_owned(), value);
     }
 }
@@ -281,7 +343,10 @@ fn to_raw(
                 toml::Value::Integer(_) => "is too large a number",
                 _ => "is not what it should be",
             };
-            found.note(ConfigError::new(origins.of(&full), format!("`{full}` {text}")));
+            found.note(ConfigError::new(
+                origins.of(&full),
+                format!("`{full}` {text}"),
+            ));
             *value = known[section.as_str()][key.as_str()].clone();
         }
     }

@@ -15,8 +15,15 @@ impl Case {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("config.toml");
         std::fs::write(&path, file).expect("a file");
-        let surroundings = Surroundings { home: Some("/home/ann".into()), ..Surroundings::default() };
-        let sources = Sources { file: Some(path), surroundings, ..Sources::default() };
+        let surroundings = Surroundings {
+            home: Some("/home/ann".into()),
+            ..Surroundings::default()
+        };
+        let sources = Sources {
+            file: Some(path),
+            surroundings,
+            ..Sources::default()
+        };
         Self { folder, sources }
     }
 
@@ -31,7 +38,9 @@ impl Case {
 
     /// What is said, without the folder that differs each time.
     fn refusal(&self) -> String {
-        let text = load(&self.sources).expect_err("something is wrong").to_string();
+        let text = load(&self.sources)
+            .expect_err("something is wrong")
+            .to_string();
         text.replace(&format!("{}/", self.folder.path().display()), "")
     }
 }
@@ -45,7 +54,10 @@ fn refused(file: &str, expected: &str) {
 fn nothing_set_serves_plain_text_to_this_machine() {
     let config = Case::new("").load();
     assert_eq!(config.listen.to_string(), "127.0.0.1:8080");
-    assert_eq!(config.folder, PathBuf::from("/home/ann/.local/share/graceful-relay"));
+    assert_eq!(
+        config.folder,
+        PathBuf::from("/home/ann/.local/share/graceful-relay")
+    );
     assert_eq!(config.limits, crate::protocol::Limits::default());
     assert_eq!(config.registration, Registration::Invite);
 }
@@ -68,21 +80,34 @@ fn parts_beside_the_file_win_over_it_in_order_of_their_names() {
     std::fs::create_dir(&parts).expect("a folder");
     let write = |name: &str, text: &str| std::fs::write(parts.join(name), text).expect("a file");
     write("20-more.toml", "[retention]\ndays = 3");
-    write("10-less.toml", "[retention]\ndays = 2\n[accounts]\ndevices_max = 4");
+    write(
+        "10-less.toml",
+        "[retention]\ndays = 2\n[accounts]\ndevices_max = 4",
+    );
     write("30-off.toml.bak", "[retention]\ndays = 4");
     let config = case.load();
-    assert_eq!((config.limits.retention_s, config.limits.account_devices_max), (3 * 86_400, 4));
+    assert_eq!(
+        (config.limits.retention_s, config.limits.account_devices_max),
+        (3 * 86_400, 4)
+    );
     assert_eq!(config.log_level, LogLevel::Warn);
     write("40-bad.toml", "[retention]\ndys = 3");
-    assert!(case.refusal().starts_with("config.d/40-bad.toml, line 2, column 1: there is no option"));
+    assert!(
+        case.refusal()
+            .starts_with("config.d/40-bad.toml, line 2, column 1: there is no option")
+    );
 }
 
 #[test]
 fn logs_go_where_they_are_told() {
-    let config =
-        Case::new("[log]\nto = \"file\"\nfolder = \"/var/log/relay\"\nformat = \"json\"\nkeep_days = 7")
-            .load();
-    assert_eq!((config.log.to, config.log.json, config.log.keep_days), (LogTo::File, true, 7));
+    let config = Case::new(
+        "[log]\nto = \"file\"\nfolder = \"/var/log/relay\"\nformat = \"json\"\nkeep_days = 7",
+    )
+    .load();
+    assert_eq!(
+        (config.log.to, config.log.json, config.log.keep_days),
+        (LogTo::File, true, 7)
+    );
     refused(
         "[log]\nto = \"files\"",
         "config.toml, line 2, column 1: `log.to` is \"files\"; did you mean \"file\"?",
@@ -100,8 +125,14 @@ fn metrics_stay_on_this_machine_unless_somebody_says_otherwise() {
         "config.toml, line 2, column 1: `metrics.listen` is 0.0.0.0:8917",
     );
     let config = Case::new("[metrics]\nlisten = \"0.0.0.0:8917\"\nallow_remote = true").load();
-    assert_eq!(config.metrics.address.map(|address| address.port()), Some(8917));
-    assert_eq!(Case::new("[metrics]\nlisten = \"\"").load().metrics.address, None);
+    assert_eq!(
+        config.metrics.address.map(|address| address.port()),
+        Some(8917)
+    );
+    assert_eq!(
+        Case::new("[metrics]\nlisten = \"\"").load().metrics.address,
+        None
+    );
     refused(
         "[health]\ncanary_interval_s = 5",
         "config.toml, line 2, column 1: `health.canary_interval_s` is 5; it must",
@@ -153,14 +184,23 @@ fn what_is_mistyped_is_named_with_its_place_and_what_was_meant() {
         "[log]\nbrightness = true",
         "config.toml, line 2, column 1: there is no option `log.brightness`; [log] has ",
     );
-    refused("[billing]\n", "config.toml, line 1, column 2: there is no section [billing]; there are ");
-    refused("server = 1", "config.toml, line 1, column 1: `server` is a section");
+    refused(
+        "[billing]\n",
+        "config.toml, line 1, column 2: there is no section [billing]; there are ",
+    );
+    refused(
+        "server = 1",
+        "config.toml, line 1, column 1: `server` is a section",
+    );
 }
 
 #[test]
 fn what_is_no_toml_is_named_with_its_place() {
     refused("[server]\nlisten = ", "config.toml, line 2, column ");
-    refused("[log]\nlevel = \"info\"\nlevel = \"warn\"", "config.toml, line 3, column 1: duplicate key");
+    refused(
+        "[log]\nlevel = \"info\"\nlevel = \"warn\"",
+        "config.toml, line 3, column 1: duplicate key",
+    );
 }
 
 #[test]
@@ -178,7 +218,10 @@ fn values_of_a_wrong_type_are_named() {
         "config.toml, line 2, column 9: `server.names` must be a list of texts",
     );
     refused("[server]\nnames = [1]", "config.toml, line 2, column ");
-    refused("[retention]\ndays = -1", "config.toml, line 2, column 1: `retention.days` must not be negative");
+    refused(
+        "[retention]\ndays = -1",
+        "config.toml, line 2, column 1: `retention.days` must not be negative",
+    );
     refused(
         "[retention]\ndays = 5_000_000_000",
         "config.toml, line 2, column 1: `retention.days` is too large a number",
@@ -229,23 +272,34 @@ fn plain_text_stays_on_this_machine_unless_a_proxy_stands_in_front() {
         "[server]\nlisten = \"localhost\"",
         "config.toml, line 2, column 1: `server.listen` is \"localhost\"; it must be an IP address and a port",
     );
-    let file =
-        "[server]\nlisten = \"0.0.0.0:8080\"\nnames = [\"relay.example.org\"]\n[tls]\nmode = \"proxy\"";
+    let file = "[server]\nlisten = \"0.0.0.0:8080\"\nnames = [\"relay.example.org\"]\n[tls]\nmode = \"proxy\"";
     assert_eq!(Case::new(file).load().listen.to_string(), "0.0.0.0:8080");
 }
 
 #[test]
 fn a_relay_with_tls_of_its_own_is_for_everybody() {
     let config = Case::new("[tls]\nmode = \"self-signed\"").load();
-    assert_eq!((config.listen.to_string().as_str(), &config.tls), ("[::]:443", &Some(TlsSetup::SelfSigned)));
     assert_eq!(
-        Case::new("[tls]\nmode = \"proxy\"\n[server]\nnames = [\"a.example\"]").load().listen.port(),
+        (config.listen.to_string().as_str(), &config.tls),
+        ("[::]:443", &Some(TlsSetup::SelfSigned))
+    );
+    assert_eq!(
+        Case::new("[tls]\nmode = \"proxy\"\n[server]\nnames = [\"a.example\"]")
+            .load()
+            .listen
+            .port(),
         8080
     );
     let file = "[tls]\nmode = \"files\"\ncertificate = \"/etc/c.pem\"\nkey = \"/etc/k.pem\"\nhttp_listen = \"[::]:80\"";
     let config = Case::new(file).load();
-    let files = TlsSetup::Files { certificate: "/etc/c.pem".into(), key: "/etc/k.pem".into() };
-    assert_eq!((config.tls, config.http_listen.map(|address| address.port())), (Some(files), Some(80)));
+    let files = TlsSetup::Files {
+        certificate: "/etc/c.pem".into(),
+        key: "/etc/k.pem".into(),
+    };
+    assert_eq!(
+        (config.tls, config.http_listen.map(|address| address.port())),
+        (Some(files), Some(80))
+    );
 }
 
 #[test]
@@ -256,12 +310,22 @@ fn a_certificate_is_ordered_for_what_devices_dial() {
         other => panic!("{other:?}"),
     };
     let by_alpn = setup(file);
-    assert_eq!((by_alpn.challenge, by_alpn.own_port), (Challenge::TlsAlpn, Some(443)));
+    assert_eq!(
+        (by_alpn.challenge, by_alpn.own_port),
+        (Challenge::TlsAlpn, Some(443))
+    );
     assert_eq!(by_alpn.names, ["relay.example"]);
-    let more =
-        format!("{file}\ncontact = \"ann@relay.example\"\nself_check = false\nnames = [\"a.example\"]");
-    let by_http = setup(&more.replace("mode = \"acme\"", "mode = \"acme\"\nhttp_listen = \"[::]:80\""));
-    assert_eq!((by_http.challenge, by_http.own_port), (Challenge::Http, None));
+    let more = format!(
+        "{file}\ncontact = \"ann@relay.example\"\nself_check = false\nnames = [\"a.example\"]"
+    );
+    let by_http = setup(&more.replace(
+        "mode = \"acme\"",
+        "mode = \"acme\"\nhttp_listen = \"[::]:80\"",
+    ));
+    assert_eq!(
+        (by_http.challenge, by_http.own_port),
+        (Challenge::Http, None)
+    );
     assert_eq!(
         (by_http.names, by_http.contact.as_deref()),
         (vec!["a.example".to_owned()], Some("ann@relay.example"))
@@ -272,10 +336,17 @@ fn a_certificate_is_ordered_for_what_devices_dial() {
 
 #[test]
 fn what_an_order_lacks_is_told() {
-    let acme =
-        |rest: &str| format!("[server]\nnames = [\"a.example\"]\n[tls]\nmode = \"acme\"\n[acme]\n{rest}");
-    refused(&acme(""), "default settings: `acme.agree_to_terms` is false; read the terms of the authority");
-    refused("[tls]\nmode = \"acme\"", "default settings: `server.names` must list the names");
+    let acme = |rest: &str| {
+        format!("[server]\nnames = [\"a.example\"]\n[tls]\nmode = \"acme\"\n[acme]\n{rest}")
+    };
+    refused(
+        &acme(""),
+        "default settings: `acme.agree_to_terms` is false; read the terms of the authority",
+    );
+    refused(
+        "[tls]\nmode = \"acme\"",
+        "default settings: `server.names` must list the names",
+    );
     refused(
         &acme("names = [\"192.0.2.1\"]"),
         "config.toml, line 6, column 1: `acme.names` has 192.0.2.1; this relay orders certificates for names only",
@@ -308,7 +379,12 @@ fn who_is_believed_and_who_may_come_is_checked() {
         "[server]\nproxy_protocol = \"of\"",
         "config.toml, line 2, column 1: `server.proxy_protocol` is \"of\"; did you mean \"off\"?",
     );
-    for origin in ["app.example", "https://app.example/", "https://*.example", "https://"] {
+    for origin in [
+        "app.example",
+        "https://app.example/",
+        "https://*.example",
+        "https://",
+    ] {
         let text = Case::new(&format!("[server]\nallowed_origins = [{origin:?}]")).refusal();
         assert!(text.contains("an origin is what browsers send"), "{text}");
     }
@@ -324,7 +400,10 @@ fn what_tls_lacks_and_what_does_nothing_is_told() {
         "[tls]\nmode = \"selfsigned\"",
         "config.toml, line 2, column 1: `tls.mode` is \"selfsigned\"; did you mean \"self-signed\"?",
     );
-    refused("[tls]\nmode = \"files\"", "default settings: `tls.certificate` must name a file");
+    refused(
+        "[tls]\nmode = \"files\"",
+        "default settings: `tls.certificate` must name a file",
+    );
     refused(
         "[tls]\nmode = \"files\"\ncertificate = \"/c.pem\"\nkey = \"k.pem\"",
         "config.toml, line 4, column 1: `tls.key` is \"k.pem\"; it must be a whole path",
@@ -380,7 +459,9 @@ fn variables_with_our_prefix_must_be_options() {
          did you mean GRACEFUL_RELAY_SERVER__LISTEN?"
     );
     assert!(said("GRACEFUL_RELAY_PORT", "1").contains("SECTION__KEY"));
-    assert!(said("GRACEFUL_RELAY_SERVER__DAYS", "1").contains("belongs into the section [retention]"));
+    assert!(
+        said("GRACEFUL_RELAY_SERVER__DAYS", "1").contains("belongs into the section [retention]")
+    );
     assert_eq!(
         said("GRACEFUL_RELAY_RETENTION__DAYS", "soon"),
         "environment variable GRACEFUL_RELAY_RETENTION__DAYS: `retention.days` must be a whole number"
@@ -395,7 +476,10 @@ fn variables_with_our_prefix_must_be_options() {
 fn flags_are_named_when_they_are_wrong() {
     let mut case = Case::new("");
     case.sources.flags.listen = Some("8080".to_owned());
-    assert!(case.refusal().starts_with("--listen: `server.listen` is \"8080\""));
+    assert!(
+        case.refusal()
+            .starts_with("--listen: `server.listen` is \"8080\"")
+    );
 }
 
 #[test]
@@ -420,18 +504,26 @@ fn the_example_has_every_option_at_its_default() {
             section = name.trim_end_matches(']').to_owned();
             table.insert(section.clone(), toml::Table::new().into());
         }
-        let option =
-            line.strip_prefix('#').filter(|rest| rest.starts_with(|first: char| first.is_ascii_lowercase()));
+        let option = line
+            .strip_prefix('#')
+            .filter(|rest| rest.starts_with(|first: char| first.is_ascii_lowercase()));
         if let Some((key, _)) = option.and_then(|option| option.split_once(" = ")) {
             assert!(previous.starts_with("# "), "{key} has no reason");
             let parsed: toml::Table = option.unwrap_or_default().parse().expect("TOML");
-            table[&section].as_table_mut().expect("a section").extend(parsed);
+            table[&section]
+                .as_table_mut()
+                .expect("a section")
+                .extend(parsed);
             found += 1;
         }
         previous = line;
     }
     let known = raw::defaults();
-    let options: usize = known.values().filter_map(toml::Value::as_table).map(toml::Table::len).sum();
+    let options: usize = known
+        .values()
+        .filter_map(toml::Value::as_table)
+        .map(toml::Table::len)
+        .sum();
     assert_eq!(table, known);
     assert_eq!(found, options);
     assert!(found > 20, "{found} options");
@@ -472,8 +564,14 @@ fn a_file_that_is_no_toml_hides_nothing_of_the_environment_and_nothing_is_made_u
         .with_variable("GRACEFUL_RELAY_TLS__MODE", "proxy")
         .with_variable("GRACEFUL_RELAY_LOG__LEVLE", "info");
     let text = case.refusal();
-    assert!(text.starts_with("2 things are wrong") && text.contains("config.toml, line"), "{text}");
-    assert!(text.contains("did you mean GRACEFUL_RELAY_LOG__LEVEL?"), "{text}");
+    assert!(
+        text.starts_with("2 things are wrong") && text.contains("config.toml, line"),
+        "{text}"
+    );
+    assert!(
+        text.contains("did you mean GRACEFUL_RELAY_LOG__LEVEL?"),
+        "{text}"
+    );
 }
 
 #[test]
@@ -481,19 +579,39 @@ fn where_each_setting_came_from_is_told() {
     let mut case =
         Case::new("[log]\nlevel = \"warn\"\n").with_variable("GRACEFUL_RELAY_RETENTION__DAYS", "3");
     std::fs::create_dir(case.folder.path().join("config.d")).expect("a folder");
-    std::fs::write(case.folder.path().join("config.d/a.toml"), "[accounts]\ndevices_max = 9\n")
-        .expect("written");
+    std::fs::write(
+        case.folder.path().join("config.d/a.toml"),
+        "[accounts]\ndevices_max = 9\n",
+    )
+    .expect("written");
     case.sources.flags.listen = Some("127.0.0.1:3".to_owned());
     let all = case.load().effective();
     let of = |name: &str| {
-        let (_, value, origin) = all.iter().find(|(key, _, _)| key == name).expect("an option");
-        format!("{value} {}", origin.replace(&format!("{}/", case.folder.path().display()), ""))
+        let (_, value, origin) = all
+            .iter()
+            .find(|(key, _, _)| key == name)
+            .expect("an option");
+        format!(
+            "{value} {}",
+            origin.replace(&format!("{}/", case.folder.path().display()), "")
+        )
     };
     assert_eq!(of("log.level"), "\"warn\" config.toml, line 2, column 1");
-    assert_eq!(of("accounts.devices_max"), "9 config.d/a.toml, line 2, column 1");
-    assert_eq!(of("retention.days"), "3 environment variable GRACEFUL_RELAY_RETENTION__DAYS");
+    assert_eq!(
+        of("accounts.devices_max"),
+        "9 config.d/a.toml, line 2, column 1"
+    );
+    assert_eq!(
+        of("retention.days"),
+        "3 environment variable GRACEFUL_RELAY_RETENTION__DAYS"
+    );
     assert_eq!(of("server.listen"), "\"127.0.0.1:3\" --listen");
-    assert_eq!(of("limits.window_bytes").split_once(' ').map(|(_, origin)| origin), Some("default settings"));
+    assert_eq!(
+        of("limits.window_bytes")
+            .split_once(' ')
+            .map(|(_, origin)| origin),
+        Some("default settings")
+    );
 }
 
 #[cfg(unix)]
@@ -510,17 +628,33 @@ fn a_secret_may_come_from_the_service_manager_unless_a_file_is_named() {
     };
     assert_eq!(case.load().live.status_token, None);
     case.sources.surroundings.credentials = Some(folder.clone().into_os_string());
-    assert_eq!(case.load().live.status_token, None, "there is no such credential");
+    assert_eq!(
+        case.load().live.status_token,
+        None,
+        "there is no such credential"
+    );
     write("status-token", 0o400);
     let config = case.load();
     assert!(config.live.status_token.is_some() && config.live.metrics_token.is_none());
-    let origin = config.effective().into_iter().find(|(name, _, _)| name == "health.status_token_file");
-    assert_eq!(origin.map(|(_, _, origin)| origin), Some("systemd credential status-token".to_owned()));
+    let origin = config
+        .effective()
+        .into_iter()
+        .find(|(name, _, _)| name == "health.status_token_file");
+    assert_eq!(
+        origin.map(|(_, _, origin)| origin),
+        Some("systemd credential status-token".to_owned())
+    );
     write("status-token", 0o444);
     let text = case.refusal();
-    assert!(text.starts_with("systemd credential status-token: `health.status_token_file`"), "{text}");
+    assert!(
+        text.starts_with("systemd credential status-token: `health.status_token_file`"),
+        "{text}"
+    );
     write("own", 0o400);
     let own = folder.join("own").display().to_string();
     let case = case.with_variable("GRACEFUL_RELAY_HEALTH__STATUS_TOKEN_FILE", &own);
-    assert!(case.load().live.status_token.is_some(), "the other file is not looked at");
+    assert!(
+        case.load().live.status_token.is_some(),
+        "the other file is not looked at"
+    );
 }

@@ -28,7 +28,13 @@ pub enum TlsMode {
 }
 
 impl TlsMode {
-    const ALL: [Self; 5] = [Self::Off, Self::Proxy, Self::SelfSigned, Self::Files, Self::Acme];
+    const ALL: [Self; 5] = [
+        Self::Off,
+        Self::Proxy,
+        Self::SelfSigned,
+        Self::Files,
+        Self::Acme,
+    ];
 
     /// As it is written in the file.
     pub const fn name(self) -> &'static str {
@@ -56,9 +62,15 @@ impl Check<'_> {
     pub(super) fn tls(&self, raw: &Raw) -> Result<Tls, ConfigError> {
         let written = raw.tls.mode.as_str();
         let mode = TlsMode::ALL.into_iter().find(|mode| mode.name() == written);
-        let mode =
-            mode.ok_or_else(|| self.not_one_of("tls.mode", written, &TlsMode::ALL.map(TlsMode::name)))?;
-        self.only_with("tls.certificate", &raw.tls.certificate, mode, &[TlsMode::Files])?;
+        let mode = mode.ok_or_else(|| {
+            self.not_one_of("tls.mode", written, &TlsMode::ALL.map(TlsMode::name))
+        })?;
+        self.only_with(
+            "tls.certificate",
+            &raw.tls.certificate,
+            mode,
+            &[TlsMode::Files],
+        )?;
         self.only_with("tls.key", &raw.tls.key, mode, &[TlsMode::Files])?;
         let own = [TlsMode::SelfSigned, TlsMode::Files, TlsMode::Acme];
         self.only_with("tls.http_listen", &raw.tls.http_listen, mode, &own)?;
@@ -89,7 +101,10 @@ impl Check<'_> {
         if written.is_empty() || modes.contains(&mode) {
             return Ok(());
         }
-        let modes: Vec<_> = modes.iter().map(|mode| format!("\"{}\"", mode.name())).collect();
+        let modes: Vec<_> = modes
+            .iter()
+            .map(|mode| format!("\"{}\"", mode.name()))
+            .collect();
         let text = format!(
             "is set, but does nothing while `tls.mode` is \"{}\"; it is for {}",
             mode.name(),
@@ -105,7 +120,9 @@ impl Check<'_> {
         }
         let text = match written {
             "" => "must name a file, for `tls.mode` is \"files\"".to_owned(),
-            _ => format!("is {written:?}; it must be a whole path, like \"/etc/graceful-relay/{written}\""),
+            _ => format!(
+                "is {written:?}; it must be a whole path, like \"/etc/graceful-relay/{written}\""
+            ),
         };
         Err(self.wrong(key, &text))
     }

@@ -77,8 +77,12 @@ impl Check<'_> {
         let agreement = found.take(self.sla(raw));
         let metrics = found.take(self.metrics(raw));
         let canary_interval = found.take(self.canary_interval(raw));
-        let live = doors.as_ref().and_then(|(admission, _)| found.take(self.live(raw, admission)));
-        let status_page = server.as_ref().and_then(|(_, names)| found.take(self.status_page(raw, names)));
+        let live = doors
+            .as_ref()
+            .and_then(|(admission, _)| found.take(self.live(raw, admission)));
+        let status_page = server
+            .as_ref()
+            .and_then(|(_, names)| found.take(self.status_page(raw, names)));
         Some(Checked {
             tls: tls?,
             server: server?,
@@ -99,18 +103,58 @@ impl Check<'_> {
     fn ranges(&self, raw: &Raw, found: &mut Found) {
         let (storage, limits) = (&raw.storage, &raw.limits);
         for (key, value, range) in [
-            ("storage.free_bytes_min", storage.free_bytes_min, 0..=1 << 50),
-            ("storage.ballast_mib", storage.ballast_mib.into(), 0..=65_536),
+            (
+                "storage.free_bytes_min",
+                storage.free_bytes_min,
+                0..=1 << 50,
+            ),
+            (
+                "storage.ballast_mib",
+                storage.ballast_mib.into(),
+                0..=65_536,
+            ),
             ("storage.cache_mib", storage.cache_mib.into(), 4..=65_536),
             ("storage.journal_mib", storage.journal_mib.into(), 1..=1_024),
-            ("limits.connections_max", limits.connections_max.into(), 1..=1_000_000),
-            ("limits.handshake_timeout_s", limits.handshake_timeout_s.into(), 1..=3_600),
-            ("limits.head_timeout_s", limits.head_timeout_s.into(), 1..=3_600),
-            ("limits.body_timeout_s", limits.body_timeout_s.into(), 1..=3_600),
-            ("limits.authentication_timeout_s", limits.authentication_timeout_s.into(), 1..=3_600),
-            ("limits.write_timeout_s", limits.write_timeout_s.into(), 1..=3_600),
-            ("limits.close_timeout_s", limits.close_timeout_s.into(), 1..=3_600),
-            ("server.drain_time_max_s", raw.server.drain_time_max_s.into(), 1..=3_600),
+            (
+                "limits.connections_max",
+                limits.connections_max.into(),
+                1..=1_000_000,
+            ),
+            (
+                "limits.handshake_timeout_s",
+                limits.handshake_timeout_s.into(),
+                1..=3_600,
+            ),
+            (
+                "limits.head_timeout_s",
+                limits.head_timeout_s.into(),
+                1..=3_600,
+            ),
+            (
+                "limits.body_timeout_s",
+                limits.body_timeout_s.into(),
+                1..=3_600,
+            ),
+            (
+                "limits.authentication_timeout_s",
+                limits.authentication_timeout_s.into(),
+                1..=3_600,
+            ),
+            (
+                "limits.write_timeout_s",
+                limits.write_timeout_s.into(),
+                1..=3_600,
+            ),
+            (
+                "limits.close_timeout_s",
+                limits.close_timeout_s.into(),
+                1..=3_600,
+            ),
+            (
+                "server.drain_time_max_s",
+                raw.server.drain_time_max_s.into(),
+                1..=3_600,
+            ),
         ] {
             found.take(self.range::<u64>(key, value, range));
         }
@@ -182,7 +226,11 @@ impl Check<'_> {
         if range.contains(&value) {
             return Ok(());
         }
-        let text = format!("is {value}; it must be between {} and {}", range.start(), range.end());
+        let text = format!(
+            "is {value}; it must be between {} and {}",
+            range.start(),
+            range.end()
+        );
         Err(self.wrong(key, &text))
     }
 
@@ -239,7 +287,9 @@ impl Check<'_> {
             return wrong("give the name alone, without a port");
         }
         let is_label = |label: &str| {
-            let letters = label.chars().all(|letter| letter.is_ascii_alphanumeric() || "-_".contains(letter));
+            let letters = label
+                .chars()
+                .all(|letter| letter.is_ascii_alphanumeric() || "-_".contains(letter));
             !label.is_empty() && letters
         };
         if name.len() > HOST_BYTES_MAX || !name.split('.').all(is_label) {
@@ -276,7 +326,11 @@ impl Check<'_> {
             "open" => Ok(Registration::Open),
             "invite" => Ok(Registration::Invite),
             "closed" => Ok(Registration::Closed),
-            _ => Err(self.not_one_of("accounts.registration", written, &["open", "invite", "closed"])),
+            _ => Err(self.not_one_of(
+                "accounts.registration",
+                written,
+                &["open", "invite", "closed"],
+            )),
         }
     }
 
@@ -302,8 +356,16 @@ impl Check<'_> {
         self.frames(raw)?;
         self.range("limits.heartbeat_s", limits.heartbeat_s, 5..=3_600)?;
         // One lost heartbeat must not end a conversation.
-        self.range("limits.silence_s_max", limits.silence_s_max, u64::from(limits.heartbeat_s) * 2..=86_400)?;
-        self.range("limits.rendezvous_s_max", limits.rendezvous_s_max, 60..=3_600)?;
+        self.range(
+            "limits.silence_s_max",
+            limits.silence_s_max,
+            u64::from(limits.heartbeat_s) * 2..=86_400,
+        )?;
+        self.range(
+            "limits.rendezvous_s_max",
+            limits.rendezvous_s_max,
+            60..=3_600,
+        )?;
         Ok(Limits {
             frame_bytes_max: limits.frame_bytes_max,
             envelope_bytes_max: limits.envelope_bytes_max,
@@ -324,29 +386,67 @@ impl Check<'_> {
 
     fn accounts(&self, raw: &Raw) -> Result<(), ConfigError> {
         let accounts = &raw.accounts;
-        self.range("retention.days", raw.retention.days, 1..=u64::from(RETENTION_S_MAX / DAY_S))?;
+        self.range(
+            "retention.days",
+            raw.retention.days,
+            1..=u64::from(RETENTION_S_MAX / DAY_S),
+        )?;
         // A removal wraps a secret for each remaining device, and must fit a membership entry.
         self.range("accounts.devices_max", accounts.devices_max, 1..=100)?;
         let entries = u64::from(accounts.devices_max)..=10_000;
-        self.range("accounts.membership_entries_max", accounts.membership_entries_max, entries)?;
-        self.range("accounts.bytes_max", accounts.bytes_max, raw.limits.envelope_bytes_max..=1 << 40)?;
-        self.range("accounts.envelopes_max", accounts.envelopes_max, 1..=100_000_000)
+        self.range(
+            "accounts.membership_entries_max",
+            accounts.membership_entries_max,
+            entries,
+        )?;
+        self.range(
+            "accounts.bytes_max",
+            accounts.bytes_max,
+            raw.limits.envelope_bytes_max..=1 << 40,
+        )?;
+        self.range(
+            "accounts.envelopes_max",
+            accounts.envelopes_max,
+            1..=100_000_000,
+        )
     }
 
     fn frames(&self, raw: &Raw) -> Result<(), ConfigError> {
         let limits = &raw.limits;
         let smallest = envelope::SIZE_MIN as u64;
-        self.range("limits.envelope_bytes_max", limits.envelope_bytes_max, smallest..=15 << 20)?;
-        self.range("limits.rendezvous_bytes_max", limits.rendezvous_bytes_max, 4_096..=15 << 20)?;
-        let largest = limits.envelope_bytes_max.max(u64::from(limits.rendezvous_bytes_max));
+        self.range(
+            "limits.envelope_bytes_max",
+            limits.envelope_bytes_max,
+            smallest..=15 << 20,
+        )?;
+        self.range(
+            "limits.rendezvous_bytes_max",
+            limits.rendezvous_bytes_max,
+            4_096..=15 << 20,
+        )?;
+        let largest = limits
+            .envelope_bytes_max
+            .max(u64::from(limits.rendezvous_bytes_max));
         let frame = (largest + FRAME_OVERHEAD_BYTES).max(64 * 1024)..=16 << 20;
         self.range("limits.frame_bytes_max", limits.frame_bytes_max, frame)?;
         // Newcomers have a quarter of it, in which one must have room.
         let frames_mib = (limits.frame_bytes_max * 4).div_ceil(1 << 20)..=64 * 1024;
         self.range("limits.frames_mib", limits.frames_mib, frames_mib)?;
         // A frame has at most 20,000 elements, whatever they are.
-        self.range("limits.push_envelopes_max", limits.push_envelopes_max, 1..=10_000)?;
-        self.range("limits.unanswered_frames_max", limits.unanswered_frames_max, 1..=1_024)?;
-        self.range("limits.window_bytes", limits.window_bytes, 64 * 1024..=1 << 30)
+        self.range(
+            "limits.push_envelopes_max",
+            limits.push_envelopes_max,
+            1..=10_000,
+        )?;
+        self.range(
+            "limits.unanswered_frames_max",
+            limits.unanswered_frames_max,
+            1..=1_024,
+        )?;
+        self.range(
+            "limits.window_bytes",
+            limits.window_bytes,
+            64 * 1024..=1 << 30,
+        )
     }
 }

@@ -29,7 +29,14 @@ pub async fn run(
     options: Options,
     shutdown: CancellationToken,
 ) -> Result<(), Stopped> {
-    let Listener { tcp, tls, plain, operators, live, page } = listener.into();
+    let Listener {
+        tcp,
+        tls,
+        plain,
+        operators,
+        live,
+        page,
+    } = listener.into();
     let live = live.unwrap_or_else(|| Live::new(LiveOptions::of(&options)));
     let metrics = relay.metrics().clone();
     let door = Door::new(relay.clone(), options, (live, page), tls.clone(), metrics);
@@ -111,7 +118,9 @@ async fn next(listener: &TcpListener) -> io::Result<(TcpStream, IpAddr)> {
 fn is_the_peers(error: &io::Error) -> bool {
     matches!(
         error.kind(),
-        io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::Interrupted
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::Interrupted
     )
 }
 

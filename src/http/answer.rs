@@ -26,10 +26,20 @@ pub(super) fn not_found() -> Response {
 
 pub(super) fn not_allowed(methods: &'static str) -> Response {
     let sentence = format!("Only {methods} works here.");
-    with_header(text(StatusCode::METHOD_NOT_ALLOWED, &sentence), ALLOW, methods).into_response()
+    with_header(
+        text(StatusCode::METHOD_NOT_ALLOWED, &sentence),
+        ALLOW,
+        methods,
+    )
+    .into_response()
 }
 
 pub(super) fn overloaded(why: &str) -> Response {
     let sentence = format!("{why} Try again in {RETRY_AFTER_S} seconds.");
-    with_header(text(StatusCode::SERVICE_UNAVAILABLE, &sentence), RETRY_AFTER, RETRY_AFTER_S).into_response()
+    with_header(
+        text(StatusCode::SERVICE_UNAVAILABLE, &sentence),
+        RETRY_AFTER,
+        RETRY_AFTER_S,
+    )
+    .into_response()
 }

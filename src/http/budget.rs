@@ -55,12 +55,23 @@ impl Budget {
     pub(super) fn with_patience(bytes: u64, patience: Duration) -> Self {
         let units = usize::try_from(bytes / UNIT_BYTES as u64).unwrap_or(usize::MAX);
         let newcomers = units / NEWCOMERS_PART;
-        Self { newcomers: Share::new(newcomers, patience), devices: Share::new(units - newcomers, patience) }
+        Self {
+            newcomers: Share::new(newcomers, patience),
+            devices: Share::new(units - newcomers, patience),
+        }
     }
 
     /// Waits for the part of a message of so many bytes.
-    pub(super) fn take(&self, is_known: bool, bytes: usize) -> impl Future<Output = Part> + Send + use<> {
-        let share = if is_known { &self.devices } else { &self.newcomers };
+    pub(super) fn take(
+        &self,
+        is_known: bool,
+        bytes: usize,
+    ) -> impl Future<Output = Part> + Send + use<> {
+        let share = if is_known {
+            &self.devices
+        } else {
+            &self.newcomers
+        };
         share.clone().take(bytes)
     }
 
@@ -68,7 +79,10 @@ impl Budget {
     pub(super) fn in_use(&self) -> [u64; 2] {
         let shares = [&self.newcomers, &self.devices];
         let units_max: usize = shares.iter().map(|share| share.units_max).sum();
-        let units_left: usize = shares.iter().map(|share| share.units.available_permits()).sum();
+        let units_left: usize = shares
+            .iter()
+            .map(|share| share.units.available_permits())
+            .sum();
         [units_max - units_left, units_max].map(|units| units as u64 * UNIT_BYTES as u64)
     }
 }
@@ -77,7 +91,12 @@ impl Share {
     fn new(units: usize, patience: Duration) -> Arc<Self> {
         let units_max = units.clamp(1, Semaphore::MAX_PERMITS);
         let units = Arc::new(Semaphore::new(units_max));
-        Arc::new(Self { units, units_max, patience, arriving: Mutex::default() })
+        Arc::new(Self {
+            units,
+            units_max,
+            patience,
+            arriving: Mutex::default(),
+        })
     }
 
     async fn take(self: Arc<Self>, bytes: usize) -> Part {
@@ -94,15 +113,30 @@ impl Share {
         let cut = CancellationToken::new();
         let mut arriving = self.arriving();
         let number = arriving.last_key_value().map_or(0, |(last, _)| last + 1);
-        arriving.insert(number, Arriving { since: Instant::now(), cut: cut.clone() });
+        arriving.insert(
+            number,
+            Arriving {
+                since: Instant::now(),
+                cut: cut.clone(),
+            },
+        );
         drop(arriving);
-        Part { arrival: Arrival { share: self, number, cut }, permit }
+        Part {
+            arrival: Arrival {
+                share: self,
+                number,
+                cut,
+            },
+            permit,
+        }
     }
 
     fn cut_slowest(&self) {
         let arriving = self.arriving();
         // Those that are cut leave at once, but not within this call.
-        let slowest = arriving.values().find(|arriving| !arriving.cut.is_cancelled());
+        let slowest = arriving
+            .values()
+            .find(|arriving| !arriving.cut.is_cancelled());
         if let Some(slowest) = slowest.filter(|slowest| slowest.since.elapsed() >= self.patience) {
             slowest.cut.cancel();
         }
@@ -137,7 +171,10 @@ impl Part {
                 &self.bytes
             }
         }
-        Bytes::from_owner(Counted { bytes, _permit: self.permit })
+        Bytes::from_owner(Counted {
+            bytes,
+            _permit: self.permit,
+        })
     }
 }
 
@@ -163,7 +200,9 @@ mod tests {
 
     /// For what happens at once where all is well.
     async fn soon<T>(future: impl Future<Output = T>) -> T {
-        tokio::time::timeout(Duration::from_secs(20), future).await.expect("in time")
+        tokio::time::timeout(Duration::from_secs(20), future)
+            .await
+            .expect("in time")
     }
 
     fn budget() -> Budget {
@@ -173,7 +212,9 @@ mod tests {
     #[tokio::test]
     async fn a_part_is_given_back_with_the_last_of_the_bytes() {
         let budget = budget();
-        let whole = soon(budget.take(true, 300 * KIB)).await.arrived(Bytes::from(vec![7; 300 * KIB]));
+        let whole = soon(budget.take(true, 300 * KIB))
+            .await
+            .arrived(Bytes::from(vec![7; 300 * KIB]));
         let slice = whole.slice(5..10);
         drop(whole);
         assert!(budget.take(true, KIB).now_or_never().is_none());
@@ -203,7 +244,10 @@ mod tests {
         let slow = budget.take(true, 200 * KIB).await;
         let quick = soon(budget.take(true, 100 * KIB)).await;
         budget.devices.cut_slowest();
-        assert_eq!((slow.cut().is_cancelled(), quick.cut().is_cancelled()), (true, false));
+        assert_eq!(
+            (slow.cut().is_cancelled(), quick.cut().is_cancelled()),
+            (true, false)
+        );
         budget.devices.cut_slowest();
         assert!(quick.cut().is_cancelled());
     }

@@ -60,7 +60,12 @@ impl Connections {
             .max_headers(HEADERS_MAX)
             .max_header_size(HEAD_BYTES_MAX)
             .max_buf_size(READ_AHEAD_BYTES_MAX);
-        Self { door: door.clone(), routes, handshake, protocol }
+        Self {
+            door: door.clone(),
+            routes,
+            handshake,
+            protocol,
+        }
     }
 
     /// Serves one, in a task of its own, or turns it away.
@@ -75,7 +80,8 @@ impl Connections {
         match self.door.doorkeeper.enter(from) {
             Ok(visitor) => {
                 let this = self.clone();
-                self.door.spawn(async move { this.receive(stream, visitor, reception).await });
+                self.door
+                    .spawn(async move { this.receive(stream, visitor, reception).await });
             }
             Err(away) => self.turn_away(stream, away),
         }
@@ -84,7 +90,11 @@ impl Connections {
     /// Where TLS is spoken, words could only be said after a handshake, which costs more than they are
     /// worth: the connection just ends.
     fn turn_away(&self, stream: TcpStream, away: TurnedAway) {
-        self.door.metrics.sent_away(if away.greedy { Away::Address } else { Away::Newcomers });
+        self.door.metrics.sent_away(if away.greedy {
+            Away::Address
+        } else {
+            Away::Newcomers
+        });
         if self.handshake.is_some() {
             tracing::debug!(why = away.why, "a connection was turned away");
             return drop(stream);
@@ -97,7 +107,9 @@ impl Connections {
         let cut = visitor.clone();
         let received = async {
             if reception == Reception::Header {
-                match tokio::time::timeout(self.door.options.head_timeout, self.ask(&mut stream)).await {
+                match tokio::time::timeout(self.door.options.head_timeout, self.ask(&mut stream))
+                    .await
+                {
                     Ok(Ok(Some(from))) => {
                         if let Err(away) = visitor.settle(from) {
                             return self.turn_away(stream, away);
@@ -119,7 +131,9 @@ impl Connections {
             let stream = Paced::new(stream, visitor.clone(), self.door.metrics.clone());
             match &self.handshake {
                 None => self.speak_http(stream, visitor, reception).await,
-                Some(handshake) => match handshake.shake(ReadAhead::new(stream), &self.door.doorkeeper).await
+                Some(handshake) => match handshake
+                    .shake(ReadAhead::new(stream), &self.door.doorkeeper)
+                    .await
                 {
                     Ok(Some(stream)) => self.speak_http(stream, visitor, reception).await,
                     Ok(None) => {}
@@ -160,7 +174,11 @@ impl Connections {
         let (door, through_proxy) = (self.door.clone(), reception != Reception::Direct);
         let over_tls = self.handshake.is_some();
         let service = service_fn(move |mut request: hyper::Request<hyper::body::Incoming>| {
-            let away = if through_proxy { settle(&door, &visitor, request.headers()) } else { None };
+            let away = if through_proxy {
+                settle(&door, &visitor, request.headers())
+            } else {
+                None
+            };
             request.extensions_mut().insert(visitor.clone());
             let answer = away.ok_or_else(|| routes.call(request));
             async move {
@@ -172,7 +190,10 @@ impl Connections {
                 Ok::<_, Infallible>(response)
             }
         });
-        let connection = self.protocol.serve_connection(TokioIo::new(stream), service).with_upgrades();
+        let connection = self
+            .protocol
+            .serve_connection(TokioIo::new(stream), service)
+            .with_upgrades();
         let mut connection = pin!(connection);
         let ended = tokio::select! {
             ended = connection.as_mut() => ended,
@@ -194,6 +215,10 @@ fn settle(door: &Door, visitor: &Visitor, headers: &HeaderMap) -> Option<Respons
     }
     let from = forwarded(&door.doorkeeper.admission().trusted_proxies, headers)?;
     let away = visitor.settle(from).err()?;
-    door.metrics.sent_away(if away.greedy { Away::Address } else { Away::Newcomers });
+    door.metrics.sent_away(if away.greedy {
+        Away::Address
+    } else {
+        Away::Newcomers
+    });
     Some(turned_away(&away))
 }

@@ -47,7 +47,11 @@ pub struct Admission {
 impl Admission {
     /// Whether who comes from this address has to begin with the PROXY protocol.
     pub fn expects_header_from(&self, from: IpAddr) -> bool {
-        let trusted = || self.trusted_proxies.iter().any(|network| network.contains(from));
+        let trusted = || {
+            self.trusted_proxies
+                .iter()
+                .any(|network| network.contains(from))
+        };
         self.proxy_header == ProxyHeader::Required && trusted()
     }
 }
@@ -108,12 +112,23 @@ pub(super) enum Reception {
 
 impl Doorkeeper {
     pub(super) fn new(admission: Admission) -> Arc<Self> {
-        let here = Here { crowd: Crowd::new(admission.crowd), told: BTreeMap::new() };
-        let paces =
-            (Rates::new(admission.address_frames, PACED_MAX), Rates::new(admission.address_bytes, PACED_MAX));
+        let here = Here {
+            crowd: Crowd::new(admission.crowd),
+            told: BTreeMap::new(),
+        };
+        let paces = (
+            Rates::new(admission.address_frames, PACED_MAX),
+            Rates::new(admission.address_bytes, PACED_MAX),
+        );
         let (here, paces) = (Mutex::new(here), Mutex::new(paces));
         let handshakes = Arc::new(Semaphore::new(admission.handshakes_max));
-        Arc::new(Self { here, paces, handshakes, admission, started: Instant::now() })
+        Arc::new(Self {
+            here,
+            paces,
+            handshakes,
+            admission,
+            started: Instant::now(),
+        })
     }
 
     /// Waits for its turn in a TLS handshake, which lasts until this is dropped. To be waited for
@@ -133,7 +148,10 @@ impl Doorkeeper {
     }
 
     /// Lets somebody in. The visit lasts until its last handle is dropped.
-    pub(super) fn enter(self: &Arc<Self>, from: Option<IpAddr>) -> Result<Arc<Visitor>, TurnedAway> {
+    pub(super) fn enter(
+        self: &Arc<Self>,
+        from: Option<IpAddr>,
+    ) -> Result<Arc<Visitor>, TurnedAway> {
         let address = self.address(from);
         let mut here = self.here();
         let (number, cut) = here.crowd.enter(address, self.now_ms())?;
@@ -176,7 +194,8 @@ impl Doorkeeper {
     }
 
     fn address(&self, from: Option<IpAddr>) -> Option<Address> {
-        from.filter(|_| self.admission.by_address).map(Address::from)
+        from.filter(|_| self.admission.by_address)
+            .map(Address::from)
     }
 
     fn here(&self) -> MutexGuard<'_, Here> {
@@ -205,7 +224,10 @@ impl Visitor {
         let Some(address) = self.doorkeeper.address(Some(from)) else {
             return Ok(());
         };
-        self.doorkeeper.here().crowd.settle(self.number, address, self.doorkeeper.now_ms())?;
+        self.doorkeeper
+            .here()
+            .crowd
+            .settle(self.number, address, self.doorkeeper.now_ms())?;
         let _ = self.address.set(address);
         Ok(())
     }
@@ -240,14 +262,24 @@ impl Visitor {
         }
         self.bytes.store(0, Ordering::Relaxed);
         let now_ms = self.doorkeeper.now_ms();
-        pause(self.doorkeeper.paces().1.charge(address, gathered, now_ms, PAUSE_MS_MAX))
+        pause(
+            self.doorkeeper
+                .paces()
+                .1
+                .charge(address, gathered, now_ms, PAUSE_MS_MAX),
+        )
     }
 
     /// Counts a message that came in, and says how long not to read on.
     pub(super) fn count_frame(&self) -> Option<Duration> {
         let address = self.address()?;
         let now_ms = self.doorkeeper.now_ms();
-        pause(self.doorkeeper.paces().0.charge(address, 1, now_ms, PAUSE_MS_MAX))
+        pause(
+            self.doorkeeper
+                .paces()
+                .0
+                .charge(address, 1, now_ms, PAUSE_MS_MAX),
+        )
     }
 }
 
@@ -276,7 +308,9 @@ mod tests {
     #[test]
     fn a_visit_ends_with_its_last_handle() {
         let doorkeeper = Doorkeeper::new(Admission::default());
-        let visitor = doorkeeper.enter(Some(IpAddr::from([192, 0, 2, 1]))).expect("room");
+        let visitor = doorkeeper
+            .enter(Some(IpAddr::from([192, 0, 2, 1])))
+            .expect("room");
         let other = visitor.clone();
         drop(visitor);
         assert_eq!(doorkeeper.count(), 1);
@@ -289,15 +323,24 @@ mod tests {
         let mut admission = Admission::default();
         admission.crowd.newcomers_max = 2;
         let doorkeeper = Doorkeeper::new(admission);
-        let greedy = [1, 1].map(|last| doorkeeper.enter(Some([192, 0, 2, last].into())).expect("room"));
-        let _other = doorkeeper.enter(Some([192, 0, 2, 2].into())).expect("room is made");
+        let greedy = [1, 1].map(|last| {
+            doorkeeper
+                .enter(Some([192, 0, 2, last].into()))
+                .expect("room")
+        });
+        let _other = doorkeeper
+            .enter(Some([192, 0, 2, 2].into()))
+            .expect("room is made");
         greedy[0].cut().await;
         assert!(!greedy[1].told.cut.is_cancelled());
     }
 
     #[tokio::test]
     async fn so_many_shake_hands_at_a_time_and_the_next_waits_for_its_turn() {
-        let doorkeeper = Doorkeeper::new(Admission { handshakes_max: 1, ..Admission::default() });
+        let doorkeeper = Doorkeeper::new(Admission {
+            handshakes_max: 1,
+            ..Admission::default()
+        });
         let first = doorkeeper.handshake().await.expect("open");
         tokio::select! {
             biased;
@@ -312,27 +355,57 @@ mod tests {
         let trusted_proxies = vec!["127.0.0.1".parse().expect("a network")];
         let reception = |proxy_header, peer: [u8; 4]| {
             let trusted_proxies = trusted_proxies.clone();
-            let admission = Admission { trusted_proxies, proxy_header, ..Admission::default() };
+            let admission = Admission {
+                trusted_proxies,
+                proxy_header,
+                ..Admission::default()
+            };
             Doorkeeper::new(admission).reception(peer.into())
         };
-        assert_eq!(reception(ProxyHeader::Required, [127, 0, 0, 2]), Reception::Direct);
-        assert_eq!(reception(ProxyHeader::Required, [127, 0, 0, 1]), Reception::Header);
-        assert_eq!(reception(ProxyHeader::Off, [127, 0, 0, 1]), Reception::Forwarded);
-        assert_eq!(reception(ProxyHeader::Off, [127, 0, 0, 2]), Reception::Direct);
+        assert_eq!(
+            reception(ProxyHeader::Required, [127, 0, 0, 2]),
+            Reception::Direct
+        );
+        assert_eq!(
+            reception(ProxyHeader::Required, [127, 0, 0, 1]),
+            Reception::Header
+        );
+        assert_eq!(
+            reception(ProxyHeader::Off, [127, 0, 0, 1]),
+            Reception::Forwarded
+        );
+        assert_eq!(
+            reception(ProxyHeader::Off, [127, 0, 0, 2]),
+            Reception::Direct
+        );
     }
 
     #[test]
     fn who_sends_more_than_its_pace_is_paused_with_all_of_its_address() {
-        let pace = Allowance { count: 10, period_ms: 1_000, burst: 10 };
-        let admission = Admission { address_frames: pace, ..Admission::default() };
+        let pace = Allowance {
+            count: 10,
+            period_ms: 1_000,
+            burst: 10,
+        };
+        let admission = Admission {
+            address_frames: pace,
+            ..Admission::default()
+        };
         let doorkeeper = Doorkeeper::new(admission);
-        let [first, second] =
-            [1, 1].map(|last| doorkeeper.enter(Some([192, 0, 2, last].into())).expect("room"));
+        let [first, second] = [1, 1].map(|last| {
+            doorkeeper
+                .enter(Some([192, 0, 2, last].into()))
+                .expect("room")
+        });
         let other = doorkeeper.enter(Some([192, 0, 2, 2].into())).expect("room");
         for _ in 0..30 {
             first.count_frame();
         }
-        assert!(second.count_frame().is_some_and(|pause| pause > Duration::from_secs(1)));
+        assert!(
+            second
+                .count_frame()
+                .is_some_and(|pause| pause > Duration::from_secs(1))
+        );
         assert_eq!(other.count_frame(), None);
     }
 }

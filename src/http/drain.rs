@@ -19,7 +19,14 @@ fn slices(conversations: usize, time_max: Duration) -> (usize, Duration) {
     let size = conversations.div_ceil(count);
     let spread = SPREAD_MAX.min(time_max / 4);
     let pauses = u32::try_from(count - 1).unwrap_or(u32::MAX);
-    (size, if pauses == 0 { Duration::ZERO } else { spread / pauses })
+    (
+        size,
+        if pauses == 0 {
+            Duration::ZERO
+        } else {
+            spread / pauses
+        },
+    )
 }
 
 impl Door {
@@ -47,7 +54,10 @@ impl Door {
         talks.close();
         tasks.close();
         if !talks.is_empty() {
-            tracing::warn!(connections = talks.len(), "some connections did not end in time and are cut");
+            tracing::warn!(
+                connections = talks.len(),
+                "some connections did not end in time and are cut"
+            );
             self.cut.cancel();
         }
         let ended = tokio::time::timeout(LAST_TASKS, tasks.wait()).await;
@@ -79,7 +89,10 @@ mod tests {
                 let count = conversations.div_ceil(size);
                 assert!(count <= SLICES_MAX);
                 let pauses = u32::try_from(count - 1).expect("few");
-                assert!(pause * pauses <= time_max / 4, "{conversations} in {time_max:?}");
+                assert!(
+                    pause * pauses <= time_max / 4,
+                    "{conversations} in {time_max:?}"
+                );
             }
         }
     }

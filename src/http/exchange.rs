@@ -7,8 +7,8 @@ use data_encoding::BASE64URL_NOPAD;
 use futures_util::{Stream, StreamExt};
 use tokio::sync::SemaphorePermit;
 use warp::http::header::{
-    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_MAX_AGE, CONTENT_LENGTH,
-    HeaderMap, RETRY_AFTER,
+    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_MAX_AGE,
+    CONTENT_LENGTH, HeaderMap, RETRY_AFTER,
 };
 use warp::http::{Method, StatusCode};
 use warp::reply::{Reply, Response, with_header};
@@ -73,21 +73,30 @@ async fn take<'a, B: Buf>(
     // Before a slot is taken: whoever makes nonces up must not fill them.
     door.relay.check_nonce(&nonce)?;
     let Ok(slot) = door.exchanges.try_acquire() else {
-        let refusal = Refusal::new(Code::Overloaded, "this relay is busy; try again in a moment");
+        let refusal = Refusal::new(
+            Code::Overloaded,
+            "this relay is busy; try again in a moment",
+        );
         return Err(refusal.retry_after_ms(RETRY_AFTER_MS));
     };
     let received = tokio::time::timeout(door.options.body_timeout, collect(door, body));
     let received = received.await.map_err(|_| {
         Refusal::new(Code::Timeout, "the request took too long to arrive").retry_after_ms(1)
     })??;
-    let frames = frame::split(received).map_err(|error| Refusal::new(Code::Malformed, error.to_string()))?;
+    let frames =
+        frame::split(received).map_err(|error| Refusal::new(Code::Malformed, error.to_string()))?;
     Ok((nonce, frames, slot))
 }
 
 fn nonce(headers: &HeaderMap) -> Result<Vec<u8>, Refusal> {
-    let nonce = headers.get(NONCE).and_then(|nonce| BASE64URL_NOPAD.decode(nonce.as_bytes()).ok());
+    let nonce = headers
+        .get(NONCE)
+        .and_then(|nonce| BASE64URL_NOPAD.decode(nonce.as_bytes()).ok());
     nonce.ok_or_else(|| {
-        Refusal::new(Code::Malformed, "the header Graceful-Nonce must hold the greeting's nonce as base64url")
+        Refusal::new(
+            Code::Malformed,
+            "the header Graceful-Nonce must hold the greeting's nonce as base64url",
+        )
     })
 }
 
@@ -113,19 +122,29 @@ async fn collect<B: Buf>(
 }
 
 fn too_large(door: &Door) -> Refusal {
-    let text = format!("the request has more than {} bytes", door.options.frame_bytes_max);
+    let text = format!(
+        "the request has more than {} bytes",
+        door.options.frame_bytes_max
+    );
     Refusal::new(Code::TooLarge, text)
 }
 
 fn frames(status: StatusCode, frames: &[Bytes]) -> Response {
-    body(status, "application/octet-stream", frame::join(frames).to_vec())
+    body(
+        status,
+        "application/octet-stream",
+        frame::join(frames).to_vec(),
+    )
 }
 
 /// A refusal is a frame here too; the status repeats it for whatever stands between.
 fn refused(refusal: Refusal) -> Response {
     let status = status(refusal.code);
     let retry_after_s = refusal.retry_after_ms.div_ceil(1_000);
-    let response = frames(status, &[frame::relay_bytes(RelayFrame::Refusal(refusal.into()))]);
+    let response = frames(
+        status,
+        &[frame::relay_bytes(RelayFrame::Refusal(refusal.into()))],
+    );
     match retry_after_s {
         0 => response,
         seconds => with_header(response, RETRY_AFTER, seconds).into_response(),
@@ -148,7 +167,15 @@ fn status(code: Code) -> StatusCode {
 
 /// What a browser asks before it lets a page send the nonce's header.
 fn preflight() -> Response {
-    let response = with_header(StatusCode::NO_CONTENT, ACCESS_CONTROL_ALLOW_METHODS, "GET, POST");
-    let response = with_header(response, ACCESS_CONTROL_ALLOW_HEADERS, "content-type, graceful-nonce");
+    let response = with_header(
+        StatusCode::NO_CONTENT,
+        ACCESS_CONTROL_ALLOW_METHODS,
+        "GET, POST",
+    );
+    let response = with_header(
+        response,
+        ACCESS_CONTROL_ALLOW_HEADERS,
+        "content-type, graceful-nonce",
+    );
     with_header(response, ACCESS_CONTROL_MAX_AGE, 86_400).into_response()
 }

@@ -126,7 +126,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Frames<S> {
     /// Sends one binary message.
     pub(super) async fn send(&mut self, payload: Bytes) -> io::Result<()> {
         std::future::poll_fn(|context| self.poll_flush(context)).await?;
-        self.put(FrameHeader { opcode: OpCode::Data(Data::Binary), ..FrameHeader::default() }, payload);
+        self.put(
+            FrameHeader {
+                opcode: OpCode::Data(Data::Binary),
+                ..FrameHeader::default()
+            },
+            payload,
+        );
         std::future::poll_fn(|context| self.poll_flush(context)).await
     }
 
@@ -150,7 +156,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Frames<S> {
     fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         loop {
             while self.output.has_remaining() {
-                let went = ready!(poll_write_buf(Pin::new(&mut self.stream), context, &mut self.output))?;
+                let went = ready!(poll_write_buf(
+                    Pin::new(&mut self.stream),
+                    context,
+                    &mut self.output
+                ))?;
                 self.moved += went as u64;
                 if went == 0 {
                     return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
@@ -234,14 +244,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Frames<S> {
 
     /// Once its head is known. One that comes in frames may become as large as any.
     fn ask_for_part(&mut self, header: &FrameHeader, length: usize) {
-        let OpCode::Data(kind) = header.opcode else { return };
+        let OpCode::Data(kind) = header.opcode else {
+            return;
+        };
         let before = self.parts.as_ref().map_or(0, |parts| parts.bytes.len());
         if self.large.is_some() || before + length <= FREE_BYTES {
             return;
         }
         let whole = header.is_final && kind != Data::Continue;
         let bytes = if whole { length } else { self.bytes_max };
-        self.large = Some(Box::new(Large::Waits(Box::pin(self.budget.take(self.is_known, bytes)))));
+        self.large = Some(Box::new(Large::Waits(Box::pin(
+            self.budget.take(self.is_known, bytes),
+        ))));
     }
 
     /// Reads some more: the rest of a frame straight to where it will stay.
@@ -261,8 +275,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Frames<S> {
     fn take_frame(&mut self) -> Result<Option<(FrameHeader, Bytes)>, Trouble> {
         if self.head.is_none() {
             let mut cursor = Cursor::new(&self.input[..]);
-            let parsed = FrameHeader::parse(&mut cursor).map_err(|_| Trouble::Broken("no frame"))?;
-            let Some((header, length)) = parsed else { return Ok(None) };
+            let parsed =
+                FrameHeader::parse(&mut cursor).map_err(|_| Trouble::Broken("no frame"))?;
+            let Some((header, length)) = parsed else {
+                return Ok(None);
+            };
             let length = usize::try_from(length).map_err(|_| Trouble::TooLarge)?;
             let head_bytes = usize::try_from(cursor.position()).map_err(|_| Trouble::TooLarge)?;
             self.judge(&header, length)?;
@@ -270,14 +287,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Frames<S> {
             self.ask_for_part(&header, length);
             self.head = Some((header, length));
         }
-        let Some((mut header, length)) = self.head.take() else { return Ok(None) };
+        let Some((mut header, length)) = self.head.take() else {
+            return Ok(None);
+        };
         if self.input.len() < length || matches!(self.large.as_deref(), Some(Large::Waits(_))) {
             self.head = Some((header, length));
             return Ok(None);
         }
         let mut payload = self.input.split_to(length);
         // Both would share one allocation for as long as the connection lasts.
-        self.input = if self.input.is_empty() { BytesMut::new() } else { BytesMut::from(&self.input[..]) };
+        self.input = if self.input.is_empty() {
+            BytesMut::new()
+        } else {
+            BytesMut::from(&self.input[..])
+        };
         unmask(&mut payload, header.mask.take().unwrap_or_default());
         Ok(Some((header, payload.freeze())))
     }
@@ -301,14 +324,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Frames<S> {
                 match (kind == Data::Continue, before) {
                     (true, None) => Err(Trouble::Broken("a part of no message")),
                     (false, Some(_)) => Err(Trouble::Broken("a message within a message")),
-                    (_, before) if length > self.bytes_max - before.unwrap_or(0) => Err(Trouble::TooLarge),
+                    (_, before) if length > self.bytes_max - before.unwrap_or(0) => {
+                        Err(Trouble::TooLarge)
+                    }
                     _ => Ok(()),
                 }
             }
         }
     }
 
-    fn accept(&mut self, header: &FrameHeader, payload: Bytes) -> Result<Option<Incoming>, Trouble> {
+    fn accept(
+        &mut self,
+        header: &FrameHeader,
+        payload: Bytes,
+    ) -> Result<Option<Incoming>, Trouble> {
         match header.opcode {
             OpCode::Control(Control::Ping) => self.answer = Some(Frame::pong(payload)),
             OpCode::Control(Control::Close) => return self.accept_close(payload).map(Some),
@@ -323,7 +352,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Frames<S> {
             None if last => (kind == Data::Binary, payload),
             None => {
                 let bytes = BytesMut::from(&payload[..]);
-                self.parts = Some(Box::new(Parts { binary: kind == Data::Binary, bytes }));
+                self.parts = Some(Box::new(Parts {
+                    binary: kind == Data::Binary,
+                    bytes,
+                }));
                 return None;
             }
             Some(mut parts) => {
@@ -339,7 +371,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Frames<S> {
             Some(Large::Arrives(part, _)) => part.arrived(bytes),
             _ => bytes,
         };
-        Some(if binary { Incoming::Binary(bytes) } else { Incoming::Text })
+        Some(if binary {
+            Incoming::Binary(bytes)
+        } else {
+            Incoming::Text
+        })
     }
 
     /// Answered with the same code, if that may be sent at all.
@@ -351,7 +387,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Frames<S> {
                 let code = CloseCode::from(u16::from_be_bytes([payload[0], payload[1]]));
                 let sound = code.is_allowed() && std::str::from_utf8(&payload[2..]).is_ok();
                 let code = if sound { code } else { CloseCode::Protocol };
-                Some(CloseFrame { code, reason: "".into() })
+                Some(CloseFrame {
+                    code,
+                    reason: "".into(),
+                })
             }
         };
         self.close_came = true;
@@ -387,7 +426,9 @@ mod tests {
 
     /// For what happens at once where all is well.
     async fn soon<T>(future: impl Future<Output = T>) -> T {
-        tokio::time::timeout(Duration::from_secs(20), future).await.expect("in time")
+        tokio::time::timeout(Duration::from_secs(20), future)
+            .await
+            .expect("in time")
     }
 
     fn budget() -> Budget {
@@ -406,7 +447,12 @@ mod tests {
             }
         }
         bytes.extend(mask);
-        bytes.extend(payload.iter().zip(mask.iter().cycle()).map(|(byte, mask)| byte ^ mask));
+        bytes.extend(
+            payload
+                .iter()
+                .zip(mask.iter().cycle())
+                .map(|(byte, mask)| byte ^ mask),
+        );
         bytes
     }
 
@@ -450,16 +496,29 @@ mod tests {
 
     #[tokio::test]
     async fn what_breaks_the_protocol_is_told_by_its_head() {
-        for head in
-            [&[0xc2, 0x80][..], &[0x83, 0x80], &[0x8b, 0x80], &[0x09, 0x80], &[0x80, 0x80], &[0x82, 1]]
-        {
+        for head in [
+            &[0xc2, 0x80][..],
+            &[0x83, 0x80],
+            &[0x8b, 0x80],
+            &[0x09, 0x80],
+            &[0x80, 0x80],
+            &[0x82, 1],
+        ] {
             let mut bytes = head.to_vec();
             bytes.extend([0; 4]);
             let (incoming, _) = seen(&bytes, 64).await;
-            assert!(matches!(incoming, Err(Trouble::Broken(_))), "{head:?}: {incoming:?}");
+            assert!(
+                matches!(incoming, Err(Trouble::Broken(_))),
+                "{head:?}: {incoming:?}"
+            );
         }
-        let (incoming, _) =
-            seen(&[0x82, 0xff, 0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0], 64).await;
+        let (incoming, _) = seen(
+            &[
+                0x82, 0xff, 0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0,
+            ],
+            64,
+        )
+        .await;
         assert!(matches!(incoming, Err(Trouble::TooLarge)));
     }
 
@@ -468,10 +527,19 @@ mod tests {
         let (near, mut far) = duplex(64);
         let mut frames = Frames::new(near, 64, budget());
         for count in 0..200_u8 {
-            far.write_all(&masked(0x89, &[count])).await.expect("the relay reads on");
-            assert_eq!(frames.next().await.expect("open").expect("a ping"), Incoming::Control);
+            far.write_all(&masked(0x89, &[count]))
+                .await
+                .expect("the relay reads on");
+            assert_eq!(
+                frames.next().await.expect("open").expect("a ping"),
+                Incoming::Control
+            );
         }
-        assert!(frames.answer.is_some_and(|answer| answer.payload() == [199]));
+        assert!(
+            frames
+                .answer
+                .is_some_and(|answer| answer.payload() == [199])
+        );
     }
 
     #[tokio::test]
@@ -481,9 +549,15 @@ mod tests {
         let taken = budget.take(true, 3 << 20).await;
         let mut frames = Frames::new(near, 1 << 20, budget.clone());
         frames.known();
-        far.write_all(&masked(0x82, &vec![7; FREE_BYTES + 1])).await.expect("room");
+        far.write_all(&masked(0x82, &vec![7; FREE_BYTES + 1]))
+            .await
+            .expect("room");
         assert!(frames.next().now_or_never().is_none());
-        assert!(frames.input.capacity() <= SCRATCH_BYTES, "{}", frames.input.capacity());
+        assert!(
+            frames.input.capacity() <= SCRATCH_BYTES,
+            "{}",
+            frames.input.capacity()
+        );
         drop(taken);
         let incoming = soon(frames.next()).await.expect("open").expect("a message");
         assert!(budget.take(true, 3 << 20).now_or_never().is_none());
@@ -498,9 +572,13 @@ mod tests {
         let _taken = budget.take(true, 3 << 20).await;
         let mut frames = Frames::new(near, 1 << 20, budget);
         frames.known();
-        far.write_all(&masked(0x02, &[7; 1_000])).await.expect("room");
+        far.write_all(&masked(0x02, &[7; 1_000]))
+            .await
+            .expect("room");
         for _ in 0..100 {
-            far.write_all(&masked(0x00, &[7; 1_000])).await.expect("room");
+            far.write_all(&masked(0x00, &[7; 1_000]))
+                .await
+                .expect("room");
         }
         assert!(frames.next().now_or_never().is_none());
         let came = frames.parts.as_ref().map_or(0, |parts| parts.bytes.len());
@@ -517,7 +595,10 @@ mod tests {
         let message = masked(0x82, &vec![7; 3 << 20]);
         far.write_all(&message[..100]).await.expect("read");
         let waiting = tokio::spawn(budget.take(true, 1 << 20));
-        assert!(matches!(soon(slow).await.expect("it ends"), Some(Err(Trouble::TooSlow))));
+        assert!(matches!(
+            soon(slow).await.expect("it ends"),
+            Some(Err(Trouble::TooSlow))
+        ));
         soon(waiting).await.expect("it had its turn");
     }
 }

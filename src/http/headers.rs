@@ -11,12 +11,18 @@ const ALWAYS: [(HeaderName, &str); 4] = [
     (CACHE_CONTROL, "no-store"),
     (X_CONTENT_TYPE_OPTIONS, "nosniff"),
     (REFERRER_POLICY, "no-referrer"),
-    (CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),
+    (
+        CONTENT_SECURITY_POLICY,
+        "default-src 'none'; frame-ancestors 'none'",
+    ),
 ];
 
 /// The same as lines of a head, for an answer that is written by hand.
 pub(super) fn lines() -> String {
-    ALWAYS.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect()
+    ALWAYS
+        .iter()
+        .map(|(name, value)| format!("{name}: {value}\r\n"))
+        .collect()
 }
 
 /// A year. Subdomains are not the relay's to decide about.
@@ -26,9 +32,14 @@ const ONLY_TLS_FROM_NOW_ON: &str = "max-age=31536000";
 pub(super) fn secure(headers: &mut HeaderMap, over_tls: bool) {
     for (name, value) in ALWAYS {
         // The one page for people has a policy of its own.
-        headers.entry(name).or_insert(HeaderValue::from_static(value));
+        headers
+            .entry(name)
+            .or_insert(HeaderValue::from_static(value));
     }
     if over_tls {
-        headers.insert(STRICT_TRANSPORT_SECURITY, HeaderValue::from_static(ONLY_TLS_FROM_NOW_ON));
+        headers.insert(
+            STRICT_TRANSPORT_SECURITY,
+            HeaderValue::from_static(ONLY_TLS_FROM_NOW_ON),
+        );
     }
 }

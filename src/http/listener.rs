@@ -22,14 +22,25 @@ pub struct Listener {
 /// Plain: for this machine, and for a proxy in front.
 impl From<TcpListener> for Listener {
     fn from(tcp: TcpListener) -> Self {
-        Self { tcp, tls: None, plain: None, operators: None, live: None, page: PublicPage::default() }
+        Self {
+            tcp,
+            tls: None,
+            plain: None,
+            operators: None,
+            live: None,
+            page: PublicPage::default(),
+        }
     }
 }
 
 impl Listener {
     /// Behind the relay's own TLS. `plain` is a second socket that sends browsers on to the first.
     pub fn with_tls(tcp: TcpListener, tls: Tls, plain: Option<TcpListener>) -> Self {
-        Self { tls: Some(tls), plain, ..tcp.into() }
+        Self {
+            tls: Some(tls),
+            plain,
+            ..tcp.into()
+        }
     }
 
     /// With a socket of its own for operators: metrics, health and status.

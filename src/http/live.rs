@@ -18,7 +18,10 @@ pub struct LiveOptions {
 impl LiveOptions {
     /// Nobody sees the status.
     pub fn of(options: &Options) -> Self {
-        Self { allowed_origins: options.admission.allowed_origins.clone(), ..Self::default() }
+        Self {
+            allowed_origins: options.admission.allowed_origins.clone(),
+            ..Self::default()
+        }
     }
 }
 

@@ -196,7 +196,11 @@ pub(crate) mod tests {
         let bytes = size_of_val(&large);
         let cut = CancellationToken::new();
         let task = cut_short(cut.child_token(), large);
-        assert!(size_of_val(&task) < bytes + 200, "{} of {bytes}", size_of_val(&task));
+        assert!(
+            size_of_val(&task) < bytes + 200,
+            "{} of {bytes}",
+            size_of_val(&task)
+        );
         cut.cancel();
         task.await;
     }

@@ -30,7 +30,10 @@ pub(super) struct Operators {
 impl Operators {
     /// Opens it. `main` is the door that it tells of.
     pub(super) fn serve(listener: TcpListener, main: &Arc<Door>) -> Self {
-        let options = Options { admission: Admission::default(), ..main.options.clone() };
+        let options = Options {
+            admission: Admission::default(),
+            ..main.options.clone()
+        };
         let open = (main.live.clone(), PublicPage::default());
         let door = Door::new(main.relay.clone(), options, open, None, Arc::default());
         let connections = Connections::new(&door, operators_routes(main), None);
@@ -58,8 +61,17 @@ fn operators_routes(main: &Arc<Door>) -> BoxedFilter<(Response,)> {
             "This is for operators: /metrics, /health, /health/ready, /status, /version.",
         )
     });
-    let told = health(main).or(status(main)).unify().or(version(main)).unify();
-    told.or(metrics(main)).unify().or(nothing).unify().map(one_request).boxed()
+    let told = health(main)
+        .or(status(main))
+        .unify()
+        .or(version(main))
+        .unify();
+    told.or(metrics(main))
+        .unify()
+        .or(nothing)
+        .unify()
+        .map(one_request)
+        .boxed()
 }
 
 fn metrics(main: &Arc<Door>) -> BoxedFilter<(Response,)> {
@@ -90,6 +102,9 @@ pub(super) fn refused(token: Option<&Secret>, headers: &HeaderMap) -> Option<Res
     if token.is_none_or(|token| token.is_shown(headers)) {
         return None;
     }
-    let response = text(StatusCode::UNAUTHORIZED, "This is for who has the operator's token.");
+    let response = text(
+        StatusCode::UNAUTHORIZED,
+        "This is for who has the operator's token.",
+    );
     Some(with_header(response, WWW_AUTHENTICATE, "Bearer").into_response())
 }

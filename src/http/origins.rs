@@ -52,7 +52,9 @@ mod tests {
     use super::*;
 
     fn from(origin: &str) -> HeaderMap {
-        [(ORIGIN, origin.parse().expect("a header"))].into_iter().collect()
+        [(ORIGIN, origin.parse().expect("a header"))]
+            .into_iter()
+            .collect()
     }
 
     #[test]
@@ -60,12 +62,24 @@ mod tests {
         let list = AllowedOrigins::new(["https://app.example".to_owned()]);
         assert!(list.refuse(&from("https://app.example")).is_none());
         assert!(list.refuse(&HeaderMap::new()).is_none());
-        for foreign in
-            ["https://app.example.evil", "http://app.example", "https://app.example:8443", "null", ""]
-        {
-            assert_eq!(list.refuse(&from(foreign)).map(|response| response.status().as_u16()), Some(403));
+        for foreign in [
+            "https://app.example.evil",
+            "http://app.example",
+            "https://app.example:8443",
+            "null",
+            "",
+        ] {
+            assert_eq!(
+                list.refuse(&from(foreign))
+                    .map(|response| response.status().as_u16()),
+                Some(403)
+            );
         }
-        assert!(AllowedOrigins::default().refuse(&from("https://anything")).is_none());
+        assert!(
+            AllowedOrigins::default()
+                .refuse(&from("https://anything"))
+                .is_none()
+        );
     }
 
     #[test]
@@ -76,8 +90,14 @@ mod tests {
             let header = response.headers().get(ACCESS_CONTROL_ALLOW_ORIGIN);
             header.map(|header| header.to_str().expect("text").to_owned())
         };
-        assert_eq!(allowed(&list, "https://app.example").as_deref(), Some("https://app.example"));
+        assert_eq!(
+            allowed(&list, "https://app.example").as_deref(),
+            Some("https://app.example")
+        );
         assert_eq!(allowed(&list, "https://other.example"), None);
-        assert_eq!(allowed(&AllowedOrigins::default(), "https://other.example").as_deref(), Some("*"));
+        assert_eq!(
+            allowed(&AllowedOrigins::default(), "https://other.example").as_deref(),
+            Some("*")
+        );
     }
 }

@@ -22,7 +22,12 @@ pub(super) struct Paced<S> {
 
 impl<S> Paced<S> {
     pub(super) fn new(stream: S, visitor: Arc<Visitor>, metrics: Arc<Metrics>) -> Self {
-        Self { stream, visitor, metrics, pause: None }
+        Self {
+            stream,
+            visitor,
+            metrics,
+            pause: None,
+        }
     }
 }
 
@@ -40,7 +45,10 @@ impl<S: AsyncRead + Unpin> AsyncRead for Paced<S> {
         ready!(Pin::new(&mut self.stream).poll_read(context, buffer))?;
         let came = (buffer.filled().len() - before) as u64;
         self.metrics.bytes_in.add(came);
-        self.pause = self.visitor.count_bytes(came).map(|pause| Box::pin(sleep(pause)));
+        self.pause = self
+            .visitor
+            .count_bytes(came)
+            .map(|pause| Box::pin(sleep(pause)));
         Poll::Ready(Ok(()))
     }
 }
@@ -89,13 +97,23 @@ mod tests {
 
     #[tokio::test]
     async fn who_sends_too_much_is_not_read_until_its_time_has_come() {
-        let pace = Allowance { count: 1024, period_ms: 1_000, burst: 64 * 1024 };
-        let doorkeeper = Doorkeeper::new(Admission { address_bytes: pace, ..Admission::default() });
+        let pace = Allowance {
+            count: 1024,
+            period_ms: 1_000,
+            burst: 64 * 1024,
+        };
+        let doorkeeper = Doorkeeper::new(Admission {
+            address_bytes: pace,
+            ..Admission::default()
+        });
         let visitor = doorkeeper.enter(Some([192, 0, 2, 1].into())).expect("room");
         let mut stream = Paced::new(tokio::io::repeat(7), visitor, Arc::default());
         let mut bytes = vec![0; 64 * 1024];
         stream.read_exact(&mut bytes).await.expect("the burst");
-        stream.read_exact(&mut bytes[..32 * 1024]).await.expect("what takes it over the pace");
+        stream
+            .read_exact(&mut bytes[..32 * 1024])
+            .await
+            .expect("what takes it over the pace");
         tokio::select! {
             biased;
             _ = stream.read_u8() => panic!("read on"),

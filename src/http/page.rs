@@ -7,7 +7,8 @@ use bytes::Bytes;
 use data_encoding::{BASE64, HEXLOWER};
 use sha2::{Digest, Sha256};
 use warp::http::header::{
-    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, HeaderMap, HeaderValue, IF_NONE_MATCH,
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, HeaderMap, HeaderValue,
+    IF_NONE_MATCH,
 };
 use warp::http::{Method, StatusCode};
 use warp::reply::Response;
@@ -44,7 +45,11 @@ impl PublicPage {
             "default-src 'none'; style-src 'sha256-{hash}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
         );
         let html = Shown::new(html, "text/html; charset=utf-8", &policy);
-        let json = Shown::new(json, "application/json", "default-src 'none'; frame-ancestors 'none'");
+        let json = Shown::new(
+            json,
+            "application/json",
+            "default-src 'none'; frame-ancestors 'none'",
+        );
         *self.0.write().expect("nobody panics holding it") = Some(Arc::new(Made { html, json }));
     }
 
@@ -58,7 +63,12 @@ impl PublicPage {
         self.answer(method, headers, |made| &made.json)
     }
 
-    fn answer(&self, method: &Method, headers: &HeaderMap, which: impl Fn(&Made) -> &Shown) -> Response {
+    fn answer(
+        &self,
+        method: &Method,
+        headers: &HeaderMap,
+        which: impl Fn(&Made) -> &Shown,
+    ) -> Response {
         let made = self.0.read().expect("nobody panics holding it").clone();
         let Some(made) = made else { return not_found() };
         match *method {
@@ -72,14 +82,25 @@ impl Shown {
     fn new(text: String, content_type: &'static str, policy: &str) -> Self {
         let tag = format!("\"{}\"", HEXLOWER.encode(&Sha256::digest(&text)[..8]));
         let header = |text: &str| HeaderValue::from_str(text).expect("letters and signs");
-        Self { bytes: text.into(), content_type, tag: header(&tag), policy: header(policy) }
+        Self {
+            bytes: text.into(),
+            content_type,
+            tag: header(&tag),
+            policy: header(policy),
+        }
     }
 
     fn answer(&self, headers: &HeaderMap) -> Response {
-        let known = headers.get(IF_NONE_MATCH).is_some_and(|tag| *tag == self.tag);
+        let known = headers
+            .get(IF_NONE_MATCH)
+            .is_some_and(|tag| *tag == self.tag);
         let mut response = match known {
             true => body(StatusCode::NOT_MODIFIED, self.content_type, Vec::new()),
-            false => body(StatusCode::OK, self.content_type, Response::new(self.bytes.clone().into())),
+            false => body(
+                StatusCode::OK,
+                self.content_type,
+                Response::new(self.bytes.clone().into()),
+            ),
         };
         let headers = response.headers_mut();
         headers.insert(CACHE_CONTROL, KEEP);
@@ -100,17 +121,35 @@ mod tests {
     fn it_is_shown_with_a_policy_of_its_own_and_not_sent_twice() {
         let page = PublicPage::default();
         let none = HeaderMap::new();
-        assert_eq!(page.html(&Method::GET, &none).status(), StatusCode::NOT_FOUND);
+        assert_eq!(
+            page.html(&Method::GET, &none).status(),
+            StatusCode::NOT_FOUND
+        );
         page.show("<style>a</style>".to_owned(), "a", "{}".to_owned());
         let shown = page.html(&Method::GET, &none);
         assert_eq!(shown.status(), StatusCode::OK);
         // echo -n a | openssl dgst -sha256 -binary | base64
-        let policy = shown.headers()[CONTENT_SECURITY_POLICY].to_str().expect("text");
-        assert!(policy.contains("'sha256-ypeBEsobvcr6wjGzmiPcTaeG7/gUfE5yuYB3ha/uSLs='"), "{policy}");
+        let policy = shown.headers()[CONTENT_SECURITY_POLICY]
+            .to_str()
+            .expect("text");
+        assert!(
+            policy.contains("'sha256-ypeBEsobvcr6wjGzmiPcTaeG7/gUfE5yuYB3ha/uSLs='"),
+            "{policy}"
+        );
         let mut known = HeaderMap::new();
         known.insert(IF_NONE_MATCH, shown.headers()[ETAG].clone());
-        assert_eq!(page.html(&Method::GET, &known).status(), StatusCode::NOT_MODIFIED);
-        assert_eq!(page.json(&Method::GET, &known).status(), StatusCode::OK, "another page");
-        assert_eq!(page.html(&Method::POST, &none).status(), StatusCode::METHOD_NOT_ALLOWED);
+        assert_eq!(
+            page.html(&Method::GET, &known).status(),
+            StatusCode::NOT_MODIFIED
+        );
+        assert_eq!(
+            page.json(&Method::GET, &known).status(),
+            StatusCode::OK,
+            "another page"
+        );
+        assert_eq!(
+            page.html(&Method::POST, &none).status(),
+            StatusCode::METHOD_NOT_ALLOWED
+        );
     }
 }

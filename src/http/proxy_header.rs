@@ -36,7 +36,9 @@ pub(super) enum NoHeader {
 }
 
 /// Reads the header. `None`: the proxy speaks for itself, as for a health check.
-pub(super) async fn read(stream: &mut (impl AsyncRead + Unpin)) -> Result<Option<IpAddr>, NoHeader> {
+pub(super) async fn read(
+    stream: &mut (impl AsyncRead + Unpin),
+) -> Result<Option<IpAddr>, NoHeader> {
     let mut head = [0; HEAD_BYTES];
     stream.read_exact(&mut head).await?;
     let [.., version, family, high, low] = head;
@@ -85,7 +87,9 @@ mod tests {
     }
 
     fn parse(bytes: &[u8]) -> Result<Option<IpAddr>, NoHeader> {
-        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .build()
+            .expect("a runtime");
         runtime.block_on(read(&mut { bytes }))
     }
 
@@ -94,7 +98,9 @@ mod tests {
         let body = [192, 0, 2, 1, 10, 0, 0, 1, 0x12, 0x34, 0, 80];
         let mut bytes = header(1, 0x11, &[&body[..], b"\x04\0\0"].concat());
         bytes.extend(b"GET / HTTP/1.1");
-        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .build()
+            .expect("a runtime");
         let mut stream = &bytes[..];
         let named = runtime.block_on(read(&mut stream)).expect("a header");
         assert_eq!(named, Some("192.0.2.1".parse().expect("an address")));
@@ -115,7 +121,10 @@ mod tests {
     fn what_is_not_quite_one_is_none() {
         let whole = header(1, 0x11, &[0; 12]);
         for cut in 0..whole.len() {
-            assert!(matches!(parse(&whole[..cut]), Err(NoHeader::Ended(_))), "{cut}");
+            assert!(
+                matches!(parse(&whole[..cut]), Err(NoHeader::Ended(_))),
+                "{cut}"
+            );
         }
         for wrong in [
             header(1, 0x11, &[0; 11]),
@@ -125,7 +134,10 @@ mod tests {
             header(1, 0x11, &[0; BODY_BYTES_MAX + 1]),
             b"PROXY TCP4 192.0.2.1 10.0.0.1 4711 80\r\n".to_vec(),
         ] {
-            assert!(matches!(parse(&wrong), Err(NoHeader::Malformed)), "{wrong:?}");
+            assert!(
+                matches!(parse(&wrong), Err(NoHeader::Malformed)),
+                "{wrong:?}"
+            );
         }
         assert!(begins(&whole) && !begins(b"GET ") && !begins(&[0x16, 3, 1]) && !begins(b""));
     }

@@ -23,7 +23,11 @@ pub(super) struct ReadAhead<S> {
 
 impl<S> ReadAhead<S> {
     pub(super) fn new(stream: S) -> Self {
-        Self { stream, ahead: BytesMut::new(), much: false }
+        Self {
+            stream,
+            ahead: BytesMut::new(),
+            much: false,
+        }
     }
 }
 

@@ -18,7 +18,9 @@ pub(super) fn redirects(tls: &Tls) -> BoxedFilter<(Response,)> {
     let asked = warp::method().and(warp::path::full()).and(query);
     let answered = asked.map(move |method: Method, path: FullPath, query: String| {
         let mut response = match method {
-            Method::GET | Method::HEAD if let Some(answer) = asked_by_authority(&tls, path.as_str()) => {
+            Method::GET | Method::HEAD
+                if let Some(answer) = asked_by_authority(&tls, path.as_str()) =>
+            {
                 answer
             }
             Method::GET | Method::HEAD => send_on(&tls, path.as_str(), &query),
@@ -26,7 +28,9 @@ pub(super) fn redirects(tls: &Tls) -> BoxedFilter<(Response,)> {
             // nothing had happened.
             _ => not_allowed("GET, HEAD"),
         };
-        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        response
+            .headers_mut()
+            .insert(CONNECTION, HeaderValue::from_static("close"));
         response
     });
     answered.boxed()
@@ -41,12 +45,25 @@ fn asked_by_authority(tls: &Tls, path: &str) -> Option<Response> {
 /// To the relay's own name, whatever the request calls it.
 fn send_on(tls: &Tls, path: &str, query: &str) -> Response {
     let Some(name) = tls.names().into_iter().next() else {
-        return text(StatusCode::UPGRADE_REQUIRED, "This relay speaks TLS only: use https:// or wss://.");
+        return text(
+            StatusCode::UPGRADE_REQUIRED,
+            "This relay speaks TLS only: use https:// or wss://.",
+        );
     };
-    let host = if name.contains(':') { format!("[{name}]") } else { name };
-    let query = if query.is_empty() { String::new() } else { format!("?{query}") };
+    let host = if name.contains(':') {
+        format!("[{name}]")
+    } else {
+        name
+    };
+    let query = if query.is_empty() {
+        String::new()
+    } else {
+        format!("?{query}")
+    };
     let place = format!("https://{host}{path}{query}");
-    let response =
-        text(StatusCode::PERMANENT_REDIRECT, "This relay speaks TLS only: use https:// or wss://.");
+    let response = text(
+        StatusCode::PERMANENT_REDIRECT,
+        "This relay speaks TLS only: use https:// or wss://.",
+    );
     with_header(response, LOCATION, place).into_response()
 }

@@ -23,10 +23,14 @@ pub enum SecretError {
     #[error("cannot read {0}: {1}")]
     File(PathBuf, std::io::Error),
     /// Others may read it.
-    #[error("{0} may be read by every user; make it private (chmod 600), and put a new secret into it")]
+    #[error(
+        "{0} may be read by every user; make it private (chmod 600), and put a new secret into it"
+    )]
     Open(PathBuf),
     /// It is too short or too long.
-    #[error("{0} must hold one line of at least {BYTES_MIN} letters, like `openssl rand -hex 32` makes")]
+    #[error(
+        "{0} must hold one line of at least {BYTES_MIN} letters, like `openssl rand -hex 32` makes"
+    )]
     Unusable(PathBuf),
 }
 
@@ -46,7 +50,11 @@ impl Secret {
         }
         let bytes = std::fs::read(path).map_err(file)?.trim_ascii().to_vec();
         let usable = bytes.len() >= BYTES_MIN && bytes.iter().all(u8::is_ascii_graphic);
-        if usable { Ok(Self(bytes)) } else { Err(SecretError::Unusable(path.to_path_buf())) }
+        if usable {
+            Ok(Self(bytes))
+        } else {
+            Err(SecretError::Unusable(path.to_path_buf()))
+        }
     }
 
     /// Whether a request shows it, as a bearer token (RFC 6750, section 2.1).
@@ -92,15 +100,29 @@ mod tests {
             std::fs::set_permissions(&path, PermissionsExt::from_mode(mode)).expect("ours");
             Secret::read(&path)
         };
-        assert!(matches!(read("0123456789abcdef\n", 0o644), Err(SecretError::Open(_))));
-        assert!(matches!(read("short\n", 0o600), Err(SecretError::Unusable(_))));
+        assert!(matches!(
+            read("0123456789abcdef\n", 0o644),
+            Err(SecretError::Open(_))
+        ));
+        assert!(matches!(
+            read("short\n", 0o600),
+            Err(SecretError::Unusable(_))
+        ));
         let secret = read("0123456789abcdef\n", 0o640).expect("good");
         let shown = |text: &str| {
-            let headers = [(AUTHORIZATION, text.parse().expect("a header"))].into_iter().collect();
+            let headers = [(AUTHORIZATION, text.parse().expect("a header"))]
+                .into_iter()
+                .collect();
             secret.is_shown(&headers)
         };
         assert!(shown("Bearer 0123456789abcdef") && shown("bearer 0123456789abcdef"));
-        for wrong in ["", "Bearer", "Bearer ", "Bearer 0123456789abcdeF", "Basic 0123456789abcdef"] {
+        for wrong in [
+            "",
+            "Bearer",
+            "Bearer ",
+            "Bearer 0123456789abcdeF",
+            "Basic 0123456789abcdef",
+        ] {
             assert!(!shown(wrong), "{wrong}");
         }
         assert!(!format!("{secret:?}").contains("0123"));

@@ -67,14 +67,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Socket<S> {
             self.paused_until = None;
         }
         let message = self.stream.next().await;
-        let pause = self.visitor.as_ref().and_then(|visitor| visitor.count_frame());
+        let pause = self
+            .visitor
+            .as_ref()
+            .and_then(|visitor| visitor.count_frame());
         self.paused_until = pause.map(|pause| Instant::now() + pause);
         message
     }
 
     /// Ends what the relay left open.
     pub(super) async fn finish(mut self) {
-        let code = if self.reading == Reading::Broken { PROTOCOL_ERROR } else { NORMAL };
+        let code = if self.reading == Reading::Broken {
+            PROTOCOL_ERROR
+        } else {
+            NORMAL
+        };
         self.close(code, "").await;
     }
 
@@ -162,7 +169,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Transport for Socket<S> {
             return;
         }
         let reason = &reason[..reason.floor_char_boundary(REASON_BYTES_MAX)];
-        let frame = CloseFrame { code: code.into(), reason: reason.into() };
+        let frame = CloseFrame {
+            code: code.into(),
+            reason: reason.into(),
+        };
         let goodbye = tokio::time::timeout(self.close_timeout, self.say_goodbye(frame));
         match goodbye.await {
             Ok(Ok(())) => {}
@@ -185,9 +195,15 @@ mod tests {
 
     async fn pair() -> (Socket<DuplexStream>, Client) {
         let (near, far) = duplex(1024);
-        let options = Options { frame_bytes_max: 1_000, ..crate::http::tests::options() };
+        let options = Options {
+            frame_bytes_max: 1_000,
+            ..crate::http::tests::options()
+        };
         let client = WebSocketStream::from_raw_socket(far, Role::Client, None).await;
-        (Socket::new(near, &options, Budget::new(options.frames_bytes)), client)
+        (
+            Socket::new(near, &options, Budget::new(options.frames_bytes)),
+            client,
+        )
     }
 
     async fn close_seen(mut client: Client) -> Option<u16> {
@@ -202,9 +218,18 @@ mod tests {
     #[tokio::test]
     async fn messages_pass_both_ways_and_pings_are_answered_underneath() {
         let (mut socket, mut client) = pair().await;
-        client.send(Message::Ping(Bytes::from_static(b"?"))).await.expect("open");
-        client.send(Message::Binary(Bytes::from_static(b"in"))).await.expect("open");
-        assert_eq!(&socket.receive().await.expect("open").expect("binary")[..], b"in");
+        client
+            .send(Message::Ping(Bytes::from_static(b"?")))
+            .await
+            .expect("open");
+        client
+            .send(Message::Binary(Bytes::from_static(b"in")))
+            .await
+            .expect("open");
+        assert_eq!(
+            &socket.receive().await.expect("open").expect("binary")[..],
+            b"in"
+        );
         socket.send(Bytes::from_static(b"out")).await.expect("open");
         assert_eq!(
             client.next().await.expect("open").expect("pong"),
@@ -218,8 +243,14 @@ mod tests {
     async fn a_message_over_the_limit_is_told_and_the_close_arrives() {
         let (mut socket, mut client) = pair().await;
         let relay = async move {
-            assert!(matches!(socket.receive().await, Some(Err(TransportError::TooLarge))));
-            socket.send(Bytes::from_static(b"why")).await.expect("writing still works");
+            assert!(matches!(
+                socket.receive().await,
+                Some(Err(TransportError::TooLarge))
+            ));
+            socket
+                .send(Bytes::from_static(b"why"))
+                .await
+                .expect("writing still works");
             socket.close(1009, "too large").await;
         };
         let peer = async move {
@@ -253,23 +284,39 @@ mod tests {
                 return;
             }
         }
-        assert!(matches!(socket.receive().await, Some(Err(TransportError::TooLarge))));
+        assert!(matches!(
+            socket.receive().await,
+            Some(Err(TransportError::TooLarge))
+        ));
     }
 
     #[tokio::test]
     async fn text_is_told_apart_whether_or_not_it_is_text() {
         let (mut socket, mut client) = pair().await;
         client.send(Message::text("hello")).await.expect("open");
-        assert!(matches!(socket.receive().await, Some(Err(TransportError::NotBinary))));
+        assert!(matches!(
+            socket.receive().await,
+            Some(Err(TransportError::NotBinary))
+        ));
     }
 
     #[tokio::test]
     async fn a_peer_that_breaks_the_websocket_protocol_is_told_1002() {
         let (mut socket, mut client) = pair().await;
         // An unmasked frame: RFC 6455 forbids it to clients.
-        client.get_mut().write_all(&[0x82, 1, 0]).await.expect("open");
-        assert!(matches!(socket.receive().await, Some(Err(TransportError::Gone(_)))));
-        assert_eq!(tokio::join!(socket.finish(), close_seen(client)).1, Some(1002));
+        client
+            .get_mut()
+            .write_all(&[0x82, 1, 0])
+            .await
+            .expect("open");
+        assert!(matches!(
+            socket.receive().await,
+            Some(Err(TransportError::Gone(_)))
+        ));
+        assert_eq!(
+            tokio::join!(socket.finish(), close_seen(client)).1,
+            Some(1002)
+        );
     }
 
     #[tokio::test]

@@ -21,22 +21,28 @@ pub struct Network {
 
 /// Not a network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("a network is an address, or an address and the bits that count, like 10.0.0.0/8 or fd00::/8")]
+#[error(
+    "a network is an address, or an address and the bits that count, like 10.0.0.0/8 or fd00::/8"
+)]
 pub struct NotANetwork;
 
 impl FromStr for Network {
     type Err = NotANetwork;
 
     fn from_str(text: &str) -> Result<Self, NotANetwork> {
-        let (address, bits) =
-            text.split_once('/').map_or((text, None), |(address, bits)| (address, Some(bits)));
+        let (address, bits) = text
+            .split_once('/')
+            .map_or((text, None), |(address, bits)| (address, Some(bits)));
         let address: IpAddr = address.parse().map_err(|_| NotANetwork)?;
         let most = width(address);
         let prefix_bits = bits.map_or(Ok(most), str::parse).map_err(|_| NotANetwork)?;
         if prefix_bits > most {
             return Err(NotANetwork);
         }
-        Ok(Self { address, prefix_bits })
+        Ok(Self {
+            address,
+            prefix_bits,
+        })
     }
 }
 
@@ -45,8 +51,12 @@ impl Network {
     pub fn contains(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
         let unlike = match (self.address, address) {
-            (IpAddr::V4(own), IpAddr::V4(other)) => (own.to_bits() ^ other.to_bits()).leading_zeros(),
-            (IpAddr::V6(own), IpAddr::V6(other)) => (own.to_bits() ^ other.to_bits()).leading_zeros(),
+            (IpAddr::V4(own), IpAddr::V4(other)) => {
+                (own.to_bits() ^ other.to_bits()).leading_zeros()
+            }
+            (IpAddr::V6(own), IpAddr::V6(other)) => {
+                (own.to_bits() ^ other.to_bits()).leading_zeros()
+            }
             _ => return false,
         };
         unlike >= u32::from(self.prefix_bits)
@@ -68,8 +78,11 @@ pub(super) fn is_trusted(trusted: &[Network], peer: IpAddr) -> bool {
 /// Whom a trusted proxy names: of the hops in its header the last that is no trusted proxy itself.
 /// What stands before that was said by a stranger. `None`: nobody, or nothing that can be read.
 pub(super) fn forwarded(trusted: &[Network], headers: &HeaderMap) -> Option<IpAddr> {
-    let lines: Vec<&str> =
-        headers.get_all(X_FORWARDED_FOR).into_iter().map(|line| line.to_str().unwrap_or("?")).collect();
+    let lines: Vec<&str> = headers
+        .get_all(X_FORWARDED_FOR)
+        .into_iter()
+        .map(|line| line.to_str().unwrap_or("?"))
+        .collect();
     let hops = lines.iter().rev().flat_map(|line| line.rsplit(','));
     for hop in hops.take(HOPS_MAX) {
         let address = hop_address(hop.trim())?;
@@ -82,7 +95,11 @@ pub(super) fn forwarded(trusted: &[Network], headers: &HeaderMap) -> Option<IpAd
 
 /// An address, which some proxies write with a port.
 fn hop_address(hop: &str) -> Option<IpAddr> {
-    let with_port = || hop.parse().ok().map(|address: std::net::SocketAddr| address.ip());
+    let with_port = || {
+        hop.parse()
+            .ok()
+            .map(|address: std::net::SocketAddr| address.ip())
+    };
     hop.trim_matches(['[', ']']).parse().ok().or_else(with_port)
 }
 
@@ -113,7 +130,14 @@ mod tests {
         assert!(network("fd00::/8").contains(address("fdff::1")));
         assert!(!network("fd00::/8").contains(address("10.0.0.1")));
         assert!(network("0.0.0.0/0").contains(address("203.0.113.9")));
-        for text in ["", "10.0.0.0/33", "::/129", "10.0.0.0/x", "10.0.0/8", "example.org"] {
+        for text in [
+            "",
+            "10.0.0.0/33",
+            "::/129",
+            "10.0.0.0/x",
+            "10.0.0/8",
+            "example.org",
+        ] {
             assert_eq!(text.parse::<Network>(), Err(NotANetwork), "{text}");
         }
     }
@@ -123,8 +147,16 @@ mod tests {
         let trusted = [network("10.0.0.0/8"), network("::1")];
         let named = |lines: &[&str]| forwarded(&trusted, &headers(lines));
         assert_eq!(named(&["192.0.2.1"]), Some(address("192.0.2.1")));
-        assert_eq!(named(&["203.0.113.9, 192.0.2.1"]), Some(address("192.0.2.1")), "the first is a claim");
-        assert_eq!(named(&["192.0.2.1, 10.0.0.2"]), Some(address("192.0.2.1")), "a proxy behind a proxy");
+        assert_eq!(
+            named(&["203.0.113.9, 192.0.2.1"]),
+            Some(address("192.0.2.1")),
+            "the first is a claim"
+        );
+        assert_eq!(
+            named(&["192.0.2.1, 10.0.0.2"]),
+            Some(address("192.0.2.1")),
+            "a proxy behind a proxy"
+        );
         assert_eq!(
             named(&["203.0.113.9", "192.0.2.1, ::1"]),
             Some(address("192.0.2.1")),
@@ -133,7 +165,11 @@ mod tests {
         assert_eq!(named(&["192.0.2.1:4711"]), Some(address("192.0.2.1")));
         assert_eq!(named(&["[2001:db8::1]:4711"]), Some(address("2001:db8::1")));
         assert_eq!(named(&["[2001:db8::1]"]), Some(address("2001:db8::1")));
-        assert_eq!(named(&["192.0.2.1, nonsense"]), None, "what cannot be read is not passed over");
+        assert_eq!(
+            named(&["192.0.2.1, nonsense"]),
+            None,
+            "what cannot be read is not passed over"
+        );
         assert_eq!(named(&["10.0.0.1"]), None);
         assert_eq!(named(&[]), None);
         assert_eq!(named(&[&"10.0.0.1,".repeat(10_000)]), None);

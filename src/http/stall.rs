@@ -20,17 +20,28 @@ pub(super) struct StallLimited<S> {
 
 impl<S> StallLimited<S> {
     pub(super) fn new(stream: S, limit: Duration) -> Self {
-        Self { stream, limit, stalled: None }
+        Self {
+            stream,
+            limit,
+            stalled: None,
+        }
     }
 
-    fn watch<T>(&mut self, context: &mut Context<'_>, progress: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+    fn watch<T>(
+        &mut self,
+        context: &mut Context<'_>,
+        progress: Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
         if progress.is_ready() {
             self.stalled = None;
             return progress;
         }
         let limit = self.limit;
         let stalled = self.stalled.get_or_insert_with(|| Box::pin(sleep(limit)));
-        stalled.as_mut().poll(context).map(|()| Err(io::ErrorKind::TimedOut.into()))
+        stalled
+            .as_mut()
+            .poll(context)
+            .map(|()| Err(io::ErrorKind::TimedOut.into()))
     }
 }
 
@@ -87,7 +98,10 @@ mod tests {
     async fn a_peer_that_takes_nothing_is_given_up() {
         let (near, _far) = duplex(16);
         let mut stream = StallLimited::new(near, Duration::from_millis(10));
-        let error = stream.write_all(&[0; 64]).await.expect_err("the pipe holds 16 bytes");
+        let error = stream
+            .write_all(&[0; 64])
+            .await
+            .expect_err("the pipe holds 16 bytes");
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
     }
 

@@ -32,7 +32,11 @@ pub(super) async fn status(door: &Door, method: &Method, headers: &HeaderMap) ->
 }
 
 async fn picture(door: &Door) -> Result<Value, String> {
-    let figures = door.relay.figures().await.map_err(|error| error.to_string())?;
+    let figures = door
+        .relay
+        .figures()
+        .await
+        .map_err(|error| error.to_string())?;
     let metrics = door.relay.metrics();
     let not_ready = why_not_ready(door).await;
     let trial = door.relay.health().trial();
@@ -55,7 +59,10 @@ async fn picture(door: &Door) -> Result<Value, String> {
         "memory_bytes": figures.process.map(|process| process.memory_bytes),
         "cpu_s": figures.process.map(|process| process.cpu_s),
     });
-    let tls = door.tls.as_ref().map(|tls| serde_json::to_value(tls.status()));
+    let tls = door
+        .tls
+        .as_ref()
+        .map(|tls| serde_json::to_value(tls.status()));
     if let (Some(picture), Some(Ok(Value::Object(tls)))) = (picture.as_object_mut(), tls) {
         picture.extend(tls);
     }
@@ -66,8 +73,7 @@ async fn picture(door: &Door) -> Result<Value, String> {
 pub(super) fn version(method: &Method) -> Response {
     match *method {
         Method::GET | Method::HEAD => {
-            let version =
-                json!({ "version": env!("CARGO_PKG_VERSION"), "protocol": crate::protocol::VERSION });
+            let version = json!({ "version": env!("CARGO_PKG_VERSION"), "protocol": crate::protocol::VERSION });
             body(StatusCode::OK, JSON, format!("{version}\n"))
         }
         _ => not_allowed("GET, HEAD"),

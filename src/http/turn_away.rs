@@ -23,7 +23,11 @@ const HEARING: Duration = Duration::from_secs(1);
 const UNREAD_BYTES_MAX: u64 = 16 * 1024;
 
 fn status(away: &TurnedAway) -> StatusCode {
-    if away.greedy { StatusCode::TOO_MANY_REQUESTS } else { StatusCode::SERVICE_UNAVAILABLE }
+    if away.greedy {
+        StatusCode::TOO_MANY_REQUESTS
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    }
 }
 
 fn retry_after_s(away: &TurnedAway) -> u64 {

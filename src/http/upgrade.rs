@@ -8,8 +8,8 @@ use hyper_util::rt::TokioIo;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use warp::http::header::{
-    CONNECTION, HeaderMap, HeaderName, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION,
-    UPGRADE,
+    CONNECTION, HeaderMap, HeaderName, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY,
+    SEC_WEBSOCKET_VERSION, UPGRADE,
 };
 use warp::http::{Method, StatusCode};
 use warp::reply::{Reply, Response, with_header};
@@ -38,11 +38,19 @@ pub(super) fn upgrade(
             "This address speaks WebSocket: point a Graceful Relay client at it, not a browser.",
         );
     };
-    if headers.get(SEC_WEBSOCKET_VERSION).is_none_or(|version| version != VERSION) {
-        return upgrade_required("This relay speaks version 13 of the WebSocket protocol (RFC 6455).");
+    if headers
+        .get(SEC_WEBSOCKET_VERSION)
+        .is_none_or(|version| version != VERSION)
+    {
+        return upgrade_required(
+            "This relay speaks version 13 of the WebSocket protocol (RFC 6455).",
+        );
     }
     let Some(accept) = accept_key(headers) else {
-        return text(StatusCode::BAD_REQUEST, "The WebSocket handshake has no valid Sec-WebSocket-Key.");
+        return text(
+            StatusCode::BAD_REQUEST,
+            "The WebSocket handshake has no valid Sec-WebSocket-Key.",
+        );
     };
     if door.draining.is_cancelled() {
         door.metrics.sent_away(Away::Draining);
@@ -59,7 +67,12 @@ pub(super) fn upgrade(
 }
 
 /// The conversation, in a task of its own: it outlives the request it came from.
-async fn converse(door: Arc<Door>, on_upgrade: OnUpgrade, visitor: Arc<Visitor>, slot: OwnedSemaphorePermit) {
+async fn converse(
+    door: Arc<Door>,
+    on_upgrade: OnUpgrade,
+    visitor: Arc<Visitor>,
+    slot: OwnedSemaphorePermit,
+) {
     tokio::select! {
         () = visitor.cut() => {
             door.metrics.sent_away(Away::MadeRoom);
@@ -87,13 +100,20 @@ async fn take_over(
     on_upgrade: OnUpgrade,
     visitor: &Arc<Visitor>,
 ) -> Option<Socket<TokioIo<Upgraded>>> {
-    let upgraded = tokio::time::timeout(door.options.write_timeout, on_upgrade).await.ok()?.ok()?;
+    let upgraded = tokio::time::timeout(door.options.write_timeout, on_upgrade)
+        .await
+        .ok()?
+        .ok()?;
     let socket = Socket::new(TokioIo::new(upgraded), &door.options, door.budget.clone());
     Some(socket.of(visitor.clone()))
 }
 
 fn upgrade_required(why: &str) -> Response {
-    let response = with_header(text(StatusCode::UPGRADE_REQUIRED, why), UPGRADE, "websocket");
+    let response = with_header(
+        text(StatusCode::UPGRADE_REQUIRED, why),
+        UPGRADE,
+        "websocket",
+    );
     let response = with_header(response, CONNECTION, "upgrade");
     with_header(response, SEC_WEBSOCKET_VERSION, VERSION).into_response()
 }
@@ -104,8 +124,13 @@ fn asks_for_websocket(headers: &HeaderMap) -> bool {
 
 /// Whether a header that is a list names this token, in upper or lower case.
 fn has_token(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
-    let values = headers.get_all(name).into_iter().filter_map(|value| value.to_str().ok());
-    values.flat_map(|value| value.split(',')).any(|item| item.trim().eq_ignore_ascii_case(token))
+    let values = headers
+        .get_all(name)
+        .into_iter()
+        .filter_map(|value| value.to_str().ok());
+    values
+        .flat_map(|value| value.split(','))
+        .any(|item| item.trim().eq_ignore_ascii_case(token))
 }
 
 /// The proof that the handshake was understood; `None` unless the key is 16 bytes in base64.

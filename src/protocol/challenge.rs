@@ -55,5 +55,6 @@ pub(super) fn verify(key: &DeviceKey, message: &[u8], signature: &[u8]) -> bool 
     let Ok(signature) = Signature::from_slice(signature) else {
         return false;
     };
-    VerifyingKey::from_bytes(key.as_bytes()).is_ok_and(|key| key.verify_strict(message, &signature).is_ok())
+    VerifyingKey::from_bytes(key.as_bytes())
+        .is_ok_and(|key| key.verify_strict(message, &signature).is_ok())
 }

@@ -58,7 +58,8 @@ pub const fn is_padded_size(length: usize) -> bool {
         return false;
     }
     // A size of its own, or the one 512 below a power of two, which PADMÉ alone may not give.
-    padded_size(length) == length || (length + 512).is_power_of_two() && padded_size(length - 1) == length
+    padded_size(length) == length
+        || (length + 512).is_power_of_two() && padded_size(length - 1) == length
 }
 
 /// Whether these bytes have the form of a sealed envelope. Says nothing of who sealed it.
@@ -89,7 +90,9 @@ mod tests {
 
     #[test]
     fn few_sizes_remain_visible() {
-        let sizes = (SIZE_MIN..=65_536).map(padded_size).collect::<std::collections::BTreeSet<_>>();
+        let sizes = (SIZE_MIN..=65_536)
+            .map(padded_size)
+            .collect::<std::collections::BTreeSet<_>>();
         assert!(sizes.len() < 200, "{}", sizes.len());
     }
 

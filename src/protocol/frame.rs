@@ -42,7 +42,8 @@ pub enum Malformed {
 /// [`Malformed`] for anything that no device following the protocol sends.
 pub fn from_device(bytes: Bytes) -> Result<DeviceFrame, Malformed> {
     count_elements(&bytes, Some(FOUND_AUTHENTICATE))?;
-    let message = FromDevice::decode(bytes).map_err(|error| Malformed::Encoding(error.to_string()))?;
+    let message =
+        FromDevice::decode(bytes).map_err(|error| Malformed::Encoding(error.to_string()))?;
     message.frame.ok_or(Malformed::UnknownKind)
 }
 
@@ -52,7 +53,8 @@ pub fn from_device(bytes: Bytes) -> Result<DeviceFrame, Malformed> {
 /// [`Malformed`] for anything that no relay following the protocol sends.
 pub fn from_relay(bytes: Bytes) -> Result<RelayFrame, Malformed> {
     count_elements(&bytes, None)?;
-    let message = FromRelay::decode(bytes).map_err(|error| Malformed::Encoding(error.to_string()))?;
+    let message =
+        FromRelay::decode(bytes).map_err(|error| Malformed::Encoding(error.to_string()))?;
     message.frame.ok_or(Malformed::UnknownKind)
 }
 
@@ -148,7 +150,10 @@ fn next_field<'a>(bytes: &mut &'a [u8]) -> Option<Field<'a>> {
     };
     let (content, rest) = bytes.split_at_checked(length)?;
     *bytes = rest;
-    Some(Field { tag, content: if key & 7 == 2 { content } else { &[] } })
+    Some(Field {
+        tag,
+        content: if key & 7 == 2 { content } else { &[] },
+    })
 }
 
 #[cfg(test)]
@@ -178,13 +183,19 @@ mod tests {
     #[test]
     fn nonsense_is_named() {
         assert_eq!(from_device(Bytes::new()), Err(Malformed::UnknownKind));
-        assert!(matches!(from_device(Bytes::from_static(&[0xff; 9])), Err(Malformed::Encoding(_))));
+        assert!(matches!(
+            from_device(Bytes::from_static(&[0xff; 9])),
+            Err(Malformed::Encoding(_))
+        ));
     }
 
     #[test]
     fn bodies_split_where_they_were_joined() {
         let frames = [push(1), push(0), push(3)];
         assert_eq!(split(join(&frames)).as_deref(), Ok(&frames[..]));
-        assert_eq!(split(Bytes::from_static(&[5, 1, 2])), Err(Malformed::CutShort));
+        assert_eq!(
+            split(Bytes::from_static(&[5, 1, 2])),
+            Err(Malformed::CutShort)
+        );
     }
 }

@@ -102,7 +102,10 @@ pub enum InvalidEntry {
 pub fn sign(entry: &MembershipEntry, key: &SigningKey) -> SignedEntry {
     let body = entry.encode_to_vec();
     let signature = key.sign(&signed_message(&body)).to_bytes();
-    SignedEntry { body: body.into(), signature: Bytes::copy_from_slice(&signature) }
+    SignedEntry {
+        body: body.into(),
+        signature: Bytes::copy_from_slice(&signature),
+    }
 }
 
 /// What the next entry names: SHA-256(domain ‖ body length as 8 bytes ‖ body ‖ signature).
@@ -131,7 +134,9 @@ impl Signatures {
     fn check(self, author: &DeviceKey, signed: &SignedEntry) -> Result<(), InvalidEntry> {
         match self {
             Self::Known => Ok(()),
-            Self::Check if verify(author, &signed_message(&signed.body), &signed.signature) => Ok(()),
+            Self::Check if verify(author, &signed_message(&signed.body), &signed.signature) => {
+                Ok(())
+            }
             Self::Check => Err(InvalidEntry::Signature),
         }
     }
@@ -154,7 +159,9 @@ impl Membership {
         let entry = open(signed)?;
         let author = device_key(&entry.author)?;
         let Some(Change::Found(found)) = &entry.change else {
-            return Err(InvalidEntry::Malformed("the first entry must found the account"));
+            return Err(InvalidEntry::Malformed(
+                "the first entry must found the account",
+            ));
         };
         if entry.index != 0 || !entry.previous.is_empty() {
             return Err(InvalidEntry::Malformed("the first entry follows none"));
@@ -166,7 +173,11 @@ impl Membership {
             count: 1,
             head: hash(signed),
             key_epoch: 0,
-            members: vec![Member { ordinal: 0, device: author, agreement }],
+            members: vec![Member {
+                ordinal: 0,
+                device: author,
+                agreement,
+            }],
             removed: Vec::new(),
             recovery: recovery(found, &author, signatures)?,
         })
@@ -176,7 +187,9 @@ impl Membership {
     ///
     /// # Errors
     /// [`InvalidEntry`] of the first entry that does not belong.
-    pub fn replay<'a>(entries: impl IntoIterator<Item = &'a SignedEntry>) -> Result<Self, InvalidEntry> {
+    pub fn replay<'a>(
+        entries: impl IntoIterator<Item = &'a SignedEntry>,
+    ) -> Result<Self, InvalidEntry> {
         Self::run(entries, Signatures::Check)
     }
 
@@ -184,7 +197,9 @@ impl Membership {
     ///
     /// # Errors
     /// [`InvalidEntry`] of the first entry that does not belong.
-    pub fn recall<'a>(entries: impl IntoIterator<Item = &'a SignedEntry>) -> Result<Self, InvalidEntry> {
+    pub fn recall<'a>(
+        entries: impl IntoIterator<Item = &'a SignedEntry>,
+    ) -> Result<Self, InvalidEntry> {
         Self::run(entries, Signatures::Known)
     }
 
@@ -193,7 +208,9 @@ impl Membership {
         signatures: Signatures,
     ) -> Result<Self, InvalidEntry> {
         let mut entries = entries.into_iter();
-        let founding = entries.next().ok_or(InvalidEntry::Malformed("the log is empty"))?;
+        let founding = entries
+            .next()
+            .ok_or(InvalidEntry::Malformed("the log is empty"))?;
         let mut membership = Self::begin(founding, signatures)?;
         for entry in entries {
             membership.take(entry, signatures)?;
@@ -209,10 +226,16 @@ impl Membership {
         self.take(signed, Signatures::Check)
     }
 
-    fn take(&mut self, signed: &SignedEntry, signatures: Signatures) -> Result<Changed, InvalidEntry> {
+    fn take(
+        &mut self,
+        signed: &SignedEntry,
+        signatures: Signatures,
+    ) -> Result<Changed, InvalidEntry> {
         let entry = open(signed)?;
         if entry.index != self.count || *entry.previous != *self.head.as_bytes() {
-            return Err(InvalidEntry::Stale { expected: self.count });
+            return Err(InvalidEntry::Stale {
+                expected: self.count,
+            });
         }
         let author = device_key(&entry.author)?;
         if !self.may_author(&author) {
@@ -222,8 +245,14 @@ impl Membership {
         let changed = match &entry.change {
             Some(Change::Add(add)) => self.add(add)?,
             Some(Change::Remove(remove)) => self.remove(&author, remove)?,
-            Some(Change::Found(_)) => return Err(InvalidEntry::Malformed("an account is founded once")),
-            None => return Err(InvalidEntry::Malformed("a change of a kind this version does not know")),
+            Some(Change::Found(_)) => {
+                return Err(InvalidEntry::Malformed("an account is founded once"));
+            }
+            None => {
+                return Err(InvalidEntry::Malformed(
+                    "a change of a kind this version does not know",
+                ));
+            }
         };
         self.count += 1;
         self.head = hash(signed);
@@ -243,12 +272,20 @@ impl Membership {
         if self.removed.contains(&device) {
             return Err(InvalidEntry::WasRemoved);
         }
-        let member = Member { ordinal: self.count, device, agreement };
+        let member = Member {
+            ordinal: self.count,
+            device,
+            agreement,
+        };
         self.members.push(member.clone());
         Ok(Changed::Added(member))
     }
 
-    fn remove(&mut self, author: &DeviceKey, remove: &RemoveDevice) -> Result<Changed, InvalidEntry> {
+    fn remove(
+        &mut self,
+        author: &DeviceKey,
+        remove: &RemoveDevice,
+    ) -> Result<Changed, InvalidEntry> {
         let device = device_key(&remove.device)?;
         if device == *author {
             return Err(InvalidEntry::Itself);
@@ -266,13 +303,27 @@ impl Membership {
     }
 
     /// One secret for each remaining member, in the members' order, and one for the recovery key.
-    fn check_secrets(&self, leaving: &DeviceKey, remove: &RemoveDevice) -> Result<(), InvalidEntry> {
-        let remaining = self.members.iter().filter(|member| member.device != *leaving);
+    fn check_secrets(
+        &self,
+        leaving: &DeviceKey,
+        remove: &RemoveDevice,
+    ) -> Result<(), InvalidEntry> {
+        let remaining = self
+            .members
+            .iter()
+            .filter(|member| member.device != *leaving);
         let complete = remaining
             .map(|member| member.device.as_bytes().as_slice())
             .eq(remove.secrets.iter().map(|secret| &*secret.device));
-        let sized = remove.secrets.iter().all(|secret| secret.wrapped.len() == WRAPPED_BYTES);
-        let recovery = if self.recovery.is_some() { WRAPPED_BYTES } else { 0 };
+        let sized = remove
+            .secrets
+            .iter()
+            .all(|secret| secret.wrapped.len() == WRAPPED_BYTES);
+        let recovery = if self.recovery.is_some() {
+            WRAPPED_BYTES
+        } else {
+            0
+        };
         if complete && sized && remove.recovery_wrapped.len() == recovery {
             Ok(())
         } else {
@@ -329,7 +380,8 @@ pub fn open(signed: &SignedEntry) -> Result<MembershipEntry, InvalidEntry> {
     if signed.body.len() + signed.signature.len() > ENTRY_BYTES_MAX {
         return Err(InvalidEntry::Malformed("larger than an entry may be"));
     }
-    MembershipEntry::decode(signed.body.clone()).map_err(|_| InvalidEntry::Malformed("not protobuf"))
+    MembershipEntry::decode(signed.body.clone())
+        .map_err(|_| InvalidEntry::Malformed("not protobuf"))
 }
 
 fn device_key(bytes: &[u8]) -> Result<DeviceKey, InvalidEntry> {
@@ -337,7 +389,8 @@ fn device_key(bytes: &[u8]) -> Result<DeviceKey, InvalidEntry> {
 }
 
 fn agreement_key(bytes: &[u8]) -> Result<AgreementKey, InvalidEntry> {
-    AgreementKey::try_from(bytes).map_err(|_| InvalidEntry::Malformed("an agreement key has 32 bytes"))
+    AgreementKey::try_from(bytes)
+        .map_err(|_| InvalidEntry::Malformed("an agreement key has 32 bytes"))
 }
 
 fn recovery(
@@ -345,10 +398,18 @@ fn recovery(
     author: &DeviceKey,
     signatures: Signatures,
 ) -> Result<Option<Recovery>, InvalidEntry> {
-    let rest = [&found.recovery_agreement_key, &found.recovery_wrapped, &found.recovery_signature];
+    let rest = [
+        &found.recovery_agreement_key,
+        &found.recovery_wrapped,
+        &found.recovery_signature,
+    ];
     if found.recovery_key.is_empty() {
         let none = rest.iter().all(|part| part.is_empty());
-        return if none { Ok(None) } else { Err(InvalidEntry::Malformed("half a recovery key")) };
+        return if none {
+            Ok(None)
+        } else {
+            Err(InvalidEntry::Malformed("half a recovery key"))
+        };
     }
     if found.recovery_wrapped.len() != WRAPPED_BYTES {
         return Err(InvalidEntry::Secrets);

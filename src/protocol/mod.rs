@@ -15,7 +15,8 @@ pub mod recovery;
 mod refusal;
 
 pub use id::{
-    AccountId, AgreementKey, Chain, DeviceKey, EntryHash, InvalidId, RelayId, RendezvousId, StoreEpoch,
+    AccountId, AgreementKey, Chain, DeviceKey, EntryHash, InvalidId, RelayId, RendezvousId,
+    StoreEpoch,
 };
 pub use limits::Limits;
 pub use refusal::{Code, Refusal, close_code};
@@ -28,9 +29,16 @@ pub mod wire {
     /// Without the invitation.
     impl std::fmt::Debug for Found {
         fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-            let Self { authenticate, entry, invite: _ } = self;
+            let Self {
+                authenticate,
+                entry,
+                invite: _,
+            } = self;
             let mut shown = f.debug_struct("Found");
-            shown.field("authenticate", authenticate).field("entry", entry).finish_non_exhaustive()
+            shown
+                .field("authenticate", authenticate)
+                .field("entry", entry)
+                .finish_non_exhaustive()
         }
     }
 }

@@ -28,7 +28,14 @@ impl RecoveryChallenge<'_> {
     /// domain ‖ nonce (32) ‖ epoch (16) ‖ recovery key (32) ‖ host.
     pub fn message(&self) -> Vec<u8> {
         let epoch = self.epoch.as_bytes();
-        [RECOVER_DOMAIN, self.nonce, epoch, self.key.as_bytes(), self.host.as_bytes()].concat()
+        [
+            RECOVER_DOMAIN,
+            self.nonce,
+            epoch,
+            self.key.as_bytes(),
+            self.host.as_bytes(),
+        ]
+        .concat()
     }
 
     /// The answer of who has the words.
@@ -60,10 +67,15 @@ pub fn founding_message(author: &[u8], found: &FoundAccount) -> Vec<u8> {
 
 /// Signs a founding with the recovery key that it names.
 pub fn sign_founding(author: &DeviceKey, found: &FoundAccount, key: &SigningKey) -> [u8; 64] {
-    key.sign(&founding_message(author.as_bytes(), found)).to_bytes()
+    key.sign(&founding_message(author.as_bytes(), found))
+        .to_bytes()
 }
 
 /// Whether the recovery key agreed to this founding. Every part but the salt has its length by now.
 pub(super) fn agreed(author: &DeviceKey, found: &FoundAccount, key: &DeviceKey) -> bool {
-    verify(key, &founding_message(author.as_bytes(), found), &found.recovery_signature)
+    verify(
+        key,
+        &founding_message(author.as_bytes(), found),
+        &found.recovery_signature,
+    )
 }

@@ -24,7 +24,13 @@ pub struct Refusal {
 impl Refusal {
     /// One that trying again will not change.
     pub fn new(code: Code, text: impl Into<String>) -> Self {
-        Self { code, text: text.into(), retry_after_ms: 0, push_number: 0, expected: 0 }
+        Self {
+            code,
+            text: text.into(),
+            retry_after_ms: 0,
+            push_number: 0,
+            expected: 0,
+        }
     }
 
     /// Unknown account, unknown device, wrong signature: one and the same answer.

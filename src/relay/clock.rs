@@ -13,7 +13,10 @@ pub(super) struct RelayClock {
 
 impl RelayClock {
     pub(super) fn starting_at(base: RelayTime) -> Self {
-        Self { base, started: Instant::now() }
+        Self {
+            base,
+            started: Instant::now(),
+        }
     }
 
     /// For expiry.

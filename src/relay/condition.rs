@@ -53,7 +53,13 @@ impl Default for Conditions {
 impl Conditions {
     /// Says that something is the matter, or no longer.
     pub fn set(&self, cause: Cause, holds: bool) {
-        self.0.send_if_modified(|causes| if holds { causes.insert(cause) } else { causes.remove(&cause) });
+        self.0.send_if_modified(|causes| {
+            if holds {
+                causes.insert(cause)
+            } else {
+                causes.remove(&cause)
+            }
+        });
     }
 
     /// What is the matter now.

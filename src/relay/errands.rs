@@ -42,7 +42,10 @@ pub(super) enum Report {
 }
 
 /// What is left for whoever holds the connection.
-#[expect(clippy::large_enum_variant, reason = "made and taken apart at once, one at a time")]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "made and taken apart at once, one at a time"
+)]
 pub(super) enum Doing {
     Send(RelayFrame),
     Close { code: u16, text: String },
@@ -91,7 +94,10 @@ impl Errands {
     }
 
     /// Does what the conversation asks, up to the next thing that concerns the connection.
-    pub(super) async fn run(&mut self, conversation: &mut Conversation) -> Result<Option<Doing>, Stopped> {
+    pub(super) async fn run(
+        &mut self,
+        conversation: &mut Conversation,
+    ) -> Result<Option<Doing>, Stopped> {
         while let Some(request) = conversation.next() {
             match request {
                 Request::Send(frame) => {
@@ -122,10 +128,15 @@ impl Errands {
                     conversation.recovery_found(found);
                 }
                 Request::Look(look) => self.start_look(look),
-                Request::LookAtLog { account, entries_from } => {
+                Request::LookAtLog {
+                    account,
+                    entries_from,
+                } => {
                     self.start_look_at_log(account, entries_from);
                 }
-                Request::OpenSlot { id, lifetime_s } => self.open_slot(id, lifetime_s, conversation),
+                Request::OpenSlot { id, lifetime_s } => {
+                    self.open_slot(id, lifetime_s, conversation)
+                }
                 Request::JoinSlot { id, sealed } => self.join_slot(id, sealed, conversation),
                 Request::Reply { id, sealed } => {
                     if !self.relay.inner.rendezvous.reply(id, self.session, sealed) {
@@ -140,20 +151,32 @@ impl Errands {
     /// Where nobody can be made to wait: whether the account has sent more than it should.
     pub(super) fn too_fast(&self, conversation: &Conversation, bytes: u64) -> Option<Refusal> {
         let now_ms = self.relay.inner.clock.uptime_ms();
-        let pause = self.relay.inner.fair.pace(conversation.whose()?.account, 1, bytes, now_ms);
+        let pause = self
+            .relay
+            .inner
+            .fair
+            .pace(conversation.whose()?.account, 1, bytes, now_ms);
         let text = "this account sends more than its share; go on a little later";
         let retry_after_ms = milliseconds(pause);
-        (retry_after_ms > 0).then(|| Refusal::new(Code::Overloaded, text).retry_after_ms(retry_after_ms))
+        (retry_after_ms > 0)
+            .then(|| Refusal::new(Code::Overloaded, text).retry_after_ms(retry_after_ms))
     }
 
     fn may_found(&self) -> Result<(), Refusal> {
         let connections = self.relay.inner.connections.load(Ordering::Relaxed);
         let now_ms = self.relay.inner.clock.uptime_ms();
-        self.relay.inner.fair.may_found(self.address, connections, now_ms)
+        self.relay
+            .inner
+            .fair
+            .may_found(self.address, connections, now_ms)
     }
 
     /// Takes a seat for who has proved to be this device. Others learn nothing of whether there is one.
-    fn sit_down(&mut self, standing: Option<&Standing>, conversation: &Conversation) -> Result<(), Refusal> {
+    fn sit_down(
+        &mut self,
+        standing: Option<&Standing>,
+        conversation: &Conversation,
+    ) -> Result<(), Refusal> {
         if let Some(standing) = standing.filter(|_| conversation.is_proven()) {
             self.seat = Some(self.relay.inner.seats.take(standing.whose.account)?);
         }
@@ -167,7 +190,11 @@ impl Errands {
         let (owner, meetings) = mpsc::channel(MEETINGS_MAX);
         let lifetime = Duration::from_secs(lifetime_s.into());
         let session = (self.session, whose.account);
-        let opened = self.relay.inner.rendezvous.open(id, session, owner, lifetime);
+        let opened = self
+            .relay
+            .inner
+            .rendezvous
+            .open(id, session, owner, lifetime);
         self.meetings = Some(meetings);
         conversation.slot_opened(id, opened);
     }
@@ -184,7 +211,11 @@ impl Errands {
     }
 
     /// Listens before it looks, so that nothing falls between.
-    async fn find(&mut self, account: AccountId, device: DeviceKey) -> Result<Option<Standing>, Stopped> {
+    async fn find(
+        &mut self,
+        account: AccountId,
+        device: DeviceKey,
+    ) -> Result<Option<Standing>, Stopped> {
         let store = self.relay.inner.store.clone();
         let found = tokio::task::spawn_blocking(move || store.find(&account, &device)).await;
         let standing = self.relay.inner.writer.read(found)?;
@@ -216,7 +247,9 @@ impl Errands {
         let live = look.after < self.head && self.head - look.after <= LOOK_AT_ONCE_MAX;
         self.look = Some(match live {
             true => Looking::Done(Box::new(store.look(&look, now))),
-            false => Looking::Elsewhere(tokio::task::spawn_blocking(move || store.look(&look, now))),
+            false => {
+                Looking::Elsewhere(tokio::task::spawn_blocking(move || store.look(&look, now)))
+            }
         });
     }
 
@@ -248,11 +281,18 @@ impl Errands {
     }
 
     /// Tells the conversation.
-    pub(super) fn report(&mut self, report: Report, conversation: &mut Conversation) -> Result<(), Stopped> {
+    pub(super) fn report(
+        &mut self,
+        report: Report,
+        conversation: &mut Conversation,
+    ) -> Result<(), Stopped> {
         match report {
             Report::Committed(outcome) => {
                 if outcome == Outcome::Founded {
-                    self.relay.inner.fair.founded(self.relay.inner.clock.uptime_ms());
+                    self.relay
+                        .inner
+                        .fair
+                        .founded(self.relay.inner.clock.uptime_ms());
                 }
                 conversation.committed(outcome);
             }
@@ -287,7 +327,9 @@ async fn first(changes: &mut VecDeque<oneshot::Receiver<Outcome>>) -> Result<Out
     }
 }
 
-async fn wait(look: &mut Option<Looking>) -> Result<Result<View, StoreError>, tokio::task::JoinError> {
+async fn wait(
+    look: &mut Option<Looking>,
+) -> Result<Result<View, StoreError>, tokio::task::JoinError> {
     match look {
         Some(Looking::Elsewhere(handle)) => handle.await,
         Some(Looking::Done(_)) => match look.take() {
@@ -314,7 +356,9 @@ async fn meet(meetings: &mut Option<mpsc::Receiver<Met>>) -> Met {
     std::future::pending().await
 }
 
-async fn reply(joining: &mut Option<(RendezvousId, oneshot::Receiver<Bytes>)>) -> Result<Bytes, RecvError> {
+async fn reply(
+    joining: &mut Option<(RendezvousId, oneshot::Receiver<Bytes>)>,
+) -> Result<Bytes, RecvError> {
     match joining {
         Some((_, reply)) => reply.await,
         None => std::future::pending().await,

@@ -35,13 +35,16 @@ impl NonceKey {
     fn check(&self, nonce: &[u8], now_ms: u64) -> Option<[u8; 32]> {
         let nonce: [u8; 32] = nonce.try_into().ok()?;
         let (issued, rest) = nonce.split_first_chunk::<8>()?;
-        self.mac(&nonce[..16]).verify_truncated_left(&rest[8..]).ok()?;
+        self.mac(&nonce[..16])
+            .verify_truncated_left(&rest[8..])
+            .ok()?;
         let age_ms = now_ms.checked_sub(u64::from_be_bytes(*issued))?;
         (age_ms <= NONCE_MS_MAX).then_some(nonce)
     }
 
     fn mac(&self, message: &[u8]) -> Hmac<Sha256> {
-        let mut mac = Hmac::<Sha256>::new_from_slice(&self.0).expect("HMAC takes keys of any length");
+        let mut mac =
+            Hmac::<Sha256>::new_from_slice(&self.0).expect("HMAC takes keys of any length");
         mac.update(message);
         mac
     }
@@ -52,7 +55,8 @@ impl Relay {
     pub fn greeting(&self) -> Bytes {
         let now_ms = self.inner.clock.uptime_ms();
         let nonce = self.inner.nonce_key.issue(now_ms);
-        let mut conversation = Conversation::new(self.inner.terms.clone(), nonce, wall_ms(), now_ms);
+        let mut conversation =
+            Conversation::new(self.inner.terms.clone(), nonce, wall_ms(), now_ms);
         match conversation.next() {
             Some(Request::Send(greeting)) => frame::relay_bytes(greeting),
             _ => unreachable!("a conversation begins with a greeting"),
@@ -64,10 +68,13 @@ impl Relay {
     /// # Errors
     /// A [`Refusal`] where it did not.
     pub fn check_nonce(&self, nonce: &[u8]) -> Result<[u8; 32], Refusal> {
-        self.inner.nonce_key.check(nonce, self.inner.clock.uptime_ms()).ok_or_else(|| {
-            let text = "this nonce is not of this relay, or too old; fetch another";
-            Refusal::new(Code::Timeout, text).retry_after_ms(1)
-        })
+        self.inner
+            .nonce_key
+            .check(nonce, self.inner.clock.uptime_ms())
+            .ok_or_else(|| {
+                let text = "this nonce is not of this relay, or too old; fetch another";
+                Refusal::new(Code::Timeout, text).retry_after_ms(1)
+            })
     }
 
     /// Takes the frames of one exchange and gives the answers, with one window of deliveries.
@@ -83,11 +90,17 @@ impl Relay {
         let now_ms = self.inner.clock.uptime_ms();
         let nonce = self.check_nonce(nonce)?;
         let conversation = Conversation::greeted(self.inner.exchange_terms.clone(), nonce, now_ms);
-        let session = self.inner.sessions_begun.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let session = self
+            .inner
+            .sessions_begun
+            .fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         let errands = Errands::new(self.clone(), session, from);
-        let answers = talk(conversation, errands, frames, now_ms).await.map_err(|super::Stopped| {
-            Refusal::new(Code::Restarting, "the relay is restarting").retry_after_ms(1_000)
-        })?;
+        let answers =
+            talk(conversation, errands, frames, now_ms)
+                .await
+                .map_err(|super::Stopped| {
+                    Refusal::new(Code::Restarting, "the relay is restarting").retry_after_ms(1_000)
+                })?;
         match answers.as_slice() {
             [RelayFrame::Refusal(refusal)] => Err(refusal.clone().into()),
             _ => Ok(answers.into_iter().map(frame::relay_bytes).collect()),
@@ -99,10 +112,16 @@ impl Relay {
 fn read(bytes: Bytes) -> Result<DeviceFrame, Refusal> {
     let malformed = |error: frame::Malformed| Refusal::new(Code::Malformed, error.to_string());
     match frame::from_device(bytes).map_err(malformed)? {
-        DeviceFrame::OpenRendezvous(_) | DeviceFrame::JoinRendezvous(_) | DeviceFrame::RendezvousReply(_) => {
-            Err(Refusal::new(Code::Unexpected, "a rendezvous needs the socket"))
-        }
-        DeviceFrame::Recover(_) => Err(Refusal::new(Code::Unexpected, "a recovery needs the socket")),
+        DeviceFrame::OpenRendezvous(_)
+        | DeviceFrame::JoinRendezvous(_)
+        | DeviceFrame::RendezvousReply(_) => Err(Refusal::new(
+            Code::Unexpected,
+            "a rendezvous needs the socket",
+        )),
+        DeviceFrame::Recover(_) => Err(Refusal::new(
+            Code::Unexpected,
+            "a recovery needs the socket",
+        )),
         frame => Ok(frame),
     }
 }

@@ -90,10 +90,20 @@ impl Fair {
     }
 
     /// Counts what an account sent, and says how long not to read on.
-    pub(super) fn pace(&self, account: AccountNumber, frames: u64, bytes: u64, now_ms: u64) -> Duration {
+    pub(super) fn pace(
+        &self,
+        account: AccountNumber,
+        frames: u64,
+        bytes: u64,
+        now_ms: u64,
+    ) -> Duration {
         let mut state = self.lock();
-        let frames_ms = state.account_frames.charge(account, frames, now_ms, PAUSE_MS_MAX);
-        let bytes_ms = state.account_bytes.charge(account, bytes, now_ms, PAUSE_MS_MAX);
+        let frames_ms = state
+            .account_frames
+            .charge(account, frames, now_ms, PAUSE_MS_MAX);
+        let bytes_ms = state
+            .account_bytes
+            .charge(account, bytes, now_ms, PAUSE_MS_MAX);
         Duration::from_millis(frames_ms.max(bytes_ms))
     }
 
@@ -105,7 +115,8 @@ impl Fair {
         now_ms: u64,
     ) -> Result<(), Refusal> {
         if connections > self.founding_connections_max {
-            let text = "this relay has hardly room for more devices; try again later, or on another relay";
+            let text =
+                "this relay has hardly room for more devices; try again later, or on another relay";
             return Err(Refusal::new(Code::Overloaded, text).retry_after_ms(FULL_RETRY_MS));
         }
         let mut state = self.lock();
@@ -135,10 +146,13 @@ impl Fair {
     /// Whether somebody from here may try to join a rendezvous.
     pub(super) fn may_join(&self, from: Option<Address>, now_ms: u64) -> Result<(), Refusal> {
         let Some(from) = from else { return Ok(()) };
-        self.lock().address_joins.take(from, 1, now_ms).map_err(|wait_ms| {
-            let text = "too many pairings were tried from this address; try again later";
-            Refusal::new(Code::Overloaded, text).retry_after_ms(wait_ms)
-        })
+        self.lock()
+            .address_joins
+            .take(from, 1, now_ms)
+            .map_err(|wait_ms| {
+                let text = "too many pairings were tried from this address; try again later";
+                Refusal::new(Code::Overloaded, text).retry_after_ms(wait_ms)
+            })
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -169,20 +183,30 @@ mod tests {
             fair.may_found(HERE, 0, 0).expect("allowed");
         }
         let refusal = fair.may_found(HERE, 0, 0).expect_err("the fourth try");
-        assert_eq!((refusal.code, refusal.retry_after_ms), (Code::Overloaded, 20 * 60 * 1_000));
-        fair.may_found(THERE, 0, 0).expect("nothing was founded yet");
+        assert_eq!(
+            (refusal.code, refusal.retry_after_ms),
+            (Code::Overloaded, 20 * 60 * 1_000)
+        );
+        fair.may_found(THERE, 0, 0)
+            .expect("nothing was founded yet");
         fair.founded(0);
         fair.founded(0);
         assert!(fair.may_found(THERE, 0, 0).is_err());
         assert!(fair.may_found(None, 0, 0).is_err());
-        fair.may_found(THERE, 0, 30 * 60 * 1_000).expect("half an hour later");
+        fair.may_found(THERE, 0, 30 * 60 * 1_000)
+            .expect("half an hour later");
     }
 
     #[test]
     fn the_last_connections_are_not_for_new_accounts() {
         let fair = fair(|fairness| fairness.founding_connections_max = 10);
         fair.may_found(HERE, 10, 0).expect("room");
-        assert!(fair.may_found(HERE, 11, 0).expect_err("reserved").retry_after_ms > 0);
+        assert!(
+            fair.may_found(HERE, 11, 0)
+                .expect_err("reserved")
+                .retry_after_ms
+                > 0
+        );
     }
 
     #[test]

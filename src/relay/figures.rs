@@ -56,7 +56,9 @@ impl Relay {
 
 fn look(store: &Store, now: RelayTime) -> Result<Figures, StoreError> {
     let (totals, holdings) = (store.totals()?, store.holdings()?);
-    let oldest_ms = holdings.oldest.map_or(0, |oldest| now.ms().saturating_sub(oldest.ms()));
+    let oldest_ms = holdings
+        .oldest
+        .map_or(0, |oldest| now.ms().saturating_sub(oldest.ms()));
     Ok(Figures {
         accounts: totals.accounts,
         envelopes: totals.envelopes,

@@ -32,7 +32,10 @@ impl Bell {
                 failing.disarm();
             })
             .expect("a thread can be started at start-up");
-        Self { rope: Some(bell), folder: Some(folder) }
+        Self {
+            rope: Some(bell),
+            folder: Some(folder),
+        }
     }
 
     pub(super) fn ring(&self) {
@@ -48,7 +51,11 @@ impl Drop for Bell {
     fn drop(&mut self) {
         drop(self.rope.take());
         // Whoever waits for the writer to end wants the store to himself.
-        if self.folder.take().is_some_and(|folder| folder.join().is_err()) {
+        if self
+            .folder
+            .take()
+            .is_some_and(|folder| folder.join().is_err())
+        {
             tracing::error!("the folder ended badly");
         }
     }

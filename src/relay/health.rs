@@ -30,8 +30,17 @@ impl Health {
     /// A trial went well.
     pub fn well(&self, took: Duration) {
         self.good.increase();
-        let good_s = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-        let before = std::mem::replace(&mut *self.last(), Trial { trouble: None, good_s, took });
+        let good_s = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map_or(0, |since| since.as_secs());
+        let before = std::mem::replace(
+            &mut *self.last(),
+            Trial {
+                trouble: None,
+                good_s,
+                took,
+            },
+        );
         if before.trouble.is_some() {
             tracing::info!("the relay's trial of itself goes well again");
         }
@@ -40,7 +49,10 @@ impl Health {
     /// A trial failed.
     pub fn badly(&self, trouble: String) {
         self.bad.increase();
-        tracing::error!(trouble, "the relay's trial of itself failed: devices may have the same trouble");
+        tracing::error!(
+            trouble,
+            "the relay's trial of itself failed: devices may have the same trouble"
+        );
         self.last().trouble = Some(trouble);
     }
 

@@ -52,11 +52,18 @@ impl Relay {
         let (due, lacks_room) = self.inner.writer.read(due)?;
         self.inner.conditions.set(Cause::ShortOfRoom, lacks_room);
         if due {
-            while let Outcome::Swept { envelopes, more: true } = self.change(Change::Sweep).await? {
+            while let Outcome::Swept {
+                envelopes,
+                more: true,
+            } = self.change(Change::Sweep).await?
+            {
                 tracing::debug!(envelopes, "swept");
             }
         }
-        let (store, well) = (self.inner.store.clone(), self.inner.conditions.now().is_empty());
+        let (store, well) = (
+            self.inner.store.clone(),
+            self.inner.conditions.now().is_empty(),
+        );
         let tidied = tokio::task::spawn_blocking(move || {
             let forgot = well && store.forget_upgrade(now)?;
             Ok((store.retire_day_keys(now)?, forgot))
@@ -64,7 +71,9 @@ impl Relay {
         let tidied = tidied.await;
         let (days, forgot) = self.inner.writer.read(tidied)?;
         if forgot {
-            tracing::info!("a day has gone well since the upgrade: the store as it was before is removed");
+            tracing::info!(
+                "a day has gone well since the upgrade: the store as it was before is removed"
+            );
         }
         if days > 0 {
             tracing::info!(

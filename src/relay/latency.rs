@@ -12,7 +12,9 @@ pub(super) struct Stopwatch {
 
 impl Default for Stopwatch {
     fn default() -> Self {
-        Self { steps: [const { AtomicU64::new(0) }; STEPS] }
+        Self {
+            steps: [const { AtomicU64::new(0) }; STEPS],
+        }
     }
 }
 

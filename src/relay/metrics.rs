@@ -10,8 +10,9 @@ use crate::rules::change::Outcome;
 
 /// Upper bounds of the buckets of times, in seconds: fine enough for p50, p95 and p99 from a fast disk
 /// to an SD card that has a bad moment.
-pub const TIME_BOUNDS_S: [f64; 14] =
-    [0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.5, 1.0, 2.5, 5.0, 10.0];
+pub const TIME_BOUNDS_S: [f64; 14] = [
+    0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.5, 1.0, 2.5, 5.0, 10.0,
+];
 
 /// Codes of refusals, the unspecified among them.
 const CODES: usize = 28;
@@ -51,7 +52,8 @@ impl Times {
         let seconds = time.as_secs_f64();
         let bucket = TIME_BOUNDS_S.iter().position(|bound| seconds <= *bound);
         self.buckets[bucket.unwrap_or(TIME_BOUNDS_S.len())].increase();
-        self.sum_ns.add(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX));
+        self.sum_ns
+            .add(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX));
     }
 
     /// How often, by bucket; the last has no bound.
@@ -185,23 +187,35 @@ impl Metrics {
     /// A refusal is said.
     pub fn refused(&self, code: Code) {
         let number = usize::try_from(i32::from(code)).unwrap_or(0);
-        self.refusals.get(number).unwrap_or(&self.refusals[0]).increase();
+        self.refusals
+            .get(number)
+            .unwrap_or(&self.refusals[0])
+            .increase();
     }
 
     /// How often each code was said.
     pub fn refusals(&self) -> impl Iterator<Item = (Code, u64)> {
         let code = |number| Code::try_from(i32::try_from(number).unwrap_or(0)).unwrap_or_default();
-        self.refusals.iter().enumerate().map(move |(number, count)| (code(number), count.count()))
+        self.refusals
+            .iter()
+            .enumerate()
+            .map(move |(number, count)| (code(number), count.count()))
     }
 
     /// Somebody was not let in, or not kept.
     pub fn sent_away(&self, why: Away) {
-        self.away[Away::ALL.iter().position(|known| *known == why).unwrap_or(0)].increase();
+        self.away[Away::ALL
+            .iter()
+            .position(|known| *known == why)
+            .unwrap_or(0)]
+        .increase();
     }
 
     /// How often for each reason.
     pub fn away(&self) -> impl Iterator<Item = (Away, u64)> {
-        Away::ALL.into_iter().zip(self.away.iter().map(Counter::count))
+        Away::ALL
+            .into_iter()
+            .zip(self.away.iter().map(Counter::count))
     }
 
     /// A frame goes out.
@@ -236,7 +250,11 @@ impl Metrics {
     pub(super) fn came(&self, outcome: &Outcome, took: Option<Duration>) {
         match outcome {
             Outcome::Pushed(pushed) => {
-                let kept: u64 = pushed.placements.iter().map(|place| u64::from(place.count)).sum();
+                let kept: u64 = pushed
+                    .placements
+                    .iter()
+                    .map(|place| u64::from(place.count))
+                    .sum();
                 self.pushed.add(kept);
                 if let Some(took) = took.filter(|_| pushed.through.is_some()) {
                     self.push_stored.took(took);
@@ -255,9 +273,14 @@ mod tests {
     #[test]
     fn each_code_has_a_place_of_its_own() {
         let metrics = Metrics::default();
-        let codes: Vec<Code> = (0..CODES).filter_map(|number| Code::try_from(number as i32).ok()).collect();
+        let codes: Vec<Code> = (0..CODES)
+            .filter_map(|number| Code::try_from(number as i32).ok())
+            .collect();
         assert_eq!(codes.len(), CODES);
-        assert!(Code::try_from(CODES as i32).is_err(), "CODES is one less than there are");
+        assert!(
+            Code::try_from(CODES as i32).is_err(),
+            "CODES is one less than there are"
+        );
         for code in &codes {
             metrics.refused(*code);
         }

@@ -161,8 +161,15 @@ impl Relay {
                 janitor: Mutex::new(None),
             }),
         };
-        let janitor = tokio::spawn(janitor::keep_house(relay.clone(), relay.inner.stopping.clone()));
-        *relay.inner.janitor.lock().expect("nobody panics holding it") = Some(janitor);
+        let janitor = tokio::spawn(janitor::keep_house(
+            relay.clone(),
+            relay.inner.stopping.clone(),
+        ));
+        *relay
+            .inner
+            .janitor
+            .lock()
+            .expect("nobody panics holding it") = Some(janitor);
         relay
     }
 
@@ -232,7 +239,12 @@ impl Relay {
     pub async fn stop(self) {
         self.inner.stopping.cancel();
         // The janitor holds the store, too: when this returns, nobody here does but other handles.
-        let janitor = self.inner.janitor.lock().expect("nobody panics holding it").take();
+        let janitor = self
+            .inner
+            .janitor
+            .lock()
+            .expect("nobody panics holding it")
+            .take();
         if let Some(janitor) = janitor {
             let _ = janitor.await;
         }
@@ -248,7 +260,12 @@ impl Relay {
 
     /// Has one change made.
     async fn change(&self, change: Change) -> Result<Outcome, Stopped> {
-        self.inner.writer.commit(change).await?.await.map_err(|_| Stopped)
+        self.inner
+            .writer
+            .commit(change)
+            .await?
+            .await
+            .map_err(|_| Stopped)
     }
 
     /// What is counted while it works.
@@ -286,13 +303,20 @@ pub fn invite_offline(folder: &Path, lifetime: Duration) -> Result<String, Store
     let now = store.clock_at_open();
     let (invitation, change) = new_invitation(lifetime, now);
     let committed = store.commit(vec![change], now)?;
-    assert_eq!(committed.outcomes, [Outcome::Invited], "an invitation is never refused");
+    assert_eq!(
+        committed.outcomes,
+        [Outcome::Invited],
+        "an invitation is never refused"
+    );
     Ok(invitation)
 }
 
 fn new_invitation(lifetime: Duration, now: crate::rules::RelayTime) -> (String, Change) {
     let invitation = BASE32_NOPAD.encode(&random::<15>()).to_ascii_lowercase();
-    let change = Change::Invite { hash: invite_hash(&invitation), expires: now.plus(lifetime) };
+    let change = Change::Invite {
+        hash: invite_hash(&invitation),
+        expires: now.plus(lifetime),
+    };
     (invitation, change)
 }
 
@@ -306,5 +330,7 @@ fn random<const N: usize>() -> [u8; N] {
 
 /// The wall clock, for the greeting only.
 fn wall_ms() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, clock::milliseconds)
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, clock::milliseconds)
 }

@@ -42,7 +42,9 @@ impl Relay {
     pub async fn holdings(&self) -> Result<(Holdings, Option<Duration>), StoreError> {
         let now = self.inner.clock.now();
         let holdings = self.look_in(|store| store.holdings()).await?;
-        let age = holdings.oldest.map(|then| Duration::from_millis(now.ms().saturating_sub(then.ms())));
+        let age = holdings
+            .oldest
+            .map(|then| Duration::from_millis(now.ms().saturating_sub(then.ms())));
         Ok((holdings, age))
     }
 
@@ -57,7 +59,10 @@ impl Relay {
             entry.connected = Some(self.connected(number));
             entry
         });
-        Ok(Listed { entries: entries.collect(), next })
+        Ok(Listed {
+            entries: entries.collect(),
+            next,
+        })
     }
 
     /// The account whose id begins with these letters; in words, where that is not one.
@@ -107,7 +112,9 @@ impl Relay {
     pub async fn dump(&self, mut out: impl Write + Send + 'static) -> Result<u64, DumpError> {
         let store = self.inner.store.clone();
         let sent = tokio::task::spawn_blocking(move || store.dump(&mut out)).await;
-        sent.unwrap_or(Err(DumpError::Store(StoreError::Damaged("reading it ended badly"))))
+        sent.unwrap_or(Err(DumpError::Store(StoreError::Damaged(
+            "reading it ended badly",
+        ))))
     }
 
     fn connected(&self, account: AccountNumber) -> u64 {

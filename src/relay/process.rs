@@ -22,16 +22,28 @@ impl Process {
     /// This one.
     pub fn of_this() -> Option<Self> {
         let read = |name: &str| std::fs::read_to_string(format!("/proc/self/{name}")).ok();
-        Self::from(&read("stat")?, &read("status")?, &read("limits").unwrap_or_default(), open_files())
+        Self::from(
+            &read("stat")?,
+            &read("status")?,
+            &read("limits").unwrap_or_default(),
+            open_files(),
+        )
     }
 
     fn from(stat: &str, status: &str, limits: &str, open_files: u64) -> Option<Self> {
         // The program's name comes before and may hold anything, also blanks and brackets.
         let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
         let ticks = |field: usize| fields.get(field)?.parse::<f64>().ok();
-        let line =
-            |name: &str| status.lines().find_map(|line| line.strip_prefix(name))?.split_whitespace().next();
-        let limit = limits.lines().find_map(|line| line.strip_prefix("Max open files"));
+        let line = |name: &str| {
+            status
+                .lines()
+                .find_map(|line| line.strip_prefix(name))?
+                .split_whitespace()
+                .next()
+        };
+        let limit = limits
+            .lines()
+            .find_map(|line| line.strip_prefix("Max open files"));
         Some(Self {
             cpu_s: (ticks(11)? + ticks(12)?) / TICKS_PER_S,
             memory_bytes: line("VmRSS:")?.parse::<u64>().ok()? * 1024,

@@ -60,14 +60,29 @@ impl Rendezvous {
         let mut slots = self.lock();
         slots.retain(|_, slot| slot.expires > now && slot.session != session);
         if slots.contains_key(&id) {
-            return Err(Refusal::new(Code::RendezvousTaken, "this rendezvous id is taken; make another"));
+            return Err(Refusal::new(
+                Code::RendezvousTaken,
+                "this rendezvous id is taken; make another",
+            ));
         }
-        let own = slots.values().filter(|slot| slot.account == account).count();
+        let own = slots
+            .values()
+            .filter(|slot| slot.account == account)
+            .count();
         if slots.len() >= self.slots_max || own >= self.account_slots_max {
             let text = "too many pairings are under way on this relay, or in this account";
             return Err(Refusal::new(Code::RendezvousTaken, text).retry_after_ms(SLOTS_RETRY_MS));
         }
-        slots.insert(id, Slot { session, account, owner, expires: now + lifetime, joining: None });
+        slots.insert(
+            id,
+            Slot {
+                session,
+                account,
+                owner,
+                expires: now + lifetime,
+                joining: None,
+            },
+        );
         Ok(())
     }
 

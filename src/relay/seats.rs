@@ -18,7 +18,10 @@ pub(super) struct Seats {
 
 impl Seats {
     pub(super) fn new(most: usize) -> Arc<Self> {
-        Arc::new(Self { most, taken: Mutex::default() })
+        Arc::new(Self {
+            most,
+            taken: Mutex::default(),
+        })
     }
 
     /// Takes one, until it is dropped.
@@ -26,11 +29,17 @@ impl Seats {
         let mut taken = self.lock();
         let count = taken.entry(account).or_default();
         if *count >= self.most {
-            let text = format!("this account already has {} connections, as many as it may have", self.most);
+            let text = format!(
+                "this account already has {} connections, as many as it may have",
+                self.most
+            );
             return Err(Refusal::new(Code::Overloaded, text).retry_after_ms(RETRY_MS));
         }
         *count += 1;
-        Ok(Seat { seats: self.clone(), account })
+        Ok(Seat {
+            seats: self.clone(),
+            account,
+        })
     }
 
     /// How many an account has taken.
@@ -69,7 +78,10 @@ mod tests {
     fn an_account_has_its_seats_and_gets_them_back() {
         let seats = Seats::new(2);
         let [one, two] = [1, 1].map(|account| seats.take(AccountNumber(account)).expect("free"));
-        let refusal = seats.take(AccountNumber(1)).map(drop).expect_err("the third");
+        let refusal = seats
+            .take(AccountNumber(1))
+            .map(drop)
+            .expect_err("the third");
         assert!(refusal.code == Code::Overloaded && refusal.retry_after_ms > 0);
         let _other = seats.take(AccountNumber(2)).expect("its own");
         drop(one);

@@ -117,9 +117,15 @@ impl<T: Transport> Session<'_, T> {
     }
 
     /// Waits for whatever comes first, and tells the conversation.
-    async fn wait(&mut self, mut cancelled: Pin<&mut impl FusedFuture<Output = ()>>) -> Result<(), Ended> {
+    async fn wait(
+        &mut self,
+        mut cancelled: Pin<&mut impl FusedFuture<Output = ()>>,
+    ) -> Result<(), Ended> {
         let clock = &self.relay.inner.clock;
-        let deadline = self.conversation.deadline_ms().map(|deadline_ms| clock.instant(deadline_ms));
+        let deadline = self
+            .conversation
+            .deadline_ms()
+            .map(|deadline_ms| clock.instant(deadline_ms));
         // What has happened goes before what has not happened in time.
         tokio::select! {
             biased;
@@ -163,22 +169,27 @@ impl<T: Transport> Session<'_, T> {
         let refusal = match received {
             Ok(bytes) => match self.read(bytes) {
                 Ok(frame) => {
-                    self.conversation.received(frame, self.relay.inner.clock.uptime_ms());
+                    self.conversation
+                        .received(frame, self.relay.inner.clock.uptime_ms());
                     return Ok(());
                 }
                 Err(malformed) => Refusal::new(Code::Malformed, malformed.to_string()),
             },
             Err(TransportError::TooLarge) => {
                 let most = self.relay.inner.terms.limits.frame_bytes_max;
-                Refusal::new(Code::TooLarge, format!("a frame has at most {most} bytes here"))
+                Refusal::new(
+                    Code::TooLarge,
+                    format!("a frame has at most {most} bytes here"),
+                )
             }
             Err(TransportError::TooSlow) => Refusal::new(
                 Code::Timeout,
                 "a large frame came slowly while others waited for the memory that it took; try again later",
             ),
-            Err(TransportError::NotBinary) => {
-                Refusal::new(Code::Malformed, "frames are binary messages; this one was text")
-            }
+            Err(TransportError::NotBinary) => Refusal::new(
+                Code::Malformed,
+                "frames are binary messages; this one was text",
+            ),
             Err(TransportError::Gone(_)) => return Err(Ended),
         };
         self.conversation.refuse(refusal);

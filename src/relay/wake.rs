@@ -31,7 +31,11 @@ impl Wakes {
     /// Listens to an account until dropped.
     pub(super) fn listen(self: &Arc<Self>, account: AccountNumber) -> Listener {
         let news = Some(self.lock().entry(account).or_default().subscribe());
-        Listener { wakes: self.clone(), account, news }
+        Listener {
+            wakes: self.clone(),
+            account,
+            news,
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<AccountNumber, watch::Sender<News>>> {
@@ -65,7 +69,10 @@ impl Drop for Listener {
         let mut accounts = self.wakes.lock();
         // Under the lock, so that of two that leave together one is the last.
         drop(self.news.take());
-        if accounts.get(&self.account).is_some_and(|account| account.receiver_count() == 0) {
+        if accounts
+            .get(&self.account)
+            .is_some_and(|account| account.receiver_count() == 0)
+        {
             accounts.remove(&self.account);
         }
     }

@@ -63,9 +63,13 @@ impl Writer {
         let bell = Bell::hang(store.clone(), failed.clone());
         let thread = std::thread::Builder::new()
             .name("writer".into())
-            .spawn(move || match write(&store, &clock, (&wakes, &watch, &bell), &counted, waiting) {
-                Ok(()) => drop(failing.disarm()),
-                Err(error) => tracing::error!(%error, "the store failed; the relay has to stop"),
+            .spawn(move || {
+                match write(&store, &clock, (&wakes, &watch, &bell), &counted, waiting) {
+                    Ok(()) => drop(failing.disarm()),
+                    Err(error) => {
+                        tracing::error!(%error, "the store failed; the relay has to stop")
+                    }
+                }
             })
             .expect("a thread can be started at start-up");
         Self {
@@ -80,9 +84,17 @@ impl Writer {
 
     /// Hands a change over, waiting for room. The answer comes when it is on disk, or not at all if
     /// the store fails.
-    pub(super) async fn commit(&self, change: Change) -> Result<oneshot::Receiver<Outcome>, Stopped> {
+    pub(super) async fn commit(
+        &self,
+        change: Change,
+    ) -> Result<oneshot::Receiver<Outcome>, Stopped> {
         let pushed = matches!(change, Change::Push { .. }).then(Instant::now);
-        let inbox = self.inbox.lock().expect("nobody panics holding it").clone().ok_or(Stopped)?;
+        let inbox = self
+            .inbox
+            .lock()
+            .expect("nobody panics holding it")
+            .clone()
+            .ok_or(Stopped)?;
         let weight = weight_kib(&change);
         let room = self.room.clone().try_acquire_many_owned(weight);
         let (room, place) = match room.ok().zip(inbox.clone().try_reserve_owned().ok()) {
@@ -93,7 +105,12 @@ impl Writer {
         };
         let (answer, answered) = oneshot::channel();
         self.metrics.asked();
-        place.send(Asked { change, answer, _room: room, pushed });
+        place.send(Asked {
+            change,
+            answer,
+            _room: room,
+            pushed,
+        });
         Ok(answered)
     }
 
@@ -102,13 +119,21 @@ impl Writer {
         weight_kib: u32,
         inbox: mpsc::Sender<Asked>,
     ) -> Result<(OwnedSemaphorePermit, mpsc::OwnedPermit<Asked>), Stopped> {
-        let room = self.room.clone().acquire_many_owned(weight_kib).await.map_err(|_| Stopped)?;
+        let room = self
+            .room
+            .clone()
+            .acquire_many_owned(weight_kib)
+            .await
+            .map_err(|_| Stopped)?;
         let place = inbox.reserve_owned().await.map_err(|_| Stopped)?;
         Ok((room, place))
     }
 
     /// What a reader got of the store, on a thread of its own. If that failed, the relay has to stop.
-    pub(super) fn read<T>(&self, read: Result<Result<T, StoreError>, JoinError>) -> Result<T, Stopped> {
+    pub(super) fn read<T>(
+        &self,
+        read: Result<Result<T, StoreError>, JoinError>,
+    ) -> Result<T, Stopped> {
         let failure = match read {
             Ok(Ok(value)) => return Ok(value),
             Ok(Err(error)) => error.to_string(),
@@ -144,15 +169,21 @@ impl Writer {
 /// Bytes in KiB, one at least, and never more than there is room for.
 fn weight_kib(change: &Change) -> u32 {
     let bytes: usize = match change {
-        Change::Push { envelopes, .. } => {
-            envelopes.iter().map(|offered| size_of_val(offered) + offered.envelope.sealed.len()).sum()
-        }
-        Change::Append { entries, .. } | Change::Regain { entries, .. } | Change::Recover { entries, .. } => {
-            entries.iter().map(|entry| size_of_val(entry) + entry.body.len() + entry.signature.len()).sum()
-        }
+        Change::Push { envelopes, .. } => envelopes
+            .iter()
+            .map(|offered| size_of_val(offered) + offered.envelope.sealed.len())
+            .sum(),
+        Change::Append { entries, .. }
+        | Change::Regain { entries, .. }
+        | Change::Recover { entries, .. } => entries
+            .iter()
+            .map(|entry| size_of_val(entry) + entry.body.len() + entry.signature.len())
+            .sum(),
         _ => 0,
     };
-    u32::try_from(bytes / 1024 + 1).unwrap_or(IN_HAND_KIB_MAX).min(IN_HAND_KIB_MAX)
+    u32::try_from(bytes / 1024 + 1)
+        .unwrap_or(IN_HAND_KIB_MAX)
+        .min(IN_HAND_KIB_MAX)
 }
 
 fn write(

@@ -127,7 +127,9 @@ impl Account {
 
     /// The member of this name, to change.
     pub fn device_mut(&mut self, ordinal: Ordinal) -> Option<&mut Device> {
-        self.devices.iter_mut().find(|device| device.ordinal == ordinal)
+        self.devices
+            .iter_mut()
+            .find(|device| device.ordinal == ordinal)
     }
 
     /// The member with this key.
@@ -139,7 +141,11 @@ impl Account {
     ///
     /// An envelope for everyone, whose sender is the only member, waits for a device to join.
     pub fn awaits(&self, kept: &Kept) -> bool {
-        let mut readers = self.devices.iter().filter(|device| kept.is_for(device.ordinal)).peekable();
+        let mut readers = self
+            .devices
+            .iter()
+            .filter(|device| kept.is_for(device.ordinal))
+            .peekable();
         if readers.peek().is_none() {
             return kept.addressee == Addressee::Everyone && !self.devices.is_empty();
         }
@@ -158,7 +164,10 @@ impl Account {
     /// # Panics
     /// If more goes than came: the row would be lying.
     pub fn let_go(&mut self, kept: &Kept) {
-        assert!(self.envelopes_kept > 0 && self.bytes_kept >= kept.cost(), "more envelopes went than came");
+        assert!(
+            self.envelopes_kept > 0 && self.bytes_kept >= kept.cost(),
+            "more envelopes went than came"
+        );
         self.bytes_kept -= kept.cost();
         self.envelopes_kept -= 1;
         self.addressed_kept -= u64::from(kept.addressee != Addressee::Everyone);
@@ -168,15 +177,25 @@ impl Account {
 impl Gap {
     /// One more envelope lost.
     pub(super) fn with(gap: Option<Self>, seq: u64, reason: Reason) -> Self {
-        gap.map_or(Self { from: seq, through: seq, reason }, |gap| Self {
-            from: gap.from.min(seq),
-            through: gap.through.max(seq),
-            reason,
-        })
+        gap.map_or(
+            Self {
+                from: seq,
+                through: seq,
+                reason,
+            },
+            |gap| Self {
+                from: gap.from.min(seq),
+                through: gap.through.max(seq),
+                reason,
+            },
+        )
     }
 
     /// What is left of it after an ack.
     pub(super) fn after(self, cursor: u64) -> Option<Self> {
-        (cursor < self.through).then(|| Self { from: self.from.max(cursor + 1), ..self })
+        (cursor < self.through).then(|| Self {
+            from: self.from.max(cursor + 1),
+            ..self
+        })
     }
 }

@@ -11,9 +11,15 @@ use super::{Account, Ordinal};
 ///
 /// # Errors
 /// Not a member, or an ack for more than there is.
-pub fn ack(account: &mut Account, device: Ordinal, through: u64) -> Result<RangeInclusive<u64>, Refusal> {
+pub fn ack(
+    account: &mut Account,
+    device: Ordinal,
+    through: u64,
+) -> Result<RangeInclusive<u64>, Refusal> {
     let head = account.head;
-    let acker = account.device_mut(device).ok_or_else(Refusal::not_a_member)?;
+    let acker = account
+        .device_mut(device)
+        .ok_or_else(Refusal::not_a_member)?;
     if through > head {
         let text = format!("acknowledged {through}, but this account's newest envelope is {head}");
         return Err(Refusal::new(Code::AckBeyondHead, text).expected(head));
@@ -48,5 +54,9 @@ fn settled(account: &Account) -> u64 {
             second = second.min(device.cursor);
         }
     }
-    if account.devices.len() == 1 { lowest } else { second }
+    if account.devices.len() == 1 {
+        lowest
+    } else {
+        second
+    }
 }

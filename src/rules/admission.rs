@@ -115,11 +115,20 @@ impl Crowd {
         if let Some(address) = address {
             self.check(address, now_ms)?;
         }
-        let cut =
-            if self.newcomers < self.limits.newcomers_max { None } else { Some(self.make_room(address)?) };
+        let cut = if self.newcomers < self.limits.newcomers_max {
+            None
+        } else {
+            Some(self.make_room(address)?)
+        };
         let number = self.next;
         self.next += 1;
-        self.visits.insert(number, Visit { address: None, known: false });
+        self.visits.insert(
+            number,
+            Visit {
+                address: None,
+                known: false,
+            },
+        );
         self.newcomers += 1;
         if let Some(address) = address {
             self.place(number, address);
@@ -131,8 +140,17 @@ impl Crowd {
     ///
     /// # Errors
     /// [`TurnedAway`]; the visitor is still to leave.
-    pub fn settle(&mut self, number: VisitorNumber, address: Address, now_ms: u64) -> Result<(), TurnedAway> {
-        if self.visits.get(&number).is_none_or(|visit| visit.address.is_some()) {
+    pub fn settle(
+        &mut self,
+        number: VisitorNumber,
+        address: Address,
+        now_ms: u64,
+    ) -> Result<(), TurnedAway> {
+        if self
+            .visits
+            .get(&number)
+            .is_none_or(|visit| visit.address.is_some())
+        {
             return Ok(());
         }
         self.check(address, now_ms)?;
@@ -147,7 +165,10 @@ impl Crowd {
         };
         visit.known = true;
         self.newcomers -= 1;
-        if let Some(from_one) = visit.address.and_then(|address| self.addresses.get_mut(&address)) {
+        if let Some(from_one) = visit
+            .address
+            .and_then(|address| self.addresses.get_mut(&address))
+        {
             from_one.newcomers.retain(|newcomer| *newcomer != number);
         }
     }
@@ -182,15 +203,27 @@ impl Crowd {
     }
 
     fn check(&mut self, address: Address, now_ms: u64) -> Result<(), TurnedAway> {
-        let away = |why, retry_after_ms| Err(TurnedAway { why, greedy: true, retry_after_ms });
+        let away = |why, retry_after_ms| {
+            Err(TurnedAway {
+                why,
+                greedy: true,
+                retry_after_ms,
+            })
+        };
         if let Err(wait_ms) = self.arrivals.take(address, 1, now_ms) {
-            return away("Too many connections were begun from this address.", wait_ms);
+            return away(
+                "Too many connections were begun from this address.",
+                wait_ms,
+            );
         }
         let Some(from_one) = self.addresses.get(&address) else {
             return Ok(());
         };
         if from_one.connections >= self.limits.address_connections_max {
-            return away("There are as many connections from this address as it may have.", ADDRESS_RETRY_MS);
+            return away(
+                "There are as many connections from this address as it may have.",
+                ADDRESS_RETRY_MS,
+            );
         }
         if from_one.newcomers.len() >= self.limits.address_newcomers_max {
             let why = "Too many connections from this address have not yet said who they are.";
@@ -215,14 +248,21 @@ impl Crowd {
     /// than the one that comes: so nobody is cut for an equal.
     fn make_room(&self, coming: Option<Address>) -> Result<VisitorNumber, TurnedAway> {
         let count = |from_one: &FromOne| from_one.newcomers.len();
-        let own = coming.and_then(|address| self.addresses.get(&address)).map_or(0, count);
-        let greediest = self.addresses.values().max_by_key(|from_one| count(from_one));
+        let own = coming
+            .and_then(|address| self.addresses.get(&address))
+            .map_or(0, count);
+        let greediest = self
+            .addresses
+            .values()
+            .max_by_key(|from_one| count(from_one));
         let oldest = greediest.filter(|from_one| count(from_one) >= own + 2);
-        oldest.and_then(|from_one| from_one.newcomers.front().copied()).ok_or(TurnedAway {
-            why: "This relay is busy with newcomers.",
-            greedy: false,
-            retry_after_ms: CROWD_RETRY_MS,
-        })
+        oldest
+            .and_then(|from_one| from_one.newcomers.front().copied())
+            .ok_or(TurnedAway {
+                why: "This relay is busy with newcomers.",
+                greedy: false,
+                retry_after_ms: CROWD_RETRY_MS,
+            })
     }
 }
 
@@ -275,28 +315,44 @@ mod tests {
 
     #[test]
     fn arrivals_are_counted_even_if_they_leave_at_once() {
-        let mut crowd = Crowd::new(CrowdLimits { address_arrivals: Allowance::per_minute(3), ..LIMITS });
+        let mut crowd = Crowd::new(CrowdLimits {
+            address_arrivals: Allowance::per_minute(3),
+            ..LIMITS
+        });
         for _ in 0..3 {
             let number = enter(&mut crowd, address(1));
             crowd.leave(number);
         }
-        assert_eq!(crowd.enter(address(1), 0).expect_err("the fourth").retry_after_ms, 20_000);
+        assert_eq!(
+            crowd
+                .enter(address(1), 0)
+                .expect_err("the fourth")
+                .retry_after_ms,
+            20_000
+        );
         enter(&mut crowd, address(2));
-        crowd.enter(address(1), 20_000).expect("a third of a minute later");
+        crowd
+            .enter(address(1), 20_000)
+            .expect("a third of a minute later");
     }
 
     #[test]
     fn the_greediest_makes_room_for_others() {
         let mut crowd = Crowd::new(LIMITS);
         let greedy: Vec<_> = (0..5).map(|_| enter(&mut crowd, address(1))).collect();
-        let others: Vec<_> = (2..5).map(|number| enter(&mut crowd, address(number))).collect();
+        let others: Vec<_> = (2..5)
+            .map(|number| enter(&mut crowd, address(number)))
+            .collect();
         let (_, cut) = crowd.enter(address(9), 0).expect("room is made");
         assert_eq!(cut, Some(greedy[0]), "the oldest of the greediest");
         crowd.leave(greedy[0]);
         // The greedy one cannot make itself room at the cost of others.
         assert!(!crowd.enter(address(1), 0).expect_err("full").greedy);
         // Nor does anybody lose a place to an equal.
-        let all_equal = CrowdLimits { newcomers_max: 2, ..LIMITS };
+        let all_equal = CrowdLimits {
+            newcomers_max: 2,
+            ..LIMITS
+        };
         let mut crowd = Crowd::new(all_equal);
         enter(&mut crowd, address(1));
         enter(&mut crowd, address(2));
@@ -323,10 +379,17 @@ mod tests {
         for number in &through[..5] {
             crowd.settle(*number, told, 0).expect("its share");
         }
-        assert!(crowd.settle(through[5], told, 0).expect_err("one too many").greedy);
+        assert!(
+            crowd
+                .settle(through[5], told, 0)
+                .expect_err("one too many")
+                .greedy
+        );
         crowd.leave(through[5]);
         assert_eq!(crowd.newcomers(), 5);
-        crowd.settle(through[0], Address::V6(7), 0).expect("told once, it stays");
+        crowd
+            .settle(through[0], Address::V6(7), 0)
+            .expect("told once, it stays");
         assert!(crowd.enter(address(1), 0).is_err());
     }
 

@@ -27,7 +27,10 @@ pub struct Agreement {
 impl Agreement {
     /// The credit for a month with this uptime: the one for the lowest bound that it stayed below.
     pub fn credit_percent(&self, uptime_percent: f64) -> f64 {
-        let due = self.credits.iter().find(|credit| uptime_percent < credit.below_percent);
+        let due = self
+            .credits
+            .iter()
+            .find(|credit| uptime_percent < credit.below_percent);
         due.map_or(0.0, |credit| credit.credit_percent)
     }
 }
@@ -35,7 +38,10 @@ impl Agreement {
 /// Reads `"99.9: 10"`: below 99.9 percent of uptime, 10 percent of credit.
 pub fn credit(text: &str) -> Option<Credit> {
     let (below, credit) = text.split_once(':')?;
-    Some(Credit { below_percent: percent(below)?, credit_percent: percent(credit)? })
+    Some(Credit {
+        below_percent: percent(below)?,
+        credit_percent: percent(credit)?,
+    })
 }
 
 /// Reads a percentage, with or without the sign.
@@ -50,14 +56,16 @@ mod tests {
 
     #[test]
     fn the_lowest_bound_that_was_missed_counts() {
-        let credits = ["95: 100", "99.0%: 25 %", "99.9:10"].map(|text| credit(text).expect("a credit"));
+        let credits =
+            ["95: 100", "99.0%: 25 %", "99.9:10"].map(|text| credit(text).expect("a credit"));
         let agreement = Agreement {
             target_percent: 99.9,
             credits: credits.to_vec(),
             planned_stop_max_ms: 0,
             reports_max: 1,
         };
-        let due = [100.0, 99.9, 99.899, 99.0, 98.9, 94.0].map(|uptime| agreement.credit_percent(uptime));
+        let due =
+            [100.0, 99.9, 99.899, 99.0, 98.9, 94.0].map(|uptime| agreement.credit_percent(uptime));
         assert_eq!(due, [0.0, 0.0, 10.0, 10.0, 25.0, 100.0]);
         for wrong in ["", "99", "99:", ":5", "101:5", "99:-1", "99;5", "NaN:1"] {
             assert!(credit(wrong).is_none(), "{wrong}");

@@ -123,7 +123,10 @@ pub enum Change {
 impl Change {
     /// A push of these envelopes.
     pub fn push(by: Whose, envelopes: impl IntoIterator<Item = Envelope>) -> Self {
-        Self::Push { by, envelopes: envelopes.into_iter().map(Offered::from).collect() }
+        Self::Push {
+            by,
+            envelopes: envelopes.into_iter().map(Offered::from).collect(),
+        }
     }
 }
 
@@ -188,7 +191,11 @@ impl Pushed {
             last.count += 1;
             return;
         }
-        self.placements.push(Placement { push_number, seq, count: 1 });
+        self.placements.push(Placement {
+            push_number,
+            seq,
+            count: 1,
+        });
     }
 
     /// Notes that one had been kept before.

@@ -32,6 +32,9 @@ impl RelayTime {
     /// This moment and a while.
     #[must_use]
     pub fn plus(self, while_: Duration) -> Self {
-        Self(self.0.saturating_add(u64::try_from(while_.as_millis()).unwrap_or(u64::MAX)))
+        Self(
+            self.0
+                .saturating_add(u64::try_from(while_.as_millis()).unwrap_or(u64::MAX)),
+        )
     }
 }

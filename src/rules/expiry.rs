@@ -7,7 +7,10 @@ use super::{Account, Gap, Kept, RelayTime};
 
 /// Whether an envelope that arrived then is over now.
 pub fn is_expired(arrived: RelayTime, now: RelayTime, limits: &Limits) -> bool {
-    now.ms() >= arrived.ms().saturating_add(u64::from(limits.retention_s) * 1_000)
+    now.ms()
+        >= arrived
+            .ms()
+            .saturating_add(u64::from(limits.retention_s) * 1_000)
 }
 
 /// Takes an envelope out of the account before everyone had it: each device that still awaited it

@@ -29,7 +29,10 @@ pub enum Stretch {
 
 impl Stretch {
     /// Where to begin.
-    pub const FIRST: Self = Self::Envelopes { from: 0, until: None };
+    pub const FIRST: Self = Self::Envelopes {
+        from: 0,
+        until: None,
+    };
 }
 
 /// What was found in one part, and what follows it.
@@ -126,8 +129,17 @@ impl Tally {
             envelopes("sizes", self.unpadded, "have one of the padded sizes"),
             envelopes("each", self.uneven, "look like chance, each alone"),
             self.all_together(),
-            envelopes("places", self.misplaced, "lie where their accounts' logs say"),
-            all("accounts", (self.miscounted, self.accounts), "accounts", "count what is kept for them"),
+            envelopes(
+                "places",
+                self.misplaced,
+                "lie where their accounts' logs say",
+            ),
+            all(
+                "accounts",
+                (self.miscounted, self.accounts),
+                "accounts",
+                "count what is kept for them",
+            ),
         ]
     }
 
@@ -135,11 +147,17 @@ impl Tally {
         let (low, high) = (lowest_of_all(), highest_of_all());
         let chi_square = self.bytes.chi_square();
         let (holds, finding) = if self.bytes.total() < BYTES_MIN {
-            (true, "Too few bytes to judge all of them together".to_owned())
+            (
+                true,
+                "Too few bytes to judge all of them together".to_owned(),
+            )
         } else {
             let holds = (low..=high).contains(&chi_square);
-            let found =
-                if holds { "All together look like chance" } else { "All together do not look like chance" };
+            let found = if holds {
+                "All together look like chance"
+            } else {
+                "All together do not look like chance"
+            };
             let entropy = floor(self.bytes.entropy_bits());
             let detail = format!(
                 "chi-square {chi_square:.1}, which chance keeps from {low:.0} to {high:.0}; {entropy} of 8 bits of \
@@ -148,7 +166,11 @@ impl Tally {
             );
             (holds, format!("{found}: {detail}"))
         };
-        Check { name: "all", holds, finding }
+        Check {
+            name: "all",
+            holds,
+            finding,
+        }
     }
 }
 
@@ -157,7 +179,11 @@ fn all(name: &'static str, (wrong, of): (u64, u64), things: &str, what: &str) ->
         0 => format!("All {things} {what}"),
         some => format!("{some} of {of} {things} do not {what}"),
     };
-    Check { name, holds: wrong == 0, finding }
+    Check {
+        name,
+        holds: wrong == 0,
+        finding,
+    }
 }
 
 /// Never shown as more than it is.

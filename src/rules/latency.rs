@@ -28,7 +28,11 @@ impl Default for Latency {
 pub fn step_of(us: u64) -> usize {
     #[expect(clippy::cast_precision_loss, reason = "steps are a fifth wide")]
     let steps = ((us.max(1) as f64 / FIRST_US).log2() * STEPS_PER_DOUBLING).ceil();
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "held within the steps")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "held within the steps"
+    )]
     let step = steps.clamp(0.0, (STEPS - 1) as f64) as usize;
     step
 }
@@ -74,7 +78,11 @@ impl Latency {
 /// Step and count, where there is something to count.
 impl Serialize for Latency {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let some = self.counts.iter().enumerate().filter(|(_, count)| **count > 0);
+        let some = self
+            .counts
+            .iter()
+            .enumerate()
+            .filter(|(_, count)| **count > 0);
         serializer.collect_seq(some)
     }
 }

@@ -55,13 +55,20 @@ impl ByteCounts {
             return 0.0;
         }
         let expected = total / VALUES as f64;
-        self.0.iter().map(|count| (*count as f64 - expected).powi(2) / expected).sum()
+        self.0
+            .iter()
+            .map(|count| (*count as f64 - expected).powi(2) / expected)
+            .sum()
     }
 
     /// Shannon's entropy, in bits for each byte: 8 for chance.
     pub fn entropy_bits(&self) -> f64 {
         let total = self.total() as f64;
-        let shares = self.0.iter().filter(|count| **count > 0).map(|count| *count as f64 / total);
+        let shares = self
+            .0
+            .iter()
+            .filter(|count| **count > 0)
+            .map(|count| *count as f64 / total);
         shares.map(|share| -share * share.log2()).sum()
     }
 
@@ -100,7 +107,8 @@ mod tests {
     use sha2::{Digest, Sha256};
 
     fn chance(length: usize, seed: u64) -> Vec<u8> {
-        let blocks = (0_u64..).flat_map(|block| Sha256::digest([seed, block].map(u64::to_be_bytes).concat()));
+        let blocks = (0_u64..)
+            .flat_map(|block| Sha256::digest([seed, block].map(u64::to_be_bytes).concat()));
         blocks.take(length).collect()
     }
 
@@ -119,23 +127,33 @@ mod tests {
     fn chance_passes_at_every_size() {
         for (seed, length) in (0_u64..).zip([363, 576, 1_280, 20_000, 1_000_000].repeat(20)) {
             let counts = ByteCounts::of(&chance(length, seed));
-            assert!(counts.could_be_chance(), "{length}: {}", counts.chi_square());
+            assert!(
+                counts.could_be_chance(),
+                "{length}: {}",
+                counts.chi_square()
+            );
             let all = lowest_of_all()..highest_of_all();
             assert!(
                 length < 1_280 || all.contains(&counts.chi_square()),
                 "{length}: {}",
                 counts.chi_square()
             );
-            assert!(length < 1_280 || counts.entropy_bits() > counts.entropy_bits_min(), "{length}");
+            assert!(
+                length < 1_280 || counts.entropy_bits() > counts.entropy_bits_min(),
+                "{length}"
+            );
         }
     }
 
     #[test]
     fn text_digits_and_base64_do_not_even_at_the_smallest_size() {
-        let base64 = b"QUFBQkJCQ0NDREREZWVlZmZmZ2dnaGhoYWJjZGVmZ2hpamtsbW5vcHFyc3R1dnd4eXowMTIzNDU2Nzg5Ky8";
-        for text in
-            [&br#"{"id":"c17","amount": 17.50,"payee":"Corner Bakery Weiss"}"#[..], b"0123456789", base64]
-        {
+        let base64 =
+            b"QUFBQkJCQ0NDREREZWVlZmZmZ2dnaGhoYWJjZGVmZ2hpamtsbW5vcHFyc3R1dnd4eXowMTIzNDU2Nzg5Ky8";
+        for text in [
+            &br#"{"id":"c17","amount": 17.50,"payee":"Corner Bakery Weiss"}"#[..],
+            b"0123456789",
+            base64,
+        ] {
             let counts = ByteCounts::of(&repeated(text, 363));
             assert!(!counts.could_be_chance(), "{}", counts.chi_square());
         }

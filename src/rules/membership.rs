@@ -91,7 +91,10 @@ pub fn append(
     }
     changed.membership_count = membership.count();
     *account = changed;
-    Ok(Appended { new: new.to_vec(), released })
+    Ok(Appended {
+        new: new.to_vec(),
+        released,
+    })
 }
 
 /// The entries that follow the log, once those it already has are taken off.
@@ -100,7 +103,11 @@ fn new_entries<'a>(
     first: u64,
     entries: &'a [SignedEntry],
 ) -> Result<&'a [SignedEntry], Refusal> {
-    let stale = || refusal(InvalidEntry::Stale { expected: log.len() as u64 });
+    let stale = || {
+        refusal(InvalidEntry::Stale {
+            expected: log.len() as u64,
+        })
+    };
     let first = usize::try_from(first).map_err(|_| stale())?;
     let rest = log.get(first..).ok_or_else(stale)?;
     let (repeated, new) = entries.split_at(rest.len().min(entries.len()));
@@ -157,7 +164,9 @@ fn admit(account: &mut Account, member: &Member) {
 /// What the leaving device had not acknowledged may now be needed by nobody.
 fn dismiss(account: &mut Account, device: &DeviceKey) -> RangeInclusive<u64> {
     let position = account.devices.iter().position(|one| one.key == *device);
-    let left = account.devices.remove(position.expect("the log and the account name the same members"));
+    let left = account
+        .devices
+        .remove(position.expect("the log and the account name the same members"));
     left.cursor + 1..=account.head
 }
 

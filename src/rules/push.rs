@@ -48,7 +48,9 @@ pub fn check_count(envelopes: &[Offered], limits: &Limits) -> Result<(), Refusal
     if count <= most as usize {
         return Ok(());
     }
-    let first = envelopes.first().map_or(0, |offered| offered.envelope.push_number);
+    let first = envelopes
+        .first()
+        .map_or(0, |offered| offered.envelope.push_number);
     let text = format!("a push of {count} envelopes; this relay takes {most} at a time");
     Err(Refusal::new(Code::TooManyEnvelopes, text).push_number(first))
 }
@@ -70,7 +72,10 @@ pub fn push(
 fn decide(
     account: &mut Account,
     sender: Ordinal,
-    Offered { envelope: pushed, digest }: &Offered,
+    Offered {
+        envelope: pushed,
+        digest,
+    }: &Offered,
     limits: &Limits,
 ) -> Result<Verdict, Refusal> {
     let device = account.device(sender).ok_or_else(Refusal::not_a_member)?;
@@ -79,7 +84,10 @@ fn decide(
     }
     let expected = device.push_number + 1;
     if pushed.push_number != expected {
-        let text = format!("push {} came where {expected} is due; go on from there", pushed.push_number);
+        let text = format!(
+            "push {} came where {expected} is due; go on from there",
+            pushed.push_number
+        );
         return Err(Refusal::new(Code::PushOutOfOrder, text).expected(expected));
     }
     check_form(&pushed.sealed, limits)?;
@@ -88,7 +96,12 @@ fn decide(
     check_quota(account, u64::from(size), limits)?;
 
     let sender_key = device.key;
-    let kept = Kept { seq: account.head + 1, sender, addressee, size };
+    let kept = Kept {
+        seq: account.head + 1,
+        sender,
+        addressee,
+        size,
+    };
     let chain = chain::extend_by_digest(&account.chain, kept.seq, &sender_key, digest);
     place(account, &kept, chain);
     Ok(Verdict::Keep { kept, chain })
@@ -98,7 +111,9 @@ fn decide(
 fn place(account: &mut Account, kept: &Kept, chain: Chain) {
     account.take_in(kept);
     let head = account.head;
-    let device = account.device_mut(kept.sender).expect("decided for a member");
+    let device = account
+        .device_mut(kept.sender)
+        .expect("decided for a member");
     device.push_number += 1;
     if device.cursor == head {
         device.cursor = kept.seq;
@@ -117,7 +132,8 @@ fn check_form(sealed: &[u8], limits: &Limits) -> Result<(), Refusal> {
         return Err(Refusal::new(Code::EnvelopeTooLarge, text));
     }
     if !envelope::has_sealed_form(sealed) {
-        let text = "this is not a sealed envelope; the relay keeps nothing it might be able to read";
+        let text =
+            "this is not a sealed envelope; the relay keeps nothing it might be able to read";
         return Err(Refusal::new(Code::NotSealed, text));
     }
     Ok(())
@@ -127,8 +143,12 @@ fn addressee(account: &Account, sender: Ordinal, named: &[u8]) -> Result<Address
     if named.is_empty() {
         return Ok(Addressee::Everyone);
     }
-    let unknown =
-        || Refusal::new(Code::UnknownAddressee, "the addressee is not another device of this account");
+    let unknown = || {
+        Refusal::new(
+            Code::UnknownAddressee,
+            "the addressee is not another device of this account",
+        )
+    };
     let key = DeviceKey::try_from(named).map_err(|_| unknown())?;
     match account.device_by_key(&key) {
         Some(device) if device.ordinal != sender => Ok(Addressee::One(device.ordinal)),

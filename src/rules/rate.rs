@@ -23,17 +23,29 @@ pub struct Allowance {
 impl Allowance {
     /// So many a second, and ten seconds' worth at once.
     pub const fn per_second(count: u64) -> Self {
-        Self { count, period_ms: 1_000, burst: count.saturating_mul(10) }
+        Self {
+            count,
+            period_ms: 1_000,
+            burst: count.saturating_mul(10),
+        }
     }
 
     /// So many a minute, all of them at once if need be.
     pub const fn per_minute(count: u64) -> Self {
-        Self { count, period_ms: 60 * 1_000, burst: count }
+        Self {
+            count,
+            period_ms: 60 * 1_000,
+            burst: count,
+        }
     }
 
     /// So many an hour, all of them at once if need be.
     pub const fn per_hour(count: u64) -> Self {
-        Self { count, period_ms: 60 * 60 * 1_000, burst: count }
+        Self {
+            count,
+            period_ms: 60 * 60 * 1_000,
+            burst: count,
+        }
     }
 
     /// What this many take of it, in nanoseconds.
@@ -66,13 +78,21 @@ impl Taken {
 
     /// Takes this many, allowed or not, and says in how many milliseconds to take more. Never is
     /// the wait longer than `wait_ms_max`: what exceeds it is forgiven.
-    pub fn charge(&mut self, allowance: &Allowance, units: u64, now_ms: u64, wait_ms_max: u64) -> u64 {
+    pub fn charge(
+        &mut self,
+        allowance: &Allowance,
+        units: u64,
+        now_ms: u64,
+        wait_ms_max: u64,
+    ) -> u64 {
         let (taken, wait_ms) = self.after(allowance, units, now_ms);
         *self = taken;
         if wait_ms <= wait_ms_max {
             return wait_ms;
         }
-        let most_ns = allowance.span_ns(allowance.burst).saturating_add(ns(wait_ms_max));
+        let most_ns = allowance
+            .span_ns(allowance.burst)
+            .saturating_add(ns(wait_ms_max));
         self.rested_ns = ns(now_ms).saturating_add(most_ns);
         wait_ms_max
     }
@@ -82,7 +102,10 @@ impl Taken {
             return (*self, 0);
         }
         let now_ns = ns(now_ms);
-        let rested_ns = self.rested_ns.max(now_ns).saturating_add(allowance.span_ns(units));
+        let rested_ns = self
+            .rested_ns
+            .max(now_ns)
+            .saturating_add(allowance.span_ns(units));
         let over_ns = (rested_ns - now_ns).saturating_sub(allowance.span_ns(allowance.burst));
         (Self { rested_ns }, over_ns.div_ceil(NS_PER_MS))
     }
@@ -111,7 +134,13 @@ pub struct Rates<K> {
 impl<K: Ord> Rates<K> {
     /// Nobody has taken anything yet.
     pub fn new(allowance: Allowance, keys_max: usize) -> Self {
-        Self { allowance, keys_max, taken: BTreeMap::new(), others: Taken::default(), tidied_ms: None }
+        Self {
+            allowance,
+            keys_max,
+            taken: BTreeMap::new(),
+            others: Taken::default(),
+            tidied_ms: None,
+        }
     }
 
     /// As [`Taken::take`], for this key.
@@ -126,7 +155,8 @@ impl<K: Ord> Rates<K> {
     /// As [`Taken::charge`], for this key.
     pub fn charge(&mut self, key: K, units: u64, now_ms: u64, wait_ms_max: u64) -> u64 {
         let allowance = self.allowance;
-        self.of(key, now_ms).charge(&allowance, units, now_ms, wait_ms_max)
+        self.of(key, now_ms)
+            .charge(&allowance, units, now_ms, wait_ms_max)
     }
 
     /// How many keys are remembered.
@@ -140,7 +170,9 @@ impl<K: Ord> Rates<K> {
     }
 
     fn of(&mut self, key: K, now_ms: u64) -> &mut Taken {
-        let tidy_due = self.tidied_ms.is_none_or(|tidied_ms| now_ms >= tidied_ms.saturating_add(TIDY_MS));
+        let tidy_due = self
+            .tidied_ms
+            .is_none_or(|tidied_ms| now_ms >= tidied_ms.saturating_add(TIDY_MS));
         if self.taken.len() >= self.keys_max && tidy_due {
             self.tidied_ms = Some(now_ms);
             self.taken.retain(|_, taken| !taken.is_at_rest(now_ms));
@@ -168,8 +200,15 @@ mod tests {
         assert_eq!(taken.take(&TEN_A_MINUTE, 1, 1_000), Err(6_000));
         assert_eq!(taken.take(&TEN_A_MINUTE, 1, 6_999), Err(1));
         assert_eq!(taken.take(&TEN_A_MINUTE, 1, 7_000), Ok(()));
-        assert!(taken.take(&TEN_A_MINUTE, 1, 7_000).is_err(), "one came back, not two");
-        assert_eq!(taken.take(&TEN_A_MINUTE, 10, 1_000_000), Ok(()), "a rest brings all of it back");
+        assert!(
+            taken.take(&TEN_A_MINUTE, 1, 7_000).is_err(),
+            "one came back, not two"
+        );
+        assert_eq!(
+            taken.take(&TEN_A_MINUTE, 10, 1_000_000),
+            Ok(()),
+            "a rest brings all of it back"
+        );
     }
 
     #[test]
@@ -183,11 +222,22 @@ mod tests {
 
     #[test]
     fn who_is_charged_waits_for_a_bounded_time() {
-        let (rate, mut taken) = (Allowance { count: 100, period_ms: 1_000, burst: 100 }, Taken::default());
+        let (rate, mut taken) = (
+            Allowance {
+                count: 100,
+                period_ms: 1_000,
+                burst: 100,
+            },
+            Taken::default(),
+        );
         assert_eq!(taken.charge(&rate, 100, 0, 5_000), 0);
         assert_eq!(taken.charge(&rate, 50, 0, 5_000), 500);
         assert_eq!(taken.charge(&rate, 1 << 50, 0, 5_000), 5_000);
-        assert_eq!(taken.charge(&rate, 0, 5_000, 5_000), 0, "what was beyond is forgiven");
+        assert_eq!(
+            taken.charge(&rate, 0, 5_000, 5_000),
+            0,
+            "what was beyond is forgiven"
+        );
     }
 
     #[test]
@@ -197,7 +247,9 @@ mod tests {
             assert_eq!(rates.take(key, 10, 0), Ok(()));
         }
         // The table is full of keys that are busy: all others have one allowance between them.
-        let allowed = (100..1_000).filter(|key| rates.take(*key, 1, 10).is_ok()).count();
+        let allowed = (100..1_000)
+            .filter(|key| rates.take(*key, 1, 10).is_ok())
+            .count();
         assert_eq!((allowed, rates.len()), (10, 4));
         // Those known before keep their own.
         assert_eq!(rates.take(1, 1, 6_000), Ok(()));

@@ -128,7 +128,11 @@ impl Gathered {
     /// Nothing yet.
     pub fn new(mut page: Page) -> Self {
         page.accounts_max = page.accounts_max.clamp(1, PAGE_ACCOUNTS_MAX);
-        Self { page, accounts: BTreeMap::new(), more: false }
+        Self {
+            page,
+            accounts: BTreeMap::new(),
+            more: false,
+        }
     }
 
     /// Takes an account that goes by, if it belongs on the page so far.
@@ -145,8 +149,14 @@ impl Gathered {
 
     /// The accounts in order, and what to ask behind.
     pub fn finish(self) -> (Vec<Account>, Option<Standing>) {
-        let last = self.accounts.last_key_value().map(|(standing, _)| standing.0);
-        (self.accounts.into_values().collect(), last.filter(|_| self.more))
+        let last = self
+            .accounts
+            .last_key_value()
+            .map(|(standing, _)| standing.0);
+        (
+            self.accounts.into_values().collect(),
+            last.filter(|_| self.more),
+        )
     }
 }
 
@@ -156,7 +166,9 @@ impl Gathered {
 /// In words, where no id can begin so.
 pub fn ids_that_begin(letters: &str) -> Result<(AccountId, AccountId), String> {
     if letters.len() < PREFIX_LETTERS_MIN {
-        return Err(format!("give {PREFIX_LETTERS_MIN} letters of the account's id at least"));
+        return Err(format!(
+            "give {PREFIX_LETTERS_MIN} letters of the account's id at least"
+        ));
     }
     // The last letter of a whole id stands for four bits.
     let filled = |filler: char, last: char| {
@@ -192,7 +204,14 @@ mod tests {
             assert!(first.to_string().starts_with(&text[..letters]), "{letters}");
             assert!(last.to_string().starts_with(&text[..letters]), "{letters}");
         }
-        for wrong in ["", "AAAAAAA", "AAAAAAA=", "AAAAAAAA AAAA", &format!("{text}A"), "ééééééééé"] {
+        for wrong in [
+            "",
+            "AAAAAAA",
+            "AAAAAAA=",
+            "AAAAAAAA AAAA",
+            &format!("{text}A"),
+            "ééééééééé",
+        ] {
             assert!(ids_that_begin(wrong).is_err(), "{wrong}");
         }
     }
@@ -203,9 +222,19 @@ mod tests {
         let values = [3_u64, 1, 3, 0, 7, 3, 2];
         let (mut after, mut seen) = (None, Vec::new());
         loop {
-            let mut gathered = Gathered::new(Page { order: Order::Bytes, after, accounts_max: 2 });
+            let mut gathered = Gathered::new(Page {
+                order: Order::Bytes,
+                after,
+                accounts_max: 2,
+            });
             for (number, value) in (0..).zip(values) {
-                gathered.take(Standing { value, account: number }, account(number));
+                gathered.take(
+                    Standing {
+                        value,
+                        account: number,
+                    },
+                    account(number),
+                );
             }
             let (accounts, next) = gathered.finish();
             assert!(accounts.len() <= 2);

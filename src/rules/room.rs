@@ -27,7 +27,8 @@ pub fn reusable_bytes(file_bytes: u64, kept_bytes: u64) -> u64 {
 /// Whether nothing new may be kept. A file does not shrink at once when rows go, so what it can use
 /// again counts as room, too: otherwise a relay could wait for ever with half its file empty.
 pub fn is_short(free_bytes: u64, free_bytes_min: u64, reusable_bytes: u64) -> bool {
-    free_bytes < free_bytes_min / FREE_SHARE || free_bytes.saturating_add(reusable_bytes) < free_bytes_min
+    free_bytes < free_bytes_min / FREE_SHARE
+        || free_bytes.saturating_add(reusable_bytes) < free_bytes_min
 }
 
 /// Whether this push has to wait for room. What was kept before is answered as kept all the same.
@@ -35,7 +36,10 @@ pub fn is_short(free_bytes: u64, free_bytes_min: u64, reusable_bytes: u64) -> bo
 /// # Errors
 /// A [`Refusal`] that names the push number.
 pub fn check_push(account: &Account, sender: Ordinal, pushed: &Envelope) -> Result<(), Refusal> {
-    if account.device(sender).is_some_and(|device| pushed.push_number <= device.push_number) {
+    if account
+        .device(sender)
+        .is_some_and(|device| pushed.push_number <= device.push_number)
+    {
         return Ok(());
     }
     let text = "the disk of this relay is nearly full; it keeps nothing new until room is made";
@@ -58,7 +62,10 @@ mod tests {
         assert!(!is_short(100, 100, 0));
         assert!(is_short(99, 100, 0));
         assert!(!is_short(99, 100, 1));
-        assert!(is_short(24, 100, 1_000_000), "some of the disk itself has to be free");
+        assert!(
+            is_short(24, 100, 1_000_000),
+            "some of the disk itself has to be free"
+        );
         assert!(!is_short(0, 0, 0), "no watermark");
     }
 

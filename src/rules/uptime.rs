@@ -139,7 +139,11 @@ struct End {
 /// Days since 1970, each with what was noted of it. `now` is given where no relay runs: the time since
 /// the last run counts then, too. A planned stop is a planned one for `planned_stop_max_ms`; what comes
 /// after that is downtime.
-pub fn days(records: &[Record], planned_stop_max_ms: i64, now: Option<&Moment>) -> BTreeMap<i64, Day> {
+pub fn days(
+    records: &[Record],
+    planned_stop_max_ms: i64,
+    now: Option<&Moment>,
+) -> BTreeMap<i64, Day> {
     let (mut days, last) = live_through(records, planned_stop_max_ms);
     if let (Some(last), Some(now)) = (last, now) {
         days.gap(&last, now, now.wall_ms);
@@ -159,14 +163,28 @@ pub fn sum(all: &BTreeMap<i64, Day>, which: Range<i64>) -> Day {
 /// The same in fewer records: a day each, and where the last run ended or has come to.
 pub fn settle(records: &[Record], planned_stop_max_ms: i64) -> Vec<Record> {
     let (days, last) = live_through(records, planned_stop_max_ms);
-    let settled = days.days.into_iter().map(|(day, of)| Record::Settled { day, of });
-    let end =
-        last.map(|End { at, wall_ms, planned }| Record::Stopped { at: Moment { wall_ms, ..at }, planned });
+    let settled = days
+        .days
+        .into_iter()
+        .map(|(day, of)| Record::Settled { day, of });
+    let end = last.map(
+        |End {
+             at,
+             wall_ms,
+             planned,
+         }| Record::Stopped {
+            at: Moment { wall_ms, ..at },
+            planned,
+        },
+    );
     settled.chain(end).collect()
 }
 
 fn live_through(records: &[Record], planned_stop_max_ms: i64) -> (Days, Option<End>) {
-    let mut days = Days { planned_stop_max_ms, ..Days::default() };
+    let mut days = Days {
+        planned_stop_max_ms,
+        ..Days::default()
+    };
     let mut last: Option<End> = None;
     let mut rest = records;
     while let Some((first, behind)) = rest.split_first() {
@@ -176,8 +194,9 @@ fn live_through(records: &[Record], planned_stop_max_ms: i64) -> (Days, Option<E
                 rest = behind;
             }
             _ => {
-                let others =
-                    |record: &Record| matches!(record, Record::Started { .. } | Record::Settled { .. });
+                let others = |record: &Record| {
+                    matches!(record, Record::Started { .. } | Record::Settled { .. })
+                };
                 let next = behind.iter().position(others);
                 let (run, behind) = rest.split_at(next.map_or(rest.len(), |next| next + 1));
                 last = days.run(run, last.as_ref()).or(last);
@@ -191,7 +210,9 @@ fn live_through(records: &[Record], planned_stop_max_ms: i64) -> (Days, Option<E
 /// The moments of a record that belongs to a run.
 fn moment(record: &Record) -> Option<&Moment> {
     match record {
-        Record::Started { at, .. } | Record::Folded { at, .. } | Record::Stopped { at, .. } => Some(at),
+        Record::Started { at, .. } | Record::Folded { at, .. } | Record::Stopped { at, .. } => {
+            Some(at)
+        }
         Record::Settled { .. } => None,
     }
 }
@@ -218,11 +239,17 @@ impl Days {
         let mut planned = false;
         for record in run {
             match record {
-                Record::Folded { at, lasted_ms, latency, troubles } => {
+                Record::Folded {
+                    at,
+                    lasted_ms,
+                    latency,
+                    troubles,
+                } => {
                     let from_ms = wall_ms(at.clock_ms) - signed(*lasted_ms);
                     self.up(from_ms, wall_ms(at.clock_ms), latency);
                     for trouble in troubles {
-                        let (from_ms, until_ms) = (wall_ms(trouble.from_ms), wall_ms(trouble.until_ms));
+                        let (from_ms, until_ms) =
+                            (wall_ms(trouble.from_ms), wall_ms(trouble.until_ms));
                         self.take_from_up(from_ms, until_ms);
                         self.away(from_ms, until_ms, &trouble.cause, trouble.planned);
                     }
@@ -231,7 +258,11 @@ impl Days {
                 Record::Started { .. } | Record::Settled { .. } => {}
             }
         }
-        Some(End { at: anchor.clone(), wall_ms: wall_ms(anchor.clock_ms), planned })
+        Some(End {
+            at: anchor.clone(),
+            wall_ms: wall_ms(anchor.clock_ms),
+            planned,
+        })
     }
 
     /// The time between the end of one run and the begin of the next.
@@ -281,8 +312,17 @@ impl Days {
     fn away(&mut self, from_ms: i64, until_ms: i64, cause: &str, planned: bool) {
         for (day, from_ms, until_ms) in parts(from_ms, until_ms) {
             let day = self.day(day);
-            *(if planned { &mut day.planned_ms } else { &mut day.down_ms }) += until_ms - from_ms;
-            day.note(Incident { from_ms, until_ms, cause: cause.to_owned(), planned });
+            *(if planned {
+                &mut day.planned_ms
+            } else {
+                &mut day.down_ms
+            }) += until_ms - from_ms;
+            day.note(Incident {
+                from_ms,
+                until_ms,
+                cause: cause.to_owned(),
+                planned,
+            });
         }
     }
 
@@ -293,8 +333,17 @@ impl Days {
 
 /// The days that a while touches, each with its part of it.
 fn parts(from_ms: i64, until_ms: i64) -> impl Iterator<Item = (i64, i64, i64)> {
-    let (first, last) = (from_ms.div_euclid(DAY_MS), (until_ms - 1).max(from_ms).div_euclid(DAY_MS));
-    (first..=last).map(move |day| (day, from_ms.max(day * DAY_MS), until_ms.min((day + 1) * DAY_MS)))
+    let (first, last) = (
+        from_ms.div_euclid(DAY_MS),
+        (until_ms - 1).max(from_ms).div_euclid(DAY_MS),
+    );
+    (first..=last).map(move |day| {
+        (
+            day,
+            from_ms.max(day * DAY_MS),
+            until_ms.min((day + 1) * DAY_MS),
+        )
+    })
 }
 
 impl Day {

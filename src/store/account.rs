@@ -7,7 +7,10 @@ use super::StoreError;
 use super::row;
 use super::tables::{AccountNumbers, Accounts};
 
-pub(super) fn load(accounts: &Accounts<'_>, number: AccountNumber) -> Result<Option<Account>, StoreError> {
+pub(super) fn load(
+    accounts: &Accounts<'_>,
+    number: AccountNumber,
+) -> Result<Option<Account>, StoreError> {
     let Some(bytes) = accounts.get(&number.0.to_be_bytes())? else {
         return Ok(None);
     };
@@ -15,12 +18,17 @@ pub(super) fn load(accounts: &Accounts<'_>, number: AccountNumber) -> Result<Opt
 }
 
 pub(super) fn save(accounts: &mut Accounts<'_>, account: &Account) {
-    accounts.put(&account.number.0.to_be_bytes(), row::account_bytes(account).into());
+    accounts.put(
+        &account.number.0.to_be_bytes(),
+        row::account_bytes(account).into(),
+    );
 }
 
 pub(super) fn number(
     numbers: &AccountNumbers<'_>,
     id: &AccountId,
 ) -> Result<Option<AccountNumber>, StoreError> {
-    Ok(numbers.get(id.as_bytes())?.map(|number| AccountNumber(number.value())))
+    Ok(numbers
+        .get(id.as_bytes())?
+        .map(|number| AccountNumber(number.value())))
 }

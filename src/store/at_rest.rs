@@ -60,7 +60,12 @@ impl Nonces {
 
 impl DayKey {
     pub(super) fn new(day: u64, first_arrival: u64, slot: usize, key: &[u8; KEY_BYTES]) -> Self {
-        Self { day, first_arrival, slot, key: Zeroizing::new(*key) }
+        Self {
+            day,
+            first_arrival,
+            slot,
+            key: Zeroizing::new(*key),
+        }
     }
 
     /// A row with this in front, open, and the payload sealed behind it.
@@ -83,7 +88,9 @@ impl DayKey {
         row: &[u8],
         payload: &mut BytesMut,
     ) -> Result<(), StoreError> {
-        let (sealed, tag) = row.split_last_chunk::<TAG_BYTES>().ok_or(StoreError::Altered)?;
+        let (sealed, tag) = row
+            .split_last_chunk::<TAG_BYTES>()
+            .ok_or(StoreError::Altered)?;
         let start = payload.len();
         payload.resize(start + sealed.len(), 0);
         let (key, nonce) = self.of_row(nonces, part);
@@ -99,8 +106,10 @@ impl DayKey {
         let (first, rest) = nonce.split_first_chunk::<16>().expect("24 bytes hold 16");
         let mut short = [0; 12];
         short[4..].copy_from_slice(rest);
-        let subkey =
-            Zeroizing::new(<[u8; KEY_BYTES]>::from(hchacha::<R20>((&*self.key).into(), first.into())));
+        let subkey = Zeroizing::new(<[u8; KEY_BYTES]>::from(hchacha::<R20>(
+            (&*self.key).into(),
+            first.into(),
+        )));
         let key = UnboundKey::new(&CHACHA20_POLY1305, &*subkey).expect("32 bytes");
         (LessSafeKey::new(key), Nonce::assume_unique_for_key(short))
     }
@@ -127,7 +136,12 @@ mod tests {
             opened
         };
         assert!(opens(&key, &nonces, 2, &row));
-        assert!(!opens(&DayKey::new(3, 1, 0, &[2; KEY_BYTES]), &nonces, 2, &row));
+        assert!(!opens(
+            &DayKey::new(3, 1, 0, &[2; KEY_BYTES]),
+            &nonces,
+            2,
+            &row
+        ));
         assert!(!opens(&key, &Nonces::of(6, b"head"), 2, &row));
         assert!(!opens(&key, &Nonces::of(5, b"hear"), 2, &row));
         assert!(!opens(&key, &nonces, 3, &row));
@@ -142,23 +156,42 @@ mod tests {
     #[test]
     fn it_is_the_xchacha_of_everybody() {
         // draft-irtf-cfrg-xchacha-03, appendix A.3.1, without additional data, for which there is none here.
-        let key = DayKey::new(0, 0, 0, &std::array::from_fn(|at| 0x80 + u8::try_from(at).expect("small")));
+        let key = DayKey::new(
+            0,
+            0,
+            0,
+            &std::array::from_fn(|at| 0x80 + u8::try_from(at).expect("small")),
+        );
         let mut nonce = [0; NONCE_BYTES];
-        nonce.iter_mut().enumerate().for_each(|(at, byte)| *byte = 0x40 + u8::try_from(at).expect("small"));
-        let payload = b"Ladies and Gentlemen of the class of '99: If I could offer you only one tip for \
+        nonce
+            .iter_mut()
+            .enumerate()
+            .for_each(|(at, byte)| *byte = 0x40 + u8::try_from(at).expect("small"));
+        let payload =
+            b"Ladies and Gentlemen of the class of '99: If I could offer you only one tip for \
             the future, sunscreen would be it.";
         let row = key.seal(&Nonces(nonce), 0, b"", payload);
-        assert_eq!(row[..16], *b"\xbd\x6d\x17\x9d\x3e\x83\xd4\x3b\x95\x76\x57\x94\x93\xc0\xe9\x39");
+        assert_eq!(
+            row[..16],
+            *b"\xbd\x6d\x17\x9d\x3e\x83\xd4\x3b\x95\x76\x57\x94\x93\xc0\xe9\x39"
+        );
     }
 
     #[test]
     fn equal_payloads_do_not_look_alike() {
         let key = DayKey::new(3, 1, 0, &[1; KEY_BYTES]);
         let (one, two) = (Nonces::of(5, b"head"), Nonces::of(6, b"head"));
-        let rows =
-            [sealed(&key, &one, 0), sealed(&key, &one, 1), sealed(&key, &one, 256), sealed(&key, &two, 0)];
+        let rows = [
+            sealed(&key, &one, 0),
+            sealed(&key, &one, 1),
+            sealed(&key, &one, 256),
+            sealed(&key, &two, 0),
+        ];
         for (at, row) in rows.iter().enumerate() {
-            assert!(!rows[..at].iter().any(|other| other[..16] == row[..16]), "{at}");
+            assert!(
+                !rows[..at].iter().any(|other| other[..16] == row[..16]),
+                "{at}"
+            );
         }
     }
 }

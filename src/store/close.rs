@@ -24,7 +24,11 @@ impl Turn<'_> {
     }
 
     /// Whoever asks for it may.
-    pub(super) fn close(&mut self, number: AccountNumber, id: &AccountId) -> Result<Outcome, StoreError> {
+    pub(super) fn close(
+        &mut self,
+        number: AccountNumber,
+        id: &AccountId,
+    ) -> Result<Outcome, StoreError> {
         // Read once at least: the totals go down by what it had.
         self.account(number)?;
         let places = self.places(number, 0..=u64::MAX)?;
@@ -41,7 +45,9 @@ impl Turn<'_> {
         self.tables.accounts.remove(&number.0.to_be_bytes());
         self.tables.account_numbers.remove(id.as_bytes());
         self.drop_account(number);
-        Ok(Outcome::Closed { envelopes: places.len() as u64 })
+        Ok(Outcome::Closed {
+            envelopes: places.len() as u64,
+        })
     }
 
     /// The founding entry says which key leads here.

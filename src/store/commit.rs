@@ -155,9 +155,19 @@ impl Store {
 }
 
 impl<'txn> Turn<'txn> {
-    fn begin(moment: &'txn Moment<'_>, store: &'txn Store, now: RelayTime) -> Result<Self, StoreError> {
-        let counter = |name| Ok::<_, StoreError>(Counter { next: moment.number(name)?, given: false });
-        let (next_arrival, next_account) = (counter(meta::NEXT_ARRIVAL)?, counter(meta::NEXT_ACCOUNT)?);
+    fn begin(
+        moment: &'txn Moment<'_>,
+        store: &'txn Store,
+        now: RelayTime,
+    ) -> Result<Self, StoreError> {
+        let counter = |name| {
+            Ok::<_, StoreError>(Counter {
+                next: moment.number(name)?,
+                given: false,
+            })
+        };
+        let (next_arrival, next_account) =
+            (counter(meta::NEXT_ARRIVAL)?, counter(meta::NEXT_ACCOUNT)?);
         let tables = Tables::at(moment);
         let totals = Totals::read(&tables.meta)?;
         Ok(Self {
@@ -181,7 +191,11 @@ impl<'txn> Turn<'txn> {
             Change::Found { entry, by, invite } => self.found(&entry, &by, invite),
             Change::Append { by, first, entries } => self.append(by, first, &entries),
             Change::Regain { account, entries } => self.regain(&account, &entries),
-            Change::Recover { account, first, entries } => self.recover(account, first, &entries),
+            Change::Recover {
+                account,
+                first,
+                entries,
+            } => self.recover(account, first, &entries),
             Change::Push { by, envelopes } => self.push(by, &envelopes),
             Change::Ack { by, through } => self.ack(by, through),
             Change::DeleteThrough { by, through } => self.delete_through(by, through),
@@ -199,7 +213,10 @@ impl<'txn> Turn<'txn> {
     }
 
     /// The account of this number, read once for the whole transaction.
-    pub(super) fn account(&mut self, number: AccountNumber) -> Result<Option<&mut Open>, StoreError> {
+    pub(super) fn account(
+        &mut self,
+        number: AccountNumber,
+    ) -> Result<Option<&mut Open>, StoreError> {
         if !self.accounts.contains_key(&number) {
             let Some(account) = super::account::load(&self.tables.accounts, number)? else {
                 return Ok(None);
@@ -211,7 +228,11 @@ impl<'txn> Turn<'txn> {
 
     /// Takes a new account in.
     pub(super) fn add_account(&mut self, account: Account) {
-        let mut open = Open { membership_before: 0, had: Totals::default(), ..Open::unchanged(account) };
+        let mut open = Open {
+            membership_before: 0,
+            had: Totals::default(),
+            ..Open::unchanged(account)
+        };
         open.dirty = true;
         self.accounts.insert(open.account.number, open);
     }
@@ -221,7 +242,12 @@ impl<'txn> Turn<'txn> {
         if let Some(open) = self.accounts.remove(&number) {
             self.totals.replace(&open.had, &Totals::default());
         }
-        self.stirs.push(Stir { account: number, head: 0, membership_count: 0, turned: true });
+        self.stirs.push(Stir {
+            account: number,
+            head: 0,
+            membership_count: 0,
+            turned: true,
+        });
         self.dirty = true;
     }
 
@@ -261,14 +287,18 @@ impl<'txn> Turn<'txn> {
         let meta = &mut self.tables.meta;
         meta.insert(meta::CLOCK, self.now.ms().to_be_bytes().as_slice());
         meta.insert(meta::TOTALS, self.totals.to_bytes().as_slice());
-        for (name, counter) in
-            [(meta::NEXT_ARRIVAL, &self.next_arrival), (meta::NEXT_ACCOUNT, &self.next_account)]
-        {
+        for (name, counter) in [
+            (meta::NEXT_ARRIVAL, &self.next_arrival),
+            (meta::NEXT_ACCOUNT, &self.next_account),
+        ] {
             if counter.given {
                 meta.insert(name, counter.next.to_be_bytes().as_slice());
             }
         }
-        Ok(Some(Changed { rows: self.tables.into_layer(), stored_bytes: self.totals.bytes }))
+        Ok(Some(Changed {
+            rows: self.tables.into_layer(),
+            stored_bytes: self.totals.bytes,
+        }))
     }
 }
 

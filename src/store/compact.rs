@@ -5,7 +5,8 @@ use std::fs;
 use std::path::Path;
 
 use redb::{
-    Key, ReadTransaction, ReadableDatabase, ReadableTable, ReadableTableMetadata, Value, WriteTransaction,
+    Key, ReadTransaction, ReadableDatabase, ReadableTable, ReadableTableMetadata, Value,
+    WriteTransaction,
 };
 use sha2::{Digest, Sha256};
 
@@ -47,24 +48,46 @@ pub fn compact(
     fs::rename(&fresh, &file).map_err(|error| folder::cannot(&file, error))?;
     folder::sync(folder)?;
     store.journal().wipe()?;
-    Ok(Compacted { bytes_before, bytes_after, rows })
+    Ok(Compacted {
+        bytes_before,
+        bytes_after,
+        rows,
+    })
 }
 
 fn size(file: &Path) -> Result<u64, StoreError> {
-    Ok(fs::metadata(file).map_err(|error| folder::cannot(file, error))?.len())
+    Ok(fs::metadata(file)
+        .map_err(|error| folder::cannot(file, error))?
+        .len())
 }
 
 /// Copies every row, and reads the copy back before it counts. Returns how many there are.
-fn copy(store: &Store, fresh: &Path, progress: &mut dyn FnMut(u64, u64)) -> Result<u64, StoreError> {
+fn copy(
+    store: &Store,
+    fresh: &Path,
+    progress: &mut dyn FnMut(u64, u64),
+) -> Result<u64, StoreError> {
     let from = store.database.begin_read()?;
-    let mut sum = Sum { from: &from, rows: 0, hash: Sha256::new() };
+    let mut sum = Sum {
+        from: &from,
+        rows: 0,
+        hash: Sha256::new(),
+    };
     each(&mut sum)?;
     let expected = sum.result();
     folder::create_private(fresh)?;
-    let database = builder(&store.options).create(fresh).map_err(|error| explain(error, fresh))?;
+    let database = builder(&store.options)
+        .create(fresh)
+        .map_err(|error| explain(error, fresh))?;
     let mut to = database.begin_write()?;
     to.set_two_phase_commit(true);
-    each(&mut Copy { from: &from, to: &to, done: 0, rows: expected.0, progress })?;
+    each(&mut Copy {
+        from: &from,
+        to: &to,
+        done: 0,
+        rows: expected.0,
+        progress,
+    })?;
     to.commit()?;
     drop(database);
     private::sync(fresh).map_err(|error| folder::cannot(fresh, error))?;
@@ -73,7 +96,11 @@ fn copy(store: &Store, fresh: &Path, progress: &mut dyn FnMut(u64, u64)) -> Resu
 }
 
 /// The copy opens as a store of this version, and has the same tables with the same rows in them.
-fn check(from: &ReadTransaction, fresh: &Path, expected: &(u64, [u8; 32])) -> Result<(), StoreError> {
+fn check(
+    from: &ReadTransaction,
+    fresh: &Path,
+    expected: &(u64, [u8; 32]),
+) -> Result<(), StoreError> {
     const DIFFERS: StoreError =
         StoreError::Damaged("the compacted copy is not what was copied, and was dropped");
     if look_into(fresh)? != Layout::Number(SCHEMA_VERSION) {
@@ -81,7 +108,11 @@ fn check(from: &ReadTransaction, fresh: &Path, expected: &(u64, [u8; 32])) -> Re
     }
     let database = redb::ReadOnlyDatabase::open(fresh).map_err(|error| explain(error, fresh))?;
     let copied = database.begin_read()?;
-    let mut sum = Sum { from: &copied, rows: 0, hash: Sha256::new() };
+    let mut sum = Sum {
+        from: &copied,
+        rows: 0,
+        hash: Sha256::new(),
+    };
     each(&mut sum)?;
     // Counted, too: a table that the list of them lacks would be lost without a word.
     let tables = (from.list_tables()?.count(), copied.list_tables()?.count());
@@ -100,8 +131,14 @@ struct Copy<'a> {
 }
 
 impl EachTable for Copy<'_> {
-    fn table<K: Key + 'static, V: Value + 'static>(&mut self, spec: Spec<K, V>) -> Result<(), StoreError> {
-        let (old, mut new) = (self.from.open_table(spec.definition)?, self.to.open_table(spec.definition)?);
+    fn table<K: Key + 'static, V: Value + 'static>(
+        &mut self,
+        spec: Spec<K, V>,
+    ) -> Result<(), StoreError> {
+        let (old, mut new) = (
+            self.from.open_table(spec.definition)?,
+            self.to.open_table(spec.definition)?,
+        );
         for item in old.iter()? {
             let (key, value) = item?;
             new.insert(key.value(), value.value())?;
@@ -126,7 +163,10 @@ impl Sum<'_> {
 }
 
 impl EachTable for Sum<'_> {
-    fn table<K: Key + 'static, V: Value + 'static>(&mut self, spec: Spec<K, V>) -> Result<(), StoreError> {
+    fn table<K: Key + 'static, V: Value + 'static>(
+        &mut self,
+        spec: Spec<K, V>,
+    ) -> Result<(), StoreError> {
         let table = self.from.open_table(spec.definition)?;
         self.rows += table.len()?;
         self.hash.update(table.len()?.to_be_bytes());

@@ -29,12 +29,19 @@ impl Keyring {
     pub(super) fn at(&self, arrival: u64) -> Result<&DayKey, StoreError> {
         let after = self.0.partition_point(|key| key.first_arrival <= arrival);
         let key = after.checked_sub(1).map(|at| &*self.0[at]);
-        key.ok_or(StoreError::Damaged("the key of an envelope's day is missing"))
+        key.ok_or(StoreError::Damaged(
+            "the key of an envelope's day is missing",
+        ))
     }
 
     /// Each key with the first arrival that is not its own any more.
     fn with_ends(&self) -> impl Iterator<Item = (&Arc<DayKey>, u64)> {
-        let ends = self.0.iter().skip(1).map(|key| key.first_arrival).chain([u64::MAX]);
+        let ends = self
+            .0
+            .iter()
+            .skip(1)
+            .map(|key| key.first_arrival)
+            .chain([u64::MAX]);
         self.0.iter().zip(ends)
     }
 }
@@ -55,7 +62,11 @@ impl DayKeys {
         now: RelayTime,
         next_arrival: u64,
     ) -> Result<Self, StoreError> {
-        let Found { mut slots, keys, torn } = Slots::read(backend, chance)?;
+        let Found {
+            mut slots,
+            keys,
+            torn,
+        } = Slots::read(backend, chance)?;
         let ring = Keyring::new(keys.into_iter().map(Arc::new).collect());
         check_cover(log, &ring)?;
         slots.lay_out()?;
@@ -64,12 +75,18 @@ impl DayKeys {
         }
         // What no envelope of this store was sealed under: left by a commit that was cut off, or by a
         // later history than the one a backup brought back.
-        let (kept, idle): (Vec<_>, Vec<_>) =
-            ring.0.iter().cloned().partition(|key| key.first_arrival < next_arrival && key.day <= now.day());
+        let (kept, idle): (Vec<_>, Vec<_>) = ring
+            .0
+            .iter()
+            .cloned()
+            .partition(|key| key.first_arrival < next_arrival && key.day <= now.day());
         for key in idle {
             slots.erase(key.slot)?;
         }
-        Ok(Self { ring: RwLock::new(Keyring::new(kept)), slots: Mutex::new(slots) })
+        Ok(Self {
+            ring: RwLock::new(Keyring::new(kept)),
+            slots: Mutex::new(slots),
+        })
     }
 
     pub(super) fn ring(&self) -> Keyring {
@@ -85,7 +102,11 @@ impl DayKeys {
 
     /// The key for an envelope that arrives now. If it is new, it is on the disk when this returns:
     /// before any commit that needs it.
-    pub(super) fn for_arrival(&self, arrival: u64, now: RelayTime) -> Result<Arc<DayKey>, StoreError> {
+    pub(super) fn for_arrival(
+        &self,
+        arrival: u64,
+        now: RelayTime,
+    ) -> Result<Arc<DayKey>, StoreError> {
         let newest = self.ring().0.last().cloned();
         if let Some(key) = newest.filter(|key| key.day >= now.day()) {
             return Ok(key);
@@ -170,7 +191,10 @@ fn last_arrival(log: &Log<'_>, first: u64, end: u64) -> Result<Option<u64>, Stor
 pub(super) fn check_cover(log: &Log<'_>, ring: &Keyring) -> Result<(), StoreError> {
     let first_key = ring.0.first().map_or(u64::MAX, |key| key.first_arrival);
     let mut stretches = vec![(0, first_key, None)];
-    stretches.extend(ring.with_ends().map(|(key, end)| (key.first_arrival, end, Some(key.day))));
+    stretches.extend(
+        ring.with_ends()
+            .map(|(key, end)| (key.first_arrival, end, Some(key.day))),
+    );
     for (first, end, day) in stretches {
         let Some(arrival) = last_arrival(log, first, end)? else {
             continue;
@@ -179,7 +203,10 @@ pub(super) fn check_cover(log: &Log<'_>, ring: &Keyring) -> Result<(), StoreErro
         let row = row.ok_or(StoreError::Damaged("an envelope's first row is missing"))?;
         let needed = LogHead::read(row.value())?.0.arrived.day();
         if day.is_none_or(|day| day < needed) {
-            return Err(StoreError::KeyMissing { file: super::open::KEYS.into(), day: needed });
+            return Err(StoreError::KeyMissing {
+                file: super::open::KEYS.into(),
+                day: needed,
+            });
         }
     }
     Ok(())

@@ -9,7 +9,11 @@ use super::StoreError;
 use super::commit::{Turn, not_a_member};
 
 impl Turn<'_> {
-    pub(super) fn delete_through(&mut self, by: Whose, through: u64) -> Result<Outcome, StoreError> {
+    pub(super) fn delete_through(
+        &mut self,
+        by: Whose,
+        through: u64,
+    ) -> Result<Outcome, StoreError> {
         let Some(open) = self.account(by.account)? else {
             return Ok(not_a_member());
         };
@@ -25,6 +29,9 @@ impl Turn<'_> {
             }
             self.take_away(by.account, place);
         }
-        Ok(Outcome::Deleted { through, envelopes: places.len() as u64 })
+        Ok(Outcome::Deleted {
+            through,
+            envelopes: places.len() as u64,
+        })
     }
 }

@@ -92,7 +92,10 @@ impl Store {
         if keys.len() > SLOTS {
             return Err(StoreError::Damaged("there are more days' keys than days").into());
         }
-        let mut count = Count { from: &redb, rows: 0 };
+        let mut count = Count {
+            from: &redb,
+            rows: 0,
+        };
         each(&mut count)?;
         let rows = count.rows;
         out.write_all(MAGIC)?;
@@ -102,7 +105,11 @@ impl Store {
             out.write_all(&[DAY_KEY])?;
             out.write_all(&key[..])?;
         }
-        let mut send = Send { from: &redb, out, broken: None };
+        let mut send = Send {
+            from: &redb,
+            out,
+            broken: None,
+        };
         let sent = each(&mut send);
         if let Some(error) = send.broken {
             return Err(error.into());
@@ -124,7 +131,8 @@ impl Store {
 /// The pieces that the stream has.
 impl Hashing<&mut dyn Write> {
     fn length(&mut self, length: usize) -> io::Result<()> {
-        let length = u32::try_from(length).map_err(|_| io::Error::other("a row of more than 4 GiB"))?;
+        let length =
+            u32::try_from(length).map_err(|_| io::Error::other("a row of more than 4 GiB"))?;
         self.write_all(&length.to_be_bytes())
     }
 
@@ -148,7 +156,10 @@ struct Count<'a> {
 }
 
 impl EachTable for Count<'_> {
-    fn table<K: Key + 'static, V: Value + 'static>(&mut self, spec: Spec<K, V>) -> Result<(), StoreError> {
+    fn table<K: Key + 'static, V: Value + 'static>(
+        &mut self,
+        spec: Spec<K, V>,
+    ) -> Result<(), StoreError> {
         self.rows += self.from.open_table(spec.definition)?.len()?;
         Ok(())
     }
@@ -161,7 +172,10 @@ struct Send<'a, 'o> {
 }
 
 impl EachTable for Send<'_, '_> {
-    fn table<K: Key + 'static, V: Value + 'static>(&mut self, spec: Spec<K, V>) -> Result<(), StoreError> {
+    fn table<K: Key + 'static, V: Value + 'static>(
+        &mut self,
+        spec: Spec<K, V>,
+    ) -> Result<(), StoreError> {
         if self.broken.is_some() {
             return Ok(());
         }

@@ -27,13 +27,20 @@ const PAYLOAD_MAX: usize = ROW_BYTES_MAX - TAG_BYTES;
 
 /// How many rows an envelope of this size has.
 fn parts(size: u32) -> u16 {
-    let more = (size as usize).saturating_sub(FIRST_PAYLOAD_MAX).div_ceil(PAYLOAD_MAX);
+    let more = (size as usize)
+        .saturating_sub(FIRST_PAYLOAD_MAX)
+        .div_ceil(PAYLOAD_MAX);
     u16::try_from(1 + more).expect("an envelope has far fewer than 65,535 rows")
 }
 
 /// An envelope's head and payload; [`StoreError::Altered`] where the disk does not give them back.
-pub(super) fn read(log: &Log<'_>, keys: &Keyring, place: &Place) -> Result<(LogHead, Bytes), StoreError> {
-    const MISSING: StoreError = StoreError::Damaged("the index names an envelope that the log lacks");
+pub(super) fn read(
+    log: &Log<'_>,
+    keys: &Keyring,
+    place: &Place,
+) -> Result<(LogHead, Bytes), StoreError> {
+    const MISSING: StoreError =
+        StoreError::Damaged("the index names an envelope that the log lacks");
     let row = log.get(&log_key(place.arrival, 0))?.ok_or(MISSING)?;
     let (head, first) = LogHead::read(row.value()).map_err(|_| StoreError::Altered)?;
     if head.kept != place.kept {
@@ -56,18 +63,33 @@ pub(super) fn read(log: &Log<'_>, keys: &Keyring, place: &Place) -> Result<(LogH
 impl Turn<'_> {
     /// Writes an envelope to the log's end and into the index.
     pub(super) fn lay_down(&mut self, head: &LogHead, sealed: &[u8]) -> Result<(), StoreError> {
-        assert_eq!(sealed.len(), head.kept.size as usize, "a head says how long its payload is");
+        assert_eq!(
+            sealed.len(),
+            head.kept.size as usize,
+            "a head says how long its payload is"
+        );
         let arrival = self.give_arrival();
         let (first, rest) = sealed.split_at(sealed.len().min(FIRST_PAYLOAD_MAX));
         let head_bytes = head.to_bytes();
         let nonces = Nonces::of(arrival, &head_bytes);
         let key = self.key_of_today(arrival)?;
-        self.tables.log.put(&log_key(arrival, 0), key.seal(&nonces, 0, &head_bytes, first));
+        self.tables.log.put(
+            &log_key(arrival, 0),
+            key.seal(&nonces, 0, &head_bytes, first),
+        );
         for (part, payload) in (1..).zip(rest.chunks(PAYLOAD_MAX)) {
-            self.tables.log.put(&log_key(arrival, part), key.seal(&nonces, part, b"", payload));
+            self.tables.log.put(
+                &log_key(arrival, part),
+                key.seal(&nonces, part, b"", payload),
+            );
         }
-        let place = Place { arrival, kept: head.kept };
-        self.tables.index.insert(&pair(head.account.0, head.kept.seq), &place.to_bytes());
+        let place = Place {
+            arrival,
+            kept: head.kept,
+        };
+        self.tables
+            .index
+            .insert(&pair(head.account.0, head.kept.seq), &place.to_bytes());
         Ok(())
     }
 

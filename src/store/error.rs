@@ -16,7 +16,9 @@ pub enum StoreError {
         source: std::io::Error,
     },
     /// The folder holds things that are not ours.
-    #[error("the folder {folder} holds something else ({found}); give the relay an empty folder of its own")]
+    #[error(
+        "the folder {folder} holds something else ({found}); give the relay an empty folder of its own"
+    )]
     Foreign {
         /// Where.
         folder: PathBuf,
@@ -32,7 +34,9 @@ pub enum StoreError {
         folder: PathBuf,
     },
     /// The file is there, but no relay wrote it.
-    #[error("{file} is not a store of this relay ({reason}); move it away, or give the relay another folder")]
+    #[error(
+        "{file} is not a store of this relay ({reason}); move it away, or give the relay another folder"
+    )]
     NotAStore {
         /// Where.
         file: PathBuf,
@@ -40,7 +44,9 @@ pub enum StoreError {
         reason: String,
     },
     /// Another process has it open.
-    #[error("{file} is in use by another process; stop that relay first, or give this one another folder")]
+    #[error(
+        "{file} is in use by another process; stop that relay first, or give this one another folder"
+    )]
     InUse {
         /// Where.
         file: PathBuf,
@@ -114,8 +120,13 @@ impl StoreError {
     /// With the whole path, where only a name was known.
     pub(super) fn in_folder(self, folder: &Path) -> Self {
         match self {
-            Self::KeyMissing { file, day } => Self::KeyMissing { file: folder.join(file), day },
-            Self::OtherJournal { .. } => Self::OtherJournal { folder: folder.to_owned() },
+            Self::KeyMissing { file, day } => Self::KeyMissing {
+                file: folder.join(file),
+                day,
+            },
+            Self::OtherJournal { .. } => Self::OtherJournal {
+                folder: folder.to_owned(),
+            },
             other => other,
         }
     }

@@ -24,7 +24,11 @@ const STRAIGHT_SHARE_MAX: u64 = 4_096;
 impl Store {
     /// Whether something waits to be folded in.
     pub fn has_to_fold(&self) -> bool {
-        self.layers.read().expect("nobody panics holding it").frozen.is_some()
+        self.layers
+            .read()
+            .expect("nobody panics holding it")
+            .frozen
+            .is_some()
     }
 
     /// Folds in what waits for it, if anything does. For a thread of its own: it takes a while, and the
@@ -34,11 +38,19 @@ impl Store {
     /// [`StoreError`]: nobody knows what is on the disk, and the process has to end.
     pub fn fold(&self) -> Result<(), StoreError> {
         let _one_at_a_time = self.folding.lock().expect("nobody panics holding it");
-        let frozen = self.layers.read().expect("nobody panics holding it").frozen.clone();
+        let frozen = self
+            .layers
+            .read()
+            .expect("nobody panics holding it")
+            .frozen
+            .clone();
         let Some(frozen) = frozen else { return Ok(()) };
         self.write_down(&frozen.layer, frozen.last)
             .inspect_err(|_| self.broken.store(true, Ordering::Relaxed))?;
-        self.layers.write().expect("nobody panics holding it").frozen = None;
+        self.layers
+            .write()
+            .expect("nobody panics holding it")
+            .frozen = None;
         Ok(())
     }
 
@@ -61,7 +73,13 @@ impl Store {
     /// go first, is not much, and neither is what redb writes of itself with every commit.
     pub(super) fn goes_straight(&self, changed: &Changed) -> bool {
         let (bytes, least) = (changed.rows.bytes(), self.options.straight_bytes);
-        let below = || self.layers.read().expect("nobody panics holding it").active.bytes();
+        let below = || {
+            self.layers
+                .read()
+                .expect("nobody panics holding it")
+                .active
+                .bytes()
+        };
         bytes >= least
             && bytes / changed.rows.count().max(1) >= least / STRAIGHT_ROWS_MAX
             && bytes as u64 >= changed.stored_bytes / STRAIGHT_SHARE_MAX
@@ -69,7 +87,11 @@ impl Store {
     }
 
     /// Writes rows into redb without the journal. When this returns they are on the disk.
-    pub(super) fn fold_straight(&self, journal: &mut Journal, changed: &Layer) -> Result<(), StoreError> {
+    pub(super) fn fold_straight(
+        &self,
+        journal: &mut Journal,
+        changed: &Layer,
+    ) -> Result<(), StoreError> {
         self.fold()?;
         self.freeze(journal);
         self.fold()?;
@@ -81,10 +103,16 @@ impl Store {
     /// nothing left that is not in redb.
     pub(super) fn freeze(&self, journal: &mut Journal) {
         let mut layers = self.layers.write().expect("nobody panics holding it");
-        assert!(layers.frozen.is_none(), "what was set aside before is folded in");
+        assert!(
+            layers.frozen.is_none(),
+            "what was set aside before is folded in"
+        );
         if !layers.active.is_empty() {
             let layer = std::mem::take(&mut layers.active).into();
-            layers.frozen = Some(Frozen { layer, last: journal.last() });
+            layers.frozen = Some(Frozen {
+                layer,
+                last: journal.last(),
+            });
             journal.turn();
         }
     }
@@ -95,9 +123,14 @@ impl Store {
         // was not closed opens at once, for a little more that is written here: seldom enough.
         transaction.set_two_phase_commit(true);
         transaction.set_quick_repair(true);
-        each(&mut Fold { layer, to: &transaction })?;
+        each(&mut Fold {
+            layer,
+            to: &transaction,
+        })?;
         let last = last.to_be_bytes();
-        transaction.open_table(META.definition)?.insert(meta::FOLDED, last.as_slice())?;
+        transaction
+            .open_table(META.definition)?
+            .insert(meta::FOLDED, last.as_slice())?;
         transaction.commit()?;
         Ok(())
     }
@@ -128,7 +161,10 @@ struct Fold<'a> {
 }
 
 impl EachTable for Fold<'_> {
-    fn table<K: Key + 'static, V: Value + 'static>(&mut self, spec: Spec<K, V>) -> Result<(), StoreError> {
+    fn table<K: Key + 'static, V: Value + 'static>(
+        &mut self,
+        spec: Spec<K, V>,
+    ) -> Result<(), StoreError> {
         let rows = self.layer.rows(spec.number);
         if rows.is_empty() {
             return Ok(());

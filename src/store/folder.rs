@@ -40,7 +40,10 @@ pub const BEFORE_RESTORE: &str = "before-restore-";
 
 /// Only a folder of the relay's own is taken: one that is empty or has the store in it.
 pub(super) fn prepare(folder: &Path) -> Result<(), StoreError> {
-    let cannot = |source| StoreError::Folder { folder: folder.to_owned(), source };
+    let cannot = |source| StoreError::Folder {
+        folder: folder.to_owned(),
+        source,
+    };
     if !folder.is_dir() {
         private::make_folder(folder).map_err(cannot)?;
     }
@@ -48,12 +51,21 @@ pub(super) fn prepare(folder: &Path) -> Result<(), StoreError> {
         return Ok(());
     }
     for entry in fs::read_dir(folder).map_err(cannot)? {
-        let found = entry.map_err(cannot)?.file_name().to_string_lossy().into_owned();
+        let found = entry
+            .map_err(cannot)?
+            .file_name()
+            .to_string_lossy()
+            .into_owned();
         if found == RESTORING {
-            return Err(StoreError::HalfRestored { folder: folder.to_owned() });
+            return Err(StoreError::HalfRestored {
+                folder: folder.to_owned(),
+            });
         }
         if !NEIGHBOURS.contains(&found.as_str()) && !found.starts_with(BEFORE_RESTORE) {
-            return Err(StoreError::Foreign { folder: folder.to_owned(), found });
+            return Err(StoreError::Foreign {
+                folder: folder.to_owned(),
+                found,
+            });
         }
     }
     Ok(())
@@ -67,7 +79,11 @@ pub(super) fn create_private(file: &Path) -> Result<(), StoreError> {
 
 /// A file that is there already, to read and write.
 pub(super) fn open_file(file: &Path) -> Result<File, StoreError> {
-    OpenOptions::new().read(true).write(true).open(file).map_err(|error| cannot(file, error))
+    OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open(file)
+        .map_err(|error| cannot(file, error))
 }
 
 /// Holds a store that nobody has open: as long as what this gives is there, nobody else opens it to write.
@@ -84,7 +100,9 @@ pub fn hold(file: &Path) -> Result<Box<dyn Send>, StoreError> {
     let held = File::open(file).map_err(|error| cannot(file, error))?;
     match held.try_lock() {
         Ok(()) => Ok(Box::new(held)),
-        Err(TryLockError::WouldBlock) => Err(StoreError::InUse { file: file.to_owned() }),
+        Err(TryLockError::WouldBlock) => Err(StoreError::InUse {
+            file: file.to_owned(),
+        }),
         Err(TryLockError::Error(error)) => Err(cannot(file, error)),
     }
 }
@@ -104,5 +122,8 @@ pub(super) fn sync(folder: &Path) -> Result<(), StoreError> {
 
 /// The trouble with a file of the folder.
 pub(super) fn cannot(file: &Path, source: io::Error) -> StoreError {
-    StoreError::Folder { folder: file.to_owned(), source }
+    StoreError::Folder {
+        folder: file.to_owned(),
+        source,
+    }
 }

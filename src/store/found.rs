@@ -22,8 +22,14 @@ impl Turn<'_> {
     ) -> Result<Outcome, StoreError> {
         let id = account_id(entry);
         if let Some(number) = account::number(&self.tables.account_numbers, &id)? {
-            let known = self.account(number)?.is_some_and(|open| open.account.device_by_key(by).is_some());
-            return Ok(if known { Outcome::Founded } else { not_a_member() });
+            let known = self
+                .account(number)?
+                .is_some_and(|open| open.account.device_by_key(by).is_some());
+            return Ok(if known {
+                Outcome::Founded
+            } else {
+                not_a_member()
+            });
         }
         if self.short_of_room {
             return Ok(Outcome::Refused(refuse_founding()));
@@ -46,7 +52,9 @@ impl Turn<'_> {
             self.tables.invites.remove(hash);
         }
         self.tables.account_numbers.insert(id.as_bytes(), number.0);
-        self.tables.membership.insert(&pair(number.0, 0), entry.encode_to_vec().as_slice());
+        self.tables
+            .membership
+            .insert(&pair(number.0, 0), entry.encode_to_vec().as_slice());
         self.add_account(new);
         Ok(Outcome::Founded)
     }

@@ -11,7 +11,11 @@ use super::{StoreError, envelope};
 
 impl Turn<'_> {
     /// Reads it once more: what opens after all stays.
-    pub(super) fn give_up(&mut self, account: AccountNumber, seq: u64) -> Result<Outcome, StoreError> {
+    pub(super) fn give_up(
+        &mut self,
+        account: AccountNumber,
+        seq: u64,
+    ) -> Result<Outcome, StoreError> {
         let mut given_up = 0;
         for place in self.places(account, seq..=seq)? {
             match envelope::read(&self.tables.log, &self.keys.ring(), &place) {
@@ -31,6 +35,9 @@ impl Turn<'_> {
                  that it was for are told; check the disk, and see with `graceful-relay verify` what else it holds"
             );
         }
-        Ok(Outcome::Swept { envelopes: given_up, more: false })
+        Ok(Outcome::Swept {
+            envelopes: given_up,
+            more: false,
+        })
     }
 }

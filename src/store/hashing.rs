@@ -15,7 +15,10 @@ pub struct Hashing<W> {
 impl<W: Write> Hashing<W> {
     /// Nothing went through yet.
     pub fn new(out: W) -> Self {
-        Self { out, hash: Sha256::new() }
+        Self {
+            out,
+            hash: Sha256::new(),
+        }
     }
 
     /// Of all that went through until now.

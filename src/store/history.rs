@@ -15,7 +15,9 @@ impl Store {
         // What the journal has is of the history before, and is kept.
         self.close()?;
         let transaction = self.database.begin_write()?;
-        transaction.open_table(META.definition)?.insert(meta::EPOCH, epoch.as_bytes().as_slice())?;
+        transaction
+            .open_table(META.definition)?
+            .insert(meta::EPOCH, epoch.as_bytes().as_slice())?;
         transaction.commit()?;
         Ok(())
     }

@@ -56,14 +56,23 @@ fn envelopes(moment: &Moment<'_>, from: u64, until: Option<u64>) -> Result<Part,
             continue;
         }
         if tally.envelopes == PART_ROWS || bytes >= PART_BYTES {
-            let next = Stretch::Envelopes { from: arrival, until: Some(until) };
-            return Ok(Part { tally, next: Some(next) });
+            let next = Stretch::Envelopes {
+                from: arrival,
+                until: Some(until),
+            };
+            return Ok(Part {
+                tally,
+                next: Some(next),
+            });
         }
         let Ok((head, _)) = LogHead::read(row.value()) else {
             tally.unopened();
             continue;
         };
-        let place = Place { arrival, kept: head.kept };
+        let place = Place {
+            arrival,
+            kept: head.kept,
+        };
         bytes += u64::from(head.kept.size);
         match envelope::read(&log, &moment.keys, &place) {
             Ok((_, sealed)) => tally.envelope(&sealed),
@@ -71,19 +80,30 @@ fn envelopes(moment: &Moment<'_>, from: u64, until: Option<u64>) -> Result<Part,
             Err(error) => return Err(error),
         }
         let listed = index.get(&pair(head.account.0, head.kept.seq))?;
-        tally.misplaced += u64::from(listed.is_none_or(|listed| *listed.value() != place.to_bytes()));
+        tally.misplaced +=
+            u64::from(listed.is_none_or(|listed| *listed.value() != place.to_bytes()));
     }
-    Ok(Part { tally, next: Some(Stretch::Accounts { from: 0 }) })
+    Ok(Part {
+        tally,
+        next: Some(Stretch::Accounts { from: 0 }),
+    })
 }
 
 fn accounts(moment: &Moment<'_>, from: u64) -> Result<Part, StoreError> {
-    let (accounts, log, index) = (moment.table(ACCOUNTS), moment.table(LOG), moment.table(INDEX));
+    let (accounts, log, index) = (
+        moment.table(ACCOUNTS),
+        moment.table(LOG),
+        moment.table(INDEX),
+    );
     let (mut tally, mut rows) = (Tally::default(), 0);
     for item in accounts.range(&from.to_be_bytes()..)? {
         let (number, bytes) = item?;
         let number = u64::from_be_bytes(*number.value());
         if rows >= PART_ROWS {
-            return Ok(Part { tally, next: Some(Stretch::Accounts { from: number }) });
+            return Ok(Part {
+                tally,
+                next: Some(Stretch::Accounts { from: number }),
+            });
         }
         tally.accounts += 1;
         let (mut envelopes_kept, mut bytes_kept) = (0, 0);

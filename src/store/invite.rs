@@ -8,9 +8,15 @@ use super::commit::Turn;
 
 impl Turn<'_> {
     /// Keeps one, and drops those that are void.
-    pub(super) fn invite(&mut self, hash: &InviteHash, expires: RelayTime) -> Result<Outcome, StoreError> {
+    pub(super) fn invite(
+        &mut self,
+        hash: &InviteHash,
+        expires: RelayTime,
+    ) -> Result<Outcome, StoreError> {
         let now_ms = self.now.ms();
-        self.tables.invites.retain(.., |expires_ms| expires_ms > now_ms)?;
+        self.tables
+            .invites
+            .retain(.., |expires_ms| expires_ms > now_ms)?;
         self.tables.invites.insert(hash, expires.ms());
         self.dirty = true;
         Ok(Outcome::Invited)

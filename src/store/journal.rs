@@ -56,7 +56,9 @@ impl Journal {
         identity: Identity,
         folded: u64,
     ) -> Result<(Self, Layers), StoreError> {
-        const OTHER: StoreError = StoreError::OtherJournal { folder: PathBuf::new() };
+        const OTHER: StoreError = StoreError::OtherJournal {
+            folder: PathBuf::new(),
+        };
         let mut headers = Vec::new();
         for (at, file) in files.iter().enumerate() {
             headers.extend(header(file)?.map(|header| (at, header)));
@@ -72,8 +74,9 @@ impl Journal {
             buffer: Vec::new(),
         };
         let mut layers = Layers::default();
-        let (mut headers, others): (Vec<_>, Vec<_>) =
-            headers.into_iter().partition(|(_, header)| header.identity == identity);
+        let (mut headers, others): (Vec<_>, Vec<_>) = headers
+            .into_iter()
+            .partition(|(_, header)| header.identity == identity);
         let other = others.last();
         if let Some((at, other)) = other
             && read(&journal.files[*at], other, folded)?.next > other.first
@@ -91,14 +94,19 @@ impl Journal {
         };
         let stretch = read(&journal.files[newer_at], &newer, folded)?;
         if newer.first > folded + 1 {
-            let Some((older_at, older)) = headers.pop().filter(|(_, older)| older.first <= folded + 1) else {
+            let Some((older_at, older)) =
+                headers.pop().filter(|(_, older)| older.first <= folded + 1)
+            else {
                 return Err(OTHER);
             };
             let older = read(&journal.files[older_at], &older, folded)?;
             if older.next != newer.first {
                 return Err(OTHER);
             }
-            layers.frozen = Some(Frozen { layer: older.layer.into(), last: newer.first - 1 });
+            layers.frozen = Some(Frozen {
+                layer: older.layer.into(),
+                last: newer.first - 1,
+            });
         }
         if stretch.next > folded {
             layers.active = stretch.layer;
@@ -201,8 +209,12 @@ fn header(file: &File) -> Result<Option<Header>, StoreError> {
 /// Reads a file to its end, and keeps what its records after number `folded` say.
 fn read(file: &File, header: &Header, folded: u64) -> Result<Stretch, StoreError> {
     let length = file.len().map_err(failed)?;
-    let mut found =
-        Stretch { layer: Layer::default(), end: BLOCK_BYTES, hash: header.hash, next: header.first };
+    let mut found = Stretch {
+        layer: Layer::default(),
+        end: BLOCK_BYTES,
+        hash: header.hash,
+        next: header.first,
+    };
     while let Some((hash, body)) = next(file, &found, length)? {
         found.end = end_of(found.end, &body);
         if found.next > folded {
@@ -215,21 +227,28 @@ fn read(file: &File, header: &Header, folded: u64) -> Result<Stretch, StoreError
 
 /// The record behind those that were found so far, if there is one.
 fn next(file: &File, found: &Stretch, length: u64) -> Result<Option<(Hash, Bytes)>, StoreError> {
-    let Some((head, body)) = piece(file, found.end, found.next, length)? else { return Ok(None) };
+    let Some((head, body)) = piece(file, found.end, found.next, length)? else {
+        return Ok(None);
+    };
     if head.fits(&found.hash, &body) {
         return Ok(Some((head.hash, body)));
     }
     // A write that was cut off is the last there is. What another record goes on from was there whole.
     match piece(file, end_of(found.end, &body), found.next + 1, length)? {
-        Some((later, body)) if later.fits(&head.hash, &body) => {
-            Err(StoreError::Damaged("a record of its journal is not as it was written"))
-        }
+        Some((later, body)) if later.fits(&head.hash, &body) => Err(StoreError::Damaged(
+            "a record of its journal is not as it was written",
+        )),
         _ => Ok(None),
     }
 }
 
 /// What may be the record of this number, at this place of a file of this length.
-fn piece(file: &File, at: usize, number: u64, length: u64) -> Result<Option<(Head, Bytes)>, StoreError> {
+fn piece(
+    file: &File,
+    at: usize,
+    number: u64,
+    length: u64,
+) -> Result<Option<(Head, Bytes)>, StoreError> {
     let left = length.saturating_sub(at as u64);
     if left < BLOCK_BYTES as u64 {
         return Ok(None);
@@ -242,7 +261,8 @@ fn piece(file: &File, at: usize, number: u64, length: u64) -> Result<Option<(Hea
         return Ok(None);
     }
     let mut body = vec![0; usize::try_from(head.length).expect("less than the file has")];
-    file.read((at + HEAD_BYTES) as u64, &mut body).map_err(failed)?;
+    file.read((at + HEAD_BYTES) as u64, &mut body)
+        .map_err(failed)?;
     Ok(Some((head, body.into())))
 }
 

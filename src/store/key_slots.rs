@@ -51,7 +51,11 @@ impl Slots {
     /// Reads all of them, and changes nothing.
     pub(super) fn read(backend: impl StorageBackend, chance: Chance) -> Result<Found, StoreError> {
         let length = backend.len().map_err(failed)?;
-        let mut slots = Self { backend: Box::new(backend), chance, used: [false; SLOTS] };
+        let mut slots = Self {
+            backend: Box::new(backend),
+            chance,
+            used: [false; SLOTS],
+        };
         let (mut keys, mut torn) = (Vec::new(), Vec::new());
         for slot in 0..SLOTS {
             let mut block = Block::new([0; SLOT_BYTES]);
@@ -59,7 +63,10 @@ impl Slots {
             let there = length.saturating_sub(offset(slot)).min(SLOT_BYTES as u64);
             let there = usize::try_from(there).expect("at most a block");
             if there > 0 {
-                slots.backend.read(offset(slot), &mut block[..there]).map_err(failed)?;
+                slots
+                    .backend
+                    .read(offset(slot), &mut block[..there])
+                    .map_err(failed)?;
             }
             slots.used[slot] = block.iter().any(|byte| *byte != 0);
             match parse(slot, &block) {
@@ -78,7 +85,9 @@ impl Slots {
         if length < whole {
             self.backend.set_len(whole).map_err(failed)?;
             for slot in (0..SLOTS).filter(|slot| !self.used[*slot]) {
-                self.backend.write(offset(slot), &[0; SLOT_BYTES]).map_err(failed)?;
+                self.backend
+                    .write(offset(slot), &[0; SLOT_BYTES])
+                    .map_err(failed)?;
             }
             self.backend.sync_data().map_err(failed)?;
         }
@@ -110,7 +119,9 @@ impl Slots {
     /// What a slot's key is made of.
     pub(super) fn bytes(&self, slot: usize) -> Result<Zeroizing<[u8; CHECKED_BYTES]>, StoreError> {
         let mut block = Block::new([0; SLOT_BYTES]);
-        self.backend.read(offset(slot), &mut block[..]).map_err(failed)?;
+        self.backend
+            .read(offset(slot), &mut block[..])
+            .map_err(failed)?;
         parse(slot, &block).ok_or(StoreError::Damaged("the key of a day cannot be read"))?;
         let mut key = Zeroizing::new([0; CHECKED_BYTES]);
         key.copy_from_slice(&block[..CHECKED_BYTES]);
@@ -128,7 +139,9 @@ impl Slots {
     }
 
     fn write(&self, slot: usize, block: &Block) -> Result<(), StoreError> {
-        self.backend.write(offset(slot), &block[..]).map_err(failed)?;
+        self.backend
+            .write(offset(slot), &block[..])
+            .map_err(failed)?;
         self.backend.sync_data().map_err(failed)
     }
 }
@@ -138,7 +151,11 @@ fn offset(slot: usize) -> u64 {
 }
 
 fn checksum(bytes: &[u8]) -> [u8; 32] {
-    Sha256::new().chain_update(DOMAIN).chain_update(bytes).finalize().into()
+    Sha256::new()
+        .chain_update(DOMAIN)
+        .chain_update(bytes)
+        .finalize()
+        .into()
 }
 
 fn parse(slot: usize, block: &Block) -> Option<DayKey> {
@@ -150,7 +167,12 @@ fn parse(slot: usize, block: &Block) -> Option<DayKey> {
     let (day, rest) = checked.split_first_chunk::<8>()?;
     let (first_arrival, key) = rest.split_first_chunk::<8>()?;
     let number = |bytes: &[u8; 8]| u64::from_be_bytes(*bytes);
-    Some(DayKey::new(number(day), number(first_arrival), slot, key.try_into().ok()?))
+    Some(DayKey::new(
+        number(day),
+        number(first_arrival),
+        slot,
+        key.try_into().ok()?,
+    ))
 }
 
 fn failed(error: std::io::Error) -> StoreError {
@@ -213,7 +235,11 @@ mod tests {
     }
 
     fn days(found: &Found) -> Vec<(u64, u64, usize)> {
-        found.keys.iter().map(|key| (key.day, key.first_arrival, key.slot)).collect()
+        found
+            .keys
+            .iter()
+            .map(|key| (key.day, key.first_arrival, key.slot))
+            .collect()
     }
 
     #[test]
@@ -232,7 +258,11 @@ mod tests {
             let kept = two();
             kept.write(at as u64, &[whole[at] ^ 1]).expect("writes");
             let found = read(&kept);
-            assert_eq!((days(&found), &found.torn[..]), (vec![(7, 200, 1)], &[0][..]), "byte {at}");
+            assert_eq!(
+                (days(&found), &found.torn[..]),
+                (vec![(7, 200, 1)], &[0][..]),
+                "byte {at}"
+            );
         }
         let short = two();
         short.set_len((SLOT_BYTES + 40) as u64).expect("shortened");

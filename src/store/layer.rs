@@ -26,7 +26,10 @@ impl RowKey {
     pub(super) fn new(key: &[u8]) -> Self {
         let mut bytes = [0; KEY_BYTES_MAX];
         bytes[..key.len()].copy_from_slice(key);
-        Self { bytes, length: u8::try_from(key.len()).expect("at most 32") }
+        Self {
+            bytes,
+            length: u8::try_from(key.len()).expect("at most 32"),
+        }
     }
 
     /// `None`: longer than any key of ours.
@@ -83,7 +86,8 @@ impl Layer {
     /// Lays another on top of this one.
     pub(super) fn take_in(&mut self, above: Self) {
         for (table, rows) in above.rows.into_iter().enumerate() {
-            rows.into_iter().for_each(|(key, value)| self.set(table, key, value));
+            rows.into_iter()
+                .for_each(|(key, value)| self.set(table, key, value));
         }
     }
 }
@@ -109,7 +113,8 @@ mod tests {
     #[test]
     fn the_upper_layer_wins_and_memory_is_counted_once() {
         let mut layer = Layer::default();
-        let row = |byte: u8, size: usize| (RowKey::new(&[byte]), Some(Bytes::from(vec![byte; size])));
+        let row =
+            |byte: u8, size: usize| (RowKey::new(&[byte]), Some(Bytes::from(vec![byte; size])));
         for (key, value) in [row(1, 100), row(2, 200), row(1, 300)] {
             layer.set(0, key, value);
         }

@@ -53,7 +53,11 @@ impl Totals {
     pub(super) fn to_bytes(self) -> [u8; 24] {
         let mut bytes = [0; 24];
         for (place, number) in
-            bytes.as_chunks_mut().0.iter_mut().zip([self.accounts, self.envelopes, self.bytes])
+            bytes
+                .as_chunks_mut()
+                .0
+                .iter_mut()
+                .zip([self.accounts, self.envelopes, self.bytes])
         {
             *place = number.to_be_bytes();
         }
@@ -62,7 +66,11 @@ impl Totals {
 
     /// What one account adds to them.
     pub(super) fn of(account: &Account) -> Self {
-        Self { accounts: 1, envelopes: account.envelopes_kept, bytes: account.bytes_kept }
+        Self {
+            accounts: 1,
+            envelopes: account.envelopes_kept,
+            bytes: account.bytes_kept,
+        }
     }
 
     /// Takes out what an account had, and puts in what it has.
@@ -116,7 +124,10 @@ impl Store {
             .ok_or(StoreError::Damaged("a member's account has no row"))?;
         Ok(account.device_by_key(device).map(|device| Standing {
             account: *id,
-            whose: Whose { account: number, device: device.ordinal },
+            whose: Whose {
+                account: number,
+                device: device.ordinal,
+            },
             head: account.head,
             chain: account.chain,
             cursor: device.cursor,
@@ -144,13 +155,18 @@ impl Store {
             membership_count: account.membership_count,
             gap: device.gap,
             head: account.head,
-            through: if look.bytes_max == 0 { look.after } else { account.head },
+            through: if look.bytes_max == 0 {
+                look.after
+            } else {
+                account.head
+            },
             ..Ready::default()
         };
         if look.entries_from < account.membership_count {
             let table = moment.table(MEMBERSHIP);
             let bytes_max = self.entries_bytes_max();
-            ready.entries = membership::entries(&table, account.number, look.entries_from, bytes_max)?;
+            ready.entries =
+                membership::entries(&table, account.number, look.entries_from, bytes_max)?;
         }
         let told = look.entries_from + ready.entries.len() as u64;
         if told < account.membership_count {
@@ -158,7 +174,11 @@ impl Store {
             ready.through = look.after;
         } else if look.after < account.head && look.bytes_max > 0 {
             let (index, log) = (moment.table(INDEX), moment.table(LOG));
-            let rows = Rows { index, log, keys: &moment.keys };
+            let rows = Rows {
+                index,
+                log,
+                keys: &moment.keys,
+            };
             match self.collect(&account, look, now, &rows, &mut ready)? {
                 Next::Shown => {}
                 Next::Expired => return Ok(View::SweepFirst),
@@ -170,7 +190,8 @@ impl Store {
 
     /// With room to spare in a frame, whose own bytes come on top.
     pub(super) fn entries_bytes_max(&self) -> usize {
-        let frame_bytes_max = usize::try_from(self.options.limits.frame_bytes_max).unwrap_or(usize::MAX);
+        let frame_bytes_max =
+            usize::try_from(self.options.limits.frame_bytes_max).unwrap_or(usize::MAX);
         LOOK_ENTRIES_BYTES.min(frame_bytes_max / 2)
     }
 
@@ -204,7 +225,9 @@ impl Store {
                 return Ok(Next::Shown);
             }
             let in_the_way = match envelope::read(&rows.log, rows.keys, &place) {
-                Ok((head, _)) if is_expired(head.arrived, now, &self.options.limits) => Next::Expired,
+                Ok((head, _)) if is_expired(head.arrived, now, &self.options.limits) => {
+                    Next::Expired
+                }
                 Err(StoreError::Altered) => Next::Altered(place.kept.seq),
                 Err(error) => return Err(error),
                 Ok((head, sealed)) => {
@@ -215,7 +238,11 @@ impl Store {
             };
             ready.through = before;
             // What comes before it is shown first.
-            return Ok(if ready.envelopes.is_empty() { in_the_way } else { Next::Shown });
+            return Ok(if ready.envelopes.is_empty() {
+                in_the_way
+            } else {
+                Next::Shown
+            });
         }
         Ok(Next::Shown)
     }

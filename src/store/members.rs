@@ -23,7 +23,9 @@ pub(super) fn number(
     account: &AccountId,
     device: &DeviceKey,
 ) -> Result<Option<AccountNumber>, StoreError> {
-    Ok(members.get(&key(account, device))?.map(|number| AccountNumber(number.value())))
+    Ok(members
+        .get(&key(account, device))?
+        .map(|number| AccountNumber(number.value())))
 }
 
 /// The members as they are now, in the place of those that the account's row on disk names.

@@ -50,7 +50,11 @@ impl Turn<'_> {
     }
 
     /// From a device that the relay may have forgotten: the entries themselves have to prove it.
-    pub(super) fn regain(&mut self, id: &AccountId, entries: &[SignedEntry]) -> Result<Outcome, StoreError> {
+    pub(super) fn regain(
+        &mut self,
+        id: &AccountId,
+        entries: &[SignedEntry],
+    ) -> Result<Outcome, StoreError> {
         match account::number(&self.tables.account_numbers, id)? {
             Some(number) => self.extend_log(number, 0, entries),
             None => Ok(not_a_member()),
@@ -75,7 +79,9 @@ impl Turn<'_> {
         open.dirty |= !appended.new.is_empty();
         open.turned |= !appended.new.is_empty();
         for (index, entry) in (log.len() as u64..).zip(&appended.new) {
-            self.tables.membership.insert(&pair(number.0, index), entry.encode_to_vec().as_slice());
+            self.tables
+                .membership
+                .insert(&pair(number.0, index), entry.encode_to_vec().as_slice());
         }
         for released in appended.released {
             self.release(number, released)?;

@@ -19,7 +19,9 @@ impl<'a, R> Source<'a, R> {
 
     /// The key of the next row, or the trouble with it.
     fn key(&mut self) -> Option<Result<RowKey, ()>> {
-        self.0.peek().map(|item| item.as_ref().map(|(key, _)| *key).map_err(drop))
+        self.0
+            .peek()
+            .map(|item| item.as_ref().map(|(key, _)| *key).map_err(drop))
     }
 }
 
@@ -42,7 +44,13 @@ impl<'a, R> Merge<'a, R> {
                 None => {}
                 Some(Err(())) => return source.0.next().and_then(Result::err).map(Err),
                 Some(Ok(key)) => {
-                    let sooner = next.is_none_or(|next| if self.backwards { key > next } else { key < next });
+                    let sooner = next.is_none_or(|next| {
+                        if self.backwards {
+                            key > next
+                        } else {
+                            key < next
+                        }
+                    });
                     next = if sooner { Some(key) } else { next };
                 }
             }
@@ -85,7 +93,10 @@ mod tests {
     use super::*;
 
     fn source(rows: &[(u8, Option<char>)], backwards: bool) -> Source<'static, char> {
-        let mut rows = rows.iter().map(|(key, row)| Ok((RowKey::new(&[*key]), *row))).collect::<Vec<_>>();
+        let mut rows = rows
+            .iter()
+            .map(|(key, row)| Ok((RowKey::new(&[*key]), *row)))
+            .collect::<Vec<_>>();
         if backwards {
             rows.reverse();
         }
@@ -94,7 +105,15 @@ mod tests {
 
     fn merged(backwards: bool) -> String {
         let upper = source(&[(1, None), (3, Some('c')), (5, Some('E'))], backwards);
-        let lower = source(&[(1, Some('a')), (2, Some('b')), (3, Some('x')), (4, Some('d'))], backwards);
+        let lower = source(
+            &[
+                (1, Some('a')),
+                (2, Some('b')),
+                (3, Some('x')),
+                (4, Some('d')),
+            ],
+            backwards,
+        );
         let rows = Merge::new(vec![upper, lower], backwards);
         rows.map(|row| row.expect("no trouble").1).collect()
     }

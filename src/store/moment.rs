@@ -44,7 +44,11 @@ impl<'a> Moment<'a> {
         // has what the frozen layer has not, and the ring has the key of all that is to be seen.
         let layers = layers.read().expect("nobody panics holding it");
         let redb = database.begin_read()?;
-        Ok(Self { layers, redb, keys: ring() })
+        Ok(Self {
+            layers,
+            redb,
+            keys: ring(),
+        })
     }
 
     /// What is in redb at this moment, which nobody has to wait for from then on.
@@ -56,13 +60,23 @@ impl<'a> Moment<'a> {
     pub(super) fn number(&self, name: &[u8]) -> Result<u64, StoreError> {
         const DAMAGED: StoreError = StoreError::Damaged("a number in it cannot be read");
         let value = self.table(META).get(name)?.ok_or(DAMAGED)?;
-        value.value().try_into().map(u64::from_be_bytes).map_err(|_| DAMAGED)
+        value
+            .value()
+            .try_into()
+            .map(u64::from_be_bytes)
+            .map_err(|_| DAMAGED)
     }
 
-    pub(super) fn table<K: Key + 'static, V: Value + 'static>(&self, spec: Spec<K, V>) -> Table<'_, K, V> {
+    pub(super) fn table<K: Key + 'static, V: Value + 'static>(
+        &self,
+        spec: Spec<K, V>,
+    ) -> Table<'_, K, V> {
         Table::new(
             spec,
-            [Some(&self.layers.active), self.layers.frozen.as_ref().map(|frozen| &*frozen.layer)],
+            [
+                Some(&self.layers.active),
+                self.layers.frozen.as_ref().map(|frozen| &*frozen.layer),
+            ],
             &self.redb,
         )
     }

@@ -6,7 +6,8 @@ use std::sync::{Mutex, RwLock};
 
 use redb::backends::FileBackend;
 use redb::{
-    Builder, Database, DatabaseError, ReadOnlyDatabase, ReadableDatabase, StorageBackend, TableError,
+    Builder, Database, DatabaseError, ReadOnlyDatabase, ReadableDatabase, StorageBackend,
+    TableError,
 };
 
 use crate::protocol::{Limits, RelayId, StoreEpoch};
@@ -195,7 +196,9 @@ impl Store {
 }
 
 pub(super) fn open_database(file: &Path, options: &Options) -> Result<Database, StoreError> {
-    builder(options).create(file).map_err(|error| explain(error, file))
+    builder(options)
+        .create(file)
+        .map_err(|error| explain(error, file))
 }
 
 /// The store whose redb file is open, with the others of its folder.
@@ -205,7 +208,8 @@ pub(super) fn open_files(
     options: Options,
     room: Room,
 ) -> Result<Store, StoreError> {
-    let journals = JOURNALS.map(|name| open_or_make(folder, name).map(|file| Box::new(file) as File));
+    let journals =
+        JOURNALS.map(|name| open_or_make(folder, name).map(|file| Box::new(file) as File));
     let [one, other] = journals;
     let journals = [one?, other?];
     let begun = || {
@@ -250,16 +254,23 @@ pub(super) fn explain(error: DatabaseError, file: &Path) -> StoreError {
     let file = PathBuf::from(file);
     match error {
         DatabaseError::DatabaseAlreadyOpen => StoreError::InUse { file },
-        DatabaseError::UpgradeRequired(version) => {
-            StoreError::NotAStore { file, reason: format!("redb file format {version}") }
-        }
+        DatabaseError::UpgradeRequired(version) => StoreError::NotAStore {
+            file,
+            reason: format!("redb file format {version}"),
+        },
         DatabaseError::Storage(redb::StorageError::Io(source))
             if source.kind() != std::io::ErrorKind::InvalidData =>
         {
-            StoreError::Folder { folder: file, source }
+            StoreError::Folder {
+                folder: file,
+                source,
+            }
         }
         DatabaseError::Storage(redb::StorageError::Io(_) | redb::StorageError::Corrupted(_)) => {
-            StoreError::NotAStore { file, reason: "it is not a redb file, or it is damaged".into() }
+            StoreError::NotAStore {
+                file,
+                reason: "it is not a redb file, or it is damaged".into(),
+            }
         }
         other => other.into(),
     }
@@ -289,7 +300,10 @@ pub(super) fn look_into(file: &Path) -> Result<Layout, StoreError> {
 
 fn layout_of(database: &impl ReadableDatabase, file: &Path) -> Result<Layout, StoreError> {
     let transaction = database.begin_read()?;
-    let not_ours = |reason: &str| StoreError::NotAStore { file: file.to_owned(), reason: reason.into() };
+    let not_ours = |reason: &str| StoreError::NotAStore {
+        file: file.to_owned(),
+        reason: reason.into(),
+    };
     let table = match transaction.open_table(META.definition) {
         Ok(table) => table,
         // A crash before the first commit leaves a file without tables.
@@ -311,9 +325,16 @@ fn layout_of(database: &impl ReadableDatabase, file: &Path) -> Result<Layout, St
         found if found > SCHEMA_VERSION => {
             let writer = table.get(meta::WRITER)?;
             let writer = writer.and_then(|text| String::from_utf8(text.value().to_vec()).ok());
-            let by =
-                writer.map_or_else(|| "a newer version".to_owned(), |version| format!("version {version}"));
-            Err(StoreError::Newer { file: file.to_owned(), by, found, known: SCHEMA_VERSION })
+            let by = writer.map_or_else(
+                || "a newer version".to_owned(),
+                |version| format!("version {version}"),
+            );
+            Err(StoreError::Newer {
+                file: file.to_owned(),
+                by,
+                found,
+                known: SCHEMA_VERSION,
+            })
         }
         found => Ok(Layout::Number(found)),
     }

@@ -16,7 +16,11 @@ impl Turn<'_> {
         }
     }
 
-    pub(super) fn set_quota(&mut self, id: &AccountId, quota: Quota) -> Result<Outcome, StoreError> {
+    pub(super) fn set_quota(
+        &mut self,
+        id: &AccountId,
+        quota: Quota,
+    ) -> Result<Outcome, StoreError> {
         let Some(number) = account::number(&self.tables.account_numbers, id)? else {
             return Ok(not_a_member());
         };

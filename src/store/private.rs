@@ -14,7 +14,10 @@ pub fn make_folder(folder: &Path) -> io::Result<()> {
 }
 
 fn builder() -> DirBuilder {
-    #[cfg_attr(not(unix), expect(unused_mut, reason = "other systems have no such modes"))]
+    #[cfg_attr(
+        not(unix),
+        expect(unused_mut, reason = "other systems have no such modes")
+    )]
     let mut builder = DirBuilder::new();
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
@@ -119,7 +122,10 @@ mod tests {
         replace(&path, b"second").expect("written");
         assert_eq!(read(&path).expect("readable"), Some(b"second".to_vec()));
         let mode = |path: &Path| fs::metadata(path).expect("there").permissions().mode() & 0o777;
-        assert_eq!((mode(&path), mode(path.parent().expect("a folder"))), (0o600, 0o700));
+        assert_eq!(
+            (mode(&path), mode(path.parent().expect("a folder"))),
+            (0o600, 0o700)
+        );
         assert!(!left.exists());
     }
 }

@@ -74,8 +74,15 @@ impl Header {
         let (mut relay_id, mut epoch) = ([0; 16], [0; 16]);
         checked.copy_to_slice(&mut relay_id);
         checked.copy_to_slice(&mut epoch);
-        let identity = Identity { relay_id: RelayId::new(relay_id), epoch: StoreEpoch::new(epoch) };
-        Some(Self { identity, first: checked.get_u64(), hash: *hash })
+        let identity = Identity {
+            relay_id: RelayId::new(relay_id),
+            epoch: StoreEpoch::new(epoch),
+        };
+        Some(Self {
+            identity,
+            first: checked.get_u64(),
+            hash: *hash,
+        })
     }
 }
 
@@ -85,7 +92,11 @@ impl Head {
         let (length, number) = (bytes.get_u64(), bytes.get_u64());
         let mut hash = Hash::default();
         bytes.copy_to_slice(&mut hash);
-        Self { length, number, hash }
+        Self {
+            length,
+            number,
+            hash,
+        }
     }
 
     /// Whether it is the head of this body, after the record of that hash.
@@ -121,7 +132,9 @@ pub(super) fn put(buffer: &mut Vec<u8>, before: &Hash, number: u64, layer: &Laye
 /// Lays what the body of a record says onto a layer.
 pub(super) fn take(mut body: Bytes, layer: &mut Layer) -> Result<(), StoreError> {
     while body.has_remaining() {
-        take_row(&mut body, layer).ok_or(StoreError::Damaged("a record of its journal cannot be read"))?;
+        take_row(&mut body, layer).ok_or(StoreError::Damaged(
+            "a record of its journal cannot be read",
+        ))?;
     }
     Ok(())
 }
@@ -144,7 +157,9 @@ fn take_bytes(body: &mut Bytes, length: usize) -> Option<Bytes> {
 
 /// The length of the body is in it by the body itself.
 fn hash(before: &Hash, number: u64, body: &[u8]) -> Hash {
-    let hash = Sha256::new().chain_update(before).chain_update(number.to_be_bytes());
+    let hash = Sha256::new()
+        .chain_update(before)
+        .chain_update(number.to_be_bytes());
     hash.chain_update(body).finalize().into()
 }
 

@@ -17,19 +17,30 @@ impl Store {
     pub fn find_recovery(&self, key: &DeviceKey) -> Result<Option<Recoverable>, StoreError> {
         let moment = self.moment()?;
         let recovery = moment.table(RECOVERY);
-        let Some(number) = recovery.get(key.as_bytes())?.map(|number| AccountNumber(number.value())) else {
+        let Some(number) = recovery
+            .get(key.as_bytes())?
+            .map(|number| AccountNumber(number.value()))
+        else {
             return Ok(None);
         };
-        let account = account::load(&moment.table(ACCOUNTS), number)?
-            .ok_or(StoreError::Damaged("a recovery key leads to an account without a row"))?;
-        Ok(Some(Recoverable { account: number, membership_count: account.membership_count }))
+        let account = account::load(&moment.table(ACCOUNTS), number)?.ok_or(
+            StoreError::Damaged("a recovery key leads to an account without a row"),
+        )?;
+        Ok(Some(Recoverable {
+            account: number,
+            membership_count: account.membership_count,
+        }))
     }
 
     /// A membership log from an index on, as of the last commit, and nothing else of the account.
     ///
     /// # Errors
     /// [`StoreError`]
-    pub fn look_at_log(&self, number: AccountNumber, entries_from: u64) -> Result<View, StoreError> {
+    pub fn look_at_log(
+        &self,
+        number: AccountNumber,
+        entries_from: u64,
+    ) -> Result<View, StoreError> {
         let moment = self.moment()?;
         let Some(account) = account::load(&moment.table(ACCOUNTS), number)? else {
             return Ok(View::Gone);
@@ -37,7 +48,12 @@ impl Store {
         let table = moment.table(MEMBERSHIP);
         let entries = membership::entries(&table, number, entries_from, self.entries_bytes_max())?;
         let membership_count = account.membership_count;
-        Ok(View::Ready(Ready { entries_from, entries, membership_count, ..Ready::default() }))
+        Ok(View::Ready(Ready {
+            entries_from,
+            entries,
+            membership_count,
+            ..Ready::default()
+        }))
     }
 }
 

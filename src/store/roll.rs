@@ -65,7 +65,11 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`]
-    pub fn roll(&self, page: Page, now: RelayTime) -> Result<(Entries, Option<Standing>), StoreError> {
+    pub fn roll(
+        &self,
+        page: Page,
+        now: RelayTime,
+    ) -> Result<(Entries, Option<Standing>), StoreError> {
         let mut gathered = Gathered::new(page);
         let mut from = Some(0);
         while let Some(first) = from {
@@ -84,7 +88,10 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`]
-    pub fn account_that_begins(&self, letters: &str) -> Result<Result<AccountId, String>, StoreError> {
+    pub fn account_that_begins(
+        &self,
+        letters: &str,
+    ) -> Result<Result<AccountId, String>, StoreError> {
         let (first, last) = match ids_that_begin(letters) {
             Ok(range) => range,
             Err(text) => return Ok(Err(text)),
@@ -97,7 +104,9 @@ impl Store {
         };
         let id = AccountId::new(*item?.0.value());
         Ok(match found.next() {
-            Some(_) => Err("more than one account has an id that begins so; give more of it".to_owned()),
+            Some(_) => {
+                Err("more than one account has an id that begins so; give more of it".to_owned())
+            }
             None => Ok(id),
         })
     }
@@ -127,20 +136,27 @@ impl Store {
             oldest = oldest.or(Some(place));
             newest = Some(place);
             for (count, device) in waiting.iter_mut().zip(&account.devices) {
-                *count += u64::from(place.kept.is_for(device.ordinal) && device.cursor < place.kept.seq);
+                *count +=
+                    u64::from(place.kept.is_for(device.ordinal) && device.cursor < place.kept.seq);
             }
         }
-        let members = account.devices.iter().zip(waiting).map(|(device, waiting)| Member {
-            device: device.key.to_string(),
-            waiting,
-            push_number: device.push_number,
-            has_gap: device.gap.is_some(),
-        });
+        let members = account
+            .devices
+            .iter()
+            .zip(waiting)
+            .map(|(device, waiting)| Member {
+                device: device.key.to_string(),
+                waiting,
+                push_number: device.push_number,
+                has_gap: device.gap.is_some(),
+            });
         let detail = Detail {
             entry: self.entry(&moment, &account, newest, now)?,
             membership_entries: account.membership_count,
             pushed_ever: account.head,
-            oldest_s: oldest.map(|place| age_s(&moment, &place, now)).transpose()?,
+            oldest_s: oldest
+                .map(|place| age_s(&moment, &place, now))
+                .transpose()?,
             members: members.collect(),
         };
         Ok(Some((number, detail)))
@@ -170,7 +186,10 @@ impl Store {
 
 /// The newest envelope of those still kept.
 fn newest(moment: &Moment<'_>, account: &Account) -> Result<Option<Place>, StoreError> {
-    let (first, last) = (pair(account.number.0, 0), pair(account.number.0, account.head));
+    let (first, last) = (
+        pair(account.number.0, 0),
+        pair(account.number.0, account.head),
+    );
     let last = moment.table(INDEX).last_in(&first..=&last)?;
     Ok(last.map(|(key, value)| Place::from_bytes(second(key.value()), value.value())))
 }
@@ -182,7 +201,11 @@ fn gather(
     order: Order,
     gathered: &mut Gathered,
 ) -> Result<Option<u64>, StoreError> {
-    for (count, item) in moment.table(ACCOUNTS).range(&first.to_be_bytes()..)?.enumerate() {
+    for (count, item) in moment
+        .table(ACCOUNTS)
+        .range(&first.to_be_bytes()..)?
+        .enumerate()
+    {
         let (number, bytes) = item?;
         let number = u64::from_be_bytes(*number.value());
         if count == MOMENT_ACCOUNTS {
@@ -196,14 +219,24 @@ fn gather(
             // Arrivals count from 1: an account without any stands last.
             Order::Activity => newest(moment, &account)?.map_or(0, |place| place.arrival),
         };
-        gathered.take(Standing { value, account: number }, account);
+        gathered.take(
+            Standing {
+                value,
+                account: number,
+            },
+            account,
+        );
     }
     Ok(None)
 }
 
 fn age_s(moment: &Moment<'_>, place: &Place, now: RelayTime) -> Result<u64, StoreError> {
-    const MISSING: StoreError = StoreError::Damaged("the index names an envelope that the log lacks");
-    let row = moment.table(LOG).get(&log_key(place.arrival, 0))?.ok_or(MISSING)?;
+    const MISSING: StoreError =
+        StoreError::Damaged("the index names an envelope that the log lacks");
+    let row = moment
+        .table(LOG)
+        .get(&log_key(place.arrival, 0))?
+        .ok_or(MISSING)?;
     let (head, _) = LogHead::read(row.value())?;
     Ok(now.ms().saturating_sub(head.arrived.ms()) / 1_000)
 }

@@ -29,7 +29,11 @@ pub(super) struct Room {
 
 impl Room {
     pub(super) fn new(folder: &Path, free_bytes_min: u64, ballast_bytes: u64) -> Self {
-        Self { folder: folder.to_path_buf(), free_bytes_min, ballast_bytes }
+        Self {
+            folder: folder.to_path_buf(),
+            free_bytes_min,
+            ballast_bytes,
+        }
     }
 
     /// Bytes that this user may still fill; `None` where the system does not say.
@@ -39,7 +43,9 @@ impl Room {
 
     /// Bytes of the store's file that lie on the disk: it may have holes.
     pub(super) fn file_bytes(&self) -> u64 {
-        File::open(self.folder.join(FILE)).and_then(|file| file.allocated_size()).unwrap_or(0)
+        File::open(self.folder.join(FILE))
+            .and_then(|file| file.allocated_size())
+            .unwrap_or(0)
     }
 
     pub(super) fn folder(&self) -> &Path {
@@ -52,7 +58,9 @@ impl Room {
 
     /// Throws the ballast off where less is left than it weighs.
     pub(super) fn drop_ballast_if_full(&self) {
-        let full = self.free_bytes().is_some_and(|free_bytes| free_bytes < self.ballast_bytes);
+        let full = self
+            .free_bytes()
+            .is_some_and(|free_bytes| free_bytes < self.ballast_bytes);
         if full && std::fs::remove_file(self.ballast()).is_ok() {
             tracing::warn!(
                 "the disk is full: the ballast was thrown off, so that acks and deletions can make room"
@@ -62,8 +70,13 @@ impl Room {
 
     /// Lays the ballast if there is none, and room for it beside what must stay free.
     fn lay_ballast(&self) -> io::Result<()> {
-        let needed = self.free_bytes_min.max(self.ballast_bytes).saturating_add(self.ballast_bytes);
-        let room = self.free_bytes().is_some_and(|free_bytes| free_bytes >= needed);
+        let needed = self
+            .free_bytes_min
+            .max(self.ballast_bytes)
+            .saturating_add(self.ballast_bytes);
+        let room = self
+            .free_bytes()
+            .is_some_and(|free_bytes| free_bytes >= needed);
         if self.ballast_bytes == 0 || !room || self.ballast().exists() {
             return Ok(());
         }
@@ -83,7 +96,11 @@ impl Store {
         let Some(room) = &self.room else { return false };
         let free_bytes = room.free_bytes().unwrap_or(u64::MAX);
         free_bytes < room.free_bytes_min
-            && is_short(free_bytes, room.free_bytes_min, reusable_bytes(room.file_bytes(), kept_bytes))
+            && is_short(
+                free_bytes,
+                room.free_bytes_min,
+                reusable_bytes(room.file_bytes(), kept_bytes),
+            )
     }
 
     /// Lays the ballast again if it was thrown off and there is room.
@@ -127,7 +144,10 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let room = Room::new(folder.path(), 0, 256 * 1024);
         room.lay_ballast().expect("room");
-        assert_eq!(std::fs::metadata(room.ballast()).expect("laid").len(), 256 * 1024);
+        assert_eq!(
+            std::fs::metadata(room.ballast()).expect("laid").len(),
+            256 * 1024
+        );
         room.lay_ballast().expect("there already");
         room.drop_ballast_if_full();
         assert!(room.ballast().exists(), "this disk is not full");
@@ -136,8 +156,12 @@ mod tests {
     #[test]
     fn no_ballast_is_laid_on_what_must_stay_free() {
         let folder = tempfile::tempdir().expect("a folder");
-        Room::new(folder.path(), 1 << 60, 1024).lay_ballast().expect("nothing to do");
-        Room::new(folder.path(), 0, 0).lay_ballast().expect("nothing to do");
+        Room::new(folder.path(), 1 << 60, 1024)
+            .lay_ballast()
+            .expect("nothing to do");
+        Room::new(folder.path(), 0, 0)
+            .lay_ballast()
+            .expect("nothing to do");
         assert!(!folder.path().join(BALLAST).exists());
     }
 
@@ -157,6 +181,10 @@ mod tests {
         fill(&File::create_new(&path).expect("a file"), 100_000).expect("filled");
         let bytes = std::fs::read(&path).expect("filled");
         assert_eq!(bytes.len(), 100_000);
-        assert!(bytes.windows(64).all(|window| window.iter().any(|byte| *byte != window[0])));
+        assert!(
+            bytes
+                .windows(64)
+                .all(|window| window.iter().any(|byte| *byte != window[0]))
+        );
     }
 }

@@ -4,7 +4,9 @@ use prost::Message;
 
 use crate::protocol::wire::gap::Reason;
 use crate::protocol::{AccountId, Chain, DeviceKey};
-use crate::rules::{Account, AccountNumber, Addressee, Device, Gap, Kept, Ordinal, Quota, RelayTime};
+use crate::rules::{
+    Account, AccountNumber, Addressee, Device, Gap, Kept, Ordinal, Quota, RelayTime,
+};
 
 use super::StoreError;
 
@@ -101,7 +103,10 @@ pub(super) fn account(number: AccountNumber, bytes: &[u8]) -> Result<Account, St
         addressed_kept: row.addressed_kept,
         membership_count: row.membership_count,
         devices: devices.collect::<Result<_, StoreError>>()?,
-        quota: Quota { bytes_max: row.quota_bytes_max, envelopes_max: row.quota_envelopes_max },
+        quota: Quota {
+            bytes_max: row.quota_bytes_max,
+            envelopes_max: row.quota_envelopes_max,
+        },
     })
 }
 
@@ -140,7 +145,8 @@ impl LogHead {
     /// The head and the payload behind it.
     pub(super) fn read(row: &[u8]) -> Result<(Self, &[u8]), StoreError> {
         let mut bytes = row;
-        let head = Self::parse(&mut bytes).ok_or(StoreError::Damaged("an envelope's row is too short"))?;
+        let head =
+            Self::parse(&mut bytes).ok_or(StoreError::Damaged("an envelope's row is too short"))?;
         Ok((head, bytes))
     }
 
@@ -152,7 +158,12 @@ impl LogHead {
         let size = u32::from_be_bytes(take(bytes)?);
         Some(Self {
             account,
-            kept: Kept { seq, sender, addressee, size },
+            kept: Kept {
+                seq,
+                sender,
+                addressee,
+                size,
+            },
             arrived: RelayTime::from_ms(u64::from_be_bytes(take(bytes)?)),
             push_number: u64::from_be_bytes(take(bytes)?),
             sender_key: DeviceKey::new(take(bytes)?),
@@ -175,7 +186,11 @@ fn addressee_number(addressee: Addressee) -> u32 {
 }
 
 fn addressee(number: u32) -> Addressee {
-    if number == EVERYONE { Addressee::Everyone } else { Addressee::One(Ordinal(number)) }
+    if number == EVERYONE {
+        Addressee::Everyone
+    } else {
+        Addressee::One(Ordinal(number))
+    }
 }
 
 /// Where an envelope lies, as the index keeps it.
@@ -202,7 +217,15 @@ impl Place {
             let sender = Ordinal(u32::from_be_bytes(take(&mut bytes)?));
             let addressee = addressee(u32::from_be_bytes(take(&mut bytes)?));
             let size = u32::from_be_bytes(take(&mut bytes)?);
-            Some(Self { arrival, kept: Kept { seq, sender, addressee, size } })
+            Some(Self {
+                arrival,
+                kept: Kept {
+                    seq,
+                    sender,
+                    addressee,
+                    size,
+                },
+            })
         };
         parse().expect("20 bytes hold 8, 4, 4 and 4")
     }

@@ -40,7 +40,13 @@ impl Store {
             let (head, sealed) = envelope::read(&log, &moment.keys, &place)?;
             let (seq, sender) = (place.kept.seq, head.sender_key);
             let (push_number, arrived) = (head.push_number, head.arrived);
-            all.push(Seen { seq, sender, push_number, arrived, sealed });
+            all.push(Seen {
+                seq,
+                sender,
+                push_number,
+                arrived,
+                sealed,
+            });
         }
         Ok(all)
     }

@@ -29,14 +29,23 @@ pub(super) struct Start {
 
 impl Start {
     /// `fresh` is who it will be if it is new.
-    pub(super) fn read(database: Database, journals: [File; 2], fresh: Identity) -> Result<Self, StoreError> {
+    pub(super) fn read(
+        database: Database,
+        journals: [File; 2],
+        fresh: Identity,
+    ) -> Result<Self, StoreError> {
         const DAMAGED: StoreError = StoreError::Damaged("what was just written cannot be read");
         if known(&database)?.is_none() {
             write_identity(&database, fresh)?;
         }
         let (identity, folded) = known(&database)?.ok_or(DAMAGED)?;
         let (journal, layers) = Journal::open(journals, identity, folded)?;
-        Ok(Self { database, journal, layers: RwLock::new(layers), identity })
+        Ok(Self {
+            database,
+            journal,
+            layers: RwLock::new(layers),
+            identity,
+        })
     }
 
     fn moment(&self) -> Result<Moment<'_>, StoreError> {
@@ -59,7 +68,10 @@ impl Start {
             let moment = self.moment()?;
             let clock = RelayTime::from_ms(moment.number(meta::CLOCK)?);
             let next_arrival = moment.number(meta::NEXT_ARRIVAL)?;
-            (DayKeys::open(keys, chance, &moment.table(LOG), clock, next_arrival)?, clock)
+            (
+                DayKeys::open(keys, chance, &moment.table(LOG), clock, next_arrival)?,
+                clock,
+            )
         };
         let store = Store {
             database: self.database,
@@ -91,7 +103,10 @@ fn known(database: &Database) -> Result<Option<(Identity, u64)>, StoreError> {
         relay_id: RelayId::try_from(value(meta::RELAY_ID)?.as_slice()).map_err(|_| DAMAGED)?,
         epoch: StoreEpoch::try_from(value(meta::EPOCH)?.as_slice()).map_err(|_| DAMAGED)?,
     };
-    let folded = value(meta::FOLDED)?.try_into().map(u64::from_be_bytes).map_err(|_| DAMAGED)?;
+    let folded = value(meta::FOLDED)?
+        .try_into()
+        .map(u64::from_be_bytes)
+        .map_err(|_| DAMAGED)?;
     Ok(Some((identity, folded)))
 }
 

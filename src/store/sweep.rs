@@ -22,7 +22,10 @@ impl Turn<'_> {
             }
             self.take_away(head.account, place);
         }
-        Ok(Outcome::Swept { envelopes: expired.len() as u64, more: expired.len() == SWEEP_ENVELOPES_MAX })
+        Ok(Outcome::Swept {
+            envelopes: expired.len() as u64,
+            more: expired.len() == SWEEP_ENVELOPES_MAX,
+        })
     }
 
     /// The oldest envelopes, as far as they are over.
@@ -40,7 +43,10 @@ impl Turn<'_> {
             {
                 break;
             }
-            let place = Place { arrival, kept: head.kept };
+            let place = Place {
+                arrival,
+                kept: head.kept,
+            };
             expired.push((head, place));
         }
         Ok(expired)

@@ -32,7 +32,10 @@ impl<K: Key + 'static, V: Value + 'static> Copy for Spec<K, V> {}
 
 impl<K: Key + 'static, V: Value + 'static> Spec<K, V> {
     pub(super) const fn new(number: usize, name: &'static str) -> Self {
-        Self { number, definition: TableDefinition::new(name) }
+        Self {
+            number,
+            definition: TableDefinition::new(name),
+        }
     }
 }
 
@@ -80,7 +83,13 @@ pub(super) type Pair<K, V> = (Found<K>, Row<V>);
 
 impl<'a, K: Key + 'static, V: Value + 'static> Table<'a, K, V> {
     pub(super) fn new(spec: Spec<K, V>, layers: Layers<'a>, redb: &'a ReadTransaction) -> Self {
-        Self { spec, own: Rows::new(), layers, redb, table: OnceCell::new() }
+        Self {
+            spec,
+            own: Rows::new(),
+            layers,
+            redb,
+            table: OnceCell::new(),
+        }
     }
 
     /// What this transaction wrote.
@@ -90,7 +99,11 @@ impl<'a, K: Key + 'static, V: Value + 'static> Table<'a, K, V> {
 
     fn held(&self) -> impl Iterator<Item = &Rows> {
         let number = self.spec.number;
-        let layers = self.layers.iter().flatten().map(move |layer| layer.rows(number));
+        let layers = self
+            .layers
+            .iter()
+            .flatten()
+            .map(move |layer| layer.rows(number));
         std::iter::once(&self.own).chain(layers)
     }
 
@@ -105,12 +118,17 @@ impl<'a, K: Key + 'static, V: Value + 'static> Table<'a, K, V> {
         Ok(self.table.get().and_then(Option::as_ref))
     }
 
-    pub(super) fn get<'k>(&self, key: impl Borrow<K::SelfType<'k>>) -> Result<Option<Row<V>>, StoreError> {
+    pub(super) fn get<'k>(
+        &self,
+        key: impl Borrow<K::SelfType<'k>>,
+    ) -> Result<Option<Row<V>>, StoreError> {
         let row_key = key_of::<K>(key.borrow());
         if let Some(value) = self.held().find_map(|rows| rows.get(&row_key)) {
             return Ok(value.clone().map(Row::Held));
         }
-        let Some(table) = self.table()? else { return Ok(None) };
+        let Some(table) = self.table()? else {
+            return Ok(None);
+        };
         Ok(table.get(key)?.map(Row::Folded))
     }
 
@@ -150,7 +168,9 @@ impl<'a, K: Key + 'static, V: Value + 'static> Table<'a, K, V> {
     }
 
     /// Every row, in order.
-    pub(super) fn iter(&self) -> Result<impl Iterator<Item = Result<Pair<K, V>, StoreError>>, StoreError> {
+    pub(super) fn iter(
+        &self,
+    ) -> Result<impl Iterator<Item = Result<Pair<K, V>, StoreError>>, StoreError> {
         self.rows((Bound::Unbounded, Bound::Unbounded), false)
     }
 
@@ -164,7 +184,9 @@ impl<'a, K: Key + 'static, V: Value + 'static> Table<'a, K, V> {
 
     /// The first row of all.
     pub(super) fn first(&self) -> Result<Option<Pair<K, V>>, StoreError> {
-        self.rows((Bound::Unbounded, Bound::Unbounded), false)?.next().transpose()
+        self.rows((Bound::Unbounded, Bound::Unbounded), false)?
+            .next()
+            .transpose()
     }
 
     /// The last row among these keys.
@@ -177,7 +199,9 @@ impl<'a, K: Key + 'static, V: Value + 'static> Table<'a, K, V> {
 
     /// The last row of all.
     pub(super) fn last(&self) -> Result<Option<Pair<K, V>>, StoreError> {
-        self.rows((Bound::Unbounded, Bound::Unbounded), true)?.next().transpose()
+        self.rows((Bound::Unbounded, Bound::Unbounded), true)?
+            .next()
+            .transpose()
     }
 
     fn rows(
@@ -190,18 +214,36 @@ impl<'a, K: Key + 'static, V: Value + 'static> Table<'a, K, V> {
             for rows in self.held().filter(|rows| !rows.is_empty()) {
                 let rows = rows.range((bounds.0, bounds.1));
                 let rows = rows.map(|(key, value)| Ok((*key, value.clone().map(Row::Held))));
-                sources.push(if backwards { Source::new(rows.rev()) } else { Source::new(rows) });
+                sources.push(if backwards {
+                    Source::new(rows.rev())
+                } else {
+                    Source::new(rows)
+                });
             }
             if let Some(table) = self.table()? {
-                let rows = table.range::<K::SelfType<'_>>(borrowed::<K>(&bounds))?.map(|item| {
-                    let (key, value) = item?;
-                    Ok((key_of::<K>(&key.value()), Some(Row::Folded(value))))
+                let rows = table
+                    .range::<K::SelfType<'_>>(borrowed::<K>(&bounds))?
+                    .map(|item| {
+                        let (key, value) = item?;
+                        Ok((key_of::<K>(&key.value()), Some(Row::Folded(value))))
+                    });
+                sources.push(if backwards {
+                    Source::new(rows.rev())
+                } else {
+                    Source::new(rows)
                 });
-                sources.push(if backwards { Source::new(rows.rev()) } else { Source::new(rows) });
             }
         }
         let found = |item: Result<(RowKey, Row<V>), StoreError>| {
-            item.map(|(key, value)| (Found { key, kind: PhantomData }, value))
+            item.map(|(key, value)| {
+                (
+                    Found {
+                        key,
+                        kind: PhantomData,
+                    },
+                    value,
+                )
+            })
         };
         Ok(Merge::new(sources, backwards).map(found))
     }
@@ -211,7 +253,9 @@ fn key_of<K: Key + 'static>(key: &K::SelfType<'_>) -> RowKey {
     RowKey::new(K::as_bytes(key).as_ref())
 }
 
-fn bounds<'k, K: Key + 'static>(range: &impl RangeBounds<K::SelfType<'k>>) -> (Bound<RowKey>, Bound<RowKey>) {
+fn bounds<'k, K: Key + 'static>(
+    range: &impl RangeBounds<K::SelfType<'k>>,
+) -> (Bound<RowKey>, Bound<RowKey>) {
     let bound = |bound: Bound<&K::SelfType<'k>>| bound.map(|key| key_of::<K>(key));
     (bound(range.start_bound()), bound(range.end_bound()))
 }
@@ -227,9 +271,10 @@ fn borrowed<'b, K: Key + 'static>(
 fn is_empty(bounds: &(Bound<RowKey>, Bound<RowKey>)) -> bool {
     match bounds {
         (Bound::Included(first), Bound::Included(last)) => first > last,
-        (Bound::Included(first) | Bound::Excluded(first), Bound::Included(last) | Bound::Excluded(last)) => {
-            first >= last
-        }
+        (
+            Bound::Included(first) | Bound::Excluded(first),
+            Bound::Included(last) | Bound::Excluded(last),
+        ) => first >= last,
         _ => false,
     }
 }

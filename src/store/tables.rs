@@ -131,7 +131,10 @@ impl<'a> Tables<'a> {
 
 /// Something done to every table.
 pub(super) trait EachTable {
-    fn table<K: Key + 'static, V: Value + 'static>(&mut self, spec: Spec<K, V>) -> Result<(), StoreError>;
+    fn table<K: Key + 'static, V: Value + 'static>(
+        &mut self,
+        spec: Spec<K, V>,
+    ) -> Result<(), StoreError>;
 }
 
 /// Does it.

@@ -30,7 +30,10 @@ pub fn take_in(
     into: &Path,
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<u64, DumpError> {
-    let mut from = Incoming { from, hash: Sha256::new() };
+    let mut from = Incoming {
+        from,
+        hash: Sha256::new(),
+    };
     if from.array::<24>()? != *MAGIC {
         return Err(DumpError::Garbled("it does not begin like one"));
     }
@@ -49,13 +52,28 @@ pub fn take_in(
     lay_keys(&keys, &into.join(KEYS))?;
     let file = into.join(FILE);
     folder::create_private(&file)?;
-    let options = Options { cache_bytes: CACHE_BYTES, ..Options::default() };
-    let database = builder(&options).create(&file).map_err(|error| explain(error, &file))?;
+    let options = Options {
+        cache_bytes: CACHE_BYTES,
+        ..Options::default()
+    };
+    let database = builder(&options)
+        .create(&file)
+        .map_err(|error| explain(error, &file))?;
     let mut to = database.begin_write()?;
     to.set_two_phase_commit(true);
-    let mut taking = TakeIn { to: &to, from, next: Some(next), done: 0, rows, progress, failed: None };
+    let mut taking = TakeIn {
+        to: &to,
+        from,
+        next: Some(next),
+        done: 0,
+        rows,
+        progress,
+        failed: None,
+    };
     let taken = each(&mut taking);
-    let TakeIn { next, done, failed, .. } = taking;
+    let TakeIn {
+        next, done, failed, ..
+    } = taking;
     if let Some(error) = failed {
         return Err(error);
     }
@@ -103,10 +121,14 @@ struct Incoming<'a> {
 
 impl Incoming<'_> {
     fn fill(&mut self, bytes: &mut [u8]) -> Result<(), DumpError> {
-        self.from.read_exact(bytes).map_err(|error| match error.kind() {
-            io::ErrorKind::UnexpectedEof => DumpError::Garbled("it ends too early; did the relay stop?"),
-            _ => error.into(),
-        })?;
+        self.from
+            .read_exact(bytes)
+            .map_err(|error| match error.kind() {
+                io::ErrorKind::UnexpectedEof => {
+                    DumpError::Garbled("it ends too early; did the relay stop?")
+                }
+                _ => error.into(),
+            })?;
         self.hash.update(&*bytes);
         Ok(())
     }
@@ -136,7 +158,11 @@ impl Incoming<'_> {
             ROW => {
                 let table = usize::from(self.array::<1>()?[0]);
                 let (key, value) = (self.length()?, self.length()?);
-                Ok(Piece::Row { table, key: self.bytes(key)?, value: self.bytes(value)? })
+                Ok(Piece::Row {
+                    table,
+                    key: self.bytes(key)?,
+                    value: self.bytes(value)?,
+                })
             }
             DAY_KEY => {
                 let mut key = KeyBytes::new([0; CHECKED_BYTES]);
@@ -145,7 +171,9 @@ impl Incoming<'_> {
             }
             TROUBLE => {
                 let length = self.length()?;
-                Err(DumpError::Trouble(String::from_utf8_lossy(&self.bytes(length)?).into_owned()))
+                Err(DumpError::Trouble(
+                    String::from_utf8_lossy(&self.bytes(length)?).into_owned(),
+                ))
             }
             END => {
                 let expected: [u8; 32] = self.hash.clone().finalize().into();
@@ -170,9 +198,13 @@ struct TakeIn<'a, 'i> {
 }
 
 impl EachTable for TakeIn<'_, '_> {
-    fn table<K: Key + 'static, V: Value + 'static>(&mut self, spec: Spec<K, V>) -> Result<(), StoreError> {
+    fn table<K: Key + 'static, V: Value + 'static>(
+        &mut self,
+        spec: Spec<K, V>,
+    ) -> Result<(), StoreError> {
         let mut to = self.to.open_table(spec.definition)?;
-        let fits = |width: Option<usize>, bytes: &[u8]| width.is_none_or(|width| width == bytes.len());
+        let fits =
+            |width: Option<usize>, bytes: &[u8]| width.is_none_or(|width| width == bytes.len());
         loop {
             match &self.next {
                 Some(Piece::Row { table, key, value }) if *table == spec.number => {

@@ -42,7 +42,10 @@ pub(super) type Step = fn(&WriteTransaction) -> Result<(), StoreError>;
 /// The first makes layout 2 of layout 1, and so on.
 pub(super) const STEPS: &[Step] = &[name_the_writer];
 
-const _: () = assert!(STEPS.len() == SCHEMA_VERSION as usize - 1, "each layout but the first has its step");
+const _: () = assert!(
+    STEPS.len() == SCHEMA_VERSION as usize - 1,
+    "each layout but the first has its step"
+);
 
 /// Layout 2: the file says which program gave it its layout, as every upgrade notes.
 fn name_the_writer(_: &WriteTransaction) -> Result<(), StoreError> {
@@ -51,19 +54,40 @@ fn name_the_writer(_: &WriteTransaction) -> Result<(), StoreError> {
 
 /// Makes the store in a folder one of this layout. Cut off at any moment, it leaves the store as it was, or
 /// upgraded.
-pub(super) fn upgrade(folder: &Path, options: &Options, from: u32, steps: &[Step]) -> Result<(), StoreError> {
+pub(super) fn upgrade(
+    folder: &Path,
+    options: &Options,
+    from: u32,
+    steps: &[Step],
+) -> Result<(), StoreError> {
     let to = u32::try_from(steps.len()).expect("a handful") + 1;
     let (file, copy) = (folder.join(FILE), folder.join(UPGRADING));
-    let bytes = fs::metadata(&file).map_err(|error| folder::cannot(&file, error))?.len();
-    tracing::info!(from, to, bytes, "this store is of an earlier layout: upgrading a copy of it");
+    let bytes = fs::metadata(&file)
+        .map_err(|error| folder::cannot(&file, error))?
+        .len();
+    tracing::info!(
+        from,
+        to,
+        bytes,
+        "this store is of an earlier layout: upgrading a copy of it"
+    );
     folder::remove(&copy)?;
     let room = Room::new(folder, options.free_bytes_min, 0);
     let needed = bytes + SPARE_BYTES;
     if let Some(free) = room.free_bytes().filter(|free| *free < needed) {
-        return Err(StoreError::NoRoomToUpgrade { folder: folder.to_owned(), needed, free });
+        return Err(StoreError::NoRoomToUpgrade {
+            folder: folder.to_owned(),
+            needed,
+            free,
+        });
     }
     // What only its journal had is in redb then.
-    let old = open_files(open_database(&file, options)?, folder, options.clone(), room)?;
+    let old = open_files(
+        open_database(&file, options)?,
+        folder,
+        options.clone(),
+        room,
+    )?;
     old.close()?;
     let (now, before) = (old.clock_at_open(), old.totals()?);
     drop(old);
@@ -75,7 +99,11 @@ pub(super) fn upgrade(folder: &Path, options: &Options, from: u32, steps: &[Step
     let whole = stepped.and_then(|()| look_through(folder, &copy, options, before));
     whole.inspect_err(|_| drop(fs::remove_file(&copy)))?;
     swap(folder, (&file, held), &copy)?;
-    tracing::info!(from, to, "upgraded; the store as it was stays in {BEFORE_UPGRADE} for a day");
+    tracing::info!(
+        from,
+        to,
+        "upgraded; the store as it was stays in {BEFORE_UPGRADE} for a day"
+    );
     Ok(())
 }
 
@@ -105,18 +133,32 @@ fn step_up(
 
 /// Opens it as a store, and every envelope in it: there must be as many as before, and of as many accounts. It
 /// has journals and keys of its own in memory: those on the disk are not touched.
-fn look_through(folder: &Path, copy: &Path, options: &Options, before: Totals) -> Result<(), StoreError> {
+fn look_through(
+    folder: &Path,
+    copy: &Path,
+    options: &Options,
+    before: Totals,
+) -> Result<(), StoreError> {
     let (keys, path) = (InMemoryBackend::new(), folder.join(KEYS));
-    let bytes = private::read(&path).map_err(|error| folder::cannot(&path, error))?.unwrap_or_default();
-    let laid = keys.set_len(bytes.len() as u64).and_then(|()| keys.write(0, &bytes));
+    let bytes = private::read(&path)
+        .map_err(|error| folder::cannot(&path, error))?
+        .unwrap_or_default();
+    let laid = keys
+        .set_len(bytes.len() as u64)
+        .and_then(|()| keys.write(0, &bytes));
     laid.expect("memory takes all");
-    let journals: [journal::File; 2] = [Box::new(InMemoryBackend::new()), Box::new(InMemoryBackend::new())];
+    let journals: [journal::File; 2] = [
+        Box::new(InMemoryBackend::new()),
+        Box::new(InMemoryBackend::new()),
+    ];
     let start = Start::read(open_database(copy, options)?, journals, Identity::fresh())?;
     let store = start.into_store(keys, options.clone(), Box::new(system_chance), None)?;
     let tally = store.inspect_all(&mut |_| {})?;
     let same = (tally.accounts, tally.envelopes) == (before.accounts, before.envelopes);
     if !same || tally.unopened + tally.misplaced + tally.miscounted > 0 {
-        return Err(StoreError::UpgradeDiffers { folder: folder.to_owned() });
+        return Err(StoreError::UpgradeDiffers {
+            folder: folder.to_owned(),
+        });
     }
     Ok(())
 }
@@ -130,7 +172,11 @@ fn copy_file(from: &Path, to: &Path) -> io::Result<()> {
 }
 
 /// The old file gets its second name before the new one takes the first.
-fn swap(folder: &Path, (file, held): (&Path, Box<dyn Send>), copy: &Path) -> Result<(), StoreError> {
+fn swap(
+    folder: &Path,
+    (file, held): (&Path, Box<dyn Send>),
+    copy: &Path,
+) -> Result<(), StoreError> {
     let kept = folder.join(BEFORE_UPGRADE);
     folder::remove(&kept)?;
     // Not every file system has two names for one file.
@@ -153,7 +199,11 @@ impl Store {
     /// # Errors
     /// [`StoreError`]
     pub fn forget_upgrade(&self, now: RelayTime) -> Result<bool, StoreError> {
-        let Some(kept) = self.room.as_ref().map(|room| room.folder().join(BEFORE_UPGRADE)) else {
+        let Some(kept) = self
+            .room
+            .as_ref()
+            .map(|room| room.folder().join(BEFORE_UPGRADE))
+        else {
             return Ok(false);
         };
         if !kept.exists() {
@@ -191,13 +241,22 @@ mod tests {
     fn the_version_before_names_the_one_that_it_cannot_read() {
         let folder = store();
         step_after_the_last(folder.path(), |_| Ok(())).expect("upgraded");
-        let refused = Store::open(folder.path(), Options::default()).err().expect("from the future");
+        let refused = Store::open(folder.path(), Options::default())
+            .err()
+            .expect("from the future");
         let text = refused.to_string();
         assert!(
-            text.contains(concat!("version ", env!("CARGO_PKG_VERSION"), " of the relay (layout 3")),
+            text.contains(concat!(
+                "version ",
+                env!("CARGO_PKG_VERSION"),
+                " of the relay (layout 3"
+            )),
             "{text}"
         );
-        assert!(Database::open(folder.path().join(BEFORE_UPGRADE)).is_ok(), "as it was");
+        assert!(
+            Database::open(folder.path().join(BEFORE_UPGRADE)).is_ok(),
+            "as it was"
+        );
     }
 
     #[test]
@@ -219,7 +278,11 @@ mod tests {
     fn what_goes_wrong_leaves_the_store_as_it_was() {
         let folder = store();
         let file = folder.path().join(FILE);
-        let identity = || Store::open(folder.path(), Options::default()).expect("opens").identity();
+        let identity = || {
+            Store::open(folder.path(), Options::default())
+                .expect("opens")
+                .identity()
+        };
         let before = identity();
         let failing: Step = |_| Err(StoreError::Damaged("a step that fails"));
         let inventing: Step = |transaction| {
@@ -229,7 +292,10 @@ mod tests {
         };
         for step in [failing, inventing] {
             assert!(step_after_the_last(folder.path(), step).is_err());
-            assert_eq!(look_into(&file).expect("read"), Layout::Number(SCHEMA_VERSION));
+            assert_eq!(
+                look_into(&file).expect("read"),
+                Layout::Number(SCHEMA_VERSION)
+            );
             assert!(!folder.path().join(UPGRADING).exists());
             assert!(!folder.path().join(BEFORE_UPGRADE).exists());
             assert_eq!(identity(), before);

@@ -49,7 +49,14 @@ impl Acme {
         std::fs::write(folder.path().join("root.pem"), authority.root_pem()).expect("written");
         let port = free_port();
         let directory = format!("https://localhost:{port}/dir");
-        Self { folder, authority, name, port, directory, minute: Duration::from_millis(200) }
+        Self {
+            folder,
+            authority,
+            name,
+            port,
+            directory,
+            minute: Duration::from_millis(200),
+        }
     }
 
     fn root(&self) -> PathBuf {
@@ -77,11 +84,22 @@ impl House {
         Self::start(acme, challenge, |_| own_port).await
     }
 
-    async fn start(acme: &Acme, challenge: Challenge, own_port: impl Fn(u16) -> Option<u16>) -> Self {
+    async fn start(
+        acme: &Acme,
+        challenge: Challenge,
+        own_port: impl Fn(u16) -> Option<u16>,
+    ) -> Self {
         let bind = || TcpListener::bind("127.0.0.1:0");
         let (tcp, plain) = (bind().await.expect("a port"), bind().await.expect("a port"));
-        let (address, plain_address) = (tcp.local_addr().expect("bound"), plain.local_addr().expect("bound"));
-        let asked = if challenge == Challenge::Http { plain_address } else { address };
+        let (address, plain_address) = (
+            tcp.local_addr().expect("bound"),
+            plain.local_addr().expect("bound"),
+        );
+        let asked = if challenge == Challenge::Http {
+            plain_address
+        } else {
+            address
+        };
         let setup = AcmeSetup {
             names: vec![acme.name.to_owned()],
             directory: acme.directory.clone(),
@@ -101,8 +119,14 @@ impl House {
             ..store::Options::default()
         };
         // Whoever holds a connection open here need not say who it is.
-        let relay_options = RelayOptions { authentication_time_max: LONG, ..RelayOptions::default() };
-        let relay = Relay::start(Store::open(data.path(), store).expect("a store"), relay_options);
+        let relay_options = RelayOptions {
+            authentication_time_max: LONG,
+            ..RelayOptions::default()
+        };
+        let relay = Relay::start(
+            Store::open(data.path(), store).expect("a store"),
+            relay_options,
+        );
         let options = Options {
             connections_max: 8,
             frame_bytes_max: 64 * 1024,
@@ -116,8 +140,20 @@ impl House {
             admission: http::Admission::default(),
         };
         let listener = Listener::with_tls(tcp, tls.clone(), Some(plain));
-        let running = tokio::spawn(http::run(listener, relay, options, CancellationToken::new()));
-        Self { address, plain: plain_address, tls, name: acme.name, running, _data: data }
+        let running = tokio::spawn(http::run(
+            listener,
+            relay,
+            options,
+            CancellationToken::new(),
+        ));
+        Self {
+            address,
+            plain: plain_address,
+            tls,
+            name: acme.name,
+            running,
+            _data: data,
+        }
     }
 
     /// Waits until its status is such.
@@ -132,13 +168,18 @@ impl House {
     }
 
     pub async fn has_certificate(&self) {
-        self.until(|status| status.certificate_expires_s.is_some()).await;
+        self.until(|status| status.certificate_expires_s.is_some())
+            .await;
     }
 
     pub async fn shake(&self, client: ClientConfig) -> std::io::Result<TlsStream<TcpStream>> {
-        let tcp = TcpStream::connect(self.address).await.expect("the door is open");
+        let tcp = TcpStream::connect(self.address)
+            .await
+            .expect("the door is open");
         let name = ServerName::try_from(self.name).expect("a name");
-        TlsConnector::from(Arc::new(client)).connect(name, tcp).await
+        TlsConnector::from(Arc::new(client))
+            .connect(name, tcp)
+            .await
     }
 
     pub async fn ask(&self, client: ClientConfig, request: &str) -> String {
@@ -152,7 +193,10 @@ impl House {
     pub async fn websocket(&self, client: ClientConfig) -> WebSocketStream<TlsStream<TcpStream>> {
         let url = format!("wss://{}{SOCKET_PATH}", self.name);
         let stream = self.shake(client).await.expect("a handshake");
-        tokio_tungstenite::client_async(url, stream).await.expect("upgraded").0
+        tokio_tungstenite::client_async(url, stream)
+            .await
+            .expect("upgraded")
+            .0
     }
 }
 

@@ -28,14 +28,18 @@ const LONG_LIVED_S: u32 = 90 * 24 * 60 * 60;
 
 #[tokio::test]
 async fn a_first_certificate_comes_by_tls_alpn() {
-    let Some(acme) = Acme::new("localhost") else { return };
+    let Some(acme) = Acme::new("localhost") else {
+        return;
+    };
     // The relay looks for itself first, and finds itself.
     let house = House::open(&acme, Challenge::TlsAlpn, true).await;
     let mut pebble = Pebble::new(&acme, &house, LONG_LIVED_S);
     pebble.start().await;
     house.has_certificate().await;
     let roots = pebble.root().await;
-    let answer = house.ask(roots, "GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
+    let answer = house
+        .ask(roots, "GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        .await;
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
     let status = house.tls.status();
     assert_eq!((status.tls.as_str(), status.tls_trouble), ("acme", None));
@@ -44,7 +48,11 @@ async fn a_first_certificate_comes_by_tls_alpn() {
     let mut kept = 0;
     for file in std::fs::read_dir(acme.folder.path().join("tls")).expect("a folder") {
         let file = file.expect("a file");
-        assert_eq!(file.metadata().expect("there").permissions().mode() & 0o777, 0o600, "{file:?}");
+        assert_eq!(
+            file.metadata().expect("there").permissions().mode() & 0o777,
+            0o600,
+            "{file:?}"
+        );
         kept += 1;
     }
     assert_eq!(kept, 3, "account, certificate, attempts");
@@ -52,26 +60,40 @@ async fn a_first_certificate_comes_by_tls_alpn() {
 
 #[tokio::test]
 async fn a_first_certificate_comes_by_http() {
-    let Some(acme) = Acme::new("localhost") else { return };
+    let Some(acme) = Acme::new("localhost") else {
+        return;
+    };
     let house = House::open(&acme, Challenge::Http, true).await;
     let mut pebble = Pebble::new(&acme, &house, LONG_LIVED_S);
     pebble.start().await;
     house.has_certificate().await;
-    let answer = house.ask(pebble.root().await, "GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
+    let answer = house
+        .ask(
+            pebble.root().await,
+            "GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        )
+        .await;
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
 }
 
 #[tokio::test]
 async fn a_renewal_cuts_nobody_and_a_restart_orders_nothing() {
-    let Some(acme) = Acme::new("relay.example") else { return };
+    let Some(acme) = Acme::new("relay.example") else {
+        return;
+    };
     let house = House::open(&acme, Challenge::TlsAlpn, false).await;
     let mut pebble = Pebble::new(&acme, &house, 15);
     pebble.start().await;
     house.has_certificate().await;
     let first = house.tls.status().certificate_expires_s;
     let mut socket = house.websocket(pebble.root().await).await;
-    house.until(|status| status.certificate_expires_s > first).await;
-    socket.send(Message::Ping(Bytes::from_static(b"?"))).await.expect("open");
+    house
+        .until(|status| status.certificate_expires_s > first)
+        .await;
+    socket
+        .send(Message::Ping(Bytes::from_static(b"?")))
+        .await
+        .expect("open");
     loop {
         match socket.next().await {
             Some(Ok(Message::Pong(_))) => break,
@@ -88,13 +110,17 @@ async fn a_renewal_cuts_nobody_and_a_restart_orders_nothing() {
 
 #[tokio::test]
 async fn a_name_that_leads_elsewhere_fails_waits_and_recovers() {
-    let Some(acme) = Acme::new("relay.example") else { return };
+    let Some(acme) = Acme::new("relay.example") else {
+        return;
+    };
     let house = House::open(&acme, Challenge::TlsAlpn, false).await;
     let mut pebble = Pebble::new(&acme, &house, LONG_LIVED_S);
     pebble.leads_to("127.0.0.9");
     pebble.start().await;
     let refused = |text: &str| text.contains("does not accept that relay.example leads here");
-    house.until(|status| status.tls_trouble.as_deref().is_some_and(refused)).await;
+    house
+        .until(|status| status.tls_trouble.as_deref().is_some_and(refused))
+        .await;
     let trouble = house.tls.status().tls_trouble.unwrap_or_default();
     assert!(trouble.contains("tried again in"), "{trouble}");
     assert_eq!(house.tls.status().certificate_expires_s, None);
@@ -105,14 +131,25 @@ async fn a_name_that_leads_elsewhere_fails_waits_and_recovers() {
 
 #[tokio::test]
 async fn an_authority_that_is_down_at_the_start_is_waited_for() {
-    let Some(acme) = Acme::new("relay.example") else { return };
+    let Some(acme) = Acme::new("relay.example") else {
+        return;
+    };
     let house = House::open(&acme, Challenge::TlsAlpn, false).await;
     let mut pebble = Pebble::new(&acme, &house, LONG_LIVED_S);
     house
-        .until(|status| status.tls_trouble.as_deref().is_some_and(|text| text.contains("tried again")))
+        .until(|status| {
+            status
+                .tls_trouble
+                .as_deref()
+                .is_some_and(|text| text.contains("tried again"))
+        })
         .await;
     // The door is open; who asks for a good certificate is told that there is none.
-    let error = house.shake(acme.authority.client()).await.expect_err("not good").to_string();
+    let error = house
+        .shake(acme.authority.client())
+        .await
+        .expect_err("not good")
+        .to_string();
     assert!(error.contains("UnknownIssuer"), "{error}");
     pebble.start().await;
     house.has_certificate().await;
@@ -122,8 +159,13 @@ async fn an_authority_that_is_down_at_the_start_is_waited_for() {
 #[tokio::test]
 async fn a_restart_in_a_loop_spends_no_more_than_five_attempts() {
     let mut acme = Acme::without_pebble("relay.example");
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    acme.directory = format!("https://localhost:{}/dir", listener.local_addr().expect("bound").port());
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
+        .await
+        .expect("a port");
+    acme.directory = format!(
+        "https://localhost:{}/dir",
+        listener.local_addr().expect("bound").port()
+    );
     acme.minute = Duration::from_secs(1);
     let came = Arc::new(AtomicUsize::new(0));
     let counting = came.clone();
@@ -150,16 +192,27 @@ async fn a_name_that_is_not_set_up_costs_no_attempt() {
     let mut acme = Acme::without_pebble("nowhere.invalid");
     acme.minute = Duration::from_millis(50);
     let house = House::open(&acme, Challenge::TlsAlpn, true).await;
-    house.until(|status| status.tls_trouble.as_deref().is_some_and(|text| text.contains("no address"))).await;
+    house
+        .until(|status| {
+            status
+                .tls_trouble
+                .as_deref()
+                .is_some_and(|text| text.contains("no address"))
+        })
+        .await;
     assert!(!acme.folder.path().join("tls/acme-attempts.json").exists());
     drop(house);
     // Something else answers there.
     let acme = Acme::without_pebble("localhost");
-    let other = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let other = tokio::net::TcpListener::bind("127.0.0.1:0")
+        .await
+        .expect("a port");
     let port = other.local_addr().expect("bound").port();
     tokio::spawn(async move { while other.accept().await.is_ok() {} });
     let house = House::open_at(&acme, Challenge::TlsAlpn, Some(port)).await;
     let told = |text: &str| text.contains("something else answers");
-    house.until(|status| status.tls_trouble.as_deref().is_some_and(told)).await;
+    house
+        .until(|status| status.tls_trouble.as_deref().is_some_and(told))
+        .await;
     assert!(!acme.folder.path().join("tls/acme-attempts.json").exists());
 }

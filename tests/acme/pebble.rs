@@ -50,8 +50,22 @@ impl Pebble {
         let path = folder.join("pebble.json");
         std::fs::write(&path, config.to_string()).expect("written");
         let names = Command::new("pebble-challtestsrv")
-            .args(["-defaultIPv4", "127.0.0.1", "-defaultIPv6", "", "-http01", "", "-https01", ""])
-            .args(["-tlsalpn01", "", "-dns01", &format!("127.0.0.1:{names_port}")])
+            .args([
+                "-defaultIPv4",
+                "127.0.0.1",
+                "-defaultIPv6",
+                "",
+                "-http01",
+                "",
+                "-https01",
+                "",
+            ])
+            .args([
+                "-tlsalpn01",
+                "",
+                "-dns01",
+                &format!("127.0.0.1:{names_port}"),
+            ])
             .args(["-management", &format!("127.0.0.1:{names_management}")])
             .stdout(Stdio::null())
             .stderr(Stdio::null())
@@ -60,7 +74,16 @@ impl Pebble {
         answers(names_management);
         let client = acme.authority.client();
         let port = acme.port;
-        Self { config: path, port, management, names, names_port, names_management, pebble: None, client }
+        Self {
+            config: path,
+            port,
+            management,
+            names,
+            names_port,
+            names_management,
+            pebble: None,
+            client,
+        }
     }
 
     pub async fn start(&mut self) {
@@ -93,8 +116,12 @@ impl Pebble {
     pub fn leads_to(&self, address: &str) {
         let body = format!("{{\"ip\":\"{address}\"}}");
         let mut stream = TcpStream::connect(("127.0.0.1", self.names_management)).expect("it runs");
-        write!(stream, "POST /set-default-ipv4 HTTP/1.0\r\nContent-Length: {}\r\n\r\n{body}", body.len())
-            .expect("open");
+        write!(
+            stream,
+            "POST /set-default-ipv4 HTTP/1.0\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        )
+        .expect("open");
         let mut answer = String::new();
         stream.read_to_string(&mut answer).expect("an answer");
         assert!(answer.contains(" 200 "), "{answer}");
@@ -102,15 +129,22 @@ impl Pebble {
 
     /// A client that trusts what pebble signs.
     pub async fn root(&self) -> ClientConfig {
-        let tcp = tokio::net::TcpStream::connect(("127.0.0.1", self.management)).await.expect("it runs");
+        let tcp = tokio::net::TcpStream::connect(("127.0.0.1", self.management))
+            .await
+            .expect("it runs");
         let connector = tokio_rustls::TlsConnector::from(Arc::new(self.client.clone()));
         let name = ServerName::try_from("localhost").expect("a name");
         let mut stream = connector.connect(name, tcp).await.expect("a handshake");
-        stream.write_all(b"GET /roots/0 HTTP/1.0\r\n\r\n").await.expect("open");
+        stream
+            .write_all(b"GET /roots/0 HTTP/1.0\r\n\r\n")
+            .await
+            .expect("open");
         let mut answer = Vec::new();
         let _ = stream.read_to_end(&mut answer).await;
         let mut roots = RootCertStore::empty();
-        roots.add(CertificateDer::from_pem_slice(&answer).expect("a root")).expect("a root");
+        roots
+            .add(CertificateDer::from_pem_slice(&answer).expect("a root"))
+            .expect("a root");
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         ClientConfig::builder_with_provider(provider)
             .with_protocol_versions(&[&rustls::version::TLS13])

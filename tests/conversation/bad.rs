@@ -16,7 +16,8 @@ use crate::support;
 
 /// Two honest devices sync one more change, in spite of whatever happened.
 async fn still_syncs(one: &mut Device, two: &mut Device, number: u64) {
-    one.push(vec![support::pushed(number, number, 400, None)]).await;
+    one.push(vec![support::pushed(number, number, 400, None)])
+        .await;
     assert_eq!(one.stored().await.push_number, number);
     let deliver = two.delivered().await;
     assert_eq!(deliver.envelopes[0].sealed, support::sealed(number, 400));
@@ -30,7 +31,9 @@ async fn opening(door: &Door, frame: impl FnOnce(&Device) -> DeviceFrame) -> Dev
     stranger
 }
 
-fn authenticate(change: impl FnOnce(&Device, &mut Authenticate)) -> impl FnOnce(&Device) -> DeviceFrame {
+fn authenticate(
+    change: impl FnOnce(&Device, &mut Authenticate),
+) -> impl FnOnce(&Device) -> DeviceFrame {
     |device| {
         let mut proof = device.proof();
         change(device, &mut proof);
@@ -49,7 +52,9 @@ async fn bytes_that_are_no_frame_are_refused_and_disturb_nobody() {
         stranger.ends(Code::Malformed, 4400).await;
         still_syncs(&mut one, &mut two, number).await;
     }
-    let many = wire::Push { envelopes: vec![wire::Envelope::default(); 25_000] };
+    let many = wire::Push {
+        envelopes: vec![wire::Envelope::default(); 25_000],
+    };
     let (mut member, _) = Device::come(&door, 2, 1).await;
     member.push(many.envelopes).await;
     member.ends(Code::Malformed, 4400).await;
@@ -60,8 +65,14 @@ async fn bytes_that_are_no_frame_are_refused_and_disturb_nobody() {
 async fn frames_out_of_their_place_are_refused() {
     let door = door::open(door::options()).await;
     let (mut one, mut two) = pair(&door).await;
-    opening(&door, |_| DeviceFrame::Ack(wire::Ack { through: 1 })).await.ends(Code::Unexpected, 4400).await;
-    opening(&door, |_| DeviceFrame::Push(wire::Push::default())).await.ends(Code::Unexpected, 4400).await;
+    opening(&door, |_| DeviceFrame::Ack(wire::Ack { through: 1 }))
+        .await
+        .ends(Code::Unexpected, 4400)
+        .await;
+    opening(&door, |_| DeviceFrame::Push(wire::Push::default()))
+        .await
+        .ends(Code::Unexpected, 4400)
+        .await;
     let (mut again, _) = Device::come(&door, 2, 1).await;
     again.send(DeviceFrame::Authenticate(again.proof())).await;
     again.ends(Code::Unexpected, 4400).await;
@@ -73,7 +84,9 @@ async fn frames_out_of_their_place_are_refused() {
     // Closing an account by a stray frame.
     let (mut stray, _) = Device::come(&door, 2, 1).await;
     let account = support::account_id(2).to_wire();
-    stray.send(DeviceFrame::CloseAccount(wire::CloseAccount { account })).await;
+    stray
+        .send(DeviceFrame::CloseAccount(wire::CloseAccount { account }))
+        .await;
     stray.ends(Code::Unexpected, 4400).await;
     still_syncs(&mut one, &mut two, 1).await;
 }
@@ -132,28 +145,47 @@ async fn a_proof_for_another_host_nonce_or_version_is_worth_nothing() {
 
     let newer = opening(&door, authenticate(|_, proof| proof.version = VERSION + 1)).await;
     let text = newer.ends(Code::VersionUnsupported, 4406).await;
-    assert!(text.contains("version 1") && text.contains("version 2"), "{text}");
-    let short = opening(&door, authenticate(|_, proof| proof.account = Bytes::from_static(b"short"))).await;
+    assert!(
+        text.contains("version 1") && text.contains("version 2"),
+        "{text}"
+    );
+    let short = opening(
+        &door,
+        authenticate(|_, proof| proof.account = Bytes::from_static(b"short")),
+    )
+    .await;
     let text = short.ends(Code::Malformed, 4400).await;
     assert!(text.contains("32 bytes"), "{text}");
 }
 
 #[tokio::test]
 async fn a_push_that_is_refused_leaves_what_came_before_it() {
-    let limits = Limits { account_envelopes_max: 3, push_envelopes_max: 10, ..Limits::default() };
+    let limits = Limits {
+        account_envelopes_max: 3,
+        push_envelopes_max: 10,
+        ..Limits::default()
+    };
     let door = door::open_with(door::options(), limits, Registration::Open).await;
     let (mut one, mut two) = pair(&door).await;
     let push = |numbers: std::ops::RangeInclusive<u64>| {
-        numbers.map(|number| support::pushed(number, number, 300, None)).collect::<Vec<_>>()
+        numbers
+            .map(|number| support::pushed(number, number, 300, None))
+            .collect::<Vec<_>>()
     };
     one.push(push(1..=5)).await;
     assert_eq!(one.stored().await.push_number, 3);
     let refusal = one.refusal().await;
-    assert_eq!((refusal.code(), refusal.push_number), (Code::QuotaEnvelopes, 4));
+    assert_eq!(
+        (refusal.code(), refusal.push_number),
+        (Code::QuotaEnvelopes, 4)
+    );
     assert!(refusal.retry_after_ms > 0, "it may work later");
     one.push(push(6..=6)).await;
     let refusal = one.refusal().await;
-    assert_eq!((refusal.code(), refusal.expected), (Code::PushOutOfOrder, 4));
+    assert_eq!(
+        (refusal.code(), refusal.expected),
+        (Code::PushOutOfOrder, 4)
+    );
     // The connection goes on, and there is room when the other one has its share.
     let deliver = two.delivered().await;
     two.ack(deliver.through).await;
@@ -166,8 +198,11 @@ async fn a_push_that_is_refused_leaves_what_came_before_it() {
     assert_eq!(one.refusal().await.code(), Code::TooManyEnvelopes);
     one.push(vec![support::pushed(6, 6, 300, Some(9))]).await;
     assert_eq!(one.refusal().await.code(), Code::UnknownAddressee);
-    let plain =
-        wire::Envelope { push_number: 6, sealed: "{\"amount\": \"12.00\"}".into(), ..Default::default() };
+    let plain = wire::Envelope {
+        push_number: 6,
+        sealed: "{\"amount\": \"12.00\"}".into(),
+        ..Default::default()
+    };
     one.push(vec![plain]).await;
     assert_eq!(one.refusal().await.code(), Code::NotSealed);
     one.ack(1_000).await;
@@ -181,10 +216,14 @@ async fn entries_that_do_not_belong_are_refused_and_change_nothing() {
     let (mut one, mut two) = pair(&door).await;
     let mut log = Membership::found(&support::founding(1)).expect("an entry");
     let stale = support::adding(&log, 1, 3);
-    log.append(&support::adding(&log.clone(), 1, 2)).expect("follows");
+    log.append(&support::adding(&log.clone(), 1, 2))
+        .expect("follows");
     one.append(1, stale.clone()).await;
     let refusal = one.refusal().await;
-    assert_eq!((refusal.code(), refusal.expected), (Code::StaleMembership, 2));
+    assert_eq!(
+        (refusal.code(), refusal.expected),
+        (Code::StaleMembership, 2)
+    );
     one.append(2, stale).await;
     assert_eq!(one.refusal().await.code(), Code::StaleMembership);
     for wrong in [
@@ -192,8 +231,14 @@ async fn entries_that_do_not_belong_are_refused_and_change_nothing() {
         support::adding(&log, 1, 2),
         support::removing(&log, 1, 9),
         support::removing(&log, 1, 1),
-        wire::SignedEntry { signature: vec![0; 64].into(), ..support::adding(&log, 1, 3) },
-        wire::SignedEntry { body: "nonsense".into(), signature: Bytes::new() },
+        wire::SignedEntry {
+            signature: vec![0; 64].into(),
+            ..support::adding(&log, 1, 3)
+        },
+        wire::SignedEntry {
+            body: "nonsense".into(),
+            signature: Bytes::new(),
+        },
     ] {
         one.append(2, wrong).await;
         let refusal = one.refusal().await;
@@ -223,13 +268,22 @@ async fn a_taken_rendezvous_and_an_unknown_one_are_refused() {
     let door = door::open(door::options()).await;
     let mut one = Device::found(&door, 1).await;
     let mut other = Device::found(&door, 4).await;
-    let open = || DeviceFrame::OpenRendezvous(wire::OpenRendezvous { id: vec![9; 16].into(), lifetime_s: 9 });
+    let open = || {
+        DeviceFrame::OpenRendezvous(wire::OpenRendezvous {
+            id: vec![9; 16].into(),
+            lifetime_s: 9,
+        })
+    };
     one.send(open()).await;
-    one.wait(|frame| matches!(frame, RelayFrame::RendezvousOpened(_)).then_some(())).await;
+    one.wait(|frame| matches!(frame, RelayFrame::RendezvousOpened(_)).then_some(()))
+        .await;
     other.send(open()).await;
     assert_eq!(other.refusal().await.code(), Code::RendezvousTaken);
     let mut joining = Device::dial(&door, 5, 1).await;
-    let join = wire::JoinRendezvous { id: vec![8; 16].into(), sealed: Bytes::new() };
+    let join = wire::JoinRendezvous {
+        id: vec![8; 16].into(),
+        sealed: Bytes::new(),
+    };
     joining.send(DeviceFrame::JoinRendezvous(join)).await;
     joining.ends(Code::NoRendezvous, 4404).await;
 }

@@ -5,7 +5,9 @@ use futures_util::{SinkExt, StreamExt};
 use graceful_relay::protocol::challenge::Challenge;
 use graceful_relay::protocol::frame::{DeviceFrame, RelayFrame, device_bytes, from_relay};
 use graceful_relay::protocol::recovery::RecoveryChallenge;
-use graceful_relay::protocol::wire::{self, Authenticate, Envelope, Found, Greeting, Refusal, SignedEntry};
+use graceful_relay::protocol::wire::{
+    self, Authenticate, Envelope, Found, Greeting, Refusal, SignedEntry,
+};
 use graceful_relay::protocol::{AccountId, Code, StoreEpoch, VERSION};
 use tokio_tungstenite::tungstenite::Message;
 
@@ -27,7 +29,12 @@ impl Device {
         let RelayFrame::Greeting(greeting) = crate::door::next_frame(&mut client).await else {
             panic!("greeted");
         };
-        Self { client, greeting, number, account: support::account_id(founder) }
+        Self {
+            client,
+            greeting,
+            number,
+            account: support::account_id(founder),
+        }
     }
 
     /// Founds an account, and is welcome.
@@ -83,12 +90,18 @@ impl Device {
     /// Connects, and shows the recovery key instead of a device's.
     pub async fn recovering(door: &Door, founder: u8) -> Self {
         let mut device = Self::dial(door, support::RECOVERY, founder).await;
-        device.send(DeviceFrame::Recover(device.recovery_proof())).await;
+        device
+            .send(DeviceFrame::Recover(device.recovery_proof()))
+            .await;
         device
     }
 
     pub fn recovery_proof(&self) -> wire::Recover {
-        self.recovery_proof_for("127.0.0.1", support::RECOVERY, &support::signing_key(support::RECOVERY))
+        self.recovery_proof_for(
+            "127.0.0.1",
+            support::RECOVERY,
+            &support::signing_key(support::RECOVERY),
+        )
     }
 
     pub fn recovery_proof_for(
@@ -117,7 +130,9 @@ impl Device {
         let closed = async {
             loop {
                 match self.client.next().await {
-                    Some(Ok(Message::Binary(bytes))) => frames.push(from_relay(bytes).expect("a frame")),
+                    Some(Ok(Message::Binary(bytes))) => {
+                        frames.push(from_relay(bytes).expect("a frame"))
+                    }
                     Some(Ok(Message::Close(Some(close)))) => {
                         return (close.code.into(), close.reason.as_str().to_owned());
                     }
@@ -126,7 +141,9 @@ impl Device {
                 }
             }
         };
-        let (code, reason) = tokio::time::timeout(LONG, closed).await.expect("it is closed");
+        let (code, reason) = tokio::time::timeout(LONG, closed)
+            .await
+            .expect("it is closed");
         (frames, code, reason)
     }
 
@@ -135,7 +152,10 @@ impl Device {
     }
 
     pub async fn send_bytes(&mut self, bytes: Bytes) {
-        self.client.send(Message::Binary(bytes)).await.expect("open");
+        self.client
+            .send(Message::Binary(bytes))
+            .await
+            .expect("open");
     }
 
     /// The next frame, whatever it is.
@@ -151,7 +171,9 @@ impl Device {
                 }
             }
         };
-        tokio::time::timeout(LONG, next).await.expect("a frame comes")
+        tokio::time::timeout(LONG, next)
+            .await
+            .expect("a frame comes")
     }
 
     /// The next frame of a kind, passing over others.
@@ -203,8 +225,16 @@ impl Device {
         async move {
             let refusal = self.refusal().await;
             assert_eq!(refusal.code(), code, "{refusal:?}, {caller}");
-            assert!(refusal.text.len() > 15, "says what happened: {}, {caller}", refusal.text);
-            assert_eq!(crate::door::close_code(self.client).await, Some(close), "{caller}");
+            assert!(
+                refusal.text.len() > 15,
+                "says what happened: {}, {caller}",
+                refusal.text
+            );
+            assert_eq!(
+                crate::door::close_code(self.client).await,
+                Some(close),
+                "{caller}"
+            );
             refusal.text
         }
     }
@@ -218,13 +248,19 @@ impl Device {
     }
 
     pub async fn append(&mut self, first: u64, entry: SignedEntry) {
-        self.send(DeviceFrame::Append(wire::Append { first, entries: vec![entry] })).await;
+        self.send(DeviceFrame::Append(wire::Append {
+            first,
+            entries: vec![entry],
+        }))
+        .await;
     }
 
     /// Waits until the relay has shown the entry with this index.
     pub async fn shown(&mut self, index: u64) {
         self.wait(|frame| match frame {
-            RelayFrame::Membership(shown) if shown.first + shown.entries.len() as u64 > index => Some(()),
+            RelayFrame::Membership(shown) if shown.first + shown.entries.len() as u64 > index => {
+                Some(())
+            }
             _ => None,
         })
         .await;

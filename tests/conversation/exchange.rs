@@ -24,7 +24,10 @@ fn proof(greeting: &Greeting, number: u8) -> Authenticate {
         account: challenge.account.to_wire(),
         device: challenge.device.to_wire(),
         host: challenge.host.to_owned(),
-        signature: challenge.sign(&support::signing_key(number)).to_vec().into(),
+        signature: challenge
+            .sign(&support::signing_key(number))
+            .to_vec()
+            .into(),
         ..Authenticate::default()
     }
 }
@@ -39,7 +42,10 @@ async fn greeting(door: &Door) -> Greeting {
 async fn talk(door: &Door, number: u8, frames: Vec<DeviceFrame>) -> Answer {
     let greeting = greeting(door).await;
     let first = DeviceFrame::Authenticate(proof(&greeting, number));
-    let frames = std::iter::once(first).chain(frames).map(frame::device_bytes).collect::<Vec<_>>();
+    let frames = std::iter::once(first)
+        .chain(frames)
+        .map(frame::device_bytes)
+        .collect::<Vec<_>>();
     door::exchange(door, &greeting.nonce, &frame::join(&frames)).await
 }
 
@@ -47,7 +53,9 @@ async fn talk(door: &Door, number: u8, frames: Vec<DeviceFrame>) -> Answer {
 async fn pushes_deliveries_acks_and_deletion_need_no_socket() {
     let door = door::open(door::options()).await;
     drop(pair(&door).await);
-    let push = wire::Push { envelopes: (1..=3).map(|n| support::pushed(n, n, 300, None)).collect() };
+    let push = wire::Push {
+        envelopes: (1..=3).map(|n| support::pushed(n, n, 300, None)).collect(),
+    };
     let answer = talk(&door, 1, vec![DeviceFrame::Push(push)]).await;
     assert_eq!(answer.status(), "200");
     let stored = answer
@@ -83,13 +91,19 @@ async fn a_proof_needs_a_nonce_of_this_relay_and_a_member() {
     let door = door::open(door::options()).await;
     drop(pair(&door).await);
     let answer = talk(&door, 9, Vec::new()).await;
-    assert_eq!((answer.status(), answer.refusal()), ("403", Code::NotAMember));
+    assert_eq!(
+        (answer.status(), answer.refusal()),
+        ("403", Code::NotAMember)
+    );
     // What follows the first frame of a stranger is not even read.
     let greeting = greeting(&door).await;
     let stranger = frame::device_bytes(DeviceFrame::Authenticate(proof(&greeting, 9)));
     let body = frame::join([&stranger, &Bytes::from_static(b"nonsense")]);
     let answer = door::exchange(&door, &greeting.nonce, &body).await;
-    assert_eq!((answer.status(), answer.refusal()), ("403", Code::NotAMember));
+    assert_eq!(
+        (answer.status(), answer.refusal()),
+        ("403", Code::NotAMember)
+    );
     let authenticate = frame::device_bytes(DeviceFrame::Authenticate(proof(&greeting, 1)));
     let answer = door::exchange(&door, &[7; 32], &frame::join([&authenticate])).await;
     assert_eq!((answer.status(), answer.refusal()), ("408", Code::Timeout));
@@ -97,7 +111,10 @@ async fn a_proof_needs_a_nonce_of_this_relay_and_a_member() {
     forged[0] ^= 1;
     let answer = door::exchange(&door, &forged, &frame::join([&authenticate])).await;
     assert_eq!(answer.refusal(), Code::Timeout);
-    let slot = DeviceFrame::OpenRendezvous(wire::OpenRendezvous { id: vec![1; 16].into(), lifetime_s: 9 });
+    let slot = DeviceFrame::OpenRendezvous(wire::OpenRendezvous {
+        id: vec![1; 16].into(),
+        lifetime_s: 9,
+    });
     let answer = talk(&door, 1, vec![slot]).await;
     let Some(RelayFrame::Refusal(refusal)) = answer.frames().pop() else {
         panic!("refused: {:?}", answer.frames());
@@ -110,9 +127,15 @@ async fn an_account_that_asks_for_more_than_its_share_is_asked_to_go_on_later() 
     let door = door::open(door::options()).await;
     drop(pair(&door).await);
     // Ten seconds' worth at once, and some more.
-    let frames = (0..6_000).map(|_| DeviceFrame::Ack(wire::Ack { through: 0 })).collect();
+    let frames = (0..6_000)
+        .map(|_| DeviceFrame::Ack(wire::Ack { through: 0 }))
+        .collect();
     let frames = talk(&door, 2, frames).await.frames();
-    assert!(matches!(&frames[0], RelayFrame::Welcome(_)), "{:?}", frames[0]);
+    assert!(
+        matches!(&frames[0], RelayFrame::Welcome(_)),
+        "{:?}",
+        frames[0]
+    );
     let Some(RelayFrame::Refusal(refusal)) = frames.last() else {
         panic!("not refused: {:?}", frames.last());
     };

@@ -26,14 +26,31 @@ pub async fn pair(door: &Door) -> (Device, Device) {
 async fn what_one_pushes_the_other_gets_until_it_acknowledges() {
     let door = door::open(door::options()).await;
     let (mut one, mut two) = pair(&door).await;
-    one.push(vec![support::pushed(1, 71, 300, None), support::pushed(2, 72, 900, None)]).await;
+    one.push(vec![
+        support::pushed(1, 71, 300, None),
+        support::pushed(2, 72, 900, None),
+    ])
+    .await;
     let stored = one.stored().await;
     assert_eq!(stored.push_number, 2);
-    assert_eq!(stored.placements, [wire::Placement { push_number: 1, seq: 1, count: 2 }]);
+    assert_eq!(
+        stored.placements,
+        [wire::Placement {
+            push_number: 1,
+            seq: 1,
+            count: 2
+        }]
+    );
 
     let deliver = two.delivered().await;
-    let seqs = deliver.envelopes.iter().map(|one| (one.seq, one.push_number, one.sealed.clone()));
-    let sent = [(1, 1, support::sealed(71, 300)), (2, 2, support::sealed(72, 900))];
+    let seqs = deliver
+        .envelopes
+        .iter()
+        .map(|one| (one.seq, one.push_number, one.sealed.clone()));
+    let sent = [
+        (1, 1, support::sealed(71, 300)),
+        (2, 2, support::sealed(72, 900)),
+    ];
     assert!(seqs.eq(sent.clone()));
     let mut running = chain::START;
     for (delivered, (seq, _, sealed)) in deliver.envelopes.iter().zip(&sent) {
@@ -44,12 +61,19 @@ async fn what_one_pushes_the_other_gets_until_it_acknowledges() {
 
     // Not acknowledged: it comes again, as long as it takes.
     let (mut two, welcome) = Device::come(&door, 2, 1).await;
-    assert_eq!((welcome.head, welcome.cursor, welcome.envelopes_kept), (2, 0, 2));
+    assert_eq!(
+        (welcome.head, welcome.cursor, welcome.envelopes_kept),
+        (2, 0, 2)
+    );
     assert_eq!(two.delivered().await.envelopes.len(), 2);
     two.ack(2).await;
     two.push(vec![support::pushed(1, 73, 300, None)]).await;
     two.stored().await;
-    assert_eq!(door.relay.status().expect("reads").envelopes, 1, "only what the first has yet to get");
+    assert_eq!(
+        door.relay.status().expect("reads").envelopes,
+        1,
+        "only what the first has yet to get"
+    );
     assert_eq!(one.delivered().await.envelopes[0].seq, 3);
 }
 
@@ -60,10 +84,18 @@ async fn a_push_sent_again_is_answered_as_kept_and_stored_once() {
     let envelope = support::pushed(1, 71, 300, None);
     one.push(vec![envelope.clone()]).await;
     one.stored().await;
-    one.push(vec![envelope.clone(), support::pushed(2, 72, 300, None)]).await;
+    one.push(vec![envelope.clone(), support::pushed(2, 72, 300, None)])
+        .await;
     let stored = one.stored().await;
     assert_eq!(stored.push_number, 2);
-    assert_eq!(stored.placements, [wire::Placement { push_number: 2, seq: 2, count: 1 }]);
+    assert_eq!(
+        stored.placements,
+        [wire::Placement {
+            push_number: 2,
+            seq: 2,
+            count: 1
+        }]
+    );
     one.push(vec![envelope]).await;
     let stored = one.stored().await;
     assert_eq!((stored.push_number, stored.placements.len()), (1, 0));
@@ -76,20 +108,36 @@ async fn a_push_sent_again_is_answered_as_kept_and_stored_once() {
 
 #[tokio::test]
 async fn a_window_bounds_what_is_on_its_way_and_an_ack_opens_it() {
-    let limits = Limits { window_bytes: 150_000, frame_bytes_max: 700_000, ..Limits::default() };
-    let options = graceful_relay::http::Options { frame_bytes_max: 700_000, ..door::options() };
+    let limits = Limits {
+        window_bytes: 150_000,
+        frame_bytes_max: 700_000,
+        ..Limits::default()
+    };
+    let options = graceful_relay::http::Options {
+        frame_bytes_max: 700_000,
+        ..door::options()
+    };
     let door = door::open_with(options, limits, Registration::Open).await;
     let (mut one, mut two) = pair(&door).await;
-    one.push((1..=6).map(|number| support::pushed(number, number, 100_000, None)).collect()).await;
+    one.push(
+        (1..=6)
+            .map(|number| support::pushed(number, number, 100_000, None))
+            .collect(),
+    )
+    .await;
     one.stored().await;
     let mut seen = 0;
     while seen < 6 {
         let deliver = two.delivered().await;
         seen = deliver.through;
-        assert!(deliver.envelopes.len() <= 2, "a window of 150,000 bytes holds two at the most");
+        assert!(
+            deliver.envelopes.len() <= 2,
+            "a window of 150,000 bytes holds two at the most"
+        );
         if seen < 6 {
             // Nothing more comes by itself: the next frame is the answer to a ping.
-            two.send(DeviceFrame::Ping(wire::Ping { number: seen })).await;
+            two.send(DeviceFrame::Ping(wire::Ping { number: seen }))
+                .await;
             loop {
                 match two.next().await {
                     RelayFrame::Pong(pong) => break assert_eq!(pong.number, seen),
@@ -114,11 +162,22 @@ async fn an_envelope_for_one_device_is_shown_to_no_other() {
     two.append(2, support::adding(&log, 2, 3)).await;
     one.shown(2).await;
     let (mut three, _) = Device::come(&door, 3, 1).await;
-    one.push(vec![support::pushed(1, 71, 300, Some(3)), support::pushed(2, 72, 300, None)]).await;
+    one.push(vec![
+        support::pushed(1, 71, 300, Some(3)),
+        support::pushed(2, 72, 300, None),
+    ])
+    .await;
     let for_three = three.delivered().await;
     assert!(for_three.envelopes[0].addressed && for_three.envelopes[0].seq == 1);
     let for_two = two.delivered().await;
-    assert_eq!(for_two.envelopes.iter().map(|one| one.seq).collect::<Vec<_>>(), [2]);
+    assert_eq!(
+        for_two
+            .envelopes
+            .iter()
+            .map(|one| one.seq)
+            .collect::<Vec<_>>(),
+        [2]
+    );
     assert_eq!(for_two.through, 2);
 }
 
@@ -129,7 +188,8 @@ async fn a_device_that_is_removed_is_cut_off_and_stays_out() {
     one.push(vec![support::pushed(1, 71, 300, None)]).await;
     one.stored().await;
     let mut log = Membership::found(&support::founding(1)).expect("an entry");
-    log.append(&support::adding(&log.clone(), 1, 2)).expect("follows");
+    log.append(&support::adding(&log.clone(), 1, 2))
+        .expect("follows");
     one.append(2, support::removing(&log, 1, 2)).await;
     two.ends(Code::Removed, 4403).await;
     let mut two = Device::dial(&door, 2, 1).await;
@@ -141,15 +201,30 @@ async fn a_device_that_is_removed_is_cut_off_and_stays_out() {
 async fn deleting_leaves_no_row_when_the_answer_comes_and_the_others_are_told() {
     let door = door::open(door::options()).await;
     let (mut one, mut two) = pair(&door).await;
-    one.push((1..=3).map(|number| support::pushed(number, number, 300, None)).collect()).await;
+    one.push(
+        (1..=3)
+            .map(|number| support::pushed(number, number, 300, None))
+            .collect(),
+    )
+    .await;
     two.delivered().await;
     drop(two);
-    one.send(DeviceFrame::DeleteThrough(wire::DeleteThrough { through: 2 })).await;
+    one.send(DeviceFrame::DeleteThrough(wire::DeleteThrough {
+        through: 2,
+    }))
+    .await;
     let deleted = one.wait(|frame| match frame {
         RelayFrame::Deleted(deleted) => Some(deleted),
         _ => None,
     });
-    assert_eq!(deleted.await, wire::Deleted { through: 2, envelopes: 2, account: false });
+    assert_eq!(
+        deleted.await,
+        wire::Deleted {
+            through: 2,
+            envelopes: 2,
+            account: false
+        }
+    );
     assert_eq!(door.relay.status().expect("reads").envelopes, 1);
 
     let (mut two, _) = Device::come(&door, 2, 1).await;
@@ -158,16 +233,27 @@ async fn deleting_leaves_no_row_when_the_answer_comes_and_the_others_are_told() 
         _ => None,
     });
     let gap = gap.await;
-    assert_eq!((gap.from, gap.through, gap.reason()), (1, 2, Reason::Deleted));
+    assert_eq!(
+        (gap.from, gap.through, gap.reason()),
+        (1, 2, Reason::Deleted)
+    );
     assert_eq!(two.delivered().await.envelopes[0].seq, 3);
 
     let account = one.account.to_wire();
-    one.send(DeviceFrame::CloseAccount(wire::CloseAccount { account })).await;
+    one.send(DeviceFrame::CloseAccount(wire::CloseAccount { account }))
+        .await;
     let deleted = one.wait(|frame| match frame {
         RelayFrame::Deleted(deleted) => Some(deleted),
         _ => None,
     });
-    assert_eq!(deleted.await, wire::Deleted { through: 0, envelopes: 1, account: true });
+    assert_eq!(
+        deleted.await,
+        wire::Deleted {
+            through: 0,
+            envelopes: 1,
+            account: true
+        }
+    );
     let status = door.relay.status().expect("reads");
     assert_eq!((status.accounts, status.envelopes), (0, 0));
     two.ends(Code::AccountClosed, 4410).await;
@@ -185,7 +271,11 @@ async fn an_invitation_is_good_for_one_account() {
     refused(uninvited, String::new()).await;
     refused(Device::dial(&door, 1, 1).await, "not an invitation".into()).await;
 
-    let invite = door.relay.invite(Duration::from_secs(60)).await.expect("an invitation");
+    let invite = door
+        .relay
+        .invite(Duration::from_secs(60))
+        .await
+        .expect("an invitation");
     let mut device = Device::dial(&door, 1, 1).await;
     let found = device.founding(&invite);
     device.send(DeviceFrame::Found(found.clone())).await;
@@ -197,7 +287,11 @@ async fn an_invitation_is_good_for_one_account() {
     again.welcome().await;
     refused(Device::dial(&door, 2, 2).await, invite).await;
 
-    let void = door.relay.invite(Duration::ZERO).await.expect("an invitation");
+    let void = door
+        .relay
+        .invite(Duration::ZERO)
+        .await
+        .expect("an invitation");
     refused(Device::dial(&door, 2, 2).await, void).await;
     assert_eq!(door.relay.status().expect("reads").accounts, 1);
 }
@@ -216,14 +310,20 @@ async fn a_relay_that_is_closed_founds_nothing_and_serves_who_is_there() {
 async fn two_devices_meet_at_a_rendezvous_once() {
     let door = door::open(door::options()).await;
     let mut owner = Device::found(&door, 1).await;
-    let open = wire::OpenRendezvous { id: vec![9; 16].into(), lifetime_s: 60 };
+    let open = wire::OpenRendezvous {
+        id: vec![9; 16].into(),
+        lifetime_s: 60,
+    };
     owner.send(DeviceFrame::OpenRendezvous(open)).await;
     let opened = |frame| match frame {
         RelayFrame::RendezvousOpened(opened) => Some(opened),
         _ => None,
     };
     assert_eq!(owner.wait(opened).await.id, vec![9; 16]);
-    let join = || wire::JoinRendezvous { id: vec![9; 16].into(), sealed: "it is me".into() };
+    let join = || wire::JoinRendezvous {
+        id: vec![9; 16].into(),
+        sealed: "it is me".into(),
+    };
     let mut joining = Device::dial(&door, 2, 1).await;
     joining.send(DeviceFrame::JoinRendezvous(join())).await;
     let message = |frame| match frame {
@@ -236,9 +336,17 @@ async fn two_devices_meet_at_a_rendezvous_once() {
     late.send(DeviceFrame::JoinRendezvous(join())).await;
     late.ends(Code::NoRendezvous, 4404).await;
 
-    joining.send(DeviceFrame::Ping(wire::Ping { number: 5 })).await;
-    assert_eq!(joining.next().await, RelayFrame::Pong(wire::Pong { number: 5 }));
-    let reply = wire::RendezvousReply { id: vec![9; 16].into(), sealed: "come in".into() };
+    joining
+        .send(DeviceFrame::Ping(wire::Ping { number: 5 }))
+        .await;
+    assert_eq!(
+        joining.next().await,
+        RelayFrame::Pong(wire::Pong { number: 5 })
+    );
+    let reply = wire::RendezvousReply {
+        id: vec![9; 16].into(),
+        sealed: "come in".into(),
+    };
     owner.send(DeviceFrame::RendezvousReply(reply)).await;
     assert_eq!(joining.wait(message).await, "come in");
     let mut late = Device::dial(&door, 3, 1).await;
@@ -250,13 +358,23 @@ async fn two_devices_meet_at_a_rendezvous_once() {
 async fn who_waits_at_a_rendezvous_whose_owner_leaves_is_told() {
     let door = door::open(door::options()).await;
     let mut owner = Device::found(&door, 1).await;
-    let open = wire::OpenRendezvous { id: vec![9; 16].into(), lifetime_s: 60 };
+    let open = wire::OpenRendezvous {
+        id: vec![9; 16].into(),
+        lifetime_s: 60,
+    };
     owner.send(DeviceFrame::OpenRendezvous(open)).await;
-    owner.wait(|frame| matches!(frame, RelayFrame::RendezvousOpened(_)).then_some(())).await;
+    owner
+        .wait(|frame| matches!(frame, RelayFrame::RendezvousOpened(_)).then_some(()))
+        .await;
     let mut joining = Device::dial(&door, 2, 1).await;
-    let join = wire::JoinRendezvous { id: vec![9; 16].into(), sealed: "it is me".into() };
+    let join = wire::JoinRendezvous {
+        id: vec![9; 16].into(),
+        sealed: "it is me".into(),
+    };
     joining.send(DeviceFrame::JoinRendezvous(join)).await;
-    owner.wait(|frame| matches!(frame, RelayFrame::RendezvousMessage(_)).then_some(())).await;
+    owner
+        .wait(|frame| matches!(frame, RelayFrame::RendezvousMessage(_)).then_some(()))
+        .await;
     drop(owner);
     joining.ends(Code::NoRendezvous, 4404).await;
 }

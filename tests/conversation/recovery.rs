@@ -49,10 +49,14 @@ async fn come(door: &Door, number: u8) -> Device {
 
 /// The announced count, and the log as far as that.
 async fn whole_log(device: &mut Device) -> Vec<SignedEntry> {
-    let RelayFrame::Recovering(recovering) = device.next().await else { panic!("recovering comes first") };
+    let RelayFrame::Recovering(recovering) = device.next().await else {
+        panic!("recovering comes first")
+    };
     let mut log = Vec::new();
     while (log.len() as u64) < recovering.membership_count {
-        let RelayFrame::Membership(membership) = device.next().await else { panic!("then the log") };
+        let RelayFrame::Membership(membership) = device.next().await else {
+            panic!("then the log")
+        };
         assert_eq!(membership.first, log.len() as u64);
         log.extend(membership.entries);
     }
@@ -74,8 +78,13 @@ async fn the_words_alone_lead_to_the_whole_log_and_add_a_device() {
 
     let mut words = Device::recovering(&door, 1).await;
     assert_eq!(whole_log(&mut words).await, log);
-    words.send(DeviceFrame::Ping(wire::Ping { number: 4 })).await;
-    assert_eq!(words.next().await, RelayFrame::Pong(wire::Pong { number: 4 }));
+    words
+        .send(DeviceFrame::Ping(wire::Ping { number: 4 }))
+        .await;
+    assert_eq!(
+        words.next().await,
+        RelayFrame::Pong(wire::Pong { number: 4 })
+    );
     let entry = support::adding(&replay(&log), RECOVERY, 5);
     extend(&mut words, &mut log, entry.clone()).await;
     // Offered again, as after a lost answer.
@@ -86,7 +95,10 @@ async fn the_words_alone_lead_to_the_whole_log_and_add_a_device() {
 
     let mut five = come(&door, 5).await;
     assert_eq!(five.welcome().await.membership_count, 6);
-    assert_eq!(five.delivered().await.envelopes[0].sealed, support::sealed(71, 300));
+    assert_eq!(
+        five.delivered().await.envelopes[0].sealed,
+        support::sealed(71, 300)
+    );
 
     // A lost device is removed with the words, too: it is cut off, and stays out.
     let entry = support::removing(&replay(&log), RECOVERY, 1);
@@ -125,13 +137,24 @@ async fn a_long_log_comes_in_several_frames() {
         one.shown(index).await;
     }
     let mut words = Device::recovering(&door, 1).await;
-    let RelayFrame::Recovering(recovering) = words.next().await else { panic!("recovering comes first") };
+    let RelayFrame::Recovering(recovering) = words.next().await else {
+        panic!("recovering comes first")
+    };
     assert_eq!(recovering.membership_count, log.len() as u64);
     let (mut shown, mut frames) = (Vec::new(), 0);
     while shown.len() < log.len() {
-        let RelayFrame::Membership(membership) = words.next().await else { panic!("then the log") };
-        let bytes: usize = membership.entries.iter().map(|entry| entry.body.len()).sum();
-        assert!(bytes <= 64 * 1024, "a frame has at most that many here, not {bytes}");
+        let RelayFrame::Membership(membership) = words.next().await else {
+            panic!("then the log")
+        };
+        let bytes: usize = membership
+            .entries
+            .iter()
+            .map(|entry| entry.body.len())
+            .sum();
+        assert!(
+            bytes <= 64 * 1024,
+            "a frame has at most that many here, not {bytes}"
+        );
         shown.extend(membership.entries);
         frames += 1;
     }
@@ -150,12 +173,20 @@ async fn an_unknown_key_and_a_wrong_signature_have_one_answer_to_the_last_byte()
             stranger.all_until_closed().await
         }
     };
-    let unknown = said(|device| device.recovery_proof_for("127.0.0.1", 9, &support::signing_key(9))).await;
-    let [RelayFrame::Refusal(refusal)] = &unknown.0[..] else { panic!("one refusal: {unknown:?}") };
+    let unknown =
+        said(|device| device.recovery_proof_for("127.0.0.1", 9, &support::signing_key(9))).await;
+    let [RelayFrame::Refusal(refusal)] = &unknown.0[..] else {
+        panic!("one refusal: {unknown:?}")
+    };
     assert_eq!((refusal.code(), unknown.1), (Code::NotAMember, 4401));
     let wrong: [fn(&Device) -> wire::Recover; 5] = [
-        |device| device.recovery_proof_for("127.0.0.1", RECOVERY, &SigningKey::from_bytes(&[5; 32])),
-        |device| wire::Recover { signature: Bytes::new(), ..device.recovery_proof() },
+        |device| {
+            device.recovery_proof_for("127.0.0.1", RECOVERY, &SigningKey::from_bytes(&[5; 32]))
+        },
+        |device| wire::Recover {
+            signature: Bytes::new(),
+            ..device.recovery_proof()
+        },
         // Of another greeting.
         |device| {
             let mut device_proof = device.recovery_proof();
@@ -170,7 +201,10 @@ async fn an_unknown_key_and_a_wrong_signature_have_one_answer_to_the_last_byte()
         |device| {
             let key = support::signing_key(RECOVERY);
             let signature = device.proof_for("127.0.0.1", &key).signature;
-            wire::Recover { signature, ..device.recovery_proof() }
+            wire::Recover {
+                signature,
+                ..device.recovery_proof()
+            }
         },
     ];
     for proof in wrong {
@@ -192,11 +226,17 @@ async fn a_recovery_for_another_host_or_version_is_told_so() {
     elsewhere.send(DeviceFrame::Recover(proof)).await;
     elsewhere.ends(Code::WrongHost, 4421).await;
     let mut newer = Device::dial(&door, RECOVERY, 1).await;
-    let proof = wire::Recover { version: VERSION + 1, ..newer.recovery_proof() };
+    let proof = wire::Recover {
+        version: VERSION + 1,
+        ..newer.recovery_proof()
+    };
     newer.send(DeviceFrame::Recover(proof)).await;
     newer.ends(Code::VersionUnsupported, 4406).await;
     let mut short = Device::dial(&door, RECOVERY, 1).await;
-    let proof = wire::Recover { recovery_key: "short".into(), ..short.recovery_proof() };
+    let proof = wire::Recover {
+        recovery_key: "short".into(),
+        ..short.recovery_proof()
+    };
     short.send(DeviceFrame::Recover(proof)).await;
     short.ends(Code::Malformed, 4400).await;
 }
@@ -208,18 +248,32 @@ async fn with_the_words_alone_nothing_but_the_devices_can_be_changed() {
     let account = one.account.to_wire();
     let id = || Bytes::from(vec![9; 16]);
     let frames = [
-        DeviceFrame::Push(wire::Push { envelopes: vec![support::pushed(1, 1, 300, None)] }),
+        DeviceFrame::Push(wire::Push {
+            envelopes: vec![support::pushed(1, 1, 300, None)],
+        }),
         DeviceFrame::Ack(wire::Ack { through: 0 }),
         DeviceFrame::DeleteThrough(wire::DeleteThrough { through: u64::MAX }),
         DeviceFrame::CloseAccount(wire::CloseAccount { account }),
-        DeviceFrame::OpenRendezvous(wire::OpenRendezvous { id: id(), lifetime_s: 9 }),
-        DeviceFrame::JoinRendezvous(wire::JoinRendezvous { id: id(), sealed: Bytes::new() }),
-        DeviceFrame::RendezvousReply(wire::RendezvousReply { id: id(), sealed: Bytes::new() }),
+        DeviceFrame::OpenRendezvous(wire::OpenRendezvous {
+            id: id(),
+            lifetime_s: 9,
+        }),
+        DeviceFrame::JoinRendezvous(wire::JoinRendezvous {
+            id: id(),
+            sealed: Bytes::new(),
+        }),
+        DeviceFrame::RendezvousReply(wire::RendezvousReply {
+            id: id(),
+            sealed: Bytes::new(),
+        }),
         DeviceFrame::Authenticate(one.proof()),
         DeviceFrame::Found(one.founding("")),
         DeviceFrame::Recover(one.recovery_proof()),
         // A member's entry, brought by somebody who is none.
-        DeviceFrame::Append(wire::Append { first: 1, entries: vec![support::adding(&replay(&log), 1, 2)] }),
+        DeviceFrame::Append(wire::Append {
+            first: 1,
+            entries: vec![support::adding(&replay(&log), 1, 2)],
+        }),
     ];
     for frame in frames {
         let mut words = Device::recovering(&door, 1).await;
@@ -230,7 +284,9 @@ async fn with_the_words_alone_nothing_but_the_devices_can_be_changed() {
     // Nor does a device get to show the key when it is known already.
     let mut known = come(&door, 1).await;
     known.welcome().await;
-    known.send(DeviceFrame::Recover(known.recovery_proof())).await;
+    known
+        .send(DeviceFrame::Recover(known.recovery_proof()))
+        .await;
     known.ends(Code::Unexpected, 4400).await;
 
     // Entries that do not belong change nothing, and the conversation goes on.
@@ -238,8 +294,14 @@ async fn with_the_words_alone_nothing_but_the_devices_can_be_changed() {
     whole_log(&mut words).await;
     let right = support::adding(&replay(&log), RECOVERY, 2);
     for wrong in [
-        SignedEntry { body: "nonsense".into(), signature: Bytes::new() },
-        SignedEntry { signature: vec![0; 64].into(), ..right.clone() },
+        SignedEntry {
+            body: "nonsense".into(),
+            signature: Bytes::new(),
+        },
+        SignedEntry {
+            signature: vec![0; 64].into(),
+            ..right.clone()
+        },
         support::adding(&replay(&log), RECOVERY, 1),
         support::adding(&replay(&log), RECOVERY, RECOVERY),
         support::removing(&replay(&log), RECOVERY, 9),
@@ -264,7 +326,10 @@ async fn who_comes_second_is_shown_what_came_first_and_signs_anew() {
     words.shown(1).await;
     words.append(1, late).await;
     let refusal = words.refusal().await;
-    assert_eq!((refusal.code(), refusal.expected), (Code::StaleMembership, 2));
+    assert_eq!(
+        (refusal.code(), refusal.expected),
+        (Code::StaleMembership, 2)
+    );
     let entry = support::adding(&replay(&log), RECOVERY, 3);
     extend(&mut words, &mut log, entry).await;
     assert_eq!(come(&door, 3).await.welcome().await.ordinal, 2);
@@ -279,18 +344,27 @@ async fn nobody_founds_an_account_in_the_name_of_anothers_recovery_key() {
             let mut device = Device::dial(door, number, number).await;
             device.account = account_id(&entry);
             let authenticate = Some(device.proof());
-            let found = wire::Found { authenticate, entry: Some(entry), invite: String::new() };
+            let found = wire::Found {
+                authenticate,
+                entry: Some(entry),
+                invite: String::new(),
+            };
             device.send(DeviceFrame::Found(found)).await;
             device
         }
     };
     // Whoever has seen the log knows all of this but how to sign for it.
-    let text =
-        found(2, support::recoverable_without_consent(2)).await.ends(Code::InvalidMembership, 4400).await;
+    let text = found(2, support::recoverable_without_consent(2))
+        .await
+        .ends(Code::InvalidMembership, 4400)
+        .await;
     assert!(text.contains("did not agree"), "{text}");
     founded(&door).await;
     // The owner of the words cannot, either: they lead to one account.
-    let text = found(2, support::recoverable(2)).await.ends(Code::InvalidMembership, 4400).await;
+    let text = found(2, support::recoverable(2))
+        .await
+        .ends(Code::InvalidMembership, 4400)
+        .await;
     assert!(text.contains("another account"), "{text}");
     let mut words = Device::recovering(&door, 1).await;
     assert_eq!(whole_log(&mut words).await, [support::recoverable(1)]);
@@ -304,10 +378,15 @@ async fn of_a_closed_account_no_words_remain() {
     let mut words = Device::recovering(&door, 1).await;
     whole_log(&mut words).await;
     let account = one.account.to_wire();
-    one.send(DeviceFrame::CloseAccount(wire::CloseAccount { account })).await;
-    one.wait(|frame| matches!(frame, RelayFrame::Deleted(_)).then_some(())).await;
+    one.send(DeviceFrame::CloseAccount(wire::CloseAccount { account }))
+        .await;
+    one.wait(|frame| matches!(frame, RelayFrame::Deleted(_)).then_some(()))
+        .await;
     words.ends(Code::AccountClosed, 4410).await;
-    Device::recovering(&door, 1).await.ends(Code::NotAMember, 4401).await;
+    Device::recovering(&door, 1)
+        .await
+        .ends(Code::NotAMember, 4401)
+        .await;
     drop(one);
     let folder = std::mem::replace(&mut door.folder, tempfile::tempdir().expect("a folder"));
     door.stop().await;
@@ -332,7 +411,10 @@ async fn a_device_added_with_words_is_rescued_after_a_restore() {
     two.ends(Code::NotAMember, 4401).await;
     let mut two = Device::dial(&restored, 2, 1).await;
     two.account = account_id(&log[0]);
-    let proof = wire::Authenticate { entries: log.clone(), ..two.proof() };
+    let proof = wire::Authenticate {
+        entries: log.clone(),
+        ..two.proof()
+    };
     two.send(DeviceFrame::Authenticate(proof)).await;
     assert_eq!(two.welcome().await.membership_count, 2);
     let mut words = Device::recovering(&restored, 1).await;
@@ -343,7 +425,9 @@ async fn a_device_added_with_words_is_rescued_after_a_restore() {
 async fn a_recovery_needs_the_socket() {
     let door = door::open(door::options()).await;
     founded(&door).await;
-    let RelayFrame::Greeting(greeting) = door.ask("GET", EXCHANGE_PATH, "").await.frames().remove(0) else {
+    let RelayFrame::Greeting(greeting) =
+        door.ask("GET", EXCHANGE_PATH, "").await.frames().remove(0)
+    else {
         panic!("greeted");
     };
     let mut device = Device::dial(&door, RECOVERY, 1).await;

@@ -14,9 +14,14 @@ use crate::support;
 const META: TableDefinition<&[u8], &[u8]> = TableDefinition::new("meta");
 
 fn refusal(folder: &Path) -> (StoreError, String) {
-    let error = Store::open(folder, Options::default()).err().expect("refused");
+    let error = Store::open(folder, Options::default())
+        .err()
+        .expect("refused");
     let text = error.to_string();
-    assert!(text.contains(folder.to_str().expect("text")), "names the place: {text}");
+    assert!(
+        text.contains(folder.to_str().expect("text")),
+        "names the place: {text}"
+    );
     assert!(text.contains(';'), "says what to do: {text}");
     (error, text)
 }
@@ -30,8 +35,15 @@ fn a_folder_with_other_things_in_it_is_left_alone() {
     let folder = folder();
     fs::write(folder.path().join("holiday.jpg"), b"a picture").expect("writes");
     let (error, text) = refusal(folder.path());
-    assert!(matches!(error, StoreError::Foreign { .. }) && text.contains("holiday.jpg"), "{text}");
-    assert_eq!(fs::read_dir(folder.path()).expect("reads").count(), 1, "nothing was added");
+    assert!(
+        matches!(error, StoreError::Foreign { .. }) && text.contains("holiday.jpg"),
+        "{text}"
+    );
+    assert_eq!(
+        fs::read_dir(folder.path()).expect("reads").count(),
+        1,
+        "nothing was added"
+    );
 }
 
 #[test]
@@ -57,11 +69,18 @@ fn somebody_elses_database_is_refused() {
     let folder = folder();
     let database = Database::create(folder.path().join(FILE)).expect("creates");
     let transaction = database.begin_write().expect("begins");
-    transaction.open_table(OTHER).expect("opens").insert(1, 2).expect("inserts");
+    transaction
+        .open_table(OTHER)
+        .expect("opens")
+        .insert(1, 2)
+        .expect("inserts");
     transaction.commit().expect("commits");
     drop(database);
     let (error, text) = refusal(folder.path());
-    assert!(matches!(error, StoreError::NotAStore { .. }) && text.contains("tables"), "{text}");
+    assert!(
+        matches!(error, StoreError::NotAStore { .. }) && text.contains("tables"),
+        "{text}"
+    );
 }
 
 #[test]
@@ -73,14 +92,24 @@ fn a_store_of_a_newer_version_is_refused_and_not_touched() {
     let transaction = database.begin_write().expect("begins");
     {
         let mut meta = transaction.open_table(META).expect("opens");
-        meta.insert(b"schema_version".as_slice(), 99_u32.to_be_bytes().as_slice()).expect("inserts");
+        meta.insert(
+            b"schema_version".as_slice(),
+            99_u32.to_be_bytes().as_slice(),
+        )
+        .expect("inserts");
     }
     transaction.commit().expect("commits");
     drop(database);
     let before = fs::read(&file).expect("reads");
     let (error, text) = refusal(folder.path());
-    assert!(matches!(error, StoreError::Newer { found: 99, .. }) && text.contains("99"), "{text}");
-    assert!(fs::read(&file).expect("reads") == before, "nothing was changed");
+    assert!(
+        matches!(error, StoreError::Newer { found: 99, .. }) && text.contains("99"),
+        "{text}"
+    );
+    assert!(
+        fs::read(&file).expect("reads") == before,
+        "nothing was changed"
+    );
 }
 
 #[test]
@@ -88,7 +117,10 @@ fn a_store_that_is_in_use_is_not_opened_twice() {
     let folder = folder();
     let _store = Store::open(folder.path(), Options::default()).expect("a store");
     let (error, text) = refusal(folder.path());
-    assert!(matches!(error, StoreError::InUse { .. }) && text.contains("another process"), "{text}");
+    assert!(
+        matches!(error, StoreError::InUse { .. }) && text.contains("another process"),
+        "{text}"
+    );
 }
 
 #[test]
@@ -108,7 +140,10 @@ fn a_new_folder_is_for_its_owner_only() {
     drop(Store::open(&data, Options::default()).expect("a store"));
     let mode = fs::metadata(&data).expect("there").permissions().mode();
     assert_eq!(mode & 0o777, 0o700);
-    let mode = fs::metadata(data.join(FILE)).expect("there").permissions().mode();
+    let mode = fs::metadata(data.join(FILE))
+        .expect("there")
+        .permissions()
+        .mode();
     assert_eq!(mode & 0o777, 0o600);
 }
 
@@ -116,7 +151,11 @@ fn a_new_folder_is_for_its_owner_only() {
 fn a_store_beside_a_journal_that_goes_on_from_a_later_state_is_refused() {
     let folder = folder();
     let store = Store::open(folder.path(), Options::default()).expect("a store");
-    let mark = || store.commit(vec![Change::MarkClock], RelayTime::from_ms(5)).expect("commits");
+    let mark = || {
+        store
+            .commit(vec![Change::MarkClock], RelayTime::from_ms(5))
+            .expect("commits")
+    };
     mark();
     let old = fs::read(folder.path().join(FILE)).expect("reads");
     // The record that the old file lacks is written over by the second turn.
@@ -134,9 +173,16 @@ fn a_store_beside_a_journal_that_goes_on_from_a_later_state_is_refused() {
     }
     fs::write(left.path().join(FILE), &old).expect("writes");
     let (error, text) = refusal(left.path());
-    assert!(matches!(error, StoreError::OtherJournal { .. }) && text.contains("journal-0"), "{text}");
+    assert!(
+        matches!(error, StoreError::OtherJournal { .. }) && text.contains("journal-0"),
+        "{text}"
+    );
     for name in JOURNALS {
-        fs::rename(left.path().join(name), left.path().join(format!("{name}.away"))).expect("moves");
+        fs::rename(
+            left.path().join(name),
+            left.path().join(format!("{name}.away")),
+        )
+        .expect("moves");
     }
     drop(Store::open(left.path(), Options::default()).expect("as the message says"));
 }
@@ -153,16 +199,32 @@ fn left_by(folder: &Path, names: &[&str]) -> tempfile::TempDir {
 #[test]
 fn a_large_commit_is_in_the_file_at_once_and_a_small_one_in_the_journal() {
     let folder = folder();
-    let options = Options { registration: Registration::Open, ..Options::default() };
+    let options = Options {
+        registration: Registration::Open,
+        ..Options::default()
+    };
     let store = Store::open(folder.path(), options).expect("a store");
-    let commit =
-        |change| store.commit(vec![change], RelayTime::from_ms(5)).expect("commits").outcomes.remove(0);
-    let by = Whose { account: AccountNumber(1), device: Ordinal(0) };
-    commit(Change::Found { entry: support::founding(1), by: support::device_key(1), invite: None });
+    let commit = |change| {
+        store
+            .commit(vec![change], RelayTime::from_ms(5))
+            .expect("commits")
+            .outcomes
+            .remove(0)
+    };
+    let by = Whose {
+        account: AccountNumber(1),
+        device: Ordinal(0),
+    };
+    commit(Change::Found {
+        entry: support::founding(1),
+        by: support::device_key(1),
+        invite: None,
+    });
     let push = |number, bytes| {
-        let Outcome::Pushed(pushed) =
-            commit(Change::push(by, [support::pushed(number, number, bytes, None)]))
-        else {
+        let Outcome::Pushed(pushed) = commit(Change::push(
+            by,
+            [support::pushed(number, number, bytes, None)],
+        )) else {
             panic!("answered as a push");
         };
         assert_eq!(pushed.through, Some(number));
@@ -174,17 +236,29 @@ fn a_large_commit_is_in_the_file_at_once_and_a_small_one_in_the_journal() {
     push(1, 300);
     let before = fs::read(folder.path().join(FILE)).expect("reads");
     push(2, 700_000);
-    let journals = JOURNALS.map(|name| fs::metadata(folder.path().join(name)).expect("there").len());
+    let journals =
+        JOURNALS.map(|name| fs::metadata(folder.path().join(name)).expect("there").len());
     assert!(journals.iter().sum::<u64>() < 600_000, "{journals:?}");
-    assert_eq!(envelopes(left_by(folder.path(), &[FILE, KEYS]).path()), 2, "without the journal");
+    assert_eq!(
+        envelopes(left_by(folder.path(), &[FILE, KEYS]).path()),
+        2,
+        "without the journal"
+    );
     let all = [FILE, KEYS, JOURNALS[0], JOURNALS[1]];
     assert_eq!(envelopes(left_by(folder.path(), &all).path()), 2);
     push(3, 300);
-    assert_eq!(envelopes(left_by(folder.path(), &[FILE, KEYS]).path()), 2, "the last is in the journal");
+    assert_eq!(
+        envelopes(left_by(folder.path(), &[FILE, KEYS]).path()),
+        2,
+        "the last is in the journal"
+    );
     let left = left_by(folder.path(), &all);
     assert_eq!(envelopes(left.path()), 3);
     // A file from before the large one has not got it, and neither has the journal.
     let mixed = left_by(folder.path(), &all);
     fs::write(mixed.path().join(FILE), before).expect("writes");
-    assert!(matches!(refusal(mixed.path()).0, StoreError::OtherJournal { .. }));
+    assert!(matches!(
+        refusal(mixed.path()).0,
+        StoreError::OtherJournal { .. }
+    ));
 }

@@ -31,7 +31,10 @@ fn seeds_from_the_vectors_are_up_to_date() {
 #[test]
 fn the_journals_seeds_are_records() {
     for (name, seed) in seeds::committed("journal_record") {
-        assert!(graceful_relay::client::record::Record::from_bytes(&seed).is_some(), "{name}");
+        assert!(
+            graceful_relay::client::record::Record::from_bytes(&seed).is_some(),
+            "{name}"
+        );
     }
 }
 
@@ -51,7 +54,9 @@ fn noise(round: u64) -> Vec<u8> {
         state ^= state << 17;
         (state >> 32) as u8
     };
-    std::iter::repeat_with(next).take(16 + (round as usize * 7) % 600).collect()
+    std::iter::repeat_with(next)
+        .take(16 + (round as usize * 7) % 600)
+        .collect()
 }
 
 /// Cut short, and with one bit flipped, at places spread over the whole.
@@ -72,10 +77,18 @@ fn run_all(target: &str) {
     assert!(!seeds.is_empty(), "{target} has no seeds");
     let noise = (0..500).map(|round| (format!("noise {round}"), noise(round)));
     for (name, seed) in seeds.into_iter().chain(noise) {
-        let inputs = if name.starts_with("noise") { vec![seed] } else { altered(&seed) };
+        let inputs = if name.starts_with("noise") {
+            vec![seed]
+        } else {
+            altered(&seed)
+        };
         for input in inputs {
             let done = catch_unwind(AssertUnwindSafe(|| run(target, &input)));
-            assert!(done.is_ok(), "{target}, made of {name}: {}", data_encoding::HEXLOWER.encode(&input));
+            assert!(
+                done.is_ok(),
+                "{target}, made of {name}: {}",
+                data_encoding::HEXLOWER.encode(&input)
+            );
         }
     }
 }

@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 pub fn folder(target: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus/seeds").join(target)
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/corpus/seeds")
+        .join(target)
 }
 
 /// The seeds of a target, with their names.
@@ -14,7 +16,11 @@ pub fn committed(target: &str) -> Vec<(String, Vec<u8>)> {
     let mut seeds: Vec<_> = entries
         .map(|entry| {
             let path = entry.expect("the folder can be read").path();
-            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            let name = path
+                .file_name()
+                .unwrap_or_default()
+                .to_string_lossy()
+                .into_owned();
             (name, std::fs::read(path).expect("a seed can be read"))
         })
         .collect();
@@ -23,14 +29,18 @@ pub fn committed(target: &str) -> Vec<(String, Vec<u8>)> {
 }
 
 fn vectors(file: &str) -> Vec<Value> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vectors").join(file);
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/vectors")
+        .join(file);
     let text = std::fs::read_to_string(path).expect("the vectors are there");
     serde_json::from_str(&text).expect("the vectors are JSON")
 }
 
 fn bytes(value: &Value) -> Vec<u8> {
     let text = value.as_str().expect("the field is a string");
-    data_encoding::HEXLOWER.decode(text.as_bytes()).expect("the field is hex")
+    data_encoding::HEXLOWER
+        .decode(text.as_bytes())
+        .expect("the field is hex")
 }
 
 /// A piece behind its length in two bytes, as a script reads it.
@@ -43,7 +53,10 @@ fn piece(bytes: &[u8]) -> Vec<u8> {
 pub fn from_vectors() -> Vec<(&'static str, String, Vec<u8>)> {
     let mut seeds = Vec::new();
     for vector in vectors("frames.json") {
-        let name = vector["name"].as_str().unwrap_or_default().replace(' ', "_");
+        let name = vector["name"]
+            .as_str()
+            .unwrap_or_default()
+            .replace(' ', "_");
         let note = vector["note"].as_str().unwrap_or_default();
         if name == "exchange_body" {
             seeds.push(("exchange_body", name, bytes(&vector["outputs"]["body"])));
@@ -56,7 +69,11 @@ pub fn from_vectors() -> Vec<(&'static str, String, Vec<u8>)> {
             };
             let script = [&choice[..], &piece(&frame)].concat();
             seeds.push((
-                if target == "device_frame" { "conversation" } else { "engine" },
+                if target == "device_frame" {
+                    "conversation"
+                } else {
+                    "engine"
+                },
                 name.clone(),
                 script,
             ));
@@ -70,7 +87,10 @@ pub fn from_vectors() -> Vec<(&'static str, String, Vec<u8>)> {
     }
     seeds.push(("membership_log", "log".to_owned(), log));
     for vector in vectors("sealing.json") {
-        let name = vector["name"].as_str().unwrap_or_default().replace(' ', "_");
+        let name = vector["name"]
+            .as_str()
+            .unwrap_or_default()
+            .replace(' ', "_");
         let inside = |field: &str| bytes(&vector["outputs"][field]);
         let script = [piece(&inside("header_plain")), inside("content_plain")].concat();
         seeds.push(("sealed_envelope", format!("{name}_inside"), script));
@@ -96,17 +116,32 @@ pub fn from_vectors() -> Vec<(&'static str, String, Vec<u8>)> {
     }
     for vector in vectors("recovery.json") {
         if let Some(words) = vector["outputs"]["words_text"].as_str() {
-            let name = vector["name"].as_str().unwrap_or_default().replace([' ', '\''], "_");
+            let name = vector["name"]
+                .as_str()
+                .unwrap_or_default()
+                .replace([' ', '\''], "_");
             seeds.push(("recovery_words", name, words.as_bytes().to_vec()));
         }
     }
     // Asked, shown the log of four in two pieces, added; and the same where another came first.
     let log = [1, 0, 0, 1, 4, 0, 2, 0, 2, 0, 3, 2, 9, 0];
     seeds.push(("recovery", "added".to_owned(), [&log[..], &[4, 0]].concat()));
-    seeds.push(("recovery", "stale".to_owned(), [&log[..], &[5, 4, 0, 4, 0]].concat()));
-    seeds.push(("recovery", "altered".to_owned(), [&log[..6], &[6, 0, 9, 1, 0, 0]].concat()));
+    seeds.push((
+        "recovery",
+        "stale".to_owned(),
+        [&log[..], &[5, 4, 0, 4, 0]].concat(),
+    ));
+    seeds.push((
+        "recovery",
+        "altered".to_owned(),
+        [&log[..6], &[6, 0, 9, 1, 0, 0]].concat(),
+    ));
     seeds.push(("conversation", "recovered".to_owned(), recovered()));
-    seeds.push(("conversation", "founded_and_pushed".to_owned(), a_day_in_the_life()));
+    seeds.push((
+        "conversation",
+        "founded_and_pushed".to_owned(),
+        a_day_in_the_life(),
+    ));
     seeds
 }
 
@@ -117,7 +152,17 @@ fn recovered() -> Vec<u8> {
     let look = [7, 1];
     let append = [0, 6, 1, 1, 0];
     let (commit, woken) = ([5, 0], [8, 0, 1, 1]);
-    [&recover[..], &found, &look, &append, &commit, &look, &woken, &look].concat()
+    [
+        &recover[..],
+        &found,
+        &look,
+        &append,
+        &commit,
+        &look,
+        &woken,
+        &look,
+    ]
+    .concat()
 }
 
 /// Founds an account, is found, pushes, looks, acknowledges.
@@ -127,5 +172,18 @@ fn a_day_in_the_life() -> Vec<u8> {
     let push = [0, 2, 1, 3];
     let look = [7, 4, 9, 0];
     let ack = [0, 4, 2];
-    [&found[..], &commit, &errand, &look, &push, &commit, &[8, 3, 1, 0], &look, &ack, &commit, &look].concat()
+    [
+        &found[..],
+        &commit,
+        &errand,
+        &look,
+        &push,
+        &commit,
+        &[8, 3, 1, 0],
+        &look,
+        &ack,
+        &commit,
+        &look,
+    ]
+    .concat()
 }

@@ -40,14 +40,21 @@ pub fn options() -> Options {
 
 /// An envelope that looks as a sealed one does: like chance.
 pub fn sealed(seed: u64, at_least: usize) -> Bytes {
-    let blocks = (0_u64..).flat_map(|block| Sha256::digest([seed, block].map(u64::to_be_bytes).concat()));
-    let mut bytes = blocks.take(envelope::padded_size(at_least.max(envelope::SIZE_MIN))).collect::<Vec<u8>>();
+    let blocks =
+        (0_u64..).flat_map(|block| Sha256::digest([seed, block].map(u64::to_be_bytes).concat()));
+    let mut bytes = blocks
+        .take(envelope::padded_size(at_least.max(envelope::SIZE_MIN)))
+        .collect::<Vec<u8>>();
     bytes[..5].copy_from_slice(&[envelope::FORM, 0, 0, 0, 0]);
     bytes.into()
 }
 
 pub fn envelope(push_number: u64, sealed: Bytes) -> Envelope {
-    Envelope { push_number, sealed, addressee: Bytes::new() }
+    Envelope {
+        push_number,
+        sealed,
+        addressee: Bytes::new(),
+    }
 }
 
 /// Every row of the log, as it lies in a copy of the file once what the journal has is folded in.
@@ -57,7 +64,10 @@ pub fn log_rows(folder: &Path) -> Vec<Vec<u8>> {
     let database = Database::open(copy.path().join(FILE)).expect("a store");
     let transaction = database.begin_read().expect("begins");
     let log = transaction.open_table(LOG).expect("opens");
-    log.iter().expect("reads").map(|item| item.expect("reads").1.value().to_vec()).collect()
+    log.iter()
+        .expect("reads")
+        .map(|item| item.expect("reads").1.value().to_vec())
+        .collect()
 }
 
 /// All its files, as they are now, in a folder of their own.
@@ -71,7 +81,11 @@ pub fn copy(folder: &Path) -> tempfile::TempDir {
 
 /// How many pieces of these bytes are in the store and its journal.
 pub fn pieces_in(folder: &Path, bytes: &[u8]) -> usize {
-    [FILE].iter().chain(&JOURNALS).map(|name| pieces_in_file(&folder.join(name), bytes)).sum()
+    [FILE]
+        .iter()
+        .chain(&JOURNALS)
+        .map(|name| pieces_in_file(&folder.join(name), bytes))
+        .sum()
 }
 
 fn pieces_in_file(file: &Path, bytes: &[u8]) -> usize {
@@ -79,43 +93,77 @@ fn pieces_in_file(file: &Path, bytes: &[u8]) -> usize {
     let content = fs::read(file).expect("reads");
     let pieces = bytes.chunks_exact(PIECE_BYTES).collect::<HashSet<_>>();
     // What a piece begins with rules out nearly all places without a search.
-    let start =
-        |piece: &[u8]| usize::from(piece[0]) << 16 | usize::from(piece[1]) << 8 | usize::from(piece[2]);
+    let start = |piece: &[u8]| {
+        usize::from(piece[0]) << 16 | usize::from(piece[1]) << 8 | usize::from(piece[2])
+    };
     let mut starts = vec![false; 1 << 24];
     pieces.iter().for_each(|piece| starts[start(piece)] = true);
-    content.windows(PIECE_BYTES).filter(|window| starts[start(window)] && pieces.contains(window)).count()
+    content
+        .windows(PIECE_BYTES)
+        .filter(|window| starts[start(window)] && pieces.contains(window))
+        .count()
 }
 
 /// Two devices of one account, and the second's name in the store.
 pub fn pair(store: &Store, now: RelayTime) -> (Whose, Whose) {
     let entry = support::founding(1);
     let log = graceful_relay::protocol::membership::Membership::found(&entry).expect("an entry");
-    let found = Change::Found { entry, by: support::device_key(1), invite: None };
+    let found = Change::Found {
+        entry,
+        by: support::device_key(1),
+        invite: None,
+    };
     assert_eq!(commit(store, found, now), Outcome::Founded);
     let one = whose(store, 1);
     let entries = vec![support::adding(&log, 1, 2)];
-    assert_eq!(commit(store, Change::Append { by: one, first: 1, entries }, now), Outcome::Appended);
+    assert_eq!(
+        commit(
+            store,
+            Change::Append {
+                by: one,
+                first: 1,
+                entries
+            },
+            now
+        ),
+        Outcome::Appended
+    );
     (one, whose(store, 2))
 }
 
 pub fn whose(store: &Store, device: u8) -> Whose {
-    let found = store.find(&support::account_id(1), &support::device_key(device)).expect("reads");
+    let found = store
+        .find(&support::account_id(1), &support::device_key(device))
+        .expect("reads");
     found.expect("a member").whose
 }
 
 pub fn commit(store: &Store, change: Change, now: RelayTime) -> Outcome {
-    store.commit(vec![change], now).expect("commits").outcomes.remove(0)
+    store
+        .commit(vec![change], now)
+        .expect("commits")
+        .outcomes
+        .remove(0)
 }
 
 pub fn push(store: &Store, by: Whose, number: u64, sealed: &Bytes, now: RelayTime) {
     let change = Change::push(by, [envelope(number, sealed.clone())]);
     let outcome = commit(store, change, now);
-    assert!(matches!(&outcome, Outcome::Pushed(pushed) if pushed.refusal.is_none()), "{outcome:?}");
+    assert!(
+        matches!(&outcome, Outcome::Pushed(pushed) if pushed.refusal.is_none()),
+        "{outcome:?}"
+    );
 }
 
 /// The payloads that wait for a device.
 pub fn payloads(store: &Store, whose: Whose, now: RelayTime) -> Result<Vec<Bytes>, StoreError> {
-    let look = Look { whose, after: 0, entries_from: 2, bytes_max: u64::MAX, one_at_least: true };
+    let look = Look {
+        whose,
+        after: 0,
+        entries_from: 2,
+        bytes_max: u64::MAX,
+        one_at_least: true,
+    };
     match store.look(&look, now)? {
         View::Ready(ready) => Ok(ready.envelopes.into_iter().map(|one| one.sealed).collect()),
         other => panic!("nothing to see: {other:?}"),
@@ -123,5 +171,9 @@ pub fn payloads(store: &Store, whose: Whose, now: RelayTime) -> Result<Vec<Bytes
 }
 
 pub fn sealed_of(deliver: &Deliver) -> Vec<Bytes> {
-    deliver.envelopes.iter().map(|one| one.sealed.clone()).collect()
+    deliver
+        .envelopes
+        .iter()
+        .map(|one| one.sealed.clone())
+        .collect()
 }

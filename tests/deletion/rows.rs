@@ -16,18 +16,27 @@ use crate::support;
 
 /// One of a row, one of two and one of three.
 fn envelopes() -> [Bytes; 3] {
-    [raw::sealed(1, 400), raw::sealed(2, 70_000), raw::sealed(3, 150_000)]
+    [
+        raw::sealed(1, 400),
+        raw::sealed(2, 70_000),
+        raw::sealed(3, 150_000),
+    ]
 }
 
 /// What stays, so that what goes leaves holes in the middle of the file and not its end.
 const STAYING: u64 = 8;
 
 fn staying() -> Vec<Envelope> {
-    (1..=STAYING).map(|number| raw::envelope(number, raw::sealed(number + 100, 60_000))).collect()
+    (1..=STAYING)
+        .map(|number| raw::envelope(number, raw::sealed(number + 100, 60_000)))
+        .collect()
 }
 
 async fn open() -> Door {
-    let options = graceful_relay::http::Options { frame_bytes_max: 1 << 20, ..door::options() };
+    let options = graceful_relay::http::Options {
+        frame_bytes_max: 1 << 20,
+        ..door::options()
+    };
     door::open(options).await
 }
 
@@ -38,7 +47,13 @@ async fn delivered(door: &Door) -> (Device, Device) {
     one.append(1, support::adding(&log, 1, 2)).await;
     one.shown(1).await;
     let (mut two, _) = Device::come(door, 2, 1).await;
-    one.push((1..).zip(envelopes()).map(|(number, sealed)| raw::envelope(number, sealed)).collect()).await;
+    one.push(
+        (1..)
+            .zip(envelopes())
+            .map(|(number, sealed)| raw::envelope(number, sealed))
+            .collect(),
+    )
+    .await;
     one.stored().await;
     let mut came = Vec::new();
     while came.len() < 3 {
@@ -57,11 +72,21 @@ fn at_rest(folder: &Path) -> Vec<Vec<u8>> {
     let rows = raw::log_rows(folder);
     assert_eq!(rows.len(), 6 + staying().len());
     for sealed in envelopes() {
-        assert_eq!(pieces_in(folder, &sealed[5..]), 0, "an envelope lies in the file as it was sent");
+        assert_eq!(
+            pieces_in(folder, &sealed[5..]),
+            0,
+            "an envelope lies in the file as it was sent"
+        );
     }
-    let rows = rows[..6].iter().map(|row| row[HEAD_BYTES.min(row.len() / 2)..].to_vec()).collect::<Vec<_>>();
+    let rows = rows[..6]
+        .iter()
+        .map(|row| row[HEAD_BYTES.min(row.len() / 2)..].to_vec())
+        .collect::<Vec<_>>();
     for row in &rows {
-        assert!(pieces_in(folder, row) >= row.len() / 24, "the search finds what is there");
+        assert!(
+            pieces_in(folder, row) >= row.len() / 24,
+            "the search finds what is there"
+        );
     }
     rows
 }
@@ -72,7 +97,9 @@ async fn until_empty(door: &Door) {
             tokio::time::sleep(std::time::Duration::from_millis(5)).await;
         }
     };
-    tokio::time::timeout(door::LONG, empty).await.expect("the envelopes go");
+    tokio::time::timeout(door::LONG, empty)
+        .await
+        .expect("the envelopes go");
 }
 
 /// The devices hang up and the relay stops: the folder it leaves.
@@ -87,7 +114,10 @@ async fn left_behind(mut door: Door, devices: (Device, Device)) -> tempfile::Tem
 fn gone(folder: &Path, rows: &[Vec<u8>], account_rows: u64) {
     let store = Store::open(folder, raw::options()).expect("opens");
     assert_eq!(store.totals().expect("reads").envelopes, STAYING);
-    assert_eq!(store.account_rows().expect("reads"), account_rows + 2 * STAYING);
+    assert_eq!(
+        store.account_rows().expect("reads"),
+        account_rows + 2 * STAYING
+    );
     drop(store);
     assert_eq!(raw::log_rows(folder).len() as u64, STAYING);
     let left = rows.iter().map(|row| pieces_in(folder, row)).sum::<usize>();
@@ -97,13 +127,20 @@ fn gone(folder: &Path, rows: &[Vec<u8>], account_rows: u64) {
     );
     store::compact(folder, raw::options(), &mut |_, _| {}).expect("compacts");
     for row in rows {
-        assert_eq!(pieces_in(folder, row), 0, "a deleted row is in the compacted file");
+        assert_eq!(
+            pieces_in(folder, row),
+            0,
+            "a deleted row is in the compacted file"
+        );
     }
     for sealed in envelopes() {
         assert_eq!(pieces_in(folder, &sealed[5..]), 0);
     }
     let store = Store::open(folder, raw::options()).expect("opens");
-    assert_eq!(store.account_rows().expect("reads"), account_rows + 2 * STAYING);
+    assert_eq!(
+        store.account_rows().expect("reads"),
+        account_rows + 2 * STAYING
+    );
 }
 
 /// account, its number, two members, two membership entries
@@ -118,7 +155,11 @@ async fn after_the_last_ack() {
     let rows = at_rest(door.folder.path());
     two.ack(3).await;
     until_empty(&door).await;
-    gone(left_behind(door, (one, two)).await.path(), &rows, ACCOUNT_ROWS + OTHER_ROWS);
+    gone(
+        left_behind(door, (one, two)).await.path(),
+        &rows,
+        ACCOUNT_ROWS + OTHER_ROWS,
+    );
 }
 
 #[tokio::test]
@@ -126,9 +167,17 @@ async fn after_delete_through() {
     let door = open().await;
     let (mut one, two) = delivered(&door).await;
     let rows = at_rest(door.folder.path());
-    one.send(DeviceFrame::DeleteThrough(wire::DeleteThrough { through: 3 })).await;
-    one.wait(|frame| matches!(frame, RelayFrame::Deleted(_)).then_some(())).await;
-    gone(left_behind(door, (one, two)).await.path(), &rows, ACCOUNT_ROWS + OTHER_ROWS);
+    one.send(DeviceFrame::DeleteThrough(wire::DeleteThrough {
+        through: 3,
+    }))
+    .await;
+    one.wait(|frame| matches!(frame, RelayFrame::Deleted(_)).then_some(()))
+        .await;
+    gone(
+        left_behind(door, (one, two)).await.path(),
+        &rows,
+        ACCOUNT_ROWS + OTHER_ROWS,
+    );
 }
 
 #[tokio::test]
@@ -136,9 +185,17 @@ async fn after_close_account() {
     let door = open().await;
     let (mut one, two) = delivered(&door).await;
     let rows = at_rest(door.folder.path());
-    one.send(DeviceFrame::CloseAccount(wire::CloseAccount { account: one.account.to_wire() })).await;
-    one.wait(|frame| matches!(frame, RelayFrame::Deleted(_)).then_some(())).await;
-    gone(left_behind(door, (one, two)).await.path(), &rows, OTHER_ROWS);
+    one.send(DeviceFrame::CloseAccount(wire::CloseAccount {
+        account: one.account.to_wire(),
+    }))
+    .await;
+    one.wait(|frame| matches!(frame, RelayFrame::Deleted(_)).then_some(()))
+        .await;
+    gone(
+        left_behind(door, (one, two)).await.path(),
+        &rows,
+        OTHER_ROWS,
+    );
 }
 
 #[test]
@@ -154,7 +211,13 @@ fn after_expiry() {
     }
     let rows = at_rest(folder.path());
     let sweep = raw::commit(&store, Change::Sweep, raw::day(30));
-    assert_eq!(sweep, Outcome::Swept { envelopes: 3, more: false });
+    assert_eq!(
+        sweep,
+        Outcome::Swept {
+            envelopes: 3,
+            more: false
+        }
+    );
     drop(store);
     gone(folder.path(), &rows, ACCOUNT_ROWS);
 }

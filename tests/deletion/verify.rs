@@ -20,22 +20,30 @@ fn with_changes(home: &Home) -> Relay {
     relay.create(home, "desk", "Desk");
     pair(home, "desk", "phone", "Phone");
     write(&home.path("changes.jsonl"), &lines(0, 400));
-    home.client("desk", &["push", "--jsonl", "changes.jsonl"]).well();
+    home.client("desk", &["push", "--jsonl", "changes.jsonl"])
+        .well();
     relay
 }
 
 fn verify(home: &Home) -> Value {
-    home.run(&["verify", "--json", "--data", "relay"]).well().json().remove(0)
+    home.run(&["verify", "--json", "--data", "relay"])
+        .well()
+        .json()
+        .remove(0)
 }
 
 /// The checks that do not hold, after the program has failed for them.
 fn wrong(home: &Home) -> Vec<String> {
-    let said = home.run(&["verify", "--json", "--data", "relay"]).badly(&["not hold"]);
+    let said = home
+        .run(&["verify", "--json", "--data", "relay"])
+        .badly(&["not hold"]);
     let report = said.json().remove(0);
     assert_eq!(report["holds"], false);
     let checks = report["checks"].as_array().expect("checks").clone();
     let wrong = checks.iter().filter(|check| check["holds"] == false);
-    wrong.map(|check| check["name"].as_str().expect("a name").to_owned()).collect()
+    wrong
+        .map(|check| check["name"].as_str().expect("a name").to_owned())
+        .collect()
 }
 
 fn folder(home: &Home) -> PathBuf {
@@ -45,12 +53,20 @@ fn folder(home: &Home) -> PathBuf {
 #[test]
 fn a_store_that_devices_filled_passes_while_the_relay_runs_and_when_it_does_not() {
     let home = Home::new();
-    home.run(&["verify", "--data", "relay"]).badly(&["no relay runs", "--data"]);
+    home.run(&["verify", "--data", "relay"])
+        .badly(&["no relay runs", "--data"]);
     assert!(!folder(&home).exists());
     let mut relay = with_changes(&home);
     let live = verify(&home);
-    assert_eq!((&live["holds"], &live["live"]), (&true.into(), &true.into()), "{live}");
-    assert!(live["envelopes"].as_u64() >= Some(400) && live["accounts"] == 1, "{live}");
+    assert_eq!(
+        (&live["holds"], &live["live"]),
+        (&true.into(), &true.into()),
+        "{live}"
+    );
+    assert!(
+        live["envelopes"].as_u64() >= Some(400) && live["accounts"] == 1,
+        "{live}"
+    );
     assert_eq!(live["checks"].as_array().map(Vec::len), Some(7));
     assert!(live["entropy_bits"].as_f64() > Some(7.99), "{live}");
 
@@ -63,8 +79,16 @@ fn a_store_that_devices_filled_passes_while_the_relay_runs_and_when_it_does_not(
     assert_eq!(still, live, "the same is found");
 
     let said = home.run(&["verify", "--data", "relay"]).well();
-    assert!(said.out.lines().all(|line| line.chars().count() <= 80), "{}", said.out);
-    assert!(said.out.contains("What this does not prove") && !said.out.contains("WRONG"), "{}", said.out);
+    assert!(
+        said.out.lines().all(|line| line.chars().count() <= 80),
+        "{}",
+        said.out
+    );
+    assert!(
+        said.out.contains("What this does not prove") && !said.out.contains("WRONG"),
+        "{}",
+        said.out
+    );
 }
 
 #[test]
@@ -75,7 +99,12 @@ fn plain_text_among_sealed_envelopes_is_found() {
     let store = Store::open(&folder(&home), raw::options()).expect("opens");
     let (one, _) = raw::pair(&store, store.clock_at_open());
     let text = br#"{"id":"c17","payee":"Corner Bakery Weiss","amount":"17.50 EUR"} "#;
-    let mut plain = text.iter().copied().cycle().take(envelope::SIZE_MIN).collect::<Vec<_>>();
+    let mut plain = text
+        .iter()
+        .copied()
+        .cycle()
+        .take(envelope::SIZE_MIN)
+        .collect::<Vec<_>>();
     plain[0] = envelope::FORM;
     push(&store, one, 1, &plain.into(), store.clock_at_open());
     drop(store);
@@ -84,9 +113,14 @@ fn plain_text_among_sealed_envelopes_is_found() {
     let relay = Relay::start(&home);
     assert_eq!(wrong(&home), ["each"], "the running relay says the same");
     drop(relay);
-    let said = home.run(&["verify", "--data", "relay"]).badly(&["1 check does not hold"]);
+    let said = home
+        .run(&["verify", "--data", "relay"])
+        .badly(&["1 check does not hold"]);
     assert!(
-        said.out.contains("WRONG") && said.out.contains("envelopes do not look like chance, each alone"),
+        said.out.contains("WRONG")
+            && said
+                .out
+                .contains("envelopes do not look like chance, each alone"),
         "{}",
         said.out
     );
@@ -125,7 +159,10 @@ fn a_changed_byte_a_lost_place_and_a_lost_row_are_found() {
     let file = folder(&home).join(FILE);
     let whole = fs::read(&file).expect("reads");
     let row = raw::log_rows(&folder(&home)).remove(1);
-    let start = whole.windows(row.len()).rposition(|window| window == row).expect("there");
+    let start = whole
+        .windows(row.len())
+        .rposition(|window| window == row)
+        .expect("there");
     let mut damaged = whole.clone();
     damaged[start] ^= 0x80;
     fs::write(&file, damaged).expect("writes");
@@ -146,7 +183,11 @@ fn a_changed_byte_a_lost_place_and_a_lost_row_are_found() {
         }
         transaction.commit().expect("commits");
         drop(database);
-        let expected: &[&str] = if lost == "index" { &["places", "accounts"] } else { &["places"] };
+        let expected: &[&str] = if lost == "index" {
+            &["places", "accounts"]
+        } else {
+            &["places"]
+        };
         assert_eq!(wrong(&home), expected, "{lost}");
     }
 }
@@ -165,12 +206,34 @@ fn a_walk_in_many_parts_finds_the_same_and_ends_while_others_push() {
         tally.merge(&part.tally);
         next = part.next;
         parts += 1;
-        push(&store, one, 60 + parts, &raw::sealed(60 + parts, 1_000), day(0));
+        push(
+            &store,
+            one,
+            60 + parts,
+            &raw::sealed(60 + parts, 1_000),
+            day(0),
+        );
     }
-    let nonsense = store.inspect(&Stretch::Envelopes { from: 50, until: Some(3) }).expect("is answered");
+    let nonsense = store
+        .inspect(&Stretch::Envelopes {
+            from: 50,
+            until: Some(3),
+        })
+        .expect("is answered");
     assert_eq!(nonsense.tally, Tally::default());
     assert!((20..100).contains(&parts), "{parts}");
     assert_eq!((tally.envelopes, tally.accounts), (60, 1));
-    assert!(tally.checks().iter().all(|check| check.holds), "{:?}", tally.checks());
-    raw::commit(&store, Change::Ack { by: two, through: 60 }, day(0));
+    assert!(
+        tally.checks().iter().all(|check| check.holds),
+        "{:?}",
+        tally.checks()
+    );
+    raw::commit(
+        &store,
+        Change::Ack {
+            by: two,
+            through: 60,
+        },
+        day(0),
+    );
 }

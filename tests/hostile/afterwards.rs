@@ -20,19 +20,33 @@ async fn a_connection_costs_the_same_after_a_large_change() {
     let mut devices = Vec::new();
     for number in 1..=CONNECTIONS {
         let from = address(number / 10, number % 10 + 1);
-        devices.push(Device::found(from, house.relay.address, number).await.expect("founds"));
+        devices.push(
+            Device::found(from, house.relay.address, number)
+                .await
+                .expect("founds"),
+        );
     }
     let resident = || resident_kib(house.relay.id()).expect("the relay runs");
     let idle = resident();
     let mut after = Vec::new();
     for round in 1..=3 {
         for device in &mut devices {
-            device.push(vec![support::pushed(round, round, ENVELOPE_BYTES, None)]).await;
+            device
+                .push(vec![support::pushed(round, round, ENVELOPE_BYTES, None)])
+                .await;
             assert_eq!(device.answer().await.expect("open"), Ok(round));
         }
         after.push(resident());
     }
-    println!("{CONNECTIONS} connections: {idle} KiB before large changes, after rounds of them {after:?}");
-    assert!(after[0] < idle + ONCE_KIB, "{idle} KiB, and {after:?} after large changes");
-    assert!(after[2] < after[0] + EACH_KIB * u64::from(CONNECTIONS), "{after:?} KiB: it grows");
+    println!(
+        "{CONNECTIONS} connections: {idle} KiB before large changes, after rounds of them {after:?}"
+    );
+    assert!(
+        after[0] < idle + ONCE_KIB,
+        "{idle} KiB, and {after:?} after large changes"
+    );
+    assert!(
+        after[2] < after[0] + EACH_KIB * u64::from(CONNECTIONS),
+        "{after:?} KiB: it grows"
+    );
 }

@@ -7,7 +7,9 @@ use futures_util::{SinkExt, StreamExt};
 use graceful_relay::protocol::challenge::Challenge;
 use graceful_relay::protocol::frame::{DeviceFrame, RelayFrame, device_bytes, from_relay};
 use graceful_relay::protocol::membership::Membership;
-use graceful_relay::protocol::wire::{self, Append, Authenticate, Envelope, Found, Greeting, Push, Refusal};
+use graceful_relay::protocol::wire::{
+    self, Append, Authenticate, Envelope, Found, Greeting, Push, Refusal,
+};
 use graceful_relay::protocol::{AccountId, SOCKET_PATH, StoreEpoch, VERSION};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
@@ -40,12 +42,15 @@ pub async fn say(from: Ipv4Addr, relay: SocketAddr, bytes: &[u8]) -> String {
 /// What else comes before the end.
 pub async fn rest(mut stream: TcpStream) -> String {
     let mut answer = Vec::new();
-    let _ = tokio::time::timeout(LONG, stream.read_to_end(&mut answer)).await.expect("it ends");
+    let _ = tokio::time::timeout(LONG, stream.read_to_end(&mut answer))
+        .await
+        .expect("it ends");
     String::from_utf8_lossy(&answer).into_owned()
 }
 
 pub fn get(path: &str, headers: &str) -> Vec<u8> {
-    format!("GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n{headers}\r\n").into_bytes()
+    format!("GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n{headers}\r\n")
+        .into_bytes()
 }
 
 pub fn asking_for_websocket(headers: &str) -> Vec<u8> {
@@ -65,7 +70,9 @@ pub type Socket = WebSocketStream<TcpStream>;
 pub async fn websocket(from: Ipv4Addr, relay: SocketAddr) -> Result<Socket, Error> {
     let stream = connect(from, relay).await.map_err(Error::Io)?;
     let url = format!("ws://{relay}{SOCKET_PATH}");
-    tokio_tungstenite::client_async(url, stream).await.map(|(socket, _)| socket)
+    tokio_tungstenite::client_async(url, stream)
+        .await
+        .map(|(socket, _)| socket)
 }
 
 /// The code with which the relay ends a conversation; `None` where it ended without.
@@ -78,7 +85,9 @@ pub async fn close_code(socket: &mut Socket) -> Option<u16> {
         }
         None
     };
-    tokio::time::timeout(LONG, read).await.expect("the relay ends it")
+    tokio::time::timeout(LONG, read)
+        .await
+        .expect("the relay ends it")
 }
 
 /// A device that keeps to the protocol as far as it likes.
@@ -91,17 +100,31 @@ pub struct Device {
 
 impl Device {
     /// Device `number` of the account that `founder` founded.
-    pub async fn dial(from: Ipv4Addr, relay: SocketAddr, number: u8, founder: u8) -> Result<Self, Error> {
+    pub async fn dial(
+        from: Ipv4Addr,
+        relay: SocketAddr,
+        number: u8,
+        founder: u8,
+    ) -> Result<Self, Error> {
         let mut socket = websocket(from, relay).await?;
-        let RelayFrame::Greeting(greeting) = next(&mut socket).await.ok_or(Error::ConnectionClosed)? else {
+        let RelayFrame::Greeting(greeting) =
+            next(&mut socket).await.ok_or(Error::ConnectionClosed)?
+        else {
             panic!("greeted");
         };
-        Ok(Self { socket, greeting, number, account: support::account_id(founder) })
+        Ok(Self {
+            socket,
+            greeting,
+            number,
+            account: support::account_id(founder),
+        })
     }
 
     /// Founds an account, if the relay lets it.
     pub async fn found(from: Ipv4Addr, relay: SocketAddr, number: u8) -> Result<Self, Refusal> {
-        let mut device = Self::dial(from, relay, number, number).await.expect("let in");
+        let mut device = Self::dial(from, relay, number, number)
+            .await
+            .expect("let in");
         let founding = Found {
             authenticate: Some(device.proof()),
             entry: Some(support::founding(number)),
@@ -118,7 +141,9 @@ impl Device {
         number: u8,
         founder: u8,
     ) -> Result<(Self, wire::Welcome), Refusal> {
-        let mut device = Self::dial(from, relay, number, founder).await.expect("let in");
+        let mut device = Self::dial(from, relay, number, founder)
+            .await
+            .expect("let in");
         let proof = device.proof();
         device.send(DeviceFrame::Authenticate(proof)).await;
         device.welcome().await.map(|welcome| (device, welcome))
@@ -155,8 +180,10 @@ impl Device {
     pub async fn add(&mut self, number: u8) {
         let log = Membership::found(&support::founding(self.number)).expect("an entry");
         let entries = vec![support::adding(&log, self.number, number)];
-        self.send(DeviceFrame::Append(Append { first: 1, entries })).await;
-        self.wait(|frame| matches!(frame, RelayFrame::Membership(_)).then_some(())).await;
+        self.send(DeviceFrame::Append(Append { first: 1, entries }))
+            .await;
+        self.wait(|frame| matches!(frame, RelayFrame::Membership(_)).then_some(()))
+            .await;
     }
 
     pub async fn send(&mut self, frame: DeviceFrame) {
@@ -203,5 +230,7 @@ async fn next(socket: &mut Socket) -> Option<RelayFrame> {
             }
         }
     };
-    tokio::time::timeout(LONG, read).await.expect("the relay answers, or ends it")
+    tokio::time::timeout(LONG, read)
+        .await
+        .expect("the relay answers, or ends it")
 }

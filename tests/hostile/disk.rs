@@ -29,9 +29,14 @@ impl Disk {
         let folder = tempfile::tempdir().expect("a folder");
         let size = format!("size={DISK_BYTES},mode=700");
         let mut mount = Command::new("mount");
-        let mounted = mount.args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(folder.path()).output();
+        let mounted = mount
+            .args(["-t", "tmpfs", "-o", &size, "tmpfs"])
+            .arg(folder.path())
+            .output();
         if !mounted.is_ok_and(|mounted| mounted.status.success()) {
-            println!("LEFT OUT: no file system can be mounted here, so nothing is shown about a full disk");
+            println!(
+                "LEFT OUT: no file system can be mounted here, so nothing is shown about a full disk"
+            );
             return None;
         }
         Some(Self { folder })
@@ -54,15 +59,26 @@ impl Disk {
     }
 
     fn free(&self) -> u64 {
-        let said = Command::new("df").args(["--output=avail", "-B1"]).arg(self.folder.path()).output();
+        let said = Command::new("df")
+            .args(["--output=avail", "-B1"])
+            .arg(self.folder.path())
+            .output();
         let said = String::from_utf8(said.expect("df is there").stdout).expect("text");
-        said.lines().last().expect("a line").trim().parse().expect("a number")
+        said.lines()
+            .last()
+            .expect("a line")
+            .trim()
+            .parse()
+            .expect("a number")
     }
 }
 
 impl Drop for Disk {
     fn drop(&mut self) {
-        let unmounted = Command::new("umount").arg("--lazy").arg(self.folder.path()).status();
+        let unmounted = Command::new("umount")
+            .arg("--lazy")
+            .arg(self.folder.path())
+            .status();
         assert!(
             unmounted.is_ok_and(|unmounted| unmounted.success()),
             "unmount {}",
@@ -79,7 +95,10 @@ fn settings(free_bytes_min: &'static str) -> Vec<(&'static str, &'static str)> {
 }
 
 async fn come(relay: &RelayProcess, number: u8) -> Device {
-    Device::come(address(0, 2), relay.address, number, 1).await.expect("a member").0
+    Device::come(address(0, 2), relay.address, number, 1)
+        .await
+        .expect("a member")
+        .0
 }
 
 /// Pushes one after the other until that does not go on. Returns the last that was acknowledged, and
@@ -89,7 +108,9 @@ async fn push_until_stopped(
     from: u64,
 ) -> (u64, Option<graceful_relay::protocol::wire::Refusal>) {
     for number in from..from + PUSHES_MAX {
-        device.push(vec![support::pushed(number, number, ENVELOPE_BYTES, None)]).await;
+        device
+            .push(vec![support::pushed(number, number, ENVELOPE_BYTES, None)])
+            .await;
         match device.answer().await {
             Some(Ok(stored)) => assert_eq!(stored, number),
             Some(Err(refusal)) => return (number - 1, Some(refusal)),
@@ -118,7 +139,11 @@ async fn take_through(device: &mut Device, from: u64, through: u64) {
                 next += 1;
             }
         }
-        device.send(DeviceFrame::Ack(Ack { through: deliver.through })).await;
+        device
+            .send(DeviceFrame::Ack(Ack {
+                through: deliver.through,
+            }))
+            .await;
     }
 }
 
@@ -129,7 +154,10 @@ async fn keeps(data: &Path, envelopes: u64) {
         if status["envelopes"] == envelopes {
             return;
         }
-        assert!(Instant::now() < deadline, "{envelopes} envelopes were to be kept: {status}");
+        assert!(
+            Instant::now() < deadline,
+            "{envelopes} envelopes were to be kept: {status}"
+        );
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
@@ -138,7 +166,9 @@ async fn keeps(data: &Path, envelopes: u64) {
 async fn push_when_there_is_room(device: &mut Device, number: u64) {
     let deadline = Instant::now() + LONG;
     loop {
-        device.push(vec![support::pushed(number, number, ENVELOPE_BYTES, None)]).await;
+        device
+            .push(vec![support::pushed(number, number, ENVELOPE_BYTES, None)])
+            .await;
         match device.answer().await.expect("open") {
             Ok(stored) => return assert_eq!(stored, number),
             Err(refusal) => assert_eq!(refusal.code(), Code::RelayFull, "{refusal:?}"),
@@ -152,22 +182,39 @@ async fn push_when_there_is_room(device: &mut Device, number: u64) {
 async fn at_the_watermark_pushes_wait_while_everything_else_goes_on() {
     let Some(disk) = Disk::mount() else { return };
     let relay = RelayProcess::start(&disk.data(), &settings("12582912"));
-    let mut one = Device::found(address(0, 2), relay.address, 1).await.expect("founds");
+    let mut one = Device::found(address(0, 2), relay.address, 1)
+        .await
+        .expect("founds");
     one.add(2).await;
     let (kept, refusal) = push_until_stopped(&mut one, 1).await;
     let refusal = refusal.expect("refused, not ended");
-    assert_eq!((refusal.code(), refusal.push_number), (Code::RelayFull, kept + 1));
-    assert!(refusal.retry_after_ms > 0 && kept > 20, "{kept} were kept: {refusal:?}");
+    assert_eq!(
+        (refusal.code(), refusal.push_number),
+        (Code::RelayFull, kept + 1)
+    );
+    assert!(
+        refusal.retry_after_ms > 0 && kept > 20,
+        "{kept} were kept: {refusal:?}"
+    );
     // What was kept is still answered as kept; nobody new founds; who is known comes and goes.
-    one.push(vec![support::pushed(kept, kept, ENVELOPE_BYTES, None)]).await;
+    one.push(vec![support::pushed(kept, kept, ENVELOPE_BYTES, None)])
+        .await;
     assert_eq!(one.answer().await.expect("open"), Ok(kept));
-    let refusal = Device::found(address(0, 2), relay.address, 7).await.map(drop).expect_err("no room");
-    assert!(refusal.code() == Code::Overloaded && refusal.retry_after_ms > 0, "{refusal:?}");
+    let refusal = Device::found(address(0, 2), relay.address, 7)
+        .await
+        .map(drop)
+        .expect_err("no room");
+    assert!(
+        refusal.code() == Code::Overloaded && refusal.retry_after_ms > 0,
+        "{refusal:?}"
+    );
     // Delivering, acknowledging and deleting go on.
     let mut two = come(&relay, 2).await;
     take_through(&mut two, 1, kept / 2).await;
-    one.send(DeviceFrame::DeleteThrough(DeleteThrough { through: kept })).await;
-    one.wait(|frame| matches!(frame, RelayFrame::Deleted(_)).then_some(())).await;
+    one.send(DeviceFrame::DeleteThrough(DeleteThrough { through: kept }))
+        .await;
+    one.wait(|frame| matches!(frame, RelayFrame::Deleted(_)).then_some(()))
+        .await;
     keeps(&disk.data(), 0).await;
     // And it goes back by itself, whether or not the store's file has shrunk by now,
     push_when_there_is_room(&mut one, kept + 1).await;
@@ -185,10 +232,18 @@ async fn on_a_full_disk_nothing_acknowledged_is_lost_and_the_ballast_lets_it_rec
     // Without a watermark, so that the disk can be filled to the last byte.
     let mut relay = RelayProcess::start(&disk.data(), &settings("0"));
     let ballast = disk.data().join("ballast");
-    assert_eq!(std::fs::metadata(&ballast).expect("laid at the start").len(), 4 << 20);
-    let mut one = Device::found(address(0, 2), relay.address, 1).await.expect("founds");
+    assert_eq!(
+        std::fs::metadata(&ballast)
+            .expect("laid at the start")
+            .len(),
+        4 << 20
+    );
+    let mut one = Device::found(address(0, 2), relay.address, 1)
+        .await
+        .expect("founds");
     one.add(2).await;
-    one.push(vec![support::pushed(1, 1, ENVELOPE_BYTES, None)]).await;
+    one.push(vec![support::pushed(1, 1, ENVELOPE_BYTES, None)])
+        .await;
     assert_eq!(one.answer().await.expect("open"), Ok(1));
     disk.fill(3 << 20);
     let (acknowledged, refusal) = push_until_stopped(&mut one, 2).await;
@@ -203,8 +258,12 @@ async fn on_a_full_disk_nothing_acknowledged_is_lost_and_the_ballast_lets_it_rec
     let mut two = come(&relay, 2).await;
     take_through(&mut two, 1, acknowledged).await;
     let mut one = come(&relay, 1).await;
-    one.send(DeviceFrame::DeleteThrough(DeleteThrough { through: acknowledged })).await;
-    one.wait(|frame| matches!(frame, RelayFrame::Deleted(_)).then_some(())).await;
+    one.send(DeviceFrame::DeleteThrough(DeleteThrough {
+        through: acknowledged,
+    }))
+    .await;
+    one.wait(|frame| matches!(frame, RelayFrame::Deleted(_)).then_some(()))
+        .await;
     drop((one, two));
     relay.stop();
 
@@ -212,10 +271,17 @@ async fn on_a_full_disk_nothing_acknowledged_is_lost_and_the_ballast_lets_it_rec
     std::fs::remove_file(disk.filler()).expect("it is ours");
     let relay = RelayProcess::start(&disk.data(), &settings("1048576"));
     assert!(ballast.exists(), "laid again");
-    let (mut one, welcome) = Device::come(address(0, 2), relay.address, 1, 1).await.expect("a member");
-    assert!(welcome.push_number >= acknowledged, "{} < {acknowledged}", welcome.push_number);
+    let (mut one, welcome) = Device::come(address(0, 2), relay.address, 1, 1)
+        .await
+        .expect("a member");
+    assert!(
+        welcome.push_number >= acknowledged,
+        "{} < {acknowledged}",
+        welcome.push_number
+    );
     let next = welcome.push_number + 1;
-    one.push(vec![support::pushed(next, next, ENVELOPE_BYTES, None)]).await;
+    one.push(vec![support::pushed(next, next, ENVELOPE_BYTES, None)])
+        .await;
     assert_eq!(one.answer().await.expect("open"), Ok(next));
     drop(one);
     relay.stop();

@@ -49,7 +49,13 @@ async fn not_ready(relay: &RelayProcess) {
 async fn sent_away(device: &mut Device) -> (u64, u16) {
     let mut retry_after_ms = 0;
     loop {
-        match device.socket.next().await.expect("not without a word").expect("not broken") {
+        match device
+            .socket
+            .next()
+            .await
+            .expect("not without a word")
+            .expect("not broken")
+        {
             Message::Binary(bytes) => {
                 if let RelayFrame::Refusal(refusal) = from_relay(bytes).expect("a frame") {
                     assert_eq!(refusal.code(), Code::Restarting, "{refusal:?}");
@@ -66,7 +72,9 @@ async fn sent_away(device: &mut Device) -> (u64, u16) {
 async fn push_on(mut device: Device) -> (u8, u64) {
     let mut acknowledged = 0;
     for number in 1.. {
-        device.push(vec![support::pushed(number, number, 20_000, None)]).await;
+        device
+            .push(vec![support::pushed(number, number, 20_000, None)])
+            .await;
         match device.answer().await {
             Some(Ok(stored)) => acknowledged = stored,
             Some(Err(refusal)) => {
@@ -84,14 +92,25 @@ async fn a_drain_sends_everybody_away_and_loses_nothing() {
     let folder = quick_folder();
     let data = folder.path().join("relay");
     let mut relay = start(&data);
-    drop(Device::found(address(0, 2), relay.address, 99).await.expect("founds"));
+    drop(
+        Device::found(address(0, 2), relay.address, 99)
+            .await
+            .expect("founds"),
+    );
     let mut devices = Vec::new();
     for _ in 0..DEVICES {
-        devices.push(Device::come(address(0, 2), relay.address, 99, 99).await.expect("a member").0);
+        devices.push(
+            Device::come(address(0, 2), relay.address, 99, 99)
+                .await
+                .expect("a member")
+                .0,
+        );
     }
     let mut pushing = Vec::new();
     for number in 1..=PUSHERS {
-        let device = Device::found(address(0, 3), relay.address, number).await.expect("founds");
+        let device = Device::found(address(0, 3), relay.address, number)
+            .await
+            .expect("founds");
         pushing.push(tokio::spawn(push_on(device)));
     }
     assert_eq!(readiness(&relay).await, "200");
@@ -99,7 +118,10 @@ async fn a_drain_sends_everybody_away_and_loses_nothing() {
     relay.terminate();
 
     // When the first is sent away the relay is not ready any more, and lets nobody new in.
-    let leaving: Vec<_> = devices.iter_mut().map(|device| Box::pin(sent_away(device))).collect();
+    let leaving: Vec<_> = devices
+        .iter_mut()
+        .map(|device| Box::pin(sent_away(device)))
+        .collect();
     let (first, _, others) = select_all(leaving).await;
     assert_eq!(readiness(&relay).await, "503");
     match websocket(address(0, 4), relay.address).await {
@@ -111,22 +133,41 @@ async fn a_drain_sends_everybody_away_and_loses_nothing() {
     }
     let mut told = vec![first];
     told.extend(join_all(others).await);
-    assert!(told.iter().all(|(retry_after_ms, code)| *retry_after_ms > 0 && *code == 1012), "{told:?}");
-    let mut times: Vec<_> = told.iter().map(|(retry_after_ms, _)| *retry_after_ms).collect();
+    assert!(
+        told.iter()
+            .all(|(retry_after_ms, code)| *retry_after_ms > 0 && *code == 1012),
+        "{told:?}"
+    );
+    let mut times: Vec<_> = told
+        .iter()
+        .map(|(retry_after_ms, _)| *retry_after_ms)
+        .collect();
     times.sort_unstable();
     times.dedup();
-    assert!(times.len() > DEVICES / 2, "not all are to come back at once: {times:?}");
+    assert!(
+        times.len() > DEVICES / 2,
+        "not all are to come back at once: {times:?}"
+    );
     assert!(relay.ended().success());
-    assert!(begun.elapsed() < DRAIN_TIME_MAX + Duration::from_secs(4), "{:?}", begun.elapsed());
+    assert!(
+        begun.elapsed() < DRAIN_TIME_MAX + Duration::from_secs(4),
+        "{:?}",
+        begun.elapsed()
+    );
 
     // What was acknowledged is there.
     let relay = start(&data);
     for pushed in pushing {
         let (number, acknowledged) = pushed.await.expect("no panic");
-        let (_, welcome) =
-            Device::come(address(0, 3), relay.address, number, number).await.expect("a member");
+        let (_, welcome) = Device::come(address(0, 3), relay.address, number, number)
+            .await
+            .expect("a member");
         assert!(acknowledged > 0, "device {number} pushed nothing");
-        assert!(welcome.push_number >= acknowledged, "{} < {acknowledged}", welcome.push_number);
+        assert!(
+            welcome.push_number >= acknowledged,
+            "{} < {acknowledged}",
+            welcome.push_number
+        );
     }
     relay.stop();
 }
@@ -136,18 +177,26 @@ async fn devices_that_do_not_leave_are_cut_in_time() {
     let folder = quick_folder();
     let mut relay = start(&folder.path().join("relay"));
     // It never answers the close frame, and the relay would wait for that for a minute.
-    let _device = Device::found(address(0, 2), relay.address, 1).await.expect("founds");
+    let _device = Device::found(address(0, 2), relay.address, 1)
+        .await
+        .expect("founds");
     let begun = Instant::now();
     relay.terminate();
     assert!(relay.ended().success());
-    assert!(begun.elapsed() < DRAIN_TIME_MAX + Duration::from_secs(4), "{:?}", begun.elapsed());
+    assert!(
+        begun.elapsed() < DRAIN_TIME_MAX + Duration::from_secs(4),
+        "{:?}",
+        begun.elapsed()
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn told_a_second_time_it_ends_at_once() {
     let folder = quick_folder();
     let mut relay = start(&folder.path().join("relay"));
-    let _device = Device::found(address(0, 2), relay.address, 1).await.expect("founds");
+    let _device = Device::found(address(0, 2), relay.address, 1)
+        .await
+        .expect("founds");
     relay.terminate();
     not_ready(&relay).await;
     assert_eq!(relay.has_ended(), None, "it waits for the device");
@@ -160,12 +209,20 @@ async fn an_operator_can_ask_for_a_drain() {
     let folder = quick_folder();
     let data = folder.path().join("relay");
     let mut relay = start(&data);
-    let mut device = Device::found(address(0, 2), relay.address, 1).await.expect("founds");
-    let asked =
-        Command::new(env!("CARGO_BIN_EXE_graceful-relay")).arg("drain").arg("--data").arg(&data).output();
+    let mut device = Device::found(address(0, 2), relay.address, 1)
+        .await
+        .expect("founds");
+    let asked = Command::new(env!("CARGO_BIN_EXE_graceful-relay"))
+        .arg("drain")
+        .arg("--data")
+        .arg(&data)
+        .output();
     let asked = asked.expect("the program starts");
     assert!(asked.status.success(), "{asked:?}");
-    assert!(String::from_utf8_lossy(&asked.stdout).contains("draining"), "{asked:?}");
+    assert!(
+        String::from_utf8_lossy(&asked.stdout).contains("draining"),
+        "{asked:?}"
+    );
     let (retry_after_ms, code) = sent_away(&mut device).await;
     assert!(retry_after_ms > 0 && code == 1012);
     drop(device);

@@ -25,7 +25,11 @@ async fn one_address_gets_its_share_of_connections_and_no_more() {
                 Ok(socket) => open.push(socket),
                 Err(Error::Http(response)) => {
                     assert_eq!(response.status(), 429);
-                    assert_eq!(response.headers()["x-content-type-options"], "nosniff", "guarded, too");
+                    assert_eq!(
+                        response.headers()["x-content-type-options"],
+                        "nosniff",
+                        "guarded, too"
+                    );
                     assert!(response.headers().contains_key("retry-after"));
                     refused += 1;
                 }
@@ -33,11 +37,17 @@ async fn one_address_gets_its_share_of_connections_and_no_more() {
                 Err(_) => refused += 1,
             }
         }
-        assert!(open.len() <= 50 && !open.is_empty(), "{} were let in", open.len());
+        assert!(
+            open.len() <= 50 && !open.is_empty(),
+            "{} were let in",
+            open.len()
+        );
         assert_eq!(open.len() + refused, 400);
         open
     };
-    house.while_syncing("connections from one address", attack).await;
+    house
+        .while_syncing("connections from one address", attack)
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -48,7 +58,9 @@ async fn five_thousand_connections_opened_and_dropped_leave_nothing() {
         let begun = Instant::now();
         let from = |fourth| async move {
             for step in 0..100 {
-                let Ok(mut stream) = connect(address(1, fourth), relay).await else { continue };
+                let Ok(mut stream) = connect(address(1, fourth), relay).await else {
+                    continue;
+                };
                 if step % 2 == 0 {
                     let _ = stream.write_all(b"GET /health HTTP/1.1\r\n").await;
                 }
@@ -58,9 +70,13 @@ async fn five_thousand_connections_opened_and_dropped_leave_nothing() {
         println!("5,000 connections in {:?}", begun.elapsed());
         assert!(begun.elapsed() < Duration::from_secs(60));
     };
-    house.while_syncing("5,000 connections opened and dropped", attack).await;
+    house
+        .while_syncing("5,000 connections opened and dropped", attack)
+        .await;
     house.has_connections(2).await;
-    let files = std::fs::read_dir(format!("/proc/{}/fd", house.relay.id())).expect("it runs").count();
+    let files = std::fs::read_dir(format!("/proc/{}/fd", house.relay.id()))
+        .expect("it runs")
+        .count();
     assert!(files < 200, "{files} files are open");
 }
 
@@ -90,7 +106,9 @@ async fn accounts_are_founded_at_a_bounded_rate() {
         // The honest two founded one.
         assert_eq!(here + founded, 49, "altogether in an hour");
         // Who has an account comes and goes.
-        Device::come(address(0, 2), relay, 1, 1).await.expect("known");
+        Device::come(address(0, 2), relay, 1, 1)
+            .await
+            .expect("known");
     };
     house.while_syncing("foundings", attack).await;
 }
@@ -100,18 +118,32 @@ async fn an_account_has_its_share_of_connections() {
     let house = House::open(&[("GRACEFUL_RELAY_ADMISSION__ACCOUNT_CONNECTIONS_MAX", "8")]);
     let relay = house.relay.address;
     let attack = async {
-        let mut open = vec![Device::found(address(0, 2), relay, 1).await.expect("founds")];
+        let mut open = vec![
+            Device::found(address(0, 2), relay, 1)
+                .await
+                .expect("founds"),
+        ];
         for _ in 0..7 {
-            open.push(Device::come(address(0, 2), relay, 1, 1).await.expect("a seat").0);
+            open.push(
+                Device::come(address(0, 2), relay, 1, 1)
+                    .await
+                    .expect("a seat")
+                    .0,
+            );
         }
         for _ in 0..20 {
-            let refusal = Device::come(address(0, 3), relay, 1, 1).await.map(drop).expect_err("no seat");
+            let refusal = Device::come(address(0, 3), relay, 1, 1)
+                .await
+                .map(drop)
+                .expect_err("no seat");
             assert_eq!(refusal.code(), Code::Overloaded);
             assert!(refusal.retry_after_ms > 0);
         }
         open
     };
-    house.while_syncing("connections of one account", attack).await;
+    house
+        .while_syncing("connections of one account", attack)
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -120,13 +152,25 @@ async fn an_account_that_sends_too_fast_is_slowed_and_loses_nothing() {
     let house = House::open(&[("GRACEFUL_RELAY_ADMISSION__ACCOUNT_FRAMES_PER_S", "20")]);
     let relay = house.relay.address;
     let attack = async {
-        let mut device = Device::found(address(0, 2), relay, 1).await.expect("founds");
+        let mut device = Device::found(address(0, 2), relay, 1)
+            .await
+            .expect("founds");
         let begun = Instant::now();
         for number in 1..=280 {
-            device.push(vec![support::pushed(number, number, 300, None)]).await;
-            assert_eq!(device.answer().await.expect("open"), Ok(number), "nothing is refused");
+            device
+                .push(vec![support::pushed(number, number, 300, None)])
+                .await;
+            assert_eq!(
+                device.answer().await.expect("open"),
+                Ok(number),
+                "nothing is refused"
+            );
         }
-        assert!(begun.elapsed() > Duration::from_secs(3), "{:?}", begun.elapsed());
+        assert!(
+            begun.elapsed() > Duration::from_secs(3),
+            "{:?}",
+            begun.elapsed()
+        );
     };
     // The honest two are of another account, and make fewer than 20 frames a second each.
     house.while_syncing("a hasty account", attack).await;
@@ -151,7 +195,9 @@ async fn messages_without_measure_end_with_1009() {
         let mut socket = websocket(address(0, 4), relay).await.expect("let in");
         assert_eq!(send_endlessly(&mut socket, 0).await, Some(4408));
     };
-    house.while_syncing("messages without measure", attack).await;
+    house
+        .while_syncing("messages without measure", attack)
+        .await;
 }
 
 /// A message in parts that never ends, until the relay ends it.

@@ -19,7 +19,11 @@ const BEHIND_A_PROXY: [(&str, &str); 2] = [
 ];
 
 /// How many of these requests were answered 200, and how many 429.
-async fn answers(house: &House, from: Ipv4Addr, requests: impl Iterator<Item = Vec<u8>>) -> (usize, usize) {
+async fn answers(
+    house: &House,
+    from: Ipv4Addr,
+    requests: impl Iterator<Item = Vec<u8>>,
+) -> (usize, usize) {
     let (mut well, mut away) = (0, 0);
     for request in requests {
         match status(&say(from, house.relay.address, &request).await) {
@@ -42,14 +46,21 @@ async fn a_forged_x_forwarded_for_is_passed_over_and_a_true_one_counts() {
         // A stranger that names another address each time is still one stranger.
         let requests = (0..40).map(|number| forwarded(&format!("192.0.2.{number}")));
         let (well, away) = answers(&house, STRANGER, requests).await;
-        assert!(well <= ARRIVALS + 2 && away >= 18, "{well} well, {away} away");
+        assert!(
+            well <= ARRIVALS + 2 && away >= 18,
+            "{well} well, {away} away"
+        );
         // Behind the proxy each address counts for itself,
         let requests = (0..40).map(|number| forwarded(&format!("192.0.2.{number}")));
         assert_eq!(answers(&house, PROXY, requests).await, (40, 0));
         // and what a client put before its own address is a claim.
-        let requests = (0..40).map(|number| forwarded(&format!("203.0.113.{number}, 198.51.100.7")));
+        let requests =
+            (0..40).map(|number| forwarded(&format!("203.0.113.{number}, 198.51.100.7")));
         let (well, away) = answers(&house, PROXY, requests).await;
-        assert!(well <= ARRIVALS + 2 && away >= 18, "{well} well, {away} away");
+        assert!(
+            well <= ARRIVALS + 2 && away >= 18,
+            "{well} well, {away} away"
+        );
         // The proxy itself is held to nothing.
         let requests = (0..40).map(|_| get("/health", ""));
         assert_eq!(answers(&house, PROXY, requests).await, (40, 0));
@@ -78,7 +89,10 @@ async fn a_forged_proxy_header_is_no_request_and_a_true_one_counts() {
         assert_eq!(answers(&house, PROXY, requests).await, (40, 0));
         let requests = (0..40).map(|_| proxy_header([198, 51, 100, 7], &health));
         let (well, away) = answers(&house, PROXY, requests).await;
-        assert!(well <= ARRIVALS + 2 && away >= 18, "{well} well, {away} away");
+        assert!(
+            well <= ARRIVALS + 2 && away >= 18,
+            "{well} well, {away} away"
+        );
         // Who should say it and does not is not let in.
         assert_eq!(say(PROXY, relay, &health).await, "");
         // Nor does a client slip its own past the proxy's.
@@ -90,24 +104,58 @@ async fn a_forged_proxy_header_is_no_request_and_a_true_one_counts() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn pages_that_are_not_on_the_list_get_nothing() {
-    let house = House::open(&[("GRACEFUL_RELAY_SERVER__ALLOWED_ORIGINS", "https://app.example")]);
+    let house = House::open(&[(
+        "GRACEFUL_RELAY_SERVER__ALLOWED_ORIGINS",
+        "https://app.example",
+    )]);
     let relay = house.relay.address;
     let attack = async {
-        for origin in ["https://evil.example", "http://app.example", "https://app.example.evil", "null"] {
+        for origin in [
+            "https://evil.example",
+            "http://app.example",
+            "https://app.example.evil",
+            "null",
+        ] {
             let header = format!("Origin: {origin}\r\n");
             let answer = say(address(0, 2), relay, &asking_for_websocket(&header)).await;
-            assert_eq!(status(&answer), "403", "{SOCKET_PATH} for {origin}: {answer}");
+            assert_eq!(
+                status(&answer),
+                "403",
+                "{SOCKET_PATH} for {origin}: {answer}"
+            );
             let answer = say(address(0, 2), relay, &get(EXCHANGE_PATH, &header)).await;
-            assert_eq!(status(&answer), "403", "{EXCHANGE_PATH} for {origin}: {answer}");
-            assert!(!answer.to_lowercase().contains("access-control-allow-origin"), "{answer}");
+            assert_eq!(
+                status(&answer),
+                "403",
+                "{EXCHANGE_PATH} for {origin}: {answer}"
+            );
+            assert!(
+                !answer
+                    .to_lowercase()
+                    .contains("access-control-allow-origin"),
+                "{answer}"
+            );
         }
-        let answer = say(address(0, 2), relay, &get(EXCHANGE_PATH, "Origin: https://app.example\r\n")).await;
+        let answer = say(
+            address(0, 2),
+            relay,
+            &get(EXCHANGE_PATH, "Origin: https://app.example\r\n"),
+        )
+        .await;
         assert_eq!(status(&answer), "200");
-        assert!(answer.contains("access-control-allow-origin: https://app.example"), "{answer}");
+        assert!(
+            answer.contains("access-control-allow-origin: https://app.example"),
+            "{answer}"
+        );
         // The page on the list gets its socket, and so does a program, which has no page.
         for header in ["Origin: https://app.example\r\n", ""] {
-            let mut stream = connect(address(0, 2), relay).await.expect("the port is open");
-            stream.write_all(&asking_for_websocket(header)).await.expect("open");
+            let mut stream = connect(address(0, 2), relay)
+                .await
+                .expect("the port is open");
+            stream
+                .write_all(&asking_for_websocket(header))
+                .await
+                .expect("open");
             let mut answer = [0; 12];
             stream.read_exact(&mut answer).await.expect("an answer");
             assert_eq!(&answer, b"HTTP/1.1 101");

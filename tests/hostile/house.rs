@@ -38,7 +38,9 @@ pub struct House {
 
 /// A folder in memory where there is one: it is the relay that is measured, not a busy disk.
 pub fn quick_folder() -> tempfile::TempDir {
-    tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).expect("a folder")
+    tempfile::tempdir_in("/dev/shm")
+        .or_else(|_| tempfile::tempdir())
+        .expect("a folder")
 }
 
 impl House {
@@ -55,7 +57,14 @@ impl House {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         });
-        Self { relay, data, folder, watching, memory_kib, _alone: alone }
+        Self {
+            relay,
+            data,
+            folder,
+            watching,
+            memory_kib,
+            _alone: alone,
+        }
     }
 
     /// Does something while the honest devices sync, and judges how they fared.
@@ -69,7 +78,10 @@ impl House {
         };
         honest.judge(what).await;
         let most = self.memory_kib.load(Ordering::Relaxed);
-        println!("{what}: the relay had at most {} MiB in memory", most / 1024);
+        println!(
+            "{what}: the relay had at most {} MiB in memory",
+            most / 1024
+        );
         assert!(most > 1024, "the memory was not measured");
         assert!(most < MEMORY_KIB_MAX, "{what}: {most} KiB in memory");
         result
@@ -83,7 +95,10 @@ impl House {
             if status["connections"] == count {
                 return;
             }
-            assert!(Instant::now() < deadline, "{count} connections were to remain: {status}");
+            assert!(
+                Instant::now() < deadline,
+                "{count} connections were to remain: {status}"
+            );
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
@@ -97,7 +112,10 @@ impl Drop for House {
 
 /// What the running relay says of itself.
 pub async fn status(data: &std::path::Path) -> serde_json::Value {
-    match ask(data, &Question::Status {}).await.expect("the relay runs") {
+    match ask(data, &Question::Status {})
+        .await
+        .expect("the relay runs")
+    {
         Answer::Status(status) => status,
         other => panic!("not the status: {other:?}"),
     }
@@ -111,14 +129,18 @@ pub fn environment<'a>(settings: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str
         ("GRACEFUL_RELAY_STORAGE__FREE_BYTES_MIN", "0"),
         ("GRACEFUL_RELAY_STORAGE__BALLAST_MIB", "0"),
     ];
-    let others = all.into_iter().filter(|(name, _)| settings.iter().all(|(other, _)| other != name));
+    let others = all
+        .into_iter()
+        .filter(|(name, _)| settings.iter().all(|(other, _)| other != name));
     others.chain(settings.iter().copied()).collect()
 }
 
 #[cfg(target_os = "linux")]
 pub fn resident_kib(id: u32) -> Option<u64> {
     let status = std::fs::read_to_string(format!("/proc/{id}/status")).ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))?;
     line.trim().strip_suffix(" kB")?.trim().parse().ok()
 }
 
@@ -142,7 +164,9 @@ impl Honest {
                     let begun = Instant::now();
                     let change = Change::new("note", format!("change {number}"));
                     from.push([change]).await.expect("the outbox takes it");
-                    to.wait_for(|heard| *heard >= number).await.expect("it is followed");
+                    to.wait_for(|heard| *heard >= number)
+                        .await
+                        .expect("it is followed");
                     noting.lock().expect("not poisoned").push(begun.elapsed());
                     counting.send_modify(|count| *count += 1);
                     // A device with a person in front of it, not a benchmark.
@@ -150,7 +174,11 @@ impl Honest {
                 }
             }
         });
-        Self { times, count, syncing }
+        Self {
+            times,
+            count,
+            syncing,
+        }
     }
 
     /// Waits for so many more round trips.
@@ -164,12 +192,22 @@ impl Honest {
     pub async fn judge(self, what: &str) {
         self.syncing.abort();
         let ended = self.syncing.await;
-        assert!(ended.is_err_and(|error| error.is_cancelled()), "{what}: an honest device failed");
+        assert!(
+            ended.is_err_and(|error| error.is_cancelled()),
+            "{what}: an honest device failed"
+        );
         let mut times = self.times.lock().expect("not poisoned").clone();
         times.sort();
-        assert!(times.len() >= ROUNDS, "{what}: only {} round trips", times.len());
+        assert!(
+            times.len() >= ROUNDS,
+            "{what}: only {} round trips",
+            times.len()
+        );
         let (median, p99) = (times[times.len() / 2], times[times.len() * 99 / 100]);
-        println!("{what}: {} round trips, median {median:?}, p99 {p99:?}", times.len());
+        println!(
+            "{what}: {} round trips, median {median:?}, p99 {p99:?}",
+            times.len()
+        );
         assert!(p99 < P99_MAX, "{what}: p99 {p99:?}, median {median:?}");
     }
 }
@@ -180,7 +218,10 @@ fn heard(client: &Client) -> watch::Receiver<u32> {
     tokio::spawn(async move {
         let mut changes = client.changes();
         while let Some(incoming) = changes.next().await {
-            assert!(matches!(incoming, Incoming::Change(_)), "nothing may be lost");
+            assert!(
+                matches!(incoming, Incoming::Change(_)),
+                "nothing may be lost"
+            );
             hearing.send_modify(|heard| *heard += 1);
             if client.applied(&incoming).await.is_err() {
                 return;

@@ -32,7 +32,9 @@ async fn say_and_wait(relay: SocketAddr, said: &[u8]) -> usize {
         async move {
             let mut open = Vec::new();
             for _ in 0..FROM_EACH {
-                let mut stream = connect(address(0, from), relay).await.expect("the port is open");
+                let mut stream = connect(address(0, from), relay)
+                    .await
+                    .expect("the port is open");
                 let _ = stream.write_all(said).await;
                 open.push(stream);
             }
@@ -50,8 +52,13 @@ async fn say_and_wait(relay: SocketAddr, said: &[u8]) -> usize {
 
 async fn slowloris(phase: &str, said: &[u8]) {
     let house = House::open(&IMPATIENT);
-    let turned_away = house.while_syncing(phase, say_and_wait(house.relay.address, said)).await;
-    assert!(turned_away >= 10 * usize::from(ADDRESSES), "an address may have 50 newcomers: {turned_away}");
+    let turned_away = house
+        .while_syncing(phase, say_and_wait(house.relay.address, said))
+        .await;
+    assert!(
+        turned_away >= 10 * usize::from(ADDRESSES),
+        "an address may have 50 newcomers: {turned_away}"
+    );
     house.has_connections(2).await;
 }
 
@@ -62,7 +69,11 @@ async fn connections_that_say_nothing_harm_nobody() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn half_a_head_harms_nobody() {
-    slowloris("half a head", b"GET /v1/sync HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Filler: ").await;
+    slowloris(
+        "half a head",
+        b"GET /v1/sync HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Filler: ",
+    )
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -90,18 +101,31 @@ async fn half_a_frame_of_a_known_device_ends_with_silence() {
     let house = House::open(&IMPATIENT);
     let relay = house.relay.address;
     let attack = async {
-        drop(Device::found(address(0, 2), relay, 9).await.expect("founds"));
+        drop(
+            Device::found(address(0, 2), relay, 9)
+                .await
+                .expect("founds"),
+        );
         let mut open = Vec::new();
         for _ in 0..40 {
-            let (mut device, _) = Device::come(address(0, 2), relay, 9, 9).await.expect("a member");
-            device.socket.get_mut().write_all(&half_a_frame()).await.expect("open");
+            let (mut device, _) = Device::come(address(0, 2), relay, 9, 9)
+                .await
+                .expect("a member");
+            device
+                .socket
+                .get_mut()
+                .write_all(&half_a_frame())
+                .await
+                .expect("open");
             open.push(device);
         }
         for device in &mut open {
             while let Some(Ok(_)) = device.socket.next().await {}
         }
     };
-    house.while_syncing("half a frame of known devices", attack).await;
+    house
+        .while_syncing("half a frame of known devices", attack)
+        .await;
     house.has_connections(2).await;
 }
 
@@ -110,16 +134,24 @@ async fn devices_that_do_not_listen_are_given_up() {
     let house = House::open(&IMPATIENT);
     let relay = house.relay.address;
     let attack = async {
-        let mut pusher = Device::found(address(0, 2), relay, 8).await.expect("founds");
+        let mut pusher = Device::found(address(0, 2), relay, 8)
+            .await
+            .expect("founds");
         pusher.add(9).await;
         for number in 1..=20 {
-            pusher.push(vec![support::pushed(number, number, 1_000_000, None)]).await;
+            pusher
+                .push(vec![support::pushed(number, number, 1_000_000, None)])
+                .await;
             assert_eq!(pusher.answer().await.expect("open"), Ok(number));
         }
         // Each asks for all of it and takes nothing.
         let mut deaf = Vec::new();
         for _ in 0..40 {
-            deaf.push(Device::come(address(0, 3), relay, 9, 8).await.expect("a member"));
+            deaf.push(
+                Device::come(address(0, 3), relay, 9, 8)
+                    .await
+                    .expect("a member"),
+            );
         }
         // The honest two; whoever pushed has been silent for too long as well.
         house.has_connections(2).await;
@@ -140,10 +172,14 @@ async fn whoever_is_at_the_door_does_not_keep_a_newcomer_out() {
             open.push(connect(from, relay).await.expect("the port is open"));
         }
         // From an address that has nobody there yet: one of the greedy makes room.
-        let (newcomer, _other) =
-            tokio::join!(websocket(address(0, 77), relay), websocket(address(0, 78), relay));
+        let (newcomer, _other) = tokio::join!(
+            websocket(address(0, 77), relay),
+            websocket(address(0, 78), relay)
+        );
         drop(newcomer.expect("let in"));
         open
     };
-    house.while_syncing("a door full of the silent", attack).await;
+    house
+        .while_syncing("a door full of the silent", attack)
+        .await;
 }

@@ -8,7 +8,9 @@ pub const PAGES: &[&str] = &["docs/privacy.md", "docs/security.md"];
 /// The tests that a page names: in backticks, words joined by underscores.
 pub fn named(page: &str) -> Vec<&str> {
     let is_name = |span: &&str| {
-        let characters = span.chars().all(|character| character.is_ascii_lowercase() || character == '_');
+        let characters = span
+            .chars()
+            .all(|character| character.is_ascii_lowercase() || character == '_');
         characters && span.matches('_').count() >= 2
     };
     page.split('`').skip(1).step_by(2).filter(is_name).collect()
@@ -17,8 +19,12 @@ pub fn named(page: &str) -> Vec<&str> {
 /// Those that are nowhere.
 pub fn offences(page: &str, named: &[&str], sources: &[Source]) -> Vec<String> {
     let is_there = |name: &str| {
-        sources.iter().any(|source| words(&source.code, name).any(|at| source.code[..at].ends_with("fn ")))
+        sources
+            .iter()
+            .any(|source| words(&source.code, name).any(|at| source.code[..at].ends_with("fn ")))
     };
     let missing = named.iter().filter(|name| !is_there(name));
-    missing.map(|name| format!("{page}: there is no test called `{name}`")).collect()
+    missing
+        .map(|name| format!("{page}: there is no test called `{name}`"))
+        .collect()
 }

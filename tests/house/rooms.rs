@@ -24,7 +24,12 @@ pub const ROOMS: &[Room] = &[
     room("client", &["protocol"]),
     // Settings become the options of the rooms that they are for.
     room("config", &["protocol", "rules", "store", "relay", "http"]),
-    room("cli", &["protocol", "rules", "store", "relay", "http", "admin", "client", "config"]),
+    room(
+        "cli",
+        &[
+            "protocol", "rules", "store", "relay", "http", "admin", "client", "config",
+        ],
+    ),
     room("main", &["cli"]),
     room("lib", &[]),
 ];
@@ -113,8 +118,16 @@ const CLIENT_HANDS: &[&str] = &[
 ];
 
 /// What no pure file may name.
-const IMPURE: &[&str] =
-    &["Instant", "SystemTime", "getrandom", "OsChance", "std::fs", "std::env", "std::thread", "tokio"];
+const IMPURE: &[&str] = &[
+    "Instant",
+    "SystemTime",
+    "getrandom",
+    "OsChance",
+    "std::fs",
+    "std::env",
+    "std::thread",
+    "tokio",
+];
 
 /// Uses of a room by one that stands above it.
 pub fn offences_against_order(sources: &[Source]) -> Vec<String> {
@@ -128,7 +141,10 @@ pub fn offences_against_order(sources: &[Source]) -> Vec<String> {
             let known = ROOMS.iter().any(|room| room.name == used);
             if known && used != room.name && !room.uses.contains(&used) {
                 let at = line(&source.code, at);
-                offences.push(format!("{}:{at}: `{}` must not use `{used}`", source.path, room.name));
+                offences.push(format!(
+                    "{}:{at}: `{}` must not use `{used}`",
+                    source.path, room.name
+                ));
             }
         }
     }
@@ -201,7 +217,10 @@ pub fn offences_against_crates(sources: &[Source]) -> Vec<String> {
             let name = name.replace('-', "_");
             for at in words(&source.code, &name).filter(|at| is_crate(&source.code, *at, &name)) {
                 let at = line(&source.code, at);
-                offences.push(format!("{}:{at}: `{name}` belongs in {rooms:?}", source.path));
+                offences.push(format!(
+                    "{}:{at}: `{name}` belongs in {rooms:?}",
+                    source.path
+                ));
             }
         }
     }
@@ -213,7 +232,9 @@ fn is_crate(code: &str, at: usize, name: &str) -> bool {
     let before = code[..at].trim_end();
     let after = &code[at + name.len()..];
     let own = before.strip_suffix("::").is_some_and(|path| {
-        path.ends_with(|character: char| character.is_alphanumeric() || ['_', '>'].contains(&character))
+        path.ends_with(|character: char| {
+            character.is_alphanumeric() || ['_', '>'].contains(&character)
+        })
     });
     let path = after.starts_with("::") && !after.starts_with("::<");
     !own && (path || before.ends_with("use") || before.ends_with("extern crate"))
@@ -224,7 +245,8 @@ pub fn offences_in_manifest(manifest: &str) -> Vec<String> {
     // Those of one system alone stand in a section of their own.
     let sections = manifest.split("\n[").filter_map(|section| {
         let (name, lines) = section.trim_start_matches('[').split_once("]\n")?;
-        let ours = name == "dependencies" || name.starts_with("target.") && name.ends_with(".dependencies");
+        let ours = name == "dependencies"
+            || name.starts_with("target.") && name.ends_with(".dependencies");
         ours.then_some(lines)
     });
     let dependencies: Vec<_> = sections
@@ -233,10 +255,15 @@ pub fn offences_in_manifest(manifest: &str) -> Vec<String> {
         .filter_map(|line| line.split_once('='))
         .map(|(name, _)| name.trim())
         .collect();
-    let homeless = dependencies.iter().filter(|name| !CRATES.iter().any(|(known, _)| known == *name));
+    let homeless = dependencies
+        .iter()
+        .filter(|name| !CRATES.iter().any(|(known, _)| known == *name));
     let homeless = homeless.map(|name| format!("give `{name}` its rooms in tests/house/rooms.rs"));
-    let gone = CRATES.iter().filter(|(name, _)| !dependencies.contains(name));
-    let gone = gone.map(|(name, _)| format!("`{name}` is no dependency any more: take it off the list"));
+    let gone = CRATES
+        .iter()
+        .filter(|(name, _)| !dependencies.contains(name));
+    let gone =
+        gone.map(|(name, _)| format!("`{name}` is no dependency any more: take it off the list"));
     homeless.chain(gone).collect()
 }
 
@@ -244,15 +271,19 @@ pub fn offences_in_manifest(manifest: &str) -> Vec<String> {
 pub fn offences_against_purity(sources: &[Source]) -> Vec<String> {
     let mut offences = Vec::new();
     for source in sources {
-        let pure_client =
-            source.room() == "client" && !CLIENT_HANDS.iter().any(|hand| source.path.starts_with(hand));
+        let pure_client = source.room() == "client"
+            && !CLIENT_HANDS
+                .iter()
+                .any(|hand| source.path.starts_with(hand));
         if !pure_client && !PURE_ROOMS.contains(&source.room()) {
             continue;
         }
         let code = &source.code_without_tests;
         for name in IMPURE {
             let found = words(code, name);
-            offences.extend(found.map(|_| format!("{}: names `{name}` and should be pure", source.path)));
+            offences.extend(
+                found.map(|_| format!("{}: names `{name}` and should be pure", source.path)),
+            );
         }
     }
     offences

@@ -3,11 +3,31 @@
 use super::source::{Source, block, line, words};
 
 /// Parts of names under which secrets go.
-const SECRET_NAMES: &[&str] =
-    &["invit", "link", "passphrase", "password", "private", "psk", "secret", "seed", "token", "words"];
+const SECRET_NAMES: &[&str] = &[
+    "invit",
+    "link",
+    "passphrase",
+    "password",
+    "private",
+    "psk",
+    "secret",
+    "seed",
+    "token",
+    "words",
+];
 
 /// Types that show what they hold. Any other hides it, or has its own place in `tests/secrecy`.
-const BARE_TYPES: &[&str] = &["Arc", "Box", "Bytes", "Option", "String", "Vec", "Zeroizing", "str", "u8"];
+const BARE_TYPES: &[&str] = &[
+    "Arc",
+    "Box",
+    "Bytes",
+    "Option",
+    "String",
+    "Vec",
+    "Zeroizing",
+    "str",
+    "u8",
+];
 
 /// Fields and variants of types with a derived `Debug` that would show a secret.
 pub fn offences(sources: &[Source]) -> Vec<String> {
@@ -23,7 +43,9 @@ pub fn offences(sources: &[Source]) -> Vec<String> {
             let shown = fields(item).filter(|(name, types)| is_secret(name) && is_bare(types));
             let at = line(code, at);
             offences.extend(
-                shown.map(|(name, _)| format!("{}:{at}: a derived Debug shows `{name}`", source.path)),
+                shown.map(|(name, _)| {
+                    format!("{}:{at}: a derived Debug shows `{name}`", source.path)
+                }),
             );
         }
     }
@@ -40,14 +62,23 @@ fn item_bytes(code: &str) -> usize {
 
 /// The first word of each line that goes on with a type, and the words of that type.
 fn fields(item: &str) -> impl Iterator<Item = (&str, Vec<&str>)> {
-    item.lines().map(str::trim).filter(|line| !line.starts_with('#')).flat_map(|line| {
-        line.split([',', '{']).filter_map(|field| {
-            let (name, types) = field.split_once(':').or_else(|| field.split_once('('))?;
-            let name = name.split_whitespace().next_back()?;
-            let types = types.split(|character: char| !character.is_alphanumeric() && character != '_');
-            Some((name, types.filter(|word| word.starts_with(char::is_alphabetic)).collect()))
+    item.lines()
+        .map(str::trim)
+        .filter(|line| !line.starts_with('#'))
+        .flat_map(|line| {
+            line.split([',', '{']).filter_map(|field| {
+                let (name, types) = field.split_once(':').or_else(|| field.split_once('('))?;
+                let name = name.split_whitespace().next_back()?;
+                let types =
+                    types.split(|character: char| !character.is_alphanumeric() && character != '_');
+                Some((
+                    name,
+                    types
+                        .filter(|word| word.starts_with(char::is_alphabetic))
+                        .collect(),
+                ))
+            })
         })
-    })
 }
 
 fn is_secret(name: &str) -> bool {

@@ -19,13 +19,26 @@ impl Source {
     pub fn new(path: &str, text: &str) -> Self {
         let code = blank_comments_and_literals(text);
         let tests_only = path.ends_with("/tests.rs") || path.contains("/tests/");
-        let code_without_tests = if tests_only { String::new() } else { blank_tests(&code) };
-        Self { path: path.to_owned(), text: text.to_owned(), code, code_without_tests }
+        let code_without_tests = if tests_only {
+            String::new()
+        } else {
+            blank_tests(&code)
+        };
+        Self {
+            path: path.to_owned(),
+            text: text.to_owned(),
+            code,
+            code_without_tests,
+        }
     }
 
     /// The first part of its path.
     pub fn room(&self) -> &str {
-        self.path.split('/').next().expect("a path has a first part").trim_end_matches(".rs")
+        self.path
+            .split('/')
+            .next()
+            .expect("a path has a first part")
+            .trim_end_matches(".rs")
     }
 
     /// How many `super::` lead from its module to the root of the crate.
@@ -50,8 +63,13 @@ pub fn walk(folder: &Path) -> Vec<Source> {
                 folders.push(path);
             } else if path.extension().is_some_and(|extension| extension == "rs") {
                 let text = std::fs::read_to_string(&path).expect("a source file is text");
-                let below = path.strip_prefix(folder).expect("the walk stays below its folder");
-                let below = below.to_str().expect("file names are UTF-8").replace('\\', "/");
+                let below = path
+                    .strip_prefix(folder)
+                    .expect("the walk stays below its folder");
+                let below = below
+                    .to_str()
+                    .expect("file names are UTF-8")
+                    .replace('\\', "/");
                 sources.push(Source::new(&below, &text));
             }
         }
@@ -70,7 +88,11 @@ fn blank_comments_and_literals(text: &str) -> String {
         if is_code {
             code.push_str(token);
         } else {
-            code.extend(token.chars().map(|character| if character == '\n' { '\n' } else { ' ' }));
+            code.extend(
+                token
+                    .chars()
+                    .map(|character| if character == '\n' { '\n' } else { ' ' }),
+            );
         }
         rest = after;
     }
@@ -86,7 +108,11 @@ fn token(rest: &str, before: Option<char>) -> (usize, bool) {
         return (block_comment(rest), false);
     }
     let in_a_word = before.is_some_and(|character| character.is_alphanumeric() || character == '_');
-    let literal = if in_a_word { rest } else { rest.strip_prefix(['b', 'c']).unwrap_or(rest) };
+    let literal = if in_a_word {
+        rest
+    } else {
+        rest.strip_prefix(['b', 'c']).unwrap_or(rest)
+    };
     let prefix = rest.len() - literal.len();
     if let Some(raw) = literal.strip_prefix('r').filter(|_| !in_a_word) {
         let hashes = raw.len() - raw.trim_start_matches('#').len();
@@ -152,7 +178,11 @@ fn blank_tests(code: &str) -> String {
         out.push_str(&rest[..at]);
         let item = &rest[at..];
         let open = item.find(['{', ';']).unwrap_or(item.len() - 1);
-        let end = if item[open..].starts_with('{') { open + block(&item[open..]) } else { open + 1 };
+        let end = if item[open..].starts_with('{') {
+            open + block(&item[open..])
+        } else {
+            open + 1
+        };
         rest = &item[end..];
     }
     out.push_str(rest);
@@ -178,10 +208,15 @@ pub fn block(code: &str) -> usize {
 /// Where `word` stands as a whole word.
 pub fn words<'a>(code: &'a str, word: &'a str) -> impl Iterator<Item = usize> + 'a {
     let part_of_word = |character: char| character.is_alphanumeric() || character == '_';
-    code.match_indices(word).map(|(at, _)| at).filter(move |at| {
-        !code[..*at].chars().next_back().is_some_and(part_of_word)
-            && !code[at + word.len()..].chars().next().is_some_and(part_of_word)
-    })
+    code.match_indices(word)
+        .map(|(at, _)| at)
+        .filter(move |at| {
+            !code[..*at].chars().next_back().is_some_and(part_of_word)
+                && !code[at + word.len()..]
+                    .chars()
+                    .next()
+                    .is_some_and(part_of_word)
+        })
 }
 
 /// The line on which a byte stands, from 1.

@@ -56,7 +56,10 @@ impl Said {
 
     /// The lines of JSON it printed.
     pub fn json(&self) -> Vec<Value> {
-        self.out.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("{line}"))).collect()
+        self.out
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("{line}")))
+            .collect()
     }
 }
 
@@ -67,7 +70,9 @@ pub struct Home {
 
 impl Home {
     pub fn new() -> Self {
-        Self { folder: tempfile::tempdir().expect("a folder") }
+        Self {
+            folder: tempfile::tempdir().expect("a folder"),
+        }
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
@@ -79,12 +84,25 @@ impl Home {
     }
 
     /// With more in its environment.
-    pub fn start_with(&self, arguments: &[&str], input: &str, environment: &[(&str, &str)]) -> Running {
+    pub fn start_with(
+        &self,
+        arguments: &[&str],
+        input: &str,
+        environment: &[(&str, &str)],
+    ) -> Running {
         let mut command = Command::new(env!("CARGO_BIN_EXE_graceful-relay"));
-        command.args(arguments).env_clear().env("HOME", self.folder.path());
-        command.env("TMPDIR", self.folder.path()).current_dir(self.folder.path());
+        command
+            .args(arguments)
+            .env_clear()
+            .env("HOME", self.folder.path());
+        command
+            .env("TMPDIR", self.folder.path())
+            .current_dir(self.folder.path());
         command.envs(environment.iter().copied());
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
         let mut child = command.spawn().expect("the program starts");
         let mut stdin = child.stdin.take().expect("piped");
         // Who does not read its input may have closed it.
@@ -92,14 +110,22 @@ impl Home {
         drop(stdin);
         let (sender, lines) = channel();
         let out = BufReader::new(child.stdout.take().expect("piped"));
-        std::thread::spawn(move || out.lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));
+        std::thread::spawn(move || {
+            out.lines()
+                .map_while(Result::ok)
+                .try_for_each(|line| sender.send(line))
+        });
         let mut err = child.stderr.take().expect("piped");
         let errors = std::thread::spawn(move || {
             let mut text = String::new();
             let _ = err.read_to_string(&mut text);
             text
         });
-        Running { child, lines, errors: Some(errors) }
+        Running {
+            child,
+            lines,
+            errors: Some(errors),
+        }
     }
 
     pub fn run(&self, arguments: &[&str]) -> Said {
@@ -112,8 +138,10 @@ impl Home {
     }
 
     pub fn start_client(&self, profile: &str, arguments: &[&str]) -> Running {
-        let all: Vec<&str> =
-            ["client", "--profile", profile].into_iter().chain(arguments.iter().copied()).collect();
+        let all: Vec<&str> = ["client", "--profile", profile]
+            .into_iter()
+            .chain(arguments.iter().copied())
+            .collect();
         self.start(&all, "")
     }
 }
@@ -152,7 +180,11 @@ impl Running {
             std::thread::sleep(Duration::from_millis(5));
         };
         let out = self.lines.iter().map(|line| line + "\n").collect();
-        let err = self.errors.take().and_then(|errors| errors.join().ok()).unwrap_or_default();
+        let err = self
+            .errors
+            .take()
+            .and_then(|errors| errors.join().ok())
+            .unwrap_or_default();
         Said { status, out, err }
     }
 }
@@ -176,8 +208,14 @@ impl Relay {
     }
 
     pub fn start_on(home: &Home, listen: &str) -> Self {
-        let running = home.start(&["serve", "--json", "--listen", listen, "--data", "relay"], "");
-        let url = running.json_line()["url"].as_str().expect("a URL").to_owned();
+        let running = home.start(
+            &["serve", "--json", "--listen", listen, "--data", "relay"],
+            "",
+        );
+        let url = running.json_line()["url"]
+            .as_str()
+            .expect("a URL")
+            .to_owned();
         Self { running, url }
     }
 
@@ -188,14 +226,20 @@ impl Relay {
 
     pub fn invite(&self, home: &Home) -> String {
         let said = home.run(&["invite", "--json", "--data", "relay"]).well();
-        said.json()[0]["invite"].as_str().expect("an invitation").to_owned()
+        said.json()[0]["invite"]
+            .as_str()
+            .expect("an invitation")
+            .to_owned()
     }
 
     /// Waits until everything is acknowledged.
     pub fn keeps_nothing(&self, home: &Home) {
         let deadline = Instant::now() + LONG;
         loop {
-            let status = home.run(&["status", "--json", "--data", "relay"]).well().json();
+            let status = home
+                .run(&["status", "--json", "--data", "relay"])
+                .well()
+                .json();
             if status[0]["envelopes"] == 0 {
                 return;
             }
@@ -205,8 +249,17 @@ impl Relay {
 
     pub fn create(&self, home: &Home, profile: &str, name: &str) {
         let invite = self.invite(home);
-        let create =
-            ["create", "--relay", &self.url, "--invite", &invite, "--name", name, "--device-id", profile];
+        let create = [
+            "create",
+            "--relay",
+            &self.url,
+            "--invite",
+            &invite,
+            "--name",
+            name,
+            "--device-id",
+            profile,
+        ];
         home.client(profile, &create).well();
     }
 }
@@ -214,8 +267,12 @@ impl Relay {
 /// Lets `new` join the account of `existing`; gives the link that was used.
 pub fn pair(home: &Home, existing: &str, new: &str, name: &str) -> String {
     let pairing = home.start_client(existing, &["pair", "--yes", "--json"]);
-    let link = pairing.json_line()["link"].as_str().expect("a link").to_owned();
-    home.client(new, &["join", &link, "--name", name, "--device-id", new]).well();
+    let link = pairing.json_line()["link"]
+        .as_str()
+        .expect("a link")
+        .to_owned();
+    home.client(new, &["join", &link, "--name", name, "--device-id", new])
+        .well();
     let said = pairing.wait().well();
     assert_eq!(said.json()[0]["joined"]["name"], name);
     link
@@ -224,20 +281,34 @@ pub fn pair(home: &Home, existing: &str, new: &str, name: &str) -> String {
 /// Lines of JSON, each with an id of its own.
 pub fn lines(from: u32, to: u32) -> Vec<String> {
     (from..to)
-        .map(|number| format!(r#"{{"id":"c{number}","amount": {number}.50,"text":"Grüße {number}"}}"#))
+        .map(|number| {
+            format!(r#"{{"id":"c{number}","amount": {number}.50,"text":"Grüße {number}"}}"#)
+        })
         .collect()
 }
 
 pub fn write(path: &Path, lines: &[String]) {
-    std::fs::write(path, lines.iter().map(|line| format!("{line}\n")).collect::<String>()).expect("written");
+    std::fs::write(
+        path,
+        lines
+            .iter()
+            .map(|line| format!("{line}\n"))
+            .collect::<String>(),
+    )
+    .expect("written");
 }
 
 /// The changes in a file of `follow --jsonl`, byte for byte as they were pushed.
 pub fn changes(path: &Path) -> Vec<String> {
     let text = std::fs::read_to_string(path).expect("a file");
     let change = |line: &str| {
-        let (_, change) = line.split_once("\"change\":").unwrap_or_else(|| panic!("{line}"));
-        change.strip_suffix('}').expect("the end of the line").to_owned()
+        let (_, change) = line
+            .split_once("\"change\":")
+            .unwrap_or_else(|| panic!("{line}"));
+        change
+            .strip_suffix('}')
+            .expect("the end of the line")
+            .to_owned()
     };
     // What a snapshot brought ends with a line that is no change, and a gap is none.
     let is_change = |line: &&str| !line.contains("\"snapshot\":{") && !line.contains("\"gap\":{");

@@ -13,8 +13,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use graceful_relay::client::{
-    Change, Changes, Client, ClientError, ConnectOptions, CreateOptions, Incoming, OsChance, RecoverOptions,
-    RecoveryKey,
+    Change, Changes, Client, ClientError, ConnectOptions, CreateOptions, Incoming, OsChance,
+    RecoverOptions, RecoveryKey,
 };
 
 /// Longer than anything takes: only so that what is broken ends its test.
@@ -54,24 +54,46 @@ fn options(url: &str, folder: &Path, key: &RecoveryKey, name: &str) -> RecoverOp
 }
 
 /// With the words as somebody typed them.
-async fn recover(url: &str, folder: &Path, key: &RecoveryKey, name: &str) -> Result<Client, ClientError> {
-    let typed = key.words().join("\n").to_uppercase().parse().expect("the words");
+async fn recover(
+    url: &str,
+    folder: &Path,
+    key: &RecoveryKey,
+    name: &str,
+) -> Result<Client, ClientError> {
+    let typed = key
+        .words()
+        .join("\n")
+        .to_uppercase()
+        .parse()
+        .expect("the words");
     let recovered = Client::recover(options(url, folder, &typed, name), |_| ());
-    tokio::time::timeout(LONG, recovered).await.expect("it ends")
+    tokio::time::timeout(LONG, recovered)
+        .await
+        .expect("it ends")
 }
 
 async fn push(client: &Client, texts: &[&str]) {
-    let changes = texts.iter().map(|text| Change::new(*text, text.as_bytes().to_vec()));
+    let changes = texts
+        .iter()
+        .map(|text| Change::new(*text, text.as_bytes().to_vec()));
     client.push(changes).await.expect("taken");
-    tokio::time::timeout(LONG, client.stored(|_| ())).await.expect("in time").expect("stored");
+    tokio::time::timeout(LONG, client.stored(|_| ()))
+        .await
+        .expect("in time")
+        .expect("stored");
 }
 
 /// The next changes, applied.
 async fn received(client: &Client, changes: &mut Changes, count: usize) -> Vec<String> {
     let mut texts = Vec::new();
     while texts.len() < count {
-        let incoming = tokio::time::timeout(LONG, changes.next()).await.expect("in time").expect("open");
-        let Incoming::Change(change) = &incoming else { panic!("no change: {incoming:?}") };
+        let incoming = tokio::time::timeout(LONG, changes.next())
+            .await
+            .expect("in time")
+            .expect("open");
+        let Incoming::Change(change) = &incoming else {
+            panic!("no change: {incoming:?}")
+        };
         texts.push(String::from_utf8(change.content.to_vec()).expect("text"));
         client.applied(&incoming).await.expect("noted");
     }

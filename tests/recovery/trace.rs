@@ -13,17 +13,38 @@ const ENTROPY: [u8; 16] = *b"\x9c\x01\xfe\x37\x80\xab\x55\x12\xd0\x6e\x7f\x24\xb
 fn forms(key: &RecoveryKey) -> Vec<Vec<u8>> {
     let keys = key.keys();
     let mut forms = Vec::new();
-    for secret in [&ENTROPY[..], &keys.signing().to_bytes(), keys.agreement().expose()] {
+    for secret in [
+        &ENTROPY[..],
+        &keys.signing().to_bytes(),
+        keys.agreement().expose(),
+    ] {
         forms.push(secret.to_vec());
         // Whatever stands around it: base64 is cut to what does not depend on that.
-        for encoding in [&HEXLOWER, &HEXUPPER, &BASE64, &BASE64_NOPAD, &BASE64URL_NOPAD] {
+        for encoding in [
+            &HEXLOWER,
+            &HEXUPPER,
+            &BASE64,
+            &BASE64_NOPAD,
+            &BASE64URL_NOPAD,
+        ] {
             let text = encoding.encode(secret);
             forms.push(text.trim_end_matches('=').as_bytes()[..20].to_vec());
         }
     }
     // Two words that follow each other, however they are written.
     for pair in key.words().windows(2) {
-        for between in [" ", "  ", "\n", "\r\n", ",", ", ", "\",\"", "\", \"", "\",\n    \"", "\0"] {
+        for between in [
+            " ",
+            "  ",
+            "\n",
+            "\r\n",
+            ",",
+            ", ",
+            "\",\"",
+            "\", \"",
+            "\",\n    \"",
+            "\0",
+        ] {
             let pair = format!("{}{between}{}", pair[0], pair[1]);
             forms.push(pair.to_uppercase().into_bytes());
             forms.push(pair.into_bytes());
@@ -47,9 +68,13 @@ fn files(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
 }
 
 fn found(folder: &Path, forms: &[Vec<u8>]) -> Vec<PathBuf> {
-    let holds = |content: &[u8], form: &Vec<u8>| content.windows(form.len()).any(|part| part == form);
+    let holds =
+        |content: &[u8], form: &Vec<u8>| content.windows(form.len()).any(|part| part == form);
     let files = files(folder).into_iter();
-    files.filter(|(_, content)| forms.iter().any(|form| holds(content, form))).map(|(path, _)| path).collect()
+    files
+        .filter(|(_, content)| forms.iter().any(|form| holds(content, form)))
+        .map(|(path, _)| path)
+        .collect()
 }
 
 #[tokio::test]
@@ -65,19 +90,26 @@ async fn no_device_and_no_relay_keeps_the_words_or_what_follows_from_them() {
     // In the middle of a recovery, too.
     let obstacle = phone_folder.path().join("journal");
     std::fs::write(&obstacle, "in the way").expect("written");
-    recover(&url, phone_folder.path(), &key, "Phone").await.expect_err("no room for it");
+    recover(&url, phone_folder.path(), &key, "Phone")
+        .await
+        .expect_err("no room for it");
     assert!(phone_folder.path().join("recovering").exists());
     assert_eq!(found(phone_folder.path(), &forms), [] as [PathBuf; 0]);
     std::fs::remove_file(&obstacle).expect("removed");
 
-    let phone = recover(&url, phone_folder.path(), &key, "Phone").await.expect("comes back");
+    let phone = recover(&url, phone_folder.path(), &key, "Phone")
+        .await
+        .expect("comes back");
     received(&phone, &mut phone.changes(), 1).await;
     phone.remove(desk.status().device).await.expect("removed");
     push(&phone, &["two"]).await;
     drop(desk.close().await);
     phone.close().await.expect("closes");
     for folder in [desk_folder.path(), phone_folder.path(), door.folder.path()] {
-        assert!(files(folder).iter().any(|(_, content)| content.len() > 500), "there is something to search");
+        assert!(
+            files(folder).iter().any(|(_, content)| content.len() > 500),
+            "there is something to search"
+        );
         assert_eq!(found(folder, &forms), [] as [PathBuf; 0]);
     }
 
@@ -85,6 +117,9 @@ async fn no_device_and_no_relay_keeps_the_words_or_what_follows_from_them() {
     for form in &forms {
         let planted = phone_folder.path().join("planted");
         std::fs::write(&planted, [b"before", &form[..], b"after"].concat()).expect("written");
-        assert_eq!(found(phone_folder.path(), std::slice::from_ref(form)), [planted]);
+        assert_eq!(
+            found(phone_folder.path(), std::slice::from_ref(form)),
+            [planted]
+        );
     }
 }

@@ -24,7 +24,12 @@ fn options() -> Options {
         membership_entries_max: 14,
         ..Limits::default()
     };
-    Options { limits, registration: Registration::Open, cache_bytes: 1 << 20, ..Options::default() }
+    Options {
+        limits,
+        registration: Registration::Open,
+        cache_bytes: 1 << 20,
+        ..Options::default()
+    }
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -60,7 +65,12 @@ proptest! {
 fn an_account_that_is_closed_leaves_no_row() {
     let mut world = World::new(options());
     world.take(&Step::Add { by: 1, who: 2 });
-    world.take(&Step::Push { by: 1, count: 3, addressee: None, size: 150_000 });
+    world.take(&Step::Push {
+        by: 1,
+        count: 3,
+        addressee: None,
+        size: 150_000,
+    });
     assert_eq!(world.totals(), (1, 3));
     world.take(&Step::Close { by: 2 });
     assert_eq!(world.totals(), (0, 0));

@@ -15,15 +15,39 @@ use crate::support;
 /// Something that happens.
 #[derive(Debug, Clone)]
 pub enum Step {
-    Push { by: u8, count: usize, addressee: Option<u8>, size: usize },
-    Repeat { by: u8, back: u64 },
-    Ack { by: u8, ahead: u64 },
-    Add { by: u8, who: u8 },
-    Remove { by: u8, who: u8 },
-    DeleteThrough { by: u8, through: u64 },
-    Wait { seconds: u64 },
+    Push {
+        by: u8,
+        count: usize,
+        addressee: Option<u8>,
+        size: usize,
+    },
+    Repeat {
+        by: u8,
+        back: u64,
+    },
+    Ack {
+        by: u8,
+        ahead: u64,
+    },
+    Add {
+        by: u8,
+        who: u8,
+    },
+    Remove {
+        by: u8,
+        who: u8,
+    },
+    DeleteThrough {
+        by: u8,
+        through: u64,
+    },
+    Wait {
+        seconds: u64,
+    },
     Sweep,
-    Close { by: u8 },
+    Close {
+        by: u8,
+    },
 }
 
 #[derive(Debug, Clone)]
@@ -62,8 +86,15 @@ impl World {
     pub fn new(options: Options) -> Self {
         let store = support::store(options.clone()).expect("opens");
         let entry = support::founding(1);
-        let found = Change::Found { entry: entry.clone(), by: support::device_key(1), invite: None };
-        let outcomes = store.commit(vec![found], RelayTime::default()).expect("commits").outcomes;
+        let found = Change::Found {
+            entry: entry.clone(),
+            by: support::device_key(1),
+            invite: None,
+        };
+        let outcomes = store
+            .commit(vec![found], RelayTime::default())
+            .expect("commits")
+            .outcomes;
         assert_eq!(outcomes, [Outcome::Founded]);
         Self {
             store,
@@ -92,7 +123,9 @@ impl World {
     }
 
     fn standing(&self, device: u8) -> Option<Standing> {
-        self.store.find(&support::account_id(1), &support::device_key(device)).expect("reads")
+        self.store
+            .find(&support::account_id(1), &support::device_key(device))
+            .expect("reads")
     }
 
     fn whose(&self, device: u8) -> Option<Whose> {
@@ -100,14 +133,21 @@ impl World {
     }
 
     fn commit(&self, change: Change) -> Outcome {
-        let mut committed =
-            self.store.commit(vec![change], RelayTime::from_ms(self.now_ms)).expect("commits");
+        let mut committed = self
+            .store
+            .commit(vec![change], RelayTime::from_ms(self.now_ms))
+            .expect("commits");
         committed.outcomes.remove(0)
     }
 
     pub fn take(&mut self, step: &Step) {
         match *step {
-            Step::Push { by, count, addressee, size } => self.push(by, count, addressee, size),
+            Step::Push {
+                by,
+                count,
+                addressee,
+                size,
+            } => self.push(by, count, addressee, size),
             Step::Repeat { by, back } => self.repeat(by, back),
             Step::Ack { by, ahead } => self.ack(by, ahead),
             Step::Add { by, who } => self.add(by, who),
@@ -133,13 +173,18 @@ impl World {
         let Outcome::Pushed(pushed) = self.commit(Change::push(whose, envelopes.clone())) else {
             panic!("a push is answered as a push");
         };
-        let known = addressee.is_none_or(|device| device != by && self.members.contains_key(&device));
-        let room = (self.options.limits.account_envelopes_max as usize).saturating_sub(self.kept.len());
+        let known =
+            addressee.is_none_or(|device| device != by && self.members.contains_key(&device));
+        let room =
+            (self.options.limits.account_envelopes_max as usize).saturating_sub(self.kept.len());
         let expected = if known { count.min(room) } else { 0 };
         for envelope in &envelopes[..expected] {
             self.keep(by, addressee, envelope);
         }
-        assert_eq!(pushed.through, (expected > 0).then(|| first + expected as u64 - 1));
+        assert_eq!(
+            pushed.through,
+            (expected > 0).then(|| first + expected as u64 - 1)
+        );
         let code = pushed.refusal.map(|refusal| refusal.code);
         let why = match (expected == count, known) {
             (true, _) => None,
@@ -151,7 +196,12 @@ impl World {
 
     fn keep(&mut self, by: u8, addressee: Option<u8>, envelope: &Envelope) {
         self.head += 1;
-        self.chain = chain::extend(&self.chain, self.head, &support::device_key(by), &envelope.sealed);
+        self.chain = chain::extend(
+            &self.chain,
+            self.head,
+            &support::device_key(by),
+            &envelope.sealed,
+        );
         let member = self.members.get_mut(&by).expect("a member pushes");
         member.push_number = envelope.push_number;
         if member.cursor == self.head - 1 {
@@ -175,11 +225,15 @@ impl World {
         if last == 0 {
             return;
         }
-        let envelopes = (last.saturating_sub(back).max(1)..=last).map(|n| support::pushed(n, 0, 300, None));
+        let envelopes =
+            (last.saturating_sub(back).max(1)..=last).map(|n| support::pushed(n, 0, 300, None));
         let Outcome::Pushed(pushed) = self.commit(Change::push(whose, envelopes)) else {
             panic!("a push is answered as a push");
         };
-        assert_eq!((pushed.through, pushed.placements.len(), pushed.refusal), (Some(last), 0, None));
+        assert_eq!(
+            (pushed.through, pushed.placements.len(), pushed.refusal),
+            (Some(last), 0, None)
+        );
     }
 
     fn ack(&mut self, by: u8, ahead: u64) {
@@ -189,7 +243,9 @@ impl World {
         let through = self.members[&by].cursor + ahead;
         let outcome = self.commit(Change::Ack { by: whose, through });
         if through > self.head {
-            assert!(matches!(outcome, Outcome::Refused(refusal) if refusal.code == Code::AckBeyondHead));
+            assert!(
+                matches!(outcome, Outcome::Refused(refusal) if refusal.code == Code::AckBeyondHead)
+            );
             return;
         }
         assert_eq!(outcome, Outcome::Acked);
@@ -202,7 +258,10 @@ impl World {
     fn drop_unneeded(&mut self) {
         let members = self.members.clone();
         self.kept.retain(|sent| {
-            let readers = members.iter().filter(|(device, _)| is_for(sent, **device)).collect::<Vec<_>>();
+            let readers = members
+                .iter()
+                .filter(|(device, _)| is_for(sent, **device))
+                .collect::<Vec<_>>();
             match (readers.is_empty(), sent.addressee) {
                 (true, addressee) => addressee.is_none(),
                 (false, _) => readers.iter().any(|(_, member)| member.cursor < sent.seq),
@@ -213,7 +272,11 @@ impl World {
     fn append(&mut self, by: u8, entry: SignedEntry) -> Option<Outcome> {
         let whose = self.whose(by)?;
         let first = self.log.len() as u64;
-        let outcome = self.commit(Change::Append { by: whose, first, entries: vec![entry.clone()] });
+        let outcome = self.commit(Change::Append {
+            by: whose,
+            first,
+            entries: vec![entry.clone()],
+        });
         if outcome == Outcome::Appended {
             self.log.push(entry);
         }
@@ -275,9 +338,18 @@ impl World {
 
     fn sweep(&mut self) {
         let outcome = self.commit(Change::Sweep);
-        let (now_ms, retention_ms) = (self.now_ms, u64::from(self.options.limits.retention_s) * 1_000);
+        let (now_ms, retention_ms) = (
+            self.now_ms,
+            u64::from(self.options.limits.retention_s) * 1_000,
+        );
         let envelopes = self.lose(|sent| now_ms >= sent.arrived_ms + retention_ms);
-        assert_eq!(outcome, Outcome::Swept { envelopes, more: false });
+        assert_eq!(
+            outcome,
+            Outcome::Swept {
+                envelopes,
+                more: false
+            }
+        );
     }
 
     fn close(&mut self, by: u8) {
@@ -285,7 +357,12 @@ impl World {
             return;
         };
         let outcome = self.commit(Change::CloseAccount { by: whose });
-        assert_eq!(outcome, Outcome::Closed { envelopes: self.kept.len() as u64 });
+        assert_eq!(
+            outcome,
+            Outcome::Closed {
+                envelopes: self.kept.len() as u64
+            }
+        );
         self.kept.clear();
         self.members.clear();
         self.closed = true;
@@ -303,8 +380,18 @@ impl World {
             };
             let standing = standing.expect("a member is found");
             assert_eq!(
-                (standing.head, standing.cursor, standing.push_number, standing.membership_count),
-                (self.head, member.cursor, member.push_number, self.log.len() as u64)
+                (
+                    standing.head,
+                    standing.cursor,
+                    standing.push_number,
+                    standing.membership_count
+                ),
+                (
+                    self.head,
+                    member.cursor,
+                    member.push_number,
+                    self.log.len() as u64
+                )
             );
             assert_eq!(standing.envelopes_kept, self.kept.len() as u64);
             self.compare_view(device, standing.whose, member);
@@ -312,16 +399,27 @@ impl World {
     }
 
     fn compare_view(&self, device: u8, whose: Whose, member: &Member) {
-        let look =
-            Look { whose, after: member.cursor, entries_from: 0, bytes_max: u64::MAX, one_at_least: true };
-        let view = self.store.look(&look, RelayTime::from_ms(self.now_ms)).expect("reads");
+        let look = Look {
+            whose,
+            after: member.cursor,
+            entries_from: 0,
+            bytes_max: u64::MAX,
+            one_at_least: true,
+        };
+        let view = self
+            .store
+            .look(&look, RelayTime::from_ms(self.now_ms))
+            .expect("reads");
         let awaited = self
             .kept
             .iter()
             .filter(|sent| is_for(sent, device) && sent.seq > member.cursor)
             .collect::<Vec<_>>();
         let retention_ms = u64::from(self.options.limits.retention_s) * 1_000;
-        if awaited.first().is_some_and(|sent| self.now_ms >= sent.arrived_ms + retention_ms) {
+        if awaited
+            .first()
+            .is_some_and(|sent| self.now_ms >= sent.arrived_ms + retention_ms)
+        {
             assert_eq!(view, View::SweepFirst, "nothing expired is shown");
             return;
         }
@@ -329,25 +427,38 @@ impl World {
             panic!("a member sees its account, not {view:?}");
         };
         assert_eq!(ready.entries, self.log);
-        let shown = ready.envelopes.iter().map(|one| (one.seq, &one.sealed, one.push_number));
+        let shown = ready
+            .envelopes
+            .iter()
+            .map(|one| (one.seq, &one.sealed, one.push_number));
         assert!(shown.eq(awaited.iter().map(|sent| (
             sent.seq,
             &sent.envelope.sealed,
             sent.envelope.push_number
         ))));
         assert_eq!(ready.through, self.head);
-        let gap = ready.gap.map(|gap| (gap.from, gap.through, gap.reason == Reason::Unspecified));
+        let gap = ready
+            .gap
+            .map(|gap| (gap.from, gap.through, gap.reason == Reason::Unspecified));
         let lost = member.lost.iter().min().zip(member.lost.iter().max());
         assert_eq!(gap.is_some(), lost.is_some());
         if let (Some((from, through, unexplained)), Some((first, last))) = (gap, lost) {
-            assert!(from <= *first && through == *last && !unexplained, "{gap:?} tells of {lost:?}");
+            assert!(
+                from <= *first && through == *last && !unexplained,
+                "{gap:?} tells of {lost:?}"
+            );
             assert!(from > member.cursor);
         }
-        let chain = ready.envelopes.iter().find(|one| one.seq == self.head).map(|one| one.chain.clone());
+        let chain = ready
+            .envelopes
+            .iter()
+            .find(|one| one.seq == self.head)
+            .map(|one| one.chain.clone());
         assert!(chain.is_none_or(|chain| *chain == *self.chain.as_bytes()));
     }
 }
 
 fn is_for(sent: &Sent, device: u8) -> bool {
-    sent.addressee.map_or(sent.sender != device, |addressee| addressee == device)
+    sent.addressee
+        .map_or(sent.sender != device, |addressee| addressee == device)
 }

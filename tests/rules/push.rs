@@ -25,8 +25,15 @@ fn account() -> Account {
 fn check(account: &mut Account, envelope: &Envelope, limits: &Limits, code: Code) {
     let before = account.clone();
     let refusal = push(account, Ordinal(1), &envelope.clone().into(), limits).expect_err("refused");
-    assert_eq!((refusal.code, refusal.push_number), (code, envelope.push_number));
-    assert!(refusal.text.len() > 20, "says what happened: {}", refusal.text);
+    assert_eq!(
+        (refusal.code, refusal.push_number),
+        (code, envelope.push_number)
+    );
+    assert!(
+        refusal.text.len() > 20,
+        "says what happened: {}",
+        refusal.text
+    );
     assert_eq!(*account, before, "a refusal changes nothing");
 }
 
@@ -34,16 +41,56 @@ fn check(account: &mut Account, envelope: &Envelope, limits: &Limits, code: Code
 fn each_trouble_has_its_own_code() {
     let limits = Limits::default();
     let mut account = account();
-    check(&mut account, &support::pushed(2, 0, 300, None), &limits, Code::PushOutOfOrder);
-    check(&mut account, &support::pushed(1, 0, 2_000_000, None), &limits, Code::EnvelopeTooLarge);
-    check(&mut account, &support::pushed(1, 0, 300, Some(3)), &limits, Code::UnknownAddressee);
-    check(&mut account, &support::pushed(1, 0, 300, Some(1)), &limits, Code::UnknownAddressee);
-    let plain = Envelope { push_number: 1, sealed: "{\"amount\": 12}".into(), addressee: "".into() };
+    check(
+        &mut account,
+        &support::pushed(2, 0, 300, None),
+        &limits,
+        Code::PushOutOfOrder,
+    );
+    check(
+        &mut account,
+        &support::pushed(1, 0, 2_000_000, None),
+        &limits,
+        Code::EnvelopeTooLarge,
+    );
+    check(
+        &mut account,
+        &support::pushed(1, 0, 300, Some(3)),
+        &limits,
+        Code::UnknownAddressee,
+    );
+    check(
+        &mut account,
+        &support::pushed(1, 0, 300, Some(1)),
+        &limits,
+        Code::UnknownAddressee,
+    );
+    let plain = Envelope {
+        push_number: 1,
+        sealed: "{\"amount\": 12}".into(),
+        addressee: "".into(),
+    };
     check(&mut account, &plain, &limits, Code::NotSealed);
-    let none_left = Limits { account_envelopes_max: 0, ..limits.clone() };
-    check(&mut account, &support::pushed(1, 0, 300, None), &none_left, Code::QuotaEnvelopes);
-    let small = Limits { account_bytes_max: envelope::SIZE_MIN as u64, ..limits };
-    check(&mut account, &support::pushed(1, 0, 300, None), &small, Code::QuotaBytes);
+    let none_left = Limits {
+        account_envelopes_max: 0,
+        ..limits.clone()
+    };
+    check(
+        &mut account,
+        &support::pushed(1, 0, 300, None),
+        &none_left,
+        Code::QuotaEnvelopes,
+    );
+    let small = Limits {
+        account_bytes_max: envelope::SIZE_MIN as u64,
+        ..limits
+    };
+    check(
+        &mut account,
+        &support::pushed(1, 0, 300, None),
+        &small,
+        Code::QuotaBytes,
+    );
 }
 
 #[test]
@@ -53,7 +100,12 @@ fn bytes_are_counted_as_they_come_and_as_they_go() {
     let mut kept = Vec::new();
     for number in 1..=5 {
         let size = 300 * usize::try_from(number).expect("small");
-        let verdict = push(&mut account, Ordinal(1), &support::pushed(number, 0, size, None).into(), &limits);
+        let verdict = push(
+            &mut account,
+            Ordinal(1),
+            &support::pushed(number, 0, size, None).into(),
+            &limits,
+        );
         match verdict.expect("kept") {
             Verdict::Keep { kept: one, .. } => kept.push(one),
             Verdict::Repeat => panic!("new"),

@@ -21,15 +21,24 @@ fn conversation() -> Conversation {
         authentication_ms_max: AUTHENTICATION_MS,
     };
     let mut conversation = Conversation::new(Arc::new(terms), [3; 32], 0, 0);
-    assert!(matches!(conversation.next(), Some(Request::Send(RelayFrame::Greeting(_)))));
+    assert!(matches!(
+        conversation.next(),
+        Some(Request::Send(RelayFrame::Greeting(_)))
+    ));
     conversation
 }
 
 fn joining() -> Conversation {
     let mut conversation = conversation();
-    let join = JoinRendezvous { id: vec![9; 16].into(), sealed: "it is me".into() };
+    let join = JoinRendezvous {
+        id: vec![9; 16].into(),
+        sealed: "it is me".into(),
+    };
     conversation.received(DeviceFrame::JoinRendezvous(join), 0);
-    assert!(matches!(conversation.next(), Some(Request::JoinSlot { .. })));
+    assert!(matches!(
+        conversation.next(),
+        Some(Request::JoinSlot { .. })
+    ));
     conversation
 }
 
@@ -39,7 +48,10 @@ fn times_out(conversation: &mut Conversation) {
         panic!("refused");
     };
     assert_eq!(refusal.code(), Code::Timeout);
-    assert!(matches!(conversation.next(), Some(Request::Close { code: 4408, .. })));
+    assert!(matches!(
+        conversation.next(),
+        Some(Request::Close { code: 4408, .. })
+    ));
 }
 
 #[test]
@@ -63,7 +75,10 @@ fn silence_ends_a_conversation_and_bytes_on_their_way_do_not_count_as_silence() 
     slow.tick(SILENCE_MS);
     assert_eq!(slow.next(), None);
     slow.received(DeviceFrame::Ping(Ping { number: 1 }), 2 * SILENCE_MS - 2);
-    assert!(matches!(slow.next(), Some(Request::Send(RelayFrame::Pong(_)))));
+    assert!(matches!(
+        slow.next(),
+        Some(Request::Send(RelayFrame::Pong(_)))
+    ));
     slow.tick(3 * SILENCE_MS - 3);
     assert_eq!(slow.next(), None);
     slow.tick(3 * SILENCE_MS);

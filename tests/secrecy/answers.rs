@@ -26,9 +26,15 @@ async fn open() -> Door {
         entry: Some(support::founding(FOUNDER)),
         invite: String::new(),
     };
-    let append = Append { first: 1, entries: vec![log(FOUNDER, 2).remove(1)] };
+    let append = Append {
+        first: 1,
+        entries: vec![log(FOUNDER, 2).remove(1)],
+    };
     for frame in [DeviceFrame::Found(found), DeviceFrame::Append(append)] {
-        client.send(Message::Binary(device_bytes(frame))).await.expect("open");
+        client
+            .send(Message::Binary(device_bytes(frame)))
+            .await
+            .expect("open");
     }
     // Both entries, in one frame or in two: that depends on how soon the relay looks.
     let shown = |frame| matches!(frame, RelayFrame::Membership(shown) if shown.first + shown.entries.len() as u64 == 2);
@@ -64,7 +70,10 @@ fn proof(greeting: &Greeting, founder: u8, device: u8, signer: u8) -> Authentica
         account: challenge.account.to_wire(),
         device: challenge.device.to_wire(),
         host: challenge.host.to_owned(),
-        signature: challenge.sign(&support::signing_key(signer)).to_vec().into(),
+        signature: challenge
+            .sign(&support::signing_key(signer))
+            .to_vec()
+            .into(),
         ..Authenticate::default()
     }
 }
@@ -74,7 +83,10 @@ type Opening = Box<dyn Fn(&Greeting) -> DeviceFrame>;
 fn authenticate(founder: u8, device: u8, signer: u8, entries: Vec<SignedEntry>) -> Opening {
     Box::new(move |greeting| {
         let proof = proof(greeting, founder, device, signer);
-        DeviceFrame::Authenticate(Authenticate { entries: entries.clone(), ..proof })
+        DeviceFrame::Authenticate(Authenticate {
+            entries: entries.clone(),
+            ..proof
+        })
     })
 }
 
@@ -106,25 +118,79 @@ fn strangers() -> Vec<(&'static str, Opening)> {
     };
     vec![
         ("unknown account", authenticate(7, 9, 9, Vec::new())),
-        ("unknown account, its founder", authenticate(7, 7, 7, Vec::new())),
+        (
+            "unknown account, its founder",
+            authenticate(7, 7, 7, Vec::new()),
+        ),
         ("unknown device", authenticate(FOUNDER, 9, 9, Vec::new())),
-        ("wrong signature", authenticate(FOUNDER, FOUNDER, 9, Vec::new())),
-        ("wrong signature of an unknown device", authenticate(FOUNDER, 9, 8, Vec::new())),
-        ("wrong signature, unknown account", authenticate(7, 9, 8, Vec::new())),
-        ("no signature", spoilt(|proof| proof.signature = Bytes::new())),
-        ("a signature of zeros", spoilt(|proof| proof.signature = vec![0; 64].into())),
-        ("a key that is none", spoilt(|proof| proof.device = vec![0xff; 32].into())),
-        ("a log of an unknown account", authenticate(7, 8, 8, log(7, 8))),
-        ("half a log of an unknown account", authenticate(7, 8, 8, log(7, 8).split_off(1))),
-        ("another account's log", authenticate(FOUNDER, 8, 8, log(7, 8))),
-        ("a log without the device", authenticate(FOUNDER, 9, 9, log(FOUNDER, 2))),
-        ("half a log", authenticate(FOUNDER, 2, 9, log(FOUNDER, 2).split_off(1))),
-        ("a log that adds itself", authenticate(FOUNDER, 9, 9, forked)),
-        ("a log and a wrong signature", authenticate(FOUNDER, 2, 9, log(FOUNDER, 2))),
-        ("another's founding entry", found(support::founding(FOUNDER), FOUNDER, 9, 9)),
-        ("another's founding entry, unknown", found(support::founding(7), 7, 9, 9)),
-        ("a founding with a wrong signature", found(support::founding(FOUNDER), FOUNDER, FOUNDER, 9)),
-        ("a founding with a wrong signature, unknown", found(support::founding(7), 7, 7, 9)),
+        (
+            "wrong signature",
+            authenticate(FOUNDER, FOUNDER, 9, Vec::new()),
+        ),
+        (
+            "wrong signature of an unknown device",
+            authenticate(FOUNDER, 9, 8, Vec::new()),
+        ),
+        (
+            "wrong signature, unknown account",
+            authenticate(7, 9, 8, Vec::new()),
+        ),
+        (
+            "no signature",
+            spoilt(|proof| proof.signature = Bytes::new()),
+        ),
+        (
+            "a signature of zeros",
+            spoilt(|proof| proof.signature = vec![0; 64].into()),
+        ),
+        (
+            "a key that is none",
+            spoilt(|proof| proof.device = vec![0xff; 32].into()),
+        ),
+        (
+            "a log of an unknown account",
+            authenticate(7, 8, 8, log(7, 8)),
+        ),
+        (
+            "half a log of an unknown account",
+            authenticate(7, 8, 8, log(7, 8).split_off(1)),
+        ),
+        (
+            "another account's log",
+            authenticate(FOUNDER, 8, 8, log(7, 8)),
+        ),
+        (
+            "a log without the device",
+            authenticate(FOUNDER, 9, 9, log(FOUNDER, 2)),
+        ),
+        (
+            "half a log",
+            authenticate(FOUNDER, 2, 9, log(FOUNDER, 2).split_off(1)),
+        ),
+        (
+            "a log that adds itself",
+            authenticate(FOUNDER, 9, 9, forked),
+        ),
+        (
+            "a log and a wrong signature",
+            authenticate(FOUNDER, 2, 9, log(FOUNDER, 2)),
+        ),
+        (
+            "another's founding entry",
+            found(support::founding(FOUNDER), FOUNDER, 9, 9),
+        ),
+        (
+            "another's founding entry, unknown",
+            found(support::founding(7), 7, 9, 9),
+        ),
+        (
+            "a founding with a wrong signature",
+            found(support::founding(FOUNDER), FOUNDER, FOUNDER, 9),
+        ),
+        (
+            "a founding with a wrong signature, unknown",
+            found(support::founding(7), 7, 7, 9),
+        ),
     ]
 }
 
@@ -132,19 +198,31 @@ fn strangers() -> Vec<(&'static str, Opening)> {
 async fn answer(door: &Door, opening: &Opening) -> Vec<u8> {
     let mut client = door.client().await.expect("the handshake");
     let greeting = greeting(next_frame(&mut client).await);
-    client.send(Message::Binary(device_bytes(opening(&greeting)))).await.expect("open");
+    client
+        .send(Message::Binary(device_bytes(opening(&greeting))))
+        .await
+        .expect("open");
     let mut stream = client.into_inner();
     let mut bytes = Vec::new();
     let mut part = [0; 1024];
     // The relay waits for the close frame to be answered: a masked one without a reason.
     loop {
-        let read = tokio::time::timeout(LONG, stream.read(&mut part)).await.expect("in time").expect("bytes");
+        let read = tokio::time::timeout(LONG, stream.read(&mut part))
+            .await
+            .expect("in time")
+            .expect("bytes");
         bytes.extend_from_slice(&part[..read]);
         if read == 0 {
             return bytes;
         }
-        if bytes.windows(2).any(|window| window == 4401_u16.to_be_bytes()) {
-            stream.write_all(&[0x88, 0x80, 0, 0, 0, 0]).await.expect("open");
+        if bytes
+            .windows(2)
+            .any(|window| window == 4401_u16.to_be_bytes())
+        {
+            stream
+                .write_all(&[0x88, 0x80, 0, 0, 0, 0])
+                .await
+                .expect("open");
             stream.shutdown().await.expect("open");
         }
     }
@@ -155,7 +233,12 @@ async fn strangers_get_the_same_bytes_whatever_they_are_wrong_about() {
     let door = open().await;
     let strangers = strangers();
     let expected = answer(&door, &strangers[0].1).await;
-    assert!(expected.windows(2).any(|window| window == 4401_u16.to_be_bytes()), "{expected:?}");
+    assert!(
+        expected
+            .windows(2)
+            .any(|window| window == 4401_u16.to_be_bytes()),
+        "{expected:?}"
+    );
     for (who, opening) in &strangers {
         assert_eq!(answer(&door, opening).await, expected, "{who}");
     }
@@ -169,9 +252,17 @@ async fn strangers_get_the_same_bytes_without_a_socket() {
         let greeting = greeting(door.ask("GET", EXCHANGE_PATH, "").await.frames().remove(0));
         let body = frame::join([&device_bytes(opening(&greeting))]);
         let answer = door::exchange(&door, &greeting.nonce, &body).await;
-        assert_eq!((answer.status(), answer.refusal()), ("403", Code::NotAMember), "{who}");
+        assert_eq!(
+            (answer.status(), answer.refusal()),
+            ("403", Code::NotAMember),
+            "{who}"
+        );
         // The date may step on between two answers.
-        let head = answer.head.lines().filter(|line| !line.starts_with("date:")).collect::<Vec<_>>();
+        let head = answer
+            .head
+            .lines()
+            .filter(|line| !line.starts_with("date:"))
+            .collect::<Vec<_>>();
         answers.push((head.join("\n"), answer.body));
         assert_eq!(answers.last(), answers.first(), "{who}");
     }
@@ -186,7 +277,10 @@ async fn a_founding_entry_of_another_tells_nothing_where_accounts_need_an_invita
     let closed = answer(&door, &opening).await;
     let door = open().await;
     assert_eq!(answer(&door, &opening).await, closed);
-    assert_eq!(answer(&door, &found(support::founding(FOUNDER), FOUNDER, 9, 9)).await, closed);
+    assert_eq!(
+        answer(&door, &found(support::founding(FOUNDER), FOUNDER, 9, 9)).await,
+        closed
+    );
 }
 
 /// What the same answer must not cost: a device that the relay forgot comes back with its log.
@@ -199,9 +293,17 @@ async fn a_device_that_the_relay_forgot_is_welcome_with_its_whole_log() {
     let mut client = door.client().await.expect("the handshake");
     let greeting = greeting(next_frame(&mut client).await);
     let opening = authenticate(FOUNDER, 3, 3, whole)(&greeting);
-    client.send(Message::Binary(device_bytes(opening))).await.expect("open");
-    let frame = tokio::time::timeout(LONG, client.next()).await.expect("in time").expect("open");
+    client
+        .send(Message::Binary(device_bytes(opening)))
+        .await
+        .expect("open");
+    let frame = tokio::time::timeout(LONG, client.next())
+        .await
+        .expect("in time")
+        .expect("open");
     let frame = frame::from_relay(frame.expect("a message").into_data()).expect("a frame");
-    let RelayFrame::Welcome(welcome) = frame else { panic!("not welcome: {frame:?}") };
+    let RelayFrame::Welcome(welcome) = frame else {
+        panic!("not welcome: {frame:?}")
+    };
     assert_eq!((welcome.ordinal, welcome.membership_count), (2, 3));
 }

@@ -44,19 +44,38 @@ impl Scene {
     fn open() -> Self {
         let home = Home::new();
         let arguments = ["serve", "--json", "--listen", "127.0.0.1:0", "--data", DATA];
-        let environment = [("RUST_LOG", "trace"), ("GRACEFUL_RELAY_METRICS__LISTEN", "127.0.0.1:0")];
+        let environment = [
+            ("RUST_LOG", "trace"),
+            ("GRACEFUL_RELAY_METRICS__LISTEN", "127.0.0.1:0"),
+        ];
         let relay = home.start_with(&arguments, "", &environment);
         let said = relay.json_line();
-        let metrics = said["metrics"].as_str().expect("an address").parse().expect("an address");
+        let metrics = said["metrics"]
+            .as_str()
+            .expect("an address")
+            .parse()
+            .expect("an address");
         let url = said["url"].as_str().expect("a URL").to_owned();
         let address: SocketAddr = url.trim_start_matches("ws://").parse().expect("an address");
         let tap = Tap::before(address);
         let url = format!("ws://{}", tap.address);
-        Self { home, relay, tap, metrics, url, canaries: Vec::new(), places: Vec::new() }
+        Self {
+            home,
+            relay,
+            tap,
+            metrics,
+            url,
+            canaries: Vec::new(),
+            places: Vec::new(),
+        }
     }
 
     fn canary(&mut self, what: &'static str, reach: Reach, bytes: impl Into<Vec<u8>>) {
-        self.canaries.push(Canary { what, reach, bytes: bytes.into() });
+        self.canaries.push(Canary {
+            what,
+            reach,
+            bytes: bytes.into(),
+        });
     }
 
     /// A word that no one but the devices may know.
@@ -67,38 +86,71 @@ impl Scene {
     }
 
     fn place(&mut self, name: impl Into<String>, reach: Reach, bytes: impl Into<Vec<u8>>) {
-        self.places.push(Place { name: name.into(), reach, bytes: bytes.into() });
+        self.places.push(Place {
+            name: name.into(),
+            reach,
+            bytes: bytes.into(),
+        });
     }
 
     fn invite(&mut self) -> String {
         let said = self.home.run(&["invite", "--json", "--data", DATA]).well();
-        let invitation = said.json()[0]["invite"].as_str().expect("an invitation").to_owned();
+        let invitation = said.json()[0]["invite"]
+            .as_str()
+            .expect("an invitation")
+            .to_owned();
         self.canary("the invitation", Reach::Wire, invitation.as_bytes());
         invitation
     }
 
     fn create(&mut self, profile: &str) {
-        let (invitation, name, id) = (self.invite(), self.secret("device-name"), self.secret("device-id"));
+        let (invitation, name, id) = (
+            self.invite(),
+            self.secret("device-name"),
+            self.secret("device-id"),
+        );
         let relay = self.url.clone();
-        let create = ["create", "--relay", &relay, "--invite", &invitation, "--name", &name];
-        self.home.client(profile, &[&create[..], &["--device-id", &id]].concat()).well();
+        let create = [
+            "create",
+            "--relay",
+            &relay,
+            "--invite",
+            &invitation,
+            "--name",
+            &name,
+        ];
+        self.home
+            .client(profile, &[&create[..], &["--device-id", &id]].concat())
+            .well();
         // Used up: refused, and logged if at all without it.
-        self.home.client("late", &create).badly(&["missing, used or expired"]);
+        self.home
+            .client("late", &create)
+            .badly(&["missing, used or expired"]);
         self.know(profile);
     }
 
     /// Lets `new` in by a link that `existing` shows.
     fn pair(&mut self, existing: &str, new: &str) -> String {
         let (name, id) = (self.secret("device-name"), self.secret("device-id"));
-        let pairing = self.home.start_client(existing, &["pair", "--yes", "--json"]);
-        let link = pairing.json_line()["link"].as_str().expect("a link").to_owned();
-        let secret = link.rsplit("secret=").next().expect("the secret comes last");
+        let pairing = self
+            .home
+            .start_client(existing, &["pair", "--yes", "--json"]);
+        let link = pairing.json_line()["link"]
+            .as_str()
+            .expect("a link")
+            .to_owned();
+        let secret = link
+            .rsplit("secret=")
+            .next()
+            .expect("the secret comes last");
         self.canary("the pairing secret", Reach::Devices, secret.as_bytes());
         self.canary("the pairing secret", Reach::Devices, decode(secret));
         let (_, rendezvous) = link.split_once("&id=").expect("a rendezvous");
         let rendezvous = rendezvous.split('&').next().expect("an id");
         self.canary("the rendezvous id", Reach::Wire, decode(rendezvous));
-        self.home.client(new, &["join", &link, "--name", &name, "--device-id", &id]).well();
+        self.home
+            .client(new, &["join", &link, "--name", &name, "--device-id", &id])
+            .well();
         pairing.wait().well();
         self.home.client("late", &["join", &link]).badly(&[]);
         self.know(new);
@@ -109,14 +161,28 @@ impl Scene {
     fn know(&mut self, profile: &str) {
         let file = std::fs::read(self.home.path(profile).join("device")).expect("a device file");
         let file: Value = serde_json::from_slice(&file).expect("JSON");
-        let mut secrets = vec![file["signing_seed"].clone(), file["agreement_secret"].clone()];
-        secrets.extend(file["epoch_secrets"].as_array().expect("secrets").iter().cloned());
+        let mut secrets = vec![
+            file["signing_seed"].clone(),
+            file["agreement_secret"].clone(),
+        ];
+        secrets.extend(
+            file["epoch_secrets"]
+                .as_array()
+                .expect("secrets")
+                .iter()
+                .cloned(),
+        );
         for secret in secrets {
             let bytes = decode(secret.as_str().expect("text"));
             assert_eq!(bytes.len(), 32);
             self.canary("a device's secret", Reach::Devices, bytes);
         }
-        let status = self.home.client(profile, &["status", "--json"]).well().json().remove(0);
+        let status = self
+            .home
+            .client(profile, &["status", "--json"])
+            .well()
+            .json()
+            .remove(0);
         for (what, key) in [("the account id", "account"), ("a device's key", "device")] {
             let bytes = decode(status[key].as_str().expect("an id"));
             assert_eq!(bytes.len(), 32);
@@ -129,7 +195,9 @@ impl Scene {
         let lines: Vec<String> = (0..count).map(|number| self.change(number)).collect();
         let file = self.home.path("changes.jsonl");
         write(&file, &lines);
-        self.home.client(profile, &["push", "--jsonl", "changes.jsonl"]).well();
+        self.home
+            .client(profile, &["push", "--jsonl", "changes.jsonl"])
+            .well();
     }
 
     fn change(&mut self, number: usize) -> String {
@@ -145,7 +213,10 @@ impl Scene {
     }
 
     fn follow(&self, profile: &str) {
-        let followed = self.home.client(profile, &["follow", "--until-up-to-date"]).well();
+        let followed = self
+            .home
+            .client(profile, &["follow", "--until-up-to-date"])
+            .well();
         assert!(followed.out.contains("payload-text"), "nothing came");
     }
 
@@ -155,7 +226,11 @@ impl Scene {
         for entry in std::fs::read_dir(self.home.path(DATA)).expect("the data folder") {
             let path = entry.expect("an entry").path();
             if path.is_file() {
-                let name = path.file_name().expect("a name").to_string_lossy().into_owned();
+                let name = path
+                    .file_name()
+                    .expect("a name")
+                    .to_string_lossy()
+                    .into_owned();
                 let bytes = std::fs::read(&path).expect("a file");
                 found += bytes.len();
                 self.place(format!("the file {name} {when}"), Reach::Store, bytes);
@@ -166,8 +241,15 @@ impl Scene {
 
     /// A backup while it serves.
     fn backup(&mut self) {
-        let said = self.home.run(&["backup", "one.backup", "--data", DATA]).well();
-        self.place("what `backup` prints", Reach::Anywhere, said.out + &said.err);
+        let said = self
+            .home
+            .run(&["backup", "one.backup", "--data", DATA])
+            .well();
+        self.place(
+            "what `backup` prints",
+            Reach::Anywhere,
+            said.out + &said.err,
+        );
         let backup = std::fs::read(self.home.path("one.backup")).expect("a backup");
         self.place("the backup", Reach::Store, backup);
     }
@@ -182,7 +264,11 @@ impl Scene {
         ];
         for arguments in asked {
             let said = self.home.run(arguments).well();
-            self.place("what `status` and `verify` print", Reach::Anywhere, said.out + &said.err);
+            self.place(
+                "what `status` and `verify` print",
+                Reach::Anywhere,
+                said.out + &said.err,
+            );
         }
         let metrics = ask(self.metrics, "GET /metrics");
         assert!(metrics.ends_with(b"# EOF\n"), "the metrics are not there");
@@ -208,10 +294,17 @@ impl Scene {
     /// Somebody sends this without a seal.
     async fn send_in_the_clear(&self, bytes: &[u8]) {
         let url = format!("{}/v1/sync", self.url);
-        let stream = tokio::net::TcpStream::connect(self.tap.address).await.expect("open");
-        let (mut socket, _) = tokio_tungstenite::client_async(url, stream).await.expect("the handshake");
+        let stream = tokio::net::TcpStream::connect(self.tap.address)
+            .await
+            .expect("open");
+        let (mut socket, _) = tokio_tungstenite::client_async(url, stream)
+            .await
+            .expect("the handshake");
         socket.next().await.expect("a greeting").expect("a message");
-        let join = JoinRendezvous { id: vec![7; 16].into(), sealed: bytes.to_vec().into() };
+        let join = JoinRendezvous {
+            id: vec![7; 16].into(),
+            sealed: bytes.to_vec().into(),
+        };
         let frame = device_bytes(DeviceFrame::JoinRendezvous(join));
         socket.send(Message::Binary(frame)).await.expect("open");
         socket.next().await.expect("a refusal").expect("a message");
@@ -220,7 +313,13 @@ impl Scene {
     /// Stops the relay in order; its logs and its wire are places from now on.
     fn stop(mut self) -> (Vec<Canary>, Vec<Place>) {
         let id = self.relay.id().to_string();
-        assert!(Command::new("kill").args(["-TERM", &id]).status().expect("kill runs").success());
+        assert!(
+            Command::new("kill")
+                .args(["-TERM", &id])
+                .status()
+                .expect("kill runs")
+                .success()
+        );
         self.files("at the end");
         let passed = self.tap.passed();
         for wire in &passed {
@@ -233,14 +332,23 @@ impl Scene {
         }
         let mut wires = [const { Vec::new() }; 4];
         for wire in &passed {
-            let parts = [wire.up_raw(), wire.down_raw(), wire.up_messages(), wire.down_messages()];
+            let parts = [
+                wire.up_raw(),
+                wire.down_raw(),
+                wire.up_messages(),
+                wire.down_messages(),
+            ];
             for (all, part) in wires.iter_mut().zip(parts) {
                 all.extend(part);
                 all.extend([0; 8]);
             }
         }
         let said = self.relay.wait().well();
-        assert!(said.err.contains("DEBUG") && said.err.contains("stopped"), "{}", said.err);
+        assert!(
+            said.err.contains("DEBUG") && said.err.contains("stopped"),
+            "{}",
+            said.err
+        );
         let [up, down, up_messages, down_messages] = wires;
         let mut places = self.places;
         for (name, reach, bytes) in [
@@ -251,7 +359,11 @@ impl Scene {
             ("the relay's logs", Reach::Anywhere, said.err.into_bytes()),
             ("the relay's output", Reach::Anywhere, said.out.into_bytes()),
         ] {
-            places.push(Place { name: name.into(), reach, bytes });
+            places.push(Place {
+                name: name.into(),
+                reach,
+                bytes,
+            });
         }
         (self.canaries, places)
     }
@@ -266,11 +378,18 @@ fn decode(text: &str) -> Vec<u8> {
 
 /// A whole answer to a request without a body.
 fn ask(address: SocketAddr, request: &str) -> Vec<u8> {
-    let request =
-        if request.contains("HTTP/1.1") { request.to_owned() } else { format!("{request} HTTP/1.1") };
+    let request = if request.contains("HTTP/1.1") {
+        request.to_owned()
+    } else {
+        format!("{request} HTTP/1.1")
+    };
     let mut stream = TcpStream::connect(address).expect("open");
     stream.set_read_timeout(Some(LONG)).expect("a time");
-    write!(stream, "{request}\r\nHost: localhost\r\nConnection: close\r\n\r\n").expect("open");
+    write!(
+        stream,
+        "{request}\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+    )
+    .expect("open");
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer).expect("an answer");
     assert!(answer.starts_with(b"HTTP/1.1 "), "an answer");
@@ -282,7 +401,10 @@ fn follow_and_be_killed(home: &Home, profile: &str) {
     let deadline = std::time::Instant::now() + LONG;
     let length = |path: &Path| std::fs::metadata(path).map_or(0, |file| file.len());
     while length(&home.path("followed.jsonl")) == 0 {
-        assert!(!follow.has_ended() && std::time::Instant::now() < deadline, "nothing came");
+        assert!(
+            !follow.has_ended() && std::time::Instant::now() < deadline,
+            "nothing came"
+        );
         std::thread::yield_now();
     }
     follow.kill();
@@ -300,32 +422,58 @@ async fn a_relay_keeps_logs_and_tells_nothing_that_it_should_not_know() {
     scene.answers();
     follow_and_be_killed(&scene.home, "tablet");
     scene.follow("phone");
-    scene.home.client("desk", &["remove", &tablet, "--yes"]).well();
-    scene.home.client("tablet", &["push", "not any more"]).badly(&["refused"]);
+    scene
+        .home
+        .client("desk", &["remove", &tablet, "--yes"])
+        .well();
+    scene
+        .home
+        .client("tablet", &["push", "not any more"])
+        .badly(&["refused"]);
     scene.push("phone", 10);
     scene.follow("desk");
     scene.know("desk");
     scene.push("desk", 5);
     scene.home.client("desk", &["delete", "--yes"]).well();
-    let planted = Canary { what: "planted", reach: Reach::Anywhere, bytes: word("planted").into() };
+    let planted = Canary {
+        what: "planted",
+        reach: Reach::Anywhere,
+        bytes: word("planted").into(),
+    };
     scene.send_in_the_clear(&planted.bytes).await;
     scene.answers();
-    scene.home.client("desk", &["delete", "--account", "--yes"]).well();
+    scene
+        .home
+        .client("desk", &["delete", "--account", "--yes"])
+        .well();
     let (canaries, places) = scene.stop();
-    assert!(canaries.len() > 250 && places.len() > 20, "{} in {}", canaries.len(), places.len());
+    assert!(
+        canaries.len() > 250 && places.len() > 20,
+        "{} in {}",
+        canaries.len(),
+        places.len()
+    );
 
     let escaped = escaped(&canaries, &places);
     assert!(escaped.is_empty(), "\n{}\n", escaped.join("\n"));
 
     // What is sent without a seal is seen, though not before its mask is off.
-    let seen: Vec<_> =
-        places.iter().filter(|place| is_seen(&planted, place)).map(|place| &place.name).collect();
+    let seen: Vec<_> = places
+        .iter()
+        .filter(|place| is_seen(&planted, place))
+        .map(|place| &place.name)
+        .collect();
     assert_eq!(seen, [UNMASKED]);
     // And so is what lies in any of these places, in any form.
-    let unseen: Vec<_> = places.iter().flat_map(|place| unseen(&planted, place)).collect();
+    let unseen: Vec<_> = places
+        .iter()
+        .flat_map(|place| unseen(&planted, place))
+        .collect();
     assert!(unseen.is_empty(), "\n{}\n", unseen.join("\n"));
 }
 
 fn is_seen(canary: &Canary, place: &Place) -> bool {
-    !crate::search::Needles::of([canary]).find(&place.bytes).is_empty()
+    !crate::search::Needles::of([canary])
+        .find(&place.bytes)
+        .is_empty()
 }

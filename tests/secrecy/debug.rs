@@ -12,8 +12,9 @@ use graceful_relay::client::pairing::{Account, Joining};
 use graceful_relay::client::seal::EpochKeys;
 use graceful_relay::client::sealed::AccountBundle;
 use graceful_relay::client::{
-    AgreementSecret, Chance, ConnectOptions, CreateOptions, DeviceKeys, Engine, EngineState, EpochSecret,
-    Event, Identity, JoinOptions, OsChance, Output, PairingLink, PairingSecret, RecoveryKey,
+    AgreementSecret, Chance, ConnectOptions, CreateOptions, DeviceKeys, Engine, EngineState,
+    EpochSecret, Event, Identity, JoinOptions, OsChance, Output, PairingLink, PairingSecret,
+    RecoveryKey,
 };
 use graceful_relay::protocol::frame::{DeviceFrame, RelayFrame};
 use graceful_relay::protocol::wire::{self, Greeting};
@@ -29,12 +30,19 @@ struct Printed {
 
 impl Printed {
     fn secret(&mut self, what: &'static str, bytes: &[u8]) {
-        self.secrets.push(Canary { what, reach: Reach::Devices, bytes: bytes.to_vec() });
+        self.secrets.push(Canary {
+            what,
+            reach: Reach::Devices,
+            bytes: bytes.to_vec(),
+        });
     }
 
     fn print(&mut self, what: &'static str, value: &dyn Debug) {
         // Over many lines, a number stands on each.
-        let pretty = format!("{value:#?}").split_whitespace().collect::<Vec<_>>().join(" ");
+        let pretty = format!("{value:#?}")
+            .split_whitespace()
+            .collect::<Vec<_>>()
+            .join(" ");
         self.printed.push((what, format!("{value:?}\n{pretty}")));
     }
 }
@@ -47,7 +55,10 @@ fn random<const N: usize>() -> [u8; N] {
 
 #[test]
 fn no_type_that_holds_a_secret_shows_it() {
-    let mut all = Printed { secrets: Vec::new(), printed: Vec::new() };
+    let mut all = Printed {
+        secrets: Vec::new(),
+        printed: Vec::new(),
+    };
     let identity = keys(&mut all);
     links(&mut all, &identity);
     invitations(&mut all);
@@ -59,7 +70,10 @@ fn no_type_that_holds_a_secret_shows_it() {
     }
     // Debug shows bytes as numbers or escaped; the search would see either.
     for canary in &all.secrets {
-        for careless in [format!("{:?}", canary.bytes), format!("{:?}", Bytes::from(canary.bytes.clone()))] {
+        for careless in [
+            format!("{:?}", canary.bytes),
+            format!("{:?}", Bytes::from(canary.bytes.clone())),
+        ] {
             assert!(!needles.find(careless.as_bytes()).is_empty(), "{careless}");
         }
     }
@@ -78,28 +92,45 @@ fn keys(all: &mut Printed) -> Identity {
         all.secret("two of the recovery words", word.join(" ").as_bytes());
     }
     all.print("RecoveryKey", &recovery);
-    let entry =
-        graceful_relay::client::account::founding_entry(&keys, &secret, Some(&recovery), &mut OsChance);
+    let entry = graceful_relay::client::account::founding_entry(
+        &keys,
+        &secret,
+        Some(&recovery),
+        &mut OsChance,
+    );
     identity.keys = keys;
     identity.account = Account {
         entries: vec![entry],
         secrets: vec![EpochSecret::new(epoch)],
         names: vec![(identity.keys.device(), "Desk".to_owned())],
     };
-    let Account { entries, secrets, names } = &identity.account;
-    let view = AccountView::new(identity.keys.clone(), entries, secrets, names).expect("an account");
+    let Account {
+        entries,
+        secrets,
+        names,
+    } = &identity.account;
+    let view =
+        AccountView::new(identity.keys.clone(), entries, secrets, names).expect("an account");
     all.print("AgreementSecret", identity.keys.agreement());
     all.print("DeviceKeys", &identity.keys);
     all.print("SigningKey", identity.keys.signing());
     all.print("EpochSecret", &secrets[0]);
-    all.print("EpochKeys", &EpochKeys::derive(&secrets[0], &AccountId::new([1; 32])));
+    all.print(
+        "EpochKeys",
+        &EpochKeys::derive(&secrets[0], &AccountId::new([1; 32])),
+    );
     all.print("Account", &identity.account);
     all.print("AccountView", &view);
     all.print("its bundle", &view.bundle());
     all.print("Identity", &identity);
-    all.print("EngineState", &EngineState::new(&identity).expect("a state"));
-    let bundle =
-        AccountBundle { epoch_secrets: vec![Bytes::copy_from_slice(&epoch)], ..AccountBundle::default() };
+    all.print(
+        "EngineState",
+        &EngineState::new(&identity).expect("a state"),
+    );
+    let bundle = AccountBundle {
+        epoch_secrets: vec![Bytes::copy_from_slice(&epoch)],
+        ..AccountBundle::default()
+    };
     all.print("AccountBundle", &bundle);
     identity
 }
@@ -134,7 +165,9 @@ fn links(all: &mut Printed, identity: &Identity) {
 }
 
 fn invitations(all: &mut Printed) {
-    let invite = data_encoding::BASE32_NOPAD.encode(&random::<15>()).to_ascii_lowercase();
+    let invite = data_encoding::BASE32_NOPAD
+        .encode(&random::<15>())
+        .to_ascii_lowercase();
     all.secret("an invitation", invite.as_bytes());
     all.print(
         "CreateOptions",
@@ -148,13 +181,21 @@ fn invitations(all: &mut Printed) {
             connect: ConnectOptions::default(),
         },
     );
-    all.print("Found", &wire::Found { invite: invite.clone(), ..wire::Found::default() });
+    all.print(
+        "Found",
+        &wire::Found {
+            invite: invite.clone(),
+            ..wire::Found::default()
+        },
+    );
     all.print("Answer", &Answer::Invite(invite));
 }
 
 /// An engine that founds its account: its records, frames and events, as a driver might log them.
 fn outputs(all: &mut Printed, identity: &Identity) {
-    let invite = data_encoding::BASE32_NOPAD.encode(&random::<15>()).to_ascii_lowercase();
+    let invite = data_encoding::BASE32_NOPAD
+        .encode(&random::<15>())
+        .to_ascii_lowercase();
     all.secret("an engine's invitation", invite.as_bytes());
     let state = EngineState::new(identity).expect("a state");
     let mut engine = Engine::new(state, invite, Box::new(OsChance));
@@ -177,5 +218,8 @@ fn outputs(all: &mut Printed, identity: &Identity) {
         events += u32::from(matches!(output, Output::Event(Event::State(_))));
         all.print("Output", &output);
     }
-    assert!(founds == 1 && events > 0, "the engine founds its account, and reports");
+    assert!(
+        founds == 1 && events > 0,
+        "the engine founds its account, and reports"
+    );
 }

@@ -12,20 +12,40 @@ pub type Form = (&'static str, Vec<u8>);
 
 /// Every form that is looked for as it stands.
 pub fn of(canary: &[u8]) -> Vec<Form> {
-    let numbers = canary.iter().map(u8::to_string).collect::<Vec<_>>().join(", ");
+    let numbers = canary
+        .iter()
+        .map(u8::to_string)
+        .collect::<Vec<_>>()
+        .join(", ");
     let mut forms = vec![
         ("raw", canary.to_vec()),
         ("hex", HEXLOWER.encode(canary).into_bytes()),
         ("HEX", HEXUPPER.encode(canary).into_bytes()),
-        ("base32", BASE32_NOPAD.encode(canary).to_ascii_lowercase().into_bytes()),
+        (
+            "base32",
+            BASE32_NOPAD
+                .encode(canary)
+                .to_ascii_lowercase()
+                .into_bytes(),
+        ),
         ("BASE32", BASE32_NOPAD.encode(canary).into_bytes()),
         ("numbers, as in Debug", numbers.into_bytes()),
         ("escaped, as in Debug", escaped(canary)),
         ("deflate", deflate(canary)),
     ];
     for (names, encoding) in [
-        (["base64", "base64, shifted by 1", "base64, shifted by 2"], BASE64),
-        (["base64url", "base64url, shifted by 1", "base64url, shifted by 2"], BASE64URL),
+        (
+            ["base64", "base64, shifted by 1", "base64, shifted by 2"],
+            BASE64,
+        ),
+        (
+            [
+                "base64url",
+                "base64url, shifted by 1",
+                "base64url, shifted by 2",
+            ],
+            BASE64URL,
+        ),
     ] {
         let shifted = (0..3).map(|shift| encoded_inside(canary, shift, &encoding));
         forms.extend(names.into_iter().zip(shifted));
@@ -40,12 +60,20 @@ pub fn of(canary: &[u8]) -> Vec<Form> {
 
 /// As compressed text that holds it among other text: found by unpacking.
 pub fn packed(canary: &[u8]) -> [Form; 2] {
-    let text = [b"somewhere in a longer text, somewhere in a longer text: ", canary, b", and on"].concat();
+    let text = [
+        b"somewhere in a longer text, somewhere in a longer text: ",
+        canary,
+        b", and on",
+    ]
+    .concat();
     let mut gzip = GzEncoder::new(Vec::new(), Compression::best());
     let mut zlib = ZlibEncoder::new(Vec::new(), Compression::fast());
     gzip.write_all(&text).expect("memory");
     zlib.write_all(&text).expect("memory");
-    [("gzip", gzip.finish().expect("memory")), ("zlib", zlib.finish().expect("memory"))]
+    [
+        ("gzip", gzip.finish().expect("memory")),
+        ("zlib", zlib.finish().expect("memory")),
+    ]
 }
 
 /// As `Bytes` prints itself, without the quotes.

@@ -5,10 +5,13 @@ use std::path::Path;
 
 use graceful_relay::client::seal::sealed_size;
 use graceful_relay::protocol::Limits;
-use graceful_relay::protocol::envelope::{CONTENT_OVERHEAD, CONTENT_START, SIZE_MIN, is_padded_size};
+use graceful_relay::protocol::envelope::{
+    CONTENT_OVERHEAD, CONTENT_START, SIZE_MIN, is_padded_size,
+};
 
 fn read(path: &str) -> String {
-    std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).expect("a file of the crate")
+    std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path))
+        .expect("a file of the crate")
 }
 
 /// Bits that the value of one of these tells, on average.
@@ -19,7 +22,11 @@ fn bits(values: impl Iterator<Item = usize> + Clone) -> f64 {
         *counts.entry(value).or_default() += 1;
     }
     let all = values.count() as f64;
-    counts.values().map(|count| *count as f64 / all).map(|share| -share * share.log2()).sum()
+    counts
+        .values()
+        .map(|count| *count as f64 / all)
+        .map(|share| -share * share.log2())
+        .sum()
 }
 
 fn different(values: impl Iterator<Item = usize>) -> usize {
@@ -44,8 +51,16 @@ fn the_figures_of_padding_are_those_of_the_ledger() {
     let fixed = CONTENT_START + CONTENT_OVERHEAD;
     let needed = plain + fixed * lengths.clone().count();
     let largest = usize::try_from(Limits::default().envelope_bytes_max).expect("fits");
-    let worst = (0..largest - fixed).map(padding_percent).fold(0.0, f64::max);
-    assert!((240..260).contains(&(SIZE_MIN..=largest).filter(|size| is_padded_size(*size)).count()));
+    let worst = (0..largest - fixed)
+        .map(padding_percent)
+        .fold(0.0, f64::max);
+    assert!(
+        (240..260).contains(
+            &(SIZE_MIN..=largest)
+                .filter(|size| is_padded_size(*size))
+                .count()
+        )
+    );
     let megabytes = |bytes: usize| format!("{:.2} MB", bytes as f64 / 1e6);
     for figure in [
         format!("{fixed} bytes of each"),
@@ -56,13 +71,28 @@ fn the_figures_of_padding_are_those_of_the_ledger() {
             lengths.clone().min().expect("some"),
             lengths.clone().max().expect("some")
         ),
-        format!("| {} | {}, {:.2} times", megabytes(plain), megabytes(sealed), sealed as f64 / plain as f64),
-        format!("| {:.1} % |", 100.0 * (sealed - needed) as f64 / needed as f64),
-        format!("| {} | {} |", different(lengths.clone()), different(sizes.clone())),
+        format!(
+            "| {} | {}, {:.2} times",
+            megabytes(plain),
+            megabytes(sealed),
+            sealed as f64 / plain as f64
+        ),
+        format!(
+            "| {:.1} % |",
+            100.0 * (sealed - needed) as f64 / needed as f64
+        ),
+        format!(
+            "| {} | {} |",
+            different(lengths.clone()),
+            different(sizes.clone())
+        ),
         format!("| {:.1} bits | {:.1} bits |", bits(lengths), bits(sizes)),
         format!("at 10 kB the padding is {:.1} %", padding_percent(10_000)),
         format!("1 MB {:.1} %", padding_percent(1_000_000)),
     ] {
-        assert!(page.replace('\n', " ").contains(&figure), "docs/privacy.md does not say {figure:?}");
+        assert!(
+            page.replace('\n', " ").contains(&figure),
+            "docs/privacy.md does not say {figure:?}"
+        );
     }
 }

@@ -60,12 +60,19 @@ pub struct Needles {
 
 impl Needles {
     pub fn of<'a>(canaries: impl IntoIterator<Item = &'a Canary>) -> Self {
-        let mut needles = Self { by_start: HashMap::new(), filter: vec![false; 1 << 16] };
+        let mut needles = Self {
+            by_start: HashMap::new(),
+            filter: vec![false; 1 << 16],
+        };
         for canary in canaries {
             for (form, bytes) in forms::of(&canary.bytes) {
                 let start = *bytes.first_chunk().expect("a canary is longer than that");
                 needles.filter[usize::from(u16::from_be_bytes([start[0], start[1]]))] = true;
-                needles.by_start.entry(start).or_default().push(Needle { what: canary.what, form, bytes });
+                needles.by_start.entry(start).or_default().push(Needle {
+                    what: canary.what,
+                    form,
+                    bytes,
+                });
             }
         }
         needles
@@ -75,7 +82,11 @@ impl Needles {
     pub fn find(&self, bytes: &[u8]) -> Found {
         let mut found = self.as_it_stands(bytes);
         for (form, unpacked) in unpacked(bytes) {
-            found.extend(self.as_it_stands(&unpacked).into_iter().map(|(what, _)| (what, form)));
+            found.extend(
+                self.as_it_stands(&unpacked)
+                    .into_iter()
+                    .map(|(what, _)| (what, form)),
+            );
         }
         found
     }
@@ -104,10 +115,14 @@ fn unpacked(bytes: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
         let mut text = Vec::new();
         if rest.starts_with(&[0x1f, 0x8b, 8]) {
             // An end that does not fit comes after what was unpacked before it.
-            let _ = GzDecoder::new(rest).take(UNPACKED_BYTES_MAX).read_to_end(&mut text);
+            let _ = GzDecoder::new(rest)
+                .take(UNPACKED_BYTES_MAX)
+                .read_to_end(&mut text);
             streams.push(("gzip", text));
         } else if matches!(rest, [0x78, flags, ..] if (0x7800 | u16::from(*flags)) % 31 == 0) {
-            let _ = ZlibDecoder::new(rest).take(UNPACKED_BYTES_MAX).read_to_end(&mut text);
+            let _ = ZlibDecoder::new(rest)
+                .take(UNPACKED_BYTES_MAX)
+                .read_to_end(&mut text);
             streams.push(("zlib", text));
         }
     }
@@ -120,14 +135,22 @@ pub fn escaped(canaries: &[Canary], places: &[Place]) -> Vec<String> {
     for place in places {
         let hidden = canaries.iter().filter(|canary| canary.reach < place.reach);
         let found = Needles::of(hidden).find(&place.bytes);
-        escaped.extend(found.iter().map(|(what, form)| format!("{what} is in {} ({form})", place.name)));
+        escaped.extend(
+            found
+                .iter()
+                .map(|(what, form)| format!("{what} is in {} ({form})", place.name)),
+        );
     }
     escaped
 }
 
 /// Plants a canary in every form in the midst of a place; those forms in which it is not seen there.
 pub fn unseen(planted: &Canary, place: &Place) -> Vec<String> {
-    let forms = [forms::of(&planted.bytes), forms::packed(&planted.bytes).to_vec()].concat();
+    let forms = [
+        forms::of(&planted.bytes),
+        forms::packed(&planted.bytes).to_vec(),
+    ]
+    .concat();
     let (before, after) = place.bytes.split_at(place.bytes.len() / 2);
     let mut bytes = before.to_vec();
     for (_, form) in &forms {
@@ -136,6 +159,10 @@ pub fn unseen(planted: &Canary, place: &Place) -> Vec<String> {
     }
     bytes.extend_from_slice(after);
     let found = Needles::of([planted]).find(&bytes);
-    let unseen = forms.iter().filter(|(form, _)| !found.contains(&(planted.what, form)));
-    unseen.map(|(form, _)| format!("planted in {} ({form}) it is not seen", place.name)).collect()
+    let unseen = forms
+        .iter()
+        .filter(|(form, _)| !found.contains(&(planted.what, form)));
+    unseen
+        .map(|(form, _)| format!("planted in {} ({form}) it is not seen", place.name))
+        .collect()
 }

@@ -39,7 +39,12 @@ impl Tap {
                 }
             }
         });
-        Self { address, passed, closing, accepting: Some(accepting) }
+        Self {
+            address,
+            passed,
+            closing,
+            accepting: Some(accepting),
+        }
     }
 
     /// All connections so far.
@@ -58,7 +63,11 @@ impl Drop for Tap {
 
 fn pass(device: TcpStream, relay: TcpStream) -> Passed {
     let from = relay.local_addr().expect("an address");
-    let passed = Passed { from, up: Arc::default(), down: Arc::default() };
+    let passed = Passed {
+        from,
+        up: Arc::default(),
+        down: Arc::default(),
+    };
     let clone = |stream: &TcpStream| stream.try_clone().expect("a handle");
     let (up, down) = (passed.up.clone(), passed.down.clone());
     let (from_device, to_relay) = (clone(&device), clone(&relay));
@@ -71,7 +80,9 @@ fn pass(device: TcpStream, relay: TcpStream) -> Passed {
 fn copy(mut from: TcpStream, mut to: TcpStream, kept: &Mutex<Vec<u8>>) {
     let mut part = vec![0; 64 * 1024];
     while let Ok(read @ 1..) = from.read(&mut part) {
-        kept.lock().expect("not poisoned").extend_from_slice(&part[..read]);
+        kept.lock()
+            .expect("not poisoned")
+            .extend_from_slice(&part[..read]);
         if to.write_all(&part[..read]).is_err() {
             break;
         }
@@ -90,12 +101,20 @@ impl Passed {
 
     /// The messages of a WebSocket, one after the other, without masks; of anything else, nothing.
     pub fn up_messages(&self) -> Vec<u8> {
-        if is_socket(&self.down_raw()) { messages(&self.up_raw()) } else { Vec::new() }
+        if is_socket(&self.down_raw()) {
+            messages(&self.up_raw())
+        } else {
+            Vec::new()
+        }
     }
 
     pub fn down_messages(&self) -> Vec<u8> {
         let raw = self.down_raw();
-        if is_socket(&raw) { messages(&raw) } else { Vec::new() }
+        if is_socket(&raw) {
+            messages(&raw)
+        } else {
+            Vec::new()
+        }
     }
 }
 
@@ -106,7 +125,10 @@ fn is_socket(answer: &[u8]) -> bool {
 /// What stands in the frames (RFC 6455, section 5.2) behind an HTTP head.
 fn messages(raw: &[u8]) -> Vec<u8> {
     let mut payloads = Vec::new();
-    let head = raw.windows(4).position(|window| window == b"\r\n\r\n").map_or(raw.len(), |at| at + 4);
+    let head = raw
+        .windows(4)
+        .position(|window| window == b"\r\n\r\n")
+        .map_or(raw.len(), |at| at + 4);
     let mut rest = &raw[head..];
     while let Some((payload, after)) = message(rest) {
         payloads.extend(payload);
@@ -137,5 +159,12 @@ fn message(bytes: &[u8]) -> Option<(Vec<u8>, &[u8])> {
         (mask, rest) = (*found, after);
     }
     let (payload, after) = rest.split_at_checked(usize::try_from(length).ok()?)?;
-    Some((payload.iter().zip(mask.iter().cycle()).map(|(byte, mask)| byte ^ mask).collect(), after))
+    Some((
+        payload
+            .iter()
+            .zip(mask.iter().cycle())
+            .map(|(byte, mask)| byte ^ mask)
+            .collect(),
+        after,
+    ))
 }

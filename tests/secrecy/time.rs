@@ -87,7 +87,8 @@ fn a_stranger_learns_nothing_from_the_time_of_an_answer() {
         let times = place.round();
         for (first, first_time) in &times {
             for (second, second_time) in times.iter().filter(|(second, _)| second != first) {
-                *longer.entry((*first, *second)).or_default() += u32::from(first_time > second_time);
+                *longer.entry((*first, *second)).or_default() +=
+                    u32::from(first_time > second_time);
             }
         }
     }
@@ -100,7 +101,10 @@ fn a_stranger_learns_nothing_from_the_time_of_an_answer() {
     ] {
         let deviations = apart(first, second);
         println!("{first:?} and {second:?}: {deviations:.1}");
-        assert!(deviations < DEVIATIONS_MAX, "{first:?} and {second:?} are {deviations:.1} deviations apart");
+        assert!(
+            deviations < DEVIATIONS_MAX,
+            "{first:?} and {second:?} are {deviations:.1} deviations apart"
+        );
     }
     // It would have been seen.
     for (first, second) in [
@@ -110,7 +114,10 @@ fn a_stranger_learns_nothing_from_the_time_of_an_answer() {
     ] {
         let deviations = apart(first, second);
         println!("{first:?} and {second:?}: {deviations:.1}");
-        assert!(deviations > DEVIATIONS_MAX, "{first:?} and {second:?} look alike: {deviations:.1}");
+        assert!(
+            deviations > DEVIATIONS_MAX,
+            "{first:?} and {second:?} look alike: {deviations:.1}"
+        );
     }
 }
 
@@ -138,11 +145,19 @@ impl Place {
                     by: support::device_key(founder),
                     invite: None,
                 },
-                Change::Regain { account: support::account_id(founder), entries: log(founder) },
+                Change::Regain {
+                    account: support::account_id(founder),
+                    entries: log(founder),
+                },
             ];
             store.commit(changes, NOW).expect("commits");
             let last = support::device_key(founder + devices(founder) - 1);
-            assert!(store.find(&support::account_id(founder), &last).expect("reads").is_some());
+            assert!(
+                store
+                    .find(&support::account_id(founder), &last)
+                    .expect("reads")
+                    .is_some()
+            );
         }
         let identity = store.identity();
         let terms = Terms {
@@ -153,23 +168,36 @@ impl Place {
             hosts: Hosts::default(),
             authentication_ms_max: 10_000,
         };
-        Self { store, terms: Arc::new(terms), _folder: folder, chance: Chance::new() }
+        Self {
+            store,
+            terms: Arc::new(terms),
+            _folder: folder,
+            chance: Chance::new(),
+        }
     }
 
     /// Asks everything once, in an order of its own, and says how long each took.
     fn round(&mut self) -> Vec<(Question, Duration)> {
-        let mut asked: Vec<_> =
-            QUESTIONS.iter().map(|question| (*question, self.prepare(*question))).collect();
+        let mut asked: Vec<_> = QUESTIONS
+            .iter()
+            .map(|question| (*question, self.prepare(*question)))
+            .collect();
         for last in (1..asked.len()).rev() {
             let other = self.chance.below(last + 1);
             asked.swap(last, other);
         }
-        asked.into_iter().map(|(question, asked)| (question, self.ask(question, asked))).collect()
+        asked
+            .into_iter()
+            .map(|(question, asked)| (question, self.ask(question, asked)))
+            .collect()
     }
 
     /// Keys and signatures are fresh each time: some numbers take longer to calculate with.
     fn prepare(&mut self, question: Question) -> Asked {
-        let known = !matches!(question, UnknownAccount | LogForUnknownAccount | ChecksNoSignature);
+        let known = !matches!(
+            question,
+            UnknownAccount | LogForUnknownAccount | ChecksNoSignature
+        );
         let number = u8::try_from(self.chance.below(ACCOUNTS.into())).expect("below 48");
         let founder = if known { number } else { number + ACCOUNTS };
         let account = support::account_id(founder);
@@ -191,7 +219,13 @@ impl Place {
             _ => {}
         }
         let host = "localhost";
-        let challenge = Challenge { nonce: &NONCE, epoch: self.terms.epoch, host, account, device };
+        let challenge = Challenge {
+            nonce: &NONCE,
+            epoch: self.terms.epoch,
+            host,
+            account,
+            device,
+        };
         let mut signature = challenge.sign(&signer).to_vec();
         if question == ChecksNoSignature {
             signature.pop();
@@ -205,12 +239,20 @@ impl Place {
             membership_count: 0,
             entries,
         };
-        Asked { frame, account, founder: support::device_key(founder) }
+        Asked {
+            frame,
+            account,
+            founder: support::device_key(founder),
+        }
     }
 
     /// From the frame to the last byte of the answer, and as it must always be.
     fn ask(&self, question: Question, asked: Asked) -> Duration {
-        let Asked { frame, account, founder } = asked;
+        let Asked {
+            frame,
+            account,
+            founder,
+        } = asked;
         let offered = frame.entries.clone();
         let mut conversation = Conversation::greeted(self.terms.clone(), NONCE, 0);
         let mut answer = Bytes::new();
@@ -233,12 +275,16 @@ impl Place {
         }
         let took = begun.elapsed();
         let answer = graceful_relay::protocol::frame::from_relay(answer).expect("a frame");
-        assert!(matches!(answer, RelayFrame::Refusal(refusal) if refusal.code() == Code::NotAMember));
+        assert!(
+            matches!(answer, RelayFrame::Refusal(refusal) if refusal.code() == Code::NotAMember)
+        );
         took
     }
 
     fn regain(&self, account: AccountId, entries: Vec<SignedEntry>) {
-        self.store.commit(vec![Change::Regain { account, entries }], NOW).expect("commits");
+        self.store
+            .commit(vec![Change::Regain { account, entries }], NOW)
+            .expect("commits");
     }
 }
 

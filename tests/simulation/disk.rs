@@ -53,7 +53,12 @@ enum Undo {
 
 impl Disk {
     pub fn new() -> Self {
-        let state = State { files: Default::default(), fuse: None, dead: false, boot: 0 };
+        let state = State {
+            files: Default::default(),
+            fuse: None,
+            dead: false,
+            boot: 0,
+        };
         Self(Arc::new(Mutex::new(state)))
     }
 
@@ -89,14 +94,26 @@ impl Disk {
 
     /// A process opens a file.
     pub fn handle(&self, file: File) -> Handle {
-        Handle { disk: self.clone(), file, boot: self.lock().boot }
+        Handle {
+            disk: self.clone(),
+            file,
+            boot: self.lock().boot,
+        }
     }
 
     /// Another disk with what this one holds for good, were the power to fail just now.
     pub fn copy(&self) -> Self {
         let state = self.lock();
-        let files = state.files.clone().map(|file| Content { unsynced: Vec::new(), ..file });
-        let copy = State { files, fuse: None, dead: false, boot: state.boot };
+        let files = state.files.clone().map(|file| Content {
+            unsynced: Vec::new(),
+            ..file
+        });
+        let copy = State {
+            files,
+            fuse: None,
+            dead: false,
+            boot: state.boot,
+        };
         Self(Arc::new(Mutex::new(copy)))
     }
 
@@ -143,7 +160,10 @@ impl StorageBackend for Handle {
         let state = self.state()?;
         let start = usize::try_from(offset).expect("small disks");
         let file = &state.files[self.file as usize];
-        let bytes = file.bytes.get(start..start + out.len()).ok_or(io::ErrorKind::UnexpectedEof)?;
+        let bytes = file
+            .bytes
+            .get(start..start + out.len())
+            .ok_or(io::ErrorKind::UnexpectedEof)?;
         out.copy_from_slice(bytes);
         Ok(())
     }
@@ -151,9 +171,15 @@ impl StorageBackend for Handle {
     fn set_len(&self, length: u64) -> Result<(), io::Error> {
         let mut state = self.state()?;
         let file = &mut state.files[self.file as usize];
-        let (before, length) = (file.bytes.len(), usize::try_from(length).expect("small disks"));
+        let (before, length) = (
+            file.bytes.len(),
+            usize::try_from(length).expect("small disks"),
+        );
         let undo = if length < before {
-            Undo::Shrunk { to: length, tail: file.bytes[length..].to_vec() }
+            Undo::Shrunk {
+                to: length,
+                tail: file.bytes[length..].to_vec(),
+            }
         } else {
             Undo::Grown { from: before }
         };
@@ -220,7 +246,10 @@ impl Content {
         let mut sector = start - start % SECTOR;
         while sector < end {
             let before = self.bytes[sector..(sector + SECTOR).min(self.bytes.len())].to_vec();
-            self.unsynced.push(Undo::Sector { start: sector, before });
+            self.unsynced.push(Undo::Sector {
+                start: sector,
+                before,
+            });
             sector += SECTOR;
         }
     }

@@ -21,7 +21,10 @@ use world::{Sabotage, World};
 const SEEDS: u64 = 300;
 
 fn number(variable: &str, otherwise: u64) -> u64 {
-    std::env::var(variable).ok().and_then(|text| text.parse().ok()).unwrap_or(otherwise)
+    std::env::var(variable)
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(otherwise)
 }
 
 /// Lives through a history and judges it. What breaks an assertion on the way counts as a failure.
@@ -57,11 +60,27 @@ struct Eventful {
 
 impl Eventful {
     fn add(&mut self, world: &World) {
-        self.applied += world.phones.iter().map(|phone| phone.applied.len()).sum::<usize>();
-        self.gaps += world.phones.iter().map(|phone| phone.gaps.len()).sum::<usize>();
-        self.removed += world.phones.iter().filter(|phone| phone.is_refused()).count();
+        self.applied += world
+            .phones
+            .iter()
+            .map(|phone| phone.applied.len())
+            .sum::<usize>();
+        self.gaps += world
+            .phones
+            .iter()
+            .map(|phone| phone.gaps.len())
+            .sum::<usize>();
+        self.removed += world
+            .phones
+            .iter()
+            .filter(|phone| phone.is_refused())
+            .count();
         self.large += world.phones.iter().map(|phone| phone.large).sum::<usize>();
-        self.unfinished += world.phones.iter().map(|phone| phone.unfinished).sum::<usize>();
+        self.unfinished += world
+            .phones
+            .iter()
+            .map(|phone| phone.unfinished)
+            .sum::<usize>();
         self.learned += world.phones.iter().map(only_from_snapshots).sum::<usize>();
         self.joined += world.phones.len() - 1;
         self.cut_kept += world.facts.cut_kept;
@@ -75,9 +94,15 @@ impl Eventful {
     fn check(&self, seeds: u64) {
         let seeds = usize::try_from(seeds).expect("few");
         assert!(self.applied > 20 * seeds && self.joined > seeds, "{self:?}");
-        assert!(self.gaps > seeds / 20 && self.removed > seeds / 20, "{self:?}");
+        assert!(
+            self.gaps > seeds / 20 && self.removed > seeds / 20,
+            "{self:?}"
+        );
         assert!(self.cut_kept > 0 && self.cut_lost > 0, "{self:?}");
-        assert!(self.large > seeds && self.learned > seeds && self.unfinished > seeds / 50, "{self:?}");
+        assert!(
+            self.large > seeds && self.learned > seeds && self.unfinished > seeds / 50,
+            "{self:?}"
+        );
         assert!(self.keys_retired > seeds / 5, "{self:?}");
         assert!(self.folded > seeds && self.replayed > seeds, "{self:?}");
     }
@@ -86,13 +111,22 @@ impl Eventful {
 /// Changes that a device would lack without snapshots.
 fn only_from_snapshots(phone: &phone::Phone) -> usize {
     let applied = phone.applied.iter().map(|(_, name)| name);
-    let otherwise = applied.chain(&phone.made).collect::<std::collections::BTreeSet<_>>();
-    phone.learned.iter().filter(|name| !otherwise.contains(name)).count()
+    let otherwise = applied
+        .chain(&phone.made)
+        .collect::<std::collections::BTreeSet<_>>();
+    phone
+        .learned
+        .iter()
+        .filter(|name| !otherwise.contains(name))
+        .count()
 }
 
 #[test]
 fn every_history_ends_well() {
-    let (first, seeds) = (number("SIMULATION_FIRST", 0), number("SIMULATION_SEEDS", SEEDS));
+    let (first, seeds) = (
+        number("SIMULATION_FIRST", 0),
+        number("SIMULATION_SEEDS", SEEDS),
+    );
     let next = AtomicU64::new(first);
     let failures = Mutex::new(Vec::new());
     let eventful = Mutex::new(Eventful::default());
@@ -107,7 +141,10 @@ fn every_history_ends_well() {
                     match live(seed, Sabotage::Honest) {
                         Ok(world) => eventful.lock().expect("not poisoned").add(&world),
                         Err(failure) => {
-                            failures.lock().expect("not poisoned").push(format!("seed {seed}: {failure}"));
+                            failures
+                                .lock()
+                                .expect("not poisoned")
+                                .push(format!("seed {seed}: {failure}"));
                         }
                     }
                 }
@@ -115,7 +152,12 @@ fn every_history_ends_well() {
         }
     });
     let failures = failures.into_inner().expect("not poisoned");
-    assert!(failures.is_empty(), "{} of {seeds} histories:\n{}", failures.len(), failures.join("\n"));
+    assert!(
+        failures.is_empty(),
+        "{} of {seeds} histories:\n{}",
+        failures.len(),
+        failures.join("\n")
+    );
     if seeds >= SEEDS {
         eventful.into_inner().expect("not poisoned").check(seeds);
     }

@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use graceful_relay::client::pairing::Joining;
 use graceful_relay::client::record::Record;
 use graceful_relay::client::{
-    Change, ChangeKind, DeviceKeys, Engine, EngineState, Event, Gap, GapReason, Identity, Incoming, Output,
-    Position, PushError, Received, State,
+    Change, ChangeKind, DeviceKeys, Engine, EngineState, Event, Gap, GapReason, Identity, Incoming,
+    Output, Position, PushError, Received, State,
 };
 use graceful_relay::protocol::frame::DeviceFrame;
 use graceful_relay::protocol::membership::account_id;
@@ -93,14 +93,20 @@ impl Phone {
     /// The founder of an account.
     pub fn found(name: &str, chance: &mut Chance) -> Self {
         let mut seeded = Seeded(Chance::new(chance.next()));
-        Self { has_past: true, ..Self::new(Identity::found(name, name, &mut seeded), chance) }
+        Self {
+            has_past: true,
+            ..Self::new(Identity::found(name, name, &mut seeded), chance)
+        }
     }
 
     /// Keys for a device that is to join.
     pub fn joining(name: &str, chance: &mut Chance) -> (DeviceKeys, Joining) {
         let keys = DeviceKeys::random(&mut Seeded(Chance::new(chance.next())));
-        let joining =
-            Joining { device: keys.device(), agreement: keys.agreement().public(), name: name.to_owned() };
+        let joining = Joining {
+            device: keys.device(),
+            agreement: keys.agreement().public(),
+            name: name.to_owned(),
+        };
         (keys, joining)
     }
 
@@ -123,16 +129,23 @@ impl Phone {
     pub fn wake(&mut self, chance: &mut Chance) {
         let mut state = EngineState::new(&self.identity).expect("its own log is right");
         for record in &self.journal {
-            state.apply(record.clone()).expect("its own journal is right");
+            state
+                .apply(record.clone())
+                .expect("its own journal is right");
         }
         if let Some(((position, _), before)) = self.applied.split_last() {
             // The journal knows how far each sender's changes came; the app itself names its last alone.
-            let said = state.inbox().senders().map(|sender| (sender.device.clone(), sender.push_number));
+            let said = state
+                .inbox()
+                .senders()
+                .map(|sender| (sender.device.clone(), sender.push_number));
             let said = said.collect::<BTreeMap<_, _>>();
             let is_unsaid = |at: &Position| {
-                said.get(at.sender.as_bytes().as_slice()).is_none_or(|said| *said < at.push_number)
+                said.get(at.sender.as_bytes().as_slice())
+                    .is_none_or(|said| *said < at.push_number)
             };
-            self.unsaid.extend(before.iter().map(|(at, _)| *at).filter(is_unsaid));
+            self.unsaid
+                .extend(before.iter().map(|(at, _)| *at).filter(is_unsaid));
             state.applied_by_app(position);
         }
         let chance = Box::new(Seeded(Chance::new(chance.next())));
@@ -219,13 +232,23 @@ impl Phone {
     }
 
     fn take(&mut self, received: Received) {
-        let Received { position, transaction_id, kind, content, .. } = received;
+        let Received {
+            position,
+            transaction_id,
+            kind,
+            content,
+            ..
+        } = received;
         if kind == ChangeKind::Snapshot {
             let text = String::from_utf8(content.to_vec()).expect("text");
             self.learned.extend(text.lines().map(str::to_owned));
             self.has_past = true;
         } else {
-            assert_eq!(content, body(&transaction_id), "a change comes as it was pushed");
+            assert_eq!(
+                content,
+                body(&transaction_id),
+                "a change comes as it was pushed"
+            );
             self.large += usize::from(transaction_id.starts_with("large"));
         }
         self.applied.push((position, transaction_id));
@@ -234,14 +257,20 @@ impl Phone {
     /// Every change that this device knows.
     pub fn everything(&self) -> BTreeSet<&str> {
         let applied = self.applied.iter().map(|(_, name)| name);
-        applied.chain(&self.made).chain(&self.learned).map(String::as_str).collect()
+        applied
+            .chain(&self.made)
+            .chain(&self.learned)
+            .map(String::as_str)
+            .collect()
     }
 
     /// Gives another device all that this one knows. Whether that was taken.
     pub fn tell_everything(&mut self, device: DeviceKey, now_ms: u64) -> bool {
         let names = self.everything().into_iter().collect::<Vec<_>>().join("\n");
         let snapshot = Change::snapshot(device, names);
-        self.engine.as_mut().is_some_and(|engine| engine.enqueue([snapshot], now_ms).is_ok())
+        self.engine
+            .as_mut()
+            .is_some_and(|engine| engine.enqueue([snapshot], now_ms).is_ok())
     }
 
     /// Pushes changes by these names. Returns whether the device took them.
@@ -249,7 +278,10 @@ impl Phone {
         let Some(engine) = &mut self.engine else {
             return false;
         };
-        let changes = names.iter().map(|name| Change { addressee, ..Change::new(name.clone(), body(name)) });
+        let changes = names.iter().map(|name| Change {
+            addressee,
+            ..Change::new(name.clone(), body(name))
+        });
         let taken = engine.enqueue(changes, now_ms).is_ok();
         if taken {
             self.made.extend_from_slice(names);
@@ -259,14 +291,22 @@ impl Phone {
 
     /// Whether it knows how large the relay's envelopes are.
     pub fn knows_limits(&self) -> bool {
-        self.engine().is_some_and(|engine| engine.limits().envelope_bytes_max < 10_000)
+        self.engine()
+            .is_some_and(|engine| engine.limits().envelope_bytes_max < 10_000)
     }
 
     pub fn members(&self) -> Vec<DeviceKey> {
         let Some(engine) = &self.engine else {
             return Vec::new();
         };
-        engine.state().account().membership().members().iter().map(|member| member.device).collect()
+        engine
+            .state()
+            .account()
+            .membership()
+            .members()
+            .iter()
+            .map(|member| member.device)
+            .collect()
     }
 
     pub fn is_up_to_date(&self) -> bool {
@@ -280,7 +320,9 @@ impl Phone {
 
 /// What a change of this name holds: a large one takes two to six envelopes.
 fn body(name: &str) -> String {
-    let large = name.strip_prefix("large change ").and_then(|number| number.parse::<usize>().ok());
+    let large = name
+        .strip_prefix("large change ")
+        .and_then(|number| number.parse::<usize>().ok());
     let bytes = large.map_or(200, |number| 1_000 + number % 7 * 350);
     name.repeat(bytes.div_ceil(name.len()))
 }

@@ -59,8 +59,10 @@ impl Relay {
         chance: &mut Chance,
         now_ms: u64,
     ) -> Result<Self, StoreError> {
-        let fresh =
-            Identity { relay_id: RelayId::new(chance.bytes()), epoch: StoreEpoch::new(chance.bytes()) };
+        let fresh = Identity {
+            relay_id: RelayId::new(chance.bytes()),
+            epoch: StoreEpoch::new(chance.bytes()),
+        };
         let mut keys = Chance::new(chance.next());
         let chance = move |bytes: &mut [u8]| keys.fill(bytes);
         let files = Files {
@@ -101,7 +103,14 @@ impl Relay {
         // The wall clock is whatever it is: nothing may depend on it.
         let wall_ms = chance.next() >> chance.below(60);
         let conversation = Conversation::new(self.terms.clone(), chance.bytes(), wall_ms, now_ms);
-        self.sessions.insert(wire, Session { conversation, look: None, account: None });
+        self.sessions.insert(
+            wire,
+            Session {
+                conversation,
+                look: None,
+                account: None,
+            },
+        );
         self.run(wire)
     }
 
@@ -111,7 +120,9 @@ impl Relay {
     }
 
     pub fn wants_frames(&self, wire: Wire) -> bool {
-        self.sessions.get(&wire).is_some_and(|session| session.conversation.wants_frames())
+        self.sessions
+            .get(&wire)
+            .is_some_and(|session| session.conversation.wants_frames())
     }
 
     /// A frame arrived.
@@ -127,14 +138,22 @@ impl Relay {
     pub fn tick(&mut self, now_ms: u64) -> Vec<(Wire, Said)> {
         let wires = self.sessions.keys().copied().collect::<Vec<_>>();
         for wire in &wires {
-            self.sessions.get_mut(wire).expect("listed").conversation.tick(now_ms);
+            self.sessions
+                .get_mut(wire)
+                .expect("listed")
+                .conversation
+                .tick(now_ms);
         }
         wires.into_iter().flat_map(|wire| self.run(wire)).collect()
     }
 
     /// Sessions with a look to make.
     pub fn looking(&self) -> Vec<Wire> {
-        self.sessions.iter().filter(|(_, session)| session.look.is_some()).map(|(wire, _)| *wire).collect()
+        self.sessions
+            .iter()
+            .filter(|(_, session)| session.look.is_some())
+            .map(|(wire, _)| *wire)
+            .collect()
     }
 
     /// Makes one session's look.
@@ -157,7 +176,10 @@ impl Relay {
 
     /// What a session stands at, for whoever looks for the reason of a failure.
     pub fn describe(&self, wire: Wire) -> String {
-        self.sessions.get(&wire).map(|session| format!("{:?}", session.conversation)).unwrap_or_default()
+        self.sessions
+            .get(&wire)
+            .map(|session| format!("{:?}", session.conversation))
+            .unwrap_or_default()
     }
 
     pub fn has_changes(&self) -> bool {
@@ -166,7 +188,10 @@ impl Relay {
 
     /// The janitor asks for a sweep.
     pub fn sweep(&mut self) {
-        self.inbox.push_back(Asked { wire: Wire::MAX, change: Change::Sweep });
+        self.inbox.push_back(Asked {
+            wire: Wire::MAX,
+            change: Change::Sweep,
+        });
     }
 
     /// The janitor overwrites the keys of days that are over. Returns how many.
@@ -193,8 +218,15 @@ impl Relay {
         }
         for stir in stirs {
             self.turns += u64::from(stir.turned);
-            let news = News { head: stir.head, membership_count: stir.membership_count, turns: self.turns };
-            let listeners = self.sessions.iter_mut().filter(|(_, one)| one.account == Some(stir.account));
+            let news = News {
+                head: stir.head,
+                membership_count: stir.membership_count,
+                turns: self.turns,
+            };
+            let listeners = self
+                .sessions
+                .iter_mut()
+                .filter(|(_, one)| one.account == Some(stir.account));
             let wires = listeners.map(|(wire, session)| {
                 session.conversation.woken(news);
                 *wire
@@ -222,7 +254,9 @@ impl Relay {
                     session.account = standing.as_ref().map(|standing| standing.whose.account);
                     session.conversation.looked_up(standing);
                 }
-                Request::FindRecovery { .. } | Request::LookAtLog { .. } => unreachable!("phones have keys"),
+                Request::FindRecovery { .. } | Request::LookAtLog { .. } => {
+                    unreachable!("phones have keys")
+                }
                 Request::OpenSlot { .. } | Request::JoinSlot { .. } | Request::Reply { .. } => {}
                 Request::Close { .. } => {
                     said.push((wire, Said::Close));

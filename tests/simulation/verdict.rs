@@ -50,7 +50,12 @@ pub struct Facts {
 
 impl Facts {
     pub fn pushed(&mut self, sender: DeviceKey, name: String, to: Vec<DeviceKey>, for_all: bool) {
-        self.debts.push(Debt { sender, name, to, for_all });
+        self.debts.push(Debt {
+            sender,
+            name,
+            to,
+            for_all,
+        });
     }
 
     /// Whether a device was to be removed, so that nothing is certain for it.
@@ -163,18 +168,28 @@ impl Facts {
             }
         }
         if self.unlimited {
-            assert_eq!(expected, head, "a commit that was cut off is there as a whole or not at all");
+            assert_eq!(
+                expected, head,
+                "a commit that was cut off is there as a whole or not at all"
+            );
         }
     }
 
     fn store_head(&self, relay: &Relay, phones: &[Phone]) -> Option<u64> {
         phones.iter().find_map(|phone| {
-            relay.store().find(&phone.account, &phone.key).ok()?.map(|standing| standing.head)
+            relay
+                .store()
+                .find(&phone.account, &phone.key)
+                .ok()?
+                .map(|standing| standing.head)
         })
     }
 
     fn seq_of(&self, sender: DeviceKey, push_number: u64) -> Option<u64> {
-        self.log.iter().find(|(_, push)| **push == (sender, push_number)).map(|(seq, _)| *seq)
+        self.log
+            .iter()
+            .find(|(_, push)| **push == (sender, push_number))
+            .map(|(seq, _)| *seq)
     }
 }
 
@@ -192,12 +207,18 @@ fn standings(relay: &Relay, phones: &[Phone]) -> Option<BTreeMap<DeviceKey, u64>
 /// Judges a history that came to rest.
 pub fn judge(world: &World) -> Result<(), String> {
     let remaining = world.remaining();
-    for phone in world.phones.iter().filter(|phone| remaining.contains(&phone.key)) {
+    for phone in world
+        .phones
+        .iter()
+        .filter(|phone| remaining.contains(&phone.key))
+    {
         in_order_and_once(phone)?;
         debts_paid(world, phone)?;
         past_known(world, phone)?;
         if let Some(trouble) = phone.troubles.first() {
-            return Err(format!("a device was told of trouble that was not there: {trouble}"));
+            return Err(format!(
+                "a device was told of trouble that was not there: {trouble}"
+            ));
         }
     }
     one_history(world)?;
@@ -210,22 +231,39 @@ pub fn judge(world: &World) -> Result<(), String> {
 fn no_key_left(world: &World) -> Result<(), String> {
     let relay = world.relay.as_ref().ok_or("the relay is down")?;
     let kept = relay.store().seen().map_err(|error| error.to_string())?;
-    let days = kept.iter().map(|seen| seen.arrived.day()).collect::<BTreeSet<_>>().len();
-    relay.retire_day_keys(world.now_ms()).map_err(|error| error.to_string())?;
+    let days = kept
+        .iter()
+        .map(|seen| seen.arrived.day())
+        .collect::<BTreeSet<_>>()
+        .len();
+    relay
+        .retire_day_keys(world.now_ms())
+        .map_err(|error| error.to_string())?;
     let keys = relay.store().day_keys();
     if keys > days + 1 {
-        return Err(format!("{keys} keys are left, for envelopes of {days} days"));
+        return Err(format!(
+            "{keys} keys are left, for envelopes of {days} days"
+        ));
     }
     let slots = world.key_file();
-    let used = slots.chunks(4_096).filter(|slot| slot.iter().any(|byte| *byte != 0)).count();
+    let used = slots
+        .chunks(4_096)
+        .filter(|slot| slot.iter().any(|byte| *byte != 0))
+        .count();
     if used != keys {
-        return Err(format!("{used} slots of the key file are not zeros, and {keys} keys are in use"));
+        return Err(format!(
+            "{used} slots of the key file are not zeros, and {keys} keys are in use"
+        ));
     }
     Ok(())
 }
 
 fn in_order_and_once(phone: &Phone) -> Result<(), String> {
-    let seqs = phone.applied.iter().map(|(position, _)| position.seq).collect::<Vec<_>>();
+    let seqs = phone
+        .applied
+        .iter()
+        .map(|(position, _)| position.seq)
+        .collect::<Vec<_>>();
     if seqs.windows(2).any(|pair| pair[0] >= pair[1]) {
         return Err(format!("not in order, or not once: {seqs:?}"));
     }
@@ -236,7 +274,10 @@ fn in_order_and_once(phone: &Phone) -> Result<(), String> {
 fn debts_paid(world: &World, phone: &Phone) -> Result<(), String> {
     let mut numbers: BTreeMap<DeviceKey, BTreeMap<&str, u64>> = BTreeMap::new();
     for (position, name) in world.phones.iter().flat_map(|phone| &phone.applied) {
-        numbers.entry(position.sender).or_default().insert(name, position.push_number);
+        numbers
+            .entry(position.sender)
+            .or_default()
+            .insert(name, position.push_number);
     }
     let has = phone
         .applied
@@ -254,11 +295,21 @@ fn debts_paid(world: &World, phone: &Phone) -> Result<(), String> {
             return Err(format!("{} was lost, and nothing was said", debt.name));
         }
         // Somebody else may have it: then its seq is known, and must lie in a gap that was told.
-        let number = numbers.get(&debt.sender).and_then(|names| names.get(debt.name.as_str()));
+        let number = numbers
+            .get(&debt.sender)
+            .and_then(|names| names.get(debt.name.as_str()));
         let seq = number.and_then(|number| world.facts.seq_of(debt.sender, *number));
-        let told = |seq: u64| phone.gaps.iter().any(|(from, through)| (*from..=*through).contains(&seq));
+        let told = |seq: u64| {
+            phone
+                .gaps
+                .iter()
+                .any(|(from, through)| (*from..=*through).contains(&seq))
+        };
         if seq.is_some_and(|seq| !told(seq)) {
-            return Err(format!("{} was lost outside the gaps that were told", debt.name));
+            return Err(format!(
+                "{} was lost outside the gaps that were told",
+                debt.name
+            ));
         }
     }
     Ok(())
@@ -275,11 +326,22 @@ fn past_known(world: &World, phone: &Phone) -> Result<(), String> {
     // The first device was there from the beginning: it has seen every part of everything. Only what a
     // crash left open may have been told all the same (docs/decisions/the-past.md).
     if phone.key == world.phones[0].key && phone.gaps.len() > phone.groundless {
-        return Err(format!("a device was told of gaps that are none: {:?}", phone.gaps));
+        return Err(format!(
+            "a device was told of gaps that are none: {:?}",
+            phone.gaps
+        ));
     }
     let known = phone.everything();
-    match world.facts.debts.iter().find(|debt| debt.for_all && !known.contains(debt.name.as_str())) {
-        Some(debt) => Err(format!("{} is neither in a snapshot nor was it delivered", debt.name)),
+    match world
+        .facts
+        .debts
+        .iter()
+        .find(|debt| debt.for_all && !known.contains(debt.name.as_str()))
+    {
+        Some(debt) => Err(format!(
+            "{} is neither in a snapshot nor was it delivered",
+            debt.name
+        )),
         None => Ok(()),
     }
 }
@@ -288,9 +350,12 @@ fn past_known(world: &World, phone: &Phone) -> Result<(), String> {
 fn one_history(world: &World) -> Result<(), String> {
     for (position, name) in world.phones.iter().flat_map(|phone| &phone.applied) {
         match world.facts.log.get(&position.seq) {
-            Some((sender, number)) if (*sender, *number) == (position.sender, position.push_number) => {}
+            Some((sender, number))
+                if (*sender, *number) == (position.sender, position.push_number) => {}
             other => {
-                return Err(format!("{name} came as {position:?}, but that place was given to {other:?}"));
+                return Err(format!(
+                    "{name} came as {position:?}, but that place was given to {other:?}"
+                ));
             }
         }
     }
@@ -300,9 +365,15 @@ fn one_history(world: &World) -> Result<(), String> {
 /// Nothing that everybody has acknowledged is still there. A device that is alone keeps its own.
 fn nothing_left(world: &World, remaining: &[DeviceKey]) -> Result<(), String> {
     let relay = world.relay.as_ref().ok_or("the relay is down")?;
-    let left = relay.store().totals().map_err(|error| error.to_string())?.envelopes;
+    let left = relay
+        .store()
+        .totals()
+        .map_err(|error| error.to_string())?
+        .envelopes;
     if remaining.len() > 1 && left > 0 {
-        return Err(format!("{left} envelopes remain that everybody has acknowledged"));
+        return Err(format!(
+            "{left} envelopes remain that everybody has acknowledged"
+        ));
     }
     Ok(())
 }

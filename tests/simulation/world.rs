@@ -138,16 +138,32 @@ impl World {
             }
             self.step(false);
         }
-        let restless = self.phones.iter().filter(|phone| !phone.is_up_to_date() && !phone.is_refused());
+        let restless = self
+            .phones
+            .iter()
+            .filter(|phone| !phone.is_up_to_date() && !phone.is_refused());
         let states = restless.map(|phone| {
-            let session = self.relay.as_ref().zip(phone.wire).map(|(relay, wire)| relay.describe(wire));
-            format!("{:?} given {}\n  {session:?}", phone.state, phone.has_given())
+            let session = self
+                .relay
+                .as_ref()
+                .zip(phone.wire)
+                .map(|(relay, wire)| relay.describe(wire));
+            format!(
+                "{:?} given {}\n  {session:?}",
+                phone.state,
+                phone.has_given()
+            )
         });
-        Err(format!("it did not come to rest:\n{}", states.collect::<Vec<_>>().join("\n")))
+        Err(format!(
+            "it did not come to rest:\n{}",
+            states.collect::<Vec<_>>().join("\n")
+        ))
     }
 
     fn note(&mut self, what: u64) {
-        self.trace = (self.trace ^ what).wrapping_mul(0x0000_0100_0000_01b3).rotate_left(17);
+        self.trace = (self.trace ^ what)
+            .wrapping_mul(0x0000_0100_0000_01b3)
+            .rotate_left(17);
     }
 
     /// One thing happens.
@@ -182,10 +198,14 @@ impl World {
     }
 
     fn is_at_rest(&self) -> bool {
-        let wires_quiet =
-            self.lines.values().all(|line| line.to_relay.is_empty() && line.to_phone.is_empty());
-        let relay_quiet =
-            self.relay.as_ref().is_some_and(|relay| !relay.has_changes() && relay.looking().is_empty());
+        let wires_quiet = self
+            .lines
+            .values()
+            .all(|line| line.to_relay.is_empty() && line.to_phone.is_empty());
+        let relay_quiet = self
+            .relay
+            .as_ref()
+            .is_some_and(|relay| !relay.has_changes() && relay.looking().is_empty());
         let done = |phone: &Phone| phone.is_up_to_date() || phone.is_refused();
         // A membership change that was begun is finished, or nobody would be owed anything certain.
         let told = self.newcomers.is_empty() || self.facts.is_anybody_leaving();
@@ -197,13 +217,20 @@ impl World {
         let Some(relay) = &self.relay else {
             return false;
         };
-        self.phones.iter().filter(|phone| !phone.is_refused()).all(|phone| {
-            let Some(engine) = phone.engine() else {
-                return false;
-            };
-            let standing = relay.store().find(&phone.account, &phone.key).ok().flatten();
-            standing.is_some_and(|standing| standing.cursor >= engine.state().inbox().cursor())
-        })
+        self.phones
+            .iter()
+            .filter(|phone| !phone.is_refused())
+            .all(|phone| {
+                let Some(engine) = phone.engine() else {
+                    return false;
+                };
+                let standing = relay
+                    .store()
+                    .find(&phone.account, &phone.key)
+                    .ok()
+                    .flatten();
+                standing.is_some_and(|standing| standing.cursor >= engine.state().inbox().cursor())
+            })
     }
 
     // ---------------------------------------------------------------- wires
@@ -230,7 +257,10 @@ impl World {
     fn carry_to_relay(&mut self) {
         let relay = self.relay.take();
         let ready = |wire: &Wire, line: &Line| {
-            !line.to_relay.is_empty() && relay.as_ref().is_some_and(|relay| relay.wants_frames(*wire))
+            !line.to_relay.is_empty()
+                && relay
+                    .as_ref()
+                    .is_some_and(|relay| relay.wants_frames(*wire))
         };
         let wire = self.any_line(ready);
         self.relay = relay;
@@ -283,8 +313,8 @@ impl World {
     }
 
     fn drain(&mut self, phone: usize) {
-        let dies =
-            (self.sabotage == Sabotage::Honest && self.chance.once_in(400)).then(|| self.chance.below(4));
+        let dies = (self.sabotage == Sabotage::Honest && self.chance.once_in(400))
+            .then(|| self.chance.below(4));
         let wishes = self.phones[phone].drain(dies);
         self.fulfil(phone, wishes);
         if !self.phones[phone].is_awake()
@@ -317,7 +347,11 @@ impl World {
         self.next_wire += 1;
         let wire = self.next_wire;
         let said = relay.connect(wire, &mut self.chance, now_ms);
-        let line = Line { phone, to_relay: VecDeque::new(), to_phone: VecDeque::new() };
+        let line = Line {
+            phone,
+            to_relay: VecDeque::new(),
+            to_phone: VecDeque::new(),
+        };
         self.lines.insert(wire, line);
         self.phones[phone].wire = Some(wire);
         self.phones[phone].with(|engine| engine.connected("localhost", now_ms));
@@ -426,14 +460,24 @@ impl World {
         let count = 1 + self.chance.below(8);
         let knows_limits = self.phones[phone].knows_limits();
         let names = (0..count).map(|at| {
-            let large = if knows_limits && self.chance.once_in(6) { "large " } else { "" };
+            let large = if knows_limits && self.chance.once_in(6) {
+                "large "
+            } else {
+                ""
+            };
             format!("{large}change {}", self.named + at)
         });
         let names = names.collect::<Vec<_>>();
         let members = self.phones[phone].members();
-        let others = members.iter().copied().filter(|key| *key != self.phones[phone].key).collect::<Vec<_>>();
+        let others = members
+            .iter()
+            .copied()
+            .filter(|key| *key != self.phones[phone].key)
+            .collect::<Vec<_>>();
         let addressee = if self.chance.once_in(6) {
-            others.get(usize::try_from(self.chance.below(3)).expect("small")).copied()
+            others
+                .get(usize::try_from(self.chance.below(3)).expect("small"))
+                .copied()
         } else {
             None
         };
@@ -458,12 +502,18 @@ impl World {
         if self.joining.is_some() {
             self.ask_to_join(phone);
         } else if self.phones.len() < 5 && self.chance.once_in(2) {
-            self.joining = Some(Phone::joining(&format!("phone {}", self.phones.len()), &mut self.chance));
+            self.joining = Some(Phone::joining(
+                &format!("phone {}", self.phones.len()),
+                &mut self.chance,
+            ));
             self.ask_to_join(phone);
         } else if self.phones.len() > 2 && !self.removing && self.chance.once_in(3) {
             let members = self.phones[phone].members();
             let at = usize::try_from(self.chance.below(members.len() as u64)).expect("small");
-            if let Some(device) = members.get(at).filter(|device| **device != self.phones[phone].key) {
+            if let Some(device) = members
+                .get(at)
+                .filter(|device| **device != self.phones[phone].key)
+            {
                 let (device, now_ms) = (*device, self.now_ms);
                 self.removing = true;
                 self.facts.leaving(device);
@@ -498,7 +548,11 @@ impl World {
         match account {
             Some(account) => {
                 self.newcomers.push(keys.device());
-                let identity = Identity { keys, device_id: joining.name, account };
+                let identity = Identity {
+                    keys,
+                    device_id: joining.name,
+                    account,
+                };
                 self.phones.push(Phone::new(identity, &mut self.chance));
             }
             None => self.joining = Some((keys, joining)),
@@ -551,14 +605,21 @@ impl World {
             return;
         };
         let all = self.chance.once_in(4);
-        let folded = if all { relay.store().fold_all() } else { relay.store().fold() };
+        let folded = if all {
+            relay.store().fold_all()
+        } else {
+            relay.store().fold()
+        };
         match folded {
             Ok(()) => {
                 self.unfolded &= !all;
                 self.facts.folded += usize::from(all);
             }
             Err(_) => {
-                assert!(self.disk.is_dead(), "what is in the journal fits the store, or the disk has failed")
+                assert!(
+                    self.disk.is_dead(),
+                    "what is in the journal fits the store, or the disk has failed"
+                )
             }
         }
     }
@@ -570,7 +631,10 @@ impl World {
         };
         match relay.retire_day_keys(self.now_ms) {
             Ok(retired) => self.facts.keys_retired += retired,
-            Err(_) => assert!(self.disk.is_dead(), "a key is overwritten, or the disk has failed"),
+            Err(_) => assert!(
+                self.disk.is_dead(),
+                "a key is overwritten, or the disk has failed"
+            ),
         }
     }
 
@@ -619,6 +683,10 @@ impl World {
 
     /// The keys of the devices that belong at the end, as the relay sees it.
     pub fn remaining(&self) -> Vec<DeviceKey> {
-        self.phones.iter().filter(|phone| !phone.is_refused()).map(|phone| phone.key).collect()
+        self.phones
+            .iter()
+            .filter(|phone| !phone.is_refused())
+            .map(|phone| phone.key)
+            .collect()
     }
 }

@@ -4,15 +4,24 @@
 use std::path::Path;
 use std::time::Duration;
 
-use graceful_relay::client::{Change, Client, ConnectOptions, CreateOptions, Incoming, JoinOptions};
+use graceful_relay::client::{
+    Change, Client, ConnectOptions, CreateOptions, Incoming, JoinOptions,
+};
 use tokio::sync::watch;
 
 /// Longer than any step takes: only so that a broken relay ends its test.
 pub const LONG: Duration = Duration::from_secs(120);
 
 pub fn ledger() -> Vec<String> {
-    let text = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/ledger.jsonl"));
-    let lines = text.expect("the ledger is in the tree").lines().map(str::to_owned).collect::<Vec<_>>();
+    let text = std::fs::read_to_string(concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/tests/data/ledger.jsonl"
+    ));
+    let lines = text
+        .expect("the ledger is in the tree")
+        .lines()
+        .map(str::to_owned)
+        .collect::<Vec<_>>();
     assert_eq!(lines.len(), 4_866);
     lines
 }
@@ -47,13 +56,19 @@ impl Device {
 
     pub async fn push(&self, lines: &[String]) {
         let changes = lines.iter().map(|line| Change::new("ledger", line.clone()));
-        self.client.push(changes).await.expect("the outbox takes it");
+        self.client
+            .push(changes)
+            .await
+            .expect("the outbox takes it");
     }
 
     /// Waits until this many more changes came than `before`.
     pub async fn more_than(&mut self, before: usize, more: usize) {
         let came = self.had.wait_for(|had| had.len() >= before + more);
-        tokio::time::timeout(LONG, came).await.expect("changes come").expect("the app runs");
+        tokio::time::timeout(LONG, came)
+            .await
+            .expect("changes come")
+            .expect("the app runs");
     }
 }
 
@@ -63,7 +78,12 @@ pub async fn two_devices(folder: &Path, relay: &str) -> (Device, Device) {
 }
 
 /// Each has everything of the other, once and in the order in which it was pushed, and nothing waits.
-pub async fn come_to_rest(laptop: Device, phone: Device, from_laptop: &[String], from_phone: &[String]) {
+pub async fn come_to_rest(
+    laptop: Device,
+    phone: Device,
+    from_laptop: &[String],
+    from_phone: &[String],
+) {
     let (mut laptop, mut phone) = (laptop, phone);
     phone.more_than(0, from_laptop.len()).await;
     laptop.more_than(0, from_phone.len()).await;
@@ -72,10 +92,18 @@ pub async fn come_to_rest(laptop: Device, phone: Device, from_laptop: &[String],
             device.client.stored(|_| {}).await.expect("stored");
             device.client.up_to_date().await.expect("up to date");
         };
-        tokio::time::timeout(LONG, rest).await.expect("comes to rest");
+        tokio::time::timeout(LONG, rest)
+            .await
+            .expect("comes to rest");
     }
-    assert!(*phone.had.borrow() == from_laptop, "every change of the laptop once, in order");
-    assert!(*laptop.had.borrow() == from_phone, "every change of the phone once, in order");
+    assert!(
+        *phone.had.borrow() == from_laptop,
+        "every change of the laptop once, in order"
+    );
+    assert!(
+        *laptop.had.borrow() == from_phone,
+        "every change of the phone once, in order"
+    );
     laptop.client.close().await.expect("closes");
     phone.client.close().await.expect("closes");
 }
@@ -92,7 +120,10 @@ pub async fn two_clients(folder: &Path, relay: &str) -> (Client, Client) {
         connect: ConnectOptions::default(),
     };
     let laptop = Client::create(create).await.expect("founds");
-    let mut pairing = laptop.pair(Duration::from_secs(60)).await.expect("opens a slot");
+    let mut pairing = laptop
+        .pair(Duration::from_secs(60))
+        .await
+        .expect("opens a slot");
     let join = JoinOptions {
         folder: folder.join("phone"),
         link: pairing.link().to_string(),

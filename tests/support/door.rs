@@ -50,24 +50,48 @@ pub fn options() -> Options {
 }
 
 pub async fn open(options: Options) -> Door {
-    let limits = Limits { frame_bytes_max: options.frame_bytes_max as u64, ..Limits::default() };
+    let limits = Limits {
+        frame_bytes_max: options.frame_bytes_max as u64,
+        ..Limits::default()
+    };
     open_with(options, limits, Registration::Open).await
 }
 
 pub async fn open_with(options: Options, limits: Limits, registration: Registration) -> Door {
     let folder = tempfile::tempdir().expect("a folder");
-    let store = store::Options { limits, registration, cache_bytes: 8 << 20, ..store::Options::default() };
-    let relay = Relay::start(Store::open(folder.path(), store).expect("a store"), RelayOptions::default());
+    let store = store::Options {
+        limits,
+        registration,
+        cache_bytes: 8 << 20,
+        ..store::Options::default()
+    };
+    let relay = Relay::start(
+        Store::open(folder.path(), store).expect("a store"),
+        RelayOptions::default(),
+    );
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("an address");
     let shutdown = CancellationToken::new();
-    let running = tokio::spawn(http::run(listener, relay.clone(), options, shutdown.clone()));
-    Door { address, relay, folder, shutdown, running }
+    let running = tokio::spawn(http::run(
+        listener,
+        relay.clone(),
+        options,
+        shutdown.clone(),
+    ));
+    Door {
+        address,
+        relay,
+        folder,
+        shutdown,
+        running,
+    }
 }
 
 impl Door {
     pub async fn connect(&self) -> TcpStream {
-        TcpStream::connect(self.address).await.expect("the door is open")
+        TcpStream::connect(self.address)
+            .await
+            .expect("the door is open")
     }
 
     /// Sends a request without a body and reads the answer to the end.
@@ -77,27 +101,39 @@ impl Door {
 
     pub async fn send(&self, method: &str, path: &str, headers: &str, body: &[u8]) -> Answer {
         let mut stream = self.connect().await;
-        let head =
-            format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{headers}\r\n");
-        stream.write_all(&[head.as_bytes(), body].concat()).await.expect("open");
+        let head = format!(
+            "{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{headers}\r\n"
+        );
+        stream
+            .write_all(&[head.as_bytes(), body].concat())
+            .await
+            .expect("open");
         Answer::read(stream).await
     }
 
     pub async fn client(&self) -> Result<Client, Error> {
         let url = format!("ws://{}{SOCKET_PATH}", self.address);
-        tokio_tungstenite::client_async(url, self.connect().await).await.map(|(client, _)| client)
+        tokio_tungstenite::client_async(url, self.connect().await)
+            .await
+            .map(|(client, _)| client)
     }
 
     pub async fn greeted(&self) -> Client {
         let mut client = self.client().await.expect("the handshake");
-        assert!(matches!(next_frame(&mut client).await, RelayFrame::Greeting(_)));
+        assert!(matches!(
+            next_frame(&mut client).await,
+            RelayFrame::Greeting(_)
+        ));
         client
     }
 
     /// Stops in order, and waits for whoever is still there.
     pub async fn stop(mut self) {
         self.shutdown.cancel();
-        (&mut self.running).await.expect("no panic").expect("no failure");
+        (&mut self.running)
+            .await
+            .expect("no panic")
+            .expect("no failure");
     }
 }
 
@@ -118,9 +154,15 @@ impl Answer {
     pub async fn read(mut stream: TcpStream) -> Self {
         let mut bytes = Vec::new();
         stream.read_to_end(&mut bytes).await.expect("an answer");
-        let end = bytes.windows(4).position(|window| window == b"\r\n\r\n").expect("a head");
+        let end = bytes
+            .windows(4)
+            .position(|window| window == b"\r\n\r\n")
+            .expect("a head");
         let body = Bytes::copy_from_slice(&bytes[end + 4..]);
-        Self { head: String::from_utf8_lossy(&bytes[..end]).to_lowercase(), body }
+        Self {
+            head: String::from_utf8_lossy(&bytes[..end]).to_lowercase(),
+            body,
+        }
     }
 
     pub fn status(&self) -> &str {
@@ -133,7 +175,10 @@ impl Answer {
 
     pub fn frames(&self) -> Vec<RelayFrame> {
         let frames = frame::split(self.body.clone()).expect("frames");
-        frames.into_iter().map(|frame| frame::from_relay(frame).expect("a frame")).collect()
+        frames
+            .into_iter()
+            .map(|frame| frame::from_relay(frame).expect("a frame"))
+            .collect()
     }
 
     pub fn refusal(&self) -> Code {
@@ -173,6 +218,9 @@ pub async fn nonce(door: &Door) -> String {
 /// One exchange without a socket.
 pub async fn exchange(door: &Door, nonce: &[u8], body: &[u8]) -> Answer {
     let nonce = BASE64URL_NOPAD.encode(nonce);
-    let headers = format!("Graceful-Nonce: {nonce}\r\nContent-Length: {}\r\n", body.len());
+    let headers = format!(
+        "Graceful-Nonce: {nonce}\r\nContent-Length: {}\r\n",
+        body.len()
+    );
     door.send("POST", EXCHANGE_PATH, &headers, body).await
 }

@@ -74,14 +74,19 @@ fn recoverable_agreed(number: u8, signer: u8) -> SignedEntry {
 
 /// The entry with which `author` adds `device`.
 pub fn adding(log: &Membership, author: u8, device: u8) -> SignedEntry {
-    let add =
-        AddDevice { device: device_key(device).to_wire(), agreement_key: Bytes::from(vec![device; 32]) };
+    let add = AddDevice {
+        device: device_key(device).to_wire(),
+        agreement_key: Bytes::from(vec![device; 32]),
+    };
     following(log, author, EntryChange::Add(add))
 }
 
 /// The entry with which `author` removes `device`.
 pub fn removing(log: &Membership, author: u8, device: u8) -> SignedEntry {
-    let remaining = log.members().iter().filter(|member| member.device != device_key(device));
+    let remaining = log
+        .members()
+        .iter()
+        .filter(|member| member.device != device_key(device));
     let secrets = remaining.map(|member| WrappedSecret {
         device: member.device.to_wire(),
         wrapped: Bytes::from(vec![0x77; WRAPPED_BYTES]),
@@ -129,7 +134,11 @@ pub fn store(options: Options) -> Result<Store, StoreError> {
         epoch: graceful_relay::protocol::StoreEpoch::new([2; 16]),
     };
     let file = redb::backends::InMemoryBackend::new;
-    let files = Files { store: file(), keys: file(), journals: [file(), file()] };
+    let files = Files {
+        store: file(),
+        keys: file(),
+        journals: [file(), file()],
+    };
     let mut next = 0_u8;
     let chance = move |bytes: &mut [u8]| {
         for byte in bytes {

@@ -16,5 +16,8 @@ pub fn is_installed(program: &str, package: &str) -> bool {
 
 /// Free a moment ago: for programs that cannot be given any port.
 pub fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port").port()
+    TcpListener::bind("127.0.0.1:0")
+        .and_then(|listener| listener.local_addr())
+        .expect("a port")
+        .port()
 }

@@ -33,7 +33,10 @@ impl RelayProcess {
         let mut lines = BufReader::new(child.stderr.take().expect("piped")).lines();
         let mut said = String::new();
         let address = loop {
-            let line = lines.next().unwrap_or_else(|| panic!("the relay ended: {said}")).expect("text");
+            let line = lines
+                .next()
+                .unwrap_or_else(|| panic!("the relay ended: {said}"))
+                .expect("text");
             said.push_str(&line);
             said.push('\n');
             if let Some((_, rest)) = line.split_once("listening on") {
@@ -63,7 +66,10 @@ impl RelayProcess {
     #[cfg(unix)]
     pub fn terminate(&self) {
         let id = self.child.id().to_string();
-        let asked = Command::new("kill").args(["-TERM", &id]).status().expect("kill is there");
+        let asked = Command::new("kill")
+            .args(["-TERM", &id])
+            .status()
+            .expect("kill is there");
         assert!(asked.success());
     }
 
@@ -111,7 +117,10 @@ impl Address {
     pub async fn open() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let relay = Arc::new(Mutex::new(None));
-        let address = Self { local: listener.local_addr().expect("an address"), relay: Arc::clone(&relay) };
+        let address = Self {
+            local: listener.local_addr().expect("an address"),
+            relay: Arc::clone(&relay),
+        };
         tokio::spawn(async move {
             while let Ok((incoming, _)) = listener.accept().await {
                 let target = *relay.lock().expect("not poisoned");

@@ -4,7 +4,9 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rcgen::{BasicConstraints, Certificate, CertificateParams, IsCa, KeyPair, PKCS_ECDSA_P256_SHA256};
+use rcgen::{
+    BasicConstraints, Certificate, CertificateParams, IsCa, KeyPair, PKCS_ECDSA_P256_SHA256,
+};
 use rustls::pki_types::CertificateDer;
 use rustls::{ClientConfig, RootCertStore};
 
@@ -26,7 +28,9 @@ fn key() -> KeyPair {
 
 fn authority(name: &str) -> CertificateParams {
     let mut parameters = CertificateParams::new(Vec::new()).expect("no names");
-    parameters.distinguished_name.push(rcgen::DnType::CommonName, name);
+    parameters
+        .distinguished_name
+        .push(rcgen::DnType::CommonName, name);
     parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     parameters
 }
@@ -35,8 +39,14 @@ impl Authority {
     pub fn new() -> Self {
         let (root_key, between_key) = (key(), key());
         let root = authority("Root").self_signed(&root_key).expect("signed");
-        let between = authority("Between").signed_by(&between_key, &root, &root_key).expect("signed");
-        Self { root, between, between_key }
+        let between = authority("Between")
+            .signed_by(&between_key, &root, &root_key)
+            .expect("signed");
+        Self {
+            root,
+            between,
+            between_key,
+        }
     }
 
     /// What trusts it.
@@ -53,13 +63,18 @@ impl Authority {
         let key = key();
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
         let parameters = CertificateParams::new(names).expect("names");
-        let leaf = parameters.signed_by(&key, &self.between, &self.between_key).expect("signed");
+        let leaf = parameters
+            .signed_by(&key, &self.between, &self.between_key)
+            .expect("signed");
         (leaf.pem() + &self.between.pem(), key.serialize_pem())
     }
 
     /// The same as files.
     pub fn write(&self, folder: &Path, names: &[&str]) -> Pair {
-        let pair = Pair { certificate: folder.join("chain.pem"), key: folder.join("key.pem") };
+        let pair = Pair {
+            certificate: folder.join("chain.pem"),
+            key: folder.join("key.pem"),
+        };
         let (chain, key) = self.chain(names);
         pair.replace(&chain, &key);
         pair

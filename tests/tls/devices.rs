@@ -9,14 +9,29 @@ const SELF_SIGNED: &str = "[tls]\nmode = \"self-signed\"\n";
 
 fn serve(home: &Home, config: &str, listen: &str) -> Relay {
     std::fs::write(home.path("relay.toml"), config).expect("written");
-    let arguments = ["serve", "--json", "--config", "relay.toml", "--listen", listen, "--data", "relay"];
+    let arguments = [
+        "serve",
+        "--json",
+        "--config",
+        "relay.toml",
+        "--listen",
+        listen,
+        "--data",
+        "relay",
+    ];
     let running = home.start(&arguments, "");
-    let url = running.json_line()["url"].as_str().expect("a URL").to_owned();
+    let url = running.json_line()["url"]
+        .as_str()
+        .expect("a URL")
+        .to_owned();
     Relay { running, url }
 }
 
 fn status(home: &Home) -> Value {
-    home.run(&["status", "--json", "--data", "relay"]).well().json().remove(0)
+    home.run(&["status", "--json", "--data", "relay"])
+        .well()
+        .json()
+        .remove(0)
 }
 
 #[test]
@@ -26,7 +41,10 @@ fn a_relay_without_a_name_is_known_by_its_key() {
     let (bare, key) = relay.url.split_once('#').expect("a key");
     assert!(bare.starts_with("wss://127.0.0.1:"), "{bare}");
     let status = status(&home);
-    assert_eq!((&status["tls"], &status["relay_key"]), (&"self-signed".into(), &key.into()));
+    assert_eq!(
+        (&status["tls"], &status["relay_key"]),
+        (&"self-signed".into(), &key.into())
+    );
     assert_eq!(status["certificate_expires"], "9999-01-01 00:00 UTC");
 
     relay.create(&home, "desk", "Desk");
@@ -75,8 +93,17 @@ fn the_key_is_for_the_relays_user_alone() {
     use std::os::unix::fs::PermissionsExt;
     let home = Home::new();
     let _relay = serve(&home, SELF_SIGNED, "127.0.0.1:0");
-    let mode = |name: &str| std::fs::metadata(home.path(name)).expect("there").permissions().mode() & 0o777;
-    assert_eq!((mode("relay/tls/self-signed.pem"), mode("relay/tls")), (0o600, 0o700));
+    let mode = |name: &str| {
+        std::fs::metadata(home.path(name))
+            .expect("there")
+            .permissions()
+            .mode()
+            & 0o777
+    };
+    assert_eq!(
+        (mode("relay/tls/self-signed.pem"), mode("relay/tls")),
+        (0o600, 0o700)
+    );
 }
 
 #[test]
@@ -85,15 +112,32 @@ fn a_name_with_a_certificate_is_dialled_like_any_other() {
     let authority = Authority::new();
     let files = authority.write(home.folder.path(), &["localhost"]);
     std::fs::write(home.path("root.pem"), authority.root_pem()).expect("written");
-    let config =
-        format!("[tls]\nmode = \"files\"\ncertificate = {:?}\nkey = {:?}\n", files.certificate, files.key);
+    let config = format!(
+        "[tls]\nmode = \"files\"\ncertificate = {:?}\nkey = {:?}\n",
+        files.certificate, files.key
+    );
     let mut relay = serve(&home, &config, "127.0.0.1:0");
-    assert!(relay.url.starts_with("wss://localhost:") && !relay.url.contains('#'), "{}", relay.url);
+    assert!(
+        relay.url.starts_with("wss://localhost:") && !relay.url.contains('#'),
+        "{}",
+        relay.url
+    );
     let invite = relay.invite(&home);
     let create = |profile: &str, url: &str, trusted: &str| {
-        let arguments =
-            ["client", "--profile", profile, "create", "--relay", url, "--invite", &invite, "--name", "Desk"];
-        home.start_with(&arguments, "", &[("SSL_CERT_FILE", trusted)]).wait()
+        let arguments = [
+            "client",
+            "--profile",
+            profile,
+            "create",
+            "--relay",
+            url,
+            "--invite",
+            &invite,
+            "--name",
+            "Desk",
+        ];
+        home.start_with(&arguments, "", &[("SSL_CERT_FILE", trusted)])
+            .wait()
     };
     let by_address = relay.url.replace("localhost", "127.0.0.1");
     create("a", &by_address, "root.pem").badly(&["for another name", "localhost"]);
@@ -102,20 +146,35 @@ fn a_name_with_a_certificate_is_dialled_like_any_other() {
     create("desk", &relay.url, "root.pem").well();
 
     let reloaded = home.run(&["reload", "--data", "relay"]).well();
-    assert!(reloaded.out.contains("was read again; the certificate is good until"), "{reloaded:?}");
+    assert!(
+        reloaded
+            .out
+            .contains("was read again; the certificate is good until"),
+        "{reloaded:?}"
+    );
     let (chain, _) = authority.chain(&["localhost"]);
     std::fs::write(&files.certificate, chain).expect("written");
-    home.run(&["reload", "--data", "relay"]).badly(&["do not belong together", "still in use"]);
-    assert!(status(&home)["tls_trouble"].as_str().is_some_and(|text| text.contains("still in use")));
+    home.run(&["reload", "--data", "relay"])
+        .badly(&["do not belong together", "still in use"]);
+    assert!(
+        status(&home)["tls_trouble"]
+            .as_str()
+            .is_some_and(|text| text.contains("still in use"))
+    );
 
     // The same on the signal of service managers, which must not end it.
     let (chain, key) = authority.chain(&["localhost"]);
     files.replace(&chain, &key);
-    let told = std::process::Command::new("kill").args(["-HUP", &relay.running.id().to_string()]).status();
+    let told = std::process::Command::new("kill")
+        .args(["-HUP", &relay.running.id().to_string()])
+        .status();
     assert!(told.expect("kill is there").success());
     let deadline = std::time::Instant::now() + crate::program::LONG;
     while status(&home).get("tls_trouble").is_some() {
-        assert!(std::time::Instant::now() < deadline, "it does not take the good pair");
+        assert!(
+            std::time::Instant::now() < deadline,
+            "it does not take the good pair"
+        );
     }
     assert!(!relay.running.has_ended());
 }
@@ -123,8 +182,17 @@ fn a_name_with_a_certificate_is_dialled_like_any_other() {
 #[test]
 fn what_is_not_there_is_told_at_the_start() {
     let home = Home::new();
-    let config = "[tls]\nmode = \"files\"\ncertificate = \"/nowhere/c.pem\"\nkey = \"/nowhere/k.pem\"\n";
+    let config =
+        "[tls]\nmode = \"files\"\ncertificate = \"/nowhere/c.pem\"\nkey = \"/nowhere/k.pem\"\n";
     std::fs::write(home.path("relay.toml"), config).expect("written");
-    let arguments = ["serve", "--config", "relay.toml", "--listen", "127.0.0.1:0", "--data", "relay"];
+    let arguments = [
+        "serve",
+        "--config",
+        "relay.toml",
+        "--listen",
+        "127.0.0.1:0",
+        "--data",
+        "relay",
+    ];
     home.run(&arguments).badly(&["cannot read /nowhere/c.pem"]);
 }

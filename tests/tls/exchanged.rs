@@ -16,7 +16,13 @@ async fn is_alive(
              + Unpin
          ),
 ) {
-    assert!(socket.send(Message::Ping(bytes::Bytes::from_static(b"?"))).await.is_ok(), "cut");
+    assert!(
+        socket
+            .send(Message::Ping(bytes::Bytes::from_static(b"?")))
+            .await
+            .is_ok(),
+        "cut"
+    );
     loop {
         match socket.next().await {
             Some(Ok(Message::Pong(_))) => return,
@@ -39,7 +45,9 @@ async fn a_changed_file_is_taken_and_nobody_is_cut() {
             tokio::time::sleep(std::time::Duration::from_millis(50)).await;
         }
     };
-    tokio::time::timeout(LONG, seen).await.expect("the change is seen");
+    tokio::time::timeout(LONG, seen)
+        .await
+        .expect("the change is seen");
     is_alive(&mut socket).await;
     assert_eq!(house.tls.status().tls_trouble, None);
 }
@@ -51,21 +59,40 @@ async fn a_pair_that_does_not_serve_leaves_the_old_one_in_use() {
     let (good_chain, good_key) = house.authority.chain(&["localhost"]);
     let (_, other_key) = house.authority.chain(&["localhost"]);
     let cases = [
-        (good_chain.as_str(), other_key.as_str(), "do not belong together"),
-        ("-----BEGIN CERT", good_key.as_str(), "no certificate in PEM form"),
+        (
+            good_chain.as_str(),
+            other_key.as_str(),
+            "do not belong together",
+        ),
+        (
+            "-----BEGIN CERT",
+            good_key.as_str(),
+            "no certificate in PEM form",
+        ),
         (good_chain.as_str(), "", "no private key in PEM form"),
     ];
     for (chain, key, why) in cases {
         house.pair.replace(chain, key);
-        let error = house.tls.reload().expect_err("it does not serve").to_string();
+        let error = house
+            .tls
+            .reload()
+            .expect_err("it does not serve")
+            .to_string();
         assert!(error.contains(why), "{error}");
         assert_eq!(house.shown().await, before);
         let trouble = house.tls.status().tls_trouble.expect("it is told");
-        assert!(trouble.contains(why) && trouble.contains("still in use"), "{trouble}");
+        assert!(
+            trouble.contains(why) && trouble.contains("still in use"),
+            "{trouble}"
+        );
     }
     house.pair.replace(&good_chain, &good_key);
     house.pair.allow(0o644);
-    let error = house.tls.reload().expect_err("everybody can read it").to_string();
+    let error = house
+        .tls
+        .reload()
+        .expect_err("everybody can read it")
+        .to_string();
     assert!(error.contains("chmod o="), "{error}");
     assert_eq!(house.shown().await, before);
     house.pair.allow(0o640);
@@ -73,7 +100,14 @@ async fn a_pair_that_does_not_serve_leaves_the_old_one_in_use() {
     assert_ne!(house.shown().await, before);
     assert_eq!(house.tls.status().tls_trouble, None);
     std::fs::remove_file(&house.pair.key).expect("ours");
-    assert!(house.tls.reload().expect_err("it is gone").to_string().contains("cannot read"));
+    assert!(
+        house
+            .tls
+            .reload()
+            .expect_err("it is gone")
+            .to_string()
+            .contains("cannot read")
+    );
     assert!(!house.shown().await.is_empty());
 }
 
@@ -81,7 +115,10 @@ async fn a_pair_that_does_not_serve_leaves_the_old_one_in_use() {
 async fn what_the_operator_should_know_is_told_at_the_start() {
     let folder = tempfile::tempdir().expect("a folder");
     let pair = Authority::new().write(folder.path(), &["relay.example", "192.0.2.7"]);
-    let setup = TlsSetup::Files { certificate: pair.certificate.clone(), key: pair.key.clone() };
+    let setup = TlsSetup::Files {
+        certificate: pair.certificate.clone(),
+        key: pair.key.clone(),
+    };
     let prepare = |names: &[&str]| {
         let names = names.iter().map(|name| (*name).to_owned()).collect();
         Tls::prepare(setup.clone(), names, folder.path())
@@ -90,8 +127,16 @@ async fn what_the_operator_should_know_is_told_at_the_start() {
     assert_eq!(tls.names(), ["relay.example", "192.0.2.7"]);
     let status = tls.status();
     assert_eq!((status.tls.as_str(), status.tls_trouble), ("files", None));
-    let trouble = prepare(&["other.example"]).expect("served all the same").status().tls_trouble;
-    assert!(trouble.as_deref().is_some_and(|text| text.contains("not for other.example")), "{trouble:?}");
+    let trouble = prepare(&["other.example"])
+        .expect("served all the same")
+        .status()
+        .tls_trouble;
+    assert!(
+        trouble
+            .as_deref()
+            .is_some_and(|text| text.contains("not for other.example")),
+        "{trouble:?}"
+    );
     pair.allow(0o644);
     assert!(prepare(&[]).is_err());
 }
@@ -106,13 +151,22 @@ fn end_of(certificate: &[u8]) -> i64 {
 async fn when_the_certificate_ends_is_in_the_metrics() {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let house = House::open(options()).await;
-    let mut stream = tokio::net::TcpStream::connect(house.operators).await.expect("open");
+    let mut stream = tokio::net::TcpStream::connect(house.operators)
+        .await
+        .expect("open");
     let request = "GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
     stream.write_all(request.as_bytes()).await.expect("open");
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.expect("text");
     let name = "graceful_relay_certificate_expiry_timestamp_seconds ";
-    let value = answer.lines().find_map(|line| line.strip_prefix(name)).expect("it is there");
+    let value = answer
+        .lines()
+        .find_map(|line| line.strip_prefix(name))
+        .expect("it is there");
     let shown = end_of(&house.shown().await);
-    assert_eq!(value.parse::<f64>().expect("a number"), shown as f64, "of the certificate that is shown");
+    assert_eq!(
+        value.parse::<f64>().expect("a number"),
+        shown as f64,
+        "of the certificate that is shown"
+    );
 }

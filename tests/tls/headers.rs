@@ -18,9 +18,14 @@ const ALWAYS: [&str; 4] = [
 fn has_all(answer: &str, over_tls: bool) {
     let (head, _) = answer.split_once("\r\n\r\n").expect("a head");
     for header in ALWAYS {
-        assert!(head.lines().any(|line| line == header), "{header} is not in\n{head}");
+        assert!(
+            head.lines().any(|line| line == header),
+            "{header} is not in\n{head}"
+        );
     }
-    let promised = head.lines().any(|line| line == "strict-transport-security: max-age=31536000");
+    let promised = head
+        .lines()
+        .any(|line| line == "strict-transport-security: max-age=31536000");
     assert_eq!(promised, over_tls, "{head}");
 }
 
@@ -42,14 +47,27 @@ fn requests() -> Vec<(&'static str, String)> {
         ("200", request("HEAD", "/health", "")),
         ("200", request("GET", EXCHANGE_PATH, "")),
         ("204", request("OPTIONS", EXCHANGE_PATH, "")),
-        ("400", request("POST", EXCHANGE_PATH, "Content-Length: 0\r\n")),
+        (
+            "400",
+            request("POST", EXCHANGE_PATH, "Content-Length: 0\r\n"),
+        ),
         ("408", request("POST", EXCHANGE_PATH, nonce)),
         ("404", request("GET", "/favicon.ico", "")),
         ("404", request("POST", "/", "Content-Length: 0\r\n")),
         ("405", request("DELETE", "/health", "")),
         ("405", request("PUT", SOCKET_PATH, "Content-Length: 0\r\n")),
-        ("405", request("PATCH", EXCHANGE_PATH, "Content-Length: 0\r\n")),
-        ("413", request("POST", EXCHANGE_PATH, "Graceful-Nonce: AAAA\r\nContent-Length: 99999999\r\n")),
+        (
+            "405",
+            request("PATCH", EXCHANGE_PATH, "Content-Length: 0\r\n"),
+        ),
+        (
+            "413",
+            request(
+                "POST",
+                EXCHANGE_PATH,
+                "Graceful-Nonce: AAAA\r\nContent-Length: 99999999\r\n",
+            ),
+        ),
         ("426", request("GET", SOCKET_PATH, "")),
         ("503", upgrade()),
     ]
@@ -57,10 +75,17 @@ fn requests() -> Vec<(&'static str, String)> {
 
 #[tokio::test]
 async fn every_answer_is_guarded_over_tls() {
-    let house = House::open(Options { connections_max: 0, ..options() }).await;
+    let house = House::open(Options {
+        connections_max: 0,
+        ..options()
+    })
+    .await;
     for (status, request) in requests() {
         let answer = house.ask(&request).await;
-        assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{request}\n{answer}");
+        assert!(
+            answer.starts_with(&format!("HTTP/1.1 {status}")),
+            "{request}\n{answer}"
+        );
         has_all(&answer, true);
     }
 }
@@ -79,14 +104,21 @@ async fn an_answer_that_becomes_a_conversation_is_guarded_too() {
 
 #[tokio::test]
 async fn without_tls_nothing_is_promised_about_it() {
-    let door = door::open(Options { connections_max: 0, ..options() }).await;
+    let door = door::open(Options {
+        connections_max: 0,
+        ..options()
+    })
+    .await;
     for (status, request) in requests() {
         let mut stream = door.connect().await;
         stream.write_all(request.as_bytes()).await.expect("open");
         let mut answer = Vec::new();
         stream.read_to_end(&mut answer).await.expect("an answer");
         let answer = String::from_utf8_lossy(&answer);
-        assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{request}\n{answer}");
+        assert!(
+            answer.starts_with(&format!("HTTP/1.1 {status}")),
+            "{request}\n{answer}"
+        );
         has_all(&answer, false);
     }
     door.stop().await;
@@ -105,9 +137,13 @@ async fn whoever_comes_without_tls_is_sent_on() {
     // Another name in the request leads nowhere else.
     let answer = ask("GET /v1/sync?a=b HTTP/1.1\r\nHost: evil.example\r\n\r\n").await;
     assert!(answer.starts_with("HTTP/1.1 308"), "{answer}");
-    assert!(answer.contains("location: https://localhost/v1/sync?a=b\r\n"), "{answer}");
+    assert!(
+        answer.contains("location: https://localhost/v1/sync?a=b\r\n"),
+        "{answer}"
+    );
     has_all(&answer, false);
-    let answer = ask("POST /v1/exchange HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n").await;
+    let answer =
+        ask("POST /v1/exchange HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n").await;
     assert!(answer.starts_with("HTTP/1.1 405"), "{answer}");
     has_all(&answer, false);
 }

@@ -39,7 +39,10 @@ impl House {
         let folder = tempfile::tempdir().expect("a folder");
         let authority = Authority::new();
         let pair = authority.write(folder.path(), &["localhost"]);
-        let setup = TlsSetup::Files { certificate: pair.certificate.clone(), key: pair.key.clone() };
+        let setup = TlsSetup::Files {
+            certificate: pair.certificate.clone(),
+            key: pair.key.clone(),
+        };
         let tls = Tls::prepare(setup, Vec::new(), folder.path()).expect("a good pair");
         let store = store::Options {
             limits: Limits::default(),
@@ -48,16 +51,26 @@ impl House {
             ..store::Options::default()
         };
         let data = folder.path().join("data");
-        let relay = Relay::start(Store::open(&data, store).expect("a store"), RelayOptions::default());
+        let relay = Relay::start(
+            Store::open(&data, store).expect("a store"),
+            RelayOptions::default(),
+        );
         let bind = || TcpListener::bind("127.0.0.1:0");
         let (tcp, plain) = (bind().await.expect("a port"), bind().await.expect("a port"));
         let operators = bind().await.expect("a port");
         let operators_address = operators.local_addr().expect("an address");
-        let (address, plain_address) =
-            (tcp.local_addr().expect("an address"), plain.local_addr().expect("an address"));
+        let (address, plain_address) = (
+            tcp.local_addr().expect("an address"),
+            plain.local_addr().expect("an address"),
+        );
         let shutdown = CancellationToken::new();
         let listener = Listener::with_tls(tcp, tls.clone(), Some(plain)).with_operators(operators);
-        tokio::spawn(http::run(listener, relay.clone(), options, shutdown.clone()));
+        tokio::spawn(http::run(
+            listener,
+            relay.clone(),
+            options,
+            shutdown.clone(),
+        ));
         Self {
             address,
             plain: plain_address,
@@ -72,13 +85,19 @@ impl House {
     }
 
     pub async fn shake(&self, client: ClientConfig) -> std::io::Result<TlsStream<TcpStream>> {
-        let tcp = TcpStream::connect(self.address).await.expect("the door is open");
+        let tcp = TcpStream::connect(self.address)
+            .await
+            .expect("the door is open");
         let name = ServerName::try_from("localhost").expect("a name");
-        TlsConnector::from(Arc::new(client)).connect(name, tcp).await
+        TlsConnector::from(Arc::new(client))
+            .connect(name, tcp)
+            .await
     }
 
     pub async fn connect(&self) -> TlsStream<TcpStream> {
-        self.shake(self.authority.client()).await.expect("a handshake")
+        self.shake(self.authority.client())
+            .await
+            .expect("a handshake")
     }
 
     /// The whole answer, as it comes over the wire.

@@ -22,9 +22,11 @@ impl Drop for Proxy {
 
 /// The first block of this language.
 fn shown(language: &str) -> String {
-    let page =
-        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/tls.md")).expect("the page");
-    let (_, rest) = page.split_once(&format!("```{language}\n")).expect("a block");
+    let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/tls.md"))
+        .expect("the page");
+    let (_, rest) = page
+        .split_once(&format!("```{language}\n"))
+        .expect("a block");
     rest.split_once("```").expect("its end").0.to_owned()
 }
 
@@ -56,22 +58,46 @@ impl Place {
             "[server]\nnames = [\"localhost\"]\n[tls]\nmode = \"proxy\"\n",
         )
         .expect("written");
-        let arguments =
-            ["serve", "--json", "--config", "relay.toml", "--listen", "127.0.0.1:0", "--data", "relay"];
+        let arguments = [
+            "serve",
+            "--json",
+            "--config",
+            "relay.toml",
+            "--listen",
+            "127.0.0.1:0",
+            "--data",
+            "relay",
+        ];
         let running = home.start(&arguments, "");
-        let relay = running.json_line()["listening"].as_str().expect("an address").to_owned();
-        Self { home, pair, port: free_port(), relay, _running: running }
+        let relay = running.json_line()["listening"]
+            .as_str()
+            .expect("an address")
+            .to_owned();
+        Self {
+            home,
+            pair,
+            port: free_port(),
+            relay,
+            _running: running,
+        }
     }
 
     fn start(&self, profile: &str, arguments: &[&str]) -> Running {
-        let all: Vec<&str> =
-            ["client", "--profile", profile].into_iter().chain(arguments.iter().copied()).collect();
-        self.home.start_with(&all, "", &[("SSL_CERT_FILE", "root.pem")])
+        let all: Vec<&str> = ["client", "--profile", profile]
+            .into_iter()
+            .chain(arguments.iter().copied())
+            .collect();
+        self.home
+            .start_with(&all, "", &[("SSL_CERT_FILE", "root.pem")])
     }
 
     fn proxy(&self, command: &mut Command) -> Proxy {
         let log = std::fs::File::create(self.home.path("proxy.log")).expect("a log");
-        let child = command.env("HOME", self.home.folder.path()).stdout(Stdio::null()).stderr(log).spawn();
+        let child = command
+            .env("HOME", self.home.folder.path())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn();
         let mut proxy = Proxy(child.expect("it starts"));
         let deadline = Instant::now() + LONG;
         while TcpStream::connect(("127.0.0.1", self.port)).is_err() {
@@ -86,17 +112,47 @@ impl Place {
     /// Two devices, one change each way.
     fn syncs(&self) {
         let url = format!("wss://localhost:{}", self.port);
-        let said = self.home.run(&["invite", "--json", "--data", "relay"]).well();
-        let invite = said.json()[0]["invite"].as_str().expect("an invitation").to_owned();
-        self.start("desk", &["create", "--relay", &url, "--invite", &invite, "--name", "Desk"]).wait().well();
+        let said = self
+            .home
+            .run(&["invite", "--json", "--data", "relay"])
+            .well();
+        let invite = said.json()[0]["invite"]
+            .as_str()
+            .expect("an invitation")
+            .to_owned();
+        self.start(
+            "desk",
+            &[
+                "create", "--relay", &url, "--invite", &invite, "--name", "Desk",
+            ],
+        )
+        .wait()
+        .well();
         let pairing = self.start("desk", &["pair", "--yes", "--json"]);
-        let link = pairing.json_line()["link"].as_str().expect("a link").to_owned();
-        self.start("phone", &["join", &link, "--name", "Phone"]).wait().well();
+        let link = pairing.json_line()["link"]
+            .as_str()
+            .expect("a link")
+            .to_owned();
+        self.start("phone", &["join", &link, "--name", "Phone"])
+            .wait()
+            .well();
         pairing.wait().well();
         self.start("desk", &["push", "Milk"]).wait().well();
-        assert!(self.start("phone", &["follow", "--until", "1"]).wait().well().out.contains("Milk"));
+        assert!(
+            self.start("phone", &["follow", "--until", "1"])
+                .wait()
+                .well()
+                .out
+                .contains("Milk")
+        );
         self.start("phone", &["push", "Bread"]).wait().well();
-        assert!(self.start("desk", &["follow", "--until", "1"]).wait().well().out.contains("Bread"));
+        assert!(
+            self.start("desk", &["follow", "--until", "1"])
+                .wait()
+                .well()
+                .out
+                .contains("Bread")
+        );
     }
 }
 
@@ -114,8 +170,14 @@ fn nginx_passes_everything_on() {
     let site = replaced(
         &shown("nginx"),
         &[
-            ("/etc/letsencrypt/live/relay.example.org/fullchain.pem", text(&place.pair.certificate)),
-            ("/etc/letsencrypt/live/relay.example.org/privkey.pem", text(&place.pair.key)),
+            (
+                "/etc/letsencrypt/live/relay.example.org/fullchain.pem",
+                text(&place.pair.certificate),
+            ),
+            (
+                "/etc/letsencrypt/live/relay.example.org/privkey.pem",
+                text(&place.pair.key),
+            ),
             ("listen 443 ssl;", &format!("listen 127.0.0.1:{port} ssl;")),
             ("    listen [::]:443 ssl;\n", ""),
             ("relay.example.org", "localhost"),
@@ -131,9 +193,16 @@ fn nginx_passes_everything_on() {
          http {{\n{paths}{site}\n}}\n"
     );
     std::fs::write(place.home.path("nginx.conf"), whole).expect("written");
-    let mut command =
-        Command::new(if Path::new("/usr/sbin/nginx").exists() { "/usr/sbin/nginx" } else { "nginx" });
-    command.arg("-p").arg(place.home.folder.path()).arg("-c").arg(place.home.path("nginx.conf"));
+    let mut command = Command::new(if Path::new("/usr/sbin/nginx").exists() {
+        "/usr/sbin/nginx"
+    } else {
+        "nginx"
+    });
+    command
+        .arg("-p")
+        .arg(place.home.folder.path())
+        .arg("-c")
+        .arg(place.home.path("nginx.conf"));
     let _proxy = place.proxy(&mut command);
     place.syncs();
 }
@@ -150,12 +219,19 @@ fn caddy_passes_everything_on() {
         text(&place.pair.certificate),
         text(&place.pair.key)
     );
-    let site =
-        replaced(&shown("caddy"), &[("relay.example.org {\n", &tls), ("127.0.0.1:8080", &place.relay)]);
+    let site = replaced(
+        &shown("caddy"),
+        &[
+            ("relay.example.org {\n", &tls),
+            ("127.0.0.1:8080", &place.relay),
+        ],
+    );
     let whole = format!("{{\n\tadmin off\n\tauto_https disable_redirects\n}}\n{site}");
     std::fs::write(place.home.path("Caddyfile"), whole).expect("written");
     let mut command = Command::new("caddy");
-    command.args(["run", "--adapter", "caddyfile", "--config"]).arg(place.home.path("Caddyfile"));
+    command
+        .args(["run", "--adapter", "caddyfile", "--config"])
+        .arg(place.home.path("Caddyfile"));
     let _proxy = place.proxy(&mut command);
     place.syncs();
 }

@@ -14,7 +14,9 @@ use crate::house::House;
 
 /// A client that knows nothing newer than TLS 1.2, byte by byte.
 fn hello_of_tls_1_2() -> Vec<u8> {
-    let suites = [0xc02b_u16, 0xc02f, 0xc02c, 0xc030, 0xcca9, 0xcca8, 0x009c, 0x002f];
+    let suites = [
+        0xc02b_u16, 0xc02f, 0xc02c, 0xc030, 0xcca9, 0xcca8, 0x009c, 0x002f,
+    ];
     let extensions: [(u16, &[u8]); 3] = [
         // supported_groups: x25519, P-256; ec_point_formats; signature_algorithms: ECDSA and RSA.
         (10, &[0, 4, 0, 29, 0, 23]),
@@ -23,7 +25,14 @@ fn hello_of_tls_1_2() -> Vec<u8> {
     ];
     let extensions: Vec<u8> = extensions
         .iter()
-        .flat_map(|(kind, body)| [&kind.to_be_bytes()[..], &(body.len() as u16).to_be_bytes(), body].concat())
+        .flat_map(|(kind, body)| {
+            [
+                &kind.to_be_bytes()[..],
+                &(body.len() as u16).to_be_bytes(),
+                body,
+            ]
+            .concat()
+        })
         .collect();
     let mut hello = vec![3, 3];
     hello.extend([7; 32]);
@@ -34,7 +43,12 @@ fn hello_of_tls_1_2() -> Vec<u8> {
     hello.extend((extensions.len() as u16).to_be_bytes());
     hello.extend(extensions);
     let message = [&[1, 0][..], &(hello.len() as u16).to_be_bytes(), &hello].concat();
-    [&[22, 3, 1][..], &(message.len() as u16).to_be_bytes(), &message].concat()
+    [
+        &[22, 3, 1][..],
+        &(message.len() as u16).to_be_bytes(),
+        &message,
+    ]
+    .concat()
 }
 
 #[tokio::test]
@@ -53,15 +67,29 @@ async fn the_key_exchange_withstands_quantum_computers_where_the_client_can() {
     let house = House::open(options()).await;
     let stream = house.connect().await;
     let (_, connection) = stream.get_ref();
-    assert_eq!(connection.protocol_version(), Some(ProtocolVersion::TLSv1_3));
-    let group = connection.negotiated_key_exchange_group().expect("a group").name();
+    assert_eq!(
+        connection.protocol_version(),
+        Some(ProtocolVersion::TLSv1_3)
+    );
+    let group = connection
+        .negotiated_key_exchange_group()
+        .expect("a group")
+        .name();
     assert_eq!(group, NamedGroup::X25519MLKEM768);
     assert_eq!(connection.alpn_protocol(), Some(&b"http/1.1"[..]));
 
     let mut provider = default_provider();
     provider.kx_groups = vec![kx_group::X25519];
-    let stream = house.shake(client(&house, provider)).await.expect("the older exchange is spoken too");
-    let group = stream.get_ref().1.negotiated_key_exchange_group().expect("a group").name();
+    let stream = house
+        .shake(client(&house, provider))
+        .await
+        .expect("the older exchange is spoken too");
+    let group = stream
+        .get_ref()
+        .1
+        .negotiated_key_exchange_group()
+        .expect("a group")
+        .name();
     assert_eq!(group, NamedGroup::X25519);
 }
 
@@ -76,7 +104,11 @@ async fn each_suite_of_tls_1_3_is_spoken() {
         let mut provider = default_provider();
         provider.cipher_suites = vec![suite];
         let stream = house.shake(client(&house, provider)).await.expect("spoken");
-        let spoken = stream.get_ref().1.negotiated_cipher_suite().expect("a suite");
+        let spoken = stream
+            .get_ref()
+            .1
+            .negotiated_cipher_suite()
+            .expect("a suite");
         assert_eq!(spoken.suite(), suite.suite());
     }
 }
@@ -116,7 +148,11 @@ async fn whoever_speaks_another_protocol_inside_is_refused() {
 
 #[tokio::test]
 async fn a_handshake_that_does_not_come_is_not_waited_for() {
-    let house = House::open(Options { handshake_timeout: Duration::from_millis(50), ..options() }).await;
+    let house = House::open(Options {
+        handshake_timeout: Duration::from_millis(50),
+        ..options()
+    })
+    .await;
     for beginning in [&[][..], &hello_of_tls_1_2()[..20]] {
         let mut stream = TcpStream::connect(house.address).await.expect("open");
         stream.write_all(beginning).await.expect("open");
@@ -126,5 +162,10 @@ async fn a_handshake_that_does_not_come_is_not_waited_for() {
         assert!(ended.is_ok(), "it is waited for");
         assert!(rest.is_empty(), "{rest:?}");
     }
-    assert!(house.ask("GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n").await.starts_with("HTTP/1.1 200"));
+    assert!(
+        house
+            .ask("GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            .await
+            .starts_with("HTTP/1.1 200")
+    );
 }

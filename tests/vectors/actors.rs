@@ -16,7 +16,10 @@ pub struct Given(pub Vec<u8>);
 
 impl Chance for Given {
     fn fill(&mut self, bytes: &mut [u8]) {
-        assert!(bytes.len() <= self.0.len(), "more chance is asked for than the vector names");
+        assert!(
+            bytes.len() <= self.0.len(),
+            "more chance is asked for than the vector names"
+        );
         let rest = self.0.split_off(bytes.len());
         bytes.copy_from_slice(&self.0);
         self.0 = rest;
@@ -41,7 +44,10 @@ pub const fn counted<const N: usize>(first: u8) -> [u8; N] {
 }
 
 const fn actor(first: u8) -> Actor {
-    Actor { seed: counted(first), agreement: counted(first + 0x20) }
+    Actor {
+        seed: counted(first),
+        agreement: counted(first + 0x20),
+    }
 }
 
 pub const DESK: Actor = actor(0x00);
@@ -53,7 +59,10 @@ pub const ENTROPY: [u8; 16] = counted(0xc0);
 /// The keys that follow from it.
 pub fn recovery() -> Actor {
     let keys = RecoveryKey::from_entropy(ENTROPY).keys();
-    Actor { seed: keys.signing().to_bytes(), agreement: *keys.agreement().expose() }
+    Actor {
+        seed: keys.signing().to_bytes(),
+        agreement: *keys.agreement().expose(),
+    }
 }
 
 /// Secrets of the key epochs 0 and 1.
@@ -66,10 +75,19 @@ impl Actor {
 }
 
 /// What the examples wrap: `ikm` is all the chance there is in it.
-pub fn wrapped(account: Option<&AccountId>, key_epoch: u32, to: &Actor, ikm: u8) -> [u8; WRAPPED_BYTES] {
+pub fn wrapped(
+    account: Option<&AccountId>,
+    key_epoch: u32,
+    to: &Actor,
+    ikm: u8,
+) -> [u8; WRAPPED_BYTES] {
     let keys = to.keys();
     let secret = EpochSecret::new(SECRETS[key_epoch as usize]);
-    let wrapping = Wrapping { account, key_epoch, recipient: &keys.device() };
+    let wrapping = Wrapping {
+        account,
+        key_epoch,
+        recipient: &keys.device(),
+    };
     let mut chance = Given(vec![ikm; 32]);
     wrap(&secret, &wrapping, &keys.agreement().public(), &mut chance).expect("the keys are good")
 }
@@ -123,9 +141,14 @@ pub fn entries() -> Vec<SignedEntry> {
         secrets: vec![to(&DESK, 0x91), to(&PHONE, 0x92)],
         recovery_wrapped: Bytes::copy_from_slice(&wrapped(Some(&account), 1, &recovery(), 0x93)),
     });
-    for (author, change) in [(&DESK, add(&PHONE)), (&PHONE, add(&TABLET)), (&DESK, remove)] {
+    for (author, change) in [
+        (&DESK, add(&PHONE)),
+        (&PHONE, add(&TABLET)),
+        (&DESK, remove),
+    ] {
         entries.push(entry(Some(&log), author, change));
-        log.append(entries.last().expect("one was pushed")).expect("the entry is valid");
+        log.append(entries.last().expect("one was pushed"))
+            .expect("the entry is valid");
     }
     entries
 }

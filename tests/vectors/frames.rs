@@ -33,14 +33,18 @@ fn from_the_device(frame: DeviceFrame) -> Vector {
         // It keeps the invitation to itself; whoever writes a client needs it.
         debug = debug.replace(", .. })", &format!(", invite: {:?} }})", found.invite));
     }
-    Vector::new(kind(&debug), NOTE_DEVICE).given("fields_text", debug.as_str()).gives("frame", hex(&bytes))
+    Vector::new(kind(&debug), NOTE_DEVICE)
+        .given("fields_text", debug.as_str())
+        .gives("frame", hex(&bytes))
 }
 
 fn from_the_relay(frame: RelayFrame) -> Vector {
     let bytes = relay_bytes(frame.clone());
     assert_eq!(from_relay(bytes.clone()).as_ref(), Ok(&frame));
     let debug = format!("{frame:?}");
-    Vector::new(kind(&debug), NOTE_RELAY).given("fields_text", debug.as_str()).gives("frame", hex(&bytes))
+    Vector::new(kind(&debug), NOTE_RELAY)
+        .given("fields_text", debug.as_str())
+        .gives("frame", hex(&bytes))
 }
 
 fn authenticate() -> Authenticate {
@@ -62,8 +66,16 @@ fn added() -> SignedEntry {
 pub fn device_frames() -> Vec<DeviceFrame> {
     let (id, sealed) = (Bytes::from(vec![0x69; 16]), Bytes::from(vec![0x01; 40]));
     let envelopes = vec![
-        wire::Envelope { push_number: 1, sealed: sealed.clone(), addressee: Bytes::new() },
-        wire::Envelope { push_number: 2, sealed: sealed.clone(), addressee: PHONE.keys().device().to_wire() },
+        wire::Envelope {
+            push_number: 1,
+            sealed: sealed.clone(),
+            addressee: Bytes::new(),
+        },
+        wire::Envelope {
+            push_number: 2,
+            sealed: sealed.clone(),
+            addressee: PHONE.keys().device().to_wire(),
+        },
     ];
     let found = wire::Found {
         authenticate: Some(authenticate()),
@@ -75,12 +87,23 @@ pub fn device_frames() -> Vec<DeviceFrame> {
         DeviceFrame::Found(found),
         DeviceFrame::Push(wire::Push { envelopes }),
         DeviceFrame::Ack(wire::Ack { through: 300 }),
-        DeviceFrame::Append(wire::Append { first: 1, entries: vec![added()] }),
+        DeviceFrame::Append(wire::Append {
+            first: 1,
+            entries: vec![added()],
+        }),
         DeviceFrame::DeleteThrough(wire::DeleteThrough { through: u64::MAX }),
-        DeviceFrame::CloseAccount(wire::CloseAccount { account: account().to_wire() }),
+        DeviceFrame::CloseAccount(wire::CloseAccount {
+            account: account().to_wire(),
+        }),
         DeviceFrame::Ping(wire::Ping { number: 7 }),
-        DeviceFrame::OpenRendezvous(wire::OpenRendezvous { id: id.clone(), lifetime_s: 600 }),
-        DeviceFrame::JoinRendezvous(wire::JoinRendezvous { id: id.clone(), sealed: sealed.clone() }),
+        DeviceFrame::OpenRendezvous(wire::OpenRendezvous {
+            id: id.clone(),
+            lifetime_s: 600,
+        }),
+        DeviceFrame::JoinRendezvous(wire::JoinRendezvous {
+            id: id.clone(),
+            sealed: sealed.clone(),
+        }),
         DeviceFrame::RendezvousReply(wire::RendezvousReply { id, sealed }),
         DeviceFrame::Recover(wire::Recover {
             version: 1,
@@ -125,22 +148,48 @@ pub fn relay_frames() -> Vec<RelayFrame> {
         membership_count: 4,
         chain: Bytes::from(vec![0x63; 32]),
     };
-    let placements = vec![wire::Placement { push_number: 12, seq: 299, count: 2 }];
+    let placements = vec![wire::Placement {
+        push_number: 12,
+        seq: 299,
+        count: 2,
+    }];
     let reason = wire::gap::Reason::Expired.into();
-    let refusal = Refusal::new(Code::PushOutOfOrder, "push 3 must come next").push_number(5).expected(3);
+    let refusal = Refusal::new(Code::PushOutOfOrder, "push 3 must come next")
+        .push_number(5)
+        .expected(3);
     vec![
         RelayFrame::Greeting(greeting()),
         RelayFrame::Welcome(welcome),
-        RelayFrame::Stored(wire::Stored { push_number: 13, placements }),
-        RelayFrame::Deliver(wire::Deliver { envelopes: vec![delivered], through: 5, head: 300 }),
-        RelayFrame::Gap(wire::Gap { from: 1, through: 4, reason }),
-        RelayFrame::Membership(wire::Membership { first: 1, entries: vec![added()] }),
-        RelayFrame::Deleted(wire::Deleted { through: 300, envelopes: 10, account: false }),
+        RelayFrame::Stored(wire::Stored {
+            push_number: 13,
+            placements,
+        }),
+        RelayFrame::Deliver(wire::Deliver {
+            envelopes: vec![delivered],
+            through: 5,
+            head: 300,
+        }),
+        RelayFrame::Gap(wire::Gap {
+            from: 1,
+            through: 4,
+            reason,
+        }),
+        RelayFrame::Membership(wire::Membership {
+            first: 1,
+            entries: vec![added()],
+        }),
+        RelayFrame::Deleted(wire::Deleted {
+            through: 300,
+            envelopes: 10,
+            account: false,
+        }),
         RelayFrame::Refusal(refusal.into()),
         RelayFrame::Pong(wire::Pong { number: 7 }),
         RelayFrame::RendezvousOpened(wire::RendezvousOpened { id: id.clone() }),
         RelayFrame::RendezvousMessage(wire::RendezvousMessage { id, sealed }),
-        RelayFrame::Recovering(wire::Recovering { membership_count: 4 }),
+        RelayFrame::Recovering(wire::Recovering {
+            membership_count: 4,
+        }),
     ]
 }
 
@@ -151,7 +200,13 @@ fn body() -> Vector {
     ];
     let body = join(&frames);
     assert_eq!(split(body.clone()).as_deref(), Ok(&frames[..]));
-    Vector::new("exchange body", "each frame behind its length as a protobuf varint")
-        .given("frames", frames.iter().map(|frame| hex(frame)).collect::<Vec<_>>())
-        .gives("body", hex(&body))
+    Vector::new(
+        "exchange body",
+        "each frame behind its length as a protobuf varint",
+    )
+    .given(
+        "frames",
+        frames.iter().map(|frame| hex(frame)).collect::<Vec<_>>(),
+    )
+    .gives("body", hex(&body))
 }

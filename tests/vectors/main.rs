@@ -28,7 +28,12 @@ pub(crate) struct Vector {
 
 impl Vector {
     pub(crate) fn new(name: &str, note: &str) -> Self {
-        Self { name: name.to_owned(), note: note.to_owned(), inputs: Map::new(), outputs: Map::new() }
+        Self {
+            name: name.to_owned(),
+            note: note.to_owned(),
+            inputs: Map::new(),
+            outputs: Map::new(),
+        }
     }
 
     pub(crate) fn given(mut self, name: &str, value: impl Into<Value>) -> Self {
@@ -48,7 +53,9 @@ pub(crate) fn hex(bytes: &[u8]) -> Value {
 
 /// Compares with the file, or writes it.
 fn hold(file: &str, vectors: Vec<Vector>) {
-    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vectors").join(file);
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/vectors")
+        .join(file);
     let vectors: Vec<_> = vectors
         .into_iter()
         .map(|vector| {
@@ -65,7 +72,11 @@ fn hold(file: &str, vectors: Vec<Vector>) {
     for (kept, made) in kept.iter().zip(&vectors) {
         assert_eq!(kept, made, "{file}: {}", made["name"]);
     }
-    assert_eq!(kept.len(), vectors.len(), "{file}: vectors were added or lost");
+    assert_eq!(
+        kept.len(),
+        vectors.len(),
+        "{file}: vectors were added or lost"
+    );
 }
 
 #[test]

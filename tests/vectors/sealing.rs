@@ -31,8 +31,18 @@ pub fn envelopes() -> Vec<Vector> {
         kind: 0,
         after: 0,
     };
-    let part = Part { group: Bytes::from(vec![0x70; 16]), index: 1, count: 2 };
-    let snapshot = Header { push_number: 2, after: 1, part: Some(part), kind: 1, ..whole.clone() };
+    let part = Part {
+        group: Bytes::from(vec![0x70; 16]),
+        index: 1,
+        count: 2,
+    };
+    let snapshot = Header {
+        push_number: 2,
+        after: 1,
+        part: Some(part),
+        kind: 1,
+        ..whole.clone()
+    };
     let binding = |key_epoch, addressee| Binding {
         account: account(),
         key_epoch,
@@ -41,9 +51,27 @@ pub fn envelopes() -> Vec<Vector> {
     };
     let phone = PHONE.keys().device();
     vec![
-        envelope("for everyone", &binding(0, None), &whole, CONTENT.as_bytes()),
-        envelope("for the phone alone", &binding(1, Some(phone)), &snapshot, &[0x73; 700]),
-        envelope("without content", &binding(1, None), &Header { push_number: 3, ..Header::default() }, b""),
+        envelope(
+            "for everyone",
+            &binding(0, None),
+            &whole,
+            CONTENT.as_bytes(),
+        ),
+        envelope(
+            "for the phone alone",
+            &binding(1, Some(phone)),
+            &snapshot,
+            &[0x73; 700],
+        ),
+        envelope(
+            "without content",
+            &binding(1, None),
+            &Header {
+                push_number: 3,
+                ..Header::default()
+            },
+            b"",
+        ),
     ]
 }
 
@@ -59,8 +87,13 @@ fn encrypt(material: &[u8], associated: &[u8], plain: &[u8]) -> Vec<u8> {
     key.copy_from_slice(&material[..32]);
     let mut nonce = Nonce::default();
     nonce.copy_from_slice(&material[32..]);
-    let payload = Payload { msg: plain, aad: associated };
-    Aes256Gcm::new(&key).encrypt(&nonce, payload).expect("the length is possible")
+    let payload = Payload {
+        msg: plain,
+        aad: associated,
+    };
+    Aes256Gcm::new(&key)
+        .encrypt(&nonce, payload)
+        .expect("the length is possible")
 }
 
 fn padded(length: &[u8], inside: &[u8], size: usize) -> Vec<u8> {
@@ -77,11 +110,28 @@ fn envelope(name: &str, binding: &Binding, header: &Header, content: &[u8]) -> V
     let opened = open(&keys, binding, &sealed).expect("it opens");
     assert_eq!(opened, (header.clone(), Bytes::copy_from_slice(content)));
 
-    let header_key = expand(&secret, binding.account.as_bytes(), "graceful-relay/1 header key\0", 32);
-    let content_key = expand(&secret, binding.account.as_bytes(), "graceful-relay/1 content key\0", 32);
+    let header_key = expand(
+        &secret,
+        binding.account.as_bytes(),
+        "graceful-relay/1 header key\0",
+        32,
+    );
+    let content_key = expand(
+        &secret,
+        binding.account.as_bytes(),
+        "graceful-relay/1 content key\0",
+        32,
+    );
     let header_message = expand(&header_key, &salt, "graceful-relay/1 header message\0", 44);
-    let content_message = expand(&content_key, &salt, "graceful-relay/1 content message\0", 44);
-    let addressee = binding.addressee.map_or([0; 32], |device| *device.as_bytes());
+    let content_message = expand(
+        &content_key,
+        &salt,
+        "graceful-relay/1 content message\0",
+        44,
+    );
+    let addressee = binding
+        .addressee
+        .map_or([0; 32], |device| *device.as_bytes());
     let associated = [
         &b"graceful-relay/1 envelope\0\x01"[..],
         binding.account.as_bytes(),
@@ -91,30 +141,40 @@ fn envelope(name: &str, binding: &Binding, header: &Header, content: &[u8]) -> V
     ]
     .concat();
     let encoded = header.encode_to_vec();
-    let header_plain = padded(&(encoded.len() as u16).to_be_bytes(), &encoded, HEADER_BYTES);
+    let header_plain = padded(
+        &(encoded.len() as u16).to_be_bytes(),
+        &encoded,
+        HEADER_BYTES,
+    );
     let size = sealed.len() - CONTENT_START - TAG_BYTES;
     let content_plain = padded(&(content.len() as u32).to_be_bytes(), content, size);
     let sealed_header = encrypt(&header_message, &associated, &header_plain);
     let content_associated = [&associated[..], &sealed_header].concat();
     assert_eq!(sealed[HEADER_START..CONTENT_START], sealed_header);
-    assert_eq!(sealed[CONTENT_START..], encrypt(&content_message, &content_associated, &content_plain));
+    assert_eq!(
+        sealed[CONTENT_START..],
+        encrypt(&content_message, &content_associated, &content_plain)
+    );
 
-    Vector::new(name, "header is an encoded Header; message keys are key (32) and nonce (12)")
-        .given("secret", hex(&secret))
-        .given("account", hex(binding.account.as_bytes()))
-        .given("key_epoch", binding.key_epoch)
-        .given("sender", hex(binding.sender.as_bytes()))
-        .given("addressee", hex(&addressee))
-        .given("salt", hex(&salt))
-        .given("header", hex(&encoded))
-        .given("content", hex(content))
-        .gives("header_key", hex(&header_key))
-        .gives("content_key", hex(&content_key))
-        .gives("header_message", hex(&header_message))
-        .gives("content_message", hex(&content_message))
-        .gives("associated", hex(&associated))
-        .gives("header_plain", hex(&header_plain))
-        .gives("content_plain", hex(&content_plain))
-        .gives("sealed_header", hex(&sealed_header))
-        .gives("sealed", hex(&sealed))
+    Vector::new(
+        name,
+        "header is an encoded Header; message keys are key (32) and nonce (12)",
+    )
+    .given("secret", hex(&secret))
+    .given("account", hex(binding.account.as_bytes()))
+    .given("key_epoch", binding.key_epoch)
+    .given("sender", hex(binding.sender.as_bytes()))
+    .given("addressee", hex(&addressee))
+    .given("salt", hex(&salt))
+    .given("header", hex(&encoded))
+    .given("content", hex(content))
+    .gives("header_key", hex(&header_key))
+    .gives("content_key", hex(&content_key))
+    .gives("header_message", hex(&header_message))
+    .gives("content_message", hex(&content_message))
+    .gives("associated", hex(&associated))
+    .gives("header_plain", hex(&header_plain))
+    .gives("content_plain", hex(&content_plain))
+    .gives("sealed_header", hex(&sealed_header))
+    .gives("sealed", hex(&sealed))
 }

@@ -34,7 +34,13 @@ pub enum Kind {
 }
 
 impl Kind {
-    pub const ALL: [Self; 5] = [Self::Relay, Self::Redis, Self::Nats, Self::Mosquitto, Self::Postgres];
+    pub const ALL: [Self; 5] = [
+        Self::Relay,
+        Self::Redis,
+        Self::Nats,
+        Self::Mosquitto,
+        Self::Postgres,
+    ];
 
     /// As it is typed.
     pub fn word(self) -> &'static str {
@@ -74,10 +80,14 @@ impl Kind {
             }
         };
         let said = Command::new(program).arg(flag).output();
-        let said =
-            said.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
-        let words = said.split_whitespace().map(|word| word.trim_start_matches("v=").trim_start_matches('v'));
-        let mut numbers = words.filter(|word| word.starts_with(|first: char| first.is_ascii_digit()));
+        let said = said
+            .map(|output| String::from_utf8_lossy(&output.stdout).into_owned())
+            .unwrap_or_default();
+        let words = said
+            .split_whitespace()
+            .map(|word| word.trim_start_matches("v=").trim_start_matches('v'));
+        let mut numbers =
+            words.filter(|word| word.starts_with(|first: char| first.is_ascii_digit()));
         numbers.next().unwrap_or("not installed").to_owned()
     }
 }

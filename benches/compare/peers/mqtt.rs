@@ -30,7 +30,11 @@ fn command(folder: &Path, port: u16, tls: bool) -> Result<Command> {
     let shown = |name: &str| folder.join(name).display().to_string();
     let tls = match tls {
         true => {
-            format!("certfile {}\nkeyfile {}\ntls_version tlsv1.3\n", shown("chain.pem"), shown("key.pem"))
+            format!(
+                "certfile {}\nkeyfile {}\ntls_version tlsv1.3\n",
+                shown("chain.pem"),
+                shown("key.pem")
+            )
         }
         false => String::new(),
     };
@@ -58,7 +62,11 @@ pub struct Mqtt {
 }
 
 fn text(text: &str) -> Vec<u8> {
-    [&u16::try_from(text.len()).unwrap_or(0).to_be_bytes(), text.as_bytes()].concat()
+    [
+        &u16::try_from(text.len()).unwrap_or(0).to_be_bytes(),
+        text.as_bytes(),
+    ]
+    .concat()
 }
 
 /// Fixed header (section 2.2) and what follows.
@@ -80,9 +88,18 @@ fn packet(kind: u8, parts: &[&[u8]]) -> Vec<u8> {
 impl Mqtt {
     async fn open(target: &Target, name: &str, flags: u8, topic: String) -> Result<Self> {
         let mut line = Line::connect(target.address, target.tls.as_ref()).await?;
-        let hello = [&text("MQTT")[..], &[4, flags], &600_u16.to_be_bytes(), &text(name)];
+        let hello = [
+            &text("MQTT")[..],
+            &[4, flags],
+            &600_u16.to_be_bytes(),
+            &text(name),
+        ];
         line.write(&packet(CONNECT, &hello)).await?;
-        let mut this = Self { line, topic, packet: 0 };
+        let mut this = Self {
+            line,
+            topic,
+            packet: 0,
+        };
         let (_, answer) = this.next().await?;
         ensure!(answer.get(1) == Some(&0), "Mosquitto refuses: {answer:?}");
         Ok(this)
@@ -110,7 +127,10 @@ impl Mqtt {
             // What is for it may come before the answer.
             let (kind, answer) = self.next().await?;
             if kind == SUBACK {
-                ensure!(answer.get(2) == Some(&1), "Mosquitto does not subscribe: {answer:?}");
+                ensure!(
+                    answer.get(2) == Some(&1),
+                    "Mosquitto does not subscribe: {answer:?}"
+                );
                 return Ok(());
             }
         }
@@ -120,19 +140,36 @@ impl Mqtt {
 impl Driver for Mqtt {
     /// Somebody who is away, and for whom everything has to be kept.
     async fn prepare(target: &Target) -> Result<()> {
-        Self::open(target, "keeper", 0, String::new()).await?.subscribe("log/#").await
+        Self::open(target, "keeper", 0, String::new())
+            .await?
+            .subscribe("log/#")
+            .await
     }
 
     async fn connect(target: &Target, number: usize) -> Result<Self> {
-        Self::open(target, &format!("p{number}"), CLEAN, format!("log/{number}")).await
+        Self::open(
+            target,
+            &format!("p{number}"),
+            CLEAN,
+            format!("log/{number}"),
+        )
+        .await
     }
 
     async fn push(&mut self, payload: &Bytes) -> Result<()> {
         self.packet = self.packet.wrapping_add(1).max(1);
         let id = self.packet.to_be_bytes();
-        self.line.write(&packet(PUBLISH | QOS_1, &[&text(&self.topic), &id, payload])).await?;
+        self.line
+            .write(&packet(
+                PUBLISH | QOS_1,
+                &[&text(&self.topic), &id, payload],
+            ))
+            .await?;
         let (kind, answer) = self.next().await?;
-        ensure!(kind == PUBACK && answer[..2] == id, "Mosquitto answers {kind:x} {answer:?}");
+        ensure!(
+            kind == PUBACK && answer[..2] == id,
+            "Mosquitto answers {kind:x} {answer:?}"
+        );
         Ok(())
     }
 

@@ -25,7 +25,11 @@ pub const VARIABLE: &str = "NATS_SERVER";
 fn command(folder: &Path, port: u16, tls: bool) -> Result<Command> {
     let shown = |name: &str| folder.join(name).display().to_string();
     let tls = match tls {
-        true => format!("tls {{ cert_file: {:?}, key_file: {:?} }}\n", shown("chain.pem"), shown("key.pem")),
+        true => format!(
+            "tls {{ cert_file: {:?}, key_file: {:?} }}\n",
+            shown("chain.pem"),
+            shown("key.pem")
+        ),
         false => String::new(),
     };
     let settings = format!(
@@ -73,7 +77,10 @@ impl Nats {
                     let mut payload = self.line.bytes(length + 2).await?;
                     payload.truncate(length);
                     let reply = (words.len() == 5).then(|| words[3].to_owned());
-                    return Ok(Message { reply, payload: payload.into() });
+                    return Ok(Message {
+                        reply,
+                        payload: payload.into(),
+                    });
                 }
                 "PING" => self.line.write(b"PONG\r\n").await?,
                 "-ERR" => anyhow::bail!("NATS says {head}"),
@@ -84,7 +91,8 @@ impl Nats {
 
     async fn ask(&mut self, subject: &str, question: &Value) -> Result<Value> {
         let inbox = self.inbox.clone();
-        self.publish(subject, &inbox, question.to_string().as_bytes()).await?;
+        self.publish(subject, &inbox, question.to_string().as_bytes())
+            .await?;
         let answer: Value = serde_json::from_slice(&self.message().await?.payload)?;
         ensure!(answer["error"].is_null(), "NATS says {answer}");
         Ok(answer)
@@ -94,8 +102,11 @@ impl Nats {
 impl Driver for Nats {
     async fn prepare(target: &Target) -> Result<()> {
         let mut nats = Self::connect(target, usize::MAX).await?;
-        let stream = json!({ "name": "LOG", "subjects": ["log.>"], "storage": "file", "num_replicas": 1 });
-        nats.ask("$JS.API.STREAM.CREATE.LOG", &stream).await.map(drop)
+        let stream =
+            json!({ "name": "LOG", "subjects": ["log.>"], "storage": "file", "num_replicas": 1 });
+        nats.ask("$JS.API.STREAM.CREATE.LOG", &stream)
+            .await
+            .map(drop)
     }
 
     async fn connect(target: &Target, number: usize) -> Result<Self> {
@@ -112,14 +123,21 @@ impl Driver for Nats {
         );
         line.write(hello.as_bytes()).await?;
         while line.text().await? != "PONG" {}
-        Ok(Self { line, number, inbox })
+        Ok(Self {
+            line,
+            number,
+            inbox,
+        })
     }
 
     async fn push(&mut self, payload: &Bytes) -> Result<()> {
         let (subject, inbox) = (format!("log.{}", self.number), self.inbox.clone());
         self.publish(&subject, &inbox, payload).await?;
         let answer = self.message().await?.payload;
-        ensure!(answer.windows(6).any(|part| part == b"\"seq\":"), "NATS says {answer:?}");
+        ensure!(
+            answer.windows(6).any(|part| part == b"\"seq\":"),
+            "NATS says {answer:?}"
+        );
         Ok(())
     }
 
@@ -130,7 +148,9 @@ impl Driver for Nats {
             "deliver_subject": to, "filter_subject": format!("log.{number}"), "deliver_policy": "new",
             "ack_policy": "explicit", "max_ack_pending": 10_000,
         }});
-        this.line.write(format!("SUB {to} 2\r\n").as_bytes()).await?;
+        this.line
+            .write(format!("SUB {to} 2\r\n").as_bytes())
+            .await?;
         this.ask("$JS.API.CONSUMER.CREATE.LOG", &consumer).await?;
         Ok(this)
     }
@@ -138,7 +158,9 @@ impl Driver for Nats {
     async fn receive(&mut self) -> Result<Vec<Bytes>> {
         let message = self.message().await?;
         if let Some(reply) = message.reply {
-            self.line.write(format!("PUB {reply} 4\r\n+ACK\r\n").as_bytes()).await?;
+            self.line
+                .write(format!("PUB {reply} 4\r\n+ACK\r\n").as_bytes())
+                .await?;
         }
         Ok(vec![message.payload])
     }

@@ -24,19 +24,31 @@ const USER: &str = "postgres";
 /// The newest version that is installed.
 pub fn programs() -> Result<PathBuf> {
     let found = std::fs::read_dir("/usr/lib/postgresql").context("PostgreSQL is not installed")?;
-    let mut found: Vec<_> = found.flatten().map(|entry| entry.path().join("bin")).collect();
+    let mut found: Vec<_> = found
+        .flatten()
+        .map(|entry| entry.path().join("bin"))
+        .collect();
     found.sort();
     found.pop().context("PostgreSQL is not installed")
 }
 
 /// Run as somebody who is not root; it becomes that program, and not its parent.
 fn as_user(program: PathBuf) -> Command {
-    let root = Command::new("id").arg("-u").output().is_ok_and(|output| output.stdout == b"0\n");
+    let root = Command::new("id")
+        .arg("-u")
+        .output()
+        .is_ok_and(|output| output.stdout == b"0\n");
     if !root {
         return Command::new(program);
     }
     let mut command = Command::new("setpriv");
-    command.args([&format!("--reuid={USER}"), &format!("--regid={USER}"), "--init-groups"]).arg(program);
+    command
+        .args([
+            &format!("--reuid={USER}"),
+            &format!("--regid={USER}"),
+            "--init-groups",
+        ])
+        .arg(program);
     command
 }
 
@@ -45,7 +57,11 @@ fn command(folder: &Path, port: u16, _tls: bool) -> Result<Command> {
     if !data.join("PG_VERSION").exists() {
         // The server's user has to come through to it.
         let _ = Command::new("chown").arg(USER).arg(&data).status();
-        for path in data.ancestors().skip(1).take_while(|path| *path != Path::new("/")) {
+        for path in data
+            .ancestors()
+            .skip(1)
+            .take_while(|path| *path != Path::new("/"))
+        {
             let _ = Command::new("chmod").arg("o+x").arg(path).status();
         }
         let made = as_user(programs()?.join("initdb"))
@@ -53,7 +69,11 @@ fn command(folder: &Path, port: u16, _tls: bool) -> Result<Command> {
             .arg(&data)
             .args(["-A", "trust", "-U", USER])
             .output()?;
-        ensure!(made.status.success(), "initdb: {}", String::from_utf8_lossy(&made.stderr));
+        ensure!(
+            made.status.success(),
+            "initdb: {}",
+            String::from_utf8_lossy(&made.stderr)
+        );
     }
     let mut command = as_user(programs()?.join("postgres"));
     command.arg("-D").arg(data);
@@ -87,7 +107,8 @@ fn message(kind: u8, parts: &[&[u8]]) -> Vec<u8> {
 
 const SYNC: &[u8] = b"S\0\0\0\x04";
 const INSERT: &[u8] = b"INSERT INTO log (account, payload) VALUES ($1, $2)\0";
-const TABLE: &str = "CREATE TABLE IF NOT EXISTS log (seq bigserial PRIMARY KEY, account int4, payload bytea)";
+const TABLE: &str =
+    "CREATE TABLE IF NOT EXISTS log (seq bigserial PRIMARY KEY, account int4, payload bytea)";
 const OID_INT4: u32 = 23;
 const OID_BYTEA: u32 = 17;
 
@@ -95,7 +116,11 @@ impl Postgres {
     async fn open(target: &Target, number: usize) -> Result<Self> {
         let line = Line::connect(target.address, None).await?;
         let mut this = Self { line, number };
-        let body = [&196_608_u32.to_be_bytes()[..], b"user\0postgres\0database\0postgres\0\0"].concat();
+        let body = [
+            &196_608_u32.to_be_bytes()[..],
+            b"user\0postgres\0database\0postgres\0\0",
+        ]
+        .concat();
         let length = u32::try_from(body.len() + 4)?.to_be_bytes();
         this.line.write(&[&length[..], &body].concat()).await?;
         this.until_ready().await?;
@@ -105,7 +130,10 @@ impl Postgres {
     async fn next(&mut self) -> Result<(u8, Vec<u8>)> {
         let head = self.line.bytes(5).await?;
         let length = u32::from_be_bytes([head[1], head[2], head[3], head[4]]);
-        let body = self.line.bytes(usize::try_from(length)?.saturating_sub(4)).await?;
+        let body = self
+            .line
+            .bytes(usize::try_from(length)?.saturating_sub(4))
+            .await?;
         if head[0] == b'E' {
             bail!("PostgreSQL says {}", String::from_utf8_lossy(&body));
         }
@@ -125,7 +153,9 @@ impl Postgres {
     }
 
     async fn query(&mut self, text: &str) -> Result<Vec<Bytes>> {
-        self.line.write(&message(b'Q', &[text.as_bytes(), b"\0"])).await?;
+        self.line
+            .write(&message(b'Q', &[text.as_bytes(), b"\0"]))
+            .await?;
         self.until_ready().await
     }
 }
@@ -146,7 +176,12 @@ impl Driver for Postgres {
     async fn connect(target: &Target, number: usize) -> Result<Self> {
         let mut this = Self::open(target, number).await?;
         this.query(TABLE).await.ok();
-        let types = [&2_u16.to_be_bytes()[..], &OID_INT4.to_be_bytes(), &OID_BYTEA.to_be_bytes()].concat();
+        let types = [
+            &2_u16.to_be_bytes()[..],
+            &OID_INT4.to_be_bytes(),
+            &OID_BYTEA.to_be_bytes(),
+        ]
+        .concat();
         let parse = message(b'P', &[b"p\0", INSERT, &types]);
         this.line.write(&[&parse[..], SYNC].concat()).await?;
         this.until_ready().await?;
@@ -169,7 +204,9 @@ impl Driver for Postgres {
             ],
         );
         let execute = message(b'E', &[b"\0", &[0; 4]]);
-        self.line.write(&[&bind[..], &execute, SYNC].concat()).await?;
+        self.line
+            .write(&[&bind[..], &execute, SYNC].concat())
+            .await?;
         self.until_ready().await.map(drop)
     }
 
@@ -195,7 +232,9 @@ impl Driver for Postgres {
             let seq = std::str::from_utf8(seq)?;
             let select = format!("SELECT encode(payload, 'hex') FROM log WHERE seq = {seq}");
             // Notices of further rows may come between.
-            self.line.write(&message(b'Q', &[select.as_bytes(), b"\0"])).await?;
+            self.line
+                .write(&message(b'Q', &[select.as_bytes(), b"\0"]))
+                .await?;
             let mut more = Vec::new();
             let mut rows = Vec::new();
             loop {
@@ -209,8 +248,11 @@ impl Driver for Postgres {
             for body in more {
                 let seq = body[4..].split(|byte| *byte == 0).nth(1).context("a seq")?;
                 let seq = std::str::from_utf8(seq)?;
-                let found =
-                    self.query(&format!("SELECT encode(payload, 'hex') FROM log WHERE seq = {seq}")).await?;
+                let found = self
+                    .query(&format!(
+                        "SELECT encode(payload, 'hex') FROM log WHERE seq = {seq}"
+                    ))
+                    .await?;
                 for hex in found {
                     rows.push(data_encoding::HEXLOWER.decode(&hex)?.into());
                 }

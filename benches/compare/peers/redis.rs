@@ -68,7 +68,9 @@ impl Redis {
     /// A bulk string.
     async fn bulk(&mut self) -> Result<Vec<u8>> {
         let head = self.line.text().await?;
-        let Some(length) = head.strip_prefix('$') else { bail!("Redis says {head}") };
+        let Some(length) = head.strip_prefix('$') else {
+            bail!("Redis says {head}")
+        };
         let mut bytes = self.line.bytes(length.parse::<usize>()? + 2).await?;
         bytes.truncate(bytes.len() - 2);
         Ok(bytes)
@@ -81,8 +83,14 @@ impl Redis {
     }
 
     async fn ask_for_more(&mut self) -> Result<()> {
-        let ask =
-            words(&[b"XREAD", b"BLOCK", b"0", b"STREAMS", self.stream.as_bytes(), self.last.as_bytes()]);
+        let ask = words(&[
+            b"XREAD",
+            b"BLOCK",
+            b"0",
+            b"STREAMS",
+            self.stream.as_bytes(),
+            self.last.as_bytes(),
+        ]);
         self.line.write(&ask).await
     }
 }
@@ -90,7 +98,11 @@ impl Redis {
 impl Driver for Redis {
     async fn connect(target: &Target, number: usize) -> Result<Self> {
         let line = Line::connect(target.address, target.tls.as_ref()).await?;
-        let mut this = Self { line, stream: format!("log:{number}"), last: "$".to_owned() };
+        let mut this = Self {
+            line,
+            stream: format!("log:{number}"),
+            last: "$".to_owned(),
+        };
         // The handshake is over when it answers.
         this.line.write(&words(&[b"PING"])).await?;
         let pong = this.line.text().await?;

@@ -20,7 +20,10 @@ fn said(trouble: Trouble) -> anyhow::Error {
 }
 
 async fn dial(target: &Target) -> Result<Conversation> {
-    Dialler::new(&target.url, &ConnectOptions::default())?.dial().await.map_err(said)
+    Dialler::new(&target.url, &ConnectOptions::default())?
+        .dial()
+        .await
+        .map_err(said)
 }
 
 impl Relay {
@@ -32,7 +35,11 @@ impl Relay {
     }
 
     async fn send(&mut self, frame: DeviceFrame) -> Result<()> {
-        self.conversation.sender.send(device_bytes(frame)).await.map_err(said)
+        self.conversation
+            .sender
+            .send(device_bytes(frame))
+            .await
+            .map_err(said)
     }
 }
 
@@ -41,14 +48,24 @@ impl Driver for Relay {
         let mut conversation = dial(target).await?;
         let account = BareAccount::new(&mut OsChance);
         conversation.found(&account, "").await.map_err(said)?;
-        Ok(Self { conversation, account, pushed: 0 })
+        Ok(Self {
+            conversation,
+            account,
+            pushed: 0,
+        })
     }
 
     async fn push(&mut self, payload: &Bytes) -> Result<()> {
         self.pushed += 1;
-        let envelope =
-            Envelope { push_number: self.pushed, sealed: payload.clone(), addressee: Bytes::new() };
-        self.send(DeviceFrame::Push(Push { envelopes: vec![envelope] })).await?;
+        let envelope = Envelope {
+            push_number: self.pushed,
+            sealed: payload.clone(),
+            addressee: Bytes::new(),
+        };
+        self.send(DeviceFrame::Push(Push {
+            envelopes: vec![envelope],
+        }))
+        .await?;
         loop {
             if let RelayFrame::Stored(stored) = self.next().await?
                 && stored.push_number == self.pushed
@@ -62,8 +79,15 @@ impl Driver for Relay {
         let added = self.account.add(&mut OsChance);
         self.conversation.append(added, 2).await.map_err(said)?;
         let mut conversation = dial(target).await?;
-        conversation.authenticate(&self.account.devices()[1]).await.map_err(said)?;
-        Ok(Self { conversation, account: BareAccount::new(&mut OsChance), pushed: 0 })
+        conversation
+            .authenticate(&self.account.devices()[1])
+            .await
+            .map_err(said)?;
+        Ok(Self {
+            conversation,
+            account: BareAccount::new(&mut OsChance),
+            pushed: 0,
+        })
     }
 
     async fn receive(&mut self) -> Result<Vec<Bytes>> {
@@ -71,8 +95,15 @@ impl Driver for Relay {
             if let RelayFrame::Deliver(deliver) = self.next().await?
                 && !deliver.envelopes.is_empty()
             {
-                self.send(DeviceFrame::Ack(Ack { through: deliver.through })).await?;
-                return Ok(deliver.envelopes.into_iter().map(|envelope| envelope.sealed).collect());
+                self.send(DeviceFrame::Ack(Ack {
+                    through: deliver.through,
+                }))
+                .await?;
+                return Ok(deliver
+                    .envelopes
+                    .into_iter()
+                    .map(|envelope| envelope.sealed)
+                    .collect());
             }
         }
     }

@@ -17,15 +17,24 @@ const NEXT: &str =
 
 /// Looks at the clock, and at the dates of files in the data folder.
 pub fn clock(folder: &Path) -> Finding {
-    judge(wall_ms(), newest_ms(folder), Path::new(SYNCHRONIZED).exists())
+    judge(
+        wall_ms(),
+        newest_ms(folder),
+        Path::new(SYNCHRONIZED).exists(),
+    )
 }
 
 fn judge(now_ms: i64, newest_ms: Option<i64>, synchronized: bool) -> Finding {
     if now_ms < CLOCK_SET_MS {
-        return Finding::failure(CHECK, "it was never set, so no certificate can be judged", NEXT);
+        return Finding::failure(
+            CHECK,
+            "it was never set, so no certificate can be judged",
+            NEXT,
+        );
     }
     if newest_ms.is_some_and(|newest_ms| newest_ms > now_ms + DAY_MS) {
-        let text = "files in the data folder are from more than a day ahead: it was wrong then, or is now";
+        let text =
+            "files in the data folder are from more than a day ahead: it was wrong then, or is now";
         return Finding::warning(CHECK, text, NEXT);
     }
     let kept = match synchronized {
@@ -38,7 +47,14 @@ fn judge(now_ms: i64, newest_ms: Option<i64>, synchronized: bool) -> Finding {
 /// When the newest file there was written.
 fn newest_ms(folder: &Path) -> Option<i64> {
     let times = std::fs::read_dir(folder).ok()?.filter_map(|entry| {
-        let since = entry.ok()?.metadata().ok()?.modified().ok()?.duration_since(UNIX_EPOCH).ok()?;
+        let since = entry
+            .ok()?
+            .metadata()
+            .ok()?
+            .modified()
+            .ok()?
+            .duration_since(UNIX_EPOCH)
+            .ok()?;
         i64::try_from(since.as_millis()).ok()
     });
     times.max()
@@ -53,7 +69,10 @@ mod tests {
     fn a_clock_is_judged_by_what_is_known() {
         let now = CLOCK_SET_MS + 100 * DAY_MS;
         assert_eq!(judge(0, None, true).level, Level::Failure);
-        assert_eq!(judge(now, Some(now + 2 * DAY_MS), true).level, Level::Warning);
+        assert_eq!(
+            judge(now, Some(now + 2 * DAY_MS), true).level,
+            Level::Warning
+        );
         assert_eq!(judge(now, Some(now), true).level, Level::Ok);
         assert!(judge(now, None, false).text.contains("not known"));
     }

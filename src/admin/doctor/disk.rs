@@ -50,8 +50,9 @@ fn kind(folder: &Path) -> Option<Finding> {
             Finding::warning(KIND, text, "Put it on a disk: storage.folder, or a volume.")
         }
         Some(name) => {
-            let text =
-                format!("the data folder is on {name}, which may not have written what it says it has");
+            let text = format!(
+                "the data folder is on {name}, which may not have written what it says it has"
+            );
             Finding::warning(KIND, text, "Put it on a local disk: storage.folder.")
         }
     };
@@ -69,7 +70,8 @@ pub fn speed(folder: &Path) -> Vec<Finding> {
     findings.push(match time_syncs(folder) {
         Ok(took) => judge(took),
         Err(error) => {
-            let text = format!("not measured, for nothing could be written in the data folder: {error}");
+            let text =
+                format!("not measured, for nothing could be written in the data folder: {error}");
             Finding::warning(SPEED, text, "Run this as the relay's user, or with sudo.")
         }
     });
@@ -78,16 +80,22 @@ pub fn speed(folder: &Path) -> Vec<Finding> {
 
 fn judge(took: Duration) -> Finding {
     #[expect(clippy::cast_precision_loss, reason = "shown with two places")]
-    let text =
-        format!("a sync takes {:.2} ms (the middle one of {SYNCS})", took.as_micros() as f64 / 1_000.0);
+    let text = format!(
+        "a sync takes {:.2} ms (the middle one of {SYNCS})",
+        took.as_micros() as f64 / 1_000.0
+    );
     if took > SLOW {
-        let next =
-            "Devices wait for it with every push. A worn SD card does this; take another card, or a disk.";
+        let next = "Devices wait for it with every push. A worn SD card does this; take another card, or a disk.";
         return Finding::warning(SPEED, text, next);
     }
     if took < TOO_FAST {
-        let text = text + ", which is faster than a disk can be: it may not write what it says it has";
-        return Finding::warning(SPEED, text, "See whether this machine's disk is set to ignore syncs.");
+        let text =
+            text + ", which is faster than a disk can be: it may not write what it says it has";
+        return Finding::warning(
+            SPEED,
+            text,
+            "See whether this machine's disk is set to ignore syncs.",
+        );
     }
     Finding::ok(SPEED, text)
 }
@@ -106,7 +114,10 @@ impl Drop for Trial {
 
 fn time_syncs(folder: &Path) -> io::Result<Duration> {
     let path = folder.join(format!(".doctor-{}", std::process::id()));
-    let mut trial = Trial { file: private::create(&path)?, path };
+    let mut trial = Trial {
+        file: private::create(&path)?,
+        path,
+    };
     let mut times = [Duration::ZERO; SYNCS];
     for time in &mut times {
         let begun = Instant::now();
@@ -121,17 +132,26 @@ fn time_syncs(folder: &Path) -> io::Result<Duration> {
 /// What is free, against what has to stay free.
 pub fn room(folder: &Path, free_bytes_min: u64) -> Finding {
     let Ok(free) = fs4::available_space(folder) else {
-        return Finding::warning(FREE, "the system does not say", "Look with `df`, or in a file manager.");
+        return Finding::warning(
+            FREE,
+            "the system does not say",
+            "Look with `df`, or in a file manager.",
+        );
     };
-    let text =
-        format!("{} MB, of which {} MB are to stay free", free / 1_000_000, free_bytes_min / 1_000_000);
+    let text = format!(
+        "{} MB, of which {} MB are to stay free",
+        free / 1_000_000,
+        free_bytes_min / 1_000_000
+    );
     match free {
         free if free < free_bytes_min => Finding::failure(
             FREE,
             text,
             "Make room, or set storage.free_bytes_min lower: nothing new is kept like this.",
         ),
-        free if free < free_bytes_min.saturating_mul(4) => Finding::warning(FREE, text, "Make room soon."),
+        free if free < free_bytes_min.saturating_mul(4) => {
+            Finding::warning(FREE, text, "Make room soon.")
+        }
         _ => Finding::ok(FREE, text),
     }
 }
@@ -145,7 +165,11 @@ mod tests {
     fn what_is_measured_leaves_nothing_behind() {
         let folder = tempfile::tempdir().expect("a folder");
         let findings = speed(folder.path());
-        assert!(findings.iter().any(|finding| finding.check == SPEED && finding.text.contains(" ms ")));
+        assert!(
+            findings
+                .iter()
+                .any(|finding| finding.check == SPEED && finding.text.contains(" ms "))
+        );
         assert_eq!(std::fs::read_dir(folder.path()).expect("there").count(), 0);
     }
 
@@ -154,7 +178,13 @@ mod tests {
         let level = |us| judge(Duration::from_micros(us)).level;
         assert_eq!(
             [1, 50, 5_000, 99_000, 150_000].map(level),
-            [Level::Warning, Level::Ok, Level::Ok, Level::Ok, Level::Warning]
+            [
+                Level::Warning,
+                Level::Ok,
+                Level::Ok,
+                Level::Ok,
+                Level::Warning
+            ]
         );
     }
 

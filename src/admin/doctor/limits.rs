@@ -25,7 +25,10 @@ fn judge(connections_max: u64, running: Option<u64>, own: Option<u64>) -> Findin
     if may >= wanted {
         return Finding::ok(CHECK, text);
     }
-    let next = format!("Set LimitNOFILE={} in the service, or lower the limit.", wanted.next_power_of_two());
+    let next = format!(
+        "Set LimitNOFILE={} in the service, or lower the limit.",
+        wanted.next_power_of_two()
+    );
     Finding::warning(CHECK, text, next)
 }
 
@@ -36,7 +39,10 @@ mod tests {
 
     #[test]
     fn the_relays_own_limit_counts_where_there_is_one() {
-        assert_eq!(judge(2_000, Some(1_024), Some(1 << 20)).level, Level::Warning);
+        assert_eq!(
+            judge(2_000, Some(1_024), Some(1 << 20)).level,
+            Level::Warning
+        );
         assert_eq!(judge(2_000, Some(4_096), Some(16)).level, Level::Ok);
         assert_eq!(judge(2_000, None, Some(1_024)).level, Level::Warning);
         assert_eq!(judge(2_000, None, None).level, Level::Ok);

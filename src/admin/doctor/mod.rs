@@ -43,17 +43,30 @@ pub struct Finding {
 impl Finding {
     /// As it should be.
     pub fn ok(check: &str, text: impl Into<String>) -> Self {
-        Self { check: check.to_owned(), level: Level::Ok, text: text.into(), next: None }
+        Self {
+            check: check.to_owned(),
+            level: Level::Ok,
+            text: text.into(),
+            next: None,
+        }
     }
 
     /// It may go wrong.
     pub fn warning(check: &str, text: impl Into<String>, next: impl Into<String>) -> Self {
         let (check, text, next) = (check.to_owned(), text.into(), Some(next.into()));
-        Self { check, level: Level::Warning, text, next }
+        Self {
+            check,
+            level: Level::Warning,
+            text,
+            next,
+        }
     }
 
     /// It does not work.
     pub fn failure(check: &str, text: impl Into<String>, next: impl Into<String>) -> Self {
-        Self { level: Level::Failure, ..Self::warning(check, text, next) }
+        Self {
+            level: Level::Failure,
+            ..Self::warning(check, text, next)
+        }
     }
 }

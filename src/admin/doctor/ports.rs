@@ -25,11 +25,18 @@ pub fn owner_of_port(port: u16) -> Owner {
     if tables.iter().all(Option::is_none) {
         return Owner::Unknown;
     }
-    let inodes: Vec<_> = tables.iter().flatten().flat_map(|table| listening_on(table, port)).collect();
+    let inodes: Vec<_> = tables
+        .iter()
+        .flatten()
+        .flat_map(|table| listening_on(table, port))
+        .collect();
     if inodes.is_empty() {
         return Owner::Nobody;
     }
-    let sockets: Vec<_> = inodes.iter().map(|inode| format!("socket:[{inode}]")).collect();
+    let sockets: Vec<_> = inodes
+        .iter()
+        .map(|inode| format!("socket:[{inode}]"))
+        .collect();
     holder(&sockets).unwrap_or(Owner::Somebody)
 }
 
@@ -47,13 +54,24 @@ fn listening_on(table: &str, port: u16) -> Vec<u64> {
 
 fn holder(sockets: &[String]) -> Option<Owner> {
     for entry in fs::read_dir("/proc").ok()?.filter_map(Result::ok) {
-        let Some(process) = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else {
+        let Some(process) = entry
+            .file_name()
+            .to_str()
+            .and_then(|name| name.parse::<u32>().ok())
+        else {
             continue;
         };
-        let Ok(files) = fs::read_dir(entry.path().join("fd")) else { continue };
-        let holds = files.filter_map(Result::ok).filter_map(|file| fs::read_link(file.path()).ok());
-        let holds =
-            holds.into_iter().any(|link| sockets.iter().any(|socket| link.as_os_str() == socket.as_str()));
+        let Ok(files) = fs::read_dir(entry.path().join("fd")) else {
+            continue;
+        };
+        let holds = files
+            .filter_map(Result::ok)
+            .filter_map(|file| fs::read_link(file.path()).ok());
+        let holds = holds.into_iter().any(|link| {
+            sockets
+                .iter()
+                .any(|socket| link.as_os_str() == socket.as_str())
+        });
         if holds {
             let name = fs::read_to_string(entry.path().join("comm")).unwrap_or_default();
             return Some(Owner::Process(process, name.trim().to_owned()));

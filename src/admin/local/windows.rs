@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use data_encoding::HEXLOWER;
 use sha2::{Digest, Sha256};
-use tokio::net::windows::named_pipe::{ClientOptions, NamedPipeClient, NamedPipeServer, ServerOptions};
+use tokio::net::windows::named_pipe::{
+    ClientOptions, NamedPipeClient, NamedPipeServer, ServerOptions,
+};
 
 use super::AdminError;
 
@@ -56,7 +58,9 @@ impl Socket {
     /// [`AdminError::AlreadyRunning`] where a relay has it.
     pub async fn bind(folder: &Path) -> Result<Self, AdminError> {
         let place = place(folder);
-        let opened = ServerOptions::new().first_pipe_instance(true).create(&place);
+        let opened = ServerOptions::new()
+            .first_pipe_instance(true)
+            .create(&place);
         let waiting = opened.map_err(|error| match error.kind() {
             // That is how the system says that there is a first one.
             io::ErrorKind::PermissionDenied => AdminError::AlreadyRunning(folder.to_path_buf()),

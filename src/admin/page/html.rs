@@ -34,7 +34,10 @@ const SMALL_TROUBLE_PERCENT: f64 = 99.0;
 
 /// The whole page.
 pub fn page(regions: &[Region]) -> String {
-    let worst = regions.iter().map(|region| region.state).max_by_key(|state| gravity(*state));
+    let worst = regions
+        .iter()
+        .map(|region| region.state)
+        .max_by_key(|state| gravity(*state));
     let (class, headline) = headline(worst.unwrap_or(State::Up), regions);
     let mut page = format!(
         "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
@@ -45,7 +48,11 @@ pub fn page(regions: &[Region]) -> String {
     for region in regions {
         page += &section(region);
     }
-    let made = regions.iter().map(|region| region.made.as_str()).min().unwrap_or("-");
+    let made = regions
+        .iter()
+        .map(|region| region.made.as_str())
+        .min()
+        .unwrap_or("-");
     let _ = write!(
         page,
         "<footer class=\"soft\"><p>As of {} UTC. Changes that a device has made stay on it until the relay has \
@@ -65,7 +72,10 @@ fn gravity(state: State) -> u8 {
 }
 
 fn headline(worst: State, regions: &[Region]) -> (&'static str, String) {
-    let away = regions.iter().filter(|region| region.state == worst).count();
+    let away = regions
+        .iter()
+        .filter(|region| region.state == worst)
+        .count();
     let of = |what: &str| match regions.len() {
         1 => format!("Sync is {what}"),
         all => format!("Sync is {what} in {away} of {all} regions"),
@@ -84,8 +94,9 @@ fn section(region: &Region) -> String {
         State::Down => ("down", "down"),
     };
     let name = escaped(&region.name);
-    let mut text =
-        format!("<section><header><h2>{name}</h2><span class=\"state {class}\">{word}</span></header>\n");
+    let mut text = format!(
+        "<section><header><h2>{name}</h2><span class=\"state {class}\">{word}</span></header>\n"
+    );
     if let Some(cause) = &region.cause {
         let _ = writeln!(text, "<p>{}</p>", escaped(cause));
     }
@@ -94,10 +105,16 @@ fn section(region: &Region) -> String {
     let mut fact = |name: &str, value: &str| {
         let _ = write!(text, "<div><dt>{name}</dt><dd>{value}</dd></div>");
     };
-    let uptime = region.uptime_percent.map_or_else(|| "–".to_owned(), |uptime| format!("{uptime} %"));
+    let uptime = region
+        .uptime_percent
+        .map_or_else(|| "–".to_owned(), |uptime| format!("{uptime} %"));
     fact("uptime, 90 days", &uptime);
     if let Some(latency) = &region.latency {
-        let times = [("half", latency.p50_ms), ("95 of 100", latency.p95_ms), ("99 of 100", latency.p99_ms)];
+        let times = [
+            ("half", latency.p50_ms),
+            ("95 of 100", latency.p95_ms),
+            ("99 of 100", latency.p99_ms),
+        ];
         for (share, ms) in times {
             fact(&format!("{share} saved within"), &format!("{ms} ms"));
         }
@@ -153,7 +170,11 @@ fn happened(region: &Region) -> String {
     }
     let mut list = "<h3>What happened</h3><ul>".to_owned();
     for one in &region.incidents {
-        let planned = if one.planned && !one.cause.contains("planned") { " · planned" } else { "" };
+        let planned = if one.planned && !one.cause.contains("planned") {
+            " · planned"
+        } else {
+            ""
+        };
         let _ = write!(
             list,
             "<li><strong>{}</strong>{planned} · {}<br><span class=\"soft\">{} to {} UTC</span></li>",
@@ -165,7 +186,11 @@ fn happened(region: &Region) -> String {
     }
     list += "</ul>";
     if region.incidents_more > 0 {
-        let _ = write!(list, "<p class=\"soft\">and {} more</p>", region.incidents_more);
+        let _ = write!(
+            list,
+            "<p class=\"soft\">and {} more</p>",
+            region.incidents_more
+        );
     }
     list + "\n"
 }
@@ -174,8 +199,15 @@ fn table(region: &Region) -> String {
     let mut table = "<details><summary>Each day in words</summary><table><tr><th scope=\"col\">day</th>\
                      <th scope=\"col\">uptime</th><th scope=\"col\">down</th><th scope=\"col\">planned</th></tr>"
         .to_owned();
-    for day in region.days.iter().rev().filter(|day| day.uptime_percent.is_some() || day.planned_s > 0) {
-        let uptime = day.uptime_percent.map_or_else(|| "–".to_owned(), |uptime| format!("{uptime} %"));
+    for day in region
+        .days
+        .iter()
+        .rev()
+        .filter(|day| day.uptime_percent.is_some() || day.planned_s > 0)
+    {
+        let uptime = day
+            .uptime_percent
+            .map_or_else(|| "–".to_owned(), |uptime| format!("{uptime} %"));
         let _ = write!(
             table,
             "<tr><td>{}</td><td>{uptime}</td><td>{}</td><td>{}</td></tr>",
@@ -196,13 +228,28 @@ mod tests {
     fn the_page_says_the_worst_first_and_escapes_what_it_was_given() {
         let one = page(&[region("Frankfurt", State::Up)]);
         assert!(one.contains("<h1 class=\"up\">Sync works</h1>"), "{one}");
-        assert!(one.contains("the disk is &lt;nearly&gt; full") && !one.contains("<nearly>"), "{one}");
+        assert!(
+            one.contains("the disk is &lt;nearly&gt; full") && !one.contains("<nearly>"),
+            "{one}"
+        );
         assert_eq!(one.matches("<rect ").count(), 90);
-        assert!(!one.contains("<script") && !one.contains("style=\""), "the header lets neither pass");
-        let regions =
-            [region("A & B", State::Up), region("<b>", State::Down), region("C", State::Maintenance)];
+        assert!(
+            !one.contains("<script") && !one.contains("style=\""),
+            "the header lets neither pass"
+        );
+        let regions = [
+            region("A & B", State::Up),
+            region("<b>", State::Down),
+            region("C", State::Maintenance),
+        ];
         let many = page(&regions);
-        assert!(many.contains("<h1 class=\"down\">Sync is down in 1 of 3 regions</h1>"), "{many}");
-        assert!(many.contains("<h2>A &amp; B</h2>") && many.contains("<h2>&lt;b&gt;</h2>"), "{many}");
+        assert!(
+            many.contains("<h1 class=\"down\">Sync is down in 1 of 3 regions</h1>"),
+            "{many}"
+        );
+        assert!(
+            many.contains("<h2>A &amp; B</h2>") && many.contains("<h2>&lt;b&gt;</h2>"),
+            "{many}"
+        );
     }
 }

@@ -34,8 +34,10 @@ pub async fn keep(
         if changed.is_err() {
             return;
         }
-        let (shown, name, recorder, relay) = (shown.clone(), name.clone(), recorder.clone(), relay.clone());
-        let made = tokio::task::spawn_blocking(move || make(&shown, &name, &recorder, &relay)).await;
+        let (shown, name, recorder, relay) =
+            (shown.clone(), name.clone(), recorder.clone(), relay.clone());
+        let made =
+            tokio::task::spawn_blocking(move || make(&shown, &name, &recorder, &relay)).await;
         if made.is_err() {
             tracing::warn!("the status page could not be made");
         }
@@ -47,7 +49,9 @@ fn make(shown: &PublicPage, name: &str, recorder: &Recorder, relay: &Relay) {
     let all = days(&records, planned_stop_max_ms, None);
     let regions = [Region::new(name, &all, state(relay), wall_ms())];
     let html = page(&regions);
-    match serde_json::to_string(&Regions { regions: regions.to_vec() }) {
+    match serde_json::to_string(&Regions {
+        regions: regions.to_vec(),
+    }) {
         Ok(json) => shown.show(html, STYLE, json),
         Err(error) => tracing::warn!(%error, "the status page could not be made"),
     }

@@ -109,7 +109,13 @@ impl Region {
             uptime_percent: uptime_percent(&sum),
             latency: percentiles(&uptime::sum(all, last(LATENCY_DAYS)).latency),
             days: last(DAYS).map(day).collect(),
-            incidents: sum.incidents.iter().rev().take(INCIDENTS_MAX).map(happened).collect(),
+            incidents: sum
+                .incidents
+                .iter()
+                .rev()
+                .take(INCIDENTS_MAX)
+                .map(happened)
+                .collect(),
             incidents_more: sum.incidents_more + more as u64,
         }
     }
@@ -129,17 +135,34 @@ pub(super) mod tests {
         let today = NOW_MS.div_euclid(DAY_MS);
         let mut all = BTreeMap::new();
         for day in today - 59..=today {
-            let mut of = Day { up_ms: DAY_MS, ..Day::default() };
+            let mut of = Day {
+                up_ms: DAY_MS,
+                ..Day::default()
+            };
             of.latency.add(step_of(2_000), 100);
             all.insert(day, of);
         }
         let mut away = |day: i64, from_ms: i64, until_ms: i64, planned: bool| {
             let of = all.get_mut(&day).expect("on record");
             of.up_ms -= until_ms - from_ms;
-            *(if planned { &mut of.planned_ms } else { &mut of.down_ms }) += until_ms - from_ms;
-            let cause = if planned { "stopped as planned" } else { "the disk is <nearly> full" }.to_owned();
+            *(if planned {
+                &mut of.planned_ms
+            } else {
+                &mut of.down_ms
+            }) += until_ms - from_ms;
+            let cause = if planned {
+                "stopped as planned"
+            } else {
+                "the disk is <nearly> full"
+            }
+            .to_owned();
             let (from_ms, until_ms) = (day * DAY_MS + from_ms, day * DAY_MS + until_ms);
-            of.incidents.push(Incident { from_ms, until_ms, cause, planned });
+            of.incidents.push(Incident {
+                from_ms,
+                until_ms,
+                cause,
+                planned,
+            });
         };
         away(today - 20, DAY_MS - 1_200_000, DAY_MS, false);
         away(today - 19, 0, 2_400_000, false);
@@ -151,20 +174,38 @@ pub(super) mod tests {
     #[test]
     fn ninety_days_are_summed_and_what_goes_over_midnight_is_one() {
         let region = region("Frankfurt", State::Up);
-        assert_eq!((region.days.len(), region.days[89].date.as_str()), (90, "2026-11-25"));
-        assert_eq!((region.days[29].uptime_percent, region.days[30].uptime_percent), (None, Some(100.0)));
+        assert_eq!(
+            (region.days.len(), region.days[89].date.as_str()),
+            (90, "2026-11-25")
+        );
+        assert_eq!(
+            (
+                region.days[29].uptime_percent,
+                region.days[30].uptime_percent
+            ),
+            (None, Some(100.0))
+        );
         // An hour of 60 days less the planned five minutes, cut off.
         assert_eq!(region.uptime_percent, Some(99.930));
-        let lasted: Vec<_> = region.incidents.iter().map(|one| (one.lasted_s, one.planned)).collect();
+        let lasted: Vec<_> = region
+            .incidents
+            .iter()
+            .map(|one| (one.lasted_s, one.planned))
+            .collect();
         assert_eq!(lasted, [(300, true), (3_600, false)], "the newest first");
         assert!(region.latency.is_some_and(|latency| latency.p99_ms < 3.0));
     }
 
     #[test]
     fn what_programs_are_told_can_be_read_back() {
-        let regions = Regions { regions: vec![region("Frankfurt", State::Down)] };
+        let regions = Regions {
+            regions: vec![region("Frankfurt", State::Down)],
+        };
         let text = serde_json::to_string(&regions).expect("JSON");
-        assert_eq!(serde_json::from_str::<Regions>(&text).expect("JSON"), regions);
+        assert_eq!(
+            serde_json::from_str::<Regions>(&text).expect("JSON"),
+            regions
+        );
         for word in ["account", "device", "connection", "address"] {
             assert!(!text.contains(word), "{word} in {text}");
         }

@@ -46,13 +46,19 @@ impl Report {
         }
         page += "</dl>\n<h2>Uptime, day by day</h2>\n";
         page += &plot::uptime(self);
-        let _ =
-            writeln!(page, "<p class=\"soft\">The dashed line is the target, {} %.</p>", self.target_percent);
+        let _ = writeln!(
+            page,
+            "<p class=\"soft\">The dashed line is the target, {} %.</p>",
+            self.target_percent
+        );
         page += "<h2>Push to stored</h2>\n";
         page += &plot::latency(self);
         page += "<p class=\"soft key\">share of pushes:";
         for (name, text) in [("p50", "50 %"), ("p95", "95 %"), ("p99", "99 %")] {
-            let _ = write!(page, "<span style=\"background:var(--{name})\"></span>{text}");
+            let _ = write!(
+                page,
+                "<span style=\"background:var(--{name})\"></span>{text}"
+            );
         }
         page += "</p>\n<h2>Incidents</h2>\n";
         page += &self.happened();
@@ -63,7 +69,11 @@ impl Report {
     fn headline(&self) -> String {
         match (self.uptime_percent, self.target_met) {
             (Some(uptime), Some(met)) => {
-                let (class, word) = if met { ("good-text", "met") } else { ("bad-text", "missed") };
+                let (class, word) = if met {
+                    ("good-text", "met")
+                } else {
+                    ("bad-text", "missed")
+                };
                 format!(
                     "<p class=\"big {class}\">{uptime} %</p><p>The target of {} % was <strong>{word}</strong>.</p>\n",
                     self.target_percent
@@ -76,7 +86,11 @@ impl Report {
     fn happened(&self) -> String {
         let mut list = "<ul>".to_owned();
         for one in &self.incidents {
-            let kind = if one.planned { " · planned, does not count" } else { "" };
+            let kind = if one.planned {
+                " · planned, does not count"
+            } else {
+                ""
+            };
             let _ = write!(
                 list,
                 "<li><strong>{}</strong>{kind}<br>{}<br><span class=\"soft\">{} to {} UTC</span></li>",
@@ -94,7 +108,9 @@ impl Report {
                          <th>down</th><th>planned</th><th>pushes</th><th>p50</th><th>p95</th><th>p99</th></tr>"
             .to_owned();
         for day in &self.days {
-            let uptime = day.uptime_percent.map_or_else(|| "–".to_owned(), |uptime| format!("{uptime} %"));
+            let uptime = day
+                .uptime_percent
+                .map_or_else(|| "–".to_owned(), |uptime| format!("{uptime} %"));
             let cells = [
                 day.day.to_string(),
                 uptime,
@@ -106,7 +122,9 @@ impl Report {
             let _ = write!(
                 table,
                 "<tr>{}</tr>",
-                cells.map(|cell| format!("<td>{cell}</td>")).collect::<String>()
+                cells
+                    .map(|cell| format!("<td>{cell}</td>"))
+                    .collect::<String>()
             );
         }
         table + "</table></div></details>\n"
@@ -115,7 +133,9 @@ impl Report {
 
 /// As the text of an element.
 pub(in crate::admin) fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+    text.replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;")
 }
 
 #[cfg(test)]
@@ -130,7 +150,9 @@ mod tests {
         }
         assert_eq!(page.matches("<rect ").count(), 30);
         assert_eq!(page.matches("class=\"bad\"").count(), 2);
-        assert!(page.contains("prefers-color-scheme:dark") && page.contains("the disk is nearly full"));
+        assert!(
+            page.contains("prefers-color-scheme:dark") && page.contains("the disk is nearly full")
+        );
     }
 
     #[test]
@@ -142,6 +164,10 @@ mod tests {
         }
         report.incidents.clear();
         let page = report.to_html();
-        assert!(page.contains("Nothing was recorded") && page.contains("None.") && !page.contains("NaN"));
+        assert!(
+            page.contains("Nothing was recorded")
+                && page.contains("None.")
+                && !page.contains("NaN")
+        );
     }
 }

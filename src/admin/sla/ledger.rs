@@ -52,18 +52,34 @@ impl Ledger {
         let mut bytes = Vec::new();
         match File::open(&path).and_then(|file| file.take(BYTES_MAX).read_to_end(&mut bytes)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(LedgerError { doing: "read", path, error });
+                return Err(LedgerError {
+                    doing: "read",
+                    path,
+                    error,
+                });
             }
             _ => {}
         }
         let lines = bytes.split(|byte| *byte == b'\n');
-        let records = lines.filter_map(|line| serde_json::from_slice(line).ok()).collect();
-        Ok(Self { folder, records, planned_stop_max_ms, lacking: false })
+        let records = lines
+            .filter_map(|line| serde_json::from_slice(line).ok())
+            .collect();
+        Ok(Self {
+            folder,
+            records,
+            planned_stop_max_ms,
+            lacking: false,
+        })
     }
 
     /// A new one, for where the old one cannot be read.
     pub(super) fn empty(data: &Path, planned_stop_max_ms: i64) -> Self {
-        Self { folder: data.join(FOLDER), records: Vec::new(), planned_stop_max_ms, lacking: false }
+        Self {
+            folder: data.join(FOLDER),
+            records: Vec::new(),
+            planned_stop_max_ms,
+            lacking: false,
+        }
     }
 
     /// What is noted.
@@ -86,7 +102,11 @@ impl Ledger {
     /// Notes one more thing; when this returns, it is on the disk.
     pub(super) fn add(&mut self, record: Record) -> Result<(), LedgerError> {
         self.records.push(record);
-        let days = self.records.iter().filter(|record| matches!(record, Record::Settled { .. })).count();
+        let days = self
+            .records
+            .iter()
+            .filter(|record| matches!(record, Record::Settled { .. }))
+            .count();
         if self.lacking {
             return self.rewrite();
         }
@@ -96,12 +116,19 @@ impl Ledger {
         }
         let path = self.folder.join(FILE);
         let line = line(self.records.last().into_iter());
-        let written = OpenOptions::new().append(true).open(&path).and_then(|mut file| {
-            file.write_all(&line)?;
-            file.sync_data()
-        });
+        let written = OpenOptions::new()
+            .append(true)
+            .open(&path)
+            .and_then(|mut file| {
+                file.write_all(&line)?;
+                file.sync_data()
+            });
         self.lacking = written.is_err();
-        written.map_err(|error| LedgerError { doing: "write", path, error })
+        written.map_err(|error| LedgerError {
+            doing: "write",
+            path,
+            error,
+        })
     }
 
     /// The whole file, whole or not at all.
@@ -110,7 +137,11 @@ impl Ledger {
         let path = self.folder.join(FILE);
         let written = private::replace(&path, &line(self.records.iter()));
         self.lacking = written.is_err();
-        written.map_err(|error| LedgerError { doing: "write", path, error })
+        written.map_err(|error| LedgerError {
+            doing: "write",
+            path,
+            error,
+        })
     }
 
     /// Keeps the newest days. What a wrong clock wrote into the far future would never grow old, so the
@@ -121,7 +152,11 @@ impl Ledger {
             _ => true,
         };
         self.records.retain(set);
-        let days = self.records.iter().filter(|record| matches!(record, Record::Settled { .. })).count();
+        let days = self
+            .records
+            .iter()
+            .filter(|record| matches!(record, Record::Settled { .. }))
+            .count();
         let mut surplus = days.saturating_sub(DAYS_MAX);
         self.records.retain(|record| {
             let goes = surplus > 0 && matches!(record, Record::Settled { .. });
@@ -152,27 +187,46 @@ mod tests {
 
     fn at(hours: u64) -> Moment {
         let wall_ms = CLOCK_SET_MS + i64::try_from(hours * HOUR_MS).expect("small");
-        Moment { boot: "a".to_owned(), clock_ms: hours * HOUR_MS, wall_ms, relay_ms: 0 }
+        Moment {
+            boot: "a".to_owned(),
+            clock_ms: hours * HOUR_MS,
+            wall_ms,
+            relay_ms: 0,
+        }
     }
 
     fn hour(hours: u64) -> Record {
         let (latency, troubles) = (Latency::default(), Vec::new());
-        Record::Folded { at: at(hours), lasted_ms: HOUR_MS, latency, troubles }
+        Record::Folded {
+            at: at(hours),
+            lasted_ms: HOUR_MS,
+            latency,
+            troubles,
+        }
     }
 
     #[test]
     fn what_was_noted_is_there_after_a_crash_that_cut_a_line_off() {
         let folder = tempfile::tempdir().expect("a folder");
         let mut ledger = Ledger::read(folder.path(), 0).expect("none yet");
-        ledger.begin(Record::Started { at: at(0) }).expect("written");
+        ledger
+            .begin(Record::Started { at: at(0) })
+            .expect("written");
         ledger.add(hour(1)).expect("written");
         let path = folder.path().join(FOLDER).join(FILE);
         let mut file = OpenOptions::new().append(true).open(&path).expect("there");
-        file.write_all(b"\n{\"record\":\"folded\",\"at\":{\"bo").expect("half a line");
+        file.write_all(b"\n{\"record\":\"folded\",\"at\":{\"bo")
+            .expect("half a line");
         let mut again = Ledger::read(folder.path(), 0).expect("readable");
         assert_eq!(again.records(), ledger.records());
         again.add(hour(2)).expect("written");
-        assert_eq!(Ledger::read(folder.path(), 0).expect("readable").records().len(), 3);
+        assert_eq!(
+            Ledger::read(folder.path(), 0)
+                .expect("readable")
+                .records()
+                .len(),
+            3
+        );
     }
 
     #[test]
@@ -181,17 +235,24 @@ mod tests {
         let mut ledger = Ledger::empty(folder.path(), 0);
         // A file where the folder should be.
         std::fs::write(folder.path().join(FOLDER), "x").expect("written");
-        ledger.begin(Record::Started { at: at(0) }).expect_err("no folder");
+        ledger
+            .begin(Record::Started { at: at(0) })
+            .expect_err("no folder");
         std::fs::remove_file(folder.path().join(FOLDER)).expect("ours");
         ledger.add(hour(1)).expect("written");
-        assert_eq!(Ledger::read(folder.path(), 0).expect("readable").records(), ledger.records());
+        assert_eq!(
+            Ledger::read(folder.path(), 0).expect("readable").records(),
+            ledger.records()
+        );
     }
 
     #[test]
     fn the_file_stays_small_however_long_the_relay_runs() {
         let folder = tempfile::tempdir().expect("a folder");
         let mut ledger = Ledger::read(folder.path(), 0).expect("none yet");
-        ledger.begin(Record::Started { at: at(0) }).expect("written");
+        ledger
+            .begin(Record::Started { at: at(0) })
+            .expect("written");
         let hours = 500 * 24;
         // Without the disk, which is the same each time.
         for number in 1..hours {
@@ -202,10 +263,17 @@ mod tests {
             }
         }
         ledger.add(hour(hours)).expect("written");
-        assert!(ledger.records().len() <= LINES_MAX + DAYS_MAX + 1, "{}", ledger.records().len());
+        assert!(
+            ledger.records().len() <= LINES_MAX + DAYS_MAX + 1,
+            "{}",
+            ledger.records().len()
+        );
         let days = days(ledger.records(), 0, None);
         let newest = days.last_key_value().expect("some").0;
         assert_eq!(*newest, CLOCK_SET_MS / 86_400_000 + 500);
-        assert!(days.range(newest - 300..newest - 1).all(|(_, day)| day.up_ms == 86_400_000));
+        assert!(
+            days.range(newest - 300..newest - 1)
+                .all(|(_, day)| day.up_ms == 86_400_000)
+        );
     }
 }

@@ -24,9 +24,18 @@ const EPOCH: Date = jiff::civil::date(1970, 1, 1);
 impl Month {
     /// The one that this moment lies in.
     pub fn of(wall_ms: i64) -> Self {
-        let end = if wall_ms < 0 { Timestamp::MIN } else { Timestamp::MAX };
+        let end = if wall_ms < 0 {
+            Timestamp::MIN
+        } else {
+            Timestamp::MAX
+        };
         let moment = Timestamp::from_millisecond(wall_ms).unwrap_or(end);
-        Self(jiff::tz::Offset::UTC.to_datetime(moment).date().first_of_month())
+        Self(
+            jiff::tz::Offset::UTC
+                .to_datetime(moment)
+                .date()
+                .first_of_month(),
+        )
     }
 
     /// The one before.
@@ -51,8 +60,13 @@ impl FromStr for Month {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let date = text.len().eq(&7).then(|| format!("{text}-01").parse::<Date>().ok()).flatten();
-        date.map(Self).ok_or_else(|| "a month is written like 2026-11".to_owned())
+        let date = text
+            .len()
+            .eq(&7)
+            .then(|| format!("{text}-01").parse::<Date>().ok())
+            .flatten();
+        date.map(Self)
+            .ok_or_else(|| "a month is written like 2026-11".to_owned())
     }
 }
 
@@ -63,13 +77,21 @@ impl fmt::Display for Month {
 }
 
 fn day_number(date: Date) -> i64 {
-    date.since(EPOCH).map_or(0, |span| i64::from(span.get_days()))
+    date.since(EPOCH)
+        .map_or(0, |span| i64::from(span.get_days()))
 }
 
 /// `2026-11-24 23:05:09`, in UTC.
 pub(in crate::admin) fn written(wall_ms: i64) -> String {
-    let end = if wall_ms < 0 { Timestamp::MIN } else { Timestamp::MAX };
-    Timestamp::from_millisecond(wall_ms).unwrap_or(end).strftime("%Y-%m-%d %H:%M:%S").to_string()
+    let end = if wall_ms < 0 {
+        Timestamp::MIN
+    } else {
+        Timestamp::MAX
+    };
+    Timestamp::from_millisecond(wall_ms)
+        .unwrap_or(end)
+        .strftime("%Y-%m-%d %H:%M:%S")
+        .to_string()
 }
 
 /// `2026-11-24`, of a day counted from 1970.
@@ -160,8 +182,18 @@ pub struct Report {
 impl Report {
     /// Of one month. `now` is the moment; `running` says whether the relay runs: if not, the time since
     /// its last run counts.
-    pub fn new(ledger: &Ledger, agreement: &Agreement, month: Month, now: &Moment, running: bool) -> Self {
-        let all = days(ledger.records(), ledger.planned_stop_max_ms(), (!running).then_some(now));
+    pub fn new(
+        ledger: &Ledger,
+        agreement: &Agreement,
+        month: Month,
+        now: &Moment,
+        running: bool,
+    ) -> Self {
+        let all = days(
+            ledger.records(),
+            ledger.planned_stop_max_ms(),
+            (!running).then_some(now),
+        );
         Self::of_days(&all, agreement, month, now.wall_ms)
     }
 
@@ -228,8 +260,16 @@ pub(in crate::admin) fn uptime_percent(day: &Day) -> Option<f64> {
 }
 
 pub(in crate::admin) fn percentiles(latency: &Latency) -> Option<Percentiles> {
-    let within = |percent| latency.within_ms(percent).map(|ms| (ms * 100.0).round() / 100.0);
-    Some(Percentiles { p50_ms: within(50)?, p95_ms: within(95)?, p99_ms: within(99)? })
+    let within = |percent| {
+        latency
+            .within_ms(percent)
+            .map(|ms| (ms * 100.0).round() / 100.0)
+    };
+    Some(Percentiles {
+        p50_ms: within(50)?,
+        p95_ms: within(95)?,
+        p99_ms: within(99)?,
+    })
 }
 
 #[cfg(test)]
@@ -239,8 +279,16 @@ pub(super) mod tests {
     use crate::rules::latency::step_of;
 
     pub(crate) fn agreement() -> Agreement {
-        let credits = vec![credit("99: 25").expect("a credit"), credit("99.9: 10").expect("a credit")];
-        Agreement { target_percent: 99.9, credits, planned_stop_max_ms: 3_600_000, reports_max: 2 }
+        let credits = vec![
+            credit("99: 25").expect("a credit"),
+            credit("99.9: 10").expect("a credit"),
+        ];
+        Agreement {
+            target_percent: 99.9,
+            credits,
+            planned_stop_max_ms: 3_600_000,
+            reports_max: 2,
+        }
     }
 
     /// November 2026: a night of downtime over the 3rd and the 4th, a planned stop on the 10th.
@@ -249,7 +297,10 @@ pub(super) mod tests {
         let (first, end) = month.days();
         let mut all = BTreeMap::new();
         for day in first..end {
-            let mut of = Day { up_ms: DAY_MS, ..Day::default() };
+            let mut of = Day {
+                up_ms: DAY_MS,
+                ..Day::default()
+            };
             let busy = u64::try_from(day - first).expect("small");
             of.latency.add(step_of(900 + busy * 40), 950);
             of.latency.add(step_of(6_000 + busy * 300), 45);
@@ -260,8 +311,17 @@ pub(super) mod tests {
             let of = all.get_mut(&(first + day - 1)).expect("of the month");
             let start = (first + day - 1) * DAY_MS;
             of.up_ms -= until_ms - from_ms;
-            *(if planned { &mut of.planned_ms } else { &mut of.down_ms }) += until_ms - from_ms;
-            let cause = if planned { "stopped as planned" } else { "the disk is nearly full" }.to_owned();
+            *(if planned {
+                &mut of.planned_ms
+            } else {
+                &mut of.down_ms
+            }) += until_ms - from_ms;
+            let cause = if planned {
+                "stopped as planned"
+            } else {
+                "the disk is nearly full"
+            }
+            .to_owned();
             of.incidents.push(Incident {
                 from_ms: start + from_ms,
                 until_ms: start + until_ms,
@@ -278,10 +338,20 @@ pub(super) mod tests {
     #[test]
     fn a_month_is_summed_and_what_goes_over_midnight_is_one_incident() {
         let report = november();
-        assert_eq!((report.down_s, report.planned_s, report.unrecorded_s), (3_600, 300, 0));
+        assert_eq!(
+            (report.down_s, report.planned_s, report.unrecorded_s),
+            (3_600, 300, 0)
+        );
         assert_eq!(report.uptime_percent, Some(99.861));
-        assert_eq!((report.target_met, report.credit_percent), (Some(false), 10.0));
-        let lasted: Vec<_> = report.incidents.iter().map(|one| (one.lasted_s, one.planned)).collect();
+        assert_eq!(
+            (report.target_met, report.credit_percent),
+            (Some(false), 10.0)
+        );
+        let lasted: Vec<_> = report
+            .incidents
+            .iter()
+            .map(|one| (one.lasted_s, one.planned))
+            .collect();
         assert_eq!(lasted, [(3_600, false), (300, true)]);
         assert_eq!(report.incidents[0].from, "2026-11-03 23:40:00");
         assert_eq!((report.days.len(), report.pushes), (30, 30_000));
@@ -290,7 +360,11 @@ pub(super) mod tests {
 
     #[test]
     fn uptime_is_never_rounded_up() {
-        let day = Day { up_ms: DAY_MS - 1, down_ms: 1, ..Day::default() };
+        let day = Day {
+            up_ms: DAY_MS - 1,
+            down_ms: 1,
+            ..Day::default()
+        };
         assert_eq!(uptime_percent(&day), Some(99.999));
         assert_eq!(uptime_percent(&Day::default()), None);
     }
@@ -298,10 +372,16 @@ pub(super) mod tests {
     #[test]
     fn months_are_read_and_written_as_people_do() {
         let month: Month = "2028-02".parse().expect("a month");
-        assert_eq!((month.to_string(), month.before().to_string()), ("2028-02".into(), "2028-01".into()));
+        assert_eq!(
+            (month.to_string(), month.before().to_string()),
+            ("2028-02".into(), "2028-01".into())
+        );
         let (first, end) = month.days();
         assert_eq!(end - first, 29);
-        assert_eq!((Month::of(first * DAY_MS), Month::of(end * DAY_MS - 1)), (month, month));
+        assert_eq!(
+            (Month::of(first * DAY_MS), Month::of(end * DAY_MS - 1)),
+            (month, month)
+        );
         assert_ne!(Month::of(end * DAY_MS), month);
         for wrong in ["", "2026", "2026-13", "2026-1", "11-2026", "2026-11-01"] {
             assert!(wrong.parse::<Month>().is_err(), "{wrong}");

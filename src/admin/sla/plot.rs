@@ -15,11 +15,16 @@ const BOTTOM: f64 = 26.0;
 /// Bars from the height of the target's tenfold shortfall up, so that a bad day is seen and 99.9 differs
 /// from 100.
 pub(super) fn uptime(report: &Report) -> String {
-    let worst = report.days.iter().filter_map(|day| day.uptime_percent).fold(100.0, f64::min);
+    let worst = report
+        .days
+        .iter()
+        .filter_map(|day| day.uptime_percent)
+        .fold(100.0, f64::min);
     // A round floor below the worst day and the target.
     let wanted = worst.min(report.target_percent);
-    let floor =
-        [99.9, 99.5, 99.0, 98.0, 95.0, 90.0, 80.0, 50.0, 0.0].into_iter().find(|floor| *floor < wanted);
+    let floor = [99.9, 99.5, 99.0, 98.0, 95.0, 90.0, 80.0, 50.0, 0.0]
+        .into_iter()
+        .find(|floor| *floor < wanted);
     let floor = floor.unwrap_or(0.0);
     let height = |percent: f64| (percent - floor) / (100.0 - floor) * plot_height();
     let mut svg = open("Uptime of each day");
@@ -30,9 +35,15 @@ pub(super) fn uptime(report: &Report) -> String {
     let step = step(report.days.len());
     for (at, day) in report.days.iter().enumerate() {
         let x = LEFT + step * index(at) + step * 0.12;
-        let Some(percent) = day.uptime_percent else { continue };
+        let Some(percent) = day.uptime_percent else {
+            continue;
+        };
         let tall = height(percent).max(3.0);
-        let class = if percent >= report.target_percent { "good" } else { "bad" };
+        let class = if percent >= report.target_percent {
+            "good"
+        } else {
+            "bad"
+        };
         let _ = write!(
             svg,
             "<rect class=\"{class}\" x=\"{x:.1}\" y=\"{:.1}\" width=\"{:.1}\" height=\"{tall:.1}\" rx=\"2\"><title>day {}: {percent} %</title></rect>",
@@ -42,7 +53,11 @@ pub(super) fn uptime(report: &Report) -> String {
         );
     }
     let target = TOP + plot_height() - height(report.target_percent);
-    let _ = write!(svg, "<path class=\"target\" d=\"M{LEFT} {target:.1}H{}\"/>", WIDTH - RIGHT);
+    let _ = write!(
+        svg,
+        "<path class=\"target\" d=\"M{LEFT} {target:.1}H{}\"/>",
+        WIDTH - RIGHT
+    );
     svg + &days(&report.days) + "</svg>"
 }
 
@@ -52,12 +67,17 @@ type Share = fn(&Percentiles) -> f64;
 /// Three lines over the days, on a scale of powers of ten.
 pub(super) fn latency(report: &Report) -> String {
     let all = || report.days.iter().filter_map(|day| day.latency);
-    let least = all().map(|latency| latency.p50_ms).fold(f64::INFINITY, f64::min);
+    let least = all()
+        .map(|latency| latency.p50_ms)
+        .fold(f64::INFINITY, f64::min);
     let most = all().map(|latency| latency.p99_ms).fold(0.0, f64::max);
     if most == 0.0 {
         return "<p>No push was recorded.</p>".to_owned();
     }
-    let (low, high) = (least.log10().floor(), most.log10().ceil().max(least.log10().floor() + 1.0));
+    let (low, high) = (
+        least.log10().floor(),
+        most.log10().ceil().max(least.log10().floor() + 1.0),
+    );
     let height = |ms: f64| (ms.log10() - low) / (high - low) * plot_height();
     let mut svg = open("Within how many milliseconds pushes were stored, day by day");
     let mut power = low;
@@ -72,7 +92,11 @@ pub(super) fn latency(report: &Report) -> String {
         ("p50", |latency| latency.p50_ms),
     ];
     for (name, of) in lines {
-        let _ = write!(svg, "<path class=\"{name}\" d=\"{}\"/>", line(&report.days, of, height));
+        let _ = write!(
+            svg,
+            "<path class=\"{name}\" d=\"{}\"/>",
+            line(&report.days, of, height)
+        );
     }
     svg + &days(&report.days) + "</svg>"
 }
@@ -85,7 +109,10 @@ fn line(all: &[OneDay], of: Share, height: impl Fn(f64) -> f64) -> String {
             drawing = false;
             continue;
         };
-        let (x, y) = (LEFT + step * (index(at) + 0.5), TOP + plot_height() - height(of(latency)));
+        let (x, y) = (
+            LEFT + step * (index(at) + 0.5),
+            TOP + plot_height() - height(of(latency)),
+        );
         let _ = match drawing {
             true => write!(path, "L{x:.1} {y:.1}"),
             false => write!(path, "M{x:.1} {y:.1}h0.01"),
@@ -96,7 +123,10 @@ fn line(all: &[OneDay], of: Share, height: impl Fn(f64) -> f64) -> String {
 }
 
 fn open(label: &str) -> String {
-    format!("<svg viewBox=\"0 0 {WIDTH} {}\" role=\"img\" aria-label=\"{label}\">", TOP + HEIGHT + BOTTOM)
+    format!(
+        "<svg viewBox=\"0 0 {WIDTH} {}\" role=\"img\" aria-label=\"{label}\">",
+        TOP + HEIGHT + BOTTOM
+    )
 }
 
 fn plot_height() -> f64 {
@@ -115,10 +145,18 @@ fn grid(height: f64, label: &str) -> String {
 
 fn days(all: &[OneDay]) -> String {
     let step = step(all.len());
-    let labels = all.iter().enumerate().filter(|(at, _)| at % 7 == 0).map(|(at, day)| {
-        let x = LEFT + step * (index(at) + 0.5);
-        format!("<text x=\"{x:.1}\" y=\"{}\" text-anchor=\"middle\">{}</text>", TOP + HEIGHT + 18.0, day.day)
-    });
+    let labels = all
+        .iter()
+        .enumerate()
+        .filter(|(at, _)| at % 7 == 0)
+        .map(|(at, day)| {
+            let x = LEFT + step * (index(at) + 0.5);
+            format!(
+                "<text x=\"{x:.1}\" y=\"{}\" text-anchor=\"middle\">{}</text>",
+                TOP + HEIGHT + 18.0,
+                day.day
+            )
+        });
     labels.collect()
 }
 

@@ -70,10 +70,11 @@ impl Recorder {
     /// Begins the record of a run in the data folder. What cannot be written is told and no reason to stop:
     /// a relay has to start on a full disk, too.
     pub fn begin(data: &Path, agreement: Agreement, relay: Relay) -> Self {
-        let mut ledger = Ledger::read(data, agreement.planned_stop_max_ms).unwrap_or_else(|error| {
-            tracing::warn!(%error, "the record of uptime begins anew");
-            Ledger::empty(data, agreement.planned_stop_max_ms)
-        });
+        let mut ledger =
+            Ledger::read(data, agreement.planned_stop_max_ms).unwrap_or_else(|error| {
+                tracing::warn!(%error, "the record of uptime begins anew");
+                Ledger::empty(data, agreement.planned_stop_max_ms)
+            });
         let at = moment(relay_ms(&relay));
         let (since_ms, wall_offset_ms) = (at.clock_ms, offset_ms());
         let begun = ledger.begin(Record::Started { at });
@@ -89,7 +90,10 @@ impl Recorder {
             wall_offset_ms,
             jump: None,
         };
-        let recorder = Self { inner: Arc::new(Mutex::new(inner)), relay };
+        let recorder = Self {
+            inner: Arc::new(Mutex::new(inner)),
+            relay,
+        };
         recorder.told(begun);
         recorder.make_due();
         recorder
@@ -149,8 +153,12 @@ impl Recorder {
     /// milliseconds.
     pub(in crate::admin) fn so_far(&self) -> (Vec<Record>, i64) {
         let inner = self.lock();
-        let records =
-            inner.ledger.records().iter().cloned().chain([inner.since_noted(relay_ms(&self.relay))]);
+        let records = inner
+            .ledger
+            .records()
+            .iter()
+            .cloned()
+            .chain([inner.since_noted(relay_ms(&self.relay))]);
         (records.collect(), inner.ledger.planned_stop_max_ms())
     }
 
@@ -179,7 +187,8 @@ impl Recorder {
         let inner = self.lock();
         let now = moment(0);
         if now.wall_ms >= CLOCK_SET_MS
-            && let Err(error) = monthly::make_due(&inner.data, &inner.ledger, &inner.agreement, &now)
+            && let Err(error) =
+                monthly::make_due(&inner.data, &inner.ledger, &inner.agreement, &now)
         {
             tracing::warn!(%error, "the month's report of uptime could not be made");
         }
@@ -201,11 +210,19 @@ impl Inner {
         let took_ms = now_ms.saturating_sub(self.looked_ms);
         if took_ms > MINUTE_MS_MAX && self.matter.is_none() {
             let from_ms = self.looked_ms + u64::try_from(MINUTE.as_millis()).unwrap_or(0);
-            self.troubles.push(Trouble { from_ms, until_ms: now_ms, cause: HELD_UP.into(), planned: false });
+            self.troubles.push(Trouble {
+                from_ms,
+                until_ms: now_ms,
+                cause: HELD_UP.into(),
+                planned: false,
+            });
         }
         self.looked_ms = now_ms;
         // One at a time: what nobody planned goes before what somebody did.
-        let gravest = causes.iter().copied().min_by_key(|cause| cause.is_planned());
+        let gravest = causes
+            .iter()
+            .copied()
+            .min_by_key(|cause| cause.is_planned());
         if gravest != self.matter.map(|(cause, _)| cause) || minute && gravest.is_none() {
             self.close(now_ms);
             self.matter = gravest.map(|cause| (cause, now_ms));
@@ -214,13 +231,15 @@ impl Inner {
 
     /// What is the matter is a trouble up to now.
     fn close(&mut self, now_ms: u64) {
-        if let Some((cause, from_ms)) = self.matter.take().filter(|(_, from_ms)| *from_ms < now_ms) {
+        if let Some((cause, from_ms)) = self.matter.take().filter(|(_, from_ms)| *from_ms < now_ms)
+        {
             self.troubles.push(trouble(cause, from_ms, now_ms));
         }
     }
 
     fn is_due(&self) -> bool {
-        self.looked_ms.saturating_sub(self.since_ms) >= HOUR_MS || self.troubles.len() >= TROUBLES_MAX
+        self.looked_ms.saturating_sub(self.since_ms) >= HOUR_MS
+            || self.troubles.len() >= TROUBLES_MAX
     }
 
     /// The while since the last note, as it would be noted now.
@@ -231,7 +250,12 @@ impl Inner {
             troubles.push(trouble(cause, from_ms, at.clock_ms));
         }
         let lasted_ms = at.clock_ms.saturating_sub(self.since_ms);
-        Record::Folded { at, lasted_ms, latency: self.latency.clone(), troubles }
+        Record::Folded {
+            at,
+            lasted_ms,
+            latency: self.latency.clone(),
+            troubles,
+        }
     }
 
     fn fold(&mut self, relay_ms: u64) -> Result<(), LedgerError> {
@@ -241,8 +265,16 @@ impl Inner {
         self.matter = goes_on.map(|(cause, _)| (cause, at.clock_ms));
         let lasted_ms = at.clock_ms.saturating_sub(self.since_ms);
         self.since_ms = at.clock_ms;
-        let (latency, troubles) = (std::mem::take(&mut self.latency), std::mem::take(&mut self.troubles));
-        self.ledger.add(Record::Folded { at, lasted_ms, latency, troubles })
+        let (latency, troubles) = (
+            std::mem::take(&mut self.latency),
+            std::mem::take(&mut self.troubles),
+        );
+        self.ledger.add(Record::Folded {
+            at,
+            lasted_ms,
+            latency,
+            troubles,
+        })
     }
 
     fn look_at_the_wall(&mut self) {
@@ -251,14 +283,22 @@ impl Inner {
         // A clock that is set for the first time after a boot does what it should.
         let was_set = wall_ms() - by_ms >= CLOCK_SET_MS;
         if by_ms.abs() >= STEP_MS && was_set {
-            self.jump = Some(Jump { clock_ms: clock_ms(), by_ms });
+            self.jump = Some(Jump {
+                clock_ms: clock_ms(),
+                by_ms,
+            });
         }
         self.wall_offset_ms = offset_ms;
     }
 }
 
 fn trouble(cause: Cause, from_ms: u64, until_ms: u64) -> Trouble {
-    Trouble { from_ms, until_ms, cause: cause.text().to_owned(), planned: cause.is_planned() }
+    Trouble {
+        from_ms,
+        until_ms,
+        cause: cause.text().to_owned(),
+        planned: cause.is_planned(),
+    }
 }
 
 fn offset_ms() -> i64 {

@@ -53,20 +53,29 @@ impl Device {
     pub(super) async fn dial(way: &Way, host: String) -> Result<Self, String> {
         // The system's own words could hold an address.
         let tcp = TcpStream::connect(way.dialled()).await;
-        let mut tcp = tcp.map_err(|error| format!("nobody answers at the listener ({})", error.kind()))?;
+        let mut tcp =
+            tcp.map_err(|error| format!("nobody answers at the listener ({})", error.kind()))?;
         if way.proxy_header {
-            tcp.write_all(&NOBODY_BEHIND).await.map_err(|_| "the listener hung up")?;
+            tcp.write_all(&NOBODY_BEHIND)
+                .await
+                .map_err(|_| "the listener hung up")?;
         }
         let stream: Box<dyn Stream> = match &way.tls {
             None => Box::new(tcp),
-            Some(tls) => {
-                Box::new(tls.dial(&host, tcp).await.map_err(|error| format!("no TLS handshake: {error}"))?)
-            }
+            Some(tls) => Box::new(
+                tls.dial(&host, tcp)
+                    .await
+                    .map_err(|error| format!("no TLS handshake: {error}"))?,
+            ),
         };
         let url = format!("ws://localhost{SOCKET_PATH}");
         let shaken = client_async(url, stream).await;
         let (socket, _) = shaken.map_err(|_| "the listener does not take a WebSocket")?;
-        let mut device = Self { socket, greeting: wire::Greeting::default(), host };
+        let mut device = Self {
+            socket,
+            greeting: wire::Greeting::default(),
+            host,
+        };
         device.greeting = device
             .wait("no greeting", |frame| match frame {
                 RelayFrame::Greeting(greeting) => Some(greeting),
@@ -83,26 +92,55 @@ impl Device {
             ..FoundAccount::default()
         });
         let author = keys.device().to_wire();
-        let entry = MembershipEntry { index: 0, previous: Bytes::new(), author, change: Some(change) };
+        let entry = MembershipEntry {
+            index: 0,
+            previous: Bytes::new(),
+            author,
+            change: Some(change),
+        };
         let entry = membership::sign(&entry, &keys.0);
-        let account = Account { id: membership::account_id(&entry), head: membership::hash(&entry) };
+        let account = Account {
+            id: membership::account_id(&entry),
+            head: membership::hash(&entry),
+        };
         let authenticate = Some(self.proof(keys, account.id)?);
-        self.say(DeviceFrame::Found(wire::Found { authenticate, entry: Some(entry), invite })).await?;
+        self.say(DeviceFrame::Found(wire::Found {
+            authenticate,
+            entry: Some(entry),
+            invite,
+        }))
+        .await?;
         self.welcome("no account could be founded").await?;
         Ok(account)
     }
 
     /// Makes another device a member.
-    pub(super) async fn add(&mut self, keys: &Keys, account: Account, other: &Keys) -> Result<(), String> {
+    pub(super) async fn add(
+        &mut self,
+        keys: &Keys,
+        account: Account,
+        other: &Keys,
+    ) -> Result<(), String> {
         let agreement_key = random::<32>().to_vec().into();
-        let change = Change::Add(AddDevice { device: other.device().to_wire(), agreement_key });
+        let change = Change::Add(AddDevice {
+            device: other.device().to_wire(),
+            agreement_key,
+        });
         let previous = Bytes::copy_from_slice(account.head.as_bytes());
         let author = keys.device().to_wire();
-        let entry = MembershipEntry { index: 1, previous, author, change: Some(change) };
+        let entry = MembershipEntry {
+            index: 1,
+            previous,
+            author,
+            change: Some(change),
+        };
         let entries = vec![membership::sign(&entry, &keys.0)];
-        self.say(DeviceFrame::Append(wire::Append { first: 1, entries })).await?;
+        self.say(DeviceFrame::Append(wire::Append { first: 1, entries }))
+            .await?;
         self.wait("no device could be added", |frame| match frame {
-            RelayFrame::Membership(shown) => (shown.first + shown.entries.len() as u64 > 1).then_some(()),
+            RelayFrame::Membership(shown) => {
+                (shown.first + shown.entries.len() as u64 > 1).then_some(())
+            }
             _ => None,
         })
         .await
@@ -119,10 +157,19 @@ impl Device {
         let mut sealed = random::<{ envelope::SIZE_MIN }>().to_vec();
         sealed[0] = envelope::FORM;
         let sealed = Bytes::from(sealed);
-        let envelope = wire::Envelope { push_number: 1, sealed: sealed.clone(), addressee: Bytes::new() };
-        self.say(DeviceFrame::Push(wire::Push { envelopes: vec![envelope] })).await?;
-        self.wait("a push was not stored", |frame| matches!(frame, RelayFrame::Stored(_)).then_some(()))
-            .await?;
+        let envelope = wire::Envelope {
+            push_number: 1,
+            sealed: sealed.clone(),
+            addressee: Bytes::new(),
+        };
+        self.say(DeviceFrame::Push(wire::Push {
+            envelopes: vec![envelope],
+        }))
+        .await?;
+        self.wait("a push was not stored", |frame| {
+            matches!(frame, RelayFrame::Stored(_)).then_some(())
+        })
+        .await?;
         Ok(sealed)
     }
 
@@ -136,11 +183,15 @@ impl Device {
         if came.sealed != *sealed {
             return Err("something else was delivered than was pushed".to_owned());
         }
-        self.say(DeviceFrame::Ack(wire::Ack { through: came.seq })).await
+        self.say(DeviceFrame::Ack(wire::Ack { through: came.seq }))
+            .await
     }
 
     pub(super) async fn close(&mut self, account: AccountId) -> Result<(), String> {
-        self.say(DeviceFrame::CloseAccount(wire::CloseAccount { account: account.to_wire() })).await?;
+        self.say(DeviceFrame::CloseAccount(wire::CloseAccount {
+            account: account.to_wire(),
+        }))
+        .await?;
         self.wait("the account was not deleted", |frame| match frame {
             RelayFrame::Deleted(deleted) => deleted.account.then_some(()),
             _ => None,
@@ -149,9 +200,16 @@ impl Device {
     }
 
     fn proof(&self, keys: &Keys, account: AccountId) -> Result<wire::Authenticate, String> {
-        let epoch = StoreEpoch::try_from(&*self.greeting.epoch).map_err(|_| "the greeting has no epoch")?;
+        let epoch =
+            StoreEpoch::try_from(&*self.greeting.epoch).map_err(|_| "the greeting has no epoch")?;
         let device = keys.device();
-        let challenge = Challenge { nonce: &self.greeting.nonce, epoch, host: &self.host, account, device };
+        let challenge = Challenge {
+            nonce: &self.greeting.nonce,
+            epoch,
+            host: &self.host,
+            account,
+            device,
+        };
         Ok(wire::Authenticate {
             version: VERSION,
             account: account.to_wire(),
@@ -164,7 +222,10 @@ impl Device {
     }
 
     async fn welcome(&mut self, trouble: &str) -> Result<(), String> {
-        self.wait(trouble, |frame| matches!(frame, RelayFrame::Welcome(_)).then_some(())).await
+        self.wait(trouble, |frame| {
+            matches!(frame, RelayFrame::Welcome(_)).then_some(())
+        })
+        .await
     }
 
     async fn say(&mut self, frame: DeviceFrame) -> Result<(), String> {
@@ -173,9 +234,15 @@ impl Device {
     }
 
     /// The first frame that is looked for; a refusal and the end are trouble.
-    async fn wait<T>(&mut self, trouble: &str, pick: impl Fn(RelayFrame) -> Option<T>) -> Result<T, String> {
+    async fn wait<T>(
+        &mut self,
+        trouble: &str,
+        pick: impl Fn(RelayFrame) -> Option<T>,
+    ) -> Result<T, String> {
         while let Some(Ok(message)) = self.socket.next().await {
-            let Message::Binary(bytes) = message else { continue };
+            let Message::Binary(bytes) = message else {
+                continue;
+            };
             match from_relay(bytes).map_err(|_| format!("{trouble}: no frame"))? {
                 RelayFrame::Refusal(refusal) => {
                     return Err(format!("{trouble}: {}", refusal.code().as_str_name()));

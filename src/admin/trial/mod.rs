@@ -35,10 +35,18 @@ pub struct Way {
 impl Way {
     /// From the settings of the listener.
     pub fn to(address: SocketAddr, tls: Option<Tls>, admission: &Admission) -> Self {
-        let way = Self { address, tls, proxy_header: false, host: None };
+        let way = Self {
+            address,
+            tls,
+            proxy_header: false,
+            host: None,
+        };
         // From this machine the other end has the address that was dialled.
         let proxy_header = admission.expects_header_from(way.dialled().ip());
-        Self { proxy_header, ..way }
+        Self {
+            proxy_header,
+            ..way
+        }
     }
 
     /// "Every address" is not one to dial.
@@ -52,7 +60,11 @@ impl Way {
     }
 
     fn host(&self, relay: &Relay) -> String {
-        let of_certificate = || self.tls.as_ref().and_then(|tls| tls.names().into_iter().next());
+        let of_certificate = || {
+            self.tls
+                .as_ref()
+                .and_then(|tls| tls.names().into_iter().next())
+        };
         let named = || relay.terms().hosts.first().map(str::to_owned);
         let host = self.host.clone().or_else(of_certificate).or_else(named);
         host.unwrap_or_else(|| self.dialled().ip().to_string())
@@ -91,7 +103,8 @@ impl Trials {
     pub async fn make(&self) -> bool {
         let began = Instant::now();
         let tried = tokio::time::timeout(TIME_MAX, self.attempt()).await;
-        let tried = tried.unwrap_or_else(|_| Err(format!("it took longer than {} s", TIME_MAX.as_secs())));
+        let tried =
+            tried.unwrap_or_else(|_| Err(format!("it took longer than {} s", TIME_MAX.as_secs())));
         let good = tried.is_ok();
         self.relay.conditions().set(Cause::CanaryFailed, !good);
         match tried {

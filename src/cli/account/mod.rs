@@ -124,26 +124,38 @@ impl List {
         let mut left = if self.all { u64::MAX } else { self.limit };
         let (mut after, mut shown) = (None, 0_u64);
         while left > 0 {
-            let accounts_max = usize::try_from(left).unwrap_or(usize::MAX).min(PAGE_ACCOUNTS_MAX);
-            let page = Page { order, after, accounts_max };
-            let Listed { entries, next } = match ask(&config.folder, &Question::Accounts { page }).await? {
-                Answer::Accounts(listed) => listed,
-                _ => return Err(odd()),
+            let accounts_max = usize::try_from(left)
+                .unwrap_or(usize::MAX)
+                .min(PAGE_ACCOUNTS_MAX);
+            let page = Page {
+                order,
+                after,
+                accounts_max,
             };
+            let Listed { entries, next } =
+                match ask(&config.folder, &Question::Accounts { page }).await? {
+                    Answer::Accounts(listed) => listed,
+                    _ => return Err(odd()),
+                };
             if shown == 0 && !self.json && !entries.is_empty() {
                 println!("{}", page::heading());
             }
             for entry in &entries {
                 self.show(entry)?;
             }
-            (left, shown) = (left.saturating_sub(entries.len() as u64), shown + entries.len() as u64);
+            (left, shown) = (
+                left.saturating_sub(entries.len() as u64),
+                shown + entries.len() as u64,
+            );
             after = next;
             if next.is_none() {
                 break;
             }
         }
         if shown == 0 && !self.json {
-            println!("There are no accounts yet. `graceful-relay invite` makes an invitation for one.");
+            println!(
+                "There are no accounts yet. `graceful-relay invite` makes an invitation for one."
+            );
         } else if after.is_some() && !self.json {
             eprintln!("There are more; see them with --all or a larger --limit.");
         }
@@ -151,7 +163,11 @@ impl List {
     }
 
     fn show(&self, entry: &Entry) -> anyhow::Result<()> {
-        let line = if self.json { serde_json::to_string(entry)? } else { page::line(entry) };
+        let line = if self.json {
+            serde_json::to_string(entry)?
+        } else {
+            page::line(entry)
+        };
         Ok(writeln!(std::io::stdout().lock(), "{line}")?)
     }
 }
@@ -181,11 +197,22 @@ impl SetQuota {
                 envelopes_max: self.envelopes.or(quota.envelopes_max),
             },
         };
-        match ask(&config.folder, &Question::SetQuota { account: account.clone(), quota }).await? {
+        match ask(
+            &config.folder,
+            &Question::SetQuota {
+                account: account.clone(),
+                quota,
+            },
+        )
+        .await?
+        {
             Answer::QuotaSet => {}
             _ => return Err(odd()),
         }
-        println!("{}", page::quota(&find(&config.folder, account).await?.entry));
+        println!(
+            "{}",
+            page::quota(&find(&config.folder, account).await?.entry)
+        );
         Ok(())
     }
 }
@@ -200,7 +227,9 @@ impl Delete {
         }
         match ask(&config.folder, &Question::Delete { account }).await? {
             Answer::Deleted { envelopes } => {
-                println!("Deleted, with {envelopes} envelopes. Devices that are connected were told.");
+                println!(
+                    "Deleted, with {envelopes} envelopes. Devices that are connected were told."
+                );
                 Ok(())
             }
             _ => Err(odd()),
@@ -210,7 +239,10 @@ impl Delete {
 
 /// A slip of the hand must not do this.
 fn confirm(detail: &Detail) -> anyhow::Result<()> {
-    ensure!(std::io::stdin().is_terminal(), "nobody is there to confirm this; add --yes where that is meant");
+    ensure!(
+        std::io::stdin().is_terminal(),
+        "nobody is there to confirm this; add --yes where that is meant"
+    );
     let letters: String = detail.entry.account.chars().take(CONFIRM_LETTERS).collect();
     eprint!("{}", page::detail(detail));
     eprint!(
@@ -219,7 +251,10 @@ fn confirm(detail: &Detail) -> anyhow::Result<()> {
     );
     let mut typed = String::new();
     std::io::stdin().lock().read_line(&mut typed)?;
-    ensure!(typed.trim() == letters, "that is something else; nothing was deleted");
+    ensure!(
+        typed.trim() == letters,
+        "that is something else; nothing was deleted"
+    );
     Ok(())
 }
 

@@ -19,11 +19,22 @@ pub(super) fn heading() -> String {
 
 pub(super) fn line(entry: &Entry) -> String {
     let id: String = entry.account.chars().take(LETTERS).collect();
-    let connected = entry.connected.map_or_else(|| "-".to_owned(), |count| count.to_string());
-    let newest = entry.newest_s.map_or_else(|| "-".to_owned(), |age_s| format!("{} ago", span(age_s)));
-    let own = if entry.quota == crate::rules::Quota::default() { "" } else { ", own quota" };
+    let connected = entry
+        .connected
+        .map_or_else(|| "-".to_owned(), |count| count.to_string());
+    let newest = entry
+        .newest_s
+        .map_or_else(|| "-".to_owned(), |age_s| format!("{} ago", span(age_s)));
+    let own = if entry.quota == crate::rules::Quota::default() {
+        ""
+    } else {
+        ", own quota"
+    };
     let (envelopes, kept) = (HumanCount(entry.envelopes).to_string(), bytes(entry.bytes));
-    format!("{id:14}{:>8}{connected:>10}{envelopes:>11}{kept:>12}  {newest}{own}", entry.devices)
+    format!(
+        "{id:14}{:>8}{connected:>10}{envelopes:>11}{kept:>12}  {newest}{own}",
+        entry.devices
+    )
 }
 
 pub(super) fn quota(entry: &Entry) -> String {
@@ -42,11 +53,17 @@ fn chosen(own: bool) -> &'static str {
 
 pub(super) fn detail(detail: &Detail) -> String {
     let entry = &detail.entry;
-    let ago =
-        |age_s: Option<u64>| age_s.map_or_else(|| "-".to_owned(), |age_s| format!("{} ago", span(age_s)));
+    let ago = |age_s: Option<u64>| {
+        age_s.map_or_else(|| "-".to_owned(), |age_s| format!("{} ago", span(age_s)))
+    };
     let facts = [
         ("account", entry.account.clone()),
-        ("connections", entry.connected.map_or_else(|| "-".to_owned(), |count| count.to_string())),
+        (
+            "connections",
+            entry
+                .connected
+                .map_or_else(|| "-".to_owned(), |count| count.to_string()),
+        ),
         (
             "bytes",
             format!(
@@ -68,14 +85,21 @@ pub(super) fn detail(detail: &Detail) -> String {
         ),
         ("newest kept", ago(entry.newest_s)),
         ("oldest kept", ago(detail.oldest_s)),
-        ("membership", format!("{} entries", detail.membership_entries)),
+        (
+            "membership",
+            format!("{} entries", detail.membership_entries),
+        ),
     ];
     let mut page: String = facts
         .iter()
         .map(|(name, value)| format!("{} {value}\n", style(format!("{name:12}")).dim()))
         .collect();
     for member in &detail.members {
-        let gap = if member.has_gap { ", has lost some and was not told yet" } else { "" };
+        let gap = if member.has_gap {
+            ", has lost some and was not told yet"
+        } else {
+            ""
+        };
         let (waiting, pushed) = (HumanCount(member.waiting), HumanCount(member.push_number));
         let name = style(format!("{:12}", "device")).dim();
         page += &format!(

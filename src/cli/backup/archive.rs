@@ -58,14 +58,20 @@ pub(in crate::cli) struct Part {
 
 /// Packs all that is in a folder into a new file, which is on the disk when this returns.
 pub(super) fn pack(parts: &Path, to: &Path, at: Timestamp) -> anyhow::Result<()> {
-    let relay_id = Store::open(parts, Options::default())?.identity().relay_id.to_string();
+    let relay_id = Store::open(parts, Options::default())?
+        .identity()
+        .relay_id
+        .to_string();
     // Opening it has made files that are empty.
     for journal in crate::store::JOURNALS {
         fs::remove_file(parts.join(journal)).context("cannot remove a journal that is empty")?;
     }
     let mut names = Vec::new();
     list(parts, "", &mut names).context("cannot list the parts of the backup")?;
-    let parts_of = names.iter().map(|name| part(parts, name)).collect::<io::Result<_>>();
+    let parts_of = names
+        .iter()
+        .map(|name| part(parts, name))
+        .collect::<io::Result<_>>();
     let manifest = Manifest {
         format: FORMAT,
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -93,7 +99,11 @@ fn list(folder: &Path, above: &str, names: &mut Vec<String>) -> io::Result<()> {
 fn part(folder: &Path, name: &str) -> io::Result<Part> {
     let mut hash = Hashing::new(io::sink());
     let bytes = io::copy(&mut File::open(folder.join(name))?, &mut hash)?;
-    Ok(Part { name: name.to_owned(), bytes, sha256: hash.hex() })
+    Ok(Part {
+        name: name.to_owned(),
+        bytes,
+        sha256: hash.hex(),
+    })
 }
 
 fn write(manifest: &Manifest, parts: &Path, to: &Path) -> io::Result<()> {
@@ -103,13 +113,25 @@ fn write(manifest: &Manifest, parts: &Path, to: &Path) -> io::Result<()> {
     append(&mut archive, MANIFEST, text.len() as u64, &text[..])?;
     for part in &manifest.parts {
         let from = File::open(parts.join(&part.name))?;
-        append(&mut archive, &format!("{DATA}{}", part.name), part.bytes, from)?;
+        append(
+            &mut archive,
+            &format!("{DATA}{}", part.name),
+            part.bytes,
+            from,
+        )?;
     }
     // Behind it comes what the tail ends with: the zeros of a builder that is done.
     let checksum = archive.get_ref().hex();
-    append(&mut archive, CHECKSUM, checksum.len() as u64, checksum.as_bytes())?;
+    append(
+        &mut archive,
+        CHECKSUM,
+        checksum.len() as u64,
+        checksum.as_bytes(),
+    )?;
     let file = archive.into_inner()?.into_inner();
-    file.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()
+    file.into_inner()
+        .map_err(io::IntoInnerError::into_error)?
+        .sync_all()
 }
 
 /// No user, no time: they are nobody's business where the backup lies.
@@ -129,6 +151,11 @@ fn append<W: Write>(
 /// How a backup ends whose other bytes have this checksum.
 pub(super) fn tail(checksum: &str) -> io::Result<Vec<u8>> {
     let mut archive = tar::Builder::new(Vec::new());
-    append(&mut archive, CHECKSUM, checksum.len() as u64, checksum.as_bytes())?;
+    append(
+        &mut archive,
+        CHECKSUM,
+        checksum.len() as u64,
+        checksum.as_bytes(),
+    )?;
     archive.into_inner()
 }

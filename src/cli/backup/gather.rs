@@ -37,12 +37,17 @@ pub(super) fn gather(config: &Config, parts: &Path, bar: &ProgressBar) -> anyhow
     }
     for name in BESIDE {
         let from = config.folder.join(name);
-        copy(&from, &parts.join(name)).with_context(|| format!("cannot copy {}", from.display()))?;
+        copy(&from, &parts.join(name))
+            .with_context(|| format!("cannot copy {}", from.display()))?;
     }
     Ok(())
 }
 
-fn in_folder(config: &Config, parts: &Path, progress: &mut dyn FnMut(u64, u64)) -> anyhow::Result<()> {
+fn in_folder(
+    config: &Config,
+    parts: &Path,
+    progress: &mut dyn FnMut(u64, u64),
+) -> anyhow::Result<()> {
     let store = resting::open(config)?;
     let (mut reading, writing) = io::pipe().context("the system gives no pipe")?;
     std::thread::scope(|scope| {
@@ -50,7 +55,9 @@ fn in_folder(config: &Config, parts: &Path, progress: &mut dyn FnMut(u64, u64)) 
         let taken = store::take_in(&mut io::BufReader::new(&mut reading), parts, progress);
         // Who sends must not wait for who has given up.
         drop(reading);
-        let sent = sending.join().map_err(|_| anyhow!("reading the store ended badly"))?;
+        let sent = sending
+            .join()
+            .map_err(|_| anyhow!("reading the store ended badly"))?;
         taken?;
         sent?;
         Ok(())

@@ -15,14 +15,25 @@ const ENDING: &str = ".backup";
 /// The file that is meant: itself, or one in the folder that is meant, named by the time.
 pub(super) fn destination(to: &Path, at: Timestamp) -> anyhow::Result<PathBuf> {
     if !to.is_dir() {
-        let is_folder = to.as_os_str().to_string_lossy().ends_with(std::path::MAIN_SEPARATOR);
-        anyhow::ensure!(!is_folder, "there is no folder {}; make it first", to.display());
+        let is_folder = to
+            .as_os_str()
+            .to_string_lossy()
+            .ends_with(std::path::MAIN_SEPARATOR);
+        anyhow::ensure!(
+            !is_folder,
+            "there is no folder {}; make it first",
+            to.display()
+        );
         return Ok(to.to_owned());
     }
     let named = |time: &str| to.join(format!("{PREFIX}{}{ENDING}", at.strftime(time)));
     let minute = named("%Y-%m-%dT%H%MZ");
     // A second one within the minute.
-    Ok(if minute.exists() { named("%Y-%m-%dT%H%M%SZ") } else { minute })
+    Ok(if minute.exists() {
+        named("%Y-%m-%dT%H%M%SZ")
+    } else {
+        minute
+    })
 }
 
 /// When the backup of this name was made, in a form that sorts. `None`: it has no such name.
@@ -41,12 +52,23 @@ fn time_of(name: &str) -> Option<String> {
 
 /// Removes the oldest backups of this relay until `keep` are left. Never a file with another name, of
 /// another relay, or that does not say whose it is.
-pub(super) fn remove_older(folder: &Path, relay_id: &str, keep: usize) -> anyhow::Result<Vec<PathBuf>> {
-    let cannot = || format!("the backup is good, but older ones cannot be removed from {}", folder.display());
+pub(super) fn remove_older(
+    folder: &Path,
+    relay_id: &str,
+    keep: usize,
+) -> anyhow::Result<Vec<PathBuf>> {
+    let cannot = || {
+        format!(
+            "the backup is good, but older ones cannot be removed from {}",
+            folder.display()
+        )
+    };
     let mut own = Vec::new();
     for entry in fs::read_dir(folder).with_context(cannot)? {
         let entry = entry.with_context(cannot)?;
-        let Some(time) = time_of(&entry.file_name().to_string_lossy()) else { continue };
+        let Some(time) = time_of(&entry.file_name().to_string_lossy()) else {
+            continue;
+        };
         let is_file = entry.file_type().is_ok_and(|kind| kind.is_file());
         if is_file && is_of(&entry.path(), relay_id) {
             own.push((time, entry.path()));
@@ -54,7 +76,11 @@ pub(super) fn remove_older(folder: &Path, relay_id: &str, keep: usize) -> anyhow
     }
     own.sort();
     let too_many = own.len().saturating_sub(keep);
-    let older: Vec<PathBuf> = own.into_iter().take(too_many).map(|(_, path)| path).collect();
+    let older: Vec<PathBuf> = own
+        .into_iter()
+        .take(too_many)
+        .map(|(_, path)| path)
+        .collect();
     for path in &older {
         fs::remove_file(path).with_context(cannot)?;
     }
@@ -62,7 +88,10 @@ pub(super) fn remove_older(folder: &Path, relay_id: &str, keep: usize) -> anyhow
 }
 
 fn is_of(path: &Path, relay_id: &str) -> bool {
-    let text = File::open(path).and_then(|mut file| manifest_of(&mut file)).ok().flatten();
+    let text = File::open(path)
+        .and_then(|mut file| manifest_of(&mut file))
+        .ok()
+        .flatten();
     let manifest = text.and_then(|text| serde_json::from_slice::<Manifest>(&text).ok());
     manifest.is_some_and(|manifest| manifest.relay_id == relay_id)
 }
@@ -76,7 +105,13 @@ mod tests {
         let time = |name: &str| time_of(&format!("graceful-relay-{name}.backup"));
         let (minute, second) = (time("2026-11-25T0730Z"), time("2026-11-25T073012Z"));
         assert!(minute.is_some() && minute < second && second < time("2026-11-25T0731Z"));
-        for other in ["2026-11-25", "2026-11-25T0730", "2026-11-25T07300Z", "", "yearly"] {
+        for other in [
+            "2026-11-25",
+            "2026-11-25T0730",
+            "2026-11-25T07300Z",
+            "",
+            "yearly",
+        ] {
             assert_eq!(time(other), None, "{other}");
         }
         assert_eq!(time_of("graceful-relay-2026-11-25T0730Z.backup.old"), None);

@@ -56,7 +56,11 @@ impl Backup {
         let done = made.context("the backup ended badly")??;
         note(&folder, &done.note).await?;
         let admin::Backup { at, file, bytes } = &done.note;
-        let unpack::Found { accounts, envelopes, .. } = done.found;
+        let unpack::Found {
+            accounts,
+            envelopes,
+            ..
+        } = done.found;
         if self.json {
             let result = serde_json::json!({
                 "at": at, "file": file, "bytes": bytes, "accounts": accounts, "envelopes": envelopes,
@@ -85,17 +89,27 @@ fn make(config: &Config, to: &Path, keep: Option<Keep>) -> anyhow::Result<Done> 
         bail!("--keep goes with a folder, and {} is none", to.display());
     }
     if file.exists() {
-        bail!("{} is there already; choose another name, or a folder", file.display());
+        bail!(
+            "{} is there already; choose another name, or a folder",
+            file.display()
+        );
     }
-    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let folder = fs::canonicalize(folder).with_context(|| format!("cannot use {}", folder.display()))?;
+    let folder = file
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
+    let folder =
+        fs::canonicalize(folder).with_context(|| format!("cannot use {}", folder.display()))?;
     let file = folder.join(file.file_name().context("this is no name for a file")?);
     if fs::canonicalize(&config.folder).is_ok_and(|data| folder.starts_with(data)) {
-        bail!("a backup does not belong into the data folder; choose another place, best on another disk");
+        bail!(
+            "a backup does not belong into the data folder; choose another place, best on another disk"
+        );
     }
     let staging = Staging::new(&folder)?;
-    let bar = ProgressBar::new(0)
-        .with_style(ProgressStyle::with_template("{msg:>9} {bar:30.cyan} {human_pos} of {human_len} rows")?);
+    let bar = ProgressBar::new(0).with_style(ProgressStyle::with_template(
+        "{msg:>9} {bar:30.cyan} {human_pos} of {human_len} rows",
+    )?);
     let parts = staging.fresh("parts")?;
     bar.set_message("copying");
     gather::gather(config, &parts, &bar)?;
@@ -123,18 +137,34 @@ fn make(config: &Config, to: &Path, keep: Option<Keep>) -> anyhow::Result<Done> 
         None => Vec::new(),
     };
     let bytes = fs::metadata(&file).with_context(cannot)?.len();
-    let note = admin::Backup { at: found.manifest.at.clone(), file: file.display().to_string(), bytes };
-    Ok(Done { note, found, removed })
+    let note = admin::Backup {
+        at: found.manifest.at.clone(),
+        file: file.display().to_string(),
+        bytes,
+    };
+    Ok(Done {
+        note,
+        found,
+        removed,
+    })
 }
 
 /// Through the running relay, whose file the note is, or without it.
 async fn note(folder: &Path, backup: &admin::Backup) -> anyhow::Result<()> {
-    match admin::ask(folder, &Question::NoteBackup { backup: backup.clone() }).await {
+    match admin::ask(
+        folder,
+        &Question::NoteBackup {
+            backup: backup.clone(),
+        },
+    )
+    .await
+    {
         Ok(Answer::Noted) => Ok(()),
         Ok(Answer::Error(text)) => bail!("the backup is good, but {text}"),
         Ok(_) => bail!("the backup is good, but the relay answered another question"),
         Err(AdminError::NotRunning(_)) => {
-            admin::note_backup(folder, backup).context("the backup is good, but could not be noted")?;
+            admin::note_backup(folder, backup)
+                .context("the backup is good, but could not be noted")?;
             take_owner(folder, &folder.join(admin::LAST_BACKUP))
         }
         Err(error) => Err(error).context("the backup is good, but could not be noted"),
@@ -145,8 +175,17 @@ async fn note(folder: &Path, backup: &admin::Backup) -> anyhow::Result<()> {
 #[cfg(unix)]
 pub(super) fn take_owner(folder: &Path, file: &Path) -> anyhow::Result<()> {
     use std::os::unix::fs::{MetadataExt, chown};
-    let cannot = || format!("cannot give {} to the owner of {}", file.display(), folder.display());
-    let (owner, is) = (fs::metadata(folder).with_context(cannot)?, fs::metadata(file).with_context(cannot)?);
+    let cannot = || {
+        format!(
+            "cannot give {} to the owner of {}",
+            file.display(),
+            folder.display()
+        )
+    };
+    let (owner, is) = (
+        fs::metadata(folder).with_context(cannot)?,
+        fs::metadata(file).with_context(cannot)?,
+    );
     if (owner.uid(), owner.gid()) != (is.uid(), is.gid()) {
         chown(file, Some(owner.uid()), Some(owner.gid())).with_context(cannot)?;
     }

@@ -24,9 +24,14 @@ impl Staging {
     pub(super) fn new(parent: &Path) -> anyhow::Result<Self> {
         remove_stale(parent);
         let folder = Folder::new_in(parent, PURPOSE, false)?;
-        let lock = File::create(folder.path().join(LOCK)).context("cannot write where the backup goes")?;
-        lock.try_lock().context("cannot lock a file where the backup goes")?;
-        Ok(Self { folder, _lock: lock })
+        let lock =
+            File::create(folder.path().join(LOCK)).context("cannot write where the backup goes")?;
+        lock.try_lock()
+            .context("cannot lock a file where the backup goes")?;
+        Ok(Self {
+            folder,
+            _lock: lock,
+        })
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -49,7 +54,9 @@ fn remove_stale(parent: &Path) {
         if !is_one {
             continue;
         }
-        let Ok(lock) = File::open(entry.path().join(LOCK)) else { continue };
+        let Ok(lock) = File::open(entry.path().join(LOCK)) else {
+            continue;
+        };
         if lock.try_lock().is_ok() {
             let _ = fs::remove_dir_all(entry.path());
         }

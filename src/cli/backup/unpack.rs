@@ -27,11 +27,18 @@ pub(in crate::cli) struct Found {
 
 /// Reads the backup to its end, unpacks it into an empty folder, opens the store there and looks at every
 /// envelope and account in it.
-pub(in crate::cli) fn unpack(backup: &Path, into: &Path, bar: &ProgressBar) -> anyhow::Result<Found> {
+pub(in crate::cli) fn unpack(
+    backup: &Path,
+    into: &Path,
+    bar: &ProgressBar,
+) -> anyhow::Result<Found> {
     let manifest = look(backup)?;
     let unpacked = unpack_parts(backup, &manifest, into);
     unpacked.with_context(|| format!("cannot unpack {}", backup.display()))?;
-    let options = Options { cache_bytes: CACHE_BYTES, ..Options::default() };
+    let options = Options {
+        cache_bytes: CACHE_BYTES,
+        ..Options::default()
+    };
     let store = Store::open(into, options).context("the store in the backup does not open")?;
     bar.set_length(store.totals()?.envelopes);
     let tally = store.inspect_all(&mut |envelopes| bar.set_position(envelopes))?;
@@ -44,14 +51,22 @@ pub(in crate::cli) fn unpack(backup: &Path, into: &Path, bar: &ProgressBar) -> a
             tally.miscounted
         );
     }
-    Ok(Found { manifest, accounts: tally.accounts, envelopes: tally.envelopes, store })
+    Ok(Found {
+        manifest,
+        accounts: tally.accounts,
+        envelopes: tally.envelopes,
+        store,
+    })
 }
 
 /// What a file says of itself, once every byte of it is as it was written.
 pub(in crate::cli) fn look(backup: &Path) -> anyhow::Result<Manifest> {
     let named = || format!("cannot read {}", backup.display());
     let damaged = || {
-        anyhow!("{} is damaged or was cut off; take another backup, or another copy of it", backup.display())
+        anyhow!(
+            "{} is damaged or was cut off; take another backup, or another copy of it",
+            backup.display()
+        )
     };
     let mut file = BufReader::with_capacity(BUFFER_BYTES, File::open(backup).with_context(named)?);
     let bytes = file.get_ref().metadata().with_context(named)?.len();
@@ -61,7 +76,12 @@ pub(in crate::cli) fn look(backup: &Path) -> anyhow::Result<Manifest> {
     };
     // What a later version made may end in another way.
     let known: Option<serde_json::Value> = serde_json::from_slice(&text).ok();
-    let number = |name: &str| known.as_ref().and_then(|known| known[name].as_u64()).unwrap_or(0);
+    let number = |name: &str| {
+        known
+            .as_ref()
+            .and_then(|known| known[name].as_u64())
+            .unwrap_or(0)
+    };
     let newer = number("format") > FORMAT.into() || number("schema") > SCHEMA_VERSION.into();
     if number("format") <= FORMAT.into() {
         let body = bytes.checked_sub(TAIL_BYTES).ok_or_else(damaged)?;
@@ -69,7 +89,9 @@ pub(in crate::cli) fn look(backup: &Path) -> anyhow::Result<Manifest> {
         let mut hash = Hashing::new(io::sink());
         io::copy(&mut file.by_ref().take(body), &mut hash).with_context(named)?;
         let mut end = Vec::new();
-        file.take(TAIL_BYTES + 1).read_to_end(&mut end).with_context(named)?;
+        file.take(TAIL_BYTES + 1)
+            .read_to_end(&mut end)
+            .with_context(named)?;
         if end != tail(&hash.hex())? {
             return Err(damaged());
         }
@@ -78,7 +100,10 @@ pub(in crate::cli) fn look(backup: &Path) -> anyhow::Result<Manifest> {
         bail!(
             "{} was made by a newer version of the relay ({}); restore it with that version",
             backup.display(),
-            known.as_ref().and_then(|known| known["version"].as_str()).unwrap_or("unknown")
+            known
+                .as_ref()
+                .and_then(|known| known["version"].as_str())
+                .unwrap_or("unknown")
         );
     }
     serde_json::from_slice(&text).map_err(|_| damaged())
@@ -94,14 +119,18 @@ pub(super) fn manifest_of(file: &mut impl Read) -> io::Result<Option<Vec<u8>>> {
     if header.path_bytes() != MANIFEST.as_bytes() {
         return Ok(None);
     }
-    let Ok(bytes) = header.size() else { return Ok(Some(Vec::new())) };
+    let Ok(bytes) = header.size() else {
+        return Ok(Some(Vec::new()));
+    };
     let mut text = Vec::new();
-    file.take(bytes.min(MANIFEST_BYTES_MAX)).read_to_end(&mut text)?;
+    file.take(bytes.min(MANIFEST_BYTES_MAX))
+        .read_to_end(&mut text)?;
     Ok(Some(text))
 }
 
 fn unpack_parts(backup: &Path, manifest: &Manifest, into: &Path) -> anyhow::Result<()> {
-    let mut archive = tar::Archive::new(BufReader::with_capacity(BUFFER_BYTES, File::open(backup)?));
+    let mut archive =
+        tar::Archive::new(BufReader::with_capacity(BUFFER_BYTES, File::open(backup)?));
     // The list comes first, the checksum last; what lies between is what the list says.
     let mut entries = archive.entries()?.skip(1);
     for part in &manifest.parts {
@@ -121,7 +150,11 @@ fn unpack_parts(backup: &Path, manifest: &Manifest, into: &Path) -> anyhow::Resu
 
 fn unpack_part(from: &mut impl Read, part: &Part, into: &Path) -> anyhow::Result<()> {
     let name = Path::new(&part.name);
-    if part.name.is_empty() || !name.components().all(|step| matches!(step, Component::Normal(_))) {
+    if part.name.is_empty()
+        || !name
+            .components()
+            .all(|step| matches!(step, Component::Normal(_)))
+    {
         bail!("it has a name that leads elsewhere");
     }
     let path = into.join(name);

@@ -66,7 +66,10 @@ pub struct Closed {
 impl Accounts {
     /// None yet.
     pub fn new(dialler: Dialler) -> Self {
-        Self { dialler: Arc::new(dialler), entries: Vec::new() }
+        Self {
+            dialler: Arc::new(dialler),
+            entries: Vec::new(),
+        }
     }
 
     /// Founds the accounts and connects all their devices. `seated` hears how many are. After the first
@@ -167,13 +170,25 @@ async fn household(
     founder.found(&account, invite).await?;
     for _ in 1..devices {
         let added = account.add(&mut OsChance);
-        founder.append(added, account.devices().len() as u64).await?;
+        founder
+            .append(added, account.devices().len() as u64)
+            .await?;
     }
-    let mut seats = vec![Seated { account: number, device: 0, conversation: founder, connecting }];
+    let mut seats = vec![Seated {
+        account: number,
+        device: 0,
+        conversation: founder,
+        connecting,
+    }];
     for (device, keys) in account.devices().iter().enumerate().skip(1) {
         let (mut conversation, connecting) = dial(dialler).await?;
         conversation.authenticate(keys).await?;
-        seats.push(Seated { account: number, device, conversation, connecting });
+        seats.push(Seated {
+            account: number,
+            device,
+            conversation,
+            connecting,
+        });
     }
     Ok(seats)
 }
@@ -184,7 +199,11 @@ async fn dial(dialler: &Dialler) -> Result<(Conversation, Duration), Trouble> {
     Ok((conversation, begun.elapsed()))
 }
 
-async fn close(entry: &Entry, conversation: Option<Conversation>, dialler: &Dialler) -> Result<u64, Trouble> {
+async fn close(
+    entry: &Entry,
+    conversation: Option<Conversation>,
+    dialler: &Dialler,
+) -> Result<u64, Trouble> {
     let deadline = Instant::now() + CLOSE_PATIENCE;
     let mut conversation = conversation;
     loop {
@@ -202,7 +221,9 @@ async fn close(entry: &Entry, conversation: Option<Conversation>, dialler: &Dial
                 entry.closed.store(true, Ordering::Relaxed);
                 return Ok(0);
             }
-            Err(trouble) if !may_pass(&trouble) || Instant::now() > deadline => return Err(trouble),
+            Err(trouble) if !may_pass(&trouble) || Instant::now() > deadline => {
+                return Err(trouble);
+            }
             Err(_) => tokio::time::sleep(CLOSE_PAUSE).await,
         }
     }

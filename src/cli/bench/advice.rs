@@ -164,20 +164,53 @@ mod tests {
             registration: Registration::Invite.into(),
             ..Greeting::default()
         };
-        let open = Greeting { registration: Registration::Open.into(), ..greeting.clone() };
-        let plan = Plan { accounts: 2, devices: 1, batch: 1, ..Plan::default() };
-        let said = |plan: &Plan, bytes, greeting| objection(plan, bytes, greeting).unwrap_or_default();
+        let open = Greeting {
+            registration: Registration::Open.into(),
+            ..greeting.clone()
+        };
+        let plan = Plan {
+            accounts: 2,
+            devices: 1,
+            batch: 1,
+            ..Plan::default()
+        };
+        let said =
+            |plan: &Plan, bytes, greeting| objection(plan, bytes, greeting).unwrap_or_default();
         assert!(said(&plan, 1_056, &greeting).contains("invitation for each"));
         assert_eq!(said(&plan, 1_056, &open), "");
         assert!(said(&plan, 2_000_000, &open).contains("envelope_bytes_max"));
-        assert!(said(&Plan { devices: 99, ..plan.clone() }, 1_056, &open).contains("devices_max"));
-        assert!(said(&Plan { batch: 5_000, ..plan.clone() }, 400, &open).contains("push_envelopes_max"));
+        assert!(
+            said(
+                &Plan {
+                    devices: 99,
+                    ..plan.clone()
+                },
+                1_056,
+                &open
+            )
+            .contains("devices_max")
+        );
+        assert!(
+            said(
+                &Plan {
+                    batch: 5_000,
+                    ..plan.clone()
+                },
+                400,
+                &open
+            )
+            .contains("push_envelopes_max")
+        );
         assert!(said(&Plan { batch: 900, ..plan }, 9_000, &open).contains("frame_bytes_max"));
     }
 
     #[test]
     fn a_pace_that_is_just_the_limit_is_suspected() {
-        let plan = Plan { accounts: 4, batch: 1, ..Plan::default() };
+        let plan = Plan {
+            accounts: 4,
+            batch: 1,
+            ..Plan::default()
+        };
         let said = |rate| suspicion(&plan, 1_056, rate).unwrap_or_default();
         assert!(said(1_990.0).contains("account_frames_per_s"));
         assert!(said(1_010.0).contains("address_frames_per_s"));

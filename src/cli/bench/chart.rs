@@ -14,7 +14,9 @@ const BAR: f64 = 18.0;
 const BARS_LEFT: f64 = 230.0;
 const BARS_RIGHT: f64 = 90.0;
 /// Told apart by who sees few colours too (Okabe and Ito).
-const COLOURS: [&str; 7] = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7f7f7f"];
+const COLOURS: [&str; 7] = [
+    "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7f7f7f",
+];
 
 /// One chart.
 #[derive(Debug, Clone)]
@@ -64,25 +66,50 @@ pub struct Axis {
 impl Axis {
     /// In equal steps from 0.
     pub fn linear(label: &str) -> Self {
-        Self { label: label.to_owned(), logarithmic: false, ticks: Vec::new() }
+        Self {
+            label: label.to_owned(),
+            logarithmic: false,
+            ticks: Vec::new(),
+        }
     }
 
     /// In steps of ten.
     pub fn logarithmic(label: &str) -> Self {
-        Self { logarithmic: true, ..Self::linear(label) }
+        Self {
+            logarithmic: true,
+            ..Self::linear(label)
+        }
     }
 
     fn place(&self, value: f64) -> f64 {
-        if self.logarithmic { value.max(f64::MIN_POSITIVE).log10() } else { value }
+        if self.logarithmic {
+            value.max(f64::MIN_POSITIVE).log10()
+        } else {
+            value
+        }
     }
 
     /// From where to where it goes, in its own steps.
     fn span(&self, values: &[f64]) -> (f64, f64) {
         let ticks = self.ticks.iter().map(|tick| tick.0);
-        let values = values.iter().copied().chain(ticks).filter(|value| value.is_finite());
-        let values: Vec<_> = values.filter(|value| !self.logarithmic || *value > 0.0).collect();
-        let low = values.iter().copied().map(|value| self.place(value)).fold(f64::INFINITY, f64::min);
-        let high = values.iter().copied().map(|value| self.place(value)).fold(f64::NEG_INFINITY, f64::max);
+        let values = values
+            .iter()
+            .copied()
+            .chain(ticks)
+            .filter(|value| value.is_finite());
+        let values: Vec<_> = values
+            .filter(|value| !self.logarithmic || *value > 0.0)
+            .collect();
+        let low = values
+            .iter()
+            .copied()
+            .map(|value| self.place(value))
+            .fold(f64::INFINITY, f64::min);
+        let high = values
+            .iter()
+            .copied()
+            .map(|value| self.place(value))
+            .fold(f64::NEG_INFINITY, f64::max);
         if low > high {
             return (0.0, 1.0);
         }
@@ -91,20 +118,32 @@ impl Axis {
             false if low >= 0.0 && self.ticks.is_empty() => (0.0, high * 1.05),
             false => (low, high),
         };
-        if high > low { (low, high) } else { (low, low + 1.0) }
+        if high > low {
+            (low, high)
+        } else {
+            (low, low + 1.0)
+        }
     }
 
     fn marks(&self, (low, high): (f64, f64)) -> Vec<(f64, String)> {
         if !self.ticks.is_empty() {
-            return self.ticks.iter().map(|(value, text)| (self.place(*value), text.clone())).collect();
+            return self
+                .ticks
+                .iter()
+                .map(|(value, text)| (self.place(*value), text.clone()))
+                .collect();
         }
         if self.logarithmic {
             let powers = (low as i32)..=(high as i32);
-            return powers.map(|power| (f64::from(power), number(10_f64.powi(power)))).collect();
+            return powers
+                .map(|power| (f64::from(power), number(10_f64.powi(power))))
+                .collect();
         }
         let step = round_step((high - low) / 5.0);
         let first = (low / step).ceil() as i64;
-        let marks = (first..).map(|mark| mark as f64 * step).take_while(|mark| *mark <= high);
+        let marks = (first..)
+            .map(|mark| mark as f64 * step)
+            .take_while(|mark| *mark <= high);
         marks.map(|mark| (mark, number(mark))).collect()
     }
 }
@@ -112,7 +151,9 @@ impl Axis {
 /// 1, 2 or 5 times a power of ten.
 fn round_step(step: f64) -> f64 {
     let power = 10_f64.powf(step.log10().floor());
-    let times = [1.0, 2.0, 5.0, 10.0].into_iter().find(|times| times * power >= step);
+    let times = [1.0, 2.0, 5.0, 10.0]
+        .into_iter()
+        .find(|times| times * power >= step);
     times.unwrap_or(10.0) * power
 }
 
@@ -126,7 +167,10 @@ fn number(value: f64) -> String {
 }
 
 fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+    text.replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;")
+        .replace('"', "&quot;")
 }
 
 /// These charts, one below the other, as an SVG file.
@@ -163,7 +207,13 @@ fn put(text: &mut String, arguments: std::fmt::Arguments<'_>) {
 
 fn title_at(out: &mut String, title: &str, top: f64) {
     let y = top + 22.0;
-    put(out, format_args!("<text x=\"24\" y=\"{y}\" font-weight=\"600\">{}</text>\n", escaped(title)));
+    put(
+        out,
+        format_args!(
+            "<text x=\"24\" y=\"{y}\" font-weight=\"600\">{}</text>\n",
+            escaped(title)
+        ),
+    );
 }
 
 /// Where things stand in a chart of lines.
@@ -191,11 +241,19 @@ fn draw_lines(title: &str, x: &Axis, y: &Axis, lines: &[Line], top: f64) -> (Str
     let (xs, ys): (Vec<_>, Vec<_>) = points.copied().unzip();
     let legend = if lines.len() > 1 { LEGEND } else { 0.0 };
     let above = top + TITLE + legend;
-    let frame = Frame { above, below: above + PLOT, x: x.span(&xs), y: y.span(&ys) };
+    let frame = Frame {
+        above,
+        below: above + PLOT,
+        x: x.span(&xs),
+        y: y.span(&ys),
+    };
     draw_axes(&mut out, x, y, &frame);
     let label = top + 38.0;
     let name = escaped(&y.label);
-    put(&mut out, format_args!("<text class=\"faint\" x=\"{LEFT}\" y=\"{label:.1}\">{name}</text>\n"));
+    put(
+        &mut out,
+        format_args!("<text class=\"faint\" x=\"{LEFT}\" y=\"{label:.1}\">{name}</text>\n"),
+    );
     let mut beside = LEFT;
     for (line, colour) in lines.iter().zip(COLOURS.iter().cycle()) {
         draw_line(&mut out, x, y, line, colour, &frame);
@@ -252,27 +310,48 @@ fn draw_axes(out: &mut String, x: &Axis, y: &Axis, frame: &Frame) {
 /// A logarithm has no place for what is not above 0: such points are left out.
 fn draw_line(out: &mut String, x: &Axis, y: &Axis, line: &Line, colour: &str, frame: &Frame) {
     let shown = line.points.iter().filter(|(a, b)| {
-        a.is_finite() && b.is_finite() && (!x.logarithmic || *a > 0.0) && (!y.logarithmic || *b > 0.0)
+        a.is_finite()
+            && b.is_finite()
+            && (!x.logarithmic || *a > 0.0)
+            && (!y.logarithmic || *b > 0.0)
     });
-    let places: Vec<_> = shown.map(|(a, b)| (frame.across(x.place(*a)), frame.up(y.place(*b)))).collect();
-    let path: Vec<_> = places.iter().map(|(a, b)| format!("{a:.1},{b:.1}")).collect();
+    let places: Vec<_> = shown
+        .map(|(a, b)| (frame.across(x.place(*a)), frame.up(y.place(*b))))
+        .collect();
+    let path: Vec<_> = places
+        .iter()
+        .map(|(a, b)| format!("{a:.1},{b:.1}"))
+        .collect();
     let path = path.join(" ");
-    put(out, format_args!("<polyline class=\"line\" stroke=\"{colour}\" points=\"{path}\"/>\n"));
+    put(
+        out,
+        format_args!("<polyline class=\"line\" stroke=\"{colour}\" points=\"{path}\"/>\n"),
+    );
     for (a, b) in places.iter().filter(|_| line.marked) {
-        put(out, format_args!("<circle cx=\"{a:.1}\" cy=\"{b:.1}\" r=\"3.5\" fill=\"{colour}\"/>\n"));
+        put(
+            out,
+            format_args!("<circle cx=\"{a:.1}\" cy=\"{b:.1}\" r=\"3.5\" fill=\"{colour}\"/>\n"),
+        );
     }
 }
 
 fn draw_bars(title: &str, bars: &[(String, f64, String)], top: f64) -> (String, f64) {
     let mut out = String::new();
     title_at(&mut out, title, top);
-    let most = bars.iter().map(|bar| bar.1).fold(f64::MIN_POSITIVE, f64::max);
+    let most = bars
+        .iter()
+        .map(|bar| bar.1)
+        .fold(f64::MIN_POSITIVE, f64::max);
     let room = WIDTH - BARS_LEFT - BARS_RIGHT;
     for (row, (name, value, text)) in bars.iter().enumerate() {
         let y = top + TITLE - 8.0 + row as f64 * (BAR + 8.0);
         let width = (value / most * room).max(1.0);
         // What the page is about stands out from what it is compared with.
-        let colour = if name.contains("Graceful Relay") { COLOURS[0] } else { COLOURS[6] };
+        let colour = if name.contains("Graceful Relay") {
+            COLOURS[0]
+        } else {
+            COLOURS[6]
+        };
         put(
             &mut out,
             format_args!(
@@ -299,7 +378,10 @@ mod tests {
     fn numbers_are_short() {
         let said = [0.2, 15.0, 2_000.0, 2_500.0, 3e6, 0.0].map(number);
         assert_eq!(said, ["0.2", "15", "2k", "2.5k", "3M", "0"]);
-        assert_eq!([0.3, 1.7, 4.2, 60.0].map(round_step), [0.5, 2.0, 5.0, 100.0]);
+        assert_eq!(
+            [0.3, 1.7, 4.2, 60.0].map(round_step),
+            [0.5, 2.0, 5.0, 100.0]
+        );
     }
 
     #[test]
@@ -310,17 +392,38 @@ mod tests {
             marked: true,
         };
         let y = Axis::logarithmic("ms");
-        let chart =
-            Chart::Lines { title: "t".into(), x: Axis::linear("x"), y, lines: vec![line.clone(), line] };
+        let chart = Chart::Lines {
+            title: "t".into(),
+            x: Axis::linear("x"),
+            y,
+            lines: vec![line.clone(), line],
+        };
         let drawn = svg("h & h", &[chart]);
-        let line = drawn.split("points=\"").nth(1).and_then(|rest| rest.split('"').next()).expect("a line");
+        let line = drawn
+            .split("points=\"")
+            .nth(1)
+            .and_then(|rest| rest.split('"').next())
+            .expect("a line");
         let places: Vec<Vec<f64>> = line
             .split(' ')
-            .map(|place| place.split(',').map(|at| at.parse().expect("a number")).collect())
+            .map(|place| {
+                place
+                    .split(',')
+                    .map(|at| at.parse().expect("a number"))
+                    .collect()
+            })
             .collect();
         assert_eq!(places.len(), 2, "a logarithm has no place for 0: {line}");
-        assert!(places.iter().all(|at| (LEFT..=WIDTH - RIGHT).contains(&at[0]) && at[1] > 0.0), "{line}");
-        assert!(places[0][0] < places[1][0] && places[0][1] > places[1][1], "{line}");
+        assert!(
+            places
+                .iter()
+                .all(|at| (LEFT..=WIDTH - RIGHT).contains(&at[0]) && at[1] > 0.0),
+            "{line}"
+        );
+        assert!(
+            places[0][0] < places[1][0] && places[0][1] > places[1][1],
+            "{line}"
+        );
         assert!(drawn.contains("a &lt; b") && drawn.contains("h &amp; h"));
     }
 
@@ -332,7 +435,16 @@ mod tests {
             y: Axis::logarithmic(""),
             lines: Vec::new(),
         };
-        let drawn = svg("", &[chart, Chart::Bars { title: String::new(), bars: Vec::new() }]);
+        let drawn = svg(
+            "",
+            &[
+                chart,
+                Chart::Bars {
+                    title: String::new(),
+                    bars: Vec::new(),
+                },
+            ],
+        );
         assert!(!drawn.contains("NaN") && !drawn.contains("inf"), "{drawn}");
     }
 }

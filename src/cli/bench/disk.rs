@@ -19,7 +19,10 @@ impl Disk {
         {
             use std::os::unix::fs::MetadataExt;
             let device = std::fs::metadata(folder).ok()?.dev();
-            let (major, minor) = (rustix::fs::major(device).into(), rustix::fs::minor(device).into());
+            let (major, minor) = (
+                rustix::fs::major(device).into(),
+                rustix::fs::minor(device).into(),
+            );
             Some(Self { major, minor })
         }
         #[cfg(not(target_os = "linux"))]
@@ -38,7 +41,8 @@ impl Disk {
     fn find(self, text: &str) -> Option<u64> {
         text.lines().find_map(|line| {
             let words: Vec<_> = line.split_whitespace().collect();
-            let ours = words.first()?.parse() == Ok(self.major) && words.get(1)?.parse() == Ok(self.minor);
+            let ours =
+                words.first()?.parse() == Ok(self.major) && words.get(1)?.parse() == Ok(self.minor);
             let sectors = words.get(9).filter(|_| ours)?.parse::<u64>().ok()?;
             Some(sectors * SECTOR_BYTES)
         })
@@ -52,7 +56,21 @@ mod tests {
     #[test]
     fn a_disk_is_found_by_both_numbers() {
         let text = "   7       0 loop0 9 0 9 9 9 9 9 9 0 0 0\n 254       0 vda 1 2 3 4 5 6 1000 8 0 9 10\n";
-        assert_eq!(Disk { major: 254, minor: 0 }.find(text), Some(512_000));
-        assert_eq!(Disk { major: 254, minor: 1 }.find(text), None);
+        assert_eq!(
+            Disk {
+                major: 254,
+                minor: 0
+            }
+            .find(text),
+            Some(512_000)
+        );
+        assert_eq!(
+            Disk {
+                major: 254,
+                minor: 1
+            }
+            .find(text),
+            None
+        );
     }
 }

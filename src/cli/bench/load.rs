@@ -74,7 +74,10 @@ pub async fn run(
     let mut work = Work::begin(plan, seats, &run, end, stop);
     let own = Process::new(std::process::id());
     let used = || (relay.and_then(Process::used), own.used_alone());
-    let progress = |run: &Run| Progress { elapsed: run.begun.elapsed(), stored: run.stored.all() };
+    let progress = |run: &Run| Progress {
+        elapsed: run.begun.elapsed(),
+        stored: run.stored.all(),
+    };
     work.until(window.start, || tell(progress(&run))).await;
     let before = used();
     work.until(window.end, || tell(progress(&run))).await;
@@ -86,7 +89,10 @@ pub async fn run(
         unanswered: work.unanswered,
         stored: run.stored.counted(),
         delivered,
-        relay: after.0.zip(before.0).map(|(after, before)| (after.since(&before), before)),
+        relay: after
+            .0
+            .zip(before.0)
+            .map(|(after, before)| (after.since(&before), before)),
         generator: after.1.since(&before.1),
         founders: work.founders,
         trouble: work.trouble,
@@ -122,16 +128,24 @@ impl Work {
             let wake = Arc::new(Notify::new());
             let pushes = seat.device == 0 && plan.mode != Mode::Idle;
             let limits = seat.conversation.greeting.limits.as_ref();
-            let in_flight_max = limits.map_or(UNANSWERED_FRAMES_MAX, |limits| limits.unanswered_frames_max);
+            let in_flight_max =
+                limits.map_or(UNANSWERED_FRAMES_MAX, |limits| limits.unanswered_frames_max);
             let paced = pushes.then(|| {
                 wakes.push(wake.clone());
-                Paced::new(plan.pace(seat.account), in_flight_max as usize, plan.batch, end)
+                Paced::new(
+                    plan.pace(seat.account),
+                    in_flight_max as usize,
+                    plan.batch,
+                    end,
+                )
             });
             let station = Station::new(seat.conversation, run.clone(), paced, wake);
             stations.spawn(async move { (seat.account, seat.device, station.work().await) });
         }
         let pushing = wakes.len();
-        let pacer = plan.frame_rate().map(|rate| Pacer::start(rate, run.begun, wakes));
+        let pacer = plan
+            .frame_rate()
+            .map(|rate| Pacer::start(rate, run.begun, wakes));
         Self {
             stations,
             run: run.clone(),
@@ -166,7 +180,8 @@ impl Work {
         let receivers = plan.devices as u64 - 1;
         let mut look = tokio::time::interval(PROGRESS_EVERY / 10);
         while self.trouble.is_none() && !self.stop.is_cancelled() {
-            let delivered = plan.mode != Mode::Deliver || run.delivered.all() >= run.stored.all() * receivers;
+            let delivered =
+                plan.mode != Mode::Deliver || run.delivered.all() >= run.stored.all() * receivers;
             if self.pushing == 0 && delivered {
                 break;
             }

@@ -51,20 +51,32 @@ impl LocalRelay {
         let config = setup.data.with_extension("toml");
         std::fs::write(&config, settings(setup)).context("cannot write the relay's settings")?;
         let mut command = Command::new(&setup.program);
-        command.args(["serve", "--json", "--config"]).arg(&config).arg("--data").arg(&setup.data);
+        command
+            .args(["serve", "--json", "--config"])
+            .arg(&config)
+            .arg("--data")
+            .arg(&setup.data);
         for (name, _) in std::env::vars_os() {
             if name.to_string_lossy().starts_with(VARIABLE_PREFIX) {
                 command.env_remove(name);
             }
         }
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::inherit());
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::inherit());
         // Ctrl-C is for the load alone: it still has to say goodbye to the relay.
         #[cfg(unix)]
         std::os::unix::process::CommandExt::process_group(&mut command, 0);
         let begun = Instant::now();
         let mut child = command.spawn().context("cannot start a relay")?;
         let out = child.stdout.take();
-        let mut relay = Self { child, data: setup.data.clone(), url: String::new(), ready: Duration::ZERO };
+        let mut relay = Self {
+            child,
+            data: setup.data.clone(),
+            url: String::new(),
+            ready: Duration::ZERO,
+        };
         let (told, said) = oneshot::channel();
         std::thread::spawn(move || {
             let mut line = String::new();
@@ -74,8 +86,12 @@ impl LocalRelay {
         let Ok(Ok((line, ready, true))) = tokio::time::timeout(READY_WAIT, said).await else {
             bail!("the relay that was started does not say where it listens");
         };
-        let said: serde_json::Value = serde_json::from_str(&line).context("the relay ended at its start")?;
-        relay.url = said["url"].as_str().context("the relay names no address")?.to_owned();
+        let said: serde_json::Value =
+            serde_json::from_str(&line).context("the relay ended at its start")?;
+        relay.url = said["url"]
+            .as_str()
+            .context("the relay names no address")?
+            .to_owned();
         relay.ready = ready;
         Ok(relay)
     }
@@ -131,7 +147,9 @@ pub fn this_program() -> anyhow::Result<PathBuf> {
 
 /// Bytes of all files in a folder, and in those inside it.
 pub fn folder_bytes(folder: &Path) -> u64 {
-    let Ok(entries) = std::fs::read_dir(folder) else { return 0 };
+    let Ok(entries) = std::fs::read_dir(folder) else {
+        return 0;
+    };
     let size = |entry: std::fs::DirEntry| match entry.metadata() {
         Ok(data) if data.is_dir() => folder_bytes(&entry.path()),
         Ok(data) => data.len(),
@@ -149,13 +167,21 @@ mod tests {
     fn its_settings_are_good() {
         let folder = tempfile::tempdir().expect("a folder");
         for (tls, connections) in [(false, 1), (true, 20_000)] {
-            let setup = Setup { program: PathBuf::new(), data: folder.path().to_owned(), tls, connections };
+            let setup = Setup {
+                program: PathBuf::new(),
+                data: folder.path().to_owned(),
+                tls,
+                connections,
+            };
             let file = folder.path().join("bench.toml");
             std::fs::write(&file, settings(&setup)).expect("written");
             let sources = Sources {
                 file: Some(file),
                 environment: Vec::new(),
-                flags: Flags { listen: None, data: Some(setup.data.clone()) },
+                flags: Flags {
+                    listen: None,
+                    data: Some(setup.data.clone()),
+                },
                 surroundings: Surroundings::default(),
             };
             let config = load(&sources).unwrap_or_else(|error| panic!("{error}"));

@@ -108,13 +108,20 @@ impl Bench {
     /// From the relay to the report. The accounts are closed whatever happens between.
     async fn play(&self, stop: &CancellationToken) -> anyhow::Result<()> {
         let target = self.target().await?;
-        let options = ConnectOptions { allow_plain: self.allow_plain };
+        let options = ConnectOptions {
+            allow_plain: self.allow_plain,
+        };
         let mut accounts = Accounts::new(Dialler::new(&target.url, &options)?);
         let mut measured = self.measure(&target, &options, &mut accounts, stop).await;
-        let founders = measured.as_mut().map(|measured| std::mem::take(&mut measured.outcome.founders));
+        let founders = measured
+            .as_mut()
+            .map(|measured| std::mem::take(&mut measured.outcome.founders));
         let closed = accounts.close(founders.unwrap_or_default()).await;
         if closed.left > 0 {
-            eprintln!("{} accounts could not be closed, and stay at the relay", closed.left);
+            eprintln!(
+                "{} accounts could not be closed, and stay at the relay",
+                closed.left
+            );
         }
         if stop.is_cancelled() {
             return Err(Interrupted.into());
@@ -128,7 +135,11 @@ impl Bench {
 
     async fn target(&self) -> anyhow::Result<Target> {
         if let Some(url) = &self.url {
-            return Ok(Target { url: url.clone(), process: self.pid.map(Process::new), _own: None });
+            return Ok(Target {
+                url: url.clone(),
+                process: self.pid.map(Process::new),
+                _own: None,
+            });
         }
         let parent = self.folder.clone().unwrap_or_else(std::env::temp_dir);
         let folder = Folder::new_in(&parent, "bench", false)?;
@@ -140,7 +151,11 @@ impl Bench {
             connections: self.plan.connections(),
         };
         let relay = LocalRelay::start(&setup).await?;
-        Ok(Target { url: relay.url.clone(), process: Some(relay.process()), _own: Some((relay, folder)) })
+        Ok(Target {
+            url: relay.url.clone(),
+            process: Some(relay.process()),
+            _own: Some((relay, folder)),
+        })
     }
 
     async fn measure(
@@ -154,14 +169,21 @@ impl Bench {
         let payload = Payload::random(plan.size);
         let envelope_bytes = payload.bytes();
         let asked = Dialler::new(&target.url, options)?.dial().await;
-        let greeting = asked.map_err(|trouble| anyhow!(advice::explain(&trouble)))?.greeting;
+        let greeting = asked
+            .map_err(|trouble| anyhow!(advice::explain(&trouble)))?
+            .greeting;
         if let Some(objection) = advice::objection(plan, envelope_bytes as u64, &greeting) {
             bail!("{objection}");
         }
         let at_rest = target.process.and_then(Process::used);
         let bar = self.bar("connecting", plan.connections() as u64);
-        let wanted = Wanted { accounts: plan.accounts, devices: plan.devices };
-        let seats = accounts.found(wanted, &plan.invites, stop, |count| bar.set_position(count)).await;
+        let wanted = Wanted {
+            accounts: plan.accounts,
+            devices: plan.devices,
+        };
+        let seats = accounts
+            .found(wanted, &plan.invites, stop, |count| bar.set_position(count))
+            .await;
         bar.finish_and_clear();
         let seats = seats.map_err(|trouble| anyhow!(advice::explain(&trouble)))?;
         let connecting = seats.iter().map(|seat| seat.connecting).collect();
@@ -173,7 +195,13 @@ impl Bench {
         })
         .await;
         bar.finish_and_clear();
-        Ok(Measured { outcome, software: greeting.software, envelope_bytes, connecting, at_rest })
+        Ok(Measured {
+            outcome,
+            software: greeting.software,
+            envelope_bytes,
+            connecting,
+            at_rest,
+        })
     }
 
     /// On the standard error stream, where that is a terminal.
@@ -183,7 +211,9 @@ impl Bench {
         }
         let style = ProgressStyle::with_template("{prefix:12} {bar:32.cyan} {percent:>3} %  {msg}");
         let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
-        ProgressBar::new(length).with_style(style).with_prefix(label)
+        ProgressBar::new(length)
+            .with_style(style)
+            .with_prefix(label)
     }
 
     fn tell(&self, measured: &Measured, target: &Target, closed: Closed) -> anyhow::Result<()> {
@@ -203,7 +233,11 @@ impl Bench {
         if self.json {
             println!("{}", serde_json::to_string(&report)?);
         } else {
-            println!("{}\n\n{}", self.sentence(&report), page::page(&report).trim_end());
+            println!(
+                "{}\n\n{}",
+                self.sentence(&report),
+                page::page(&report).trim_end()
+            );
         }
         if let Some(file) = &self.plot {
             std::fs::write(file, plot::plot(&report, &self.sentence(&report)))
@@ -215,7 +249,9 @@ impl Bench {
     /// The run in one line.
     fn sentence(&self, report: &Report) -> String {
         let plan = &self.plan;
-        let many = |count: usize, what: &str| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
+        let many = |count: usize, what: &str| {
+            format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+        };
         let who = match plan.devices {
             1 => many(plan.accounts, "device"),
             devices => format!("{} of {devices} devices", many(plan.accounts, "account")),
@@ -227,7 +263,11 @@ impl Bench {
             Some(rate) => format!("{rate} pushes a second"),
             None => format!("{} in flight each", plan.in_flight),
         };
-        let batch = if plan.batch > 1 { format!(", {} in a frame", plan.batch) } else { String::new() };
+        let batch = if plan.batch > 1 {
+            format!(", {} in a frame", plan.batch)
+        } else {
+            String::new()
+        };
         format!("{who}, {} bytes, {pace}{batch}", report.envelope_bytes)
     }
 }

@@ -63,7 +63,15 @@ impl Paced {
             Pace::Closed { in_flight } => in_flight.min(in_flight_max),
             Pace::Open { .. } => in_flight_max,
         };
-        Self { pace, in_flight_max, batch, until, frames: 0, pushed: 0, waiting: VecDeque::new() }
+        Self {
+            pace,
+            in_flight_max,
+            batch,
+            until,
+            frames: 0,
+            pushed: 0,
+            waiting: VecDeque::new(),
+        }
     }
 
     /// When the next frame is meant to leave; `None` when there is none any more, or when it waits for an
@@ -87,23 +95,40 @@ impl Paced {
         if intended > now || intended >= self.until || self.waiting.len() >= self.in_flight_max {
             return None;
         }
-        let due = Due { first: self.pushed + 1, intended };
+        let due = Due {
+            first: self.pushed + 1,
+            intended,
+        };
         self.frames += 1;
         self.pushed += self.batch;
-        self.waiting.push_back(Waiting { last: self.pushed, intended });
+        self.waiting.push_back(Waiting {
+            last: self.pushed,
+            intended,
+        });
         Some(due)
     }
 
     /// Takes note that everything up to this push number is stored. Returns when each frame that is
     /// answered by this was meant to leave.
     pub fn stored(&mut self, through: u64) -> Vec<Duration> {
-        let answered = self.waiting.iter().take_while(|waiting| waiting.last <= through).count();
-        self.waiting.drain(..answered).map(|waiting| waiting.intended).collect()
+        let answered = self
+            .waiting
+            .iter()
+            .take_while(|waiting| waiting.last <= through)
+            .count();
+        self.waiting
+            .drain(..answered)
+            .map(|waiting| waiting.intended)
+            .collect()
     }
 
     /// When the frames were meant to leave that are not answered yet, and those that should have left.
     pub fn unanswered(&self, now: Duration) -> Vec<Duration> {
-        let mut unanswered: Vec<_> = self.waiting.iter().map(|waiting| waiting.intended).collect();
+        let mut unanswered: Vec<_> = self
+            .waiting
+            .iter()
+            .map(|waiting| waiting.intended)
+            .collect();
         if let Pace::Open { first, interval } = self.pace {
             let later = (self.frames..).map(|frame| first + interval * frame);
             unanswered.extend(later.take_while(|moment| *moment < self.until.min(now)));
@@ -137,14 +162,21 @@ mod tests {
     #[test]
     fn a_relay_that_stands_still_shows_in_every_push_that_was_meant_for_that_time() {
         // A push every 10 ms for two seconds; nothing is answered in the first of them.
-        let pace = Pace::Open { first: ms(0), interval: ms(10) };
+        let pace = Pace::Open {
+            first: ms(0),
+            interval: ms(10),
+        };
         let mut paced = Paced::new(pace, 8, 1, ms(2_000));
         let mut latencies_ms = Vec::new();
         for now in (0..3_000).map(ms) {
             let mut answered = 0;
             loop {
                 while paced.due(now).is_some() {}
-                answered = if now < ms(1_000) { answered } else { paced.pushed() };
+                answered = if now < ms(1_000) {
+                    answered
+                } else {
+                    paced.pushed()
+                };
                 let stored = paced.stored(answered);
                 if stored.is_empty() {
                     break;
@@ -157,13 +189,19 @@ mod tests {
         latencies_ms.sort_unstable();
         // Half of them waited, each for the rest of that second: 1000, 990, … and not one alone.
         assert_eq!(latencies_ms[199], 1_000);
-        assert_eq!(latencies_ms.iter().filter(|latency| **latency > 0).count(), 100);
+        assert_eq!(
+            latencies_ms.iter().filter(|latency| **latency > 0).count(),
+            100
+        );
         assert_eq!(latencies_ms[150], 510);
     }
 
     #[test]
     fn what_could_not_leave_counts_as_unanswered() {
-        let pace = Pace::Open { first: ms(5), interval: ms(10) };
+        let pace = Pace::Open {
+            first: ms(5),
+            interval: ms(10),
+        };
         let mut paced = Paced::new(pace, 2, 1, ms(100));
         while paced.due(ms(50)).is_some() {}
         assert_eq!(paced.pushed(), 2, "no more than the relay allows");
@@ -177,9 +215,13 @@ mod tests {
     #[test]
     fn a_closed_loop_keeps_its_number_in_flight() {
         let mut paced = Paced::new(Pace::Closed { in_flight: 3 }, 8, 5, ms(100));
-        let firsts: Vec<_> = std::iter::from_fn(|| paced.due(ms(1))).map(|due| due.first).collect();
+        let firsts: Vec<_> = std::iter::from_fn(|| paced.due(ms(1)))
+            .map(|due| due.first)
+            .collect();
         assert_eq!(firsts, [1, 6, 11]);
-        assert!(paced.stored(9).len() == 1 && paced.due(ms(2)).is_some() && paced.due(ms(2)).is_none());
+        assert!(
+            paced.stored(9).len() == 1 && paced.due(ms(2)).is_some() && paced.due(ms(2)).is_none()
+        );
         assert_eq!(paced.stored(20).len(), 3);
         assert!(paced.due(ms(100)).is_none() && paced.is_done(ms(100)));
         assert_eq!(paced.pushed(), 20);

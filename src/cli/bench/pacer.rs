@@ -30,7 +30,10 @@ impl Rate {
 
     /// What this device, counted from 0, has to do with it.
     pub fn pace(&self, device: usize) -> Pace {
-        Pace::Open { first: self.moment(device as u64), interval: self.moment(self.devices as u64) }
+        Pace::Open {
+            first: self.moment(device as u64),
+            interval: self.moment(self.devices as u64),
+        }
     }
 }
 
@@ -48,8 +51,9 @@ impl Pacer {
         let thread = std::thread::spawn(move || {
             for (frame, wake) in (0_u64..).zip(wakes.iter().cycle()) {
                 let moment = begun + rate.moment(frame);
-                while let Some(left) =
-                    moment.checked_duration_since(Instant::now()).filter(|left| !left.is_zero())
+                while let Some(left) = moment
+                    .checked_duration_since(Instant::now())
+                    .filter(|left| !left.is_zero())
                 {
                     if seen.load(Ordering::Relaxed) {
                         return;
@@ -62,7 +66,10 @@ impl Pacer {
                 wake.notify_one();
             }
         });
-        Self { over, thread: Some(thread) }
+        Self {
+            over,
+            thread: Some(thread),
+        }
     }
 }
 
@@ -81,16 +88,34 @@ mod tests {
 
     #[test]
     fn devices_share_a_rate_in_turns() {
-        let rate = Rate { frames_per_s: 100.0, devices: 4 };
+        let rate = Rate {
+            frames_per_s: 100.0,
+            devices: 4,
+        };
         let ms = Duration::from_millis;
-        assert_eq!(rate.pace(0), Pace::Open { first: ms(0), interval: ms(40) });
-        assert_eq!(rate.pace(3), Pace::Open { first: ms(30), interval: ms(40) });
+        assert_eq!(
+            rate.pace(0),
+            Pace::Open {
+                first: ms(0),
+                interval: ms(40)
+            }
+        );
+        assert_eq!(
+            rate.pace(3),
+            Pace::Open {
+                first: ms(30),
+                interval: ms(40)
+            }
+        );
     }
 
     #[tokio::test]
     async fn each_device_is_woken() {
         let wakes: Vec<_> = (0..3).map(|_| Arc::new(Notify::new())).collect();
-        let rate = Rate { frames_per_s: 10_000.0, devices: 3 };
+        let rate = Rate {
+            frames_per_s: 10_000.0,
+            devices: 3,
+        };
         let pacer = Pacer::start(rate, Instant::now(), wakes.clone());
         for wake in &wakes {
             wake.notified().await;

@@ -16,20 +16,32 @@ pub(super) fn page(report: &Report) -> String {
             lines.push(row("push → delivered", &delivered.latency));
         }
         lines.push(String::new());
-        lines.push(fact("stored", &rate(&report.stored, report.stored_mb_per_s, report.duration_s)));
+        lines.push(fact(
+            "stored",
+            &rate(&report.stored, report.stored_mb_per_s, report.duration_s),
+        ));
         if let Some(delivered) = &report.delivered {
             let megabytes = delivered.per_s * report.envelope_bytes as f64 / 1e6;
-            lines.push(fact("delivered", &rate(delivered, megabytes, report.duration_s)));
+            lines.push(fact(
+                "delivered",
+                &rate(delivered, megabytes, report.duration_s),
+            ));
         }
     }
     if let Some(connecting) = &report.connecting {
         let (half, slow) = (time(connecting.p50_us), time(connecting.p99_us));
-        lines.push(fact("connecting", &format!("half within {half}, 99 % within {slow}")));
+        lines.push(fact(
+            "connecting",
+            &format!("half within {half}, 99 % within {slow}"),
+        ));
     }
     if let Some(cost) = &report.cost {
         lines.extend(costs(cost));
     }
-    lines.push(fact("this program", &format!("{:.2} processors", report.generator_processors)));
+    lines.push(fact(
+        "this program",
+        &format!("{:.2} processors", report.generator_processors),
+    ));
     for note in &report.notes {
         lines.push(format!("\n{} {note}.", style("!").yellow().bold()));
     }
@@ -38,12 +50,23 @@ pub(super) fn page(report: &Report) -> String {
 
 fn heading() -> String {
     let names = ["p50", "p90", "p99", "p99.9", "slowest"].map(|name| format!("{name:>11}"));
-    style(format!("{:17}{}", "", names.concat())).dim().to_string()
+    style(format!("{:17}{}", "", names.concat()))
+        .dim()
+        .to_string()
 }
 
 fn row(name: &str, latency: &Latencies) -> String {
-    let times = [latency.p50_us, latency.p90_us, latency.p99_us, latency.p999_us, latency.max_us];
-    format!("{name:17}{}", times.map(|us| format!("{:>11}", time(us))).concat())
+    let times = [
+        latency.p50_us,
+        latency.p90_us,
+        latency.p99_us,
+        latency.p999_us,
+        latency.max_us,
+    ];
+    format!(
+        "{name:17}{}",
+        times.map(|us| format!("{:>11}", time(us))).concat()
+    )
 }
 
 fn rate(counted: &Counted, megabytes_per_s: f64, duration_s: f64) -> String {
@@ -54,15 +77,36 @@ fn rate(counted: &Counted, megabytes_per_s: f64, duration_s: f64) -> String {
 
 fn costs(cost: &Cost) -> Vec<String> {
     let mut lines = Vec::new();
-    let each = cost.cpu_us_per_push.map(|us| format!(", {us:.0} µs a push")).unwrap_or_default();
-    lines.push(fact("relay's CPU", &format!("{:.2} processors{each}", cost.processors)));
-    let grown = cost.resident_bytes_per_connection.filter(|bytes| *bytes > 0);
-    let grown = grown.map(|bytes| format!(", {} for each connection", kib(bytes))).unwrap_or_default();
-    let (now, most) = (DecimalBytes(cost.resident_bytes), DecimalBytes(cost.resident_bytes_max));
-    lines.push(fact("relay's memory", &format!("{now}, {most} at most{grown}")));
-    let times = cost.written_per_payload_byte.map(|times| format!(", {times:.1} for each byte pushed"));
+    let each = cost
+        .cpu_us_per_push
+        .map(|us| format!(", {us:.0} µs a push"))
+        .unwrap_or_default();
+    lines.push(fact(
+        "relay's CPU",
+        &format!("{:.2} processors{each}", cost.processors),
+    ));
+    let grown = cost
+        .resident_bytes_per_connection
+        .filter(|bytes| *bytes > 0);
+    let grown = grown
+        .map(|bytes| format!(", {} for each connection", kib(bytes)))
+        .unwrap_or_default();
+    let (now, most) = (
+        DecimalBytes(cost.resident_bytes),
+        DecimalBytes(cost.resident_bytes_max),
+    );
+    lines.push(fact(
+        "relay's memory",
+        &format!("{now}, {most} at most{grown}"),
+    ));
+    let times = cost
+        .written_per_payload_byte
+        .map(|times| format!(", {times:.1} for each byte pushed"));
     let written = DecimalBytes(cost.written_bytes);
-    lines.push(fact("written to disk", &format!("{written}{}", times.unwrap_or_default())));
+    lines.push(fact(
+        "written to disk",
+        &format!("{written}{}", times.unwrap_or_default()),
+    ));
     lines
 }
 
@@ -93,6 +137,9 @@ mod tests {
     #[test]
     fn times_have_three_digits() {
         let said = [7, 950, 1_234, 56_789, 123_456, 2_345_678].map(time);
-        assert_eq!(said, ["7 µs", "950 µs", "1.23 ms", "56.8 ms", "123 ms", "2.35 s"]);
+        assert_eq!(
+            said,
+            ["7 µs", "950 µs", "1.23 ms", "56.8 ms", "123 ms", "2.35 s"]
+        );
     }
 }

@@ -68,7 +68,9 @@ pub struct Plan {
 /// Without the invitations.
 impl fmt::Debug for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Plan").field("mode", &self.mode).finish_non_exhaustive()
+        f.debug_struct("Plan")
+            .field("mode", &self.mode)
+            .finish_non_exhaustive()
     }
 }
 
@@ -112,8 +114,14 @@ impl Plan {
             self.accounts.saturating_mul(self.devices) <= CONNECTIONS_MAX,
             "these are more than {CONNECTIONS_MAX} devices"
         );
-        ensure!(self.in_flight >= 1 && self.batch >= 1, "--in-flight and --batch must be at least 1");
-        ensure!(!self.duration.is_zero(), "--duration must be longer than nothing");
+        ensure!(
+            self.in_flight >= 1 && self.batch >= 1,
+            "--in-flight and --batch must be at least 1"
+        );
+        ensure!(
+            !self.duration.is_zero(),
+            "--duration must be longer than nothing"
+        );
         ensure!(
             self.rate.is_none_or(|rate| rate.is_finite() && rate > 0.0),
             "--rate must be a number above 0"
@@ -131,14 +139,19 @@ impl Plan {
     pub fn pace(&self, account: usize) -> Pace {
         match self.frame_rate() {
             Some(rate) => rate.pace(account),
-            None => Pace::Closed { in_flight: self.in_flight },
+            None => Pace::Closed {
+                in_flight: self.in_flight,
+            },
         }
     }
 
     /// Of an open loop.
     pub fn frame_rate(&self) -> Option<Rate> {
         let frames_per_s = self.rate? / self.batch as f64;
-        (self.mode != Mode::Idle).then_some(Rate { frames_per_s, devices: self.accounts })
+        (self.mode != Mode::Idle).then_some(Rate {
+            frames_per_s,
+            devices: self.accounts,
+        })
     }
 
     /// Devices that are connected.
@@ -149,9 +162,13 @@ impl Plan {
 
 /// A time as people write it: 500ms, 10s, 2m.
 fn time(text: &str) -> Result<Duration, String> {
-    let digits = text.find(|character: char| !character.is_ascii_digit()).unwrap_or(text.len());
+    let digits = text
+        .find(|character: char| !character.is_ascii_digit())
+        .unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);
-    let number: u64 = number.parse().map_err(|_| "write it as 500ms, 10s or 2m".to_owned())?;
+    let number: u64 = number
+        .parse()
+        .map_err(|_| "write it as 500ms, 10s or 2m".to_owned())?;
     match unit {
         "ms" => Ok(Duration::from_millis(number)),
         "s" => Ok(Duration::from_secs(number)),
@@ -173,12 +190,38 @@ mod tests {
 
     #[test]
     fn what_does_not_go_together_is_said() {
-        let said = |plan: Plan| plan.check().map_or_else(|error| error.to_string(), |_| String::new());
-        assert!(said(Plan { mode: Mode::Deliver, devices: 1, ..Plan::default() }).contains("at least 2"));
-        assert!(said(Plan { devices: 3, ..Plan::default() }).contains("--mode deliver"));
-        assert!(said(Plan { rate: Some(0.0), ..Plan::default() }).contains("--rate"));
+        let said = |plan: Plan| {
+            plan.check()
+                .map_or_else(|error| error.to_string(), |_| String::new())
+        };
+        assert!(
+            said(Plan {
+                mode: Mode::Deliver,
+                devices: 1,
+                ..Plan::default()
+            })
+            .contains("at least 2")
+        );
+        assert!(
+            said(Plan {
+                devices: 3,
+                ..Plan::default()
+            })
+            .contains("--mode deliver")
+        );
+        assert!(
+            said(Plan {
+                rate: Some(0.0),
+                ..Plan::default()
+            })
+            .contains("--rate")
+        );
         assert_eq!(said(Plan::default()), "");
-        let plan = Plan { mode: Mode::Deliver, devices: 0, ..Plan::default() };
+        let plan = Plan {
+            mode: Mode::Deliver,
+            devices: 0,
+            ..Plan::default()
+        };
         assert_eq!(plan.check().map(|plan| plan.devices).ok(), Some(2));
     }
 }

@@ -56,7 +56,10 @@ impl Process {
     /// kilobytes are written.
     #[must_use]
     pub fn on_disk_of(self, folder: &Path) -> Self {
-        Self { disk: Disk::under(folder), ..self }
+        Self {
+            disk: Disk::under(folder),
+            ..self
+        }
     }
 
     /// What it and its descendants have used so far; `None` where the system does not tell.
@@ -89,7 +92,13 @@ impl Process {
         let mut children: HashMap<u32, Vec<u32>> = HashMap::new();
         let mut found = false;
         for entry in fs::read_dir("/proc").ok()?.flatten() {
-            let Some(id) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
+            let Some(id) = entry
+                .file_name()
+                .to_str()
+                .and_then(|name| name.parse().ok())
+            else {
+                continue;
+            };
             found |= id == self.id;
             if let Some(stat) = read(id, "stat").and_then(|text| Stat::parse(&text)) {
                 children.entry(stat.parent).or_default().push(id);
@@ -118,7 +127,11 @@ impl Used {
         if let Some(text) = read(id, "status") {
             let kib = |name| number_after(&text, name).unwrap_or(0);
             // What several processes share is counted once, with the first that has it.
-            let shared = if self.resident_bytes == 0 { 0 } else { kib("RssFile:") + kib("RssShmem:") };
+            let shared = if self.resident_bytes == 0 {
+                0
+            } else {
+                kib("RssFile:") + kib("RssShmem:")
+            };
             self.resident_bytes += (kib("VmRSS:") - shared.min(kib("VmRSS:"))) * 1024;
             self.resident_bytes_max += (kib("VmHWM:") - shared.min(kib("VmHWM:"))) * 1024;
         }
@@ -165,7 +178,12 @@ fn read(id: u32, file: &str) -> Option<String> {
 }
 
 fn number_after(text: &str, name: &str) -> Option<u64> {
-    text.split_once(name)?.1.split_whitespace().next()?.parse().ok()
+    text.split_once(name)?
+        .1
+        .split_whitespace()
+        .next()?
+        .parse()
+        .ok()
 }
 
 #[cfg(test)]
@@ -177,20 +195,38 @@ mod tests {
         let line = "77 (a (b) c) S 12 77 77 0 -1 4194560 1 2 3 4 150 50 7 3 20 0 9 0 100 200 300";
         assert_eq!(
             Stat::parse(line),
-            Some(Stat { parent: 12, cpu_us: 2_000_000, children_us: 100_000, threads: 9 })
+            Some(Stat {
+                parent: 12,
+                cpu_us: 2_000_000,
+                children_us: 100_000,
+                threads: 9
+            })
         );
         assert_eq!(Stat::parse("77 (short) S 1"), None);
-        assert_eq!(number_after("rchar: 1\nwrite_bytes: 4096\n", "\nwrite_bytes:"), Some(4_096));
+        assert_eq!(
+            number_after("rchar: 1\nwrite_bytes: 4096\n", "\nwrite_bytes:"),
+            Some(4_096)
+        );
     }
 
     #[cfg(target_os = "linux")]
     #[test]
     fn this_process_uses_memory_and_has_children() {
-        let used = Process::new(std::process::id()).used().expect("it is there");
-        assert!(used.resident_bytes > 1 << 20 && used.threads >= 1, "{used:?}");
+        let used = Process::new(std::process::id())
+            .used()
+            .expect("it is there");
+        assert!(
+            used.resident_bytes > 1 << 20 && used.threads >= 1,
+            "{used:?}"
+        );
         assert_eq!(Process::new(u32::MAX).used(), None);
-        let mut child = std::process::Command::new("sleep").arg("60").spawn().expect("sleep is there");
-        let family = Process::new(std::process::id()).family().expect("it is there");
+        let mut child = std::process::Command::new("sleep")
+            .arg("60")
+            .spawn()
+            .expect("sleep is there");
+        let family = Process::new(std::process::id())
+            .family()
+            .expect("it is there");
         assert!(family.contains(&child.id()));
         child.kill().expect("ours");
         child.wait().expect("ends");

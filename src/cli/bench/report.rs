@@ -91,7 +91,12 @@ pub(super) struct Around<'a> {
 
 /// Puts it together.
 pub(super) fn report(outcome: &Outcome, around: Around<'_>) -> Report {
-    let Around { plan, envelope_bytes, closed, .. } = around;
+    let Around {
+        plan,
+        envelope_bytes,
+        closed,
+        ..
+    } = around;
     let stored = outcome.stored.clone();
     let idle = plan.mode == Mode::Idle;
     Report {
@@ -136,8 +141,8 @@ fn cost(
     let each = |whole: f64, parts: u64| (parts > 0).then(|| whole / parts as f64);
     let payload_bytes = stored * envelope_bytes as u64;
     let grown = connected.map(|(now, rest)| {
-        let grown =
-            i64::try_from(now.resident_bytes).unwrap_or(0) - i64::try_from(rest.resident_bytes).unwrap_or(0);
+        let grown = i64::try_from(now.resident_bytes).unwrap_or(0)
+            - i64::try_from(rest.resident_bytes).unwrap_or(0);
         grown / i64::try_from(plan.connections()).unwrap_or(i64::MAX)
     });
     Cost {
@@ -203,7 +208,10 @@ mod tests {
         let times: Vec<_> = (1..=100).map(Duration::from_millis).collect();
         let said = connecting(&times).expect("some");
         assert_eq!(said.connections, 100);
-        assert!(said.p50_us.abs_diff(50_000) < 100 && said.max_us.abs_diff(100_000) < 100, "{said:?}");
+        assert!(
+            said.p50_us.abs_diff(50_000) < 100 && said.max_us.abs_diff(100_000) < 100,
+            "{said:?}"
+        );
         assert!(connecting(&[]).is_none());
     }
 }

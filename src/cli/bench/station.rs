@@ -72,7 +72,10 @@ impl Payload {
             getrandom::fill(part).expect("the system gives randomness");
         }
         sealed[0] = envelope::FORM;
-        Self { sealed: sealed.into(), mask: u64::from_be_bytes(mask) }
+        Self {
+            sealed: sealed.into(),
+            mask: u64::from_be_bytes(mask),
+        }
     }
 
     /// Bytes of an envelope.
@@ -96,7 +99,9 @@ impl Payload {
             sealed: sealed.clone(),
             addressee: Bytes::new(),
         });
-        device_bytes(DeviceFrame::Push(Push { envelopes: envelopes.collect() }))
+        device_bytes(DeviceFrame::Push(Push {
+            envelopes: envelopes.collect(),
+        }))
     }
 
     /// The moment for which a push was meant.
@@ -114,8 +119,18 @@ impl Run {
 
 impl Station {
     /// With `paced`, pushes; without, receives only.
-    pub fn new(conversation: Conversation, run: Arc<Run>, paced: Option<Paced>, wake: Arc<Notify>) -> Self {
-        Self { conversation, run, paced, wake }
+    pub fn new(
+        conversation: Conversation,
+        run: Arc<Run>,
+        paced: Option<Paced>,
+        wake: Arc<Notify>,
+    ) -> Self {
+        Self {
+            conversation,
+            run,
+            paced,
+            wake,
+        }
     }
 
     /// Until all that is due was sent and answered, or it is stopped.
@@ -128,19 +143,39 @@ impl Station {
             unanswered += self.run.batch;
         }
         let pushed = self.paced.as_ref().map_or(0, Paced::pushed);
-        Ended { conversation: self.conversation, pushed, unanswered, trouble }
+        Ended {
+            conversation: self.conversation,
+            pushed,
+            unanswered,
+            trouble,
+        }
     }
 
     async fn converse(&mut self) -> Result<(), Trouble> {
-        let Self { conversation, run, paced, wake } = self;
-        let heartbeat_s = conversation.greeting.limits.as_ref().map_or(30, |limits| limits.heartbeat_s);
-        let mut heartbeat = tokio::time::interval(Duration::from_secs(u64::from(heartbeat_s.max(2)) / 2));
+        let Self {
+            conversation,
+            run,
+            paced,
+            wake,
+        } = self;
+        let heartbeat_s = conversation
+            .greeting
+            .limits
+            .as_ref()
+            .map_or(30, |limits| limits.heartbeat_s);
+        let mut heartbeat =
+            tokio::time::interval(Duration::from_secs(u64::from(heartbeat_s.max(2)) / 2));
         heartbeat.reset();
         let mut stopped = pin!(run.stop.cancelled());
         let (sender, receiver) = (&mut conversation.sender, &mut conversation.receiver);
         let mut to_send = None;
         loop {
-            let due = || Some(run.payload.frame(paced.as_mut()?.due(run.now())?, run.batch));
+            let due = || {
+                Some(
+                    run.payload
+                        .frame(paced.as_mut()?.due(run.now())?, run.batch),
+                )
+            };
             if let Some(frame) = to_send.take().or_else(due) {
                 // A relay that does not read while it cannot send must still be read from.
                 let mut sending = pin!(sender.send(frame));
@@ -173,7 +208,10 @@ fn take(run: &Run, paced: Option<&mut Paced>, frame: RelayFrame) -> Result<Optio
     match frame {
         RelayFrame::Stored(stored) => {
             let now = run.now();
-            for intended in paced.into_iter().flat_map(|paced| paced.stored(stored.push_number)) {
+            for intended in paced
+                .into_iter()
+                .flat_map(|paced| paced.stored(stored.push_number))
+            {
                 run.stored.done(intended, now, run.batch);
             }
             Ok(None)
@@ -191,7 +229,11 @@ fn received(run: &Run, deliver: &Deliver) -> Option<Bytes> {
             run.delivered.done(intended, now, 1);
         }
     }
-    (!deliver.envelopes.is_empty()).then(|| device_bytes(DeviceFrame::Ack(Ack { through: deliver.through })))
+    (!deliver.envelopes.is_empty()).then(|| {
+        device_bytes(DeviceFrame::Ack(Ack {
+            through: deliver.through,
+        }))
+    })
 }
 
 #[cfg(test)]
@@ -203,9 +245,21 @@ mod tests {
     fn a_frame_carries_the_moment_it_was_meant_for() {
         let payload = Payload::random(1024);
         let intended = Duration::from_micros(123_456);
-        let frame = payload.frame(Due { first: 11, intended }, 5);
-        let Ok(DeviceFrame::Push(push)) = from_device(frame) else { panic!("a push") };
-        let numbers: Vec<_> = push.envelopes.iter().map(|envelope| envelope.push_number).collect();
+        let frame = payload.frame(
+            Due {
+                first: 11,
+                intended,
+            },
+            5,
+        );
+        let Ok(DeviceFrame::Push(push)) = from_device(frame) else {
+            panic!("a push")
+        };
+        let numbers: Vec<_> = push
+            .envelopes
+            .iter()
+            .map(|envelope| envelope.push_number)
+            .collect();
         assert_eq!(numbers, [11, 12, 13, 14, 15]);
         for envelope in &push.envelopes {
             assert!(envelope::has_sealed_form(&envelope.sealed));

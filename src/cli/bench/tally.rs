@@ -74,9 +74,19 @@ impl Tally {
     pub fn new(window: Range<Duration>) -> Self {
         let latencies =
             Histogram::new_with_bounds(1, LATENCY_US_MAX, DIGITS).expect("the bounds are in order");
-        let slots = (window.end.saturating_sub(window.start)).as_millis().div_ceil(SLOT.as_millis());
+        let slots = (window.end.saturating_sub(window.start))
+            .as_millis()
+            .div_ceil(SLOT.as_millis());
         let slots = vec![0; usize::try_from(slots).unwrap_or(0)];
-        Self { window, inner: Mutex::new(Inner { latencies, all: 0, within: 0, slots }) }
+        Self {
+            window,
+            inner: Mutex::new(Inner {
+                latencies,
+                all: 0,
+                within: 0,
+                slots,
+            }),
+        }
     }
 
     /// So many pushes, meant for `intended`, were done at `now`. Latencies count for what was meant for
@@ -88,7 +98,10 @@ impl Tally {
         if self.window.contains(&now) {
             inner.within += pushes;
             let slot = (now - self.window.start).as_millis() / SLOT.as_millis();
-            if let Some(slot) = usize::try_from(slot).ok().and_then(|slot| inner.slots.get_mut(slot)) {
+            if let Some(slot) = usize::try_from(slot)
+                .ok()
+                .and_then(|slot| inner.slots.get_mut(slot))
+            {
                 *slot += pushes;
             }
         }
@@ -116,13 +129,23 @@ impl Tally {
     pub fn counted(&self) -> Counted {
         let inner = self.inner();
         let seconds = (self.window.end.saturating_sub(self.window.start)).as_secs_f64();
-        let per_s = |count: u64, seconds: f64| if seconds > 0.0 { count as f64 / seconds } else { 0.0 };
+        let per_s = |count: u64, seconds: f64| {
+            if seconds > 0.0 {
+                count as f64 / seconds
+            } else {
+                0.0
+            }
+        };
         Counted {
             all: inner.all,
             measured: inner.within,
             per_s: per_s(inner.within, seconds),
             latency: Latencies::of(&inner.latencies),
-            over_time_per_s: inner.slots.iter().map(|slot| per_s(*slot, SLOT.as_secs_f64())).collect(),
+            over_time_per_s: inner
+                .slots
+                .iter()
+                .map(|slot| per_s(*slot, SLOT.as_secs_f64()))
+                .collect(),
         }
     }
 
@@ -139,7 +162,12 @@ impl Latencies {
         let at = |quantile| histogram.value_at_quantile(quantile);
         // Ever finer towards the slowest, as many points in each halving of what is left.
         let curve = histogram.iter_quantiles(5);
-        let curve = curve.map(|point| (point.quantile_iterated_to() * 100.0, point.value_iterated_to()));
+        let curve = curve.map(|point| {
+            (
+                point.quantile_iterated_to() * 100.0,
+                point.value_iterated_to(),
+            )
+        });
         Self {
             count: histogram.len(),
             min_us: histogram.min(),
@@ -170,11 +198,23 @@ mod tests {
         }
         let latency = tally.counted().latency;
         let near = |found_us: u64, ms: u64| found_us.abs_diff(ms * 1_000) <= ms;
-        assert!(near(latency.p50_us, 500) && near(latency.p90_us, 900), "{latency:?}");
-        assert!(near(latency.p99_us, 990) && near(latency.p999_us, 999), "{latency:?}");
-        assert!(near(latency.max_us, 1_000) && near(latency.min_us, 1), "{latency:?}");
+        assert!(
+            near(latency.p50_us, 500) && near(latency.p90_us, 900),
+            "{latency:?}"
+        );
+        assert!(
+            near(latency.p99_us, 990) && near(latency.p999_us, 999),
+            "{latency:?}"
+        );
+        assert!(
+            near(latency.max_us, 1_000) && near(latency.min_us, 1),
+            "{latency:?}"
+        );
         assert!((latency.mean_us - 500_500.0).abs() < 500.0 && latency.count == 1_000);
-        assert!(latency.curve.is_sorted_by(|a, b| a.0 <= b.0 && a.1 <= b.1), "{latency:?}");
+        assert!(
+            latency.curve.is_sorted_by(|a, b| a.0 <= b.0 && a.1 <= b.1),
+            "{latency:?}"
+        );
     }
 
     #[test]
@@ -184,7 +224,10 @@ mod tests {
         tally.done(ms(950), ms(1_050), 7); // meant for the warm-up, done after it
         tally.done(ms(1_950), ms(2_050), 11); // meant for the window, done after it
         let counted = tally.counted();
-        assert_eq!((counted.all, counted.measured, counted.latency.count), (23, 7, 11));
+        assert_eq!(
+            (counted.all, counted.measured, counted.latency.count),
+            (23, 7, 11)
+        );
         assert_eq!(counted.over_time_per_s[0], 70.0);
         assert_eq!(counted.over_time_per_s.len(), 10);
     }

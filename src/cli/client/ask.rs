@@ -12,7 +12,10 @@ pub(super) async fn ask(question: &str) -> anyhow::Result<bool> {
         let mut answer = String::new();
         std::io::stdin().read_line(&mut answer).map(|_| answer)
     });
-    let answer = read.await.context("asking ended badly")?.context("cannot read the answer")?;
+    let answer = read
+        .await
+        .context("asking ended badly")?
+        .context("cannot read the answer")?;
     if answer.is_empty() {
         eprintln!();
     }

@@ -32,7 +32,12 @@ impl Copy {
 
     fn try_open(path: &Path) -> anyhow::Result<Self> {
         let mut options = OpenOptions::new();
-        let mut file = options.read(true).write(true).create(true).truncate(false).open(path)?;
+        let mut file = options
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(path)?;
         let bytes = file.metadata()?.len();
         let (mut whole_bytes, mut last) = last_line(&mut file, bytes)?;
         if last.as_deref().is_some_and(line::is_brought) {
@@ -43,7 +48,9 @@ impl Copy {
                 "its last line does not tell a position, so it was not written by this command; \
                  choose another file",
             )?),
-            None if !begins_like_a_line(&mut file)? => bail!("it has no lines; choose another file"),
+            None if !begins_like_a_line(&mut file)? => {
+                bail!("it has no lines; choose another file")
+            }
             None => None,
         };
         if whole_bytes < bytes {
@@ -51,7 +58,11 @@ impl Copy {
             file.sync_all()?;
         }
         file.seek(SeekFrom::Start(whole_bytes))?;
-        Ok(Self { path: path.to_owned(), file, applied })
+        Ok(Self {
+            path: path.to_owned(),
+            file,
+            applied,
+        })
     }
 
     /// Appends these, and returns when they are on disk.
@@ -61,7 +72,10 @@ impl Copy {
             text.push_str(line);
             text.push('\n');
         }
-        let written = self.file.write_all(text.as_bytes()).and_then(|()| self.file.sync_data());
+        let written = self
+            .file
+            .write_all(text.as_bytes())
+            .and_then(|()| self.file.sync_data());
         written.with_context(|| format!("cannot write {}", self.path.display()))
     }
 }
@@ -84,7 +98,9 @@ fn last_closed(file: &mut File) -> std::io::Result<(u64, Option<Vec<u8>>)> {
     loop {
         line.clear();
         at += reader.read_until(b'\n', &mut line)? as u64;
-        let Some(text) = line.strip_suffix(b"\n") else { return Ok(closed) };
+        let Some(text) = line.strip_suffix(b"\n") else {
+            return Ok(closed);
+        };
         if !line::is_brought(text) {
             closed = (at, Some(text.to_owned()));
         }
@@ -95,7 +111,12 @@ fn last_closed(file: &mut File) -> std::io::Result<(u64, Option<Vec<u8>>)> {
 fn last_line(file: &mut File, bytes: u64) -> std::io::Result<(u64, Option<Vec<u8>>)> {
     let (mut start, mut tail) = (bytes, Vec::new());
     loop {
-        let mut ends = tail.iter().enumerate().rev().filter(|(_, byte)| **byte == b'\n').map(|(at, _)| at);
+        let mut ends = tail
+            .iter()
+            .enumerate()
+            .rev()
+            .filter(|(_, byte)| **byte == b'\n')
+            .map(|(at, _)| at);
         let (last, before) = (ends.next(), ends.next());
         if let Some(last) = last
             && (before.is_some() || start == 0)
@@ -125,7 +146,12 @@ mod tests {
     fn change(seq: u64, bytes: usize) -> Incoming {
         let (history, sender) = (StoreEpoch::new([1; 16]), DeviceKey::new([2; 32]));
         Incoming::Change(Received {
-            position: Position { history, seq, sender, push_number: seq },
+            position: Position {
+                history,
+                seq,
+                sender,
+                push_number: seq,
+            },
             sender_name: None,
             device_id: String::new(),
             transaction_id: String::new(),
@@ -175,7 +201,11 @@ mod tests {
             std::fs::write(&path, &whole[..cut]).unwrap();
             let kept = ends.iter().filter(|end| **end < cut).count();
             let mut copy = Copy::open(&path).unwrap();
-            assert_eq!(copy.applied.map_or(0, |position| position.seq), kept as u64, "cut at {cut}");
+            assert_eq!(
+                copy.applied.map_or(0, |position| position.seq),
+                kept as u64,
+                "cut at {cut}"
+            );
             copy.append(&json(&changes[kept..])).unwrap();
             assert!(std::fs::read(&path).unwrap() == whole, "cut at {cut}");
         }
@@ -187,10 +217,16 @@ mod tests {
         let path = folder.path().join("letter.txt");
         std::fs::write(&path, "Dear Ann,\nhow are you\n").unwrap();
         let error = format!("{:#}", Copy::open(&path).unwrap_err());
-        assert!(error.contains("letter.txt") && error.contains("choose another file"), "{error}");
+        assert!(
+            error.contains("letter.txt") && error.contains("choose another file"),
+            "{error}"
+        );
         assert_eq!(std::fs::read(&path).unwrap(), b"Dear Ann,\nhow are you\n");
         std::fs::write(&path, "Dear Ann").unwrap();
-        assert!(Copy::open(&path).is_err(), "a letter of one line is one, too");
+        assert!(
+            Copy::open(&path).is_err(),
+            "a letter of one line is one, too"
+        );
         std::fs::write(&path, "{\"hist").unwrap();
         assert!(Copy::open(&path).unwrap().applied.is_none());
     }

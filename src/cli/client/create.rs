@@ -88,7 +88,9 @@ impl Create {
         match Client::inspect(folder) {
             Err(ClientError::NoProfile(_)) if self.no_recovery => Ok(Recovery::None),
             Err(ClientError::NoProfile(_)) => Ok(Recovery::New(RecoveryKey::random(&mut OsChance))),
-            Ok(Status { recovery: Some(_), .. }) => Ok(Recovery::Before),
+            Ok(Status {
+                recovery: Some(_), ..
+            }) => Ok(Recovery::Before),
             Ok(_) => Ok(Recovery::None),
             Err(error) => Err(error.into()),
         }
@@ -112,7 +114,8 @@ impl Recovery {
     }
 
     fn words(&self) -> Value {
-        self.key().map_or(Value::Null, |key| key.words().join(" ").into())
+        self.key()
+            .map_or(Value::Null, |key| key.words().join(" ").into())
     }
 
     fn in_short(&self) -> &'static str {
@@ -134,7 +137,9 @@ fn tell(status: &Status, device_name: &str, folder: &Path, recovery: &Recovery, 
         "recovery": recovery.name(),
         "recovery_words": recovery.words(),
     });
-    say.result(&result, || format!("{device_name} is the first device of a new account."));
+    say.result(&result, || {
+        format!("{device_name} is the first device of a new account.")
+    });
     if say.json {
         return;
     }

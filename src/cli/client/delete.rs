@@ -41,7 +41,10 @@ impl Delete {
                 false => format!("{} deleted from the relay.", count(envelopes, "change")),
             });
             if self.account {
-                note(&format!("This device's folder, with its keys, is still there: {}", folder.display()));
+                note(&format!(
+                    "This device's folder, with its keys, is still there: {}",
+                    folder.display()
+                ));
             }
             Ok(())
         })

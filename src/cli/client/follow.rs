@@ -60,8 +60,12 @@ impl Follow {
         let mut changes = client.changes();
         let mut left = self.until.unwrap_or(u64::MAX);
         while left > 0 {
-            let Some(first) = self.next(client, &mut changes).await? else { return Ok(()) };
-            let most = usize::try_from(left).unwrap_or(usize::MAX).min(BATCH_CHANGES);
+            let Some(first) = self.next(client, &mut changes).await? else {
+                return Ok(());
+            };
+            let most = usize::try_from(left)
+                .unwrap_or(usize::MAX)
+                .min(BATCH_CHANGES);
             let batch = fill(first, &mut changes, most).await;
             let taken = tokio::task::block_in_place(|| take(&batch, &mut log, &mut sink))?;
             left = left.saturating_sub(taken.changes);
@@ -74,9 +78,18 @@ impl Follow {
     }
 
     /// `None` when there is nothing more to wait for.
-    async fn next(&self, client: &Client, changes: &mut Changes) -> anyhow::Result<Option<Incoming>> {
-        let done =
-            async { if self.until_up_to_date { client.up_to_date().await } else { refused(client).await } };
+    async fn next(
+        &self,
+        client: &Client,
+        changes: &mut Changes,
+    ) -> anyhow::Result<Option<Incoming>> {
+        let done = async {
+            if self.until_up_to_date {
+                client.up_to_date().await
+            } else {
+                refused(client).await
+            }
+        };
         tokio::select! {
             biased;
             incoming = changes.next() => Ok(Some(incoming.context("the client stopped")?)),
@@ -89,9 +102,14 @@ impl Follow {
 async fn refused(client: &Client) -> Result<(), ClientError> {
     let mut status = client.watch();
     let refused = |status: &Status| matches!(status.state, State::Refused { .. });
-    let Ok(status) = status.wait_for(refused).await else { return std::future::pending().await };
+    let Ok(status) = status.wait_for(refused).await else {
+        return std::future::pending().await;
+    };
     match &status.state {
-        State::Refused { code, text } => Err(ClientError::Refused { code: *code, text: text.clone() }),
+        State::Refused { code, text } => Err(ClientError::Refused {
+            code: *code,
+            text: text.clone(),
+        }),
         _ => Ok(()),
     }
 }

@@ -26,7 +26,9 @@ pub(super) struct Join {
 /// Without the link, which holds a secret.
 impl fmt::Debug for Join {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Join").field("device", &self.device).finish_non_exhaustive()
+        f.debug_struct("Join")
+            .field("device", &self.device)
+            .finish_non_exhaustive()
     }
 }
 
@@ -50,7 +52,10 @@ impl Join {
             }
             joined => joined.map_err(advise)?,
         };
-        introduce(client, "joined", |status| tell(status, &device_name, &folder, say)).await
+        introduce(client, "joined", |status| {
+            tell(status, &device_name, &folder, say)
+        })
+        .await
     }
 }
 
@@ -63,9 +68,13 @@ fn progress(progress: JoinProgress) {
 }
 
 fn tell(status: &Status, name: &str, folder: &std::path::Path, say: Say) {
-    let others = status.devices.iter().filter(|device| !device.this && !device.removed);
-    let names: Vec<String> =
-        others.map(|device| plain(device.name.as_deref().unwrap_or("a device without a name"))).collect();
+    let others = status
+        .devices
+        .iter()
+        .filter(|device| !device.this && !device.removed);
+    let names: Vec<String> = others
+        .map(|device| plain(device.name.as_deref().unwrap_or("a device without a name")))
+        .collect();
     let result = json!({
         "account": status.account.to_string(),
         "device": status.device.to_string(),
@@ -76,6 +85,9 @@ fn tell(status: &Status, name: &str, folder: &std::path::Path, say: Say) {
     });
     say.result(&result, || {
         let devices = count(names.len() as u64, "other device");
-        format!("{name} joined the account with {devices}: {}.", names.join(", "))
+        format!(
+            "{name} joined the account with {devices}: {}.",
+            names.join(", ")
+        )
     });
 }

@@ -20,7 +20,12 @@ struct Place {
 
 impl From<&Position> for Place {
     fn from(position: &Position) -> Self {
-        let Position { history, seq, sender, push_number } = position;
+        let Position {
+            history,
+            seq,
+            sender,
+            push_number,
+        } = position;
         Self {
             history: history.to_string(),
             seq: *seq,
@@ -93,7 +98,11 @@ impl<'a> Entry<'a> {
     pub(super) fn read(line: &'a str) -> Option<(DeviceKey, Self)> {
         let entry: Self = serde_json::from_str(line).ok()?;
         let has_content = entry.change.is_some() || entry.text.is_some() || entry.base64.is_some();
-        let sender = entry.sender.parse().ok().filter(|_| has_content && entry.push_number > 0)?;
+        let sender = entry
+            .sender
+            .parse()
+            .ok()
+            .filter(|_| has_content && entry.push_number > 0)?;
         Some((sender, entry))
     }
 
@@ -125,13 +134,21 @@ impl<'a> Entry<'a> {
 
     /// For a person, as [`text`].
     pub(super) fn text(&self, columns: usize) -> String {
-        let name = plain(self.sender_name.as_deref().unwrap_or("a device without a name"));
+        let name = plain(
+            self.sender_name
+                .as_deref()
+                .unwrap_or("a device without a name"),
+        );
         let content = match (self.change, &self.text) {
             (Some(change), _) => plain(change.get()),
             (None, Some(text)) => plain(text),
             (None, None) => "bytes that are not text".to_owned(),
         };
-        shortened(&format!("{name} ({}, from a snapshot)  ", plain(&self.device_id)), &content, columns)
+        shortened(
+            &format!("{name} ({}, from a snapshot)  ", plain(&self.device_id)),
+            &content,
+            columns,
+        )
     }
 }
 
@@ -140,11 +157,25 @@ pub(super) fn json(incoming: &Incoming) -> String {
     match incoming {
         Incoming::Change(received) => change(received),
         Incoming::Gap(gap) => {
-            let Gap { position, from, through, reason } = gap;
-            let gap = GapOf { from: *from, through: *through, reason: why(*reason) };
-            encode(&GapLine { place: position.into(), gap })
+            let Gap {
+                position,
+                from,
+                through,
+                reason,
+            } = gap;
+            let gap = GapOf {
+                from: *from,
+                through: *through,
+                reason: why(*reason),
+            };
+            encode(&GapLine {
+                place: position.into(),
+                gap,
+            })
         }
-        Incoming::SnapshotWanted { position, .. } => with_place(position, "\"snapshot_wanted\":true"),
+        Incoming::SnapshotWanted { position, .. } => {
+            with_place(position, "\"snapshot_wanted\":true")
+        }
     }
 }
 
@@ -203,7 +234,10 @@ pub(super) fn text(incoming: &Incoming, columns: usize) -> String {
         }
         Incoming::Gap(gap) => {
             let (from, through) = (gap.from, gap.through);
-            format!("GAP: numbers {from} to {through} are gone ({})", why(gap.reason))
+            format!(
+                "GAP: numbers {from} to {through} are gone ({})",
+                why(gap.reason)
+            )
         }
         Incoming::SnapshotWanted { device, .. } => {
             format!("{} asks for what this device has", short(device))
@@ -227,7 +261,12 @@ fn why(reason: GapReason) -> &'static str {
 }
 
 fn change(received: &Received) -> String {
-    let Position { history, seq, sender, push_number } = received.position;
+    let Position {
+        history,
+        seq,
+        sender,
+        push_number,
+    } = received.position;
     let head = Head {
         history: Some(history.to_string()),
         seq: Some(seq),
@@ -298,7 +337,10 @@ mod tests {
     fn a_line_keeps_json_byte_for_byte_and_tells_its_position() {
         let change = received(b"{\"b\": 1.10, \"a\":\"\xc3\xbc\"}\r");
         let line = json(&change);
-        assert!(line.ends_with(",\"kind\":\"change\",\"change\":{\"b\": 1.10, \"a\":\"ü\"}}"), "{line}");
+        assert!(
+            line.ends_with(",\"kind\":\"change\",\"change\":{\"b\": 1.10, \"a\":\"ü\"}}"),
+            "{line}"
+        );
         assert_eq!(position(line.as_bytes()).as_ref(), Some(change.position()));
         assert!(json(&received(b"hello \"you\"")).ends_with("\"text\":\"hello \\\"you\\\"\"}"));
         assert!(json(&received(&[0xff, 0])).ends_with("\"base64\":\"/wA=\"}"));
@@ -318,9 +360,21 @@ mod tests {
 
     #[test]
     fn a_line_of_the_log_is_brought_by_a_snapshot_byte_for_byte() {
-        let snapshot = Position { seq: 99, push_number: 12, ..*received(b"").position() };
-        let names = OwnNames { device_name: Some("Desk"), device_id: "desk-1", transaction_id: "t" };
-        for content in [&b"{\"b\": 1.10, \"a\":\"\xc3\xbc\"}"[..], b"hello \"you\"", &[0xff, 0]] {
+        let snapshot = Position {
+            seq: 99,
+            push_number: 12,
+            ..*received(b"").position()
+        };
+        let names = OwnNames {
+            device_name: Some("Desk"),
+            device_id: "desk-1",
+            transaction_id: "t",
+        };
+        for content in [
+            &b"{\"b\": 1.10, \"a\":\"\xc3\xbc\"}"[..],
+            b"hello \"you\"",
+            &[0xff, 0],
+        ] {
             let mine = own(&DeviceKey::new([2; 32]), 3, names, content);
             for line in [json(&received(content)), mine] {
                 let (sender, entry) = Entry::read(&line).unwrap();
@@ -329,11 +383,17 @@ mod tests {
                 let brought = entry.brought(&snapshot);
                 let tail = content_of(content);
                 assert!(brought.ends_with(&format!("{tail}}}")), "{brought}");
-                assert_eq!(Entry::read(&brought).unwrap().1.brought_by(), Some(snapshot));
+                assert_eq!(
+                    Entry::read(&brought).unwrap().1.brought_by(),
+                    Some(snapshot)
+                );
                 assert!(is_brought(brought.as_bytes()) && position(brought.as_bytes()).is_none());
             }
         }
-        assert_eq!(position(snapshot_end(&snapshot, 3).as_bytes()), Some(snapshot));
+        assert_eq!(
+            position(snapshot_end(&snapshot, 3).as_bytes()),
+            Some(snapshot)
+        );
         assert!(Entry::read("{\"sender\":\"x\"}").is_none());
     }
 }

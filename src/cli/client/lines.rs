@@ -23,13 +23,21 @@ pub(super) fn read(path: &Path, progress: impl FnMut()) -> anyhow::Result<Vec<Ch
     read_all(&name, BufReader::new(file), progress)
 }
 
-fn read_all(name: &str, mut reader: impl BufRead, mut progress: impl FnMut()) -> anyhow::Result<Vec<Change>> {
+fn read_all(
+    name: &str,
+    mut reader: impl BufRead,
+    mut progress: impl FnMut(),
+) -> anyhow::Result<Vec<Change>> {
     let (mut changes, mut number) = (Vec::new(), 0);
     let mut line = Vec::new();
     loop {
         line.clear();
         number += 1;
-        if reader.read_until(b'\n', &mut line).with_context(|| format!("cannot read {name}"))? == 0 {
+        if reader
+            .read_until(b'\n', &mut line)
+            .with_context(|| format!("cannot read {name}"))?
+            == 0
+        {
             return Ok(changes);
         }
         let text = line.strip_suffix(b"\n").unwrap_or(&line);
@@ -49,7 +57,10 @@ fn change(line: &[u8]) -> Result<Change, String> {
     let value: Value = serde_json::from_slice(line).map_err(|error| explain(&error))?;
     let id = match value.get("id") {
         Some(Value::String(id)) if id.len() > ID_BYTES_MAX => {
-            return Err(format!("its id has {} bytes; {ID_BYTES_MAX} are allowed", id.len()));
+            return Err(format!(
+                "its id has {} bytes; {ID_BYTES_MAX} are allowed",
+                id.len()
+            ));
         }
         Some(Value::String(id)) if !id.is_empty() => id.clone(),
         Some(Value::Number(id)) => id.to_string(),
@@ -93,6 +104,10 @@ mod tests {
             "ledger.jsonl, line 3: this is not JSON: expected value, at column 7; nothing was pushed"
         );
         let long = format!("{{\"id\":\"{}\"}}", "x".repeat(65));
-        assert!(read_text(&long).unwrap_err().contains("line 1: its id has 65 bytes; 64 are allowed"));
+        assert!(
+            read_text(&long)
+                .unwrap_err()
+                .contains("line 1: its id has 65 bytes; 64 are allowed")
+        );
     }
 }

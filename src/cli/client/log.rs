@@ -32,7 +32,9 @@ pub(super) fn path(folder: &Path) -> PathBuf {
 }
 
 fn contains(numbers: &Numbers, sender: &DeviceKey, number: u64) -> bool {
-    numbers.get(sender).is_some_and(|numbers| numbers.contains(&number))
+    numbers
+        .get(sender)
+        .is_some_and(|numbers| numbers.contains(&number))
 }
 
 impl Log {
@@ -54,9 +56,15 @@ impl Log {
         let mut file = options.open(path)?;
         let (mut live, mut brought, mut snapshots) = (Numbers::new(), Numbers::new(), Vec::new());
         let whole_bytes = each_line(&mut file, |line| {
-            let Some((sender, entry)) = Entry::read(line) else { return };
+            let Some((sender, entry)) = Entry::read(line) else {
+                return;
+            };
             let snapshot = entry.brought_by();
-            let numbers = if snapshot.is_some() { &mut brought } else { &mut live };
+            let numbers = if snapshot.is_some() {
+                &mut brought
+            } else {
+                &mut live
+            };
             numbers.entry(sender).or_default().insert(entry.push_number);
             snapshots.extend(snapshot.filter(|snapshot| !snapshots.contains(snapshot)));
         })?;
@@ -65,14 +73,22 @@ impl Log {
             file.sync_all()?;
         }
         file.seek(SeekFrom::Start(whole_bytes))?;
-        Ok(Self { path: path.to_owned(), file, live, brought, snapshots, unwritten: String::new() })
+        Ok(Self {
+            path: path.to_owned(),
+            file,
+            live,
+            brought,
+            snapshots,
+            unwritten: String::new(),
+        })
     }
 
     async fn catch_up(&mut self, client: &Client) -> anyhow::Result<()> {
         let device = client.status().device;
         let last = |numbers: &Numbers| numbers.get(&device).and_then(BTreeSet::last).copied();
         let last = last(&self.live).max(last(&self.brought)).unwrap_or(0);
-        let (numbers, changes): (Vec<_>, Vec<_>) = client.kept_changes(last).await?.into_iter().unzip();
+        let (numbers, changes): (Vec<_>, Vec<_>) =
+            client.kept_changes(last).await?.into_iter().unzip();
         self.add_own(client, &numbers, &changes)
     }
 
@@ -85,7 +101,11 @@ impl Log {
     ) -> anyhow::Result<()> {
         let status = client.status();
         let this = status.devices.iter().find(|device| device.this);
-        for (number, change) in numbers.iter().zip(changes).filter(|(_, change)| is_for_all(change)) {
+        for (number, change) in numbers
+            .iter()
+            .zip(changes)
+            .filter(|(_, change)| is_for_all(change))
+        {
             let names = OwnNames {
                 device_name: this.and_then(|device| device.name.as_deref()),
                 device_id: &status.device_id,
@@ -109,14 +129,19 @@ impl Log {
 
     /// Takes a line unless the change is there; [`Log::sync`] puts it on disk.
     pub(super) fn add(&mut self, sender: DeviceKey, number: u64, line: &str) {
-        if !self.has_brought(&sender, number) && self.live.entry(sender).or_default().insert(number) {
+        if !self.has_brought(&sender, number) && self.live.entry(sender).or_default().insert(number)
+        {
             self.put(line);
         }
     }
 
     /// Takes what a snapshot brought and is not there. Gives the lines that this snapshot brought,
     /// now or before a crash.
-    pub(super) fn add_brought(&mut self, snapshot: &Position, lines: &str) -> anyhow::Result<Brought> {
+    pub(super) fn add_brought(
+        &mut self,
+        snapshot: &Position,
+        lines: &str,
+    ) -> anyhow::Result<Brought> {
         let mut brought = Brought::default();
         if self.snapshots.contains(snapshot) {
             brought.lines = self.lines_of(snapshot)?;
@@ -129,7 +154,9 @@ impl Log {
                 continue;
             };
             let number = entry.push_number;
-            if !self.has_live(&sender, number) && self.brought.entry(sender).or_default().insert(number) {
+            if !self.has_live(&sender, number)
+                && self.brought.entry(sender).or_default().insert(number)
+            {
                 let line = entry.brought(snapshot);
                 self.put(&line);
                 brought.lines.push(line);
@@ -149,14 +176,21 @@ impl Log {
             return Ok(());
         }
         let text = std::mem::take(&mut self.unwritten);
-        let written = self.file.write_all(text.as_bytes()).and_then(|()| self.file.sync_data());
+        let written = self
+            .file
+            .write_all(text.as_bytes())
+            .and_then(|()| self.file.sync_data());
         written.with_context(|| format!("cannot write {}", self.path.display()))
     }
 
     fn lines_of(&self, snapshot: &Position) -> anyhow::Result<Vec<String>> {
         let mut lines = Vec::new();
         self.each(|line| {
-            if Entry::read(line).and_then(|(_, entry)| entry.brought_by()).as_ref() == Some(snapshot) {
+            if Entry::read(line)
+                .and_then(|(_, entry)| entry.brought_by())
+                .as_ref()
+                == Some(snapshot)
+            {
                 lines.push(line.to_owned());
             }
         })?;
@@ -165,9 +199,10 @@ impl Log {
 
     /// Every line on disk, in order.
     pub(super) fn each(&self, what: impl FnMut(&str)) -> anyhow::Result<()> {
-        let mut reading =
-            File::open(&self.path).with_context(|| format!("cannot read {}", self.path.display()))?;
-        each_line(&mut reading, what).with_context(|| format!("cannot read {}", self.path.display()))?;
+        let mut reading = File::open(&self.path)
+            .with_context(|| format!("cannot read {}", self.path.display()))?;
+        each_line(&mut reading, what)
+            .with_context(|| format!("cannot read {}", self.path.display()))?;
         Ok(())
     }
 }
@@ -192,7 +227,9 @@ fn each_line(file: &mut File, mut what: impl FnMut(&str)) -> std::io::Result<u64
     loop {
         line.clear();
         let bytes = reader.read_until(b'\n', &mut line)?;
-        let Some(text) = line.strip_suffix(b"\n") else { return Ok(whole_bytes) };
+        let Some(text) = line.strip_suffix(b"\n") else {
+            return Ok(whole_bytes);
+        };
         whole_bytes += bytes as u64;
         if let Ok(text) = std::str::from_utf8(text) {
             what(text);
@@ -207,11 +244,20 @@ mod tests {
 
     fn position(seq: u64) -> Position {
         let (history, sender) = (StoreEpoch::new([1; 16]), DeviceKey::new([9; 32]));
-        Position { history, seq, sender, push_number: seq }
+        Position {
+            history,
+            seq,
+            sender,
+            push_number: seq,
+        }
     }
 
     fn own_line(number: u64) -> String {
-        let names = OwnNames { device_name: None, device_id: "d", transaction_id: "t" };
+        let names = OwnNames {
+            device_name: None,
+            device_id: "d",
+            transaction_id: "t",
+        };
         line::own(&DeviceKey::new([2; 32]), number, names, b"{\"a\":1}")
     }
 
@@ -224,7 +270,10 @@ mod tests {
         log.add(sender, 2, &own_line(2));
         log.sync().unwrap();
         let before = std::fs::metadata(&path).unwrap().len() as usize;
-        let snapshot = (1..=4).map(|number| own_line(number) + "\n").collect::<String>() + "no line\n";
+        let snapshot = (1..=4)
+            .map(|number| own_line(number) + "\n")
+            .collect::<String>()
+            + "no line\n";
         let brought = log.add_brought(&position(7), &snapshot).unwrap();
         assert_eq!((brought.lines.len(), brought.unreadable), (3, 1));
         log.sync().unwrap();
@@ -237,7 +286,10 @@ mod tests {
             log.sync().unwrap();
             assert!(std::fs::read(&path).unwrap() == whole, "cut at {cut}");
             let other = log.add_brought(&position(8), &snapshot).unwrap();
-            assert!(other.lines.is_empty(), "another snapshot brings nothing new");
+            assert!(
+                other.lines.is_empty(),
+                "another snapshot brings nothing new"
+            );
         }
     }
 

@@ -28,6 +28,8 @@ impl NewDevice {
     }
 
     pub(super) fn connect(&self) -> ConnectOptions {
-        ConnectOptions { allow_plain: self.plain }
+        ConnectOptions {
+            allow_plain: self.plain,
+        }
     }
 }

@@ -65,13 +65,19 @@ impl Pair {
 
     fn show(&self, link: &str, lifetime: Duration, say: Say) -> anyhow::Result<()> {
         if say.json {
-            println!("{}", json!({ "link": link, "lifetime_s": lifetime.as_secs() }));
+            println!(
+                "{}",
+                json!({ "link": link, "lifetime_s": lifetime.as_secs() })
+            );
             return Ok(());
         }
         note("On the new device, scan this, or run: graceful-relay client join 'LINK'");
         note("The link is good once. It holds a secret: show it to nobody else.\n");
         if self.qr || std::io::stdout().is_terminal() {
-            println!("{}\n", qr::picture(link).context("the link does not fit a QR code")?);
+            println!(
+                "{}\n",
+                qr::picture(link).context("the link does not fit a QR code")?
+            );
         }
         println!("{link}");
         note("");
@@ -80,7 +86,12 @@ impl Pair {
 
     async fn answer(&self, client: &Client, request: JoinAsk) -> anyhow::Result<Device> {
         let name = plain(request.name());
-        if !self.yes && !ask(&format!("A device called \"{name}\" asks to join. Let it in?")).await? {
+        if !self.yes
+            && !ask(&format!(
+                "A device called \"{name}\" asks to join. Let it in?"
+            ))
+            .await?
+        {
             request.refuse().await?;
             // Closing takes the refusal along.
             bail!("the device was not let in");
@@ -90,8 +101,16 @@ impl Pair {
         let is_new = |device: &&Device| before.iter().all(|known| known.key != device.key);
         let mut status = client.watch();
         let joined = |status: &Status| status.devices.iter().any(|device| is_new(&device));
-        let joined = status.wait_for(joined).await.context("the client was closed")?;
-        let joined = joined.devices.iter().find(is_new).cloned().context("the device was removed again")?;
+        let joined = status
+            .wait_for(joined)
+            .await
+            .context("the client was closed")?;
+        let joined = joined
+            .devices
+            .iter()
+            .find(is_new)
+            .cloned()
+            .context("the device was removed again")?;
         Ok(joined)
     }
 }
@@ -107,7 +126,9 @@ async fn tell_past(client: &Client, folder: &Path, joined: &Device) -> anyhow::R
         let waiting = client.status().waiting;
         let less = status.wait_for(|status| status.waiting < waiting);
         if !matches!(tokio::time::timeout(GOODBYE_WAIT, less).await, Ok(Ok(_))) {
-            note("Not everything for the new device is sent yet: `graceful-relay client push` sends it.");
+            note(
+                "Not everything for the new device is sent yet: `graceful-relay client push` sends it.",
+            );
             break;
         }
     }
@@ -116,14 +137,17 @@ async fn tell_past(client: &Client, folder: &Path, joined: &Device) -> anyhow::R
 
 /// Counts down until a device follows the link.
 async fn wait(pairing: &mut Pairing, lifetime: Duration) -> anyhow::Result<JoinAsk> {
-    let bar = ProgressBar::new_spinner().with_style(ProgressStyle::with_template("{spinner} {msg}")?);
+    let bar =
+        ProgressBar::new_spinner().with_style(ProgressStyle::with_template("{spinner} {msg}")?);
     bar.enable_steady_tick(Duration::from_millis(120));
     let until = Instant::now() + lifetime;
     let countdown = async {
         loop {
             let left_s = until.saturating_duration_since(Instant::now()).as_secs();
             let clock = format!("{}:{:02}", left_s / 60, left_s % 60);
-            bar.set_message(format!("Waiting for the new device, {clock} left (Ctrl-C ends it)"));
+            bar.set_message(format!(
+                "Waiting for the new device, {clock} left (Ctrl-C ends it)"
+            ));
             tokio::time::sleep(Duration::from_millis(500)).await;
         }
     };
@@ -137,5 +161,8 @@ async fn wait(pairing: &mut Pairing, lifetime: Duration) -> anyhow::Result<JoinA
 
 /// For lists of devices.
 pub(super) fn called(device: &Device) -> String {
-    device.name.as_deref().map_or_else(|| trouble::short(&device.key), plain)
+    device
+        .name
+        .as_deref()
+        .map_or_else(|| trouble::short(&device.key), plain)
 }

@@ -36,5 +36,7 @@ fn snapshots(log: &Log) -> anyhow::Result<(Vec<String>, u64)> {
 
 /// The lines of a snapshot that another device made in this way.
 pub(super) fn lines(received: &Received) -> Option<&str> {
-    std::str::from_utf8(&received.content).ok()?.strip_prefix(FIRST_LINE)
+    std::str::from_utf8(&received.content)
+        .ok()?
+        .strip_prefix(FIRST_LINE)
 }

@@ -10,8 +10,14 @@ pub(super) fn folder(named: Option<PathBuf>) -> anyhow::Result<PathBuf> {
     if let Some(folder) = named {
         return Ok(folder);
     }
-    let data = std::env::var_os("XDG_DATA_HOME").map(PathBuf::from).filter(|folder| folder.is_absolute());
-    let home = || std::env::var_os("HOME").or_else(|| std::env::var_os("LOCALAPPDATA")).map(PathBuf::from);
+    let data = std::env::var_os("XDG_DATA_HOME")
+        .map(PathBuf::from)
+        .filter(|folder| folder.is_absolute());
+    let home = || {
+        std::env::var_os("HOME")
+            .or_else(|| std::env::var_os("LOCALAPPDATA"))
+            .map(PathBuf::from)
+    };
     data.or_else(|| home().map(|home| home.join(".local/share")))
         .map(|folder| folder.join("graceful-relay/client"))
         .context("no home folder is known; name the device's folder with --profile")
@@ -26,8 +32,14 @@ pub(super) fn device_name() -> String {
         std::env::var("COMPUTERNAME").ok(),
         std::env::var("HOSTNAME").ok(),
     ];
-    let named = names.into_iter().flatten().map(|name| name.trim().to_owned());
-    named.into_iter().find(|name| !name.is_empty()).unwrap_or_else(|| "Device".to_owned())
+    let named = names
+        .into_iter()
+        .flatten()
+        .map(|name| name.trim().to_owned());
+    named
+        .into_iter()
+        .find(|name| !name.is_empty())
+        .unwrap_or_else(|| "Device".to_owned())
 }
 
 /// An id that no other device has: for devices and changes that come without one.

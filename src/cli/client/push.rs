@@ -72,8 +72,9 @@ impl Push {
     fn changes(self) -> anyhow::Result<Vec<Change>> {
         match self.jsonl {
             Some(path) => {
-                let bar = ProgressBar::new_spinner()
-                    .with_style(ProgressStyle::with_template("{spinner} reading: {human_pos} changes")?);
+                let bar = ProgressBar::new_spinner().with_style(ProgressStyle::with_template(
+                    "{spinner} reading: {human_pos} changes",
+                )?);
                 let changes = lines::read(&path, || bar.inc(1));
                 bar.finish_and_clear();
                 changes
@@ -87,7 +88,8 @@ impl Push {
 /// Shows how many wait, and why, until none does.
 pub(super) async fn stored(client: &Client) -> anyhow::Result<()> {
     let style = "{spinner} stored at the relay {wide_bar} {human_pos} of {human_len}";
-    let bar = ProgressBar::new(client.status().waiting).with_style(ProgressStyle::with_template(style)?);
+    let bar =
+        ProgressBar::new(client.status().waiting).with_style(ProgressStyle::with_template(style)?);
     bar.enable_steady_tick(Duration::from_millis(120));
     let progress = |waiting: u64| {
         let all = bar.length().unwrap_or(0).max(waiting);
@@ -113,6 +115,9 @@ fn tell(say: Say, pushed: u64, receipt: PushReceipt, waiting: u64) {
     say.result(&result, || match (pushed, waiting) {
         (0, 0) => "Nothing waits: the relay has everything.".to_owned(),
         (_, 0) => format!("{} stored at the relay.", count(pushed, "change")),
-        _ => format!("{} in the outbox, waiting for the relay.", count(waiting, "change")),
+        _ => format!(
+            "{} in the outbox, waiting for the relay.",
+            count(waiting, "change")
+        ),
     });
 }

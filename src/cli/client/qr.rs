@@ -11,11 +11,16 @@ pub(super) fn picture(link: &str) -> Result<String, QrError> {
     let mut renderer = code.render::<Dense1x2>();
     if colors_enabled() {
         let plain = renderer.build();
-        let painted = plain.lines().map(|line| format!("\x1b[38;5;16;48;5;231m{line}\x1b[0m"));
+        let painted = plain
+            .lines()
+            .map(|line| format!("\x1b[38;5;16;48;5;231m{line}\x1b[0m"));
         return Ok(painted.collect::<Vec<_>>().join("\n"));
     }
     // Without colours the blocks themselves are the light: right where text is light on dark.
-    Ok(renderer.dark_color(Dense1x2::Light).light_color(Dense1x2::Dark).build())
+    Ok(renderer
+        .dark_color(Dense1x2::Light)
+        .light_color(Dense1x2::Dark)
+        .build())
 }
 
 #[cfg(test)]
@@ -24,10 +29,18 @@ mod tests {
 
     #[test]
     fn a_link_fits_a_terminal() {
-        let link =
-            format!("graceful-relay://pair?relay={}&id={}&secret={}", "x".repeat(40), "i", "s".repeat(44));
+        let link = format!(
+            "graceful-relay://pair?relay={}&id={}&secret={}",
+            "x".repeat(40),
+            "i",
+            "s".repeat(44)
+        );
         let picture = picture(&link).unwrap();
         let first = console::strip_ansi_codes(picture.lines().next().unwrap()).into_owned();
-        assert!(first.chars().count() <= 78, "{} columns", first.chars().count());
+        assert!(
+            first.chars().count() <= 78,
+            "{} columns",
+            first.chars().count()
+        );
     }
 }

@@ -15,7 +15,9 @@ use super::trouble::short;
 use crate::cli::interrupted::{Interrupted, interrupted};
 use crate::cli::plain::plain;
 use crate::client::words::{self, WORDS};
-use crate::client::{Client, ClientError, Device, RecoverOptions, RecoverProgress, RecoveryKey, Status};
+use crate::client::{
+    Client, ClientError, Device, RecoverOptions, RecoverProgress, RecoveryKey, Status,
+};
 use crate::protocol::Code;
 
 #[derive(Debug, Args)]
@@ -36,7 +38,10 @@ impl Recover {
             recovered = self.recover(&folder) => recovered?,
             () = interrupted() => return Err(Interrupted.into()),
         };
-        introduce(recovered, "recovered", |status| tell(status, &name, &folder, say)).await
+        introduce(recovered, "recovered", |status| {
+            tell(status, &name, &folder, say)
+        })
+        .await
     }
 
     async fn recover(&self, folder: &Path) -> anyhow::Result<(Client, String)> {
@@ -55,12 +60,19 @@ impl Recover {
             remove_others: self.remove_others,
             connect: self.device.connect(),
         };
-        let client = Client::recover(options, progress).await.map_err(|error| match error {
-            ClientError::Refused { code: Code::QuotaDevices, text } => {
-                anyhow!("the relay refused: {text} (--remove-others removes all that there are)")
-            }
-            error => advise(error),
-        })?;
+        let client = Client::recover(options, progress)
+            .await
+            .map_err(|error| match error {
+                ClientError::Refused {
+                    code: Code::QuotaDevices,
+                    text,
+                } => {
+                    anyhow!(
+                        "the relay refused: {text} (--remove-others removes all that there are)"
+                    )
+                }
+                error => advise(error),
+            })?;
         Ok((client, device_name))
     }
 }
@@ -70,7 +82,10 @@ async fn ask_for_words() -> anyhow::Result<RecoveryKey> {
     loop {
         note("Type the 12 words of the recovery key, in order, on one line or on several:");
         let typed = tokio::task::spawn_blocking(|| read(std::io::stdin().lock()));
-        let typed = typed.await.context("asking ended badly")?.context("cannot read the words")?;
+        let typed = typed
+            .await
+            .context("asking ended badly")?
+            .context("cannot read the words")?;
         match typed.parse() {
             Ok(key) => return Ok(key),
             Err(error) if std::io::stdin().is_terminal() && !typed.is_empty() => {
@@ -107,8 +122,11 @@ fn progress(progress: RecoverProgress) {
 }
 
 fn tell(status: &Status, name: &str, folder: &Path, say: Say) {
-    let others: Vec<&Device> =
-        status.devices.iter().filter(|device| !device.this && !device.removed).collect();
+    let others: Vec<&Device> = status
+        .devices
+        .iter()
+        .filter(|device| !device.this && !device.removed)
+        .collect();
     let result = json!({
         "account": status.account.to_string(),
         "device": status.device.to_string(),
@@ -129,8 +147,13 @@ fn tell(status: &Status, name: &str, folder: &Path, say: Say) {
         let key = short(&device.key);
         // A key may begin like an option.
         let dashes = if key.starts_with('-') { "-- " } else { "" };
-        let name = device.name.as_deref().map_or_else(String::new, |name| format!("   ({})", plain(name)));
-        note(&format!("  graceful-relay client remove {dashes}{key}{name}"));
+        let name = device
+            .name
+            .as_deref()
+            .map_or_else(String::new, |name| format!("   ({})", plain(name)));
+        note(&format!(
+            "  graceful-relay client remove {dashes}{key}{name}"
+        ));
     }
     note("The words stay good for the next time.");
 }
@@ -149,7 +172,10 @@ mod tests {
                 .count(),
             5
         );
-        assert_eq!(read("a b c d e f g h i j k l\nmore\n".as_bytes()).unwrap(), "a b c d e f g h i j k l\n");
+        assert_eq!(
+            read("a b c d e f g h i j k l\nmore\n".as_bytes()).unwrap(),
+            "a b c d e f g h i j k l\n"
+        );
         assert_eq!(read(twelve.as_bytes()).unwrap(), "a b c\n\n");
         assert_eq!(read("a b".as_bytes()).unwrap(), "a b");
         assert_eq!(read("".as_bytes()).unwrap(), "");

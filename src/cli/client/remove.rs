@@ -35,8 +35,11 @@ impl Remove {
             );
             must(&question, self.yes).await?;
             client.remove(device.key).await?;
-            let result = json!({ "removed": { "device": device.key.to_string(), "name": device.name } });
-            say.result(&result, || format!("{name} was removed; the account has new keys."));
+            let result =
+                json!({ "removed": { "device": device.key.to_string(), "name": device.name } });
+            say.result(&result, || {
+                format!("{name} was removed; the account has new keys.")
+            });
             Ok(())
         })
         .await
@@ -47,23 +50,41 @@ impl Remove {
 pub(super) fn find(devices: &[Device], wanted: &str) -> anyhow::Result<Device> {
     let present = || devices.iter().filter(|device| !device.removed);
     let is_named = |device: &&Device| {
-        device.name.as_deref().is_some_and(|name| name.to_lowercase() == wanted.to_lowercase())
+        device
+            .name
+            .as_deref()
+            .is_some_and(|name| name.to_lowercase() == wanted.to_lowercase())
     };
     let mut found: Vec<_> = present().filter(is_named).collect();
     if found.is_empty() && !wanted.is_empty() {
-        found = present().filter(|device| device.key.to_string().starts_with(wanted)).collect();
+        found = present()
+            .filter(|device| device.key.to_string().starts_with(wanted))
+            .collect();
     }
     match found[..] {
-        [device] if device.this => bail!("a device cannot remove itself; remove it from another device"),
+        [device] if device.this => {
+            bail!("a device cannot remove itself; remove it from another device")
+        }
         [device] => Ok(device.clone()),
         [] => {
-            let names: Vec<_> = present().filter(|device| !device.this).map(called).collect();
-            bail!("no device of this account is called {wanted:?}; there are: {}", names.join(", "))
+            let names: Vec<_> = present()
+                .filter(|device| !device.this)
+                .map(called)
+                .collect();
+            bail!(
+                "no device of this account is called {wanted:?}; there are: {}",
+                names.join(", ")
+            )
         }
         _ => {
-            let which: Vec<_> =
-                found.iter().map(|device| format!("{} ({})", called(device), short(&device.key))).collect();
-            bail!("{wanted:?} could be {}; give the beginning of its key", which.join(" or "))
+            let which: Vec<_> = found
+                .iter()
+                .map(|device| format!("{} ({})", called(device), short(&device.key)))
+                .collect();
+            bail!(
+                "{wanted:?} could be {}; give the beginning of its key",
+                which.join(" or ")
+            )
         }
     }
 }
@@ -75,7 +96,12 @@ mod tests {
 
     fn device(number: u8, name: &str) -> Device {
         let key = DeviceKey::new([number; 32]);
-        Device { key, name: Some(name.to_owned()), this: number == 0, removed: number > 9 }
+        Device {
+            key,
+            name: Some(name.to_owned()),
+            this: number == 0,
+            removed: number > 9,
+        }
     }
 
     #[test]
@@ -95,7 +121,11 @@ mod tests {
             error,
             "\"Phone\" could be Phone (AQEBAQEB) or Phone (AgICAgIC); give the beginning of its key"
         );
-        assert!(found("Old").unwrap_err().contains("there are: Phone, Phone, Tablet"));
+        assert!(
+            found("Old")
+                .unwrap_err()
+                .contains("there are: Phone, Phone, Tablet")
+        );
         assert!(found("Desk").unwrap_err().contains("cannot remove itself"));
         assert!(found("").is_err());
     }

@@ -16,7 +16,12 @@ const CONNECT_WAIT: Duration = Duration::from_secs(30);
 pub(super) async fn open(folder: &Path, applied: Option<Position>) -> Result<Client, ClientError> {
     // Whoever made this profile was asked about plain connections then.
     let connect = ConnectOptions { allow_plain: true };
-    Client::open(OpenOptions { applied, connect, ..OpenOptions::new(folder) }).await
+    Client::open(OpenOptions {
+        applied,
+        connect,
+        ..OpenOptions::new(folder)
+    })
+    .await
 }
 
 /// A first no may be followed at once by a second attempt, whose answer counts.
@@ -39,7 +44,11 @@ pub(super) async fn with<T>(
 
 /// Waits for the relay to greet a device that was made just now, then tells how it stands. The account is
 /// safe in the folder already: without the relay, it is only not greeted yet.
-pub(super) async fn introduce(client: Client, made: &str, tell: impl FnOnce(&Status)) -> anyhow::Result<()> {
+pub(super) async fn introduce(
+    client: Client,
+    made: &str,
+    tell: impl FnOnce(&Status),
+) -> anyhow::Result<()> {
     with(client, async |client| {
         if let Err(error) = connected(client).await {
             note(&format!("{made}, but: {error:#}"));
@@ -55,21 +64,31 @@ pub(super) async fn connected(client: &Client) -> anyhow::Result<()> {
     let status = settled(client, CONNECT_WAIT).await;
     match (&status.state, &status.trouble) {
         (State::Syncing { .. } | State::UpToDate, _) => Ok(()),
-        (State::Refused { code, text }, _) => {
-            Err(ClientError::Refused { code: *code, text: text.clone() }.into())
+        (State::Refused { code, text }, _) => Err(ClientError::Refused {
+            code: *code,
+            text: text.clone(),
         }
+        .into()),
         (_, Some(trouble)) => match status.refusal {
-            Some(code) => Err(ClientError::Refused { code, text: trouble.clone() }.into()),
+            Some(code) => Err(ClientError::Refused {
+                code,
+                text: trouble.clone(),
+            }
+            .into()),
             None => Err(unreachable(&status.relay, trouble)),
         },
-        _ => bail!("the relay {} does not answer; try again later", status.relay),
+        _ => bail!(
+            "the relay {} does not answer; try again later",
+            status.relay
+        ),
     }
 }
 
 /// How things stand when the relay has answered or cannot be reached, or when time is up.
 pub(super) async fn settled(client: &Client, wait: Duration) -> Status {
     let mut status = client.watch();
-    let settled = |status: &Status| is_live(status) || is_refused(status) || status.trouble.is_some();
+    let settled =
+        |status: &Status| is_live(status) || is_refused(status) || status.trouble.is_some();
     let _ = tokio::time::timeout(wait, status.wait_for(settled)).await;
     let decided = |status: &Status| is_live(status) || is_refused(status);
     let _ = tokio::time::timeout(SECOND_THOUGHT, status.wait_for(decided)).await;
@@ -85,7 +104,9 @@ pub(super) fn is_refused(status: &Status) -> bool {
 }
 
 pub(super) fn unreachable(relay: &str, trouble: &str) -> anyhow::Error {
-    anyhow!("cannot reach the relay {relay}: {trouble}; see that it runs and that the address is right")
+    anyhow!(
+        "cannot reach the relay {relay}: {trouble}; see that it runs and that the address is right"
+    )
 }
 
 /// With what to do added, where the library cannot know it.
@@ -93,10 +114,16 @@ pub(super) fn advise(error: ClientError) -> anyhow::Error {
     use crate::protocol::Code;
     match error {
         ClientError::Unreachable { relay, what } => unreachable(&relay, &what),
-        ClientError::Refused { code: Code::InviteNeeded, text } => {
+        ClientError::Refused {
+            code: Code::InviteNeeded,
+            text,
+        } => {
             anyhow!("the relay refused: {text} (give it with --invite)")
         }
-        ClientError::Refused { code: Code::NoRendezvous, .. } => anyhow!(
+        ClientError::Refused {
+            code: Code::NoRendezvous,
+            ..
+        } => anyhow!(
             "this pairing link is used up or too old; make a new one on the other device: \
              graceful-relay client pair"
         ),

@@ -30,7 +30,11 @@ impl Snapshot {
         with(client, async |client| match &self.to {
             Some(to) => give(client, folder, &other(client, to)?, say).await,
             None => {
-                let from = self.from.as_deref().map(|from| other(client, from)).transpose()?;
+                let from = self
+                    .from
+                    .as_deref()
+                    .map(|from| other(client, from))
+                    .transpose()?;
                 ask(client, from, say).await
             }
         })
@@ -39,7 +43,11 @@ impl Snapshot {
 }
 
 fn other(client: &Client, wanted: &str) -> anyhow::Result<Device> {
-    let others: Vec<_> = client.devices().into_iter().filter(|device| !device.this).collect();
+    let others: Vec<_> = client
+        .devices()
+        .into_iter()
+        .filter(|device| !device.this)
+        .collect();
     find(&others, wanted)
 }
 
@@ -49,17 +57,27 @@ async fn give(client: &Client, folder: &Path, device: &Device, say: Say) -> anyh
     stored(client).await?;
     let result = json!({ "to": device.key.to_string(), "changes": changes });
     say.result(&result, || {
-        format!("{} for {}, which takes what it lacks.", count(changes, "change"), called(device))
+        format!(
+            "{} for {}, which takes what it lacks.",
+            count(changes, "change"),
+            called(device)
+        )
     });
     Ok(())
 }
 
 async fn ask(client: &Client, device: Option<Device>, say: Say) -> anyhow::Result<()> {
-    client.request_snapshot(device.as_ref().map(|device| device.key)).await?;
+    client
+        .request_snapshot(device.as_ref().map(|device| device.key))
+        .await?;
     stored(client).await?;
     let result = json!({ "from": device.as_ref().map(|device| device.key.to_string()) });
-    let name = device.as_ref().map_or_else(|| "The device that was heard last".to_owned(), called);
+    let name = device
+        .as_ref()
+        .map_or_else(|| "The device that was heard last".to_owned(), called);
     say.result(&result, || format!("{name} is asked for what it has."));
-    note("It answers while `graceful-relay client follow` runs there; then it comes by `follow` here.");
+    note(
+        "It answers while `graceful-relay client follow` runs there; then it comes by `follow` here.",
+    );
     Ok(())
 }

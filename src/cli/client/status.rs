@@ -50,7 +50,10 @@ pub(super) struct Show {
 impl Show {
     pub(super) async fn run(self, folder: &Path, say: Say) -> anyhow::Result<()> {
         if self.dismiss {
-            with(open(folder, None).await?, async |client| Ok(client.dismiss_warnings().await?)).await?;
+            with(open(folder, None).await?, async |client| {
+                Ok(client.dismiss_warnings().await?)
+            })
+            .await?;
         }
         run(folder, say).await
     }
@@ -84,9 +87,19 @@ fn screen(status: &Status, folder: &Path) -> String {
         format!("account    {}", status.account),
         format!("state      {}", words(&status.state)),
         format!("received   up to number {}", status.cursor),
-        format!("sent       up to number {} of its own, {} waiting", status.stored_through, status.waiting),
+        format!(
+            "sent       up to number {} of its own, {} waiting",
+            status.stored_through, status.waiting
+        ),
         format!("key epoch  {}", status.key_epoch),
-        format!("recovery   {}", if status.recovery.is_some() { "by the 12 words" } else { "none" }),
+        format!(
+            "recovery   {}",
+            if status.recovery.is_some() {
+                "by the 12 words"
+            } else {
+                "none"
+            }
+        ),
         format!("log        {}", log::path(folder).display()),
     ];
     if let Some(trouble) = &status.trouble {
@@ -99,7 +112,11 @@ fn screen(status: &Status, folder: &Path) -> String {
     for (row, warned) in status.warnings.iter().enumerate() {
         let title = if row == 0 { "warnings" } else { "" };
         let kind = if warned.restored { "note" } else { "WARNING" };
-        lines.push(format!("{title:9}  {} {kind}: {}", date(warned.at_s), plain(&warned.text)));
+        lines.push(format!(
+            "{title:9}  {} {kind}: {}",
+            date(warned.at_s),
+            plain(&warned.text)
+        ));
     }
     if status.warnings.iter().any(|warned| !warned.restored) {
         lines.push(ADVICE.to_owned());
@@ -118,9 +135,13 @@ fn warning_json(warned: &Warned) -> serde_json::Value {
 
 /// Day and minute, as the clock on the wall shows them.
 fn date(at_s: u64) -> String {
-    let time = i64::try_from(at_s).ok().and_then(|at_s| Timestamp::from_second(at_s).ok());
+    let time = i64::try_from(at_s)
+        .ok()
+        .and_then(|at_s| Timestamp::from_second(at_s).ok());
     time.map_or_else(String::new, |time| {
-        time.to_zoned_datetime(TimeZone::system()).strftime("%Y-%m-%d %H:%M").to_string()
+        time.to_zoned_datetime(TimeZone::system())
+            .strftime("%Y-%m-%d %H:%M")
+            .to_string()
     })
 }
 
@@ -138,7 +159,11 @@ fn words(state: &State) -> String {
     match state {
         State::Offline { .. } => "offline".to_owned(),
         State::Connecting => "connecting".to_owned(),
-        State::Syncing { received, head, waiting } => {
+        State::Syncing {
+            received,
+            head,
+            waiting,
+        } => {
             format!("connected; received {received} of {head}, {waiting} to send")
         }
         State::UpToDate => "connected, up to date".to_owned(),

@@ -47,13 +47,18 @@ pub(super) fn take(batch: &[Incoming], log: &mut Log, sink: &mut Sink) -> anyhow
             Incoming::Change(received) if received.kind == ChangeKind::Snapshot => {
                 match past::lines(received) {
                     Some(past) => {
-                        taken.changes += take_past(past, &received.position, form, log, &mut lines)?;
+                        taken.changes +=
+                            take_past(past, &received.position, form, log, &mut lines)?;
                     }
                     None => taken.take_one(incoming, form, &mut lines),
                 }
             }
             Incoming::Change(received) => {
-                let Position { sender, push_number, .. } = received.position;
+                let Position {
+                    sender,
+                    push_number,
+                    ..
+                } = received.position;
                 // What was for this device alone is not to be told to others.
                 if !received.addressed {
                     log.add(sender, push_number, &line::json(incoming));
@@ -88,9 +93,15 @@ fn take_past(
 ) -> anyhow::Result<u64> {
     let brought = log.add_brought(snapshot, past)?;
     let changes = brought.lines.len() as u64;
-    note(&format!("A snapshot came: {} that this device lacked.", count(changes, "change")));
+    note(&format!(
+        "A snapshot came: {} that this device lacked.",
+        count(changes, "change")
+    ));
     if brought.unreadable > 0 {
-        note(&format!("{} in it cannot be read.", count(brought.unreadable, "line")));
+        note(&format!(
+            "{} in it cannot be read.",
+            count(brought.unreadable, "line")
+        ));
     }
     match form {
         Form::Json => {
@@ -98,7 +109,10 @@ fn take_past(
             lines.push(line::snapshot_end(snapshot, changes));
         }
         Form::Text { columns } => {
-            let entries = brought.lines.iter().filter_map(|line| line::Entry::read(line));
+            let entries = brought
+                .lines
+                .iter()
+                .filter_map(|line| line::Entry::read(line));
             lines.extend(entries.map(|(_, entry)| entry.text(columns)));
         }
     }
@@ -110,7 +124,9 @@ impl Taken {
         self.changes += 1;
         match (form, incoming) {
             (Form::Json, _) => lines.push(line::json(incoming)),
-            (Form::Text { columns }, Incoming::Change(_)) => lines.push(line::text(incoming, columns)),
+            (Form::Text { columns }, Incoming::Change(_)) => {
+                lines.push(line::text(incoming, columns))
+            }
             (Form::Text { .. }, _) => {}
         }
     }
@@ -121,7 +137,10 @@ impl Taken {
             match past::send(client, log, *device).await {
                 Ok(changes) => {
                     let changes = count(changes, "change");
-                    note(&format!("{} asked for what this device has: {changes}.", name(client, device)));
+                    note(&format!(
+                        "{} asked for what this device has: {changes}.",
+                        name(client, device)
+                    ));
                 }
                 Err(error) if is_gone(&error) => {}
                 Err(error) => return Err(error),
@@ -129,10 +148,12 @@ impl Taken {
         }
         for from in &self.lacking {
             match ask(client, *from).await {
-                Ok(_) => {
-                    note("Another device is asked for what is missing; its answer comes when it is there.")
+                Ok(_) => note(
+                    "Another device is asked for what is missing; its answer comes when it is there.",
+                ),
+                Err(ClientError::Push(PushError::Alone)) => {
+                    note("There is no other device to ask for it.")
                 }
-                Err(ClientError::Push(PushError::Alone)) => note("There is no other device to ask for it."),
                 Err(error) => return Err(error.into()),
             }
         }
@@ -150,7 +171,10 @@ async fn ask(client: &Client, from: Option<DeviceKey>) -> Result<PushReceipt, Cl
 
 /// The device that asked was removed since.
 fn is_gone(error: &anyhow::Error) -> bool {
-    matches!(error.downcast_ref(), Some(ClientError::Push(PushError::Addressee)))
+    matches!(
+        error.downcast_ref(),
+        Some(ClientError::Push(PushError::Addressee))
+    )
 }
 
 impl Form {
@@ -164,7 +188,9 @@ impl Sink {
         match self {
             Self::Screen(Say { json: false }) => {
                 let columns = Term::stdout().size_checked();
-                Form::Text { columns: columns.map_or(usize::MAX, |(_, columns)| usize::from(columns)) }
+                Form::Text {
+                    columns: columns.map_or(usize::MAX, |(_, columns)| usize::from(columns)),
+                }
             }
             _ => Form::Json,
         }

@@ -16,7 +16,10 @@ pub(super) async fn tell(client: &Client, advice: &str, mut say: impl FnMut(&str
         match now.trouble {
             Some(trouble) if !super::session::is_refused(&client.status()) => {
                 if told.as_ref() != Some(&trouble) {
-                    say(&format!("cannot reach the relay {}: {trouble}; {advice}", now.relay));
+                    say(&format!(
+                        "cannot reach the relay {}: {trouble}; {advice}",
+                        now.relay
+                    ));
                 }
                 told = Some(trouble);
             }
@@ -42,10 +45,17 @@ pub(super) async fn tell(client: &Client, advice: &str, mut say: impl FnMut(&str
 fn text(client: &Client, event: &Event) -> Option<String> {
     let name = |device: &DeviceKey| name(client, device);
     Some(match event {
-        Event::PushRefused { push_number, text, .. } => {
+        Event::PushRefused {
+            push_number, text, ..
+        } => {
             format!("the relay does not take change {push_number} now: {text}; it is tried again")
         }
-        Event::ChangeDropped { push_number, transaction_id, bytes, bytes_max } => {
+        Event::ChangeDropped {
+            push_number,
+            transaction_id,
+            bytes,
+            bytes_max,
+        } => {
             format!(
                 "DROPPED: change {push_number} ({}) has {bytes} bytes, and the relay now takes {bytes_max} at the \
                  most; it is not sent, what follows it is",
@@ -64,21 +74,37 @@ fn text(client: &Client, event: &Event) -> Option<String> {
             format!("this folder is an older copy; what waits goes on as change {first}")
         }
         Event::KeyMissing(key_epoch) => {
-            format!("this device lacks the secret of key epoch {key_epoch} and cannot push; pair it anew")
+            format!(
+                "this device lacks the secret of key epoch {key_epoch} and cannot push; pair it anew"
+            )
         }
-        Event::Unreadable { seq, sender, reason } => {
-            format!("UNREADABLE: number {seq} from {} was passed over: {reason}", name(sender))
+        Event::Unreadable {
+            seq,
+            sender,
+            reason,
+        } => {
+            format!(
+                "UNREADABLE: number {seq} from {} was passed over: {reason}",
+                name(sender)
+            )
         }
-        Event::Distrust(Distrust::Withheld { sender, push_number }) => format!(
+        Event::Distrust(Distrust::Withheld {
+            sender,
+            push_number,
+        }) => format!(
             "DISTRUST: the relay withheld change {push_number} from {}, which a later one says was sent; \
              the relay may not be honest",
             name(sender)
         ),
         Event::Distrust(distrust) => format!("DISTRUST: {distrust}; the relay may not be honest"),
-        Event::NewHistory => "the relay tells a new history: it was restored from a backup".to_owned(),
+        Event::NewHistory => {
+            "the relay tells a new history: it was restored from a backup".to_owned()
+        }
         Event::Added(device) => format!("{} joined the account", name(device)),
         Event::Removed(device) => format!("{} was removed from the account", name(device)),
-        Event::MembershipRefused { text, .. } => format!("the relay did not change the devices: {text}"),
+        Event::MembershipRefused { text, .. } => {
+            format!("the relay did not change the devices: {text}")
+        }
         _ => return None,
     })
 }
@@ -86,7 +112,10 @@ fn text(client: &Client, event: &Event) -> Option<String> {
 /// What a device is called, or the beginning of its key.
 pub(super) fn name(client: &Client, device: &DeviceKey) -> String {
     let devices = client.devices();
-    let known = devices.iter().find(|known| known.key == *device).and_then(|known| known.name.as_deref());
+    let known = devices
+        .iter()
+        .find(|known| known.key == *device)
+        .and_then(|known| known.name.as_deref());
     known.map_or_else(|| short(device), plain)
 }
 

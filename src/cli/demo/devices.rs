@@ -20,11 +20,20 @@ pub(super) struct Named {
 }
 
 /// Where the ledger is written.
-pub(super) const LAPTOP: Named = Named { name: "Laptop", device_id: "laptop-2f61b8" };
+pub(super) const LAPTOP: Named = Named {
+    name: "Laptop",
+    device_id: "laptop-2f61b8",
+};
 /// One that receives it.
-pub(super) const PHONE: Named = Named { name: "Phone", device_id: "phone-90c4d7" };
+pub(super) const PHONE: Named = Named {
+    name: "Phone",
+    device_id: "phone-90c4d7",
+};
 /// Another.
-pub(super) const TABLET: Named = Named { name: "Tablet", device_id: "tablet-5be013" };
+pub(super) const TABLET: Named = Named {
+    name: "Tablet",
+    device_id: "tablet-5be013",
+};
 
 impl Named {
     /// The folder of this device.
@@ -33,7 +42,12 @@ impl Named {
     }
 
     /// Founds the account.
-    pub(super) async fn create(self, home: &Path, relay: &str, invite: String) -> anyhow::Result<Client> {
+    pub(super) async fn create(
+        self,
+        home: &Path,
+        relay: &str,
+        invite: String,
+    ) -> anyhow::Result<Client> {
         let created = Client::create(CreateOptions {
             folder: self.folder(home),
             relay: relay.to_owned(),
@@ -43,7 +57,9 @@ impl Named {
             recovery: None,
             connect: ConnectOptions::default(),
         });
-        created.await.with_context(|| format!("{} could not found an account", self.name))
+        created
+            .await
+            .with_context(|| format!("{} could not found an account", self.name))
     }
 
     /// Joins by a link that `existing` shows: both ends at once, through the relay's rendezvous.

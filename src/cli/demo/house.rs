@@ -32,10 +32,15 @@ pub(super) struct House {
 impl House {
     /// Opens a store in an empty folder, and the door.
     pub(super) async fn open(folder: &Path) -> anyhow::Result<Self> {
-        let options = store::Options { registration: Registration::Invite, ..store::Options::default() };
+        let options = store::Options {
+            registration: Registration::Invite,
+            ..store::Options::default()
+        };
         let frame_bytes_max = usize::try_from(Limits::default().frame_bytes_max)?;
         let relay = Relay::start(Store::open(folder, options)?, RelayOptions::default());
-        let listener = TcpListener::bind("127.0.0.1:0").await.context("no free port on this machine")?;
+        let listener = TcpListener::bind("127.0.0.1:0")
+            .await
+            .context("no free port on this machine")?;
         let url = format!("ws://{}", listener.local_addr()?);
         let shutdown = CancellationToken::new();
         let options = Options {
@@ -50,8 +55,18 @@ impl House {
             stop_timeout: PATIENCE,
             admission: Admission::default(),
         };
-        let running = tokio::spawn(http::run(listener, relay.clone(), options, shutdown.clone()));
-        Ok(Self { url, relay, shutdown, running })
+        let running = tokio::spawn(http::run(
+            listener,
+            relay.clone(),
+            options,
+            shutdown.clone(),
+        ));
+        Ok(Self {
+            url,
+            relay,
+            shutdown,
+            running,
+        })
     }
 
     /// What lets one account be founded.

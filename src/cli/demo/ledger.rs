@@ -55,7 +55,11 @@ enum Payload {
 
 /// The changes, in order, each in one line of JSON.
 pub(super) fn lines() -> Vec<String> {
-    let mut book = Book { chance: Chance(20_230_101), lines: Vec::new(), accounts: Vec::new() };
+    let mut book = Book {
+        chance: Chance(20_230_101),
+        lines: Vec::new(),
+        accounts: Vec::new(),
+    };
     book.open();
     for day in 0.. {
         if book.lines.len() >= CHANGES {
@@ -76,7 +80,12 @@ impl Book {
     fn open(&mut self) {
         for name in ACCOUNTS {
             let kind = name.split(':').next().unwrap_or_default().to_uppercase();
-            let payload = Payload::Account { name, r#type: kind, opened: "2023-01-01", currencies: ["EUR"] };
+            let payload = Payload::Account {
+                name,
+                r#type: kind,
+                opened: "2023-01-01",
+                currencies: ["EUR"],
+            };
             let id = self.create("ACCOUNT", payload);
             self.accounts.push((name, id));
         }
@@ -123,7 +132,11 @@ impl Book {
     fn purchase(&mut self, day: i64) {
         let contact: &Contact = &CONTACTS[self.chance.index(CONTACTS.len())];
         let cents = contact.cents_min + self.chance.below(contact.cents_max - contact.cents_min);
-        let from = if self.chance.below(3) == 0 { "Liabilities:Card:Visa" } else { CHECKING };
+        let from = if self.chance.below(3) == 0 {
+            "Liabilities:Card:Visa"
+        } else {
+            CHECKING
+        };
         let id = self.transaction(
             day,
             contact.name,
@@ -134,7 +147,12 @@ impl Book {
             0 => self.add("TRANSACTION", id, "DELETE", Payload::Nothing {}),
             1..12 => {
                 let narration = format!("{} (reconciled)", contact.narration);
-                self.add("TRANSACTION", id, "UPDATE", heading(day, contact.name, narration));
+                self.add(
+                    "TRANSACTION",
+                    id,
+                    "UPDATE",
+                    heading(day, contact.name, narration),
+                );
             }
             _ => {}
         }
@@ -148,15 +166,28 @@ impl Book {
         narration: &str,
         parts: &[(&'static str, i64)],
     ) -> String {
-        assert_eq!(parts.iter().map(|part| part.1).sum::<i64>(), 0, "debits equal credits");
+        assert_eq!(
+            parts.iter().map(|part| part.1).sum::<i64>(),
+            0,
+            "debits equal credits"
+        );
         let id = self.create("TRANSACTION", heading(day, payee, narration.to_owned()));
         for (account, cents) in parts {
             let known = self.accounts.iter().find(|(name, _)| name == account);
-            let account_id = known.expect("only accounts that were opened are used").1.clone();
+            let account_id = known
+                .expect("only accounts that were opened are used")
+                .1
+                .clone();
             let (transaction_id, amount) = (id.clone(), money(*cents));
             self.create(
                 "TRANSACTION_LINE_ITEM",
-                Payload::LineItem { transaction_id, account_id, account, amount, currency: "EUR" },
+                Payload::LineItem {
+                    transaction_id,
+                    account_id,
+                    account,
+                    amount,
+                    currency: "EUR",
+                },
             );
         }
         id
@@ -176,8 +207,17 @@ impl Book {
         payload: Payload,
     ) {
         let timestamp = FIRST_TIMESTAMP_MS + 1_000 * (self.lines.len() as u64 + 1);
-        let change = Change { id: self.chance.uuid(), entity_type, entity_id, operation, payload, timestamp };
-        self.lines.push(serde_json::to_string(&change).expect("text and numbers always have a JSON form"));
+        let change = Change {
+            id: self.chance.uuid(),
+            entity_type,
+            entity_id,
+            operation,
+            payload,
+            timestamp,
+        };
+        self.lines.push(
+            serde_json::to_string(&change).expect("text and numbers always have a JSON form"),
+        );
     }
 }
 
@@ -228,7 +268,11 @@ impl Chance {
         let high = (self.next() & !0xf000) | 0x4000;
         let low = (self.next() >> 2) | (1 << 63);
         let (first, second, third) = (high >> 32, (high >> 16) & 0xffff, high & 0xffff);
-        format!("{first:08x}-{second:04x}-{third:04x}-{:04x}-{:012x}", low >> 48, low & 0xffff_ffff_ffff)
+        format!(
+            "{first:08x}-{second:04x}-{third:04x}-{:04x}-{:012x}",
+            low >> 48,
+            low & 0xffff_ffff_ffff
+        )
     }
 }
 
@@ -244,24 +288,55 @@ mod tests {
     fn the_books_are_always_the_same_and_balance() {
         let lines = lines();
         assert_eq!(lines, super::lines());
-        assert!((CHANGES..CHANGES + 10).contains(&lines.len()), "{}", lines.len());
-        let changes: Vec<Value> = lines.iter().map(|line| serde_json::from_str(line).unwrap()).collect();
-        let ids: HashSet<_> = changes.iter().map(|change| change["id"].to_string()).collect();
+        assert!(
+            (CHANGES..CHANGES + 10).contains(&lines.len()),
+            "{}",
+            lines.len()
+        );
+        let changes: Vec<Value> = lines
+            .iter()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect();
+        let ids: HashSet<_> = changes
+            .iter()
+            .map(|change| change["id"].to_string())
+            .collect();
         assert_eq!(ids.len(), lines.len());
         let mut sums: HashMap<String, i64> = HashMap::new();
-        for change in changes.iter().filter(|change| change["entity_type"] == "TRANSACTION_LINE_ITEM") {
-            let cents: i64 = change["payload"]["amount"].as_str().unwrap().replace('.', "").parse().unwrap();
-            *sums.entry(change["payload"]["transaction_id"].to_string()).or_default() += cents;
+        for change in changes
+            .iter()
+            .filter(|change| change["entity_type"] == "TRANSACTION_LINE_ITEM")
+        {
+            let cents: i64 = change["payload"]["amount"]
+                .as_str()
+                .unwrap()
+                .replace('.', "")
+                .parse()
+                .unwrap();
+            *sums
+                .entry(change["payload"]["transaction_id"].to_string())
+                .or_default() += cents;
         }
         assert!(sums.len() > 1_000 && sums.values().all(|sum| *sum == 0));
         for operation in ["CREATE", "UPDATE", "DELETE"] {
-            assert!(changes.iter().any(|change| change["operation"] == operation), "{operation}");
+            assert!(
+                changes
+                    .iter()
+                    .any(|change| change["operation"] == operation),
+                "{operation}"
+            );
         }
     }
 
     #[test]
     fn days_have_their_dates() {
-        assert_eq!((date(0), date(FIRST_DAY), date(19_782)), ((1970, 1, 1), (2023, 1, 1), (2024, 2, 29)));
-        assert_eq!((money(-5), money(123_456)), ("-0.05".to_owned(), "1234.56".to_owned()));
+        assert_eq!(
+            (date(0), date(FIRST_DAY), date(19_782)),
+            ((1970, 1, 1), (2023, 1, 1), (2024, 2, 29))
+        );
+        assert_eq!(
+            (money(-5), money(123_456)),
+            ("-0.05".to_owned(), "1234.56".to_owned())
+        );
     }
 }

@@ -39,9 +39,15 @@ impl Demo {
     pub(super) async fn run(self) -> anyhow::Result<()> {
         let lines = match &self.changes {
             Some(path) => read(path)?,
-            None => ledger::lines().into_iter().map(String::into_bytes).collect(),
+            None => ledger::lines()
+                .into_iter()
+                .map(String::into_bytes)
+                .collect(),
         };
-        let source = self.changes.as_deref().map(|path| path.display().to_string());
+        let source = self
+            .changes
+            .as_deref()
+            .map(|path| path.display().to_string());
         let steps = Steps::new(self.json);
         // Before there is anything to clean up.
         let interrupted = interrupted();
@@ -66,8 +72,14 @@ impl Demo {
 /// Lines as they are, without their ends.
 fn read(path: &Path) -> anyhow::Result<Vec<Vec<u8>>> {
     let bytes = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
-    let lines = bytes.split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty());
+    let lines = bytes
+        .split(|byte| *byte == b'\n')
+        .filter(|line| !line.trim_ascii().is_empty());
     let lines: Vec<_> = lines.map(<[u8]>::to_vec).collect();
-    ensure!(!lines.is_empty(), "{} has no lines; each line is one change", path.display());
+    ensure!(
+        !lines.is_empty(),
+        "{} has no lines; each line is one change",
+        path.display()
+    );
     Ok(lines)
 }

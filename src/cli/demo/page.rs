@@ -21,7 +21,9 @@ const SIZE_ROWS: usize = 6;
 
 /// How wide the page may be.
 pub(super) fn columns() -> usize {
-    Term::stdout().size_checked().map_or(COLUMNS_DEFAULT, |(_, columns)| usize::from(columns))
+    Term::stdout()
+        .size_checked()
+        .map_or(COLUMNS_DEFAULT, |(_, columns)| usize::from(columns))
 }
 
 /// The whole page.
@@ -29,7 +31,11 @@ pub(super) fn page(report: &Report, columns: usize) -> String {
     let columns = columns.min(COLUMNS_MAX);
     let beside = columns >= COLUMNS_MIN;
     let between = measure_text_width(BETWEEN);
-    let width = if beside { (columns - between) / 2 } else { columns };
+    let width = if beside {
+        (columns - between) / 2
+    } else {
+        columns
+    };
     let (left, right) = (relay_side(report, width), device_side(report, width));
     let mut page = String::from("\n");
     if beside {
@@ -54,11 +60,20 @@ pub(super) fn page(report: &Report, columns: usize) -> String {
 }
 
 fn fit(text: &str, width: usize) -> String {
-    pad_str(&truncate_str(text, width, "…"), width, Alignment::Left, None).into_owned()
+    pad_str(
+        &truncate_str(text, width, "…"),
+        width,
+        Alignment::Left,
+        None,
+    )
+    .into_owned()
 }
 
 fn heading(text: &str, width: usize) -> [String; 2] {
-    [style(text).bold().to_string(), style("─".repeat(width)).dim().to_string()]
+    [
+        style(text).bold().to_string(),
+        style("─".repeat(width)).dim().to_string(),
+    ]
 }
 
 fn relay_side(report: &Report, width: usize) -> Vec<String> {
@@ -66,9 +81,16 @@ fn relay_side(report: &Report, width: usize) -> Vec<String> {
     let mut lines = Vec::from(heading("WHAT THE RELAY COULD SEE", width));
     lines.push(format!("account    {}", short(&report.account)));
     for (row, key) in report.device_keys.iter().enumerate() {
-        lines.push(format!("{:9}  {}", if row == 0 { "devices" } else { "" }, short(key)));
+        lines.push(format!(
+            "{:9}  {}",
+            if row == 0 { "devices" } else { "" },
+            short(key)
+        ));
     }
-    let (count, bytes) = (HumanCount(relay.envelopes), DecimalBytes(relay.envelope_bytes));
+    let (count, bytes) = (
+        HumanCount(relay.envelopes),
+        DecimalBytes(relay.envelope_bytes),
+    );
     lines.push(format!("envelopes  {count}, together {bytes}"));
     lines.push(String::new());
     lines.push(format!("sizes, padded to one of {}", relay.sizes.len()));
@@ -77,13 +99,22 @@ fn relay_side(report: &Report, width: usize) -> Vec<String> {
     let (first, last) = relay.arrived_ms;
     let span_ms = last - first;
     lines.push("times of arrival".to_owned());
-    lines.push(format!("  {}  within {span_ms} ms", style(sparkline(&relay.arrivals)).cyan()));
+    lines.push(format!(
+        "  {}  within {span_ms} ms",
+        style(sparkline(&relay.arrivals)).cyan()
+    ));
     lines.push(String::new());
     lines.push("how one of them begins".to_owned());
     lines.extend(hex(&relay.beginning));
     lines.push(String::new());
-    lines.push(format!("the ledger's text in its {} file", DecimalBytes(relay.file_bytes)));
-    lines.push(format!("  {} bytes found", good(&HumanCount(relay.plaintext_bytes).to_string())));
+    lines.push(format!(
+        "the ledger's text in its {} file",
+        DecimalBytes(relay.file_bytes)
+    ));
+    lines.push(format!(
+        "  {} bytes found",
+        good(&HumanCount(relay.plaintext_bytes).to_string())
+    ));
     lines
 }
 
@@ -124,7 +155,11 @@ fn device_side(report: &Report, width: usize) -> Vec<String> {
 fn histogram(sizes: &BTreeMap<usize, u64>, width: usize) -> Vec<String> {
     let mut frequent: Vec<_> = sizes.iter().map(|(size, count)| (*size, *count)).collect();
     frequent.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
-    let rest: u64 = frequent.iter().skip(SIZE_ROWS).map(|(_, count)| count).sum();
+    let rest: u64 = frequent
+        .iter()
+        .skip(SIZE_ROWS)
+        .map(|(_, count)| count)
+        .sum();
     frequent.truncate(SIZE_ROWS);
     let most = frequent.first().map_or(1, |(_, count)| *count);
     frequent.sort_unstable();
@@ -148,14 +183,30 @@ fn histogram(sizes: &BTreeMap<usize, u64>, width: usize) -> Vec<String> {
 fn sparkline(counts: &[u64]) -> String {
     const LEVELS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
     let most = counts.iter().copied().max().unwrap_or(0).max(1);
-    let level = |count: u64| if count == 0 { 0 } else { 1 + (count * 6 / most) as usize };
-    counts.iter().map(|count| LEVELS[level(*count).min(7)]).collect()
+    let level = |count: u64| {
+        if count == 0 {
+            0
+        } else {
+            1 + (count * 6 / most) as usize
+        }
+    };
+    counts
+        .iter()
+        .map(|count| LEVELS[level(*count).min(7)])
+        .collect()
 }
 
 /// Sixteen bytes on a line, in groups of four.
 fn hex(digits: &str) -> Vec<String> {
-    let groups: Vec<_> = digits.as_bytes().chunks(8).map(String::from_utf8_lossy).collect();
-    groups.chunks(4).map(|line| format!("  {}", style(line.join(" ")).dim())).collect()
+    let groups: Vec<_> = digits
+        .as_bytes()
+        .chunks(8)
+        .map(String::from_utf8_lossy)
+        .collect();
+    groups
+        .chunks(4)
+        .map(|line| format!("  {}", style(line.join(" ")).dim()))
+        .collect()
 }
 
 fn short(id: &str) -> String {
@@ -171,10 +222,19 @@ fn summarize(change: &str) -> String {
     let value: Value = serde_json::from_str(change).unwrap_or_default();
     let word = |value: &Value| value.as_str().map(str::to_owned);
     let payload = &value["payload"];
-    let (Some(operation), Some(kind)) = (word(&value["operation"]), word(&value["entity_type"])) else {
+    let (Some(operation), Some(kind)) = (word(&value["operation"]), word(&value["entity_type"]))
+    else {
         return plain(change);
     };
-    let fields = ["date", "payee", "name", "narration", "account", "amount", "currency"];
+    let fields = [
+        "date",
+        "payee",
+        "name",
+        "narration",
+        "account",
+        "amount",
+        "currency",
+    ];
     let words = fields.iter().filter_map(|field| word(&payload[*field]));
     let words: Vec<_> = [operation, kind].into_iter().chain(words).collect();
     plain(&words.join(" "))
@@ -203,7 +263,11 @@ fn wrap(text: &str, width: usize, rows: usize) -> Vec<String> {
 
 fn summary(report: &Report) -> Vec<String> {
     let rate = report.changes as f64 / report.push_seconds.max(0.001);
-    let slowest = report.receivers.iter().map(|receiver| receiver.copy.seconds).fold(0.0, f64::max);
+    let slowest = report
+        .receivers
+        .iter()
+        .map(|receiver| receiver.copy.seconds)
+        .fold(0.0, f64::max);
     vec![
         format!(
             "Pushed {} changes ({}) in {:.2} s, {} a second.",
@@ -233,7 +297,8 @@ mod tests {
     fn long_changes_take_the_room_they_are_given() {
         assert_eq!(wrap("one two three four", 9, 2), ["one two", "three fo…"]);
         assert_eq!(wrap("", 9, 2), [""]);
-        let change = r#"{"operation":"CREATE","entity_type":"CONTACT","payload":{"name":"Café\u001b[2J"}}"#;
+        let change =
+            r#"{"operation":"CREATE","entity_type":"CONTACT","payload":{"name":"Café\u001b[2J"}}"#;
         assert_eq!(summarize(change), "CREATE CONTACT Café\u{fffd}[2J");
         assert_eq!(summarize("not json"), "not json");
     }
@@ -241,9 +306,14 @@ mod tests {
     #[test]
     fn counts_become_pictures() {
         assert_eq!(sparkline(&[0, 1, 50, 100]), "▁▂▅█");
-        let sizes = (1..=9_usize).map(|size| (size * 100, size as u64)).collect();
+        let sizes = (1..=9_usize)
+            .map(|size| (size * 100, size as u64))
+            .collect();
         let rows = histogram(&sizes, 40);
         assert_eq!(rows.len(), SIZE_ROWS + 1);
-        assert!(rows[0].contains("400 B") && rows[SIZE_ROWS].contains("others 6"), "{rows:?}");
+        assert!(
+            rows[0].contains("400 B") && rows[SIZE_ROWS].contains("others 6"),
+            "{rows:?}"
+        );
     }
 }

@@ -21,7 +21,8 @@ use crate::store::{Options, Store};
 /// No scene takes longer, not even on a slow board.
 const SCENE_WAIT: Duration = Duration::from_secs(300);
 /// Sent at the end, while all are connected.
-const LIVE_CHANGE: &str = r#"{"operation":"CREATE","entity_type":"CONTACT","payload":{"name":"Sent live"}}"#;
+const LIVE_CHANGE: &str =
+    r#"{"operation":"CREATE","entity_type":"CONTACT","payload":{"name":"Sent live"}}"#;
 
 /// What is sent.
 struct Ledger {
@@ -40,20 +41,31 @@ pub(super) async fn play(
     let ledger = Ledger::new(lines);
     let relay_folder = folder.join("relay");
     let house = House::open(&relay_folder).await?;
-    steps.done(&format!("A relay listens on {}, for devices by invitation", house.url));
+    steps.done(&format!(
+        "A relay listens on {}, for devices by invitation",
+        house.url
+    ));
 
     let laptop = scene("pairing", meet(folder, &house, steps)).await?;
     let (push_seconds, envelopes) = scene("pushing", push(&laptop, &ledger, steps)).await?;
     let (pieces, relay) = scene("searching", search(folder, &ledger, steps)).await?;
     let (phone, tablet, receivers) = scene("receiving", catch_up(folder, &ledger, steps)).await?;
-    let copy = std::fs::read(PHONE.folder(folder).join("copy.jsonl")).context("cannot read Phone's copy")?;
-    let plaintext_bytes_in_copy = copy.split(|byte| *byte == b'\n').map(|line| pieces.bytes_in(line)).sum();
+    let copy = std::fs::read(PHONE.folder(folder).join("copy.jsonl"))
+        .context("cannot read Phone's copy")?;
+    let plaintext_bytes_in_copy = copy
+        .split(|byte| *byte == b'\n')
+        .map(|line| pieces.bytes_in(line))
+        .sum();
     let live_milliseconds = scene("a live change", live(&phone, &laptop, &tablet)).await?;
     house.is_empty().await?;
     steps.done("All devices have everything, and the relay has let go of it");
 
     let status = laptop.status();
-    let device_keys = status.devices.iter().map(|device| device.key.to_string()).collect();
+    let device_keys = status
+        .devices
+        .iter()
+        .map(|device| device.key.to_string())
+        .collect();
     for client in [laptop, phone, tablet] {
         client.close().await?;
     }
@@ -86,7 +98,11 @@ impl Ledger {
             hash.update(b"\n");
         }
         let bytes = lines.iter().map(|line| line.len() as u64 + 1).sum();
-        Self { sha256: HEXLOWER.encode(&hash.finalize()), bytes, lines }
+        Self {
+            sha256: HEXLOWER.encode(&hash.finalize()),
+            bytes,
+            lines,
+        }
     }
 }
 
@@ -98,7 +114,9 @@ async fn scene<T>(what: &str, scene: impl Future<Output = anyhow::Result<T>>) ->
 
 /// Three devices meet; then two of them are switched off.
 async fn meet(folder: &Path, house: &House, steps: &Steps) -> anyhow::Result<Client> {
-    let laptop = LAPTOP.create(folder, &house.url, house.invite().await?).await?;
+    let laptop = LAPTOP
+        .create(folder, &house.url, house.invite().await?)
+        .await?;
     steps.done("Laptop founded an account with an invitation");
     let phone = PHONE.join(folder, &laptop).await?;
     let tablet = TABLET.join(folder, &laptop).await?;
@@ -124,12 +142,19 @@ async fn push(laptop: &Client, ledger: &Ledger, steps: &Steps) -> anyhow::Result
     let changes: Vec<_> = changes.collect();
     let bar = steps.bar("Laptop seals and pushes", count);
     let started = Instant::now();
-    let receipt = laptop.push(changes).await.context("Laptop could not push the ledger")?;
-    laptop.stored(|waiting| bar.set_position(count.saturating_sub(waiting))).await?;
+    let receipt = laptop
+        .push(changes)
+        .await
+        .context("Laptop could not push the ledger")?;
+    laptop
+        .stored(|waiting| bar.set_position(count.saturating_sub(waiting)))
+        .await?;
     let seconds = started.elapsed().as_secs_f64();
     bar.finish_and_clear();
     let counted = HumanCount(count);
-    steps.done(&format!("Laptop pushed {counted} changes; the relay keeps them for the others"));
+    steps.done(&format!(
+        "Laptop pushed {counted} changes; the relay keeps them for the others"
+    ));
     Ok((seconds, receipt.last + 1 - receipt.first))
 }
 
@@ -159,12 +184,20 @@ async fn catch_up(
         let file = device.folder(folder).join("copy.jsonl");
         let copy = receive(&client, &file, |changes| bar.set_position(changes)).await;
         bar.finish_and_clear();
-        anyhow::Ok((client, copy.with_context(|| format!("{} did not receive the ledger", device.name))?))
+        anyhow::Ok((
+            client,
+            copy.with_context(|| format!("{} did not receive the ledger", device.name))?,
+        ))
     };
-    let (phone, tablet) =
-        tokio::try_join!(run(PHONE, "Phone receives and opens"), run(TABLET, "Tablet receives and opens"))?;
+    let (phone, tablet) = tokio::try_join!(
+        run(PHONE, "Phone receives and opens"),
+        run(TABLET, "Tablet receives and opens")
+    )?;
     steps.done("Phone and Tablet, switched on again, received every change once and in order");
-    let receiver = |device: Named, copy: Copy| Receiver { name: device.name, copy };
+    let receiver = |device: Named, copy: Copy| Receiver {
+        name: device.name,
+        copy,
+    };
     let receivers = vec![receiver(PHONE, phone.1), receiver(TABLET, tablet.1)];
     Ok((phone.0, tablet.0, receivers))
 }
@@ -176,7 +209,10 @@ async fn live(from: &Client, to: &Client, and: &Client) -> anyhow::Result<f64> {
     let (first, second) = tokio::try_join!(one(to), one(and))?;
     let milliseconds = started.elapsed().as_secs_f64() * 1_000.0;
     for received in [first, second] {
-        ensure!(*received.content == *LIVE_CHANGE.as_bytes(), "a live change came out different");
+        ensure!(
+            *received.content == *LIVE_CHANGE.as_bytes(),
+            "a live change came out different"
+        );
     }
     Ok(milliseconds)
 }
@@ -189,8 +225,14 @@ fn left_on_disk(folder: &Path) -> anyhow::Result<u64> {
 /// The changes that a person understands best: one of each kind, if there are kinds.
 fn samples(lines: &[Vec<u8>]) -> Vec<String> {
     let texts = || lines.iter().map(|line| String::from_utf8_lossy(line));
-    let kinds = ["\"CONTACT\"", "\"TRANSACTION\"", "\"TRANSACTION_LINE_ITEM\""];
-    let of_kinds = kinds.iter().filter_map(|kind| texts().find(|text| text.contains(kind)));
+    let kinds = [
+        "\"CONTACT\"",
+        "\"TRANSACTION\"",
+        "\"TRANSACTION_LINE_ITEM\"",
+    ];
+    let of_kinds = kinds
+        .iter()
+        .filter_map(|kind| texts().find(|text| text.contains(kind)));
     let samples: Vec<String> = of_kinds.map(|text| text.into_owned()).collect();
     if samples.len() == kinds.len() {
         samples
@@ -201,7 +243,12 @@ fn samples(lines: &[Vec<u8>]) -> Vec<String> {
 
 /// What the demo promises.
 fn holds(report: &Report, ledger: &Ledger, envelopes: u64) -> anyhow::Result<()> {
-    let Report { changes, relay, receivers, .. } = report;
+    let Report {
+        changes,
+        relay,
+        receivers,
+        ..
+    } = report;
     ensure!(
         relay.envelopes == envelopes,
         "the relay kept {} of {envelopes} envelopes for {changes} changes",
@@ -212,18 +259,36 @@ fn holds(report: &Report, ledger: &Ledger, envelopes: u64) -> anyhow::Result<()>
         "{} bytes of the ledger's text were found in the relay's file",
         relay.plaintext_bytes
     );
-    ensure!(relay.names.is_empty(), "found in the relay's file: {}", relay.names.join(", "));
+    ensure!(
+        relay.names.is_empty(),
+        "found in the relay's file: {}",
+        relay.names.join(", ")
+    );
     for Receiver { name, copy } in receivers {
-        ensure!(copy.changes == *changes, "{name} received {} of {changes} changes", copy.changes);
-        ensure!(copy.sha256 == ledger.sha256, "{name}'s copy differs from what was sent");
+        ensure!(
+            copy.changes == *changes,
+            "{name} received {} of {changes} changes",
+            copy.changes
+        );
+        ensure!(
+            copy.sha256 == ledger.sha256,
+            "{name}'s copy differs from what was sent"
+        );
     }
-    let long = ledger.lines.iter().filter(|line| line.len() >= super::search::PIECE_BYTES);
+    let long = ledger
+        .lines
+        .iter()
+        .filter(|line| line.len() >= super::search::PIECE_BYTES);
     let searched: u64 = long.map(|line| line.len() as u64).sum();
     ensure!(
         report.plaintext_bytes_in_copy == searched,
         "the search is broken: in a copy in the clear it found {} of {searched} bytes",
         report.plaintext_bytes_in_copy
     );
-    ensure!(report.envelopes_left == 0, "the relay still keeps {} envelopes", report.envelopes_left);
+    ensure!(
+        report.envelopes_left == 0,
+        "the relay still keeps {} envelopes",
+        report.envelopes_left
+    );
     Ok(())
 }

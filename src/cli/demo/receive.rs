@@ -29,7 +29,11 @@ pub(super) struct Copy {
 }
 
 /// Receives until there is nothing more.
-pub(super) async fn receive(client: &Client, file: &Path, progress: impl Fn(u64)) -> anyhow::Result<Copy> {
+pub(super) async fn receive(
+    client: &Client,
+    file: &Path,
+    progress: impl Fn(u64),
+) -> anyhow::Result<Copy> {
     let started = Instant::now();
     let mut events = client.events();
     let mut changes = client.changes();
@@ -46,7 +50,9 @@ pub(super) async fn receive(client: &Client, file: &Path, progress: impl Fn(u64)
         let mut last = first;
         writing.take(&last)?;
         for _ in 1..BATCH_CHANGES {
-            let Ok(Some(next)) = tokio::time::timeout(BATCH_WAIT, changes.next()).await else { break };
+            let Ok(Some(next)) = tokio::time::timeout(BATCH_WAIT, changes.next()).await else {
+                break;
+            };
             writing.take(&next)?;
             last = next;
         }
@@ -61,7 +67,12 @@ pub(super) async fn receive(client: &Client, file: &Path, progress: impl Fn(u64)
 
 /// The one change that comes next.
 pub(super) async fn one(client: &Client) -> anyhow::Result<Received> {
-    match client.changes().next().await.context("the device stopped")? {
+    match client
+        .changes()
+        .next()
+        .await
+        .context("the device stopped")?
+    {
         Incoming::Change(received) => {
             client.applied_through(received.position).await?;
             Ok(received)
@@ -76,7 +87,9 @@ fn nothing_bad(events: &mut Receiver<Event>) -> anyhow::Result<()> {
     while let Ok(event) = events.try_recv() {
         match event {
             Event::Distrust(distrust) => bail!("a device distrusts the relay: {distrust}"),
-            Event::Unreadable { seq, reason, .. } => bail!("number {seq} could not be read: {reason}"),
+            Event::Unreadable { seq, reason, .. } => {
+                bail!("number {seq} could not be read: {reason}")
+            }
             _ => {}
         }
     }
@@ -94,8 +107,16 @@ struct Writing {
 
 impl Writing {
     fn new(path: &Path) -> anyhow::Result<Self> {
-        let file = File::create(path).with_context(|| format!("cannot write {}", path.display()))?;
-        Ok(Self { file, hash: Sha256::new(), batch: Vec::new(), changes: 0, seq: 0, push_number: 0 })
+        let file =
+            File::create(path).with_context(|| format!("cannot write {}", path.display()))?;
+        Ok(Self {
+            file,
+            hash: Sha256::new(),
+            batch: Vec::new(),
+            changes: 0,
+            seq: 0,
+            push_number: 0,
+        })
     }
 
     /// Each comes once and in order: the sender's numbers go up, and the relay's. That none is left
@@ -103,7 +124,9 @@ impl Writing {
     fn take(&mut self, incoming: &Incoming) -> anyhow::Result<()> {
         let received = match incoming {
             Incoming::Change(received) => received,
-            Incoming::Gap(gap) => bail!("the relay lost the changes {} to {}", gap.from, gap.through),
+            Incoming::Gap(gap) => {
+                bail!("the relay lost the changes {} to {}", gap.from, gap.through)
+            }
             Incoming::SnapshotWanted { .. } => bail!("a device asked for a snapshot"),
         };
         let position = received.position;
@@ -122,7 +145,9 @@ impl Writing {
     }
 
     fn keep(&mut self) -> anyhow::Result<()> {
-        self.file.write_all(&self.batch).context("cannot write a device's copy")?;
+        self.file
+            .write_all(&self.batch)
+            .context("cannot write a device's copy")?;
         self.hash.update(&self.batch);
         self.batch.clear();
         Ok(())
@@ -130,6 +155,10 @@ impl Writing {
 
     fn finish(self, elapsed: Duration) -> Copy {
         let sha256 = HEXLOWER.encode(&self.hash.finalize());
-        Copy { changes: self.changes, sha256, seconds: elapsed.as_secs_f64() }
+        Copy {
+            changes: self.changes,
+            sha256,
+            seconds: elapsed.as_secs_f64(),
+        }
     }
 }

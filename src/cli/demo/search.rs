@@ -18,7 +18,9 @@ impl Pieces {
     /// Of many texts, none of which runs on into the next.
     pub(super) fn of<'a>(texts: impl IntoIterator<Item = &'a [u8]>) -> Self {
         let windows = texts.into_iter().flat_map(|text| text.windows(PIECE_BYTES));
-        let mut sorted: Vec<Piece> = windows.filter_map(|window| window.try_into().ok()).collect();
+        let mut sorted: Vec<Piece> = windows
+            .filter_map(|window| window.try_into().ok())
+            .collect();
         sorted.sort_unstable();
         sorted.dedup();
         let mut filter = vec![0; 1 << (FILTER_BITS - 6)];
@@ -43,7 +45,9 @@ impl Pieces {
     }
 
     fn contains(&self, window: &[u8]) -> bool {
-        let Ok(piece) = Piece::try_from(window) else { return false };
+        let Ok(piece) = Piece::try_from(window) else {
+            return false;
+        };
         let (word, bit) = place(&piece);
         self.filter[word] & bit != 0 && self.sorted.binary_search(&piece).is_ok()
     }
@@ -52,17 +56,21 @@ impl Pieces {
 /// A piece's bit in the filter.
 fn place(piece: &Piece) -> (usize, u64) {
     let part = |range: std::ops::Range<usize>| {
-        piece[range].iter().fold(0_u64, |number, byte| number << 8 | u64::from(*byte))
+        piece[range]
+            .iter()
+            .fold(0_u64, |number, byte| number << 8 | u64::from(*byte))
     };
-    let mixed =
-        part(0..8).wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ part(8..12).wrapping_mul(0xc2b2_ae3d_27d4_eb4f);
+    let mixed = part(0..8).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+        ^ part(8..12).wrapping_mul(0xc2b2_ae3d_27d4_eb4f);
     let hash = mixed.wrapping_mul(0x94d0_49bb_1331_11eb) >> (64 - FILTER_BITS);
     ((hash >> 6) as usize, 1 << (hash & 63))
 }
 
 /// Whether a word is anywhere in the bytes.
 pub(super) fn has_word(bytes: &[u8], word: &str) -> bool {
-    bytes.windows(word.len()).any(|window| window == word.as_bytes())
+    bytes
+        .windows(word.len())
+        .any(|window| window == word.as_bytes())
 }
 
 #[cfg(test)]
@@ -73,7 +81,10 @@ mod tests {
     fn each_byte_of_the_text_is_found_once_and_no_other() {
         let pieces = Pieces::of([&b"the quick brown fox"[..], b"jumps over the dog", b"short"]);
         assert_eq!(pieces.bytes_in(b"..the quick brown fox.."), 19);
-        assert_eq!(pieces.bytes_in(b"a quick brown fax, a short jumps over the dog"), 14 + 18);
+        assert_eq!(
+            pieces.bytes_in(b"a quick brown fax, a short jumps over the dog"),
+            14 + 18
+        );
         assert_eq!(pieces.bytes_in(b"foxjumps over"), 0);
         assert_eq!(pieces.bytes_in(&[0; 100_000]), 0);
     }

@@ -49,17 +49,27 @@ pub(super) fn look(
     std::fs::create_dir(scratch).context("cannot make a folder for a copy")?;
     let mut bytes = Vec::new();
     for name in [FILE, JOURNALS[0], JOURNALS[1], KEYS] {
-        std::fs::copy(folder.join(name), scratch.join(name)).context("cannot copy the relay's files")?;
+        std::fs::copy(folder.join(name), scratch.join(name))
+            .context("cannot copy the relay's files")?;
         if name != KEYS {
             bytes.extend(
-                std::fs::read(scratch.join(name)).context("cannot read the copy of the relay's files")?,
+                std::fs::read(scratch.join(name))
+                    .context("cannot read the copy of the relay's files")?,
             );
         }
     }
     let seen = Store::open(scratch, Options::default())?.seen()?;
-    ensure!(!seen.is_empty(), "the relay's files hold no envelope, although some were stored");
-    let words = devices.iter().flat_map(|device| [device.name, device.device_id]);
-    let names = words.filter(|word| has_word(&bytes, word)).map(str::to_owned).collect();
+    ensure!(
+        !seen.is_empty(),
+        "the relay's files hold no envelope, although some were stored"
+    );
+    let words = devices
+        .iter()
+        .flat_map(|device| [device.name, device.device_id]);
+    let names = words
+        .filter(|word| has_word(&bytes, word))
+        .map(str::to_owned)
+        .collect();
     let first_ms = seen.iter().map(|seen| seen.arrived.ms()).min().unwrap_or(0);
     let last_ms = seen.iter().map(|seen| seen.arrived.ms()).max().unwrap_or(0);
     let middle = &seen[seen.len() / 2].sealed;

@@ -12,13 +12,17 @@ pub(super) struct Steps {
 impl Steps {
     /// `quiet`: the output is for a program.
     pub(super) fn new(quiet: bool) -> Self {
-        Self { bars: MultiProgress::new(), quiet }
+        Self {
+            bars: MultiProgress::new(),
+            quiet,
+        }
     }
 
     /// A step is done.
     pub(super) fn done(&self, text: &str) {
         if !self.quiet {
-            self.bars.suspend(|| eprintln!("{} {text}", style("✓").green().for_stderr()));
+            self.bars
+                .suspend(|| eprintln!("{} {text}", style("✓").green().for_stderr()));
         }
     }
 
@@ -28,7 +32,12 @@ impl Steps {
             return ProgressBar::hidden();
         }
         let template = "  {prefix:30} {bar:24.cyan} {human_pos:>7} of {human_len}";
-        let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
-        self.bars.add(ProgressBar::new(length).with_style(style).with_prefix(label))
+        let style =
+            ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+        self.bars.add(
+            ProgressBar::new(length)
+                .with_style(style)
+                .with_prefix(label),
+        )
     }
 }

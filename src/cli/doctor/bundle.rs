@@ -36,7 +36,10 @@ pub(super) fn write(path: &Path, examined: &Examined) -> io::Result<()> {
     let mut files = vec![
         ("README.txt", README.to_owned()),
         ("doctor.txt", findings),
-        ("doctor.json", serde_json::to_string_pretty(&examined.findings)?),
+        (
+            "doctor.json",
+            serde_json::to_string_pretty(&examined.findings)?,
+        ),
         ("system.txt", system()),
     ];
     if let Some(config) = &examined.config {
@@ -69,7 +72,11 @@ fn pack(file: File, files: &[(&str, String)], redactor: &Redactor) -> io::Result
         header.set_size(text.len() as u64);
         header.set_mode(0o600);
         header.set_cksum();
-        archive.append_data(&mut header, format!("graceful-relay-support/{name}"), text.as_bytes())?;
+        archive.append_data(
+            &mut header,
+            format!("graceful-relay-support/{name}"),
+            text.as_bytes(),
+        )?;
     }
     let mut file = archive.into_inner()?.finish()?;
     file.flush()?;
@@ -95,19 +102,37 @@ fn private(examined: &Examined) -> Vec<(String, &'static str)> {
         );
     }
     if let Some(status) = &examined.status {
-        let host = status.url.as_deref().and_then(|url| url.split("://").nth(1));
+        let host = status
+            .url
+            .as_deref()
+            .and_then(|url| url.split("://").nth(1));
         let host = host.and_then(|rest| rest.split(['/', '#', ':']).next());
         private.extend(host.map(|host| (host.to_owned(), "<name>")));
-        let file = status.last_backup.as_ref().map(|backup| (backup.file.clone(), "<file>"));
+        let file = status
+            .last_backup
+            .as_ref()
+            .map(|backup| (backup.file.clone(), "<file>"));
         private.extend(file);
     }
-    for (variable, instead) in [("HOME", "<home>"), ("HOSTNAME", "<host>"), ("USER", "<user>")] {
+    for (variable, instead) in [
+        ("HOME", "<home>"),
+        ("HOSTNAME", "<host>"),
+        ("USER", "<user>"),
+    ] {
         private.extend(
-            std::env::var(variable).ok().filter(|value| value.len() > 3).map(|value| (value, instead)),
+            std::env::var(variable)
+                .ok()
+                .filter(|value| value.len() > 3)
+                .map(|value| (value, instead)),
         );
     }
-    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").map(|host| host.trim().to_owned());
-    private.extend(host.ok().filter(|host| host.len() > 3).map(|host| (host, "<host>")));
+    let host =
+        std::fs::read_to_string("/proc/sys/kernel/hostname").map(|host| host.trim().to_owned());
+    private.extend(
+        host.ok()
+            .filter(|host| host.len() > 3)
+            .map(|host| (host, "<host>")),
+    );
     private
 }
 
@@ -117,11 +142,14 @@ fn without_private_values(toml: &str) -> String {
     for line in toml.lines() {
         let key = line.split_once('=').map(|(key, _)| key.trim());
         let is_private = |key: &str| {
-            PRIVATE_KEYS.contains(&key) || PRIVATE_ENDINGS.iter().any(|ending| key.ends_with(ending))
+            PRIVATE_KEYS.contains(&key)
+                || PRIVATE_ENDINGS.iter().any(|ending| key.ends_with(ending))
         };
         match key.filter(|key| is_private(key)) {
             // Whether there is something is no secret.
-            Some(key) if line.trim_end().ends_with("= \"\"") || line.trim_end().ends_with("= []") => {
+            Some(key)
+                if line.trim_end().ends_with("= \"\"") || line.trim_end().ends_with("= []") =>
+            {
                 text += &format!("{key} = (empty)\n");
             }
             Some(key) => text += &format!("{key} = (left out)\n"),
@@ -135,10 +163,16 @@ fn without_private_values(toml: &str) -> String {
 fn system() -> String {
     let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
     let release = read("/etc/os-release");
-    let name = release.lines().find_map(|line| line.strip_prefix("PRETTY_NAME=")).unwrap_or("unknown");
+    let name = release
+        .lines()
+        .find_map(|line| line.strip_prefix("PRETTY_NAME="))
+        .unwrap_or("unknown");
     let memory = read("/proc/meminfo");
     let memory = memory.lines().next().unwrap_or("unknown");
-    let (version, kernel) = (env!("CARGO_PKG_VERSION"), read("/proc/sys/kernel/osrelease"));
+    let (version, kernel) = (
+        env!("CARGO_PKG_VERSION"),
+        read("/proc/sys/kernel/osrelease"),
+    );
     let processors = std::thread::available_parallelism().map_or(0, usize::from);
     format!(
         "graceful-relay {version}\n{} on {}, kernel {}\n{name}\n{processors} processors, {memory}\n",

@@ -45,13 +45,20 @@ impl Doctor {
     pub(super) async fn run(self) -> anyhow::Result<()> {
         let examined = examine(&self.settings).await;
         if self.json {
-            println!("{}", serde_json::json!({ "worst": examined.worst(), "findings": examined.findings }));
+            println!(
+                "{}",
+                serde_json::json!({ "worst": examined.worst(), "findings": examined.findings })
+            );
         } else {
             print!("{}", page::page(&examined.findings));
         }
         if let Some(path) = &self.bundle {
-            bundle::write(path, &examined).with_context(|| format!("cannot write {}", path.display()))?;
-            eprintln!("Written to {}. Look into it before you pass it on.", path.display());
+            bundle::write(path, &examined)
+                .with_context(|| format!("cannot write {}", path.display()))?;
+            eprintln!(
+                "Written to {}. Look into it before you pass it on.",
+                path.display()
+            );
         }
         match examined.worst() {
             Level::Ok => Ok(()),
@@ -63,7 +70,11 @@ impl Doctor {
 
 impl Examined {
     fn worst(&self) -> Level {
-        self.findings.iter().map(|finding| finding.level).max().unwrap_or(Level::Ok)
+        self.findings
+            .iter()
+            .map(|finding| finding.level)
+            .max()
+            .unwrap_or(Level::Ok)
     }
 }
 
@@ -73,7 +84,11 @@ async fn examine(settings: &Settings) -> Examined {
         Err(error) => {
             let next = "Correct it; `graceful-relay config check` looks again.";
             let findings = vec![Finding::failure("settings", error.to_string(), next)];
-            return Examined { findings, config: None, status: None };
+            return Examined {
+                findings,
+                config: None,
+                status: None,
+            };
         }
     };
     let mut findings = vec![settings_of(&config)];
@@ -98,7 +113,11 @@ async fn examine(settings: &Settings) -> Examined {
     if let Some(status) = &status {
         findings.extend(network::reach(status).await);
     }
-    Examined { findings, config: Some(config), status }
+    Examined {
+        findings,
+        config: Some(config),
+        status,
+    }
 }
 
 fn settings_of(config: &Config) -> Finding {
@@ -107,7 +126,11 @@ fn settings_of(config: &Config) -> Finding {
         None => "defaults, for there is no file".to_owned(),
     };
     match config.warning() {
-        Some(warning) => Finding::warning("settings", format!("{from}: {warning}"), "See docs/limits.md."),
+        Some(warning) => Finding::warning(
+            "settings",
+            format!("{from}: {warning}"),
+            "See docs/limits.md.",
+        ),
         None => Finding::ok("settings", from),
     }
 }

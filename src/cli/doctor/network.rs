@@ -17,7 +17,8 @@ const DAYS_MIN: i64 = 14;
 
 /// The ports that the relay listens on, and who does.
 pub(super) fn ports(config: &Config, status: Option<&Overview>) -> Vec<Finding> {
-    let running = status.and_then(|status| status.listening.as_ref()?.rsplit_once(':')?.1.parse().ok());
+    let running =
+        status.and_then(|status| status.listening.as_ref()?.rsplit_once(':')?.1.parse().ok());
     let main = running.unwrap_or(config.listen.port());
     let ports = [Some(main), config.http_listen.map(|address| address.port())];
     ports
@@ -27,27 +28,46 @@ pub(super) fn ports(config: &Config, status: Option<&Overview>) -> Vec<Finding> 
         .collect()
 }
 
-fn judge_port(port: u16, owner: Owner, may_bind: Option<bool>, status: Option<&Overview>) -> Finding {
+fn judge_port(
+    port: u16,
+    owner: Owner,
+    may_bind: Option<bool>,
+    status: Option<&Overview>,
+) -> Finding {
     let check = format!("port {port}");
     match (owner, status) {
         (Owner::Process(id, _), Some(status)) if id == status.process_id => {
             Finding::ok(&check, format!("the relay listens there (process {id})"))
         }
         (Owner::Process(id, name), _) => {
-            let text =
-                format!("{name} listens there (process {id}), which is not the relay on this data folder");
-            Finding::failure(&check, text, "Stop it, or give the relay another port: server.listen.")
+            let text = format!(
+                "{name} listens there (process {id}), which is not the relay on this data folder"
+            );
+            Finding::failure(
+                &check,
+                text,
+                "Stop it, or give the relay another port: server.listen.",
+            )
         }
-        (Owner::Somebody, Some(_)) => {
-            Finding::ok(&check, "somebody listens there, as the relay should; sudo tells who")
-        }
+        (Owner::Somebody, Some(_)) => Finding::ok(
+            &check,
+            "somebody listens there, as the relay should; sudo tells who",
+        ),
         (Owner::Somebody, None) => {
             let text = "somebody listens there, though the relay does not run; sudo tells who";
-            Finding::failure(&check, text, "Stop it, or give the relay another port: server.listen.")
+            Finding::failure(
+                &check,
+                text,
+                "Stop it, or give the relay another port: server.listen.",
+            )
         }
         (Owner::Nobody, Some(_)) => {
             let text = "nobody listens there, though the relay runs";
-            Finding::failure(&check, text, "Is it in a container? Then look there. Else restart it.")
+            Finding::failure(
+                &check,
+                text,
+                "Is it in a container? Then look there. Else restart it.",
+            )
         }
         (Owner::Nobody, None) if may_bind == Some(false) => {
             let text = "free, but this user may not listen on so low a port";
@@ -62,9 +82,14 @@ fn judge_port(port: u16, owner: Owner, may_bind: Option<bool>, status: Option<&O
 /// What the names of the relay lead to.
 pub(super) async fn names(config: &Config) -> Vec<Finding> {
     let mut findings = Vec::new();
-    for name in config.names.iter().filter(|name| name.parse::<IpAddr>().is_err()) {
+    for name in config
+        .names
+        .iter()
+        .filter(|name| name.parse::<IpAddr>().is_err())
+    {
         let check = format!("name {name}");
-        let found = tokio::time::timeout(LOOKUP_WAIT, tokio::net::lookup_host((name.as_str(), 443))).await;
+        let found =
+            tokio::time::timeout(LOOKUP_WAIT, tokio::net::lookup_host((name.as_str(), 443))).await;
         let addresses: Vec<IpAddr> = match found {
             Ok(Ok(found)) => found.map(|address| address.ip()).collect(),
             _ => Vec::new(),
@@ -72,11 +97,15 @@ pub(super) async fn names(config: &Config) -> Vec<Finding> {
         let shown: Vec<_> = addresses.iter().map(ToString::to_string).collect();
         findings.push(match addresses.as_slice() {
             [] => {
-                let next = "Give it an address in the DNS: that by which devices reach this machine.";
+                let next =
+                    "Give it an address in the DNS: that by which devices reach this machine.";
                 Finding::failure(&check, "has no address", next)
             }
             all if all.iter().all(IpAddr::is_loopback) && name != "localhost" => {
-                let text = format!("leads to {}, which is this machine for itself only", shown.join(", "));
+                let text = format!(
+                    "leads to {}, which is this machine for itself only",
+                    shown.join(", ")
+                );
                 Finding::warning(
                     &check,
                     text,
@@ -92,7 +121,9 @@ pub(super) async fn names(config: &Config) -> Vec<Finding> {
 /// The certificate: that of the running relay, or the one in files that it would take.
 pub(super) fn certificate(config: &Config, status: Option<&Overview>) -> Option<Finding> {
     const CHECK: &str = "certificate";
-    if let Some((status, tls)) = status.and_then(|status| status.tls.as_ref().map(|tls| (status, tls))) {
+    if let Some((status, tls)) =
+        status.and_then(|status| status.tls.as_ref().map(|tls| (status, tls)))
+    {
         if let Some(trouble) = &tls.tls_trouble {
             return Some(Finding::failure(CHECK, trouble, "See docs/tls.md."));
         }
@@ -113,21 +144,25 @@ pub(super) fn certificate(config: &Config, status: Option<&Overview>) -> Option<
         });
     }
     match (&config.tls, config.tls_mode) {
-        (Some(setup @ TlsSetup::Files { .. }), _) => {
-            Some(match Tls::prepare(setup.clone(), config.names.clone(), &config.folder) {
+        (Some(setup @ TlsSetup::Files { .. }), _) => Some(
+            match Tls::prepare(setup.clone(), config.names.clone(), &config.folder) {
                 Err(error) => Finding::failure(CHECK, error.to_string(), "See docs/tls.md."),
                 Ok(tls) => match tls.status().tls_trouble {
                     Some(trouble) => Finding::failure(CHECK, trouble, "See docs/tls.md."),
                     None => {
                         let until = tls.status().certificate_expires.unwrap_or_default();
-                        Finding::ok(CHECK, format!("certificate and key fit; good until {until}"))
+                        Finding::ok(
+                            CHECK,
+                            format!("certificate and key fit; good until {until}"),
+                        )
                     }
                 },
-            })
-        }
-        (None, TlsMode::Proxy) => {
-            Some(Finding::ok(CHECK, "the proxy's business; the way through it is tried below"))
-        }
+            },
+        ),
+        (None, TlsMode::Proxy) => Some(Finding::ok(
+            CHECK,
+            "the proxy's business; the way through it is tried below",
+        )),
         _ => None,
     }
 }
@@ -148,7 +183,11 @@ pub(super) async fn reach(status: &Overview) -> Option<Finding> {
         }
         Ok(greeted) if Some(greeted.relay_id.to_string()) != status.relay_id => {
             let text = format!("{shown} leads to another relay than the one on this data folder");
-            Finding::failure(CHECK, text, "Correct the name's address, or where the proxy sends it.")
+            Finding::failure(
+                CHECK,
+                text,
+                "Correct the name's address, or where the proxy sends it.",
+            )
         }
         Ok(_) => {
             let way = if shown.starts_with("wss://") {
@@ -156,7 +195,10 @@ pub(super) async fn reach(status: &Overview) -> Option<Finding> {
             } else {
                 "WebSocket and greeting"
             };
-            Finding::ok(CHECK, format!("{shown}: {way}, and it is this relay that answers"))
+            Finding::ok(
+                CHECK,
+                format!("{shown}: {way}, and it is this relay that answers"),
+            )
         }
     })
 }
@@ -168,21 +210,39 @@ mod tests {
 
     #[test]
     fn a_port_is_judged_by_who_should_be_there() {
-        let status = Overview { process_id: 7, ..Overview::default() };
+        let status = Overview {
+            process_id: 7,
+            ..Overview::default()
+        };
         let level = |owner: &Owner, status: Option<&Overview>| {
             judge_port(443, owner.clone(), Some(true), status).level
         };
         let nginx = Owner::Process(8, "nginx".into());
-        assert_eq!(level(&Owner::Process(7, "graceful-relay".into()), Some(&status)), Level::Ok);
-        assert_eq!([level(&nginx, Some(&status)), level(&nginx, None)], [Level::Failure; 2]);
         assert_eq!(
-            [level(&Owner::Nobody, Some(&status)), level(&Owner::Nobody, None)],
+            level(&Owner::Process(7, "graceful-relay".into()), Some(&status)),
+            Level::Ok
+        );
+        assert_eq!(
+            [level(&nginx, Some(&status)), level(&nginx, None)],
+            [Level::Failure; 2]
+        );
+        assert_eq!(
+            [
+                level(&Owner::Nobody, Some(&status)),
+                level(&Owner::Nobody, None)
+            ],
             [Level::Failure, Level::Ok]
         );
         assert_eq!(
-            [level(&Owner::Somebody, Some(&status)), level(&Owner::Somebody, None)],
+            [
+                level(&Owner::Somebody, Some(&status)),
+                level(&Owner::Somebody, None)
+            ],
             [Level::Ok, Level::Failure]
         );
-        assert_eq!(judge_port(443, Owner::Nobody, Some(false), None).level, Level::Warning);
+        assert_eq!(
+            judge_port(443, Owner::Nobody, Some(false), None).level,
+            Level::Warning
+        );
     }
 }

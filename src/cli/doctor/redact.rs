@@ -10,7 +10,10 @@ const ID_LETTERS_MIN: usize = 22;
 
 impl Redactor {
     pub(super) fn new(private: impl IntoIterator<Item = (String, &'static str)>) -> Self {
-        let mut private: Vec<_> = private.into_iter().filter(|(text, _)| text.len() > 2).collect();
+        let mut private: Vec<_> = private
+            .into_iter()
+            .filter(|(text, _)| text.len() > 2)
+            .collect();
         // The longest first: one may be a part of another.
         private.sort_by_key(|(text, _)| std::cmp::Reverse(text.len()));
         Self(private)
@@ -45,17 +48,27 @@ fn tokens(text: &str) -> String {
 fn instead(token: &str) -> Option<&'static str> {
     let bare = token.trim_matches(|letter| ".:".contains(letter));
     let host = bare.trim_matches(['[', ']']);
-    let without_port = bare.rsplit_once(':').map_or(bare, |(host, _)| host).trim_matches(['[', ']']);
-    if [host, without_port].iter().any(|text| text.parse::<IpAddr>().is_ok()) {
+    let without_port = bare
+        .rsplit_once(':')
+        .map_or(bare, |(host, _)| host)
+        .trim_matches(['[', ']']);
+    if [host, without_port]
+        .iter()
+        .any(|text| text.parse::<IpAddr>().is_ok())
+    {
         return Some("<address>");
     }
     if bare.contains('@') {
         return Some("<mail>");
     }
     let id = |text: &str| {
-        let letters = text.chars().all(|letter| letter.is_ascii_alphanumeric() || "-_=".contains(letter));
+        let letters = text
+            .chars()
+            .all(|letter| letter.is_ascii_alphanumeric() || "-_=".contains(letter));
         // Words joined with underscores are names of options and tests.
-        let mixed = text.chars().any(|letter| letter.is_ascii_uppercase() || letter.is_ascii_digit());
+        let mixed = text
+            .chars()
+            .any(|letter| letter.is_ascii_uppercase() || letter.is_ascii_digit());
         letters && mixed && text.len() >= ID_LETTERS_MIN
     };
     id(bare).then_some("<id>")
@@ -67,21 +80,36 @@ mod tests {
 
     #[test]
     fn what_says_whose_machine_it_is_goes_and_the_rest_stays() {
-        let private = [("relay.example.org".to_owned(), "<name>"), ("/home/ann".to_owned(), "<home>")];
+        let private = [
+            ("relay.example.org".to_owned(), "<name>"),
+            ("/home/ann".to_owned(), "<home>"),
+        ];
         let redactor = Redactor::new(private);
         let redacted = |text: &str| redactor.redact(text);
-        for address in ["192.0.2.7", "192.0.2.7:443", "[2001:db8::1]:443", "2001:db8::1", "[::1]", "fe80::1"]
-        {
-            assert_eq!(redacted(&format!("leads to {address}, and")), "leads to <address>, and", "{address}");
+        for address in [
+            "192.0.2.7",
+            "192.0.2.7:443",
+            "[2001:db8::1]:443",
+            "2001:db8::1",
+            "[::1]",
+            "fe80::1",
+        ] {
+            assert_eq!(
+                redacted(&format!("leads to {address}, and")),
+                "leads to <address>, and",
+                "{address}"
+            );
         }
         assert_eq!(
             redacted("wss://relay.example.org#AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8"),
             "wss://<name>#<id>"
         );
         assert_eq!(redacted("/home/ann/x ann@example.org"), "<home>/x <mail>");
-        let plain =
-            "sync takes 0.25 ms; 2026-11-25 10:00:01 UTC; version 0.1.0; limits.connections_max needs 2064";
+        let plain = "sync takes 0.25 ms; 2026-11-25 10:00:01 UTC; version 0.1.0; limits.connections_max needs 2064";
         assert_eq!(redacted(plain), plain);
-        assert_eq!(redacted("authentication_timeout_s = 10"), "authentication_timeout_s = 10");
+        assert_eq!(
+            redacted("authentication_timeout_s = 10"),
+            "authentication_timeout_s = 10"
+        );
     }
 }

@@ -14,8 +14,14 @@ const DAEMON: &str = "/Library/LaunchDaemons/graceful-relay.plist";
 
 /// Each file, and what is in it.
 const FILES: [(&str, &str); 2] = [
-    (DAEMON, include_str!("../../../packaging/macos/graceful-relay.plist")),
-    ("/usr/local/share/graceful-relay/config.toml", include_str!("../../../config.example.toml")),
+    (
+        DAEMON,
+        include_str!("../../../packaging/macos/graceful-relay.plist"),
+    ),
+    (
+        "/usr/local/share/graceful-relay/config.toml",
+        include_str!("../../../config.example.toml"),
+    ),
 ];
 
 /// What the package does when its files are in place; and when it is to go.
@@ -39,10 +45,16 @@ pub(super) fn install() -> anyhow::Result<String> {
     }
     if runs {
         have("/bin/sh", &["-c", PREPARE, NAME])?;
-        return Ok(format!("{PROGRAM} is this version now, and was started anew."));
+        return Ok(format!(
+            "{PROGRAM} is this version now, and was started anew."
+        ));
     }
     have("/bin/sh", &["-c", PREPARE, NAME, "--only-prepare"])?;
-    Ok(installed(Path::new(PROGRAM), "daemon", &format!("sudo {PROGRAM} service start")))
+    Ok(installed(
+        Path::new(PROGRAM),
+        "daemon",
+        &format!("sudo {PROGRAM} service start"),
+    ))
 }
 
 pub(super) fn start() -> anyhow::Result<String> {
@@ -68,7 +80,9 @@ pub(super) fn stop() -> anyhow::Result<String> {
 
 pub(super) fn uninstall() -> anyhow::Result<String> {
     is_there()?;
-    Ok(have("/bin/sh", &["-c", REMOVE, NAME])?.trim_end().to_owned())
+    Ok(have("/bin/sh", &["-c", REMOVE, NAME])?
+        .trim_end()
+        .to_owned())
 }
 
 fn is_there() -> anyhow::Result<()> {

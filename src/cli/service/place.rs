@@ -55,7 +55,11 @@ fn allow(_file: &Path, _kind: Kind) -> std::io::Result<()> {
 pub(super) fn put_settings(file: &Path) -> anyhow::Result<()> {
     match file.exists() {
         true => Ok(()),
-        false => put(file, include_bytes!("../../../config.example.toml"), Kind::Text),
+        false => put(
+            file,
+            include_bytes!("../../../config.example.toml"),
+            Kind::Text,
+        ),
     }
 }
 
@@ -80,8 +84,11 @@ pub(super) fn accepts_settings() -> anyhow::Result<()> {
     let file = settings_file();
     if file.exists() {
         let this = std::env::current_exe().context("this program does not know where it is")?;
-        have(&this.display().to_string(), &["config", "check", "--config", &file.display().to_string()])
-            .context("nothing was changed, for this version does not accept the settings")?;
+        have(
+            &this.display().to_string(),
+            &["config", "check", "--config", &file.display().to_string()],
+        )
+        .context("nothing was changed, for this version does not accept the settings")?;
     }
     Ok(())
 }
@@ -131,7 +138,11 @@ pub(super) fn have(program: &str, arguments: &[&str]) -> anyhow::Result<String> 
     let done = done.with_context(|| format!("cannot run {program}"))?;
     if !done.status.success() {
         let said = [done.stdout, done.stderr].concat();
-        bail!("`{program} {}` failed: {}", arguments.join(" "), String::from_utf8_lossy(&said).trim());
+        bail!(
+            "`{program} {}` failed: {}",
+            arguments.join(" "),
+            String::from_utf8_lossy(&said).trim()
+        );
     }
     Ok(String::from_utf8_lossy(&done.stdout).into_owned())
 }
@@ -162,7 +173,13 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("bin/graceful-relay");
         put_program(&file).unwrap();
-        assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o755);
-        assert_eq!(fs::read(&file).unwrap(), fs::read(std::env::current_exe().unwrap()).unwrap());
+        assert_eq!(
+            fs::metadata(&file).unwrap().permissions().mode() & 0o777,
+            0o755
+        );
+        assert_eq!(
+            fs::read(&file).unwrap(),
+            fs::read(std::env::current_exe().unwrap()).unwrap()
+        );
     }
 }

@@ -16,13 +16,21 @@ const PROGRAM: &str = "/usr/local/bin/graceful-relay";
 const PROGRAM_OF_PACKAGES: &str = "/usr/bin/graceful-relay";
 
 /// What a package brings; one of them is there where a package is.
-const UNITS_OF_PACKAGES: [&str; 2] =
-    ["/usr/lib/systemd/system/graceful-relay.service", "/lib/systemd/system/graceful-relay.service"];
+const UNITS_OF_PACKAGES: [&str; 2] = [
+    "/usr/lib/systemd/system/graceful-relay.service",
+    "/lib/systemd/system/graceful-relay.service",
+];
 
 /// Each file, and what is in it.
 const FILES: [(&str, &str); 6] = [
-    ("/etc/systemd/system/graceful-relay.service", include_str!("../../../systemd/graceful-relay.service")),
-    ("/etc/systemd/system/graceful-relay.socket", include_str!("../../../systemd/graceful-relay.socket")),
+    (
+        "/etc/systemd/system/graceful-relay.service",
+        include_str!("../../../systemd/graceful-relay.service"),
+    ),
+    (
+        "/etc/systemd/system/graceful-relay.socket",
+        include_str!("../../../systemd/graceful-relay.socket"),
+    ),
     (
         "/etc/systemd/system/graceful-relay-backup.service",
         include_str!("../../../systemd/graceful-relay-backup.service"),
@@ -31,12 +39,22 @@ const FILES: [(&str, &str); 6] = [
         "/etc/systemd/system/graceful-relay-backup.timer",
         include_str!("../../../systemd/graceful-relay-backup.timer"),
     ),
-    ("/etc/sysusers.d/graceful-relay.conf", include_str!("../../../systemd/graceful-relay.sysusers")),
-    ("/etc/tmpfiles.d/graceful-relay.conf", include_str!("../../../systemd/graceful-relay.tmpfiles")),
+    (
+        "/etc/sysusers.d/graceful-relay.conf",
+        include_str!("../../../systemd/graceful-relay.sysusers"),
+    ),
+    (
+        "/etc/tmpfiles.d/graceful-relay.conf",
+        include_str!("../../../systemd/graceful-relay.tmpfiles"),
+    ),
 ];
 
 /// From the one that others depend on to the one that depends.
-const UNITS: [&str; 3] = ["graceful-relay.service", "graceful-relay.socket", "graceful-relay-backup.timer"];
+const UNITS: [&str; 3] = [
+    "graceful-relay.service",
+    "graceful-relay.socket",
+    "graceful-relay-backup.timer",
+];
 
 pub(super) fn install() -> anyhow::Result<String> {
     may()?;
@@ -44,7 +62,11 @@ pub(super) fn install() -> anyhow::Result<String> {
     accepts_settings()?;
     put_program(Path::new(PROGRAM))?;
     for (file, content) in FILES {
-        put(Path::new(file), content.replace(PROGRAM_OF_PACKAGES, PROGRAM).as_bytes(), Kind::Text)?;
+        put(
+            Path::new(file),
+            content.replace(PROGRAM_OF_PACKAGES, PROGRAM).as_bytes(),
+            Kind::Text,
+        )?;
     }
     put_settings(&settings_file())?;
     have("systemd-sysusers", &["graceful-relay.conf"])?;
@@ -53,10 +75,16 @@ pub(super) fn install() -> anyhow::Result<String> {
     if upgrade {
         // Devices are sent away for some seconds, and come back.
         have("systemctl", &["try-restart", NAME]).context(why())?;
-        return Ok(format!("{PROGRAM} is this version now. Where the service ran, it was restarted."));
+        return Ok(format!(
+            "{PROGRAM} is this version now. Where the service ran, it was restarted."
+        ));
     }
     have("systemctl", &["enable", NAME])?;
-    Ok(installed(Path::new(PROGRAM), "service", &format!("sudo {PROGRAM} service start")))
+    Ok(installed(
+        Path::new(PROGRAM),
+        "service",
+        &format!("sudo {PROGRAM} service start"),
+    ))
 }
 
 pub(super) fn start() -> anyhow::Result<String> {
@@ -96,7 +124,10 @@ pub(super) fn uninstall() -> anyhow::Result<String> {
 /// # Errors
 /// Where this is not the way here.
 fn may() -> anyhow::Result<()> {
-    if let Some(unit) = UNITS_OF_PACKAGES.iter().find(|unit| Path::new(unit).exists()) {
+    if let Some(unit) = UNITS_OF_PACKAGES
+        .iter()
+        .find(|unit| Path::new(unit).exists())
+    {
         bail!(
             "a package brought the relay and its service ({unit}); upgrade and remove it with the package manager"
         );
@@ -115,7 +146,11 @@ fn may_as_root() -> anyhow::Result<()> {
 }
 
 fn is_there() -> anyhow::Result<()> {
-    if !UNITS_OF_PACKAGES.iter().chain([&FILES[0].0]).any(|unit| Path::new(unit).exists()) {
+    if !UNITS_OF_PACKAGES
+        .iter()
+        .chain([&FILES[0].0])
+        .any(|unit| Path::new(unit).exists())
+    {
         bail!("there is no service {NAME}; `{NAME} service install` makes one");
     }
     Ok(())

@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use windows_service::service::{
-    Service, ServiceAccess, ServiceErrorControl, ServiceInfo, ServiceStartType, ServiceState, ServiceType,
+    Service, ServiceAccess, ServiceErrorControl, ServiceInfo, ServiceStartType, ServiceState,
+    ServiceType,
 };
 use windows_service::service_manager::{ServiceManager, ServiceManagerAccess};
 
@@ -27,22 +28,34 @@ pub(super) fn install() -> anyhow::Result<String> {
     let manager = manager(ServiceManagerAccess::CONNECT | ServiceManagerAccess::CREATE_SERVICE)?;
     accepts_settings()?;
     let there = manager.open_service(NAME, ServiceAccess::all()).ok();
-    let ran = there.as_ref().is_some_and(|service| stop_it(service).is_ok_and(|ran| ran));
+    let ran = there
+        .as_ref()
+        .is_some_and(|service| stop_it(service).is_ok_and(|ran| ran));
     put_program(&program)?;
     put_settings(&settings_file())?;
-    std::fs::create_dir_all(program_data().join("data")).context("cannot make the folder for its data")?;
+    std::fs::create_dir_all(program_data().join("data"))
+        .context("cannot make the folder for its data")?;
     let info = info(&program);
     let Some(service) = there else {
-        let service = manager.create_service(&info, ServiceAccess::CHANGE_CONFIG).map_err(denied)?;
+        let service = manager
+            .create_service(&info, ServiceAccess::CHANGE_CONFIG)
+            .map_err(denied)?;
         service.set_description("Keeps sealed changes until every device has them")?;
         open_firewall(&program)?;
-        return Ok(installed(&program, "service", &format!("{NAME} service start")));
+        return Ok(installed(
+            &program,
+            "service",
+            &format!("{NAME} service start"),
+        ));
     };
     service.change_config(&info)?;
     if ran {
         start_it(&service)?;
     }
-    Ok(format!("{} is this version now. Where the service ran, it was restarted.", program.display()))
+    Ok(format!(
+        "{} is this version now. Where the service ran, it was restarted.",
+        program.display()
+    ))
 }
 
 pub(super) fn start() -> anyhow::Result<String> {
@@ -61,21 +74,28 @@ pub(super) fn uninstall() -> anyhow::Result<String> {
     stop_it(&service)?;
     service.delete()?;
     // One that somebody took away is as it is to be.
-    let _ = have(&of_windows("netsh")?, &["advfirewall", "firewall", "delete", "rule", RULE]);
+    let _ = have(
+        &of_windows("netsh")?,
+        &["advfirewall", "firewall", "delete", "rule", RULE],
+    );
     let left = match remove(&program) {
         Ok(()) => String::new(),
         // Windows keeps the file of a program that runs, which this one may be.
         Err(_) => format!("{}, ", program.display()),
     };
-    Ok(format!("The service is gone. What stays, to be deleted by hand: {left}{}.", program_data().display()))
+    Ok(format!(
+        "The service is gone. What stays, to be deleted by hand: {left}{}.",
+        program_data().display()
+    ))
 }
 
 fn start_it(service: &Service) -> anyhow::Result<()> {
     if service.query_status()?.current_state == ServiceState::Stopped {
         service.start::<OsString>(&[]).map_err(denied)?;
     }
-    let failed =
-        || format!("the service does not start; `{NAME} config check` may tell why, and its log does");
+    let failed = || {
+        format!("the service does not start; `{NAME} config check` may tell why, and its log does")
+    };
     wait_for(service, ServiceState::Running).with_context(failed)
 }
 
@@ -132,20 +152,31 @@ fn info(program: &Path) -> ServiceInfo {
 /// Whatever it listens on, once its settings let others reach it.
 fn open_firewall(program: &Path) -> anyhow::Result<()> {
     let program = format!("program={}", program.display());
-    let rule =
-        ["advfirewall", "firewall", "add", "rule", RULE, "dir=in", "action=allow", "protocol=TCP", &program];
+    let rule = [
+        "advfirewall",
+        "firewall",
+        "add",
+        "rule",
+        RULE,
+        "dir=in",
+        "action=allow",
+        "protocol=TCP",
+        &program,
+    ];
     have(&of_windows("netsh")?, &rule)?;
     Ok(())
 }
 
 fn open() -> anyhow::Result<Service> {
     let manager = manager(ServiceManagerAccess::CONNECT)?;
-    manager.open_service(NAME, ServiceAccess::all()).map_err(|error| match code(&error) {
-        Some(NO_SUCH_SERVICE) => {
-            anyhow::anyhow!("there is no service {NAME}; `{NAME} service install` makes one")
-        }
-        _ => denied(error),
-    })
+    manager
+        .open_service(NAME, ServiceAccess::all())
+        .map_err(|error| match code(&error) {
+            Some(NO_SUCH_SERVICE) => {
+                anyhow::anyhow!("there is no service {NAME}; `{NAME} service install` makes one")
+            }
+            _ => denied(error),
+        })
 }
 
 fn manager(access: ServiceManagerAccess) -> anyhow::Result<ServiceManager> {
@@ -175,21 +206,36 @@ fn denied(error: windows_service::Error) -> anyhow::Error {
 }
 
 fn program() -> anyhow::Result<PathBuf> {
-    let programs = std::env::var_os("ProgramFiles").context("the folder of programs is not known")?;
-    Ok(PathBuf::from(programs).join("Graceful Relay").join("graceful-relay.exe"))
+    let programs =
+        std::env::var_os("ProgramFiles").context("the folder of programs is not known")?;
+    Ok(PathBuf::from(programs)
+        .join("Graceful Relay")
+        .join("graceful-relay.exe"))
 }
 
 /// A program of the system itself, and not one of that name that lies beside this one.
 fn of_windows(name: &str) -> anyhow::Result<String> {
     let root = std::env::var_os("SystemRoot").context("the folder of Windows is not known")?;
-    Ok(PathBuf::from(root).join("System32").join(name).with_extension("exe").display().to_string())
+    Ok(PathBuf::from(root)
+        .join("System32")
+        .join(name)
+        .with_extension("exe")
+        .display()
+        .to_string())
 }
 
 /// What the installer brought is for it to change.
 fn not_over_an_installer() -> anyhow::Result<()> {
     const LIST: &str = r"HKLM\SOFTWARE\Microsoft\Windows\CurrentVersion\Uninstall";
-    match have(&of_windows("reg")?, &["query", LIST, "/s", "/v", "DisplayName"]) {
-        Ok(found) if found.lines().any(|line| line.trim_end().ends_with("    Graceful Relay")) => {
+    match have(
+        &of_windows("reg")?,
+        &["query", LIST, "/s", "/v", "DisplayName"],
+    ) {
+        Ok(found)
+            if found
+                .lines()
+                .any(|line| line.trim_end().ends_with("    Graceful Relay")) =>
+        {
             bail!(
                 "the installer brought the relay and its service; upgrade it with a newer one, and remove it \
                  in the settings of Windows"

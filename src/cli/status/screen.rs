@@ -23,7 +23,11 @@ pub(super) fn screen(overview: &Overview) -> String {
     }
     page.push('\n');
     for (name, value) in facts(overview) {
-        page += &format!("   {} {}\n", style(format!("{name:12}")).dim(), wrap(&value, INDENT, COLUMNS));
+        page += &format!(
+            "   {} {}\n",
+            style(format!("{name:12}")).dim(),
+            wrap(&value, INDENT, COLUMNS)
+        );
     }
     page += &room(overview);
     page += &wear(overview);
@@ -32,7 +36,10 @@ pub(super) fn screen(overview: &Overview) -> String {
     for warning in &overview.warnings {
         let mark = style("!").yellow().bold();
         page += &format!(" {mark} {}\n", wrap(&warning.text, 3, COLUMNS));
-        page += &format!("   {}\n", style(wrap(&format!("→ {}", warning.next), 5, COLUMNS)).dim());
+        page += &format!(
+            "   {}\n",
+            style(wrap(&format!("→ {}", warning.next), 5, COLUMNS)).dim()
+        );
     }
     if overview.warnings.is_empty() {
         page += &format!(" {} nothing to do\n", style("✓").green());
@@ -42,32 +49,61 @@ pub(super) fn screen(overview: &Overview) -> String {
 }
 
 fn headline(overview: &Overview) -> String {
-    let (mark, word): (fn(&'static str) -> StyledObject<&'static str>, &str) = match overview.state.as_str() {
-        "ready" => (|mark| style(mark).green(), "ready"),
-        "draining" => (|mark| style(mark).yellow(), "draining"),
-        "short_of_room" => (|mark| style(mark).red(), "short of room"),
-        "failing" => (|mark| style(mark).red(), "failing"),
-        other => (|mark| style(mark).dim(), if other.is_empty() { "running" } else { other }),
-    };
+    let (mark, word): (fn(&'static str) -> StyledObject<&'static str>, &str) =
+        match overview.state.as_str() {
+            "ready" => (|mark| style(mark).green(), "ready"),
+            "draining" => (|mark| style(mark).yellow(), "draining"),
+            "short_of_room" => (|mark| style(mark).red(), "short of room"),
+            "failing" => (|mark| style(mark).red(), "failing"),
+            other => (
+                |mark| style(mark).dim(),
+                if other.is_empty() { "running" } else { other },
+            ),
+        };
     let version = &overview.version;
-    format!("{} {}   graceful-relay {version}, up {}", mark("●"), style(word).bold(), span(overview.uptime_s))
+    format!(
+        "{} {}   graceful-relay {version}, up {}",
+        mark("●"),
+        style(word).bold(),
+        span(overview.uptime_s)
+    )
 }
 
 fn facts(overview: &Overview) -> Vec<(&'static str, String)> {
     let mut facts = Vec::new();
     if let (Some(url), Some(listening)) = (&overview.url, &overview.listening) {
-        facts.push(("Address", format!("{url} (listens on {listening}, process {})", overview.process_id)));
+        facts.push((
+            "Address",
+            format!(
+                "{url} (listens on {listening}, process {})",
+                overview.process_id
+            ),
+        ));
     }
     facts.push(("Certificate", certificate(overview)));
-    let most = overview.connections_max.map_or_else(String::new, |most| format!(" of {}", HumanCount(most)));
-    facts.push(("Connections", format!("{}{most}", HumanCount(overview.connections))));
+    let most = overview
+        .connections_max
+        .map_or_else(String::new, |most| format!(" of {}", HumanCount(most)));
+    facts.push((
+        "Connections",
+        format!("{}{most}", HumanCount(overview.connections)),
+    ));
     facts.push(("Accounts", HumanCount(overview.accounts).to_string()));
     let oldest = match (overview.oldest_envelope_s, overview.retention_s) {
-        (Some(oldest), Some(kept)) => format!(", the oldest for {} of {}", span(oldest), span(kept)),
+        (Some(oldest), Some(kept)) => {
+            format!(", the oldest for {} of {}", span(oldest), span(kept))
+        }
         _ => String::new(),
     };
-    facts.push(("Envelopes", format!("{}{oldest}", HumanCount(overview.envelopes))));
-    let stored = format!("{} in a file of {}", bytes(overview.kept_bytes), bytes(overview.file_bytes));
+    facts.push((
+        "Envelopes",
+        format!("{}{oldest}", HumanCount(overview.envelopes)),
+    ));
+    let stored = format!(
+        "{} in a file of {}",
+        bytes(overview.kept_bytes),
+        bytes(overview.file_bytes)
+    );
     facts.push(("Stored", stored));
     facts
 }
@@ -100,24 +136,45 @@ fn line(name: &str, value: &str) -> String {
 
 /// A bar of the disk: what is free, against what must stay free.
 fn room(overview: &Overview) -> String {
-    let Some(free) = overview.free_bytes else { return String::new() };
+    let Some(free) = overview.free_bytes else {
+        return String::new();
+    };
     let kept_free = overview.free_bytes_min;
     // The bar is full with twenty times the watermark: more room than that is just room.
     let filled = match kept_free {
         0 => BAR_COLUMNS,
-        min => (u128::from(free) * u128::from(BAR_COLUMNS) / (u128::from(min) * 20)).min(BAR_COLUMNS.into())
-            as u64,
+        min => (u128::from(free) * u128::from(BAR_COLUMNS) / (u128::from(min) * 20))
+            .min(BAR_COLUMNS.into()) as u64,
     };
     let filled = usize::try_from(filled).unwrap_or(0);
     let bar = "█".repeat(filled) + &"░".repeat(BAR_COLUMNS as usize - filled);
-    let bar = if free < kept_free * 4 { style(bar).yellow() } else { style(bar).green() };
-    line("Free", &format!("{bar} {}; below {} nothing new is kept", bytes(free), bytes(kept_free)))
+    let bar = if free < kept_free * 4 {
+        style(bar).yellow()
+    } else {
+        style(bar).green()
+    };
+    line(
+        "Free",
+        &format!(
+            "{bar} {}; below {} nothing new is kept",
+            bytes(free),
+            bytes(kept_free)
+        ),
+    )
 }
 
 fn wear(overview: &Overview) -> String {
-    let Some(written) = overview.written_bytes else { return String::new() };
+    let Some(written) = overview.written_bytes else {
+        return String::new();
+    };
     let Some(per_day) = overview.written_bytes_per_day else {
-        return line("Written", &format!("{} so far; a rate is told after ten minutes", bytes(written)));
+        return line(
+            "Written",
+            &format!(
+                "{} so far; a rate is told after ten minutes",
+                bytes(written)
+            ),
+        );
     };
     let text = format!("{} a day. {}", bytes(per_day), card(per_day));
     line("Written", &wrap(&text, INDENT, COLUMNS))
@@ -125,9 +182,14 @@ fn wear(overview: &Overview) -> String {
 
 /// What that means for the card in a board.
 fn card(per_day: u64) -> String {
-    let assumed = format!("An SD card that takes {} (assumed for 32 GB)", bytes(CARD_BYTES));
+    let assumed = format!(
+        "An SD card that takes {} (assumed for 32 GB)",
+        bytes(CARD_BYTES)
+    );
     match CARD_BYTES / per_day.max(1) {
-        days if days >= 20 * DAYS_OF_A_YEAR => format!("{assumed} lasts for longer than 20 years so."),
+        days if days >= 20 * DAYS_OF_A_YEAR => {
+            format!("{assumed} lasts for longer than 20 years so.")
+        }
         days if days >= 2 * DAYS_OF_A_YEAR => {
             format!("{assumed} lasts for {} years so.", days / DAYS_OF_A_YEAR)
         }
@@ -191,7 +253,10 @@ mod tests {
         for line in page.lines() {
             assert!(line.chars().count() <= COLUMNS, "{line}");
         }
-        assert!(page.contains("good for 61 more days") && page.contains("nothing to do"), "{page}");
+        assert!(
+            page.contains("good for 61 more days") && page.contains("nothing to do"),
+            "{page}"
+        );
     }
 
     #[test]
@@ -205,8 +270,12 @@ mod tests {
     #[test]
     fn what_another_version_does_not_say_is_left_out() {
         let page = screen(
-            &serde_json::from_str("{\"connections\":1,\"accounts\":2,\"envelopes\":3}").expect("JSON"),
+            &serde_json::from_str("{\"connections\":1,\"accounts\":2,\"envelopes\":3}")
+                .expect("JSON"),
         );
-        assert!(page.contains("running") && !page.contains("Written"), "{page}");
+        assert!(
+            page.contains("running") && !page.contains("Written"),
+            "{page}"
+        );
     }
 }

@@ -40,8 +40,9 @@ struct Verified {
 impl Verify {
     pub(super) async fn run(self) -> anyhow::Result<()> {
         let config = self.settings.load(None)?;
-        let bar = ProgressBar::new_spinner()
-            .with_style(ProgressStyle::with_template("{spinner} looked at {human_pos} envelopes")?);
+        let bar = ProgressBar::new_spinner().with_style(ProgressStyle::with_template(
+            "{spinner} looked at {human_pos} envelopes",
+        )?);
         bar.enable_steady_tick(Duration::from_millis(120));
         let verified = verify(&config, &bar).await;
         bar.finish_and_clear();
@@ -51,9 +52,18 @@ impl Verify {
         } else {
             print!("{}", page::page(&verified, &config.folder));
         }
-        let failed = verified.tally.checks().iter().filter(|check| !check.holds).count();
+        let failed = verified
+            .tally
+            .checks()
+            .iter()
+            .filter(|check| !check.holds)
+            .count();
         if failed > 0 {
-            let what = if failed == 1 { "1 check does".to_owned() } else { format!("{failed} checks do") };
+            let what = if failed == 1 {
+                "1 check does".to_owned()
+            } else {
+                format!("{failed} checks do")
+            };
             bail!(
                 "{what} not hold; an app that does not seal, another program or a bad disk wrote this store"
             );
@@ -63,17 +73,29 @@ impl Verify {
 }
 
 async fn verify(config: &Config, bar: &ProgressBar) -> anyhow::Result<Verified> {
-    let at_s = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs());
+    let at_s = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |now| now.as_secs());
     match inspect(&config.folder, Stretch::FIRST).await {
         Ok((version, first)) => {
             let tally = through_relay(&config.folder, first, bar).await?;
-            Ok(Verified { tally, version, live: true, at_s })
+            Ok(Verified {
+                tally,
+                version,
+                live: true,
+                at_s,
+            })
         }
         Err(error) if matches!(error.downcast_ref(), Some(AdminError::NotRunning(_))) => {
             let (config, bar) = (config.clone(), bar.clone());
             let looked = tokio::task::spawn_blocking(move || in_folder(&config, &bar)).await;
             let tally = looked.context("looking at the store ended badly")??;
-            Ok(Verified { tally, version: env!("CARGO_PKG_VERSION").to_owned(), live: false, at_s })
+            Ok(Verified {
+                tally,
+                version: env!("CARGO_PKG_VERSION").to_owned(),
+                live: false,
+                at_s,
+            })
         }
         Err(error) => Err(error),
     }
@@ -87,7 +109,10 @@ async fn inspect(folder: &Path, stretch: Stretch) -> anyhow::Result<(String, Par
 }
 
 async fn through_relay(folder: &Path, first: Part, bar: &ProgressBar) -> anyhow::Result<Tally> {
-    let Part { mut tally, mut next } = first;
+    let Part {
+        mut tally,
+        mut next,
+    } = first;
     while let Some(stretch) = next {
         bar.set_position(tally.envelopes);
         let part = inspect(folder, stretch).await?.1;

@@ -25,14 +25,22 @@ const NOT_PROVEN: [&str; 4] = [
 /// The whole page.
 pub(super) fn page(verified: &Verified, folder: &Path) -> String {
     let tally = &verified.tally;
-    let by = if verified.live { "asked while it ran" } else { "looking at the folder; no relay ran" };
+    let by = if verified.live {
+        "asked while it ran"
+    } else {
+        "looking at the folder; no relay ran"
+    };
     let facts = [
         ("at", date::utc(verified.at_s)),
         ("by", format!("graceful-relay {}, {by}", verified.version)),
         ("folder", folder.display().to_string()),
         (
             "envelopes",
-            format!("{}, together {}", HumanCount(tally.envelopes), DecimalBytes(tally.envelope_bytes())),
+            format!(
+                "{}, together {}",
+                HumanCount(tally.envelopes),
+                DecimalBytes(tally.envelope_bytes())
+            ),
         ),
         ("accounts", HumanCount(tally.accounts).to_string()),
     ];
@@ -43,7 +51,11 @@ pub(super) fn page(verified: &Verified, folder: &Path) -> String {
     page += &histogram(&tally.sizes);
     page += &heading("What was checked");
     for check in tally.checks() {
-        let mark = if check.holds { style("ok   ").green() } else { style("WRONG").red().bold() };
+        let mark = if check.holds {
+            style("ok   ").green()
+        } else {
+            style("WRONG").red().bold()
+        };
         page += &format!("  {mark}  {}\n", wrap(&check.finding, 9, COLUMNS));
     }
     page += &heading("What this does not prove");
@@ -71,7 +83,11 @@ fn histogram(sizes: &BTreeMap<u64, u64>) -> String {
     let row = |(size, count): (&u64, &u64)| {
         let bar = "▇".repeat(usize::try_from((count * BAR_COLUMNS).div_ceil(most)).unwrap_or(0));
         let size = format!("{label}{} B", HumanCount(*size));
-        format!("  {size:>17} {} {}\n", style(bar).cyan(), HumanCount(*count))
+        format!(
+            "  {size:>17} {} {}\n",
+            style(bar).cyan(),
+            HumanCount(*count)
+        )
     };
     if rows.is_empty() {
         return String::new();
@@ -92,13 +108,22 @@ mod tests {
         }
         tally.unopened();
         tally.miscounted = 1_000_000;
-        let verified = Verified { tally, version: "10.10.10".into(), live: false, at_s: 0 };
+        let verified = Verified {
+            tally,
+            version: "10.10.10".into(),
+            live: false,
+            at_s: 0,
+        };
         let page =
-            console::strip_ansi_codes(&page(&verified, Path::new("/var/lib/graceful-relay"))).into_owned();
+            console::strip_ansi_codes(&page(&verified, Path::new("/var/lib/graceful-relay")))
+                .into_owned();
         assert!(page.lines().count() > 30, "{page}");
         for line in page.lines() {
             assert!(line.chars().count() <= COLUMNS, "{line}");
         }
-        assert!(page.contains("WRONG") && page.contains("up to 524,288 B"), "{page}");
+        assert!(
+            page.contains("WRONG") && page.contains("up to 524,288 B"),
+            "{page}"
+        );
     }
 }

@@ -26,13 +26,22 @@ impl Change {
     /// A change for every other device.
     pub fn new(transaction_id: impl Into<String>, content: impl Into<Bytes>) -> Self {
         let (transaction_id, content) = (transaction_id.into(), content.into());
-        Self { transaction_id, content, kind: ChangeKind::Change, addressee: None }
+        Self {
+            transaction_id,
+            content,
+            kind: ChangeKind::Change,
+            addressee: None,
+        }
     }
 
     /// The app's whole state, for one device that lacks the past.
     pub fn snapshot(addressee: DeviceKey, content: impl Into<Bytes>) -> Self {
         let (kind, addressee) = (ChangeKind::Snapshot, Some(addressee));
-        Self { kind, addressee, ..Self::new("snapshot", content) }
+        Self {
+            kind,
+            addressee,
+            ..Self::new("snapshot", content)
+        }
     }
 
     /// What an app pushed, as it waits; `None` for what this library pushed of itself.

@@ -58,7 +58,9 @@ impl Engine {
 
     pub(super) fn greeting(&mut self, greeting: &wire::Greeting) {
         let epoch = StoreEpoch::try_from(&*greeting.epoch);
-        let (Ok(epoch), NONCE_BYTES, Some(limits)) = (epoch, greeting.nonce.len(), &greeting.limits) else {
+        let (Ok(epoch), NONCE_BYTES, Some(limits)) =
+            (epoch, greeting.nonce.len(), &greeting.limits)
+        else {
             return self.violation("the relay's greeting is not one");
         };
         self.take_limits(limits);
@@ -68,7 +70,11 @@ impl Engine {
             DeviceFrame::Authenticate(authenticate)
         } else {
             let entry = self.state.account.entries().first().cloned();
-            DeviceFrame::Found(Found { authenticate: Some(authenticate), entry, invite: self.invite.clone() })
+            DeviceFrame::Found(Found {
+                authenticate: Some(authenticate),
+                entry,
+                invite: self.invite.clone(),
+            })
         };
         self.phase = Phase::Authenticating;
         self.pong_due_ms = Some(self.now_ms + GREETING_WAIT_MS);
@@ -88,11 +94,21 @@ impl Engine {
     fn authenticate(&mut self, nonce: &[u8], epoch: StoreEpoch) -> Authenticate {
         let keys = self.state.account.keys();
         let (account, device) = (self.state.account.account(), keys.device());
-        let challenge = Challenge { nonce, epoch, host: &self.host, account, device };
+        let challenge = Challenge {
+            nonce,
+            epoch,
+            host: &self.host,
+            account,
+            device,
+        };
         let signature = challenge.sign(keys.signing());
         let rescue = self.rescue && !self.rescued;
         self.rescued |= rescue;
-        let entries = if rescue { self.state.account.entries().to_vec() } else { Vec::new() };
+        let entries = if rescue {
+            self.state.account.entries().to_vec()
+        } else {
+            Vec::new()
+        };
         Authenticate {
             version: VERSION,
             account: account.to_wire(),
@@ -105,7 +121,10 @@ impl Engine {
     }
 
     pub(super) fn welcome(&mut self, welcome: &wire::Welcome) {
-        if welcome.push_number > NUMBER_MAX || welcome.head > NUMBER_MAX || welcome.cursor > welcome.head {
+        if welcome.push_number > NUMBER_MAX
+            || welcome.head > NUMBER_MAX
+            || welcome.cursor > welcome.head
+        {
             return self.violation("the relay's welcome is not one");
         }
         self.phase = Phase::Live;
@@ -130,15 +149,21 @@ impl Engine {
 
     /// What is in this device's log was on the relay's disk: only a restore can make it lack that.
     fn judge_membership(&mut self, relay_count: u64) {
-        let same_history = self.greeted_epoch.is_some() && self.state.inbox.history() == self.greeted_epoch;
+        let same_history =
+            self.greeted_epoch.is_some() && self.state.inbox.history() == self.greeted_epoch;
         let known = self.state.account.membership().count();
         if same_history && (relay_count < known || self.rescued) {
-            self.distrust(Distrust::MembershipRolledBack { from: known, to: relay_count.min(known - 1) });
+            self.distrust(Distrust::MembershipRolledBack {
+                from: known,
+                to: relay_count.min(known - 1),
+            });
         }
     }
 
     fn reconcile_inbox(&mut self, welcome: &wire::Welcome) {
-        let Some(epoch) = self.greeted_epoch else { return };
+        let Some(epoch) = self.greeted_epoch else {
+            return;
+        };
         let before = self.state.inbox.history();
         if before != Some(epoch) {
             if before.is_some() {
@@ -147,17 +172,31 @@ impl Engine {
             self.start_history(epoch, welcome.cursor);
             return;
         }
-        let (reached, stored) = (self.state.inbox.reached(), self.state.outbox.confirmed_through());
+        let (reached, stored) = (
+            self.state.inbox.reached(),
+            self.state.outbox.confirmed_through(),
+        );
         if reached > welcome.head {
-            self.distrust(Distrust::RolledBack { from: reached, to: welcome.head });
+            self.distrust(Distrust::RolledBack {
+                from: reached,
+                to: welcome.head,
+            });
             self.start_history(epoch, welcome.cursor);
         } else if self.state.inbox.compare(welcome.head, &welcome.chain) == Witnessed::Different {
             self.distrust(Distrust::Chain(welcome.head));
             self.start_history(epoch, welcome.cursor);
         } else if stored > welcome.push_number {
-            self.distrust(Distrust::Forgotten { from: welcome.push_number + 1, through: stored });
+            self.distrust(Distrust::Forgotten {
+                from: welcome.push_number + 1,
+                through: stored,
+            });
             self.start_history(epoch, welcome.cursor);
-        } else if self.state.inbox.unexplained(welcome.cursor, welcome.push_number) > 0 {
+        } else if self
+            .state
+            .inbox
+            .unexplained(welcome.cursor, welcome.push_number)
+            > 0
+        {
             // Another copy of this profile acknowledged them: they will not come again.
             self.hand_out_gap(reached + 1, welcome.cursor, wire::gap::Reason::Unspecified);
         } else {
@@ -168,7 +207,11 @@ impl Engine {
     fn start_history(&mut self, epoch: StoreEpoch, cursor: u64) {
         self.state.inbox.start_history(epoch, cursor, None);
         self.state.outbox.start_history();
-        let history = History { store_epoch: epoch.to_wire(), cursor, ..History::default() };
+        let history = History {
+            store_epoch: epoch.to_wire(),
+            cursor,
+            ..History::default()
+        };
         self.persist(Record::History(history));
     }
 
@@ -202,7 +245,10 @@ impl Engine {
                 self.refused_membership(&refusal);
             }
             Code::RendezvousTaken => {
-                self.event(Event::RendezvousRefused { code: refusal.code, text: refusal.text });
+                self.event(Event::RendezvousRefused {
+                    code: refusal.code,
+                    text: refusal.text,
+                });
             }
             Code::AckBeyondHead => self.violation("the relay has less than it delivered"),
             _ if refusal.push_number > 0 => self.refused_push(refusal),
@@ -217,7 +263,10 @@ impl Engine {
         match refusal.code {
             // A reply or a join whose slot is gone: the pairing is over, and so is this connection.
             Code::NoRendezvous => {
-                self.event(Event::RendezvousRefused { code: refusal.code, text: refusal.text });
+                self.event(Event::RendezvousRefused {
+                    code: refusal.code,
+                    text: refusal.text,
+                });
             }
             Code::NotAMember if self.may_be_rescued() => self.rescue = true,
             Code::WrongHost

@@ -10,7 +10,8 @@ use super::{Change, Engine};
 /// The largest change that can be pushed through envelopes of at most so many bytes.
 pub(super) fn change_bytes_max(envelope_bytes_max: u64) -> usize {
     let part = content_bytes_max(envelope_bytes_max).unwrap_or(0);
-    part.saturating_mul(CHANGE_PARTS_MAX as usize).min(CHANGE_BYTES_MAX)
+    part.saturating_mul(CHANGE_PARTS_MAX as usize)
+        .min(CHANGE_BYTES_MAX)
 }
 
 impl Engine {
@@ -23,7 +24,10 @@ impl Engine {
             kind: Kind::from(change.kind).into(),
             transaction_id: change.transaction_id,
             content: change.content,
-            addressee: change.addressee.map(|device| device.to_wire()).unwrap_or_default(),
+            addressee: change
+                .addressee
+                .map(|device| device.to_wire())
+                .unwrap_or_default(),
             ..Queued::default()
         };
         if whole.content.len() <= part_bytes {
@@ -35,7 +39,11 @@ impl Engine {
         let part = |index: u32| {
             let from = index as usize * part_bytes;
             let through = whole.content.len().min(from + part_bytes);
-            let part = Part { group: group.to_vec().into(), index, count };
+            let part = Part {
+                group: group.to_vec().into(),
+                index,
+                count,
+            };
             Queued {
                 push_number: first + u64::from(index),
                 content: whole.content.slice(from..through),

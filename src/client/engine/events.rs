@@ -48,7 +48,9 @@ pub enum Unreadable {
     #[error("it is sealed in key epoch {0}, older than its sender's newest")]
     OldKeyEpoch(u32),
     /// The key epoch is not the one that goes with the membership log that its sender had seen.
-    #[error("it does not say what its sender had seen, or is sealed in another key epoch than that asks for")]
+    #[error(
+        "it does not say what its sender had seen, or is sealed in another key epoch than that asks for"
+    )]
     Heads,
     /// Said to come from a device that never belonged.
     #[error("its sender never belonged to this account")]
@@ -77,7 +79,9 @@ pub enum Distrust {
     #[error("another device was shown a different history at seq {0}")]
     Witness(u64),
     /// Something that another device pushed for this one never came, and no gap was told.
-    #[error("the relay withheld change {push_number} of device {sender}: a later one says that it was sent")]
+    #[error(
+        "the relay withheld change {push_number} of device {sender}: a later one says that it was sent"
+    )]
     Withheld {
         /// Who pushed it.
         sender: DeviceKey,
@@ -88,7 +92,9 @@ pub enum Distrust {
     #[error("another device was shown a different membership log at entry {0}")]
     Membership(u64),
     /// Another device saw more of the membership log than this one was shown.
-    #[error("the relay hides membership entries: it showed {shown} here, and {seen} to another device")]
+    #[error(
+        "the relay hides membership entries: it showed {shown} here, and {seen} to another device"
+    )]
     MembershipHidden {
         /// Entries shown to this device.
         shown: u64,
@@ -115,7 +121,9 @@ pub enum Distrust {
         to: u64,
     },
     /// It had said that these own pushes are on its disk, and no restore is announced.
-    #[error("the relay no longer has the changes {from} to {through}, which it had said were stored")]
+    #[error(
+        "the relay no longer has the changes {from} to {through}, which it had said were stored"
+    )]
     Forgotten {
         /// First number.
         from: u64,

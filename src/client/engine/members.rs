@@ -50,7 +50,10 @@ impl Engine {
         self.now_ms = self.now_ms.max(now_ms);
         if self.is_live() {
             let lifetime_s = lifetime_s.min(self.limits.rendezvous_s_max);
-            self.send(DeviceFrame::OpenRendezvous(wire::OpenRendezvous { id: id.to_wire(), lifetime_s }));
+            self.send(DeviceFrame::OpenRendezvous(wire::OpenRendezvous {
+                id: id.to_wire(),
+                lifetime_s,
+            }));
         }
     }
 
@@ -58,7 +61,10 @@ impl Engine {
     pub fn reply_rendezvous(&mut self, id: RendezvousId, sealed: Bytes, now_ms: u64) {
         self.now_ms = self.now_ms.max(now_ms);
         if self.is_live() {
-            self.send(DeviceFrame::RendezvousReply(wire::RendezvousReply { id: id.to_wire(), sealed }));
+            self.send(DeviceFrame::RendezvousReply(wire::RendezvousReply {
+                id: id.to_wire(),
+                sealed,
+            }));
         }
     }
 
@@ -72,7 +78,8 @@ impl Engine {
     /// Deletes every envelope of the account up to a seq from the relay. [`Event::Deleted`] follows.
     pub fn delete_through(&mut self, through: u64, now_ms: u64) {
         self.now_ms = self.now_ms.max(now_ms);
-        self.deletes.push_back(DeviceFrame::DeleteThrough(wire::DeleteThrough { through }));
+        self.deletes
+            .push_back(DeviceFrame::DeleteThrough(wire::DeleteThrough { through }));
         self.go_on();
     }
 
@@ -80,7 +87,8 @@ impl Engine {
     pub fn close_account(&mut self, now_ms: u64) {
         self.now_ms = self.now_ms.max(now_ms);
         let account = self.state.account.account().to_wire();
-        self.deletes.push_back(DeviceFrame::CloseAccount(wire::CloseAccount { account }));
+        self.deletes
+            .push_back(DeviceFrame::CloseAccount(wire::CloseAccount { account }));
         self.go_on();
     }
 
@@ -98,10 +106,21 @@ impl Engine {
     pub(super) fn deleted(&mut self, deleted: &wire::Deleted) {
         self.delete_sent = false;
         self.deletes.pop_front();
-        let wire::Deleted { through, envelopes, account } = *deleted;
-        self.event(Event::Deleted { through, envelopes, account });
+        let wire::Deleted {
+            through,
+            envelopes,
+            account,
+        } = *deleted;
+        self.event(Event::Deleted {
+            through,
+            envelopes,
+            account,
+        });
         if account {
-            self.ended = Some((Code::AccountClosed, "the account was closed from this device".to_owned()));
+            self.ended = Some((
+                Code::AccountClosed,
+                "the account was closed from this device".to_owned(),
+            ));
             self.close();
         }
     }
@@ -112,7 +131,9 @@ impl Engine {
         if self.append_sent {
             return;
         }
-        let Some(intent) = self.intents.front().cloned() else { return };
+        let Some(intent) = self.intents.front().cloned() else {
+            return;
+        };
         let entry = match &intent {
             Intent::Add(joining) => self.state.account.sign_add(joining),
             Intent::Remove(device) => self.state.account.sign_remove(device, &mut *self.chance),
@@ -121,11 +142,17 @@ impl Engine {
             Ok(entry) => {
                 self.append_sent = true;
                 let first = self.state.account.membership().count();
-                self.send(DeviceFrame::Append(wire::Append { first, entries: vec![entry] }));
+                self.send(DeviceFrame::Append(wire::Append {
+                    first,
+                    entries: vec![entry],
+                }));
             }
             Err(error) => {
                 self.intents.pop_front();
-                self.event(Event::MembershipRefused { device: intent.device(), text: error.to_string() });
+                self.event(Event::MembershipRefused {
+                    device: intent.device(),
+                    text: error.to_string(),
+                });
             }
         }
     }
@@ -141,9 +168,14 @@ impl Engine {
     /// Gives back what a restored relay lacks.
     pub(super) fn reconcile_membership(&mut self, relay_count: u64) {
         let entries = self.state.account.entries();
-        let lacking = usize::try_from(relay_count).ok().and_then(|count| entries.get(count..));
+        let lacking = usize::try_from(relay_count)
+            .ok()
+            .and_then(|count| entries.get(count..));
         if let Some(lacking) = lacking.filter(|lacking| !lacking.is_empty() && relay_count > 0) {
-            let frame = wire::Append { first: relay_count, entries: lacking.to_vec() };
+            let frame = wire::Append {
+                first: relay_count,
+                entries: lacking.to_vec(),
+            };
             self.append_sent = true;
             self.send(DeviceFrame::Append(frame));
         }
@@ -175,7 +207,9 @@ impl Engine {
     }
 
     fn known_differently(&self, index: u64, entry: &SignedEntry) -> bool {
-        let known = usize::try_from(index).ok().and_then(|index| self.state.account.entries().get(index));
+        let known = usize::try_from(index)
+            .ok()
+            .and_then(|index| self.state.account.entries().get(index));
         known != Some(entry)
     }
 
@@ -195,12 +229,17 @@ impl Engine {
         match changed {
             Changed::Added(member) => {
                 let own = self.intents.iter().find_map(|intent| match intent {
-                    Intent::Add(joining) if joining.device == member.device => Some(joining.name.clone()),
+                    Intent::Add(joining) if joining.device == member.device => {
+                        Some(joining.name.clone())
+                    }
                     _ => None,
                 });
                 if let Some(name) = own {
                     self.state.account.rename(member.device, &name);
-                    self.persist(Record::Named(Named { device: member.device.to_wire(), name }));
+                    self.persist(Record::Named(Named {
+                        device: member.device.to_wire(),
+                        name,
+                    }));
                     self.queue_names();
                 }
                 self.event(Event::Added(member.device));
@@ -229,7 +268,10 @@ impl Engine {
             return;
         }
         if let Some(intent) = self.intents.pop_front() {
-            self.event(Event::MembershipRefused { device: intent.device(), text: refusal.text.clone() });
+            self.event(Event::MembershipRefused {
+                device: intent.device(),
+                text: refusal.text.clone(),
+            });
         }
     }
 

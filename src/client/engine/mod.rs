@@ -111,16 +111,24 @@ pub struct Engine {
 
 impl std::fmt::Debug for Engine {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Engine").field("phase", &self.phase).finish_non_exhaustive()
+        f.debug_struct("Engine")
+            .field("phase", &self.phase)
+            .finish_non_exhaustive()
     }
 }
 
 impl Engine {
     /// Offline, and about to dial at the first [`Engine::tick`]. `invite` is for founding an
     /// account at a relay that asks for one; otherwise empty.
-    pub fn new(state: EngineState, invite: impl Into<String>, chance: Box<dyn Chance + Send>) -> Self {
+    pub fn new(
+        state: EngineState,
+        invite: impl Into<String>,
+        chance: Box<dyn Chance + Send>,
+    ) -> Self {
         let mut limits = Limits::default();
-        limits.envelope_bytes_max = state.envelope_bytes_max.unwrap_or(limits.envelope_bytes_max);
+        limits.envelope_bytes_max = state
+            .envelope_bytes_max
+            .unwrap_or(limits.envelope_bytes_max);
         let mut engine = Self {
             state,
             chance,
@@ -172,7 +180,9 @@ impl Engine {
 
     /// Why the relay will not have this device any more, if so.
     pub fn ended(&self) -> Option<(Code, &str)> {
-        self.ended.as_ref().map(|(code, text)| (*code, text.as_str()))
+        self.ended
+            .as_ref()
+            .map(|(code, text)| (*code, text.as_str()))
     }
 
     /// The relay's limits; before a greeting the defaults, and the largest envelope as said last.
@@ -216,10 +226,16 @@ impl Engine {
     /// When [`Engine::tick`] has something to do next.
     pub fn next_tick_ms(&self) -> Option<u64> {
         let live = (self.phase == Phase::Live).then(|| self.ping_at_ms());
-        [self.dial_at_ms, self.pong_due_ms, self.ack_due_ms, self.push_hold_ms, live]
-            .into_iter()
-            .flatten()
-            .min()
+        [
+            self.dial_at_ms,
+            self.pong_due_ms,
+            self.ack_due_ms,
+            self.push_hold_ms,
+            live,
+        ]
+        .into_iter()
+        .flatten()
+        .min()
     }
 
     fn heartbeat_ms(&self) -> u64 {
@@ -228,7 +244,11 @@ impl Engine {
 
     /// A little early: the relay counts from when it hears, not from when this device speaks.
     fn ping_at_ms(&self) -> u64 {
-        if self.pong_due_ms.is_some() { u64::MAX } else { self.last_sent_ms + self.heartbeat_ms() }
+        if self.pong_due_ms.is_some() {
+            u64::MAX
+        } else {
+            self.last_sent_ms + self.heartbeat_ms()
+        }
     }
 
     fn ping(&mut self) {
@@ -272,7 +292,10 @@ impl Engine {
                 self.event(Event::RendezvousOpened { id: opened.id });
             }
             RelayFrame::RendezvousMessage(message) => {
-                self.event(Event::RendezvousMessage { id: message.id, sealed: message.sealed });
+                self.event(Event::RendezvousMessage {
+                    id: message.id,
+                    sealed: message.sealed,
+                });
             }
             RelayFrame::Greeting(_)
             | RelayFrame::Welcome(_)
@@ -331,12 +354,19 @@ impl Engine {
 
     fn sync_state(&self) -> State {
         if let Some((code, text)) = &self.ended {
-            return State::Refused { code: *code, text: text.clone() };
+            return State::Refused {
+                code: *code,
+                text: text.clone(),
+            };
         }
         let waiting = self.state.outbox.waiting();
         match self.phase {
-            Phase::Offline => State::Offline { dial_at_ms: self.dial_at_ms },
-            Phase::Live if self.caught_up && self.state.inbox.is_idle() && waiting == 0 => State::UpToDate,
+            Phase::Offline => State::Offline {
+                dial_at_ms: self.dial_at_ms,
+            },
+            Phase::Live if self.caught_up && self.state.inbox.is_idle() && waiting == 0 => {
+                State::UpToDate
+            }
             Phase::Live => State::Syncing {
                 received: self.state.inbox.cursor().min(self.head),
                 head: self.head,

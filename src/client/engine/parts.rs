@@ -13,15 +13,28 @@ impl Engine {
     /// What came says of some changes that they will never be whole: the app hears of that before.
     pub(super) fn give_up_unfinished(&mut self, position: &Position, part: Option<&Part>) {
         // Everything before this one, which itself is still to be applied.
-        let before = Position { seq: position.seq.saturating_sub(1), push_number: 0, ..*position };
-        for (from, through) in self.state.assemblies.interrupted(before, position.push_number, part) {
+        let before = Position {
+            seq: position.seq.saturating_sub(1),
+            push_number: 0,
+            ..*position
+        };
+        for (from, through) in self
+            .state
+            .assemblies
+            .interrupted(before, position.push_number, part)
+        {
             self.state.inbox.hand_out(before, None, GAP_BYTES);
             self.deliver_unfinished(before, from, through);
         }
     }
 
     fn deliver_unfinished(&mut self, position: Position, from: u64, through: u64) {
-        let gap = Gap { position, from: from.min(through), through, reason: GapReason::Unfinished };
+        let gap = Gap {
+            position,
+            from: from.min(through),
+            through,
+            reason: GapReason::Unfinished,
+        };
         self.outputs.push_back(Output::Deliver(Incoming::Gap(gap)));
     }
 
@@ -36,7 +49,10 @@ impl Engine {
         bytes: u64,
     ) {
         let (position, chain) = (opened.position, opened.chain);
-        let taken = self.state.assemblies.take(&position, part, opened.content.clone());
+        let taken = self
+            .state
+            .assemblies
+            .take(&position, part, opened.content.clone());
         self.state.inbox.hand_out(position, Some(chain), bytes);
         match taken {
             Taken::Kept(step) | Taken::Broken(step) => {
@@ -44,7 +60,9 @@ impl Engine {
                 self.state.inbox.finish(&position);
             }
             Taken::Known => self.state.inbox.finish(&position),
-            Taken::Whole(content) => self.deliver_change(Opened { content, ..opened }, kind, addressed),
+            Taken::Whole(content) => {
+                self.deliver_change(Opened { content, ..opened }, kind, addressed)
+            }
             Taken::Missing(from, through) => self.deliver_unfinished(position, from, through),
         }
     }
@@ -56,7 +74,11 @@ impl Engine {
     /// What the app has heard of is no longer known.
     pub(super) fn forget_told(&mut self) {
         let inbox = &self.state.inbox;
-        for step in self.state.assemblies.told(|position| inbox.is_due(position)) {
+        for step in self
+            .state
+            .assemblies
+            .told(|position| inbox.is_due(position))
+        {
             self.record_parts(step);
         }
     }
@@ -66,8 +88,15 @@ impl Engine {
     pub fn kept_changes(&self, after: u64) -> Vec<(u64, super::Change)> {
         let mut kept = Vec::new();
         let mut parts: Vec<Bytes> = Vec::new();
-        for queued in self.state.outbox.changes().filter(|queued| queued.push_number > after) {
-            let Some(mut change) = super::Change::of(queued) else { continue };
+        for queued in self
+            .state
+            .outbox
+            .changes()
+            .filter(|queued| queued.push_number > after)
+        {
+            let Some(mut change) = super::Change::of(queued) else {
+                continue;
+            };
             if let Some(part) = &queued.part {
                 parts.push(change.content);
                 if part.index + 1 < part.count {

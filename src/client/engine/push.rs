@@ -36,9 +36,15 @@ impl Engine {
         }
         let bytes = changes.iter().map(|change| change.content.len()).sum();
         if bytes > BATCH_BYTES_MAX {
-            return Err(PushError::Batch { bytes, bytes_max: BATCH_BYTES_MAX });
+            return Err(PushError::Batch {
+                bytes,
+                bytes_max: BATCH_BYTES_MAX,
+            });
         }
-        let (first, mut numbers) = (self.state.outbox.next_number(), Vec::with_capacity(changes.len()));
+        let (first, mut numbers) = (
+            self.state.outbox.next_number(),
+            Vec::with_capacity(changes.len()),
+        );
         let mut queued = Vec::with_capacity(changes.len());
         for change in changes {
             queued.extend(self.cut(change, first + queued.len() as u64));
@@ -46,7 +52,11 @@ impl Engine {
         }
         self.queue(queued);
         self.go_on();
-        Ok(PushReceipt { first, last: self.state.outbox.next_number() - 1, numbers })
+        Ok(PushReceipt {
+            first,
+            last: self.state.outbox.next_number() - 1,
+            numbers,
+        })
     }
 
     fn check_change(&self, change: &Change) -> Result<(), PushError> {
@@ -55,12 +65,19 @@ impl Engine {
         }
         let bytes_max = change_bytes_max(self.limits.envelope_bytes_max);
         if change.content.len() > bytes_max {
-            return Err(PushError::TooLarge { bytes: change.content.len(), bytes_max });
+            return Err(PushError::TooLarge {
+                bytes: change.content.len(),
+                bytes_max,
+            });
         }
         if change.transaction_id.len() > ID_BYTES_MAX {
             return Err(PushError::TransactionId(change.transaction_id.len()));
         }
-        if change.addressee.as_ref().is_some_and(|device| !self.is_other_member(device)) {
+        if change
+            .addressee
+            .as_ref()
+            .is_some_and(|device| !self.is_other_member(device))
+        {
             return Err(PushError::Addressee);
         }
         Ok(())
@@ -81,22 +98,37 @@ impl Engine {
 
     /// Tells every device what all are called.
     pub(super) fn queue_names(&mut self) {
-        let names: Vec<_> =
-            self.state.account.names().map(|(device, name)| (*device, name.clone())).collect();
-        let names = prost::Message::encode_to_vec(&Names { names: wire_names(&names) });
+        let names: Vec<_> = self
+            .state
+            .account
+            .names()
+            .map(|(device, name)| (*device, name.clone()))
+            .collect();
+        let names = prost::Message::encode_to_vec(&Names {
+            names: wire_names(&names),
+        });
         let push_number = self.state.outbox.next_number();
         let (kind, content) = (Kind::Names.into(), names.into());
-        self.queue(vec![Queued { push_number, kind, content, ..Queued::default() }]);
+        self.queue(vec![Queued {
+            push_number,
+            kind,
+            content,
+            ..Queued::default()
+        }]);
     }
 
     pub(super) fn send_pushes(&mut self) {
         // Before the log is whole, a removal might be missing, and with it the key epoch to seal in.
-        if self.push_hold_ms.is_some() || self.state.account.membership().count() < self.entries_due {
+        if self.push_hold_ms.is_some() || self.state.account.membership().count() < self.entries_due
+        {
             return;
         }
         while let Some(envelopes) = self.seal_batch() {
             let last = envelopes.last().map_or(0, |envelope| envelope.push_number);
-            let sealed = envelopes.iter().map(|envelope| envelope.sealed.clone()).collect();
+            let sealed = envelopes
+                .iter()
+                .map(|envelope| envelope.sealed.clone())
+                .collect();
             if let Some(through) = self.state.outbox.begin_sending(last) {
                 self.persist(Record::Sending(through));
             }
@@ -121,11 +153,18 @@ impl Engine {
         let mut envelopes = Vec::with_capacity(batch.len());
         for (push_number, change) in batch {
             // A number whose change is lost, or moot, is filled by a message that says nothing.
-            let filler = Queued { kind: Kind::Names.into(), ..Queued::default() };
+            let filler = Queued {
+                kind: Kind::Names.into(),
+                ..Queued::default()
+            };
             let change = change.unwrap_or(&filler);
             let addressee = DeviceKey::try_from(&*change.addressee).ok();
-            let binding =
-                Binding { account: account.account(), key_epoch, sender: account.keys().device(), addressee };
+            let binding = Binding {
+                account: account.account(),
+                key_epoch,
+                sender: account.keys().device(),
+                addressee,
+            };
             let header = Header {
                 device_id: self.state.device_id.clone(),
                 transaction_id: change.transaction_id.clone(),
@@ -138,7 +177,11 @@ impl Engine {
             let salt = random(&mut *self.chance);
             let sealed = seal(keys, &binding, &header, &change.content, &salt)
                 .expect("a change was measured before it was queued");
-            envelopes.push(Envelope { push_number, sealed, addressee: change.addressee.clone() });
+            envelopes.push(Envelope {
+                push_number,
+                sealed,
+                addressee: change.addressee.clone(),
+            });
         }
         Some(envelopes)
     }
@@ -150,7 +193,12 @@ impl Engine {
             _ => (0, Bytes::new()),
         };
         let membership_head = log.head().to_wire();
-        Heads { log_seq, log_chain, membership_count: log.count(), membership_head }
+        Heads {
+            log_seq,
+            log_chain,
+            membership_count: log.count(),
+            membership_head,
+        }
     }
 
     pub(super) fn stored(&mut self, stored: &wire::Stored) {
@@ -161,7 +209,9 @@ impl Engine {
         for placement in &stored.placements {
             for step in 0..u64::from(placement.count) {
                 let number = placement.push_number.saturating_add(step);
-                let Some(sealed) = self.state.outbox.sealed(number).cloned() else { break };
+                let Some(sealed) = self.state.outbox.sealed(number).cloned() else {
+                    break;
+                };
                 let seq = placement.seq.saturating_add(step);
                 self.state.inbox.witness_own(seq, &own, &sealed);
                 // The relay moves a cursor at the head over an own push, too; but an ack may have been on
@@ -200,20 +250,31 @@ impl Engine {
                     wait_ms => wait_ms.min(RETRY_AFTER_MS_MAX),
                 };
                 self.push_hold_ms = Some(self.now_ms.saturating_add(wait_ms));
-                self.event(Event::PushRefused { push_number: number, code, text: refusal.text });
+                self.event(Event::PushRefused {
+                    push_number: number,
+                    code,
+                    text: refusal.text,
+                });
             }
         }
     }
 
     /// The relay's word alone is not enough to let a change go: the membership log must agree.
     fn addressee_is_gone(&self, number: u64) -> bool {
-        let addressee = self.state.outbox.change(number).map(|change| &*change.addressee);
+        let addressee = self
+            .state
+            .outbox
+            .change(number)
+            .map(|change| &*change.addressee);
         let addressee = addressee.and_then(|addressee| DeviceKey::try_from(addressee).ok());
         addressee.is_some_and(|device| self.state.account.membership().member(&device).is_none())
     }
 
     fn sealed_bytes(&self, number: u64) -> u64 {
-        self.state.outbox.change(number).map_or(0, |change| sealed_size(change.content.len()) as u64)
+        self.state
+            .outbox
+            .change(number)
+            .map_or(0, |change| sealed_size(change.content.len()) as u64)
     }
 
     /// Here, too, the relay's word alone is not enough: its greeting must agree.
@@ -224,10 +285,19 @@ impl Engine {
     /// It was queued when larger ones were taken. It would hold up everything behind it for ever.
     fn drop_too_large(&mut self, number: u64) {
         let (bytes, bytes_max) = (self.sealed_bytes(number), self.limits.envelope_bytes_max);
-        let Some(change) = self.state.outbox.change(number) else { return };
-        let (push_number, transaction_id) =
-            (self.state.outbox.first_part(number), change.transaction_id.clone());
+        let Some(change) = self.state.outbox.change(number) else {
+            return;
+        };
+        let (push_number, transaction_id) = (
+            self.state.outbox.first_part(number),
+            change.transaction_id.clone(),
+        );
         self.state.outbox.drop_content(number);
-        self.event(Event::ChangeDropped { push_number, transaction_id, bytes, bytes_max });
+        self.event(Event::ChangeDropped {
+            push_number,
+            transaction_id,
+            bytes,
+            bytes_max,
+        });
     }
 }

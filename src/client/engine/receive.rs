@@ -9,7 +9,9 @@ use super::super::pairing::read_names;
 use super::super::record::{Named, Record, Sender, SenderKeyEpoch, Senders};
 use super::super::seal::{Binding, key_epoch, open};
 use super::super::sealed::{Header, Heads, Kind, Names};
-use super::{ACK_DELAY_MS, ChangeKind, Distrust, Engine, Event, Gap, Incoming, Output, Received, Unreadable};
+use super::{
+    ACK_DELAY_MS, ChangeKind, Distrust, Engine, Event, Gap, Incoming, Output, Received, Unreadable,
+};
 use crate::protocol::frame::DeviceFrame;
 use crate::protocol::wire::{self, Delivered};
 use crate::protocol::{Chain, DeviceKey};
@@ -69,7 +71,8 @@ impl Engine {
             Ok(Some(opened)) => self.hand_out(opened, delivered.addressed, bytes),
             Ok(None) => self.state.inbox.pass(seq, bytes),
             Err(reason) => {
-                let sender = DeviceKey::try_from(&*delivered.sender).unwrap_or(DeviceKey::new([0; 32]));
+                let sender =
+                    DeviceKey::try_from(&*delivered.sender).unwrap_or(DeviceKey::new([0; 32]));
                 self.unreadable(seq, sender, reason);
                 self.state.inbox.pass(seq, bytes);
             }
@@ -80,7 +83,11 @@ impl Engine {
     fn unreadable(&mut self, seq: u64, sender: DeviceKey, reason: Unreadable) {
         self.unlink(Some(&sender));
         self.warn(format!("an envelope was passed over: {reason}"), false);
-        self.event(Event::Unreadable { seq, sender, reason });
+        self.event(Event::Unreadable {
+            seq,
+            sender,
+            reason,
+        });
     }
 
     fn unlink(&mut self, sender: Option<&DeviceKey>) {
@@ -100,7 +107,12 @@ impl Engine {
         let sender = DeviceKey::try_from(&*delivered.sender).map_err(|_| Unreadable::Delivery)?;
         let chain = Chain::try_from(&*delivered.chain).map_err(|_| Unreadable::Delivery)?;
         let history = self.state.inbox.history().ok_or(Unreadable::Delivery)?;
-        if self.state.inbox.witness(seq, &sender, &delivered.sealed, chain) == Witnessed::Different {
+        if self
+            .state
+            .inbox
+            .witness(seq, &sender, &delivered.sealed, chain)
+            == Witnessed::Different
+        {
             self.distrust(Distrust::Chain(seq));
         }
         if self.state.inbox.is_repeat(&sender, push_number) {
@@ -112,16 +124,33 @@ impl Engine {
             return Err(Unreadable::Sender);
         }
         let key_epoch = key_epoch(&delivered.sealed).unwrap_or(0);
-        let keys = account.epoch_keys(key_epoch).ok_or(Unreadable::KeyEpoch(key_epoch))?;
+        let keys = account
+            .epoch_keys(key_epoch)
+            .ok_or(Unreadable::KeyEpoch(key_epoch))?;
         let addressee = delivered.addressed.then_some(own);
-        let binding = Binding { account: account.account(), key_epoch, sender, addressee };
+        let binding = Binding {
+            account: account.account(),
+            key_epoch,
+            sender,
+            addressee,
+        };
         let (header, content) = open(keys, &binding, &delivered.sealed)?;
         if header.push_number != push_number || push_number == 0 {
             return Err(Unreadable::PushNumber);
         }
         self.check_key_epoch(&sender, key_epoch, &header)?;
-        let position = Position { history, seq, sender, push_number };
-        Ok(Some(Opened { position, chain, header, content }))
+        let position = Position {
+            history,
+            seq,
+            sender,
+            push_number,
+        };
+        Ok(Some(Opened {
+            position,
+            chain,
+            header,
+            content,
+        }))
     }
 
     /// Who was removed knows the old secrets, and could seal with them under another device's name:
@@ -132,7 +161,10 @@ impl Engine {
         key_epoch: u32,
         header: &Header,
     ) -> Result<(), Unreadable> {
-        let membership_count = header.heads.as_ref().map_or(0, |heads| heads.membership_count);
+        let membership_count = header
+            .heads
+            .as_ref()
+            .map_or(0, |heads| heads.membership_count);
         let seen = self.state.account.key_epoch_at(membership_count);
         if membership_count == 0 || seen.is_some_and(|seen| seen != key_epoch) {
             return Err(Unreadable::Heads);
@@ -143,19 +175,31 @@ impl Engine {
         }
         if links.note_key_epoch(*sender, push_number, key_epoch) {
             let device = sender.to_wire();
-            self.persist(Record::SenderKeyEpoch(SenderKeyEpoch { device, push_number, key_epoch }));
+            self.persist(Record::SenderKeyEpoch(SenderKeyEpoch {
+                device,
+                push_number,
+                key_epoch,
+            }));
         }
         Ok(())
     }
 
     fn hand_out(&mut self, opened: Opened, addressed: bool, bytes: u64) {
-        let Opened { position, chain, header, .. } = &opened;
+        let Opened {
+            position,
+            chain,
+            header,
+            ..
+        } = &opened;
         let (position, chain) = (*position, *chain);
         if let Some(heads) = &header.heads {
             self.compare_heads(position.seq, heads);
         }
         if self.state.inbox.lacks(&position.sender, header.after) {
-            self.distrust(Distrust::Withheld { sender: position.sender, push_number: header.after });
+            self.distrust(Distrust::Withheld {
+                sender: position.sender,
+                push_number: header.after,
+            });
         }
         self.give_up_unfinished(&position, header.part.as_ref());
         let kind = match Kind::try_from(header.kind) {
@@ -169,13 +213,18 @@ impl Engine {
             }
             Ok(Kind::SnapshotWanted) if addressed => {
                 self.state.inbox.hand_out(position, Some(chain), bytes);
-                let wanted = Incoming::SnapshotWanted { position, device: position.sender };
+                let wanted = Incoming::SnapshotWanted {
+                    position,
+                    device: position.sender,
+                };
                 return self.outputs.push_back(Output::Deliver(wanted));
             }
             _ => return self.pass_over(&position, bytes, Unreadable::Kind),
         };
         match header.part.clone() {
-            Some(part) if is_part(&part) => self.hand_out_part(opened, &part, kind, addressed, bytes),
+            Some(part) if is_part(&part) => {
+                self.hand_out_part(opened, &part, kind, addressed, bytes)
+            }
             Some(_) => self.pass_over(&position, bytes, Unreadable::Part),
             None => {
                 self.state.inbox.hand_out(position, Some(chain), bytes);
@@ -190,7 +239,12 @@ impl Engine {
     }
 
     pub(super) fn deliver_change(&mut self, opened: Opened, kind: ChangeKind, addressed: bool) {
-        let Opened { position, header, content, .. } = opened;
+        let Opened {
+            position,
+            header,
+            content,
+            ..
+        } = opened;
         let received = Received {
             position,
             sender_name: self.state.account.name(&position.sender).map(str::to_owned),
@@ -200,15 +254,20 @@ impl Engine {
             content,
             addressed,
         };
-        self.outputs.push_back(Output::Deliver(Incoming::Change(received)));
+        self.outputs
+            .push_back(Output::Deliver(Incoming::Change(received)));
     }
 
     fn compare_heads(&mut self, seq: u64, heads: &Heads) {
-        let different = self.state.inbox.compare(heads.log_seq, &heads.log_chain) == Witnessed::Different;
+        let different =
+            self.state.inbox.compare(heads.log_seq, &heads.log_chain) == Witnessed::Different;
         if heads.log_seq > 0 && (heads.log_seq >= seq || different) {
             self.distrust(Distrust::Witness(heads.log_seq));
         }
-        let (seen, shown) = (heads.membership_count, self.state.account.membership().count());
+        let (seen, shown) = (
+            heads.membership_count,
+            self.state.account.membership().count(),
+        );
         if seen > shown {
             // The relay sends entries before envelopes, and had these before that envelope.
             return self.distrust(Distrust::MembershipHidden { shown, seen });
@@ -220,10 +279,15 @@ impl Engine {
     }
 
     fn read_names(&mut self, content: Bytes) {
-        let names = Names::decode(content).map(|names| read_names(&names.names)).unwrap_or_default();
+        let names = Names::decode(content)
+            .map(|names| read_names(&names.names))
+            .unwrap_or_default();
         for (device, name) in names {
             if self.state.account.ever_member(&device) && self.state.account.rename(device, &name) {
-                self.persist(Record::Named(Named { device: device.to_wire(), name }));
+                self.persist(Record::Named(Named {
+                    device: device.to_wire(),
+                    name,
+                }));
                 self.event(Event::Named(device));
             }
         }
@@ -236,13 +300,25 @@ impl Engine {
     }
 
     pub(super) fn hand_out_gap(&mut self, from: u64, through: u64, reason: wire::gap::Reason) {
-        let Some(history) = self.state.inbox.history() else { return };
+        let Some(history) = self.state.inbox.history() else {
+            return;
+        };
         self.unlink(None);
-        let position = Position { history, seq: through, sender: DeviceKey::new([0; 32]), push_number: 0 };
+        let position = Position {
+            history,
+            seq: through,
+            sender: DeviceKey::new([0; 32]),
+            push_number: 0,
+        };
         self.state.inbox.hand_out(position, None, GAP_BYTES);
         if !self.is_over_window() {
             let reason = reason.into();
-            self.outputs.push_back(Output::Deliver(Incoming::Gap(Gap { position, from, through, reason })));
+            self.outputs.push_back(Output::Deliver(Incoming::Gap(Gap {
+                position,
+                from,
+                through,
+                reason,
+            })));
         }
     }
 

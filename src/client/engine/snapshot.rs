@@ -27,17 +27,34 @@ impl Engine {
         };
         let push_number = self.state.outbox.next_number();
         let (kind, addressee) = (Kind::SnapshotWanted.into(), device.to_wire());
-        self.queue(vec![Queued { push_number, kind, addressee, ..Queued::default() }]);
+        self.queue(vec![Queued {
+            push_number,
+            kind,
+            addressee,
+            ..Queued::default()
+        }]);
         self.go_on();
-        Ok(PushReceipt { first: push_number, last: push_number, numbers: vec![push_number] })
+        Ok(PushReceipt {
+            first: push_number,
+            last: push_number,
+            numbers: vec![push_number],
+        })
     }
 
     /// Whoever was heard last; else the one that let this device in; else any other.
     fn likely_alive(&self) -> Option<DeviceKey> {
         let account = &self.state.account;
-        let members = account.membership().members().iter().map(|member| member.device);
-        let candidates = [self.state.inbox.heard(), account.added_by()].into_iter().flatten();
-        candidates.chain(members).find(|device| self.is_other_member(device))
+        let members = account
+            .membership()
+            .members()
+            .iter()
+            .map(|member| member.device);
+        let candidates = [self.state.inbox.heard(), account.added_by()]
+            .into_iter()
+            .flatten();
+        candidates
+            .chain(members)
+            .find(|device| self.is_other_member(device))
     }
 
     pub(super) fn is_other_member(&self, device: &DeviceKey) -> bool {

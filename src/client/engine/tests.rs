@@ -37,7 +37,11 @@ pub(in crate::client) struct NaiveRelay {
 
 impl NaiveRelay {
     pub(in crate::client) fn greeting(&self) -> RelayFrame {
-        let mut limits = Limits { push_envelopes_max: 3, unanswered_frames_max: 4, ..Limits::default() };
+        let mut limits = Limits {
+            push_envelopes_max: 3,
+            unanswered_frames_max: 4,
+            ..Limits::default()
+        };
         if self.envelope_bytes_max > 0 {
             limits.envelope_bytes_max = self.envelope_bytes_max;
         }
@@ -49,7 +53,11 @@ impl NaiveRelay {
         })
     }
 
-    pub(in crate::client) fn answer(&mut self, device: DeviceKey, frame: DeviceFrame) -> Vec<RelayFrame> {
+    pub(in crate::client) fn answer(
+        &mut self,
+        device: DeviceKey,
+        frame: DeviceFrame,
+    ) -> Vec<RelayFrame> {
         match frame {
             DeviceFrame::Found(found) => {
                 self.entries = vec![found.entry.unwrap()];
@@ -63,14 +71,17 @@ impl NaiveRelay {
                 Vec::new()
             }
             DeviceFrame::Append(append) => {
-                self.entries.truncate(usize::try_from(append.first).unwrap());
+                self.entries
+                    .truncate(usize::try_from(append.first).unwrap());
                 self.entries.extend(append.entries.clone());
                 vec![RelayFrame::Membership(wire::Membership {
                     first: append.first,
                     entries: append.entries,
                 })]
             }
-            DeviceFrame::Ping(ping) => vec![RelayFrame::Pong(wire::Pong { number: ping.number })],
+            DeviceFrame::Ping(ping) => vec![RelayFrame::Pong(wire::Pong {
+                number: ping.number,
+            })],
             _ => Vec::new(),
         }
     }
@@ -82,12 +93,22 @@ impl NaiveRelay {
             cursor: self.cursors.get(&device).copied().unwrap_or(0),
             push_number: self.pushed.get(&device).copied().unwrap_or(0),
             membership_count: self.entries.len() as u64,
-            chain: self.log.last().map_or(chain::START, |(.., chain)| *chain).to_wire(),
+            chain: self
+                .log
+                .last()
+                .map_or(chain::START, |(.., chain)| *chain)
+                .to_wire(),
             ..wire::Welcome::default()
         };
         let entries = self.entries[known..].to_vec();
-        let membership = wire::Membership { first: known as u64, entries };
-        vec![RelayFrame::Welcome(welcome), RelayFrame::Membership(membership)]
+        let membership = wire::Membership {
+            first: known as u64,
+            entries,
+        };
+        vec![
+            RelayFrame::Welcome(welcome),
+            RelayFrame::Membership(membership),
+        ]
     }
 
     fn push(&mut self, device: DeviceKey, envelopes: Vec<Envelope>) -> RelayFrame {
@@ -101,23 +122,31 @@ impl NaiveRelay {
                 let seq = self.log.len() as u64 + 1;
                 let before = self.log.last().map_or(chain::START, |(.., chain)| *chain);
                 let chain = chain::extend(&before, seq, &device, &envelope.sealed);
-                placements.push(Placement { push_number: envelope.push_number, seq, count: 1 });
+                placements.push(Placement {
+                    push_number: envelope.push_number,
+                    seq,
+                    count: 1,
+                });
                 self.log.push((device, envelope, chain));
             } else {
                 self.repeats += 1;
             }
         }
-        RelayFrame::Stored(wire::Stored { push_number: self.pushed[&device], placements })
+        RelayFrame::Stored(wire::Stored {
+            push_number: self.pushed[&device],
+            placements,
+        })
     }
 
     pub(in crate::client) fn deliver(&self, device: DeviceKey, after: u64) -> RelayFrame {
         let head = self.log.len() as u64;
         let after = after.max(self.expired_through);
-        let is_for =
-            |envelope: &Envelope| envelope.addressee.is_empty() || *envelope.addressee == *device.as_bytes();
-        let envelopes = (1..)
-            .zip(&self.log)
-            .filter(|(seq, (sender, envelope, _))| *seq > after && *sender != device && is_for(envelope));
+        let is_for = |envelope: &Envelope| {
+            envelope.addressee.is_empty() || *envelope.addressee == *device.as_bytes()
+        };
+        let envelopes = (1..).zip(&self.log).filter(|(seq, (sender, envelope, _))| {
+            *seq > after && *sender != device && is_for(envelope)
+        });
         let envelopes = envelopes.map(|(seq, (sender, envelope, chain))| Delivered {
             seq,
             sender: sender.to_wire(),
@@ -126,7 +155,11 @@ impl NaiveRelay {
             chain: chain.to_wire(),
             addressed: !envelope.addressee.is_empty(),
         });
-        RelayFrame::Deliver(wire::Deliver { envelopes: envelopes.collect(), through: head, head })
+        RelayFrame::Deliver(wire::Deliver {
+            envelopes: envelopes.collect(),
+            through: head,
+            head,
+        })
     }
 }
 
@@ -178,7 +211,9 @@ impl Side {
     fn drain(&mut self) {
         while let Some(output) = self.engine.poll() {
             match output {
-                Output::Persist(record) => self.disk.push(Record::from_bytes(&record.to_bytes()).unwrap()),
+                Output::Persist(record) => self
+                    .disk
+                    .push(Record::from_bytes(&record.to_bytes()).unwrap()),
                 Output::Send(frame) => self.to_relay.push_back(frame),
                 Output::Deliver(incoming) => self.inbox.push_back(incoming),
                 Output::Event(event) => self.events.push(event),
@@ -190,7 +225,10 @@ impl Side {
 
     fn push(&mut self, content: Bytes) {
         self.pushed.push(content.clone());
-        let receipt = self.engine.enqueue([Change::new("t", content)], self.now_ms).unwrap();
+        let receipt = self
+            .engine
+            .enqueue([Change::new("t", content)], self.now_ms)
+            .unwrap();
         self.numbers.extend(receipt.numbers);
         self.drain();
     }
@@ -231,7 +269,9 @@ impl Side {
 
     /// One frame to the relay and its answers back; whether there was one.
     fn step(&mut self, relay: &mut NaiveRelay) -> bool {
-        let Some(frame) = self.to_relay.pop_front() else { return false };
+        let Some(frame) = self.to_relay.pop_front() else {
+            return false;
+        };
         for answer in relay.answer(self.device(), frame) {
             self.engine.frame(answer, self.now_ms);
             self.drain();
@@ -243,9 +283,17 @@ impl Side {
         if self.engine.is_live() {
             if relay.expired_through > self.sent_through {
                 let (from, through) = (self.sent_through + 1, relay.expired_through);
-                self.engine.frame(RelayFrame::Gap(wire::Gap { from, through, reason: 1 }), self.now_ms);
+                self.engine.frame(
+                    RelayFrame::Gap(wire::Gap {
+                        from,
+                        through,
+                        reason: 1,
+                    }),
+                    self.now_ms,
+                );
             }
-            self.engine.frame(relay.deliver(self.device(), self.sent_through), self.now_ms);
+            self.engine
+                .frame(relay.deliver(self.device(), self.sent_through), self.now_ms);
             self.sent_through = relay.log.len() as u64;
             self.drain();
         }
@@ -283,19 +331,36 @@ const SMALL_CONTENT_BYTES: usize = 631;
 fn pair(seed: u64) -> (Side, Side, NaiveRelay) {
     let mut chance = Seeded(seed);
     let mut first = Side::new(Identity::found("desk", "Desk", &mut chance), seed);
-    let mut relay = NaiveRelay { epoch: 1, ..NaiveRelay::default() };
+    let mut relay = NaiveRelay {
+        epoch: 1,
+        ..NaiveRelay::default()
+    };
     first.connect(&relay);
     while first.step(&mut relay) {}
     let keys = DeviceKeys::random(&mut chance);
     let (device, agreement) = (keys.device(), keys.agreement().public());
-    let joining = Joining { device, agreement, name: "Phone".to_owned() };
+    let joining = Joining {
+        device,
+        agreement,
+        name: "Phone".to_owned(),
+    };
     first.engine.add_device(joining, first.now_ms).unwrap();
     first.drain();
     while first.step(&mut relay) {}
     assert!(first.events.contains(&Event::Added(device)));
     let account = first.engine.bundle().unwrap();
-    assert_eq!(account_id(&account.entries[0]), first.engine.account().account());
-    let second = Side::new(Identity { keys, device_id: "phone".to_owned(), account }, seed + 500);
+    assert_eq!(
+        account_id(&account.entries[0]),
+        first.engine.account().account()
+    );
+    let second = Side::new(
+        Identity {
+            keys,
+            device_id: "phone".to_owned(),
+            account,
+        },
+        seed + 500,
+    );
     (first, second, relay)
 }
 
@@ -352,7 +417,10 @@ fn play(sides: &mut [Side; 2], relay: &mut NaiveRelay, steps: &[Step]) {
 }
 
 fn trusted(side: &Side) -> bool {
-    !side.events.iter().any(|event| matches!(event, Event::Distrust(_) | Event::Unreadable { .. }))
+    !side
+        .events
+        .iter()
+        .any(|event| matches!(event, Event::Distrust(_) | Event::Unreadable { .. }))
 }
 
 proptest! {
@@ -413,7 +481,12 @@ fn a_relay_that_drops_an_envelope_is_noticed() {
     while first.step(&mut relay) {}
     relay.log.remove(1);
     second.settle(&mut relay);
-    let chain = |event: &Event| matches!(event, Event::Distrust(Distrust::Chain(_) | Distrust::Witness(_)));
+    let chain = |event: &Event| {
+        matches!(
+            event,
+            Event::Distrust(Distrust::Chain(_) | Distrust::Witness(_))
+        )
+    };
     assert!(second.events.iter().any(chain), "{:?}", second.events);
 }
 
@@ -428,7 +501,12 @@ fn what_does_not_open_is_passed_over_and_told() {
     relay.log[1].1.sealed = altered.into();
     second.settle(&mut relay);
     assert_eq!(second.applied, [Bytes::from_static(b"two")]);
-    assert!(second.events.iter().any(|event| matches!(event, Event::Unreadable { seq: 2, .. })));
+    assert!(
+        second
+            .events
+            .iter()
+            .any(|event| matches!(event, Event::Unreadable { seq: 2, .. }))
+    );
     assert_eq!(relay.cursors[&second.device()], 3);
 }
 
@@ -436,16 +514,28 @@ fn what_does_not_open_is_passed_over_and_told() {
 fn a_removed_device_stops_and_the_others_go_on_with_a_new_secret() {
     let (mut first, mut second, mut relay) = pair(1);
     second.settle(&mut relay);
-    first.engine.remove_device(second.device(), first.now_ms).unwrap();
+    first
+        .engine
+        .remove_device(second.device(), first.now_ms)
+        .unwrap();
     first.drain();
     while first.step(&mut relay) {}
     assert!(first.events.contains(&Event::Removed(second.device())));
     first.push(Bytes::from_static(b"secret"));
     while first.step(&mut relay) {}
-    assert_eq!(super::super::seal::key_epoch(&relay.log.last().unwrap().1.sealed), Some(1));
+    assert_eq!(
+        super::super::seal::key_epoch(&relay.log.last().unwrap().1.sealed),
+        Some(1)
+    );
     let entries = relay.entries[2..].to_vec();
-    second.engine.frame(RelayFrame::Membership(wire::Membership { first: 2, entries }), second.now_ms);
-    assert_eq!(second.engine.ended().map(|(code, _)| code), Some(Code::Removed));
+    second.engine.frame(
+        RelayFrame::Membership(wire::Membership { first: 2, entries }),
+        second.now_ms,
+    );
+    assert_eq!(
+        second.engine.ended().map(|(code, _)| code),
+        Some(Code::Removed)
+    );
 }
 
 #[test]
@@ -456,10 +546,18 @@ fn a_refused_push_goes_again_from_the_refused_number() {
     let number = first.engine.state().outbox().next_number() - 1;
     first.to_relay.clear();
     let refusal = crate::protocol::Refusal::new(Code::QuotaBytes, "full").push_number(number);
-    first.engine.frame(RelayFrame::Refusal(refusal.retry_after_ms(1_000).into()), first.now_ms);
+    first.engine.frame(
+        RelayFrame::Refusal(refusal.retry_after_ms(1_000).into()),
+        first.now_ms,
+    );
     first.drain();
     assert!(first.to_relay.is_empty());
-    assert!(first.events.iter().any(|event| matches!(event, Event::PushRefused { .. })));
+    assert!(
+        first
+            .events
+            .iter()
+            .any(|event| matches!(event, Event::PushRefused { .. }))
+    );
     first.now_ms += 1_000;
     first.engine.tick(first.now_ms);
     first.drain();
@@ -474,7 +572,9 @@ fn a_batch_is_one_record() {
     let batch = ["a", "b", "c"].map(|name| Change::new(name, name));
     first.engine.enqueue(batch, first.now_ms).unwrap();
     first.drain();
-    let queued = first.disk[before..].iter().filter(|record| matches!(record, Record::Queued(_)));
+    let queued = first.disk[before..]
+        .iter()
+        .filter(|record| matches!(record, Record::Queued(_)));
     assert_eq!(queued.count(), 1, "{:?}", &first.disk[before..]);
 }
 
@@ -490,7 +590,12 @@ fn what_goes_to_a_restored_relay_again_is_waited_for() {
     relay = NaiveRelay { epoch: 2, ..backup };
     first.connect(&relay);
     first.step(&mut relay);
-    assert!(first.events.iter().any(|event| matches!(event, Event::PushedAgain { .. })));
+    assert!(
+        first
+            .events
+            .iter()
+            .any(|event| matches!(event, Event::PushedAgain { .. }))
+    );
     assert_ne!(first.engine.state().outbox().waiting(), 0);
     while first.step(&mut relay) {}
     first.hear(&relay);
@@ -517,7 +622,9 @@ fn what_a_relay_says_of_its_limits_is_believed_only_so_far() {
         limits: Some((&limits).into()),
         ..wire::Greeting::default()
     };
-    first.engine.frame(RelayFrame::Greeting(greeting), first.now_ms);
+    first
+        .engine
+        .frame(RelayFrame::Greeting(greeting), first.now_ms);
     let limits = first.engine.limits();
     assert!(limits.frame_bytes_max <= 16 << 20 && limits.envelope_bytes_max <= 16 << 20);
     assert!(limits.push_envelopes_max <= 10_000 && limits.unanswered_frames_max <= 64);
@@ -529,7 +636,11 @@ fn endless_gaps_end_the_connection() {
     let (mut first, ..) = pair(1);
     assert!(first.engine.is_live());
     let closed = (1..100_000_u64).any(|seq| {
-        let gap = wire::Gap { from: seq * 2, through: seq * 2, reason: 1 };
+        let gap = wire::Gap {
+            from: seq * 2,
+            through: seq * 2,
+            reason: 1,
+        };
         first.engine.frame(RelayFrame::Gap(gap), first.now_ms);
         std::iter::from_fn(|| first.engine.poll()).any(|output| output == Output::Close)
     });
@@ -537,8 +648,16 @@ fn endless_gaps_end_the_connection() {
 }
 
 fn small_greeting(relay: &NaiveRelay) -> RelayFrame {
-    let RelayFrame::Greeting(mut greeting) = relay.greeting() else { panic!("it greets") };
-    greeting.limits = Some((&Limits { envelope_bytes_max: 8 * 1024, ..Limits::default() }).into());
+    let RelayFrame::Greeting(mut greeting) = relay.greeting() else {
+        panic!("it greets")
+    };
+    greeting.limits = Some(
+        (&Limits {
+            envelope_bytes_max: 8 * 1024,
+            ..Limits::default()
+        })
+            .into(),
+    );
     RelayFrame::Greeting(greeting)
 }
 
@@ -547,15 +666,21 @@ fn a_change_that_became_too_large_is_let_go_and_named() {
     let (mut first, _, mut relay) = pair(1);
     first.cut();
     let large = Change::new("large", vec![7; 9 * 1024]);
-    let receipt = first.engine.enqueue([large.clone(), Change::new("small", "s")], first.now_ms).unwrap();
+    let receipt = first
+        .engine
+        .enqueue([large.clone(), Change::new("small", "s")], first.now_ms)
+        .unwrap();
     first.drain();
     first.engine.connected("relay.example", first.now_ms);
     first.engine.frame(small_greeting(&relay), first.now_ms);
     first.drain();
     first.step(&mut relay);
     first.to_relay.clear();
-    let refusal = crate::protocol::Refusal::new(Code::EnvelopeTooLarge, "no").push_number(receipt.first);
-    first.engine.frame(RelayFrame::Refusal(refusal.into()), first.now_ms);
+    let refusal =
+        crate::protocol::Refusal::new(Code::EnvelopeTooLarge, "no").push_number(receipt.first);
+    first
+        .engine
+        .frame(RelayFrame::Refusal(refusal.into()), first.now_ms);
     first.drain();
     let dropped = |event: &Event| {
         matches!(event, Event::ChangeDropped { push_number, transaction_id, bytes_max: 8_192, .. }
@@ -569,7 +694,10 @@ fn a_change_that_became_too_large_is_let_go_and_named() {
     let receipt = first.engine.enqueue([large], first.now_ms).unwrap();
     assert_eq!(receipt.numbers, [receipt.first + 1]);
     let limit = crate::client::assembly::CHANGE_BYTES_MAX;
-    let error = first.engine.enqueue([Change::new("t", vec![0; limit + 1])], first.now_ms).unwrap_err();
+    let error = first
+        .engine
+        .enqueue([Change::new("t", vec![0; limit + 1])], first.now_ms)
+        .unwrap_err();
     assert!(matches!(error, PushError::TooLarge { .. }), "{error}");
 }
 
@@ -580,7 +708,9 @@ fn a_relay_that_calls_a_small_change_too_large_does_not_make_it_go() {
     first.push(Bytes::from_static(b"one"));
     let number = first.engine.state().outbox().next_number() - 1;
     let refusal = crate::protocol::Refusal::new(Code::EnvelopeTooLarge, "no").push_number(number);
-    first.engine.frame(RelayFrame::Refusal(refusal.into()), first.now_ms);
+    first
+        .engine
+        .frame(RelayFrame::Refusal(refusal.into()), first.now_ms);
     first.drain();
     assert!(first.engine.state().outbox().change(number).is_some());
 }
@@ -614,7 +744,12 @@ fn what_a_copied_profile_queued_is_not_taken_for_what_the_other_copy_pushed() {
         restored.push(Bytes::from_static(content));
     }
     restored.settle(&mut relay);
-    assert!(restored.events.iter().any(|event| matches!(event, Event::Renumbered { .. })));
+    assert!(
+        restored
+            .events
+            .iter()
+            .any(|event| matches!(event, Event::Renumbered { .. }))
+    );
     second.settle(&mut relay);
     let expected: [&[u8]; 6] = [b"before", b"a", b"b", b"x", b"y", b"z"];
     assert_eq!(second.applied, expected);
@@ -637,7 +772,9 @@ fn what_the_other_copy_of_a_profile_received_is_a_gap_here() {
     assert_eq!(second.applied.len(), 2);
     restored.connect(&relay);
     restored.step(&mut relay);
-    let Some(Incoming::Gap(gap)) = restored.inbox.front() else { panic!("{:?}", restored.inbox) };
+    let Some(Incoming::Gap(gap)) = restored.inbox.front() else {
+        panic!("{:?}", restored.inbox)
+    };
     let cursor = relay.cursors[&restored.device()];
     assert_eq!((gap.from, gap.through), (cursor - 1, cursor));
     restored.apply_one();
@@ -648,41 +785,71 @@ fn what_the_other_copy_of_a_profile_received_is_a_gap_here() {
 }
 
 fn number() -> impl Strategy<Value = u64> {
-    prop_oneof![0_u64..6, Just(1 << 62), Just((1 << 62) + 1), (u64::MAX - 2)..=u64::MAX]
+    prop_oneof![
+        0_u64..6,
+        Just(1 << 62),
+        Just((1 << 62) + 1),
+        (u64::MAX - 2)..=u64::MAX
+    ]
 }
 
 fn hostile_frame() -> impl Strategy<Value = RelayFrame> {
-    let some_bytes =
-        || prop_oneof![Just(Bytes::new()), Just(Bytes::from(vec![1; 32])), Just(Bytes::from(vec![1; 450]))];
-    let delivered = (number(), some_bytes(), number(), some_bytes(), some_bytes(), any::<bool>()).prop_map(
-        |(seq, sender, push_number, sealed, chain, addressed)| Delivered {
-            seq,
-            sender,
+    let some_bytes = || {
+        prop_oneof![
+            Just(Bytes::new()),
+            Just(Bytes::from(vec![1; 32])),
+            Just(Bytes::from(vec![1; 450]))
+        ]
+    };
+    let delivered = (
+        number(),
+        some_bytes(),
+        number(),
+        some_bytes(),
+        some_bytes(),
+        any::<bool>(),
+    )
+        .prop_map(
+            |(seq, sender, push_number, sealed, chain, addressed)| Delivered {
+                seq,
+                sender,
+                push_number,
+                sealed,
+                chain,
+                addressed,
+            },
+        );
+    let placement =
+        (number(), number(), any::<u32>()).prop_map(|(push_number, seq, count)| Placement {
             push_number,
-            sealed,
-            chain,
-            addressed,
-        },
-    );
-    let placement = (number(), number(), any::<u32>()).prop_map(|(push_number, seq, count)| Placement {
-        push_number,
-        seq,
-        count,
-    });
+            seq,
+            count,
+        });
     prop_oneof![
-        (prop::collection::vec(number(), 5)).prop_map(|numbers| RelayFrame::Welcome(wire::Welcome {
-            head: numbers[0],
-            cursor: numbers[1],
-            push_number: numbers[2],
-            membership_count: numbers[3],
-            ordinal: numbers[4],
-            ..wire::Welcome::default()
-        })),
+        (prop::collection::vec(number(), 5)).prop_map(|numbers| RelayFrame::Welcome(
+            wire::Welcome {
+                head: numbers[0],
+                cursor: numbers[1],
+                push_number: numbers[2],
+                membership_count: numbers[3],
+                ordinal: numbers[4],
+                ..wire::Welcome::default()
+            }
+        )),
         (number(), prop::collection::vec(placement, 0..3)).prop_map(|(push_number, placements)| {
-            RelayFrame::Stored(wire::Stored { push_number, placements })
+            RelayFrame::Stored(wire::Stored {
+                push_number,
+                placements,
+            })
         }),
         (prop::collection::vec(delivered, 0..3), number(), number()).prop_map(
-            |(envelopes, through, head)| { RelayFrame::Deliver(wire::Deliver { envelopes, through, head }) }
+            |(envelopes, through, head)| {
+                RelayFrame::Deliver(wire::Deliver {
+                    envelopes,
+                    through,
+                    head,
+                })
+            }
         ),
         (number(), number()).prop_map(|(from, through)| RelayFrame::Gap(wire::Gap {
             from,
@@ -696,7 +863,13 @@ fn hostile_frame() -> impl Strategy<Value = RelayFrame> {
         (1_i32..27, number(), number(), number()).prop_map(
             |(code, retry_after_ms, push_number, expected)| {
                 let text = String::new();
-                RelayFrame::Refusal(wire::Refusal { code, text, retry_after_ms, push_number, expected })
+                RelayFrame::Refusal(wire::Refusal {
+                    code,
+                    text,
+                    retry_after_ms,
+                    push_number,
+                    expected,
+                })
             }
         ),
         number().prop_map(|number| RelayFrame::Pong(wire::Pong { number })),

@@ -34,7 +34,11 @@ impl Engine {
         if self.state.warnings.contains(&text) && !restored {
             return;
         }
-        let warned = Warned { text, at_s: self.wall_s, restored };
+        let warned = Warned {
+            text,
+            at_s: self.wall_s,
+            restored,
+        };
         self.state.warnings.add(warned.clone());
         self.persist(Record::Warned(warned));
     }

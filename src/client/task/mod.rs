@@ -101,8 +101,12 @@ pub(in crate::client) fn start(
     let (delivery_queue, deliveries) = mpsc::channel(DELIVERIES);
     let (events, _) = broadcast::channel(EVENTS);
     let state = State::Offline { dial_at_ms: None };
-    let (status_sender, status) =
-        watch::channel(Status::of(&profile.state, &profile.relay, state.clone(), None));
+    let (status_sender, status) = watch::channel(Status::of(
+        &profile.state,
+        &profile.relay,
+        state.clone(),
+        None,
+    ));
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -144,7 +148,13 @@ pub(in crate::client) fn start(
         .name("graceful-client".to_owned())
         .spawn(run)
         .map_err(|error| ClientError::Closed(error.to_string()))?;
-    Ok(Ends { commands, deliveries, events, status, failure })
+    Ok(Ends {
+        commands,
+        deliveries,
+        events,
+        status,
+        failure,
+    })
 }
 
 enum Happening {
@@ -191,7 +201,10 @@ impl Task {
 
     /// A frame that is still on its way over a slow line is a sign of life, too.
     fn time_passed(&mut self) {
-        let (now_ms, moved) = (self.now_ms(), self.connection.as_ref().map_or(0, Connection::moved));
+        let (now_ms, moved) = (
+            self.now_ms(),
+            self.connection.as_ref().map_or(0, Connection::moved),
+        );
         if moved != self.moved {
             self.moved = moved;
             self.engine.alive(now_ms);
@@ -204,7 +217,10 @@ impl Task {
     }
 
     async fn wait(&mut self) -> Happening {
-        let next_tick = self.engine.next_tick_ms().map(|at_ms| self.started + Duration::from_millis(at_ms));
+        let next_tick = self
+            .engine
+            .next_tick_ms()
+            .map(|at_ms| self.started + Duration::from_millis(at_ms));
         let (connection, dialling) = (&mut self.connection, &mut self.dialling);
         let happening = tokio::select! {
             permit = self.deliveries.reserve(), if !self.backlog.is_empty() && !self.deliveries.is_closed() => {
@@ -255,7 +271,9 @@ impl Task {
         }
         self.profile.journal.sync()?;
         if self.profile.journal.wants_compaction() {
-            self.profile.journal.compact(&self.engine.state().records())?;
+            self.profile
+                .journal
+                .compact(&self.engine.state().records())?;
         }
         Ok(())
     }
@@ -265,7 +283,10 @@ impl Task {
             // The goodbye may take a while, and nothing here waits for it.
             tokio::spawn(connection.close());
         }
-        let trouble = self.turned_away.take().unwrap_or(Trouble { text: trouble, refusal: None });
+        let trouble = self.turned_away.take().unwrap_or(Trouble {
+            text: trouble,
+            refusal: None,
+        });
         // Before the rescue was tried, the refusal that it answers settles nothing.
         if !self.engine.is_rescue_due() {
             self.trouble = Some(trouble);
@@ -273,7 +294,11 @@ impl Task {
         self.engine.disconnected(self.now_ms());
     }
 
-    fn resolve(&mut self, device: DeviceKey, answer: impl FnMut(&Waiter) -> Result<(), ClientError>) {
+    fn resolve(
+        &mut self,
+        device: DeviceKey,
+        answer: impl FnMut(&Waiter) -> Result<(), ClientError>,
+    ) {
         resolve(&mut self.waiters, device, answer);
     }
 
@@ -281,13 +306,19 @@ impl Task {
         let now_ms = self.now_ms();
         match command {
             Command::Push(changes, reply) => {
-                let receipt = self.engine.enqueue(changes, now_ms).map_err(ClientError::from);
+                let receipt = self
+                    .engine
+                    .enqueue(changes, now_ms)
+                    .map_err(ClientError::from);
                 self.drain().await?;
                 self.publish();
                 let _ = reply.send(receipt);
             }
             Command::RequestSnapshot(from, reply) => {
-                let receipt = self.engine.request_snapshot(from, now_ms).map_err(ClientError::from);
+                let receipt = self
+                    .engine
+                    .request_snapshot(from, now_ms)
+                    .map_err(ClientError::from);
                 self.drain().await?;
                 self.publish();
                 let _ = reply.send(receipt);
@@ -302,7 +333,11 @@ impl Task {
                 let _ = reply.send(Ok(()));
             }
             Command::Remove(device, reply) => match self.engine.remove_device(device, now_ms) {
-                Ok(()) => self.waiters.push(Waiter { device, pairing: None, reply }),
+                Ok(()) => self.waiters.push(Waiter {
+                    device,
+                    pairing: None,
+                    reply,
+                }),
                 Err(error) => drop(reply.send(Err(error.into()))),
             },
             Command::DeleteThrough(through, reply) => {
@@ -342,7 +377,12 @@ impl Task {
 
     fn publish(&mut self) {
         let trouble = self.trouble.clone();
-        let status = Status::of(self.engine.state(), &self.profile.relay, self.state.clone(), trouble);
+        let status = Status::of(
+            self.engine.state(),
+            &self.profile.relay,
+            self.state.clone(),
+            trouble,
+        );
         self.status.send_if_modified(|current| {
             let changed = *current != status;
             *current = status;
@@ -363,7 +403,9 @@ impl Task {
 
 /// The time of day, for dating what people are told.
 fn wall_s() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs())
 }
 
 fn resolve(

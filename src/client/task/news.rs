@@ -13,16 +13,28 @@ impl Task {
         match &event {
             Event::State(state) => self.state_changed(state.clone()),
             Event::TurnedAway { code, text } => {
-                self.turned_away = Some(Trouble { text: text.clone(), refusal: Some(*code) });
+                self.turned_away = Some(Trouble {
+                    text: text.clone(),
+                    refusal: Some(*code),
+                });
             }
             Event::Added(device) => self.added(*device),
             Event::Removed(device) => self.resolve(*device, |_| Ok(())),
             Event::MembershipRefused { device, text } => {
                 let code = crate::protocol::Code::InvalidMembership;
-                self.resolve(*device, |_| Err(ClientError::Refused { code, text: text.clone() }));
+                self.resolve(*device, |_| {
+                    Err(ClientError::Refused {
+                        code,
+                        text: text.clone(),
+                    })
+                });
             }
             Event::RendezvousOpened { id } => {
-                for slot in self.slots.iter_mut().filter(|slot| *slot.link.id.as_bytes() == **id) {
+                for slot in self
+                    .slots
+                    .iter_mut()
+                    .filter(|slot| *slot.link.id.as_bytes() == **id)
+                {
                     if let Some(opened) = slot.opened.take() {
                         let _ = opened.send(Ok(()));
                     }
@@ -31,12 +43,19 @@ impl Task {
             Event::RendezvousRefused { code, text } => {
                 for slot in self.slots.drain(..) {
                     if let Some(opened) = slot.opened {
-                        let _ = opened.send(Err(ClientError::Refused { code: *code, text: text.clone() }));
+                        let _ = opened.send(Err(ClientError::Refused {
+                            code: *code,
+                            text: text.clone(),
+                        }));
                     }
                 }
             }
             Event::RendezvousMessage { id, sealed } => {
-                if let Some(at) = self.slots.iter().position(|slot| *slot.link.id.as_bytes() == **id) {
+                if let Some(at) = self
+                    .slots
+                    .iter()
+                    .position(|slot| *slot.link.id.as_bytes() == **id)
+                {
                     let slot = self.slots.swap_remove(at);
                     let _ = slot.requests.try_send(sealed.clone());
                 }
@@ -61,7 +80,10 @@ impl Task {
             self.reopen_slots();
         }
         if let State::Refused { code, text } = &self.state {
-            let refused = || ClientError::Refused { code: *code, text: text.clone() };
+            let refused = || ClientError::Refused {
+                code: *code,
+                text: text.clone(),
+            };
             for waiter in self.waiters.drain(..) {
                 let _ = waiter.reply.send(Err(refused()));
             }

@@ -25,10 +25,15 @@ impl Task {
     /// A slot lives no longer than its owner's connection, so a new connection opens it again.
     pub(super) fn reopen_slots(&mut self) {
         let (now, now_ms) = (Instant::now(), self.now_ms());
-        self.slots.retain(|slot| slot.until > now && !slot.requests.is_closed());
+        self.slots
+            .retain(|slot| slot.until > now && !slot.requests.is_closed());
         for slot in &self.slots {
             let left_s = slot.until.duration_since(now).as_secs().max(1);
-            self.engine.open_rendezvous(slot.link.id, u32::try_from(left_s).unwrap_or(u32::MAX), now_ms);
+            self.engine.open_rendezvous(
+                slot.link.id,
+                u32::try_from(left_s).unwrap_or(u32::MAX),
+                now_ms,
+            );
         }
     }
 
@@ -37,7 +42,9 @@ impl Task {
         let bundle = self.engine.bundle();
         let engine = &mut self.engine;
         let answer = |waiter: &Waiter| {
-            let Some((link, joining)) = &waiter.pairing else { return Ok(()) };
+            let Some((link, joining)) = &waiter.pairing else {
+                return Ok(());
+            };
             let account = bundle.as_ref().ok_or(ClientError::Invalid(
                 "this device lacks one of the account's secrets; pair from another device",
             ))?;
@@ -64,9 +71,15 @@ impl Task {
             return drop(reply.send(Err(ClientError::Offline)));
         }
         let lifetime_s = u32::try_from(lifetime.as_secs().max(1)).unwrap_or(u32::MAX);
-        self.engine.open_rendezvous(link.id, lifetime_s, self.now_ms());
+        self.engine
+            .open_rendezvous(link.id, lifetime_s, self.now_ms());
         let until = Instant::now() + lifetime;
-        self.slots.push(Slot { link, until, requests, opened: Some(reply) });
+        self.slots.push(Slot {
+            link,
+            until,
+            requests,
+            opened: Some(reply),
+        });
     }
 
     pub(super) fn accept(&mut self, link: PairingLink, joining: Joining, reply: Reply<()>) {
@@ -76,7 +89,11 @@ impl Task {
         match self.engine.add_device(joining.clone(), self.now_ms()) {
             Ok(()) => {
                 let device = joining.device;
-                self.waiters.push(Waiter { device, pairing: Some((link, joining)), reply });
+                self.waiters.push(Waiter {
+                    device,
+                    pairing: Some((link, joining)),
+                    reply,
+                });
             }
             Err(error) => drop(reply.send(Err(error.into()))),
         }

@@ -35,7 +35,8 @@ impl Certificate {
     pub(super) fn from_pem(chain: &[u8], key: &[u8]) -> Result<Self, String> {
         let chain = chain_of(chain)?;
         let key = PrivateKeyDer::from_pem_slice(key).map_err(|_| {
-            "it holds no private key in PEM form that can be used (it must not be encrypted)".to_owned()
+            "it holds no private key in PEM form that can be used (it must not be encrypted)"
+                .to_owned()
         })?;
         Self::new(chain, key)
     }
@@ -45,9 +46,13 @@ impl Certificate {
         key: PrivateKeyDer<'static>,
     ) -> Result<Self, String> {
         let leaf = chain.first().ok_or("there is no certificate")?;
-        let (_, parsed) = X509Certificate::from_der(leaf).map_err(|_| "the certificate is damaged")?;
+        let (_, parsed) =
+            X509Certificate::from_der(leaf).map_err(|_| "the certificate is damaged")?;
         let validity = parsed.validity();
-        let (not_before_s, not_after_s) = (validity.not_before.timestamp(), validity.not_after.timestamp());
+        let (not_before_s, not_after_s) = (
+            validity.not_before.timestamp(),
+            validity.not_after.timestamp(),
+        );
         let names = names_of(&parsed);
         let certified = CertifiedKey::from_der(chain, key, &provider()).map_err(|error| match error {
             rustls::Error::InconsistentKeys(_) => "the certificate and the key do not belong together (the \
@@ -55,32 +60,52 @@ impl Certificate {
                 .to_owned(),
             error => format!("the key cannot be used: {error}"),
         })?;
-        Ok(Self { certified: Arc::new(certified), not_before_s, not_after_s, names })
+        Ok(Self {
+            certified: Arc::new(certified),
+            not_before_s,
+            not_after_s,
+            names,
+        })
     }
 
     /// SHA-256 of its public key (the whole SubjectPublicKeyInfo): what devices know the relay by.
     pub(super) fn fingerprint(&self) -> String {
-        let leaf = self.certified.end_entity_cert().expect("a chain has a first");
+        let leaf = self
+            .certified
+            .end_entity_cert()
+            .expect("a chain has a first");
         let parsed = ParsedCertificate::try_from(leaf).expect("it was parsed when it was loaded");
         BASE64URL_NOPAD.encode(&Sha256::digest(parsed.subject_public_key_info()))
     }
 
     /// Whether these are its bytes.
     pub(super) fn is(&self, bytes: &[u8]) -> bool {
-        self.certified.cert.first().is_some_and(|leaf| leaf.as_ref() == bytes)
+        self.certified
+            .cert
+            .first()
+            .is_some_and(|leaf| leaf.as_ref() == bytes)
     }
 
     /// Whether a device that dials `name` would take it.
     pub(super) fn is_for(&self, name: &str) -> bool {
-        let leaf = self.certified.end_entity_cert().expect("a chain has a first");
-        let (Ok(parsed), Ok(name)) = (ParsedCertificate::try_from(leaf), ServerName::try_from(name)) else {
+        let leaf = self
+            .certified
+            .end_entity_cert()
+            .expect("a chain has a first");
+        let (Ok(parsed), Ok(name)) = (
+            ParsedCertificate::try_from(leaf),
+            ServerName::try_from(name),
+        ) else {
             return false;
         };
         verify_server_name(&parsed, &name).is_ok()
     }
 
     pub(super) fn good_until(&self) -> String {
-        format!("the certificate is good until {}", clock::written(self.not_after_s))
+        format!(
+            "the certificate is good until {}",
+            clock::written(self.not_after_s)
+        )
     }
 
     /// What an operator should know of it, if anything.
@@ -99,7 +124,10 @@ impl Certificate {
         }
         let left_s = self.not_after_s - wall_s;
         if left_s < 0 {
-            return Some(format!("the certificate expired on {}", clock::written(self.not_after_s)));
+            return Some(format!(
+                "the certificate expired on {}",
+                clock::written(self.not_after_s)
+            ));
         }
         let warning_s = (WARNING_DAYS * DAY_S).min((self.not_after_s - self.not_before_s) / 4);
         (left_s < warning_s).then(|| {
@@ -124,18 +152,26 @@ fn names_of(certificate: &X509Certificate<'_>) -> Vec<String> {
     let Ok(Some(alternatives)) = certificate.subject_alternative_name() else {
         return Vec::new();
     };
-    let names = alternatives.value.general_names.iter().filter_map(|name| match name {
-        GeneralName::DNSName(name) => Some(name.to_ascii_lowercase()),
-        GeneralName::IPAddress(bytes) => address(bytes).map(|address| address.to_string()),
-        _ => None,
-    });
+    let names = alternatives
+        .value
+        .general_names
+        .iter()
+        .filter_map(|name| match name {
+            GeneralName::DNSName(name) => Some(name.to_ascii_lowercase()),
+            GeneralName::IPAddress(bytes) => address(bytes).map(|address| address.to_string()),
+            _ => None,
+        });
     names.collect()
 }
 
 fn address(bytes: &[u8]) -> Option<IpAddr> {
     match bytes.len() {
-        4 => <[u8; 4]>::try_from(bytes).ok().map(|bytes| Ipv4Addr::from(bytes).into()),
-        _ => <[u8; 16]>::try_from(bytes).ok().map(|bytes| Ipv6Addr::from(bytes).into()),
+        4 => <[u8; 4]>::try_from(bytes)
+            .ok()
+            .map(|bytes| Ipv4Addr::from(bytes).into()),
+        _ => <[u8; 16]>::try_from(bytes)
+            .ok()
+            .map(|bytes| Ipv6Addr::from(bytes).into()),
     }
 }
 
@@ -147,12 +183,23 @@ mod tests {
     #[test]
     fn what_will_go_wrong_is_told_before_it_does() {
         let names = ["relay.example".to_owned()];
-        let mut certificate = own::made(&own::new_key().expect("a key"), &names).expect("a certificate");
+        let mut certificate =
+            own::made(&own::new_key().expect("a key"), &names).expect("a certificate");
         (certificate.not_before_s, certificate.not_after_s) = (1_000 * DAY_S, 1_090 * DAY_S);
-        let told = |names: &[String], day: i64| certificate.trouble(names, day * DAY_S).unwrap_or_default();
+        let told = |names: &[String], day: i64| {
+            certificate.trouble(names, day * DAY_S).unwrap_or_default()
+        };
         assert_eq!(told(&names, 1_000), "");
-        assert!(told(&names, 1_080).contains("expires in 10 days, on 1972-12-26"), "{}", told(&names, 1_080));
-        assert!(told(&names, 1_091).contains("expired on 1972-12-26"), "{}", told(&names, 1_091));
+        assert!(
+            told(&names, 1_080).contains("expires in 10 days, on 1972-12-26"),
+            "{}",
+            told(&names, 1_080)
+        );
+        assert!(
+            told(&names, 1_091).contains("expired on 1972-12-26"),
+            "{}",
+            told(&names, 1_091)
+        );
         // A board without a battery clock.
         assert!(told(&names, 0).contains("clock"), "{}", told(&names, 0));
         assert!(told(&["other.example".to_owned()], 1_000).contains("not for other.example"));

@@ -23,8 +23,15 @@ pub(super) struct Files {
 }
 
 impl Files {
-    pub(super) fn load(certificate: PathBuf, key: PathBuf) -> Result<(Self, Certificate), TlsError> {
-        let files = Self { certificate, key, seen: Mutex::default() };
+    pub(super) fn load(
+        certificate: PathBuf,
+        key: PathBuf,
+    ) -> Result<(Self, Certificate), TlsError> {
+        let files = Self {
+            certificate,
+            key,
+            seen: Mutex::default(),
+        };
         let loaded = files.read()?;
         Ok((files, loaded))
     }
@@ -50,7 +57,11 @@ impl Files {
         *self.seen.lock().expect("nobody panics holding it") = digest(&chain, &key);
         refuse_if_open_to_others(&self.key)?;
         Certificate::from_pem(&chain, &key).map_err(|what| {
-            let path = if what.contains("private key") { &self.key } else { &self.certificate };
+            let path = if what.contains("private key") {
+                &self.key
+            } else {
+                &self.certificate
+            };
             TlsError::unusable(path, what)
         })
     }
@@ -61,9 +72,14 @@ impl Files {
 }
 
 fn contents(path: &Path) -> Result<Vec<u8>, TlsError> {
-    let length = std::fs::metadata(path).map_err(TlsError::file("read", path))?.len();
+    let length = std::fs::metadata(path)
+        .map_err(TlsError::file("read", path))?
+        .len();
     if length > FILE_BYTES_MAX {
-        return Err(TlsError::unusable(path, "it is too large to be a certificate or a key"));
+        return Err(TlsError::unusable(
+            path,
+            "it is too large to be a certificate or a key",
+        ));
     }
     std::fs::read(path).map_err(TlsError::file("read", path))
 }
@@ -79,11 +95,15 @@ fn digest(chain: &[u8], key: &[u8]) -> [u8; 32] {
 #[cfg(unix)]
 fn refuse_if_open_to_others(key: &Path) -> Result<(), TlsError> {
     use std::os::unix::fs::PermissionsExt;
-    let mode = std::fs::metadata(key).map_err(TlsError::file("read", key))?.permissions().mode();
+    let mode = std::fs::metadata(key)
+        .map_err(TlsError::file("read", key))?
+        .permissions()
+        .mode();
     if mode & OTHERS == 0 {
         return Ok(());
     }
-    let what = "every user of this machine can read this private key; take that right away: chmod o= FILE";
+    let what =
+        "every user of this machine can read this private key; take that right away: chmod o= FILE";
     Err(TlsError::unusable(key, what))
 }
 

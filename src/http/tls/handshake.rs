@@ -28,7 +28,10 @@ pub(super) fn provider() -> CryptoProvider {
 
 /// TLS 1.3 alone, nothing resumed: each connection sees the certificate of its own moment, and the
 /// relay keeps nothing of those that ended.
-pub(super) fn server_config(held: Arc<Held>, answers_acme: bool) -> Result<Arc<ServerConfig>, rustls::Error> {
+pub(super) fn server_config(
+    held: Arc<Held>,
+    answers_acme: bool,
+) -> Result<Arc<ServerConfig>, rustls::Error> {
     let mut config = ServerConfig::builder_with_provider(Arc::new(provider()))
         .with_protocol_versions(&[&rustls::version::TLS13])?
         .with_no_client_auth()
@@ -54,7 +57,10 @@ pub(in crate::http) struct Handshake {
 
 impl Handshake {
     pub(in crate::http) fn new(tls: &Tls, time_max: Duration) -> Self {
-        Self { acceptor: TlsAcceptor::from(tls.inner.config.clone()), time_max }
+        Self {
+            acceptor: TlsAcceptor::from(tls.inner.config.clone()),
+            time_max,
+        }
     }
 
     /// The connection, if it is to go on; or why there is none: most who fail here scan ports.

@@ -28,7 +28,10 @@ impl Held {
     }
 
     pub(super) fn now(&self) -> Arc<Certificate> {
-        self.certificate.read().expect("nobody panics holding it").clone()
+        self.certificate
+            .read()
+            .expect("nobody panics holding it")
+            .clone()
     }
 
     /// For handshakes from now on; who is connected stays so.
@@ -46,13 +49,22 @@ impl Held {
 
     /// What to answer to whoever asks for a token over plain HTTP.
     pub(super) fn answer_to(&self, token: &str) -> Option<String> {
-        let own = self.own_check.lock().expect("nobody panics holding it").clone();
-        let own = own.filter(|(asked, _)| asked == token).map(|(_, answer)| answer);
+        let own = self
+            .own_check
+            .lock()
+            .expect("nobody panics holding it")
+            .clone();
+        let own = own
+            .filter(|(asked, _)| asked == token)
+            .map(|(_, answer)| answer);
         own.or_else(|| self.challenges()?.get_http_01_key_auth(token))
     }
 
     fn challenges(&self) -> Option<Arc<ResolvesServerCertAcme>> {
-        self.challenges.lock().expect("nobody panics holding it").clone()
+        self.challenges
+            .lock()
+            .expect("nobody panics holding it")
+            .clone()
     }
 }
 

@@ -57,11 +57,18 @@ impl ServerCertVerifier for Own {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(message, certificate, signature, &provider().signature_verification_algorithms)
+        verify_tls13_signature(
+            message,
+            certificate,
+            signature,
+            &provider().signature_verification_algorithms,
+        )
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        provider().signature_verification_algorithms.supported_schemes()
+        provider()
+            .signature_verification_algorithms
+            .supported_schemes()
     }
 }
 
@@ -78,7 +85,10 @@ pub(super) async fn meet(
         .with_custom_certificate_verifier(Arc::new(Own(held.clone())))
         .with_no_client_auth();
     let name = ServerName::try_from(name.to_owned()).map_err(|error| error.to_string())?;
-    TlsConnector::from(Arc::new(config)).connect(name, stream).await.map_err(|error| error.to_string())
+    TlsConnector::from(Arc::new(config))
+        .connect(name, stream)
+        .await
+        .map_err(|error| error.to_string())
 }
 
 impl Tls {
@@ -86,7 +96,11 @@ impl Tls {
     ///
     /// # Errors
     /// Why not, in words.
-    pub async fn dial(&self, name: &str, stream: TcpStream) -> Result<TlsStream<TcpStream>, String> {
+    pub async fn dial(
+        &self,
+        name: &str,
+        stream: TcpStream,
+    ) -> Result<TlsStream<TcpStream>, String> {
         meet(&self.inner.held, name, stream).await
     }
 }

@@ -81,7 +81,10 @@ impl TlsError {
     }
 
     fn unusable(path: &Path, what: impl Into<String>) -> Self {
-        Self::Unusable { path: path.to_owned(), what: what.into() }
+        Self::Unusable {
+            path: path.to_owned(),
+            what: what.into(),
+        }
     }
 }
 
@@ -119,9 +122,10 @@ impl Tls {
                 let (files, certificate) = Files::load(certificate, key)?;
                 (Source::Files(files), certificate)
             }
-            TlsSetup::SelfSigned => {
-                (Source::SelfSigned, own::load_or_make(&folder.join(FOLDER), names.clone())?)
-            }
+            TlsSetup::SelfSigned => (
+                Source::SelfSigned,
+                own::load_or_make(&folder.join(FOLDER), names.clone())?,
+            ),
             TlsSetup::Acme(setup) => {
                 let (acme, certificate) = Acme::prepare(setup, &folder.join(FOLDER))?;
                 (Source::Acme(acme), certificate)
@@ -132,7 +136,15 @@ impl Tls {
         let config = handshake::server_config(held.clone(), answers_acme)
             .map_err(|error| TlsError::Making(error.to_string()))?;
         let trouble = Mutex::new(None);
-        let tls = Self { inner: Arc::new(Inner { source, names, held, config, trouble }) };
+        let tls = Self {
+            inner: Arc::new(Inner {
+                source,
+                names,
+                held,
+                config,
+                trouble,
+            }),
+        };
         tls.judge();
         Ok(tls)
     }
@@ -143,7 +155,12 @@ impl Tls {
             return self.inner.names.clone();
         }
         let certificate = self.inner.held.now();
-        certificate.names.iter().filter(|name| !name.starts_with('*')).cloned().collect()
+        certificate
+            .names
+            .iter()
+            .filter(|name| !name.starts_with('*'))
+            .cloned()
+            .collect()
     }
 
     /// What devices know a relay by that made its own certificate.
@@ -163,19 +180,26 @@ impl Tls {
             Source::Files(files) => {
                 let loaded = files.read();
                 self.take(loaded)?;
-                Ok(format!("the certificate was read again; {}", self.inner.held.now().good_until()))
+                Ok(format!(
+                    "the certificate was read again; {}",
+                    self.inner.held.now().good_until()
+                ))
             }
-            Source::SelfSigned => {
-                Ok("the relay made its certificate itself; there is nothing to read again".to_owned())
-            }
+            Source::SelfSigned => Ok(
+                "the relay made its certificate itself; there is nothing to read again".to_owned(),
+            ),
             Source::Acme(acme) => {
                 acme.ask();
                 Ok(match acme.has_certificate() {
                     true => {
-                        format!("{}; if it is due, it is ordered now", self.inner.held.now().good_until())
+                        format!(
+                            "{}; if it is due, it is ordered now",
+                            self.inner.held.now().good_until()
+                        )
                     }
                     false => {
-                        "the certificate is ordered now, unless five orders failed within the hour".to_owned()
+                        "the certificate is ordered now, unless five orders failed within the hour"
+                            .to_owned()
                     }
                 })
             }
@@ -191,7 +215,9 @@ impl Tls {
                 Ok(())
             }
             Err(error) => {
-                self.say(Some(format!("{error}; the old certificate is still in use")));
+                self.say(Some(format!(
+                    "{error}; the old certificate is still in use"
+                )));
                 Err(error)
             }
         }
@@ -201,8 +227,9 @@ impl Tls {
     fn judge(&self) {
         let names = match &self.inner.source {
             Source::Acme(acme) if !acme.has_certificate() => {
-                return self
-                    .say(Some("there is no certificate yet; devices cannot connect before".to_owned()));
+                return self.say(Some(
+                    "there is no certificate yet; devices cannot connect before".to_owned(),
+                ));
             }
             Source::Acme(acme) => acme.names(),
             Source::Files(_) | Source::SelfSigned => &self.inner.names,

@@ -4,7 +4,9 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::path::Path;
 
-use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair, PKCS_ECDSA_P256_SHA256, date_time_ymd};
+use rcgen::{
+    CertificateParams, DistinguishedName, DnType, KeyPair, PKCS_ECDSA_P256_SHA256, date_time_ymd,
+};
 use rustls::pki_types::PrivateKeyDer;
 
 use super::TlsError;
@@ -20,7 +22,11 @@ const LOOPBACK: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
 /// What was made before, with the same key for ever; the certificate is made anew for other names.
 pub(super) fn load_or_make(folder: &Path, names: Vec<String>) -> Result<Certificate, TlsError> {
     let path = folder.join(FILE);
-    let names = if names.is_empty() { of_this_machine() } else { names };
+    let names = if names.is_empty() {
+        of_this_machine()
+    } else {
+        names
+    };
     let key = match private::read(&path).map_err(TlsError::file("read", &path))? {
         None => new_key()?,
         Some(pem) => {
@@ -44,7 +50,8 @@ pub(super) fn load_or_make(folder: &Path, names: Vec<String>) -> Result<Certific
 }
 
 pub(super) fn new_key() -> Result<KeyPair, TlsError> {
-    KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(|error| TlsError::Making(error.to_string()))
+    KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)
+        .map_err(|error| TlsError::Making(error.to_string()))
 }
 
 /// A certificate without a file.
@@ -56,27 +63,37 @@ fn make(key: &KeyPair, names: &[String]) -> Result<(Certificate, String), TlsErr
     let making = |error: rcgen::Error| TlsError::Making(error.to_string());
     let mut parameters = CertificateParams::new(names.to_vec()).map_err(making)?;
     parameters.distinguished_name = DistinguishedName::new();
-    parameters.distinguished_name.push(DnType::CommonName, "Graceful Relay");
+    parameters
+        .distinguished_name
+        .push(DnType::CommonName, "Graceful Relay");
     // Nothing is gained by an end: whoever has the key could make another. And clocks may be wrong.
     parameters.not_before = date_time_ymd(1970, 1, 1);
     parameters.not_after = date_time_ymd(9999, 1, 1);
     let signed = parameters.self_signed(key).map_err(making)?;
-    let private =
-        PrivateKeyDer::try_from(key.serialize_der()).map_err(|error| TlsError::Making(error.to_owned()))?;
-    let certificate = Certificate::new(vec![signed.der().clone()], private).map_err(TlsError::Making)?;
+    let private = PrivateKeyDer::try_from(key.serialize_der())
+        .map_err(|error| TlsError::Making(error.to_owned()))?;
+    let certificate =
+        Certificate::new(vec![signed.der().clone()], private).map_err(TlsError::Making)?;
     Ok((certificate, signed.pem()))
 }
 
 /// The addresses that this machine uses towards others, its name, and those for itself.
 fn of_this_machine() -> Vec<String> {
     let addresses = [
-        own_address((Ipv4Addr::UNSPECIFIED, 0).into(), (Ipv4Addr::new(192, 0, 2, 1), 9).into()),
+        own_address(
+            (Ipv4Addr::UNSPECIFIED, 0).into(),
+            (Ipv4Addr::new(192, 0, 2, 1), 9).into(),
+        ),
         own_address(
             (Ipv6Addr::UNSPECIFIED, 0).into(),
             (Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1), 9).into(),
         ),
     ];
-    let mut names: Vec<String> = addresses.into_iter().flatten().map(|address| address.to_string()).collect();
+    let mut names: Vec<String> = addresses
+        .into_iter()
+        .flatten()
+        .map(|address| address.to_string())
+        .collect();
     if let Some(name) = host_name() {
         names.push(name.clone());
         if !name.contains('.') {
@@ -98,9 +115,13 @@ fn own_address(any: SocketAddr, far: SocketAddr) -> Option<IpAddr> {
 
 fn host_name() -> Option<String> {
     let files = ["/proc/sys/kernel/hostname", "/etc/hostname"];
-    let name = files.iter().find_map(|file| std::fs::read_to_string(file).ok())?;
+    let name = files
+        .iter()
+        .find_map(|file| std::fs::read_to_string(file).ok())?;
     let name = name.trim().to_ascii_lowercase();
-    let usable = name.chars().all(|letter| letter.is_ascii_alphanumeric() || "-.".contains(letter));
+    let usable = name
+        .chars()
+        .all(|letter| letter.is_ascii_alphanumeric() || "-.".contains(letter));
     (usable && !name.is_empty() && name != "localhost").then_some(name)
 }
 
@@ -121,18 +142,32 @@ mod tests {
         let other = made(&["relay.local", "192.168.1.21"]);
         assert_eq!(other.fingerprint(), first.fingerprint());
         assert_ne!(other.certified.cert, first.certified.cert);
-        assert!(other.is_for("relay.local") && other.is_for("192.168.1.21") && !other.is_for("192.168.1.20"));
+        assert!(
+            other.is_for("relay.local")
+                && other.is_for("192.168.1.21")
+                && !other.is_for("192.168.1.20")
+        );
         std::fs::write(folder.path().join(FILE), "-----BEGIN").expect("ours");
-        let error = load_or_make(folder.path(), Vec::new()).expect_err("damaged").to_string();
+        let error = load_or_make(folder.path(), Vec::new())
+            .expect_err("damaged")
+            .to_string();
         assert!(error.contains("each device has to be told"), "{error}");
     }
 
     #[test]
     fn without_names_it_goes_by_those_of_the_machine() {
         let names = of_this_machine();
-        assert!(LOOPBACK.iter().all(|name| names.iter().any(|known| known == name)), "{names:?}");
+        assert!(
+            LOOPBACK
+                .iter()
+                .all(|name| names.iter().any(|known| known == name)),
+            "{names:?}"
+        );
         let key = new_key().expect("a key");
         let certificate = super::made(&key, &names).expect("a certificate");
-        assert!(names.iter().all(|name| certificate.is_for(name)), "{names:?}");
+        assert!(
+            names.iter().all(|name| certificate.is_for(name)),
+            "{names:?}"
+        );
     }
 }

@@ -52,7 +52,11 @@ impl Delivery {
             looking: false,
             look_due: true,
             view_due: true,
-            news: News { head: standing.head, membership_count: standing.membership_count, turns: 0 },
+            news: News {
+                head: standing.head,
+                membership_count: standing.membership_count,
+                turns: 0,
+            },
             window: VecDeque::new(),
             window_bytes: 0,
             window_full: false,
@@ -89,7 +93,11 @@ impl Delivery {
     }
 
     fn window_room(&self, window_max: u64) -> u64 {
-        if self.window_full { 0 } else { window_max.saturating_sub(self.window_bytes) }
+        if self.window_full {
+            0
+        } else {
+            window_max.saturating_sub(self.window_bytes)
+        }
     }
 
     fn acked(&mut self, through: u64) {
@@ -105,7 +113,10 @@ impl Delivery {
     }
 
     fn take(&mut self, envelopes: &[Delivered], through: u64) {
-        let bytes = envelopes.iter().map(|delivered| delivered.sealed.len() as u64).sum();
+        let bytes = envelopes
+            .iter()
+            .map(|delivered| delivered.sealed.len() as u64)
+            .sum();
         self.window.push_back((through, bytes));
         self.window_bytes += bytes;
     }
@@ -161,7 +172,8 @@ impl Conversation {
         let shown_before = delivery.shown;
         delivery.shown = delivery.shown.max(ready.through);
         let behind = delivery.shown < ready.head;
-        delivery.window_full |= behind && delivery.shown == shown_before && !delivery.window.is_empty();
+        delivery.window_full |=
+            behind && delivery.shown == shown_before && !delivery.window.is_empty();
         delivery.look_due |= behind;
         delivery.view_due |= delivery.entries_shown < ready.membership_count;
         let gap = ready.gap.filter(|gap| gap.through > delivery.gap_shown);

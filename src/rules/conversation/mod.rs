@@ -33,7 +33,12 @@ pub struct Hosts(Vec<String>);
 impl Hosts {
     /// Names as a device would dial them. None: only this machine's own loopback names.
     pub fn new(names: impl IntoIterator<Item = String>) -> Self {
-        Self(names.into_iter().map(|name| name.to_ascii_lowercase()).collect())
+        Self(
+            names
+                .into_iter()
+                .map(|name| name.to_ascii_lowercase())
+                .collect(),
+        )
     }
 
     /// One of them, if any were given.
@@ -45,7 +50,9 @@ impl Hosts {
     pub fn contains(&self, host: &str) -> bool {
         if self.0.is_empty() {
             return host == "localhost"
-                || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback());
+                || host
+                    .parse::<std::net::IpAddr>()
+                    .is_ok_and(|address| address.is_loopback());
         }
         self.0.iter().any(|name| name == host)
     }
@@ -248,7 +255,9 @@ impl Conversation {
         let silent = self.heard_ms + u64::from(limits.silence_s_max) * 1_000;
         match self.phase {
             Phase::Opening => Some(self.started_ms + self.terms.authentication_ms_max),
-            Phase::Joining => Some(silent.min(self.started_ms + u64::from(limits.rendezvous_s_max) * 1_000)),
+            Phase::Joining => {
+                Some(silent.min(self.started_ms + u64::from(limits.rendezvous_s_max) * 1_000))
+            }
             Phase::Ready(_) | Phase::Recovering(_) => Some(silent),
             Phase::Admitting(_) | Phase::Recognising { .. } | Phase::Over => None,
         }
@@ -259,13 +268,18 @@ impl Conversation {
         self.heard_ms = now_ms;
         match (&self.phase, frame) {
             (Phase::Ready(_) | Phase::Recovering(_) | Phase::Joining, DeviceFrame::Ping(ping)) => {
-                self.send(RelayFrame::Pong(wire::Pong { number: ping.number }));
+                self.send(RelayFrame::Pong(wire::Pong {
+                    number: ping.number,
+                }));
             }
             (Phase::Opening, frame) => self.open(frame),
             (Phase::Ready(_), frame) => self.serve(frame),
             (Phase::Recovering(_), frame) => self.serve_recovery(frame),
             (Phase::Admitting(_) | Phase::Recognising { .. } | Phase::Joining, _) => {
-                self.refuse(Refusal::new(Code::Unexpected, "wait for the answer to the first frame"));
+                self.refuse(Refusal::new(
+                    Code::Unexpected,
+                    "wait for the answer to the first frame",
+                ));
             }
             (Phase::Over, _) => {}
         }
@@ -278,7 +292,10 @@ impl Conversation {
 
     /// Time has passed.
     pub fn tick(&mut self, now_ms: u64) {
-        if self.deadline_ms().is_some_and(|deadline_ms| deadline_ms <= now_ms) {
+        if self
+            .deadline_ms()
+            .is_some_and(|deadline_ms| deadline_ms <= now_ms)
+        {
             let text = match self.phase {
                 Phase::Opening => "the device did not say who it is in time",
                 Phase::Joining => "nobody answered at this rendezvous in time",
@@ -311,7 +328,10 @@ impl Conversation {
                 "this account was closed; nothing of it is kept here",
             )),
             View::NotAMember => {
-                self.refuse(Refusal::new(Code::Removed, "this device was removed from its account"));
+                self.refuse(Refusal::new(
+                    Code::Removed,
+                    "this device was removed from its account",
+                ));
             }
             View::SweepFirst => self.commit(Change::Sweep, Awaited::Sweep),
             View::Altered { seq } => {
@@ -319,7 +339,9 @@ impl Conversation {
                     self.commit(Change::GiveUp { account, seq }, Awaited::Sweep);
                 }
             }
-            View::Ready(ready) if matches!(self.phase, Phase::Recovering(_)) => self.show_log(ready),
+            View::Ready(ready) if matches!(self.phase, Phase::Recovering(_)) => {
+                self.show_log(ready)
+            }
             View::Ready(ready) => self.deliver(ready),
         }
     }
@@ -346,7 +368,10 @@ impl Conversation {
         if self.is_over() {
             return;
         }
-        let close = close_code(refusal.code).map(|code| Request::Close { code, text: refusal.text.clone() });
+        let close = close_code(refusal.code).map(|code| Request::Close {
+            code,
+            text: refusal.text.clone(),
+        });
         self.send(RelayFrame::Refusal(refusal.into()));
         if let Some(close) = close {
             self.phase = Phase::Over;
@@ -356,7 +381,10 @@ impl Conversation {
 
     fn close(&mut self, text: &str) {
         self.phase = Phase::Over;
-        self.requests.push_back(Request::Close { code: 1000, text: text.to_owned() });
+        self.requests.push_back(Request::Close {
+            code: 1000,
+            text: text.to_owned(),
+        });
     }
 
     fn send(&mut self, frame: RelayFrame) {
@@ -372,8 +400,15 @@ impl Conversation {
 
     fn find(&mut self, claim: Claim) {
         // Who proved nothing is looked up as a device that nobody is: its own place is not touched.
-        let device = if claim.is_proven() { claim.device } else { NOBODY };
-        self.requests.push_back(Request::Find { account: claim.account, device });
+        let device = if claim.is_proven() {
+            claim.device
+        } else {
+            NOBODY
+        };
+        self.requests.push_back(Request::Find {
+            account: claim.account,
+            device,
+        });
         self.phase = Phase::Admitting(Box::new(claim));
     }
 

@@ -74,7 +74,10 @@ impl Conversation {
             DeviceFrame::Found(found) => self.found_account(found),
             DeviceFrame::JoinRendezvous(join) => self.join(join),
             DeviceFrame::Recover(recover) => self.recover(&recover),
-            _ => Err(Refusal::new(Code::Unexpected, "the first frame must say who this is")),
+            _ => Err(Refusal::new(
+                Code::Unexpected,
+                "the first frame must say who this is",
+            )),
         };
         if let Err(refusal) = opened {
             self.refuse(refusal);
@@ -93,7 +96,8 @@ impl Conversation {
     fn check(&self, authenticate: Authenticate) -> Result<Claim, Refusal> {
         self.check_version(authenticate.version)?;
         self.check_host(&authenticate.host)?;
-        let malformed = |error: crate::protocol::InvalidId| Refusal::new(Code::Malformed, error.to_string());
+        let malformed =
+            |error: crate::protocol::InvalidId| Refusal::new(Code::Malformed, error.to_string());
         let account = AccountId::try_from(&*authenticate.account).map_err(malformed)?;
         let device = DeviceKey::try_from(&*authenticate.device).map_err(malformed)?;
         let challenge = Challenge {
@@ -132,12 +136,20 @@ impl Conversation {
     }
 
     fn found_account(&mut self, found: Found) -> Result<(), Refusal> {
-        let missing = || Refusal::new(Code::Malformed, "a founding needs an entry and an authentication");
+        let missing = || {
+            Refusal::new(
+                Code::Malformed,
+                "a founding needs an entry and an authentication",
+            )
+        };
         let (Some(authenticate), Some(entry)) = (found.authenticate, found.entry) else {
             return Err(missing());
         };
         if found.invite.len() > INVITE_BYTES_MAX {
-            return Err(Refusal::new(Code::Malformed, "an invitation is shorter than this"));
+            return Err(Refusal::new(
+                Code::Malformed,
+                "an invitation is shorter than this",
+            ));
         }
         let claim = self.check(authenticate)?;
         if claim.account != membership::account_id(&entry) {
@@ -239,13 +251,19 @@ impl Conversation {
     fn join(&mut self, join: JoinRendezvous) -> Result<(), Refusal> {
         let id = self.check_slot(&join.id, &join.sealed)?;
         self.phase = Phase::Joining;
-        self.requests.push_back(Request::JoinSlot { id, sealed: join.sealed });
+        self.requests.push_back(Request::JoinSlot {
+            id,
+            sealed: join.sealed,
+        });
         Ok(())
     }
 
     pub(super) fn check_slot(&self, id: &[u8], sealed: &[u8]) -> Result<RendezvousId, Refusal> {
         if sealed.len() > self.terms.limits.rendezvous_bytes_max as usize {
-            return Err(Refusal::new(Code::TooLarge, "more than may go through a rendezvous"));
+            return Err(Refusal::new(
+                Code::TooLarge,
+                "more than may go through a rendezvous",
+            ));
         }
         RendezvousId::try_from(id).map_err(|error| Refusal::new(Code::Malformed, error.to_string()))
     }
@@ -253,7 +271,10 @@ impl Conversation {
     /// The owner of the slot answered this joining device.
     pub fn answered(&mut self, id: RendezvousId, sealed: Bytes) {
         if matches!(self.phase, Phase::Joining) {
-            self.send(RelayFrame::RendezvousMessage(wire::RendezvousMessage { id: id.to_wire(), sealed }));
+            self.send(RelayFrame::RendezvousMessage(wire::RendezvousMessage {
+                id: id.to_wire(),
+                sealed,
+            }));
             self.close("the rendezvous is over");
         }
     }
@@ -261,7 +282,8 @@ impl Conversation {
     /// There is no such slot, or its owner is gone.
     pub fn slot_over(&mut self) {
         if matches!(self.phase, Phase::Joining) {
-            let text = "this pairing link is unknown, used or too old; make a new one on the other device";
+            let text =
+                "this pairing link is unknown, used or too old; make a new one on the other device";
             self.refuse(Refusal::new(Code::NoRendezvous, text));
         }
     }

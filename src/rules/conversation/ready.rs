@@ -17,16 +17,37 @@ impl Conversation {
         let served = match frame {
             DeviceFrame::Push(push) => self.push(by, push),
             DeviceFrame::Ack(ack) => {
-                self.commit(Change::Ack { by, through: ack.through }, Awaited::Ack { through: ack.through });
+                self.commit(
+                    Change::Ack {
+                        by,
+                        through: ack.through,
+                    },
+                    Awaited::Ack {
+                        through: ack.through,
+                    },
+                );
                 Ok(())
             }
             DeviceFrame::Append(append) => {
                 let first = append.first;
-                self.commit(Change::Append { by, first, entries: append.entries }, Awaited::Append { first });
+                self.commit(
+                    Change::Append {
+                        by,
+                        first,
+                        entries: append.entries,
+                    },
+                    Awaited::Append { first },
+                );
                 Ok(())
             }
             DeviceFrame::DeleteThrough(delete) => {
-                self.commit(Change::DeleteThrough { by, through: delete.through }, Awaited::Delete);
+                self.commit(
+                    Change::DeleteThrough {
+                        by,
+                        through: delete.through,
+                    },
+                    Awaited::Delete,
+                );
                 Ok(())
             }
             DeviceFrame::CloseAccount(close) => self.close_account(by, &close),
@@ -36,9 +57,10 @@ impl Conversation {
             | DeviceFrame::Authenticate(_)
             | DeviceFrame::Found(_)
             | DeviceFrame::Recover(_)
-            | DeviceFrame::JoinRendezvous(_) => {
-                Err(Refusal::new(Code::Unexpected, "this conversation is open already"))
-            }
+            | DeviceFrame::JoinRendezvous(_) => Err(Refusal::new(
+                Code::Unexpected,
+                "this conversation is open already",
+            )),
         };
         if let Err(refusal) = served {
             self.refuse(refusal);
@@ -58,7 +80,10 @@ impl Conversation {
             return Ok(());
         };
         if *close.account != *delivery.account_id().as_bytes() {
-            return Err(Refusal::new(Code::Unexpected, "closing an account must name it"));
+            return Err(Refusal::new(
+                Code::Unexpected,
+                "closing an account must name it",
+            ));
         }
         self.commit(Change::CloseAccount { by }, Awaited::Close);
         Ok(())
@@ -67,13 +92,17 @@ impl Conversation {
     fn open_slot(&mut self, open: &OpenRendezvous) -> Result<(), Refusal> {
         let id = self.check_slot(&open.id, &[])?;
         let lifetime_s = open.lifetime_s.clamp(1, self.terms.limits.rendezvous_s_max);
-        self.requests.push_back(Request::OpenSlot { id, lifetime_s });
+        self.requests
+            .push_back(Request::OpenSlot { id, lifetime_s });
         Ok(())
     }
 
     fn reply(&mut self, reply: RendezvousReply) -> Result<(), Refusal> {
         let id = self.check_slot(&reply.id, &reply.sealed)?;
-        self.requests.push_back(Request::Reply { id, sealed: reply.sealed });
+        self.requests.push_back(Request::Reply {
+            id,
+            sealed: reply.sealed,
+        });
         Ok(())
     }
 
@@ -84,10 +113,18 @@ impl Conversation {
             (Awaited::Ack { through }, _) => self.acked(through),
             (Awaited::Append { first }, _) => self.appended(first),
             (_, Outcome::Deleted { through, envelopes }) => {
-                self.send(RelayFrame::Deleted(wire::Deleted { through, envelopes, account: false }));
+                self.send(RelayFrame::Deleted(wire::Deleted {
+                    through,
+                    envelopes,
+                    account: false,
+                }));
             }
             (_, Outcome::Closed { envelopes }) => {
-                self.send(RelayFrame::Deleted(wire::Deleted { through: 0, envelopes, account: true }));
+                self.send(RelayFrame::Deleted(wire::Deleted {
+                    through: 0,
+                    envelopes,
+                    account: true,
+                }));
                 self.close("the account is closed");
             }
             (Awaited::Sweep, _) => self.swept(),
@@ -109,7 +146,10 @@ impl Conversation {
             if let Phase::Ready(delivery) = &mut self.phase {
                 delivery.skip_own(&pushed.placements);
             }
-            self.send(RelayFrame::Stored(Stored { push_number, placements: pushed.placements }));
+            self.send(RelayFrame::Stored(Stored {
+                push_number,
+                placements: pushed.placements,
+            }));
         }
         if let Some(refusal) = pushed.refusal {
             self.refuse_known(refusal);
@@ -119,7 +159,9 @@ impl Conversation {
     /// The slot is open, or why not.
     pub fn slot_opened(&mut self, id: RendezvousId, opened: Result<(), Refusal>) {
         match opened {
-            Ok(()) => self.send(RelayFrame::RendezvousOpened(wire::RendezvousOpened { id: id.to_wire() })),
+            Ok(()) => self.send(RelayFrame::RendezvousOpened(wire::RendezvousOpened {
+                id: id.to_wire(),
+            })),
             Err(refusal) => self.refuse(refusal),
         }
     }
@@ -127,11 +169,16 @@ impl Conversation {
     /// Nobody waits any more for what this device replied. The conversation goes on.
     pub fn reply_lost(&mut self) {
         let text = "the device that wanted to join is gone; remove it, and pair again";
-        self.send(RelayFrame::Refusal(Refusal::new(Code::NoRendezvous, text).into()));
+        self.send(RelayFrame::Refusal(
+            Refusal::new(Code::NoRendezvous, text).into(),
+        ));
     }
 
     /// A device came to this one's slot.
     pub fn met(&mut self, id: RendezvousId, sealed: Bytes) {
-        self.send(RelayFrame::RendezvousMessage(wire::RendezvousMessage { id: id.to_wire(), sealed }));
+        self.send(RelayFrame::RendezvousMessage(wire::RendezvousMessage {
+            id: id.to_wire(),
+            sealed,
+        }));
     }
 }

@@ -40,7 +40,12 @@ impl Conversation {
         let key = DeviceKey::try_from(&*recover.recovery_key)
             .map_err(|error| Refusal::new(Code::Malformed, error.to_string()))?;
         let (nonce, epoch, host) = (&self.nonce, self.terms.epoch, &*recover.host);
-        let challenge = RecoveryChallenge { nonce, epoch, host, key };
+        let challenge = RecoveryChallenge {
+            nonce,
+            epoch,
+            host,
+            key,
+        };
         let proven = challenge.verify(&recover.signature);
         self.requests.push_back(Request::FindRecovery { key });
         self.phase = Phase::Recognising { key, proven };
@@ -59,8 +64,17 @@ impl Conversation {
         };
         let account = found.account;
         let membership_count = found.membership_count;
-        self.send(RelayFrame::Recovering(wire::Recovering { membership_count }));
-        let recovery = Recovery { account, key, entries_shown: 0, looking: false, due: true, turns: 0 };
+        self.send(RelayFrame::Recovering(wire::Recovering {
+            membership_count,
+        }));
+        let recovery = Recovery {
+            account,
+            key,
+            entries_shown: 0,
+            looking: false,
+            due: true,
+            turns: 0,
+        };
         self.phase = Phase::Recovering(recovery);
         self.look_at_log();
     }
@@ -73,7 +87,10 @@ impl Conversation {
         {
             (recovery.due, recovery.looking) = (false, true);
             let (account, entries_from) = (recovery.account, recovery.entries_shown);
-            self.requests.push_back(Request::LookAtLog { account, entries_from });
+            self.requests.push_back(Request::LookAtLog {
+                account,
+                entries_from,
+            });
         }
     }
 
@@ -87,7 +104,8 @@ impl Conversation {
     pub(super) fn hear_of_log(&mut self, news: News) {
         if let Phase::Recovering(recovery) = &mut self.phase {
             // A turn may be the end of the account.
-            recovery.due |= news.turns != recovery.turns || news.membership_count > recovery.entries_shown;
+            recovery.due |=
+                news.turns != recovery.turns || news.membership_count > recovery.entries_shown;
             recovery.turns = news.turns;
             self.look_at_log();
         }
@@ -100,7 +118,11 @@ impl Conversation {
         recovery.looking = false;
         let first = ready.entries_from;
         // Rewound meanwhile by an offer: the look that is due shows more.
-        let entries = if first == recovery.entries_shown { ready.entries } else { Vec::new() };
+        let entries = if first == recovery.entries_shown {
+            ready.entries
+        } else {
+            Vec::new()
+        };
         recovery.entries_shown += entries.len() as u64;
         recovery.due |= recovery.entries_shown < ready.membership_count;
         if !entries.is_empty() {
@@ -112,7 +134,10 @@ impl Conversation {
     pub(super) fn serve_recovery(&mut self, frame: DeviceFrame) {
         let served = match frame {
             DeviceFrame::Append(append) => self.append_for_recovery(append),
-            _ => Err(Refusal::new(Code::Unexpected, "a recovery key can do nothing but change the devices")),
+            _ => Err(Refusal::new(
+                Code::Unexpected,
+                "a recovery key can do nothing but change the devices",
+            )),
         };
         if let Err(refusal) = served {
             self.refuse(refusal);
@@ -125,12 +150,23 @@ impl Conversation {
         };
         let (account, key) = (recovery.account, recovery.key);
         // What is no entry at all is left to the rules of the log.
-        let by_another = |entry| membership::open(entry).is_ok_and(|entry| *entry.author != *key.as_bytes());
+        let by_another =
+            |entry| membership::open(entry).is_ok_and(|entry| *entry.author != *key.as_bytes());
         if append.entries.iter().any(by_another) {
-            return Err(Refusal::new(Code::Unexpected, "here entries are signed by the recovery key"));
+            return Err(Refusal::new(
+                Code::Unexpected,
+                "here entries are signed by the recovery key",
+            ));
         }
         let Append { first, entries } = append;
-        self.commit(Change::Recover { account, first, entries }, Awaited::Append { first });
+        self.commit(
+            Change::Recover {
+                account,
+                first,
+                entries,
+            },
+            Awaited::Append { first },
+        );
         Ok(())
     }
 }

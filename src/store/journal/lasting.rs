@@ -18,7 +18,9 @@ fn open(folder: &Path) -> Result<Store, StoreError> {
 
 /// A commit, which can be told from others by its time.
 fn commit(store: &Store, at_ms: u64) {
-    store.commit(vec![Change::MarkClock], RelayTime::from_ms(at_ms)).expect("committed");
+    store
+        .commit(vec![Change::MarkClock], RelayTime::from_ms(at_ms))
+        .expect("committed");
 }
 
 /// What a relay leaves in its folder that dies just now.
@@ -40,14 +42,20 @@ fn what_is_committed_after_a_restore_outlives_a_crash() {
             commit(&open(folder.path()).expect("opened"), turn + 1);
         }
         let restored = open(folder.path()).expect("opened");
-        restored.begin_history(StoreEpoch::new([7; 16])).expect("begun");
+        restored
+            .begin_history(StoreEpoch::new([7; 16]))
+            .expect("begun");
         drop(restored);
         let store = open(folder.path()).expect("opened");
         commit(&store, 100);
         commit(&store, 200);
         let left = died(folder.path());
         let again = open(left.path()).expect("opened");
-        assert_eq!(again.clock_at_open(), RelayTime::from_ms(200), "after {turns} turns");
+        assert_eq!(
+            again.clock_at_open(),
+            RelayTime::from_ms(200),
+            "after {turns} turns"
+        );
     }
 }
 
@@ -78,6 +86,9 @@ fn a_record_that_was_not_written_to_its_end_is_none() {
 fn what_the_disk_altered_before_whole_records_is_not_taken_for_the_end() {
     for block in [1, 2] {
         let opened = altered(block, 60);
-        assert!(matches!(opened, Err(StoreError::Damaged(_))), "block {block}: {opened:?}");
+        assert!(
+            matches!(opened, Err(StoreError::Damaged(_))),
+            "block {block}: {opened:?}"
+        );
     }
 }

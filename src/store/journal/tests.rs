@@ -9,8 +9,14 @@ use super::*;
 use crate::protocol::{RelayId, StoreEpoch};
 use crate::store::layer::RowKey;
 
-const IDENTITY: Identity = Identity { relay_id: RelayId::new([1; 16]), epoch: StoreEpoch::new([2; 16]) };
-const OTHER: Identity = Identity { epoch: StoreEpoch::new([3; 16]), ..IDENTITY };
+const IDENTITY: Identity = Identity {
+    relay_id: RelayId::new([1; 16]),
+    epoch: StoreEpoch::new([2; 16]),
+};
+const OTHER: Identity = Identity {
+    epoch: StoreEpoch::new([3; 16]),
+    ..IDENTITY
+};
 
 /// A file that outlives the journal.
 #[derive(Debug, Clone, Default)]
@@ -34,7 +40,8 @@ impl StorageBackend for Memory {
     }
 
     fn set_len(&self, length: u64) -> Result<(), io::Error> {
-        self.bytes().resize(usize::try_from(length).expect("small"), 0);
+        self.bytes()
+            .resize(usize::try_from(length).expect("small"), 0);
         Ok(())
     }
 
@@ -61,14 +68,19 @@ impl Disk {
     /// What is read back: the names of rows that are there, in the frozen layer and in the active one.
     fn rows(&self, folded: u64) -> (String, String) {
         let (_, layers) = self.open(IDENTITY, folded).expect("opens");
-        let frozen = layers.frozen.map(|frozen| names(&frozen.layer)).unwrap_or_default();
+        let frozen = layers
+            .frozen
+            .map(|frozen| names(&frozen.layer))
+            .unwrap_or_default();
         (frozen, names(&layers.active))
     }
 }
 
 fn names(layer: &Layer) -> String {
     let there = layer.rows(6).iter().filter(|(_, value)| value.is_some());
-    there.map(|(key, _)| str::from_utf8(key.as_bytes()).expect("text")).collect()
+    there
+        .map(|(key, _)| str::from_utf8(key.as_bytes()).expect("text"))
+        .collect()
 }
 
 /// A change of one row: `+` puts it there, `-` takes it away.
@@ -80,7 +92,9 @@ fn change(name: char, there: bool) -> Layer {
 }
 
 fn write(journal: &mut Journal, names: &str) {
-    names.chars().for_each(|name| journal.append(&change(name, true)).expect("writes"));
+    names
+        .chars()
+        .for_each(|name| journal.append(&change(name, true)).expect("writes"));
 }
 
 #[test]
@@ -94,7 +108,11 @@ fn what_was_appended_is_read_back_and_goes_on() {
     assert_eq!(journal.last(), 4);
     write(&mut journal, "d");
     assert_eq!(disk.rows(0), (String::new(), "acd".into()));
-    assert_eq!(disk.rows(3), (String::new(), "d".into()), "what is folded in is not read again");
+    assert_eq!(
+        disk.rows(3),
+        (String::new(), "d".into()),
+        "what is folded in is not read again"
+    );
     assert_eq!(disk.rows(5), (String::new(), String::new()));
 }
 
@@ -108,7 +126,10 @@ fn a_record_is_there_as_a_whole_or_not_at_all_and_those_before_it_are() {
     let whole = disk.0[0].bytes().clone();
     // Everything behind the record's own bytes is filling.
     let record = HEAD_BYTES + 1 + 1 + 1 + 4 + 3_000;
-    for at in (start..start + record).step_by(7).chain([start + record - 1]) {
+    for at in (start..start + record)
+        .step_by(7)
+        .chain([start + record - 1])
+    {
         disk.0[0].bytes()[at] ^= 1;
         assert_eq!(disk.rows(0).1, "ab", "byte {}", at - start);
         disk.0[0].bytes().copy_from_slice(&whole);
@@ -137,7 +158,11 @@ fn files_take_turns_and_what_an_earlier_turn_left_is_not_read() {
     assert_eq!(disk.rows(6), (String::new(), "gh".into()));
     journal.turn();
     write(&mut journal, "i");
-    assert_eq!(disk.rows(6), ("gh".into(), "i".into()), "the first file has records c to f still");
+    assert_eq!(
+        disk.rows(6),
+        ("gh".into(), "i".into()),
+        "the first file has records c to f still"
+    );
     assert_eq!(disk.rows(8), (String::new(), "i".into()));
 }
 

@@ -12,7 +12,8 @@ use graceful_relay::protocol::recovery::RecoveryChallenge;
 use graceful_relay::protocol::wire::gap::Reason;
 use graceful_relay::protocol::wire::{self, Authenticate, Delivered, Envelope, SignedEntry};
 use graceful_relay::protocol::{
-    AccountId, Code, DeviceKey, Limits, Refusal, RelayId, RendezvousId, StoreEpoch, VERSION, membership,
+    AccountId, Code, DeviceKey, Limits, Refusal, RelayId, RendezvousId, StoreEpoch, VERSION,
+    membership,
 };
 use graceful_relay::rules::change::{
     Change, Look, News, Outcome, Pushed, Ready, Recoverable, Standing, View, Whose,
@@ -26,7 +27,10 @@ use super::script::Script;
 
 const NONCE: [u8; 32] = [0x4e; 32];
 const EPOCH: StoreEpoch = StoreEpoch::new([0x45; 16]);
-const WHOSE: Whose = Whose { account: AccountNumber(1), device: Ordinal(0) };
+const WHOSE: Whose = Whose {
+    account: AccountNumber(1),
+    device: Ordinal(0),
+};
 /// After these many answers a conversation that asks for more will never stop.
 const ANSWERS_MAX: usize = 10_000;
 
@@ -94,7 +98,11 @@ impl Driver {
                 self.head += u64::from(script.byte() % 8);
                 self.entries += u64::from(script.byte() % 2);
                 let turns = script.number();
-                self.conversation.woken(News { head: self.head, membership_count: self.entries, turns });
+                self.conversation.woken(News {
+                    head: self.head,
+                    membership_count: self.entries,
+                    turns,
+                });
             }
             9 => {
                 self.now_ms += script.number().min(1 << 40);
@@ -102,9 +110,13 @@ impl Driver {
             }
             10 => match script.byte() % 8 {
                 0 => self.conversation.stop(script.number()),
-                1 => self.conversation.met(RendezvousId::new([3; 16]), Bytes::new()),
+                1 => self
+                    .conversation
+                    .met(RendezvousId::new([3; 16]), Bytes::new()),
                 2 => self.conversation.slot_over(),
-                3 => self.conversation.answered(RendezvousId::new([3; 16]), Bytes::new()),
+                3 => self
+                    .conversation
+                    .answered(RendezvousId::new([3; 16]), Bytes::new()),
                 _ => self.conversation.refuse(refusal(script)),
             },
             _ => self.drain(),
@@ -125,7 +137,10 @@ impl Driver {
                 errand => self.errands.push_back(errand),
             }
         }
-        assert!(self.conversation.is_over() == self.closed, "it is over exactly when it is closed");
+        assert!(
+            self.conversation.is_over() == self.closed,
+            "it is over exactly when it is closed"
+        );
     }
 
     /// Commits are answered in order.
@@ -133,8 +148,11 @@ impl Driver {
         let Some(change) = self.commits.pop_front() else {
             return;
         };
-        let outcome =
-            if script.byte() % 4 == 3 { Outcome::Refused(refusal(script)) } else { self.outcome(change) };
+        let outcome = if script.byte() % 4 == 3 {
+            Outcome::Refused(refusal(script))
+        } else {
+            self.outcome(change)
+        };
         self.conversation.committed(outcome);
     }
 
@@ -153,10 +171,19 @@ impl Driver {
                 Outcome::Refused(Refusal::new(Code::AckBeyondHead, "beyond the head"))
             }
             Change::Ack { .. } => Outcome::Acked,
-            Change::DeleteThrough { through, .. } => Outcome::Deleted { through, envelopes: 1 },
+            Change::DeleteThrough { through, .. } => Outcome::Deleted {
+                through,
+                envelopes: 1,
+            },
             Change::CloseAccount { .. } => Outcome::Closed { envelopes: 1 },
-            Change::Sweep | Change::GiveUp { .. } => Outcome::Swept { envelopes: 1, more: false },
-            Change::Invite { .. } | Change::Evict { .. } | Change::SetQuota { .. } | Change::MarkClock => {
+            Change::Sweep | Change::GiveUp { .. } => Outcome::Swept {
+                envelopes: 1,
+                more: false,
+            },
+            Change::Invite { .. }
+            | Change::Evict { .. }
+            | Change::SetQuota { .. }
+            | Change::MarkClock => {
                 unreachable!("no device can ask for this")
             }
         }
@@ -195,7 +222,9 @@ impl Driver {
                     0 => View::Gone,
                     1 => View::NotAMember,
                     2 => View::SweepFirst,
-                    3 => View::Altered { seq: look.after + 1 },
+                    3 => View::Altered {
+                        seq: look.after + 1,
+                    },
                     _ => View::Ready(self.view(look, script.byte(), script.byte())),
                 };
                 self.conversation.viewed(view);
@@ -212,7 +241,11 @@ impl Driver {
                 self.conversation.viewed(view);
             }
             Request::OpenSlot { id, .. } => {
-                let opened = if script.byte().is_multiple_of(2) { Ok(()) } else { Err(refusal(script)) };
+                let opened = if script.byte().is_multiple_of(2) {
+                    Ok(())
+                } else {
+                    Err(refusal(script))
+                };
                 self.conversation.slot_opened(id, opened);
             }
             Request::JoinSlot { id, sealed } if script.byte().is_multiple_of(2) => {
@@ -238,29 +271,59 @@ impl Driver {
     }
 
     fn recoverable(&self) -> Recoverable {
-        Recoverable { account: WHOSE.account, membership_count: self.entries }
+        Recoverable {
+            account: WHOSE.account,
+            membership_count: self.entries,
+        }
     }
 
     /// A true view of the log, 16 entries at a time.
     fn log(&self, entries_from: u64) -> View {
-        let entries = (entries_from..self.entries).map(|_| SignedEntry::default()).take(16).collect();
-        View::Ready(Ready { entries_from, entries, membership_count: self.entries, ..Ready::default() })
+        let entries = (entries_from..self.entries)
+            .map(|_| SignedEntry::default())
+            .take(16)
+            .collect();
+        View::Ready(Ready {
+            entries_from,
+            entries,
+            membership_count: self.entries,
+            ..Ready::default()
+        })
     }
 
     /// A true view of the account: as far as `reach` goes, with a gap if `lost`.
     fn view(&self, look: Look, reach: u8, lost: u8) -> Ready {
         let through = self.head.min(look.after.saturating_add(u64::from(reach)));
-        let fits = usize::try_from(look.bytes_max / 400).unwrap_or(usize::MAX).clamp(1, 4);
-        let delivered =
-            |seq| Delivered { seq, sealed: Bytes::from_static(&[1; 400]), ..Delivered::default() };
-        let envelopes: Vec<_> = (look.after + 1..=through).take(fits).map(delivered).collect();
-        let gap = Gap { from: 1, through: u64::from(lost), reason: Reason::Expired };
+        let fits = usize::try_from(look.bytes_max / 400)
+            .unwrap_or(usize::MAX)
+            .clamp(1, 4);
+        let delivered = |seq| Delivered {
+            seq,
+            sealed: Bytes::from_static(&[1; 400]),
+            ..Delivered::default()
+        };
+        let envelopes: Vec<_> = (look.after + 1..=through)
+            .take(fits)
+            .map(delivered)
+            .collect();
+        let gap = Gap {
+            from: 1,
+            through: u64::from(lost),
+            reason: Reason::Expired,
+        };
         Ready {
             entries_from: look.entries_from,
-            entries: (look.entries_from..self.entries).map(|_| SignedEntry::default()).take(16).collect(),
+            entries: (look.entries_from..self.entries)
+                .map(|_| SignedEntry::default())
+                .take(16)
+                .collect(),
             membership_count: self.entries,
             gap: (lost > 0 && gap.through <= through).then_some(gap),
-            through: if envelopes.len() == fits { envelopes[fits - 1].seq } else { through },
+            through: if envelopes.len() == fits {
+                envelopes[fits - 1].seq
+            } else {
+                through
+            },
             envelopes,
             head: self.head,
         }
@@ -281,7 +344,10 @@ impl Driver {
                     Request::Find { account, .. } => {
                         self.conversation.looked_up(Some(self.standing(account)))
                     }
-                    Request::Look(look) => self.conversation.viewed(View::Ready(self.view(look, u8::MAX, 0))),
+                    Request::Look(look) => {
+                        self.conversation
+                            .viewed(View::Ready(self.view(look, u8::MAX, 0)))
+                    }
                     Request::FindRecovery { .. } => {
                         self.conversation.recovery_found(Some(self.recoverable()))
                     }
@@ -292,8 +358,14 @@ impl Driver {
                     _ => self.conversation.slot_over(),
                 }
             } else {
-                assert!(self.conversation.is_settled(), "all was answered, and it waits for more");
-                assert!(self.conversation.deadline_ms().is_some(), "it would wait for ever");
+                assert!(
+                    self.conversation.is_settled(),
+                    "all was answered, and it waits for more"
+                );
+                assert!(
+                    self.conversation.deadline_ms().is_some(),
+                    "it would wait for ever"
+                );
                 return;
             }
         }
@@ -312,26 +384,50 @@ fn frame(script: &mut Script<'_>) -> Option<DeviceFrame> {
     Some(match script.byte() % 14 {
         0 => DeviceFrame::Authenticate(authenticate(script, AccountId::new([8; 32]))),
         1 => {
-            let entry = SignedEntry { body: script.piece(), signature: Bytes::new() };
+            let entry = SignedEntry {
+                body: script.piece(),
+                signature: Bytes::new(),
+            };
             let authenticate = Some(authenticate(script, membership::account_id(&entry)));
-            DeviceFrame::Found(wire::Found { authenticate, entry: Some(entry), invite: String::new() })
+            DeviceFrame::Found(wire::Found {
+                authenticate,
+                entry: Some(entry),
+                invite: String::new(),
+            })
         }
         2 | 3 => DeviceFrame::Push(push(script)),
-        4 => DeviceFrame::Ack(wire::Ack { through: script.number() }),
+        4 => DeviceFrame::Ack(wire::Ack {
+            through: script.number(),
+        }),
         5 => DeviceFrame::Recover(recover(script)),
         6 => DeviceFrame::Append(wire::Append {
             first: script.number(),
             entries: vec![entry(script); usize::from(script.byte() % 4)],
         }),
-        7 => DeviceFrame::DeleteThrough(wire::DeleteThrough { through: script.number() }),
-        8 => DeviceFrame::CloseAccount(wire::CloseAccount { account: Bytes::from_static(&[8; 32]) }),
-        9 => DeviceFrame::Ping(wire::Ping { number: script.number() }),
+        7 => DeviceFrame::DeleteThrough(wire::DeleteThrough {
+            through: script.number(),
+        }),
+        8 => DeviceFrame::CloseAccount(wire::CloseAccount {
+            account: Bytes::from_static(&[8; 32]),
+        }),
+        9 => DeviceFrame::Ping(wire::Ping {
+            number: script.number(),
+        }),
         10 => {
             let lifetime_s = script.number() as u32;
-            DeviceFrame::OpenRendezvous(wire::OpenRendezvous { id: id(), lifetime_s })
+            DeviceFrame::OpenRendezvous(wire::OpenRendezvous {
+                id: id(),
+                lifetime_s,
+            })
         }
-        11 => DeviceFrame::JoinRendezvous(wire::JoinRendezvous { id: id(), sealed: script.piece() }),
-        12 => DeviceFrame::RendezvousReply(wire::RendezvousReply { id: id(), sealed: script.piece() }),
+        11 => DeviceFrame::JoinRendezvous(wire::JoinRendezvous {
+            id: id(),
+            sealed: script.piece(),
+        }),
+        12 => DeviceFrame::RendezvousReply(wire::RendezvousReply {
+            id: id(),
+            sealed: script.piece(),
+        }),
         _ => return from_device(script.piece()).ok(),
     })
 }
@@ -340,11 +436,22 @@ fn authenticate(script: &mut Script<'_>, account: AccountId) -> Authenticate {
     let key = SigningKey::from_bytes(&[1; 32]);
     let device = DeviceKey::new(key.verifying_key().to_bytes());
     let host = "relay.example";
-    let mut signature = Challenge { nonce: &NONCE, epoch: EPOCH, host, account, device }.sign(&key);
+    let mut signature = Challenge {
+        nonce: &NONCE,
+        epoch: EPOCH,
+        host,
+        account,
+        device,
+    }
+    .sign(&key);
     let how = script.byte();
     signature[0] ^= u8::from(how & 7 == 7);
     Authenticate {
-        version: if how & 0x38 == 0x38 { script.number() as u32 } else { VERSION },
+        version: if how & 0x38 == 0x38 {
+            script.number() as u32
+        } else {
+            VERSION
+        },
         account: account.to_wire(),
         device: device.to_wire(),
         host: host.to_owned(),
@@ -359,11 +466,20 @@ fn recover(script: &mut Script<'_>) -> wire::Recover {
     let host = "relay.example";
     let how = script.byte();
     let recovery_key = DeviceKey::new(key.verifying_key().to_bytes());
-    let challenge = RecoveryChallenge { nonce: &NONCE, epoch: EPOCH, host, key: recovery_key };
+    let challenge = RecoveryChallenge {
+        nonce: &NONCE,
+        epoch: EPOCH,
+        host,
+        key: recovery_key,
+    };
     let mut signature = challenge.sign(&key);
     signature[0] ^= u8::from(how & 7 == 7);
     wire::Recover {
-        version: if how & 0x38 == 0x38 { script.number() as u32 } else { VERSION },
+        version: if how & 0x38 == 0x38 {
+            script.number() as u32
+        } else {
+            VERSION
+        },
         recovery_key: recovery_key.to_wire(),
         host: host.to_owned(),
         signature: Bytes::copy_from_slice(&signature),
@@ -378,12 +494,23 @@ fn entry(script: &mut Script<'_>) -> SignedEntry {
         _ => return SignedEntry::default(),
     };
     let author = Bytes::copy_from_slice(key.verifying_key().as_bytes());
-    membership::sign(&wire::MembershipEntry { author, ..Default::default() }, &key)
+    membership::sign(
+        &wire::MembershipEntry {
+            author,
+            ..Default::default()
+        },
+        &key,
+    )
 }
 
 fn push(script: &mut Script<'_>) -> wire::Push {
     let first = script.number();
     let count = u64::from(script.byte() % 6);
-    let envelope = |index| Envelope { push_number: first.wrapping_add(index), ..Envelope::default() };
-    wire::Push { envelopes: (0..count).map(envelope).collect() }
+    let envelope = |index| Envelope {
+        push_number: first.wrapping_add(index),
+        ..Envelope::default()
+    };
+    wire::Push {
+        envelopes: (0..count).map(envelope).collect(),
+    }
 }

@@ -60,7 +60,9 @@ pub fn engine(data: &[u8]) {
         while let Some(output) = engine.poll() {
             match output {
                 // After a crash the records are all there is: they must make sense again.
-                Output::Persist(record) => disk.apply(record).expect("what was recorded can be read back"),
+                Output::Persist(record) => disk
+                    .apply(record)
+                    .expect("what was recorded can be read back"),
                 Output::Deliver(next) => incoming.push(next),
                 _ => {}
             }
@@ -114,7 +116,10 @@ fn frame(script: &mut Script<'_>) -> Option<RelayFrame> {
                 count: script.number() as u32,
             };
             let placements = vec![placement; usize::from(script.byte() % 3)];
-            RelayFrame::Stored(wire::Stored { push_number: script.number(), placements })
+            RelayFrame::Stored(wire::Stored {
+                push_number: script.number(),
+                placements,
+            })
         }
         4 | 5 => {
             let delivered = Delivered {
@@ -126,22 +131,39 @@ fn frame(script: &mut Script<'_>) -> Option<RelayFrame> {
                 addressed: script.byte() % 2 == 1,
             };
             let envelopes = vec![delivered; usize::from(script.byte() % 3)];
-            RelayFrame::Deliver(wire::Deliver { envelopes, through: script.number(), head: script.number() })
+            RelayFrame::Deliver(wire::Deliver {
+                envelopes,
+                through: script.number(),
+                head: script.number(),
+            })
         }
         6 => {
             let (from, through) = (script.number(), script.number());
-            RelayFrame::Gap(wire::Gap { from, through, reason: i32::from(script.byte() % 4) })
+            RelayFrame::Gap(wire::Gap {
+                from,
+                through,
+                reason: i32::from(script.byte() % 4),
+            })
         }
         7 => RelayFrame::Refusal(
-            Refusal::new(Code::try_from(i32::from(script.byte() % 28)).unwrap_or(Code::Timeout), "no")
-                .expected(script.number())
-                .push_number(script.number())
-                .retry_after_ms(script.number())
-                .into(),
+            Refusal::new(
+                Code::try_from(i32::from(script.byte() % 28)).unwrap_or(Code::Timeout),
+                "no",
+            )
+            .expected(script.number())
+            .push_number(script.number())
+            .retry_after_ms(script.number())
+            .into(),
         ),
         8 => {
-            let entry = wire::SignedEntry { body: script.piece(), signature: Bytes::new() };
-            RelayFrame::Membership(wire::Membership { first: script.number(), entries: vec![entry] })
+            let entry = wire::SignedEntry {
+                body: script.piece(),
+                signature: Bytes::new(),
+            };
+            RelayFrame::Membership(wire::Membership {
+                first: script.number(),
+                entries: vec![entry],
+            })
         }
         9 => RelayFrame::Deleted(wire::Deleted {
             through: script.number(),

@@ -19,7 +19,10 @@ pub fn journal_record(data: &[u8]) {
     let Some(record) = Record::from_bytes(data) else {
         return;
     };
-    assert_eq!(Record::from_bytes(&record.to_bytes()).as_ref(), Some(&record));
+    assert_eq!(
+        Record::from_bytes(&record.to_bytes()).as_ref(),
+        Some(&record)
+    );
     let identity = Identity::found("device", "name", &mut Fixed);
     let mut state = EngineState::new(&identity).expect("its own log is right");
     if state.apply(record).is_ok() {
@@ -35,6 +38,9 @@ pub fn journal_record(data: &[u8]) {
 pub fn operators_question(data: &[u8]) {
     if let Ok(question) = serde_json::from_slice::<Question>(data) {
         let line = serde_json::to_vec(&question).expect("a question can be asked");
-        assert_eq!(serde_json::from_slice::<Question>(&line).ok(), Some(question));
+        assert_eq!(
+            serde_json::from_slice::<Question>(&line).ok(),
+            Some(question)
+        );
     }
 }

@@ -26,8 +26,12 @@ fn founding() -> SignedEntry {
     let device = DeviceKey::new(key(1).verifying_key().to_bytes());
     found.recovery_signature = Bytes::copy_from_slice(&sign_founding(&device, &found, &key(3)));
     let author = device.to_wire();
-    let entry =
-        MembershipEntry { index: 0, previous: Bytes::new(), author, change: Some(Change::Found(found)) };
+    let entry = MembershipEntry {
+        index: 0,
+        previous: Bytes::new(),
+        author,
+        change: Some(Change::Found(found)),
+    };
     sign(&entry, &key(1))
 }
 
@@ -35,7 +39,10 @@ fn founding() -> SignedEntry {
 fn signed(body: Bytes, by: u8) -> SignedEntry {
     let message = [b"graceful-relay/1 membership\0", &*body].concat();
     let signature = key(by % 4).sign(&message).to_bytes();
-    SignedEntry { body, signature: Bytes::copy_from_slice(&signature) }
+    SignedEntry {
+        body,
+        signature: Bytes::copy_from_slice(&signature),
+    }
 }
 
 /// The fuzzer cannot guess a hash: it may leave index, author and head to be filled in.
@@ -56,7 +63,10 @@ pub fn membership_log(data: &[u8]) {
     while !script.is_empty() {
         let (how, by, body) = (script.byte(), script.byte(), script.piece());
         let entry = match how % 4 {
-            0 => SignedEntry { body, signature: script.piece() },
+            0 => SignedEntry {
+                body,
+                signature: script.piece(),
+            },
             1 => signed(body, by),
             2 => fitting(&log, body, by),
             _ => {
@@ -72,8 +82,16 @@ pub fn membership_log(data: &[u8]) {
     }
     assert_eq!(Membership::replay(&entries).as_ref(), Ok(&log));
     assert_eq!(Membership::recall(&entries).as_ref(), Ok(&log));
-    let keys: std::collections::BTreeSet<_> = log.members().iter().map(|member| member.device).collect();
-    assert_eq!(keys.len(), log.members().len(), "no device is a member twice");
-    assert!(log.removed().iter().all(|device| !keys.contains(device)), "who was removed stays removed");
+    let keys: std::collections::BTreeSet<_> =
+        log.members().iter().map(|member| member.device).collect();
+    assert_eq!(
+        keys.len(),
+        log.members().len(),
+        "no device is a member twice"
+    );
+    assert!(
+        log.removed().iter().all(|device| !keys.contains(device)),
+        "who was removed stays removed"
+    );
     assert!(!keys.is_empty(), "an account has a member");
 }

@@ -41,6 +41,9 @@ pub const TARGETS: &[Target] = &[
 /// # Panics
 /// If there is none, or where the library is wrong.
 pub fn run(name: &str, data: &[u8]) {
-    let target = TARGETS.iter().find(|target| target.0 == name).expect("the target is on the list");
+    let target = TARGETS
+        .iter()
+        .find(|target| target.0 == name)
+        .expect("the target is on the list");
     target.1(data);
 }

@@ -4,7 +4,9 @@ use bytes::Bytes;
 use graceful_relay::client::pairing::{
     Account, Joining, PairingError, open_bundle, open_request, seal_bundle, seal_request,
 };
-use graceful_relay::client::{AgreementSecret, Chance, DeviceKeys, EpochSecret, PairingLink, PairingSecret};
+use graceful_relay::client::{
+    AgreementSecret, Chance, DeviceKeys, EpochSecret, PairingLink, PairingSecret,
+};
 use graceful_relay::protocol::RendezvousId;
 use graceful_relay::protocol::membership::Membership;
 use graceful_relay::protocol::wire::SignedEntry;
@@ -40,7 +42,10 @@ pub fn pairing_link(data: &[u8]) {
         if let Ok(link) = text.parse::<PairingLink>() {
             // Shown, everything unusual in the relay's URL takes three characters: it may be too long then.
             let shown = link.to_string();
-            assert!(shown.len() > 2_048 || shown.parse().as_ref() == Ok(&link), "{shown}");
+            assert!(
+                shown.len() > 2_048 || shown.parse().as_ref() == Ok(&link),
+                "{shown}"
+            );
         }
     }
 }
@@ -57,7 +62,10 @@ pub fn join_request(data: &[u8]) {
     }
     let name = String::from_utf8_lossy(data);
     if let Ok(sealed) = seal_request(&link, &keys(), &name, &mut Fixed) {
-        assert_eq!(open_request(&link, &sealed).map(|joining| joining.name), Ok(name.into_owned()));
+        assert_eq!(
+            open_request(&link, &sealed).map(|joining| joining.name),
+            Ok(name.into_owned())
+        );
     }
 }
 
@@ -66,19 +74,36 @@ pub fn account_bundle(data: &[u8]) {
     let (link, keys) = (link(), keys());
     assert_eq!(open_bundle(&link, &keys, data), Err(PairingError::Seal));
     let mut script = Script::new(data);
-    let mut account = Account { entries: Vec::new(), secrets: Vec::new(), names: Vec::new() };
+    let mut account = Account {
+        entries: Vec::new(),
+        secrets: Vec::new(),
+        names: Vec::new(),
+    };
     for _ in 0..script.byte() % 8 {
         account.secrets.push(EpochSecret::new([script.byte(); 32]));
     }
-    account.names.push((keys.device(), String::from_utf8_lossy(&script.piece()).into_owned()));
+    account.names.push((
+        keys.device(),
+        String::from_utf8_lossy(&script.piece()).into_owned(),
+    ));
     while !script.is_empty() {
-        account.entries.push(SignedEntry { body: script.piece(), signature: script.piece() });
+        account.entries.push(SignedEntry {
+            body: script.piece(),
+            signature: script.piece(),
+        });
     }
-    let joining =
-        Joining { device: keys.device(), agreement: keys.agreement().public(), name: "x".to_owned() };
-    let sealed: Bytes = seal_bundle(&link, &joining, &account, &mut Fixed).expect("the key is good");
+    let joining = Joining {
+        device: keys.device(),
+        agreement: keys.agreement().public(),
+        name: "x".to_owned(),
+    };
+    let sealed: Bytes =
+        seal_bundle(&link, &joining, &account, &mut Fixed).expect("the key is good");
     if let Ok(opened) = open_bundle(&link, &keys, &sealed) {
         let log = Membership::replay(&opened.entries).expect("an opened bundle has a valid log");
-        assert!(log.member(&keys.device()).is_some(), "an opened bundle makes this device a member");
+        assert!(
+            log.member(&keys.device()).is_some(),
+            "an opened bundle makes this device a member"
+        );
     }
 }

@@ -44,7 +44,9 @@ fn log(key: &RecoveryKey) -> Vec<SignedEntry> {
     let state = EngineState::new(&identity).expect("its own log is right");
     let mut view = state.account().clone();
     for _ in 0..2 {
-        let entry = view.sign_add(&joining(&DeviceKeys::random(&mut chance))).expect("a good key");
+        let entry = view
+            .sign_add(&joining(&DeviceKeys::random(&mut chance)))
+            .expect("a good key");
         view.append(&entry).expect("its own entry is right");
     }
     let last = view.membership().members()[2].device;
@@ -54,7 +56,11 @@ fn log(key: &RecoveryKey) -> Vec<SignedEntry> {
 }
 
 fn joining(keys: &DeviceKeys) -> Joining {
-    Joining { device: keys.device(), agreement: keys.agreement().public(), name: "x".to_owned() }
+    Joining {
+        device: keys.device(),
+        agreement: keys.agreement().public(),
+        name: "x".to_owned(),
+    }
 }
 
 /// Whatever the relay says: an account that comes of it is that of the words, and has the device.
@@ -80,7 +86,9 @@ pub fn recovers(data: &[u8]) -> bool {
             Err(_) => return false,
             Ok(Step::Wait | Step::Send(DeviceFrame::Recover(_))) => {}
             Ok(Step::Send(DeviceFrame::Append(append))) => {
-                shown.truncate(usize::try_from(append.first).expect("no longer than what was shown"));
+                shown.truncate(
+                    usize::try_from(append.first).expect("no longer than what was shown"),
+                );
                 offered.clone_from(&append.entries);
                 shown.extend(append.entries);
             }
@@ -88,7 +96,10 @@ pub fn recovers(data: &[u8]) -> bool {
             Ok(Step::Done(done)) => {
                 let log = Membership::replay(&done.entries).expect("a valid log");
                 assert_eq!(log.account(), account);
-                assert!(log.member(&device.device).is_some_and(|own| own.agreement == device.agreement));
+                assert!(
+                    log.member(&device.device)
+                        .is_some_and(|own| own.agreement == device.agreement)
+                );
                 assert_eq!(done.secrets.len() as u64, u64::from(log.key_epoch()) + 1);
                 return true;
             }
@@ -98,26 +109,42 @@ pub fn recovers(data: &[u8]) -> bool {
 }
 
 /// Mostly what an honest relay could say, in any order.
-fn frame(script: &mut Script<'_>, shown: &[SignedEntry], offered: &[SignedEntry]) -> Option<RelayFrame> {
+fn frame(
+    script: &mut Script<'_>,
+    shown: &[SignedEntry],
+    offered: &[SignedEntry],
+) -> Option<RelayFrame> {
     Some(match script.byte() % 8 {
         0 => RelayFrame::Greeting(wire::Greeting {
             epoch: vec![1; 16].into(),
             nonce: vec![2; 32].into(),
             ..wire::Greeting::default()
         }),
-        1 => RelayFrame::Recovering(wire::Recovering { membership_count: script.number() }),
+        1 => RelayFrame::Recovering(wire::Recovering {
+            membership_count: script.number(),
+        }),
         2 | 3 => {
             let first = script.number();
-            let from = usize::try_from(first).unwrap_or(usize::MAX).min(shown.len());
-            let entries = shown[from..].iter().take(usize::from(script.byte())).cloned().collect();
+            let from = usize::try_from(first)
+                .unwrap_or(usize::MAX)
+                .min(shown.len());
+            let entries = shown[from..]
+                .iter()
+                .take(usize::from(script.byte()))
+                .cloned()
+                .collect();
             RelayFrame::Membership(wire::Membership { first, entries })
         }
         4 => {
             let first = (shown.len() - offered.len().min(shown.len())) as u64;
-            RelayFrame::Membership(wire::Membership { first, entries: offered.to_vec() })
+            RelayFrame::Membership(wire::Membership {
+                first,
+                entries: offered.to_vec(),
+            })
         }
         5 => {
-            let stale = Refusal::new(Code::StaleMembership, "another came first").expected(script.number());
+            let stale =
+                Refusal::new(Code::StaleMembership, "another came first").expected(script.number());
             RelayFrame::Refusal(stale.into())
         }
         6 => {
@@ -125,7 +152,10 @@ fn frame(script: &mut Script<'_>, shown: &[SignedEntry], offered: &[SignedEntry]
             let mut body = entry.body.to_vec();
             *body.get_mut(usize::from(script.byte()))? ^= script.byte();
             entry.body = body.into();
-            RelayFrame::Membership(wire::Membership { first: script.number(), entries: vec![entry] })
+            RelayFrame::Membership(wire::Membership {
+                first: script.number(),
+                entries: vec![entry],
+            })
         }
         _ => return from_relay(script.piece()).ok(),
     })

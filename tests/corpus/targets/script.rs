@@ -23,7 +23,10 @@ impl<'a> Script<'a> {
     pub fn number(&mut self) -> u64 {
         match self.byte() {
             0xff => u64::MAX,
-            0xfe => self.slice(8).iter().fold(0, |number, byte| number << 8 | u64::from(*byte)),
+            0xfe => self
+                .slice(8)
+                .iter()
+                .fold(0, |number, byte| number << 8 | u64::from(*byte)),
             small => u64::from(small),
         }
     }

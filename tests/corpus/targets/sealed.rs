@@ -4,7 +4,9 @@ use aes_gcm::aead::{Aead, KeyInit, Payload};
 use aes_gcm::{Aes256Gcm, Key, Nonce};
 use graceful_relay::client::EpochSecret;
 use graceful_relay::client::seal::{Binding, EpochKeys, open, seal};
-use graceful_relay::protocol::envelope::{CONTENT_START, FORM, HEADER_BYTES, TAG_BYTES, padded_size};
+use graceful_relay::protocol::envelope::{
+    CONTENT_START, FORM, HEADER_BYTES, TAG_BYTES, padded_size,
+};
 use graceful_relay::protocol::{AccountId, DeviceKey};
 use hkdf::Hkdf;
 use sha2::Sha256;
@@ -17,8 +19,16 @@ const SALT: [u8; 32] = [4; 32];
 pub fn sealed_envelope(data: &[u8]) {
     let account = AccountId::new([1; 32]);
     let keys = EpochKeys::derive(&EpochSecret::new(SECRET), &account);
-    let binding = Binding { account, key_epoch: 0, sender: DeviceKey::new([2; 32]), addressee: None };
-    assert!(open(&keys, &binding, data).is_err(), "bytes from nowhere opened");
+    let binding = Binding {
+        account,
+        key_epoch: 0,
+        sender: DeviceKey::new([2; 32]),
+        addressee: None,
+    };
+    assert!(
+        open(&keys, &binding, data).is_err(),
+        "bytes from nowhere opened"
+    );
 
     let mut script = Script::new(data);
     let (header, content) = (script.piece(), script.rest());
@@ -40,11 +50,19 @@ fn member_made(header: &[u8], content: &[u8]) -> Vec<u8> {
     let mut associated = b"graceful-relay/1 envelope\0\x01".to_vec();
     associated.extend([[1; 32].as_slice(), &[0; 4], &[2; 32], &[0; 32]].concat());
     let account = [1; 32];
-    let header =
-        encrypt(&expand::<32>(&SECRET, &account, "header key"), "header message", &associated, &header);
+    let header = encrypt(
+        &expand::<32>(&SECRET, &account, "header key"),
+        "header message",
+        &associated,
+        &header,
+    );
     associated.extend_from_slice(&header);
-    let content =
-        encrypt(&expand::<32>(&SECRET, &account, "content key"), "content message", &associated, &content);
+    let content = encrypt(
+        &expand::<32>(&SECRET, &account, "content key"),
+        "content message",
+        &associated,
+        &content,
+    );
     [&[FORM, 0, 0, 0, 0][..], &SALT, &header, &content].concat()
 }
 
@@ -61,12 +79,23 @@ fn encrypt(key: &[u8], purpose: &str, associated: &[u8], plain: &[u8]) -> Vec<u8
     encrypt_with(key, &SALT, purpose, associated, plain)
 }
 
-pub fn encrypt_with(secret: &[u8], salt: &[u8], purpose: &str, associated: &[u8], plain: &[u8]) -> Vec<u8> {
+pub fn encrypt_with(
+    secret: &[u8],
+    salt: &[u8],
+    purpose: &str,
+    associated: &[u8],
+    plain: &[u8],
+) -> Vec<u8> {
     let material = expand::<44>(secret, salt, purpose);
     let mut key = Key::<Aes256Gcm>::default();
     key.copy_from_slice(&material[..32]);
     let mut nonce = Nonce::default();
     nonce.copy_from_slice(&material[32..]);
-    let payload = Payload { msg: plain, aad: associated };
-    Aes256Gcm::new(&key).encrypt(&nonce, payload).expect("the length is possible")
+    let payload = Payload {
+        msg: plain,
+        aad: associated,
+    };
+    Aes256Gcm::new(&key)
+        .encrypt(&nonce, payload)
+        .expect("the length is possible")
 }

@@ -31,10 +31,16 @@ fn main() -> Result<()> {
 }
 
 fn read(folder: &Path, prefix: &str, spec: &mut PkgSpec) -> Result<()> {
-    for entry in fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))? {
+    for entry in
+        fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))?
+    {
         let src = entry?.path();
         let found = fs::symlink_metadata(&src)?;
-        let name = src.file_name().context("an entry has a name")?.to_str().context("a name is text")?;
+        let name = src
+            .file_name()
+            .context("an entry has a name")?
+            .to_str()
+            .context("a name is text")?;
         let dest = format!("{prefix}{name}");
         let mode = Some(found.permissions().mode() & 0o777);
         if found.is_dir() {

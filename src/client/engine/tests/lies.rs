@@ -7,8 +7,12 @@ use super::*;
 
 /// The log as a liar shows it: these seqs left out, running hashes as they should be for what is shown.
 fn shown(relay: &NaiveRelay, to: DeviceKey, after: u64, hidden: &[u64]) -> RelayFrame {
-    let RelayFrame::Deliver(mut deliver) = relay.deliver(to, after) else { panic!("it delivers") };
-    deliver.envelopes.retain(|delivered| !hidden.contains(&delivered.seq));
+    let RelayFrame::Deliver(mut deliver) = relay.deliver(to, after) else {
+        panic!("it delivers")
+    };
+    deliver
+        .envelopes
+        .retain(|delivered| !hidden.contains(&delivered.seq));
     RelayFrame::Deliver(deliver)
 }
 
@@ -41,12 +45,23 @@ fn push(side: &mut Side, relay: &mut NaiveRelay, content: &'static str) -> u64 {
 fn third(first: &mut Side, relay: &mut NaiveRelay) -> Side {
     let keys = DeviceKeys::random(&mut Seeded(99));
     let (device, agreement) = (keys.device(), keys.agreement().public());
-    let joining = Joining { device, agreement, name: "Tablet".to_owned() };
+    let joining = Joining {
+        device,
+        agreement,
+        name: "Tablet".to_owned(),
+    };
     first.engine.add_device(joining, first.now_ms).unwrap();
     first.drain();
     while first.step(relay) {}
     let account = first.engine.bundle().unwrap();
-    Side::new(Identity { keys, device_id: "tablet".to_owned(), account }, 9_000)
+    Side::new(
+        Identity {
+            keys,
+            device_id: "tablet".to_owned(),
+            account,
+        },
+        9_000,
+    )
 }
 
 fn remove(first: &mut Side, device: DeviceKey, relay: &mut NaiveRelay) {
@@ -63,11 +78,21 @@ fn a_withheld_change_is_named_when_a_later_one_comes() {
     let withheld = push(&mut first, &mut relay, "two");
     let seq = relay.log.len() as u64;
     push(&mut first, &mut relay, "three");
-    second.engine.frame(shown(&relay, second.device(), second.sent_through, &[seq]), second.now_ms);
+    second.engine.frame(
+        shown(&relay, second.device(), second.sent_through, &[seq]),
+        second.now_ms,
+    );
     second.drain();
-    let expected = Distrust::Withheld { sender: first.device(), push_number: withheld };
+    let expected = Distrust::Withheld {
+        sender: first.device(),
+        push_number: withheld,
+    };
     assert_eq!(distrusts(&second), [&expected]);
-    let handed_out = second.inbox.iter().filter(|incoming| matches!(incoming, Incoming::Change(_))).count();
+    let handed_out = second
+        .inbox
+        .iter()
+        .filter(|incoming| matches!(incoming, Incoming::Change(_)))
+        .count();
     assert_eq!(handed_out, 2, "what came is not held back");
 }
 
@@ -81,8 +106,14 @@ fn changes_in_another_order_are_noticed() {
     relay.log.swap(end - 2, end - 1);
     rehash(&mut relay);
     second.hear(&relay);
-    let withheld = Distrust::Withheld { sender: first.device(), push_number: one };
-    assert_eq!(distrusts(&second), [&Distrust::Witness(end as u64 - 1), &withheld]);
+    let withheld = Distrust::Withheld {
+        sender: first.device(),
+        push_number: one,
+    };
+    assert_eq!(
+        distrusts(&second),
+        [&Distrust::Witness(end as u64 - 1), &withheld]
+    );
 }
 
 #[test]
@@ -103,7 +134,12 @@ fn two_devices_that_were_shown_different_histories_find_out() {
     third.settle(&mut other);
     first.settle(&mut relay);
     second.settle(&mut relay);
-    assert!([&first, &second, &third].iter().all(|side| distrusts(side).is_empty()), "no device can know");
+    assert!(
+        [&first, &second, &third]
+            .iter()
+            .all(|side| distrusts(side).is_empty()),
+        "no device can know"
+    );
     // The first word of the third betrays it, though the relay puts it into the others' history.
     push(&mut third, &mut other, "three");
     let (device, envelope, _) = other.log.last().unwrap().clone();
@@ -116,7 +152,12 @@ fn two_devices_that_were_shown_different_histories_find_out() {
     relay.push(device, vec![envelope]);
     for side in [&mut first, &mut second] {
         side.hear(&relay);
-        assert_eq!(distrusts(side), [&Distrust::Witness(fork + 1)], "{:?}", side.events);
+        assert_eq!(
+            distrusts(side),
+            [&Distrust::Witness(fork + 1)],
+            "{:?}",
+            side.events
+        );
     }
 }
 
@@ -131,7 +172,10 @@ fn a_relay_that_goes_back_without_a_word_is_told_from_one_that_was_restored() {
         push(&mut first, &mut relay, "own");
         third(&mut first, &mut relay);
         first.settle(&mut relay);
-        let (reached, known) = (first.engine.state().inbox().reached(), relay.entries.len() as u64);
+        let (reached, known) = (
+            first.engine.state().inbox().reached(),
+            relay.entries.len() as u64,
+        );
         backup.epoch += u8::from(restored);
         let (head, count) = (backup.log.len() as u64, backup.entries.len() as u64);
         first.cut();
@@ -142,20 +186,40 @@ fn a_relay_that_goes_back_without_a_word_is_told_from_one_that_was_restored() {
             assert!(first.events.contains(&Event::NewHistory));
         } else {
             let back = [
-                Distrust::MembershipRolledBack { from: known, to: count },
-                Distrust::RolledBack { from: reached, to: head },
+                Distrust::MembershipRolledBack {
+                    from: known,
+                    to: count,
+                },
+                Distrust::RolledBack {
+                    from: reached,
+                    to: head,
+                },
             ];
             assert_eq!(distrusts(&first), back.iter().collect::<Vec<_>>());
         }
-        let kinds: Vec<_> = first.engine.state().warnings().iter().map(|warned| warned.restored).collect();
-        assert!(kinds.iter().all(|kind| *kind == restored) && !kinds.is_empty(), "{kinds:?}");
+        let kinds: Vec<_> = first
+            .engine
+            .state()
+            .warnings()
+            .iter()
+            .map(|warned| warned.restored)
+            .collect();
+        assert!(
+            kinds.iter().all(|kind| *kind == restored) && !kinds.is_empty(),
+            "{kinds:?}"
+        );
         // In either case what the relay lost goes again, log and changes.
         while first.step(&mut backup) {}
         assert_eq!(backup.entries.len() as u64, known);
         second.settle(&mut backup);
         assert!(second.applied.contains(&Bytes::from_static(b"own")));
-        let forgot = distrusts(&second).iter().any(|distrust| matches!(distrust, Distrust::Forgotten { .. }));
-        assert_ne!(forgot, restored, "though others had filled the place of what it lost");
+        let forgot = distrusts(&second)
+            .iter()
+            .any(|distrust| matches!(distrust, Distrust::Forgotten { .. }));
+        assert_ne!(
+            forgot, restored,
+            "though others had filled the place of what it lost"
+        );
     }
 }
 
@@ -167,7 +231,10 @@ fn hidden_membership_entries_are_noticed() {
     third(&mut first, &mut relay);
     push(&mut first, &mut relay, "one");
     second.hear(&relay);
-    assert!(distrusts(&second).contains(&&Distrust::MembershipHidden { shown: known, seen: known + 1 }));
+    assert!(distrusts(&second).contains(&&Distrust::MembershipHidden {
+        shown: known,
+        seen: known + 1
+    }));
 }
 
 /// An envelope that someone with these secrets makes in another's name.
@@ -178,13 +245,30 @@ fn forge(
     push_number: u64,
     membership_count: u64,
 ) -> Envelope {
-    let binding = Binding { account: account.account(), key_epoch, sender, addressee: None };
+    let binding = Binding {
+        account: account.account(),
+        key_epoch,
+        sender,
+        addressee: None,
+    };
     let membership_head = account.head_at(membership_count).unwrap().to_wire();
-    let heads = Heads { membership_count, membership_head, ..Heads::default() };
-    let header = Header { push_number, heads: Some(heads), ..Header::default() };
+    let heads = Heads {
+        membership_count,
+        membership_head,
+        ..Heads::default()
+    };
+    let header = Header {
+        push_number,
+        heads: Some(heads),
+        ..Header::default()
+    };
     let keys = account.epoch_keys(key_epoch).expect("known to the forger");
     let sealed = seal(keys, &binding, &header, b"forged", &[5; 32]).unwrap();
-    Envelope { push_number, sealed, addressee: Bytes::new() }
+    Envelope {
+        push_number,
+        sealed,
+        addressee: Bytes::new(),
+    }
 }
 
 #[test]
@@ -197,10 +281,18 @@ fn a_removed_device_cannot_speak_in_the_name_of_one_that_has_new_secrets() {
     remove(&mut first, third.device(), &mut relay);
     let last = push(&mut first, &mut relay, "new secrets");
     second.settle(&mut relay);
-    assert!(distrusts(&second).is_empty() && second.applied.ends_with(&[Bytes::from_static(b"new secrets")]));
+    assert!(
+        distrusts(&second).is_empty()
+            && second
+                .applied
+                .ends_with(&[Bytes::from_static(b"new secrets")])
+    );
     let before = second.applied.len();
     let known = third.engine.state().account();
-    assert!(known.epoch_keys(1).is_none(), "it was not given the new secret");
+    assert!(
+        known.epoch_keys(1).is_none(),
+        "it was not given the new secret"
+    );
     let reason = |side: &Side| match side.events.last() {
         Some(Event::Unreadable { reason, .. }) => reason.clone(),
         other => panic!("{other:?}"),
@@ -210,21 +302,37 @@ fn a_removed_device_cannot_speak_in_the_name_of_one_that_has_new_secrets() {
         side.hear(relay);
         side.engine.flush_acks(side.now_ms);
     };
-    relay_makes(&mut relay, &mut second, forge(known, 0, first.device(), last + 1, 3));
+    relay_makes(
+        &mut relay,
+        &mut second,
+        forge(known, 0, first.device(), last + 1, 3),
+    );
     assert_eq!(reason(&second), Unreadable::OldKeyEpoch(0));
     // Claiming to have seen the removal, it would have to seal with a secret it does not have.
     let longer = first.engine.state().account();
-    relay_makes(&mut relay, &mut second, forge(longer, 0, first.device(), last + 2, 4));
+    relay_makes(
+        &mut relay,
+        &mut second,
+        forge(longer, 0, first.device(), last + 2, 4),
+    );
     assert_eq!(reason(&second), Unreadable::Heads);
     // The first rule holds after a crash, too, of a journal old or new.
     for compacted in [false, true] {
         second.crash(compacted);
         second.settle(&mut relay);
         let number = relay.pushed[&first.device()] + 1;
-        relay_makes(&mut relay, &mut second, forge(known, 0, first.device(), number, 3));
+        relay_makes(
+            &mut relay,
+            &mut second,
+            forge(known, 0, first.device(), number, 3),
+        );
         assert_eq!(reason(&second), Unreadable::OldKeyEpoch(0));
     }
-    assert_eq!(second.applied.len(), before, "nothing forged was handed out");
+    assert_eq!(
+        second.applied.len(),
+        before,
+        "nothing forged was handed out"
+    );
 }
 
 #[test]
@@ -239,10 +347,16 @@ fn nothing_is_sealed_before_the_membership_log_is_whole() {
     let Some(DeviceFrame::Authenticate(proof)) = second.to_relay.pop_front() else {
         panic!("it proves itself")
     };
-    let mut answers = relay.answer(second.device(), DeviceFrame::Authenticate(proof)).into_iter();
+    let mut answers = relay
+        .answer(second.device(), DeviceFrame::Authenticate(proof))
+        .into_iter();
     second.engine.frame(answers.next().unwrap(), second.now_ms);
     second.drain();
-    assert!(second.engine.is_live() && second.to_relay.is_empty(), "{:?}", second.to_relay);
+    assert!(
+        second.engine.is_live() && second.to_relay.is_empty(),
+        "{:?}",
+        second.to_relay
+    );
     second.engine.frame(answers.next().unwrap(), second.now_ms);
     second.drain();
     while second.step(&mut relay) {}

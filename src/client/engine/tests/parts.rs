@@ -19,12 +19,18 @@ fn small_pair() -> (Side, Side, NaiveRelay) {
 }
 
 fn unfinished(side: &Side) -> usize {
-    side.gaps.iter().filter(|gap| gap.reason == GapReason::Unfinished).count()
+    side.gaps
+        .iter()
+        .filter(|gap| gap.reason == GapReason::Unfinished)
+        .count()
 }
 
 #[test]
 fn the_small_numbers_are_right() {
-    assert_eq!(content_bytes_max(SMALL_ENVELOPE_BYTES), Some(SMALL_CONTENT_BYTES));
+    assert_eq!(
+        content_bytes_max(SMALL_ENVELOPE_BYTES),
+        Some(SMALL_CONTENT_BYTES)
+    );
 }
 
 #[derive(Debug, Clone)]
@@ -46,7 +52,11 @@ fn seq_of(relay: &NaiveRelay, sender: DeviceKey, push_number: u64) -> u64 {
     let pushed = |(from, envelope, _): &&(DeviceKey, Envelope, Chain)| {
         *from == sender && envelope.push_number == push_number
     };
-    let at = relay.log.iter().position(|logged| pushed(&logged)).expect("it was pushed");
+    let at = relay
+        .log
+        .iter()
+        .position(|logged| pushed(&logged))
+        .expect("it was pushed");
     at as u64 + 1
 }
 
@@ -104,11 +114,19 @@ fn torn() -> (Side, Side, NaiveRelay) {
 fn the_beginning_of_a_change_that_never_ends_is_told_before_what_follows_once() {
     let (first, mut second, relay) = torn();
     second.hear(&relay);
-    let Some(Incoming::Gap(gap)) = second.inbox.front() else { panic!("{:?}", second.inbox) };
-    assert_eq!((gap.reason, gap.position.sender), (GapReason::Unfinished, first.device()));
+    let Some(Incoming::Gap(gap)) = second.inbox.front() else {
+        panic!("{:?}", second.inbox)
+    };
+    assert_eq!(
+        (gap.reason, gap.position.sender),
+        (GapReason::Unfinished, first.device())
+    );
     let parts = first.numbers[0] - 4..first.numbers[0] - 1;
     let seq = |number| seq_of(&relay, first.device(), number);
-    assert_eq!((gap.from, gap.through), (seq(parts.start), seq(parts.end - 1)));
+    assert_eq!(
+        (gap.from, gap.through),
+        (seq(parts.start), seq(parts.end - 1))
+    );
     while !second.inbox.is_empty() {
         second.apply_one();
     }
@@ -127,7 +145,11 @@ fn what_the_app_was_not_yet_told_when_it_crashed_it_is_told_again() {
             second.crash(compacted);
             second.settle(&mut relay);
             assert_eq!(second.applied, [Bytes::from_static(b"small")]);
-            assert_eq!(unfinished(&second), expected, "told before: {told}, compacted: {compacted}");
+            assert_eq!(
+                unfinished(&second),
+                expected,
+                "told before: {told}, compacted: {compacted}"
+            );
             assert_eq!(second.engine.state().assemblies.records().count(), 0);
         }
     }
@@ -157,7 +179,10 @@ fn a_whole_change_comes_again_until_it_is_applied_and_then_never() {
     second.connect(&relay);
     while second.step(&mut relay) {}
     second.hear(&relay);
-    assert_eq!((second.inbox.len(), second.inbox[0].position()), (2, &before));
+    assert_eq!(
+        (second.inbox.len(), second.inbox[0].position()),
+        (2, &before)
+    );
     second.apply_one();
     second.crash(true);
     second.settle(&mut relay);
@@ -199,16 +224,26 @@ fn limits_that_shrink_let_a_cut_change_go_as_a_whole() {
     first.to_relay.clear();
     let refused = first.numbers[0] - 2;
     let refusal = crate::protocol::Refusal::new(Code::EnvelopeTooLarge, "no").push_number(refused);
-    first.engine.frame(RelayFrame::Refusal(refusal.into()), first.now_ms);
+    first
+        .engine
+        .frame(RelayFrame::Refusal(refusal.into()), first.now_ms);
     first.drain();
-    let dropped: Vec<_> =
-        first.events.iter().filter(|event| matches!(event, Event::ChangeDropped { .. })).collect();
-    let [Event::ChangeDropped { push_number, .. }] = dropped[..] else { panic!("{dropped:?}") };
+    let dropped: Vec<_> = first
+        .events
+        .iter()
+        .filter(|event| matches!(event, Event::ChangeDropped { .. }))
+        .collect();
+    let [Event::ChangeDropped { push_number, .. }] = dropped[..] else {
+        panic!("{dropped:?}")
+    };
     assert_eq!(*push_number, first.numbers[0] - 5);
     first.settle(&mut relay);
     assert_eq!(first.engine.state().outbox().waiting(), 0);
     second.settle(&mut relay);
-    assert_eq!((second.applied.as_slice(), unfinished(&second)), (&[Bytes::from_static(b"small")][..], 1));
+    assert_eq!(
+        (second.applied.as_slice(), unfinished(&second)),
+        (&[Bytes::from_static(b"small")][..], 1)
+    );
 }
 
 #[test]
@@ -224,10 +259,15 @@ fn a_device_that_comes_in_the_middle_of_a_change_is_told_when_it_is_over() {
     first.push(Bytes::from_static(b"small"));
     while first.step(&mut relay) {}
     second.hear(&relay);
-    let Some(Incoming::Gap(gap)) = second.inbox.front() else { panic!("{:?}", second.inbox) };
+    let Some(Incoming::Gap(gap)) = second.inbox.front() else {
+        panic!("{:?}", second.inbox)
+    };
     // At the place of the last part: whoever is asked from now on has the whole change before.
     assert_eq!(gap.position.push_number, first.numbers[0]);
-    assert_eq!(gap.position.seq, seq_of(&relay, first.device(), first.numbers[0]));
+    assert_eq!(
+        gap.position.seq,
+        seq_of(&relay, first.device(), first.numbers[0])
+    );
     second.crash(true);
     second.settle(&mut relay);
     assert_eq!((second.applied.len(), unfinished(&second)), (1, 1));
@@ -241,9 +281,15 @@ fn what_is_kept_can_be_asked_for_whole() {
     first.step(&mut relay);
     let kept = |side: &Side| -> Vec<_> {
         let kept = side.engine.kept_changes(0).into_iter();
-        kept.map(|(number, change)| (number, change.content)).collect()
+        kept.map(|(number, change)| (number, change.content))
+            .collect()
     };
-    let expected: Vec<_> = first.numbers.iter().copied().zip(first.pushed.iter().cloned()).collect();
+    let expected: Vec<_> = first
+        .numbers
+        .iter()
+        .copied()
+        .zip(first.pushed.iter().cloned())
+        .collect();
     assert_eq!(kept(&first), expected);
     first.crash(true);
     assert_eq!(kept(&first), expected);
@@ -267,6 +313,10 @@ fn what_was_told_is_not_told_again_though_the_next_change_is_not_applied_yet() {
         second.apply_one();
         second.crash(compacted);
         second.settle(&mut relay);
-        assert_eq!((second.applied.len(), unfinished(&second)), (1, 1), "compacted: {compacted}");
+        assert_eq!(
+            (second.applied.len(), unfinished(&second)),
+            (1, 1),
+            "compacted: {compacted}"
+        );
     }
 }

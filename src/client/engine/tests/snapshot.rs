@@ -28,7 +28,10 @@ fn a_question_reaches_one_device_in_order_and_comes_again_until_it_is_applied() 
     first.connect(&relay);
     while first.step(&mut relay) {}
     first.hear(&relay);
-    assert_eq!((first.inbox.len(), wanted(&first)), (1, Some(second.device())));
+    assert_eq!(
+        (first.inbox.len(), wanted(&first)),
+        (1, Some(second.device()))
+    );
     let answer = Change::snapshot(second.device(), "everything");
     first.engine.enqueue([answer], first.now_ms).unwrap();
     first.apply_one();
@@ -46,17 +49,32 @@ fn asked_is_who_was_heard_last_also_after_a_restart() {
     let (mut first, mut second, mut relay) = pair(1);
     let third = DeviceKeys::random(&mut Seeded(9));
     let (device, agreement) = (third.device(), third.agreement().public());
-    let joining = Joining { device, agreement, name: "Tablet".to_owned() };
+    let joining = Joining {
+        device,
+        agreement,
+        name: "Tablet".to_owned(),
+    };
     first.engine.add_device(joining, first.now_ms).unwrap();
     first.drain();
     while first.step(&mut relay) {}
     first.settle(&mut relay);
     let account = first.engine.bundle().unwrap();
-    let mut third = Side::new(Identity { keys: third, device_id: "tablet".to_owned(), account }, 3_000);
+    let mut third = Side::new(
+        Identity {
+            keys: third,
+            device_id: "tablet".to_owned(),
+            account,
+        },
+        3_000,
+    );
     second.settle(&mut relay);
     // Each is heard last once: the order of their keys must not matter.
     for turn in 0..4 {
-        let speaking = if turn % 2 == 0 { &mut second } else { &mut first };
+        let speaking = if turn % 2 == 0 {
+            &mut second
+        } else {
+            &mut first
+        };
         speaking.push(Bytes::from_static(b"hello"));
         speaking.settle(&mut relay);
         let expected = speaking.device();
@@ -64,17 +82,31 @@ fn asked_is_who_was_heard_last_also_after_a_restart() {
         third.crash(turn > 1);
         third.engine.request_snapshot(None, third.now_ms).unwrap();
         third.drain();
-        let asked = third.engine.state().outbox().changes().last().unwrap().addressee.clone();
+        let asked = third
+            .engine
+            .state()
+            .outbox()
+            .changes()
+            .last()
+            .unwrap()
+            .addressee
+            .clone();
         assert_eq!(*asked, *expected.as_bytes(), "turn {turn}");
     }
-    let own = third.engine.request_snapshot(Some(device), third.now_ms).unwrap_err();
+    let own = third
+        .engine
+        .request_snapshot(Some(device), third.now_ms)
+        .unwrap_err();
     assert_eq!(own, PushError::Addressee);
 }
 
 #[test]
 fn a_device_that_is_alone_is_told_that_there_is_nobody_to_ask() {
     let mut alone = Side::new(Identity::found("desk", "Desk", &mut Seeded(1)), 1);
-    assert_eq!(alone.engine.request_snapshot(None, 0), Err(PushError::Alone));
+    assert_eq!(
+        alone.engine.request_snapshot(None, 0),
+        Err(PushError::Alone)
+    );
 }
 
 /// A third device joins while a change comes in parts, of which the others have acknowledged some.
@@ -91,13 +123,23 @@ fn who_joins_in_the_middle_of_a_change_gets_it_by_asking() {
     // What both have acknowledged, the relay keeps no more.
     let kept_after = relay.log.len() as u64;
     let keys = DeviceKeys::random(&mut Seeded(9));
-    let joining =
-        Joining { device: keys.device(), agreement: keys.agreement().public(), name: "Tablet".to_owned() };
+    let joining = Joining {
+        device: keys.device(),
+        agreement: keys.agreement().public(),
+        name: "Tablet".to_owned(),
+    };
     first.engine.add_device(joining, first.now_ms).unwrap();
     first.drain();
     while first.step(&mut relay) {}
     let account = first.engine.bundle().unwrap();
-    let mut third = Side::new(Identity { keys, device_id: "tablet".to_owned(), account }, 3_000);
+    let mut third = Side::new(
+        Identity {
+            keys,
+            device_id: "tablet".to_owned(),
+            account,
+        },
+        3_000,
+    );
     relay.cursors.insert(third.device(), kept_after);
     third.connect(&relay);
     while third.step(&mut relay) {}
@@ -106,16 +148,29 @@ fn who_joins_in_the_middle_of_a_change_gets_it_by_asking() {
     while second.step(&mut relay) {}
     third.hear(&relay);
     third.apply_one();
-    assert_eq!(third.gaps.iter().map(|gap| gap.reason).collect::<Vec<_>>(), [GapReason::Unfinished]);
+    assert_eq!(
+        third.gaps.iter().map(|gap| gap.reason).collect::<Vec<_>>(),
+        [GapReason::Unfinished]
+    );
     // Whoever was heard last may have joined just now, too; who pushed the change has it.
     assert_eq!(third.gaps[0].whom_to_ask(), Some(second.device()));
-    third.engine.request_snapshot(Some(first.device()), third.now_ms).unwrap();
+    third
+        .engine
+        .request_snapshot(Some(first.device()), third.now_ms)
+        .unwrap();
     third.drain();
     while third.step(&mut relay) {}
     first.hear(&relay);
     // In order: whoever answers has applied the change before.
-    let order: Vec<_> = first.inbox.iter().map(|one| matches!(one, Incoming::Change(_))).collect();
-    assert_eq!((order, wanted(&first)), (vec![true, false], Some(third.device())));
+    let order: Vec<_> = first
+        .inbox
+        .iter()
+        .map(|one| matches!(one, Incoming::Change(_)))
+        .collect();
+    assert_eq!(
+        (order, wanted(&first)),
+        (vec![true, false], Some(third.device()))
+    );
     first.apply_one();
     assert_eq!(first.applied, [large]);
 }

@@ -61,7 +61,10 @@ impl Attempts {
     pub(super) fn begin(&mut self, now_ms: u64) {
         self.failures_in_a_row = self.failures_in_a_row.saturating_add(1);
         self.failed_at_ms.push(now_ms);
-        let surplus = self.failed_at_ms.len().saturating_sub(FAILURES_IN_AN_HOUR_MAX);
+        let surplus = self
+            .failed_at_ms
+            .len()
+            .saturating_sub(FAILURES_IN_AN_HOUR_MAX);
         self.failed_at_ms.drain(..surplus);
     }
 
@@ -126,7 +129,10 @@ mod tests {
         for expected in [1, 10, 100, 1_440, 1_440] {
             fail(&path, now_ms);
             assert_eq!(wait_after_restart(&path, now_ms, false), expected);
-            assert_eq!(wait_after_restart(&path, now_ms + expected as u64 * MINUTE_MS - 1, false), 1);
+            assert_eq!(
+                wait_after_restart(&path, now_ms + expected as u64 * MINUTE_MS - 1, false),
+                1
+            );
             now_ms += expected as u64 * MINUTE_MS;
             assert_eq!(wait_after_restart(&path, now_ms, false), 0);
         }
@@ -165,8 +171,14 @@ mod tests {
         let earlier_ms = START_MS - 400 * 86_400_000;
         assert_eq!(wait_after_restart(&path, earlier_ms, false), 10);
         // The wait goes on from there, over restarts too.
-        assert_eq!(wait_after_restart(&path, earlier_ms + 4 * MINUTE_MS, false), 6);
-        assert_eq!(wait_after_restart(&path, earlier_ms + 10 * MINUTE_MS, false), 0);
+        assert_eq!(
+            wait_after_restart(&path, earlier_ms + 4 * MINUTE_MS, false),
+            6
+        );
+        assert_eq!(
+            wait_after_restart(&path, earlier_ms + 10 * MINUTE_MS, false),
+            0
+        );
         // Neither 1970 nor a file that is no such file makes it give up.
         assert_eq!(wait_after_restart(&path, 0, false), 10);
         std::fs::write(&path, "{").expect("ours");

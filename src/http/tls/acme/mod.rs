@@ -65,7 +65,10 @@ enum Step {
 impl Acme {
     /// What was had before, or a certificate of the relay's own that nobody will take: so that the
     /// port answers, the authority's question too, before there is anything better.
-    pub(super) fn prepare(setup: AcmeSetup, folder: &Path) -> Result<(Self, Certificate), TlsError> {
+    pub(super) fn prepare(
+        setup: AcmeSetup,
+        folder: &Path,
+    ) -> Result<(Self, Certificate), TlsError> {
         let whose = &data_encoding::HEXLOWER.encode(&Sha256::digest(&setup.directory))[..8];
         let acme = Self {
             account: folder.join(format!("acme-{whose}-account.key")),

@@ -9,7 +9,9 @@ use futures_util::StreamExt;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
-use rustls_acme::{AccountCache, AcmeConfig, CertCache, EventError, EventOk, OrderError, UseChallenge};
+use rustls_acme::{
+    AccountCache, AcmeConfig, CertCache, EventError, EventOk, OrderError, UseChallenge,
+};
 
 use super::super::certificate::Certificate;
 use super::super::handshake::provider;
@@ -40,9 +42,15 @@ pub(super) async fn order(
     account: &Path,
     held: &Held,
 ) -> Result<(Certificate, Vec<u8>), String> {
-    let shelf = Shelf { account: account.to_owned(), issued: Arc::default() };
+    let shelf = Shelf {
+        account: account.to_owned(),
+        issued: Arc::default(),
+    };
     let issued = shelf.issued.clone();
-    let contact = setup.contact.iter().map(|address| format!("mailto:{address}"));
+    let contact = setup
+        .contact
+        .iter()
+        .map(|address| format!("mailto:{address}"));
     let mut state = AcmeConfig::new_with_client_config(&setup.names, client_config(setup)?)
         .directory(&setup.directory)
         .contact(contact)
@@ -67,7 +75,11 @@ pub(super) async fn order(
     let done = tokio::time::timeout(ORDER_TIME_MAX, done).await;
     held.answer_challenges(None);
     done.map_err(|_| format!("no answer within {} s", ORDER_TIME_MAX.as_secs()))??;
-    let pem = issued.lock().expect("nobody panics holding it").take().unwrap_or_default();
+    let pem = issued
+        .lock()
+        .expect("nobody panics holding it")
+        .take()
+        .unwrap_or_default();
     Ok((Certificate::from_pem(&pem, &pem)?, pem))
 }
 
@@ -76,16 +88,25 @@ fn client_config(setup: &AcmeSetup) -> Result<Arc<ClientConfig>, String> {
     let mut roots = RootCertStore::empty();
     let usable = match &setup.authority {
         Some(path) => {
-            let pem =
-                std::fs::read(path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
-            roots.add_parsable_certificates(CertificateDer::pem_slice_iter(&pem).filter_map(Result::ok)).0
+            let pem = std::fs::read(path)
+                .map_err(|error| format!("cannot read {}: {error}", path.display()))?;
+            roots
+                .add_parsable_certificates(
+                    CertificateDer::pem_slice_iter(&pem).filter_map(Result::ok),
+                )
+                .0
         }
-        None => roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs).0,
+        None => {
+            roots
+                .add_parsable_certificates(rustls_native_certs::load_native_certs().certs)
+                .0
+        }
     };
     if usable == 0 {
         return Err(match &setup.authority {
             Some(path) => format!("{} holds no certificate in PEM form", path.display()),
-            None => "this system has no list of trusted certificates; install ca-certificates".to_owned(),
+            None => "this system has no list of trusted certificates; install ca-certificates"
+                .to_owned(),
         });
     }
     let config = ClientConfig::builder_with_provider(Arc::new(provider()))
@@ -100,10 +121,18 @@ fn client_config(setup: &AcmeSetup) -> Result<Arc<ClientConfig>, String> {
 fn reason(error: &Failure) -> String {
     let text = match error {
         EventError::Order(OrderError::BadAuth(auth)) => {
-            let problems = auth.challenges.iter().filter_map(|challenge| challenge.error.as_ref());
-            let details: Vec<_> = problems.filter_map(|problem| problem.detail.clone()).collect();
+            let problems = auth
+                .challenges
+                .iter()
+                .filter_map(|challenge| challenge.error.as_ref());
+            let details: Vec<_> = problems
+                .filter_map(|problem| problem.detail.clone())
+                .collect();
             let rustls_acme::acme::Identifier::Dns(name) = &auth.identifier;
-            format!("it does not accept that {name} leads here: {}", details.join("; "))
+            format!(
+                "it does not accept that {name} leads here: {}",
+                details.join("; ")
+            )
         }
         error => error.to_string(),
     };
@@ -121,11 +150,20 @@ struct Shelf {
 impl CertCache for Shelf {
     type EC = std::io::Error;
 
-    async fn load_cert(&self, _names: &[String], _directory: &str) -> Result<Option<Vec<u8>>, Self::EC> {
+    async fn load_cert(
+        &self,
+        _names: &[String],
+        _directory: &str,
+    ) -> Result<Option<Vec<u8>>, Self::EC> {
         Ok(None)
     }
 
-    async fn store_cert(&self, _names: &[String], _directory: &str, pem: &[u8]) -> Result<(), Self::EC> {
+    async fn store_cert(
+        &self,
+        _names: &[String],
+        _directory: &str,
+        pem: &[u8],
+    ) -> Result<(), Self::EC> {
         *self.issued.lock().expect("nobody panics holding it") = Some(pem.to_vec());
         Ok(())
     }
@@ -135,11 +173,20 @@ impl CertCache for Shelf {
 impl AccountCache for Shelf {
     type EA = std::io::Error;
 
-    async fn load_account(&self, _contact: &[String], _directory: &str) -> Result<Option<Vec<u8>>, Self::EA> {
+    async fn load_account(
+        &self,
+        _contact: &[String],
+        _directory: &str,
+    ) -> Result<Option<Vec<u8>>, Self::EA> {
         private::read(&self.account)
     }
 
-    async fn store_account(&self, _contact: &[String], _directory: &str, key: &[u8]) -> Result<(), Self::EA> {
+    async fn store_account(
+        &self,
+        _contact: &[String],
+        _directory: &str,
+        key: &[u8],
+    ) -> Result<(), Self::EA> {
         private::replace(&self.account, key)
     }
 }

@@ -25,12 +25,17 @@ pub(super) async fn check(held: &Arc<Held>, setup: &AcmeSetup, port: u16) -> Res
         let found = tokio::net::lookup_host((name.as_str(), port)).await;
         let addresses: Vec<_> = found.map(Iterator::collect).unwrap_or_default();
         if addresses.is_empty() {
-            return Err(format!("{name} has no address; give it one in the DNS, that of this machine"));
+            return Err(format!(
+                "{name} has no address; give it one in the DNS, that of this machine"
+            ));
         }
         let mut silent = Vec::new();
         for address in &addresses {
-            match tokio::time::timeout(ANSWER_WAIT, is_this_relay(held, setup.challenge, name, *address))
-                .await
+            match tokio::time::timeout(
+                ANSWER_WAIT,
+                is_this_relay(held, setup.challenge, name, *address),
+            )
+            .await
             {
                 Ok(Ok(true)) => {}
                 Ok(Ok(false)) => {
@@ -77,10 +82,17 @@ async fn shows_our_certificate(held: &Arc<Held>, name: &str, stream: TcpStream) 
 
 async fn knows_our_secret(held: &Held, name: &str, mut stream: TcpStream) -> std::io::Result<bool> {
     let mut random = [0; 32];
-    provider().secure_random.fill(&mut random).map_err(|_| std::io::ErrorKind::Other)?;
-    let (token, answer) = (HEXLOWER.encode(&random[..16]), HEXLOWER.encode(&random[16..]));
+    provider()
+        .secure_random
+        .fill(&mut random)
+        .map_err(|_| std::io::ErrorKind::Other)?;
+    let (token, answer) = (
+        HEXLOWER.encode(&random[..16]),
+        HEXLOWER.encode(&random[16..]),
+    );
     held.answer_own_check(Some((token.clone(), answer.clone())));
-    let request = format!("GET /.well-known/acme-challenge/{token} HTTP/1.1\r\nHost: {name}\r\n\r\n");
+    let request =
+        format!("GET /.well-known/acme-challenge/{token} HTTP/1.1\r\nHost: {name}\r\n\r\n");
     let mut said = Vec::new();
     let asked = async {
         stream.write_all(request.as_bytes()).await?;
