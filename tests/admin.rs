@@ -1,12 +1,12 @@
 //! The operator's socket in a data folder, as the commands use it.
-#![cfg(all(unix, feature = "relay"))]
+#![cfg(unix)]
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use graceful_relay::admin::{AdminError, Answer, Question, Socket, ask, serve};
-use graceful_relay::relay::{Relay, RelayOptions};
-use graceful_relay::store::{self, Store};
+use graceful_server::admin::{AdminError, Answer, Question, Socket, ask, serve};
+use graceful_server::relay::{Relay, RelayOptions};
+use graceful_store::{self, Store};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::task::JoinHandle;
@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 const SOCKET: &str = "admin.sock";
 
 async fn start(folder: &Path) -> (CancellationToken, JoinHandle<()>) {
-    let store = Store::open(folder, store::Options::default()).expect("a store");
+    let store = Store::open(folder, graceful_store::Options::default()).expect("a store");
     let options = RelayOptions::default();
     let relay = Relay::start(store, options);
     let socket = Socket::bind(folder).await.expect("a socket");

@@ -1,5 +1,5 @@
 //! Backups of a relay that works, and what is put back from them, with real processes.
-#![cfg(all(unix, feature = "cli"))]
+#![cfg(unix)]
 
 #[path = "support/devices.rs"]
 mod devices;

@@ -1,7 +1,5 @@
 //! `graceful-relay bench` against real relays: what it says is what the relay had, and nothing stays.
 
-#![cfg(feature = "cli")]
-
 mod program;
 
 use std::time::{Duration, Instant};

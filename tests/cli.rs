@@ -1,12 +1,11 @@
 //! The program as people and scripts use it: a relay and devices, each a process of its own.
-#![cfg(feature = "cli")]
 
 mod program;
 mod words;
 
 use std::path::Path;
 
-use graceful_relay::store::{Options, Store};
+use graceful_store::{Options, Store};
 use program::{Home, LONG, Relay, changes, lines, pair, write};
 
 #[test]

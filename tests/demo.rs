@@ -1,5 +1,4 @@
 //! The demo, in a smaller size: it finds what it should, fails when it should, and leaves nothing.
-#![cfg(feature = "cli")]
 
 mod program;
 

@@ -1,5 +1,4 @@
 //! The door as strangers and clients find it: the real accept loop on a port of its own.
-#![cfg(feature = "relay")]
 
 #[path = "support/door.rs"]
 mod door;
@@ -7,9 +6,9 @@ mod door;
 use std::time::Duration;
 
 use futures_util::SinkExt;
-use graceful_relay::http::Options;
-use graceful_relay::protocol::frame::{self, DeviceFrame, RelayFrame};
-use graceful_relay::protocol::{Code, EXCHANGE_PATH, SOCKET_PATH, wire};
+use graceful_protocol::frame::{self, DeviceFrame, RelayFrame};
+use graceful_protocol::{Code, EXCHANGE_PATH, SOCKET_PATH, wire};
+use graceful_server::http::Options;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_tungstenite::tungstenite::{Error, Message};
 

@@ -1,6 +1,6 @@
 //! A relay killed again and again under load, with a real ledger: at the end every change is there
 //! exactly once, in order, and the relay keeps none.
-#![cfg(all(unix, feature = "cli"))]
+#![cfg(unix)]
 
 #[path = "support/devices.rs"]
 mod devices;
@@ -8,7 +8,7 @@ mod devices;
 mod relay_process;
 
 use devices::{Device, come_to_rest, ledger, two_devices};
-use graceful_relay::store::{Options, Store};
+use graceful_store::{Options, Store};
 use relay_process::{Address, RelayProcess};
 
 /// How often the relay dies.

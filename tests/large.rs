@@ -1,5 +1,4 @@
 //! Large changes through a real relay: whole or not at all, whatever breaks on the way.
-#![cfg(feature = "cli")]
 
 #[path = "support/devices.rs"]
 mod devices;
@@ -14,9 +13,9 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use devices::two_clients;
-use graceful_relay::client::{Change, Client, Incoming};
-use graceful_relay::protocol::Limits;
-use graceful_relay::relay::Registration;
+use graceful_client::{Change, Client, Incoming};
+use graceful_protocol::Limits;
+use graceful_server::relay::Registration;
 use program::{Home, LONG, Relay, changes, pair, write};
 
 const MIB: usize = 1024 * 1024;

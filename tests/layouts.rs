@@ -2,7 +2,6 @@
 //!
 //! `tests/data/layouts` has one of each layout, as a relay left it that was killed: part of it in redb, part
 //! in the journal only. Before a layout changes, `cargo test --test layouts -- --ignored` makes that of now.
-#![cfg(feature = "cli")]
 
 mod program;
 #[path = "support/mod.rs"]
@@ -17,12 +16,12 @@ use bytes::Bytes;
 use flate2::Compression;
 use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
-use graceful_relay::protocol::membership::{Membership, account_id};
-use graceful_relay::protocol::wire::{Envelope, SignedEntry};
-use graceful_relay::rules::RelayTime;
-use graceful_relay::rules::change::{Change, Look, Outcome, View, Whose, invite_hash};
-use graceful_relay::rules::membership::Registration;
-use graceful_relay::store::{FILE, JOURNALS, KEYS, Options, SCHEMA_VERSION, Store};
+use graceful_protocol::membership::{Membership, account_id};
+use graceful_protocol::wire::{Envelope, SignedEntry};
+use graceful_rules::RelayTime;
+use graceful_rules::change::{Change, Look, Outcome, View, Whose, invite_hash};
+use graceful_rules::membership::Registration;
+use graceful_store::{FILE, JOURNALS, KEYS, Options, SCHEMA_VERSION, Store};
 use program::Home;
 use redb::ReadableDatabase as _;
 

@@ -1,5 +1,5 @@
 //! Where logs go, and how much of them, while a relay runs.
-#![cfg(all(unix, feature = "cli"))]
+#![cfg(unix)]
 
 mod program;
 

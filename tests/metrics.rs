@@ -1,5 +1,4 @@
 //! What operators' programs are told, by a real relay that has done some work.
-#![cfg(feature = "relay")]
 
 #[path = "support/door.rs"]
 mod door;
@@ -11,13 +10,13 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use futures_util::SinkExt;
-use graceful_relay::admin::{Trials, Way};
-use graceful_relay::http::{self, Listener, Live, LiveOptions, Secret};
-use graceful_relay::protocol::challenge::Challenge;
-use graceful_relay::protocol::frame::{DeviceFrame, RelayFrame, device_bytes};
-use graceful_relay::protocol::{StoreEpoch, VERSION, wire};
-use graceful_relay::relay::{Registration, Relay, RelayOptions};
-use graceful_relay::store::{self, Store};
+use graceful_protocol::challenge::Challenge;
+use graceful_protocol::frame::{DeviceFrame, RelayFrame, device_bytes};
+use graceful_protocol::{StoreEpoch, VERSION, wire};
+use graceful_server::admin::{Trials, Way};
+use graceful_server::http::{self, Listener, Live, LiveOptions, Secret};
+use graceful_server::relay::{Registration, Relay, RelayOptions};
+use graceful_store::{self, Store};
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_tungstenite::tungstenite::Message;
@@ -41,7 +40,7 @@ struct Watched {
 async fn open(live: LiveOptions) -> Watched {
     open_with(
         live,
-        store::Options {
+        graceful_store::Options {
             registration: Registration::Open,
             ..Default::default()
         },
@@ -49,9 +48,9 @@ async fn open(live: LiveOptions) -> Watched {
     .await
 }
 
-async fn open_with(live: LiveOptions, store: store::Options) -> Watched {
+async fn open_with(live: LiveOptions, store: graceful_store::Options) -> Watched {
     let folder = tempfile::tempdir().expect("a folder");
-    let store = store::Options {
+    let store = graceful_store::Options {
         cache_bytes: 8 << 20,
         ..store
     };
@@ -341,7 +340,7 @@ fn way(address: SocketAddr) -> Way {
 #[tokio::test]
 async fn a_trial_pushes_fetches_and_leaves_nothing_behind_whoever_may_found_accounts() {
     for registration in [Registration::Open, Registration::Invite] {
-        let store = store::Options {
+        let store = graceful_store::Options {
             registration,
             ..Default::default()
         };
@@ -365,7 +364,7 @@ async fn a_trial_pushes_fetches_and_leaves_nothing_behind_whoever_may_found_acco
 
 #[tokio::test]
 async fn limits_on_new_accounts_do_not_hold_for_trials() {
-    let store = store::Options {
+    let store = graceful_store::Options {
         registration: Registration::Open,
         ..Default::default()
     };
@@ -405,7 +404,7 @@ async fn a_listener_that_nobody_reaches_makes_it_not_ready_until_it_is_reached()
 
 #[tokio::test]
 async fn a_store_that_keeps_nothing_new_makes_it_not_ready() {
-    let store = store::Options {
+    let store = graceful_store::Options {
         free_bytes_min: u64::MAX,
         ..Default::default()
     };

@@ -1,6 +1,6 @@
 //! The kit in `packaging/monitoring`, with the programs that it is for: they take its files, each alert
 //! comes when it should, and what a rule or a panel names is there in a real relay.
-#![cfg(all(unix, feature = "cli"))]
+#![cfg(unix)]
 
 mod program;
 #[path = "support/programs.rs"]

@@ -1,5 +1,5 @@
 //! What an operator does with a relay that runs: the real program, as people and scripts use it.
-#![cfg(all(unix, feature = "cli"))]
+#![cfg(unix)]
 
 mod program;
 

@@ -1,5 +1,5 @@
 //! The status page of a real relay, as browsers and programs get it, and the same as files.
-#![cfg(all(unix, feature = "cli"))]
+#![cfg(unix)]
 
 mod program;
 

@@ -1,5 +1,5 @@
 //! The relay under a service manager: what it tells it, what it takes over from it, and the files in `systemd`.
-#![cfg(all(target_os = "linux", feature = "cli"))]
+#![cfg(target_os = "linux")]
 
 mod program;
 

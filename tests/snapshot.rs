@@ -1,6 +1,5 @@
 //! The past, for devices that lack it: one that joins late, and one that was away for too long. By
 //! the real program.
-#![cfg(feature = "cli")]
 
 #[path = "support/door.rs"]
 mod door;
@@ -8,8 +7,8 @@ mod program;
 
 use std::time::Duration;
 
-use graceful_relay::protocol::Limits;
-use graceful_relay::relay::Registration;
+use graceful_protocol::Limits;
+use graceful_server::relay::Registration;
 use program::{Home, LONG, Relay, changes, lines, pair, write};
 
 fn ledger() -> Vec<String> {

@@ -1,6 +1,5 @@
 //! A relay whose files are put back is noticed by the devices: as one that went back without a word,
 //! or as one that was restored and says so. A removed device stays out either way.
-#![cfg(feature = "cli")]
 
 mod program;
 

@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, anyhow};
 use bytes::Bytes;
-use graceful_relay::cli::bench::pacer::{Pacer, Rate};
-use graceful_relay::cli::bench::process::{Process, Used};
-use graceful_relay::cli::bench::station::Payload;
-use graceful_relay::cli::bench::tally::{Counted, Tally};
+use graceful_loadgen::pacer::{Pacer, Rate};
+use graceful_loadgen::process::{Process, Used};
+use graceful_loadgen::station::Payload;
+use graceful_loadgen::tally::{Counted, Tally};
 use rustls::ClientConfig;
 use tokio::sync::{Notify, Semaphore};
 use tokio::task::JoinSet;

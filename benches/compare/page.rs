@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use graceful_relay::cli::bench::chart::{Chart, svg};
+use graceful_loadgen::chart::{Chart, svg};
 
 use crate::block;
 use crate::peers::Kind;

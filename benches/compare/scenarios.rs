@@ -6,15 +6,15 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use graceful_relay::cli::bench::accounts::{Accounts, Wanted};
-use graceful_relay::cli::bench::disk::Disk;
-use graceful_relay::cli::bench::load;
-use graceful_relay::cli::bench::local::folder_bytes;
-use graceful_relay::cli::bench::plan::Plan;
-use graceful_relay::cli::bench::process::Process;
-use graceful_relay::cli::bench::station::Payload;
-use graceful_relay::client::ConnectOptions;
-use graceful_relay::client::bare::Dialler;
+use graceful_loadgen::accounts::{Accounts, Wanted};
+use graceful_loadgen::disk::Disk;
+use graceful_loadgen::load;
+use graceful_loadgen::local::folder_bytes;
+use graceful_loadgen::plan::Plan;
+use graceful_loadgen::process::Process;
+use graceful_loadgen::station::Payload;
+use graceful_raw_client::ConnectOptions;
+use graceful_raw_client::Dialler;
 use tokio_util::sync::CancellationToken;
 
 use crate::driver::{self, Driver, Load, Result_, Target, connect_all};

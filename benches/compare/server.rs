@@ -6,8 +6,8 @@ use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use graceful_relay::cli::bench::local::{LocalRelay, Setup};
-use graceful_relay::cli::bench::process::Process;
+use graceful_loadgen::local::{LocalRelay, Setup};
+use graceful_loadgen::process::Process;
 use tokio::net::TcpStream;
 
 use crate::driver::Target;

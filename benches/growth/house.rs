@@ -7,18 +7,16 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use bytes::Bytes;
 use ed25519_dalek::SigningKey;
-use graceful_relay::cli::bench::local::folder_bytes;
-use graceful_relay::cli::bench::process::{Process, Used};
-use graceful_relay::protocol::membership::{Membership, account_id, sign};
-use graceful_relay::protocol::wire::membership_entry::Change as EntryChange;
-use graceful_relay::protocol::wire::{
-    AddDevice, Envelope, FoundAccount, MembershipEntry, SignedEntry,
-};
-use graceful_relay::protocol::{DeviceKey, Limits, envelope};
-use graceful_relay::rules::RelayTime;
-use graceful_relay::rules::change::{Change, Look, Outcome, View, Whose};
-use graceful_relay::rules::membership::Registration;
-use graceful_relay::store::{Options, Store};
+use graceful_loadgen::local::folder_bytes;
+use graceful_loadgen::process::{Process, Used};
+use graceful_protocol::membership::{Membership, account_id, sign};
+use graceful_protocol::wire::membership_entry::Change as EntryChange;
+use graceful_protocol::wire::{AddDevice, Envelope, FoundAccount, MembershipEntry, SignedEntry};
+use graceful_protocol::{DeviceKey, Limits, envelope};
+use graceful_rules::RelayTime;
+use graceful_rules::change::{Change, Look, Outcome, View, Whose};
+use graceful_rules::membership::Registration;
+use graceful_store::{Options, Store};
 
 /// Accounts that are founded, and pushes that are made, in one commit while a store is filled.
 const FILL: usize = 1_000;
@@ -319,7 +317,7 @@ impl House {
             turn,
         } = self;
         drop(store);
-        graceful_relay::store::compact(&folder, options(), &mut |_, _| {})?;
+        graceful_store::compact(&folder, options(), &mut |_, _| {})?;
         let store = Store::open(&folder, options())?;
         Ok(Self {
             store,

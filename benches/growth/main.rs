@@ -14,9 +14,9 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::Parser;
-use graceful_relay::rules::RelayTime;
-use graceful_relay::rules::change::{Change, Outcome};
-use graceful_relay::store::Store;
+use graceful_rules::RelayTime;
+use graceful_rules::change::{Change, Outcome};
+use graceful_store::Store;
 use serde::{Deserialize, Serialize};
 
 use house::{House, Values, measure as cost, note};
@@ -255,8 +255,7 @@ fn month(raw: &mut Raw, folder: &Path, options: &Options) -> Result<()> {
     let a_day: u64 = if options.quick { 200 } else { 20_000 };
     let mut house = House::new(folder, 200, 2, options.size)?;
     let mut pushed_bytes = 0;
-    let own =
-        graceful_relay::cli::bench::process::Process::new(std::process::id()).on_disk_of(folder);
+    let own = graceful_loadgen::process::Process::new(std::process::id()).on_disk_of(folder);
     let before = own.used_alone();
     for day in 1..=35_u32 {
         let begun = house.now;

@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::path::Path;
 
 use anyhow::Result;
-use graceful_relay::cli::bench::chart::{Axis, Chart, Line, svg};
+use graceful_loadgen::chart::{Axis, Chart, Line, svg};
 
 use crate::house::Values;
 use crate::{Raw, block};

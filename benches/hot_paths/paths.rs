@@ -6,15 +6,15 @@ use std::path::Path;
 use anyhow::{Result, bail};
 use bytes::Bytes;
 use ed25519_dalek::SigningKey;
-use graceful_relay::client::EpochSecret;
-use graceful_relay::client::seal::{self, Binding, EpochKeys};
-use graceful_relay::client::sealed::Header;
-use graceful_relay::protocol::frame::{self, DeviceFrame, RelayFrame};
-use graceful_relay::protocol::wire::{Deliver, Envelope, Push};
-use graceful_relay::protocol::{AccountId, DeviceKey, Limits};
-use graceful_relay::rules::change::{Look, View};
-use graceful_relay::rules::push::{self, Offered};
-use graceful_relay::rules::{Account, AccountNumber, Device, Ordinal};
+use graceful_client::EpochSecret;
+use graceful_engine::seal::{self, Binding, EpochKeys};
+use graceful_engine::sealed::Header;
+use graceful_protocol::frame::{self, DeviceFrame, RelayFrame};
+use graceful_protocol::wire::{Deliver, Envelope, Push};
+use graceful_protocol::{AccountId, DeviceKey, Limits};
+use graceful_rules::change::{Look, View};
+use graceful_rules::push::{self, Offered};
+use graceful_rules::{Account, AccountNumber, Device, Ordinal};
 
 use crate::house::House;
 

@@ -1,83 +1,97 @@
-//! The other end: a device's client library. It seals changes, keeps them until the relay has
-//! them, receives those of the other devices, and pairs new ones.
+//! `graceful-relay client`: one device on the command line, for scripts, for trying a relay, and as
+//! an example of how an app uses the library.
 //!
-//! It uses `protocol` and no other room, and must never send a change, a name or a key that is not
-//! sealed. What a relay or a stranger sends can end a connection, but cannot make it panic.
-//!
-//! From pure to practical: sealing and pairing ([`seal`], [`wrap`], [`pairing`]), the conversation
-//! without sockets, clock or disk ([`Engine`]), the profile folder, and [`Client`] around all.
+//! What was asked for goes to the standard output, a line of JSON each with `--json`; progress,
+//! questions and trouble go to the standard error stream.
 
-pub mod account;
-pub mod assembly;
-pub mod backoff;
-pub mod bare;
-mod begun;
-mod chance;
-mod connection;
-mod dial;
-pub mod engine;
-mod error;
-mod greet;
-mod handle;
-pub mod inbox;
-mod journal;
-mod keys;
-pub mod link;
-pub mod links;
-pub mod outbox;
+mod ask;
+mod copy;
+mod create;
+mod delete;
+mod devices;
+mod follow;
+mod join;
+mod line;
+mod lines;
+mod log;
+mod new_device;
 mod pair;
-pub mod pairing;
+mod past;
 mod profile;
-mod readers;
-pub mod record;
+mod push;
+mod qr;
 mod recover;
-pub mod recovery;
-pub mod seal;
+mod remove;
+mod say;
+mod session;
+mod sheet;
 mod snapshot;
-mod state;
 mod status;
-mod task;
-#[cfg(test)]
-mod tests;
-mod tls;
-pub mod warnings;
-pub mod words;
-pub mod wrap;
+mod take;
+mod trouble;
 
-pub use chance::{Chance, OsChance};
-pub use dial::ConnectOptions;
-pub use engine::{
-    Change, ChangeKind, Engine, Event, Gap, GapReason, Incoming, Output, PushError, PushReceipt,
-    Received, State,
-};
-pub use error::ClientError;
-pub use greet::{Greeted, greet};
-pub use handle::{Changes, Client, CreateOptions, OpenOptions};
-pub use inbox::Position;
-pub use keys::{AgreementSecret, DeviceKeys, EpochSecret, PairingSecret};
-pub use link::PairingLink;
-pub use pair::{JoinAsk, JoinOptions, JoinProgress, Pairing};
-pub use record::Warned;
-pub use recover::{RecoverOptions, RecoverProgress};
-pub use recovery::RecoveryError;
-pub use state::{EngineState, Identity, InvalidRecord};
-pub use status::{Device, Status};
-pub use tls::RelayKey;
-pub use words::{InvalidWords, RecoveryKey};
+use std::path::PathBuf;
 
-/// The messages of `proto/sealed.proto`, as generated: only devices can name them.
-#[allow(missing_docs, unreachable_pub, clippy::all)]
-pub mod sealed {
-    include!(concat!(env!("OUT_DIR"), "/graceful.sealed.v1.rs"));
+use clap::{Args, Subcommand};
 
-    /// Without the secrets.
-    impl std::fmt::Debug for AccountBundle {
-        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-            let mut shown = f.debug_struct("AccountBundle");
-            shown
-                .field("names", &self.names)
-                .field("refused", &self.refused)
-                .finish_non_exhaustive()
+use graceful_server::config::PROFILE_VARIABLE;
+use say::Say;
+
+/// What every command of a device needs to know.
+#[derive(Debug, Args)]
+pub(super) struct Client {
+    /// The device's folder [default: ~/.local/share/graceful-relay/client]
+    #[arg(long, global = true, value_name = "FOLDER", env = PROFILE_VARIABLE)]
+    profile: Option<PathBuf>,
+    /// Print JSON, one object on each line, for programs
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Found an account at a relay; this is its first device
+    Create(create::Create),
+    /// Show a link, with which one more device joins the account
+    Pair(pair::Pair),
+    /// Join an account by the link that another device shows
+    Join(join::Join),
+    /// Get the account back with the words of its recovery key, if every device is lost
+    Recover(recover::Recover),
+    /// Give changes to the account's other devices; with nothing to give, send what waits
+    Push(push::Push),
+    /// Receive the changes of the other devices; give those that lack something what this one has
+    Follow(follow::Follow),
+    /// Ask another device for the changes that it has
+    Snapshot(snapshot::Snapshot),
+    /// List the account's devices
+    Devices,
+    /// Remove a device from the account, for good
+    Remove(remove::Remove),
+    /// Say how this device stands; works offline too
+    Status(status::Show),
+    /// Delete what the relay keeps of this account
+    Delete(delete::Delete),
+}
+
+impl Client {
+    pub(super) async fn run(self) -> anyhow::Result<()> {
+        let folder = profile::folder(self.profile)?;
+        let say = Say { json: self.json };
+        match self.command {
+            Command::Create(create) => create.run(folder, say).await,
+            Command::Pair(pair) => pair.run(&folder, say).await,
+            Command::Join(join) => join.run(folder, say).await,
+            Command::Recover(recover) => recover.run(folder, say).await,
+            Command::Push(push) => push.run(&folder, say).await,
+            Command::Follow(follow) => follow.run(&folder, say).await,
+            Command::Snapshot(snapshot) => snapshot.run(&folder, say).await,
+            Command::Devices => devices::run(&folder, say).await,
+            Command::Remove(remove) => remove.run(&folder, say).await,
+            Command::Status(show) => show.run(&folder, say).await,
+            Command::Delete(delete) => delete.run(&folder, say).await,
         }
     }
 }

@@ -1,262 +1,168 @@
-//! Pairing from both sides: showing a link and answering, or following one.
+//! `client pair`: shows a link, waits for a device, asks the person, and lets it in.
 
-use std::fmt;
-use std::path::PathBuf;
-use std::time::Duration;
+use std::io::IsTerminal;
+use std::path::Path;
+use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-use tokio::sync::mpsc;
-use tokio::time::{Instant, timeout_at};
+use anyhow::{Context, bail};
+use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::json;
 
-use super::chance::OsChance;
-use super::connection::Connection;
-use super::dial::{Address, ConnectOptions};
-use super::error::ClientError;
-use super::handle::{Client, OpenOptions, check_ids};
-use super::keys::DeviceKeys;
-use super::link::PairingLink;
-use super::pairing::{Joining, open_bundle, open_request, seal_request};
-use super::profile;
-use super::state::Identity;
-use super::task::Command;
-use crate::protocol::frame::{DeviceFrame, RelayFrame};
-use crate::protocol::{DeviceKey, wire};
+use super::ask::ask;
+use super::log::Log;
+use super::say::{Say, count, note};
+use super::session::{connected, open, with};
+use super::{past, qr, trouble};
+use crate::plain::plain;
+use graceful_client::{Client, Device, JoinAsk, Pairing, Status};
 
-/// The person at the other device has this long to answer.
-const ANSWER_WAIT: Duration = Duration::from_secs(10 * 60);
+/// What is to be sent gets on this soon, or the next time.
+const GOODBYE_WAIT: Duration = Duration::from_secs(5);
 
-/// A link that is shown, waiting for one device.
-#[derive(Debug)]
-pub struct Pairing {
-    link: PairingLink,
-    requests: mpsc::Receiver<Bytes>,
-    until: Instant,
-    client: Client,
+#[derive(Debug, Args)]
+pub(super) struct Pair {
+    /// How long the link is good
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=10))]
+    minutes: u64,
+    /// Let the device in without asking, for scripts
+    #[arg(long)]
+    yes: bool,
+    /// Draw the QR code even where the output is not a terminal
+    #[arg(long)]
+    qr: bool,
 }
 
-/// A device asks to join. Show its name, ask the person, then accept or refuse.
-#[derive(Debug)]
-pub struct JoinAsk {
-    link: PairingLink,
-    joining: Joining,
-    client: Client,
-}
-
-/// How to join an account.
-#[derive(Clone)]
-pub struct JoinOptions {
-    /// Where the device keeps its keys and its journal; made if it is not there.
-    pub folder: PathBuf,
-    /// The link from the other device.
-    pub link: String,
-    /// What people call this device; the other one shows it.
-    pub device_name: String,
-    /// The app's own name for this device, at most 64 bytes.
-    pub device_id: String,
-    /// How to connect.
-    pub connect: ConnectOptions,
-}
-
-/// Without the link, which holds a secret.
-impl fmt::Debug for JoinOptions {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("JoinOptions")
-            .field("folder", &self.folder)
-            .field("device_name", &self.device_name)
-            .field("connect", &self.connect)
-            .finish_non_exhaustive()
-    }
-}
-
-/// How far joining has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum JoinProgress {
-    /// Dialling the relay.
-    Connecting,
-    /// The person at the other device is being asked.
-    Waiting,
-    /// Accepted; writing the folder.
-    Accepted,
-}
-
-impl Pairing {
-    pub(super) fn new(
-        link: PairingLink,
-        requests: mpsc::Receiver<Bytes>,
-        lifetime: Duration,
-        client: Client,
-    ) -> Self {
-        Self {
-            link,
-            requests,
-            until: Instant::now() + lifetime,
-            client,
-        }
-    }
-
-    /// To show as text and as a QR code. It contains a secret: show it to the person alone.
-    pub fn link(&self) -> String {
-        self.link.to_string()
-    }
-
-    /// Waits for a device to follow the link. A link is good once: after this, make another.
-    ///
-    /// # Errors
-    /// [`ClientError::PairingExpired`], [`ClientError::Pairing`] if what came was not made with the link.
-    pub async fn next_request(&mut self) -> Result<JoinAsk, ClientError> {
-        let sealed = timeout_at(self.until, self.requests.recv()).await;
-        let sealed = sealed.ok().flatten().ok_or(ClientError::PairingExpired)?;
-        let joining = open_request(&self.link, &sealed)?;
-        Ok(JoinAsk {
-            link: self.link.clone(),
-            joining,
-            client: self.client.clone(),
-        })
-    }
-}
-
-impl JoinAsk {
-    /// What the device calls itself.
-    pub fn name(&self) -> &str {
-        &self.joining.name
-    }
-
-    /// Its name to the relay, for good.
-    pub fn device(&self) -> DeviceKey {
-        self.joining.device
-    }
-
-    /// Takes the device into the account. Returns when the relay has that on disk and the account
-    /// is on its way to the device. What came before is not: [`Client::send_snapshot`] gives it that.
-    ///
-    /// # Errors
-    /// [`ClientError::Offline`], [`ClientError::Membership`], [`ClientError::Refused`]
-    pub async fn accept(self) -> Result<(), ClientError> {
-        let Self {
-            link,
-            joining,
-            client,
-        } = self;
-        client
-            .ask(|reply| Command::Accept(link, joining, reply))
-            .await
-    }
-
-    /// Says no.
-    ///
-    /// # Errors
-    /// [`ClientError::Closed`]
-    pub async fn refuse(self) -> Result<(), ClientError> {
-        let Self {
-            link,
-            joining,
-            client,
-        } = self;
-        client
-            .ask(|reply| Command::Decline(link, joining, reply))
-            .await
-    }
-}
-
-impl Client {
-    /// Joins an account by a link that one of its devices shows. Waits for the person there, at
-    /// most ten minutes.
-    ///
-    /// # Errors
-    /// [`ClientError::Pairing`] if refused, [`ClientError::Refused`] if the link is used up or too
-    /// old, [`ClientError::Unreachable`], [`ClientError::ProfileExists`], and those of files.
-    pub async fn join(
-        options: JoinOptions,
-        mut progress: impl FnMut(JoinProgress),
-    ) -> Result<Self, ClientError> {
-        let link: PairingLink = options.link.parse()?;
-        check_ids(&options.device_id, &options.device_name)?;
-        if profile::exists(&options.folder) {
-            return Err(ClientError::ProfileExists(options.folder));
-        }
-        let address = Address::parse(&link.relay, &options.connect)?;
-        let keys = DeviceKeys::random(&mut OsChance);
-        let request = seal_request(&link, &keys, &options.device_name, &mut OsChance)?;
-        progress(JoinProgress::Connecting);
-        let unreachable = |what| ClientError::Unreachable {
-            relay: link.relay.clone(),
-            what,
-        };
-        let mut connection = Connection::dial(address).await.map_err(unreachable)?;
-        let answer = ask(&mut connection, &link, request, &mut progress).await;
-        connection.close().await;
-        let account = open_bundle(&link, &keys, &answer?)?;
-        progress(JoinProgress::Accepted);
-        let identity = Identity {
-            keys,
-            device_id: options.device_id,
-            account,
-        };
-        profile::create(&options.folder, &link.relay, &identity)?;
-        let connect = options.connect;
-        Self::open(OpenOptions {
-            folder: options.folder,
-            applied: None,
-            connect,
+impl Pair {
+    pub(super) async fn run(self, folder: &Path, say: Say) -> anyhow::Result<()> {
+        let client = open(folder, None).await?;
+        with(client, async |client| {
+            connected(client).await?;
+            let lifetime = Duration::from_secs(self.minutes * 60);
+            let mut pairing = client.pair(lifetime).await?;
+            self.show(&pairing.link(), lifetime, say)?;
+            let request = wait(&mut pairing, lifetime).await?;
+            let joined = self.answer(client, request).await?;
+            let changes = tell_past(client, folder, &joined).await?;
+            let result = json!({
+                "joined": { "device": joined.key.to_string(), "name": joined.name },
+                "snapshot": { "changes": changes },
+            });
+            say.result(&result, || {
+                let name = plain(joined.name.as_deref().unwrap_or("The device"));
+                match changes {
+                    0 => format!("{name} joined the account."),
+                    _ => format!(
+                        "{name} joined the account, and is given {} that this device has.",
+                        count(changes, "change")
+                    ),
+                }
+            });
+            Ok(())
         })
         .await
     }
+
+    fn show(&self, link: &str, lifetime: Duration, say: Say) -> anyhow::Result<()> {
+        if say.json {
+            println!(
+                "{}",
+                json!({ "link": link, "lifetime_s": lifetime.as_secs() })
+            );
+            return Ok(());
+        }
+        note("On the new device, scan this, or run: graceful-relay client join 'LINK'");
+        note("The link is good once. It holds a secret: show it to nobody else.\n");
+        if self.qr || std::io::stdout().is_terminal() {
+            println!(
+                "{}\n",
+                qr::picture(link).context("the link does not fit a QR code")?
+            );
+        }
+        println!("{link}");
+        note("");
+        Ok(())
+    }
+
+    async fn answer(&self, client: &Client, request: JoinAsk) -> anyhow::Result<Device> {
+        let name = plain(request.name());
+        if !self.yes
+            && !ask(&format!(
+                "A device called \"{name}\" asks to join. Let it in?"
+            ))
+            .await?
+        {
+            request.refuse().await?;
+            // Closing takes the refusal along.
+            bail!("the device was not let in");
+        }
+        let before = client.devices();
+        request.accept().await?;
+        let is_new = |device: &&Device| before.iter().all(|known| known.key != device.key);
+        let mut status = client.watch();
+        let joined = |status: &Status| status.devices.iter().any(|device| is_new(&device));
+        let joined = status
+            .wait_for(joined)
+            .await
+            .context("the client was closed")?;
+        let joined = joined
+            .devices
+            .iter()
+            .find(is_new)
+            .cloned()
+            .context("the device was removed again")?;
+        Ok(joined)
+    }
 }
 
-async fn ask(
-    connection: &mut Connection,
-    link: &PairingLink,
-    sealed: Bytes,
-    progress: &mut impl FnMut(JoinProgress),
-) -> Result<Bytes, ClientError> {
-    let until = Instant::now() + ANSWER_WAIT;
-    let unreachable = |what| ClientError::Unreachable {
-        relay: link.relay.clone(),
-        what,
-    };
-    let mut request = Some(sealed);
-    let mut heartbeat = Duration::from_secs(30);
-    let mut pings = 0;
-    loop {
-        let patience = until.min(Instant::now() + heartbeat);
-        match timeout_at(patience, connection.receive()).await {
-            Ok(frame) => match frame.map_err(unreachable)? {
-                RelayFrame::Greeting(greeting) => {
-                    let heartbeat_s = greeting
-                        .limits
-                        .map_or(30, |limits| limits.heartbeat_s.max(1));
-                    heartbeat = Duration::from_secs(u64::from(heartbeat_s));
-                    let Some(sealed) = request.take() else {
-                        continue;
-                    };
-                    let join = wire::JoinRendezvous {
-                        id: link.id.to_wire(),
-                        sealed,
-                    };
-                    connection
-                        .send(DeviceFrame::JoinRendezvous(join))
-                        .await
-                        .map_err(unreachable)?;
-                    progress(JoinProgress::Waiting);
-                }
-                RelayFrame::RendezvousMessage(message) if *message.id == *link.id.as_bytes() => {
-                    return Ok(message.sealed);
-                }
-                RelayFrame::Refusal(refusal) => {
-                    let code = refusal.code();
-                    return Err(ClientError::Refused {
-                        code,
-                        text: refusal.text,
-                    });
-                }
-                _ => {}
-            },
-            Err(_) if Instant::now() >= until => return Err(ClientError::PairingExpired),
-            Err(_) => {
-                pings += 1;
-                let ping = DeviceFrame::Ping(wire::Ping { number: pings });
-                connection.send(ping).await.map_err(unreachable)?;
-            }
+/// Gives the new device what this one has: nobody else need do so. Everything that this one has not
+/// acknowledged yet, the relay still keeps for both.
+async fn tell_past(client: &Client, folder: &Path, joined: &Device) -> anyhow::Result<u64> {
+    let log = Log::open(folder, client).await?;
+    let changes = past::send(client, &log, joined.key).await?;
+    let mut status = client.watch();
+    // As long as it gets on, however much it is.
+    while client.status().waiting > 0 {
+        let waiting = client.status().waiting;
+        let less = status.wait_for(|status| status.waiting < waiting);
+        if !matches!(tokio::time::timeout(GOODBYE_WAIT, less).await, Ok(Ok(_))) {
+            note(
+                "Not everything for the new device is sent yet: `graceful-relay client push` sends it.",
+            );
+            break;
         }
     }
+    Ok(changes)
+}
+
+/// Counts down until a device follows the link.
+async fn wait(pairing: &mut Pairing, lifetime: Duration) -> anyhow::Result<JoinAsk> {
+    let bar =
+        ProgressBar::new_spinner().with_style(ProgressStyle::with_template("{spinner} {msg}")?);
+    bar.enable_steady_tick(Duration::from_millis(120));
+    let until = Instant::now() + lifetime;
+    let countdown = async {
+        loop {
+            let left_s = until.saturating_duration_since(Instant::now()).as_secs();
+            let clock = format!("{}:{:02}", left_s / 60, left_s % 60);
+            bar.set_message(format!(
+                "Waiting for the new device, {clock} left (Ctrl-C ends it)"
+            ));
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+    };
+    let request = tokio::select! {
+        request = pairing.next_request() => request,
+        () = countdown => bail!("the countdown ended"),
+    };
+    bar.finish_and_clear();
+    Ok(request?)
+}
+
+/// For lists of devices.
+pub(super) fn called(device: &Device) -> String {
+    device
+        .name
+        .as_deref()
+        .map_or_else(|| trouble::short(&device.key), plain)
 }

@@ -1,176 +1,183 @@
-//! Getting an account back with nothing but the words of its recovery key and the relay's address.
+//! `client recover`: the words that were written down bring the account back.
 
-use std::path::PathBuf;
-use std::time::Duration;
+use std::io::{IsTerminal, Write};
+use std::path::{Path, PathBuf};
 
-use tokio::time::timeout;
+use anyhow::{Context, anyhow};
+use clap::Args;
+use serde_json::json;
 
-use super::begun;
-use super::chance::OsChance;
-use super::connection::Connection;
-use super::dial::{Address, ConnectOptions};
-use super::error::ClientError;
-use super::handle::{Client, OpenOptions, check_ids};
-use super::keys::DeviceKeys;
-use super::pairing::{Account, Joining};
-use super::profile;
-use super::recovery::{Recovery, RecoveryError, Step};
-use super::state::Identity;
-use super::task::Command;
-use super::words::RecoveryKey;
-use crate::protocol::frame::DeviceFrame;
+use super::devices;
+use super::new_device::NewDevice;
+use super::say::{Say, count, note};
+use super::session::{advise, introduce};
+use super::trouble::short;
+use crate::interrupted::{Interrupted, interrupted};
+use crate::plain::plain;
+use graceful_client::words::{self, WORDS};
+use graceful_client::{
+    Client, ClientError, Device, RecoverOptions, RecoverProgress, RecoveryKey, Status,
+};
+use graceful_protocol::Code;
 
-/// A relay that sends nothing for this long is not going to.
-const FRAME_WAIT: Duration = Duration::from_secs(30);
-
-/// How to get an account back.
-#[derive(Debug, Clone)]
-pub struct RecoverOptions {
-    /// Where the new device keeps its keys and its journal; made if it is not there.
-    pub folder: PathBuf,
-    /// The relay's address, like `wss://relay.example`.
-    pub relay: String,
-    /// What the words that were written down say.
-    pub recovery: RecoveryKey,
-    /// What people call this device.
-    pub device_name: String,
-    /// The app's own name for this device, at most 64 bytes.
-    pub device_id: String,
-    /// Whether to remove every other device in the same step: after a theft, or where the account
-    /// has as many devices as the relay allows.
-    pub remove_others: bool,
-    /// How to connect.
-    pub connect: ConnectOptions,
+#[derive(Debug, Args)]
+pub(super) struct Recover {
+    /// The relay's address, like wss://relay.example.org
+    #[arg(long, value_name = "URL")]
+    relay: String,
+    /// Remove every other device of the account in the same step
+    #[arg(long)]
+    remove_others: bool,
+    #[command(flatten)]
+    device: NewDevice,
 }
 
-/// How far a recovery has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RecoverProgress {
-    /// Dialling the relay.
-    Connecting,
-    /// The relay is asked for the account.
-    Asking,
-    /// The account is there and was checked; this device is being added to it.
-    Adding,
-    /// Added; writing the folder.
-    Added,
-}
-
-impl Client {
-    /// Adds this device to the account of a recovery key, whether or not any other device is left.
-    /// If it breaks off, calling it again with the same folder and words goes on with the same keys.
-    ///
-    /// # Errors
-    /// [`ClientError::Recovery`] (the relay knows no such account, or is not honest…),
-    /// [`ClientError::Unreachable`], [`ClientError::ProfileExists`], and those of files.
-    pub async fn recover(
-        options: RecoverOptions,
-        mut progress: impl FnMut(RecoverProgress),
-    ) -> Result<Self, ClientError> {
-        let address = Address::parse(&options.relay, &options.connect)?;
-        check_ids(&options.device_id, &options.device_name)?;
-        let folder = &options.folder;
-        let lock = profile::claim(folder)?;
-        if profile::exists(folder) {
-            begun::forget(folder)?;
-            return Err(ClientError::ProfileExists(folder.clone()));
-        }
-        let keys = begun::keys(folder, &options.recovery.keys().device())?;
-        let account = match ask(&address, &options, &keys, &mut progress).await {
-            Err(error @ ClientError::Recovery(RecoveryError::Removed)) => {
-                begun::forget(folder)?;
-                return Err(error);
-            }
-            account => account?,
+impl Recover {
+    pub(super) async fn run(self, folder: PathBuf, say: Say) -> anyhow::Result<()> {
+        let (recovered, name) = tokio::select! {
+            recovered = self.recover(&folder) => recovered?,
+            () = interrupted() => return Err(Interrupted.into()),
         };
-        progress(RecoverProgress::Added);
-        let RecoverOptions {
-            folder,
-            relay,
-            device_id,
-            connect,
-            ..
-        } = options;
-        profile::create(
-            &folder,
-            &relay,
-            &Identity {
-                keys,
-                device_id,
-                account,
-            },
-        )?;
-        begun::forget(&folder)?;
-        drop(lock);
-        let client = Self::open(OpenOptions {
-            folder,
-            applied: None,
-            connect,
+        introduce(recovered, "recovered", |status| {
+            tell(status, &name, &folder, say)
         })
-        .await?;
-        // Nobody else has heard what this device is called.
-        client.ask(Command::Announce).await?;
-        Ok(client)
+        .await
+    }
+
+    async fn recover(&self, folder: &Path) -> anyhow::Result<(Client, String)> {
+        // Nobody should type twelve words for nothing.
+        match Client::inspect(folder) {
+            Err(ClientError::NoProfile(_)) => {}
+            _ => return Err(ClientError::ProfileExists(folder.to_owned()).into()),
+        }
+        let device_name = self.device.name();
+        let options = RecoverOptions {
+            folder: folder.to_owned(),
+            relay: self.relay.clone(),
+            recovery: ask_for_words().await?,
+            device_name: device_name.clone(),
+            device_id: self.device.id(),
+            remove_others: self.remove_others,
+            connect: self.device.connect(),
+        };
+        let client = Client::recover(options, progress)
+            .await
+            .map_err(|error| match error {
+                ClientError::Refused {
+                    code: Code::QuotaDevices,
+                    text,
+                } => {
+                    anyhow!(
+                        "the relay refused: {text} (--remove-others removes all that there are)"
+                    )
+                }
+                error => advise(error),
+            })?;
+        Ok((client, device_name))
     }
 }
 
-async fn ask(
-    address: &Address,
-    options: &RecoverOptions,
-    keys: &DeviceKeys,
-    progress: &mut impl FnMut(RecoverProgress),
-) -> Result<Account, ClientError> {
-    let unreachable = |what| ClientError::Unreachable {
-        relay: options.relay.clone(),
-        what,
-    };
-    progress(RecoverProgress::Connecting);
-    let (device, agreement) = (keys.device(), keys.agreement().public());
-    let joining = Joining {
-        device,
-        agreement,
-        name: options.device_name.clone(),
-    };
-    let recovery = Recovery::new(
-        &options.recovery,
-        joining,
-        options.remove_others,
-        &address.host,
-    );
-    let mut connection = Connection::dial(address.clone())
-        .await
-        .map_err(unreachable)?;
-    let account = converse(&mut connection, recovery, unreachable, progress).await;
-    connection.close().await;
-    account
+/// Whoever types may try again; a pipe says it once.
+async fn ask_for_words() -> anyhow::Result<RecoveryKey> {
+    loop {
+        note("Type the 12 words of the recovery key, in order, on one line or on several:");
+        let typed = tokio::task::spawn_blocking(|| read(std::io::stdin().lock()));
+        let typed = typed
+            .await
+            .context("asking ended badly")?
+            .context("cannot read the words")?;
+        match typed.parse() {
+            Ok(key) => return Ok(key),
+            Err(error) if std::io::stdin().is_terminal() && !typed.is_empty() => {
+                note(&format!("{error}\n"));
+            }
+            Err(error) => return Err(anyhow::Error::from(error)),
+        }
+    }
 }
 
-async fn converse(
-    connection: &mut Connection,
-    mut recovery: Recovery,
-    unreachable: impl Fn(String) -> ClientError,
-    progress: &mut impl FnMut(RecoverProgress),
-) -> Result<Account, ClientError> {
-    loop {
-        let frame = timeout(FRAME_WAIT, connection.receive()).await;
-        let frame = match frame.unwrap_or_else(|_| Err("it stopped answering".to_owned())) {
-            Ok(frame) => frame,
-            Err(what) => {
-                return Err(recovery
-                    .broken_off()
-                    .map_or_else(|| unreachable(what), ClientError::from));
-            }
-        };
-        match recovery.frame(frame, &mut OsChance)? {
-            Step::Wait => {}
-            Step::Send(frame) => {
-                match &frame {
-                    DeviceFrame::Recover(_) => progress(RecoverProgress::Asking),
-                    _ => progress(RecoverProgress::Adding),
-                }
-                connection.send(frame).await.map_err(&unreachable)?;
-            }
-            Step::Done(account) => return Ok(account),
+/// Up to the line that completes the words, to an empty one, or to the end.
+fn read(mut input: impl std::io::BufRead) -> std::io::Result<String> {
+    std::io::stderr().flush()?;
+    let mut typed = String::new();
+    while words::count(&typed) < WORDS {
+        let mut line = String::new();
+        let ended = input.read_line(&mut line)? == 0;
+        let empty = line.trim().is_empty() && words::count(&typed) > 0;
+        typed.push_str(&line);
+        if ended || empty {
+            break;
         }
+    }
+    Ok(typed)
+}
+
+fn progress(progress: RecoverProgress) {
+    note(match progress {
+        RecoverProgress::Connecting => "Connecting to the relay…",
+        RecoverProgress::Asking => "Asking it for the account…",
+        RecoverProgress::Adding => "The account is there. Adding this device to it…",
+        RecoverProgress::Added => "Added.",
+    });
+}
+
+fn tell(status: &Status, name: &str, folder: &Path, say: Say) {
+    let others: Vec<&Device> = status
+        .devices
+        .iter()
+        .filter(|device| !device.this && !device.removed)
+        .collect();
+    let result = json!({
+        "account": status.account.to_string(),
+        "device": status.device.to_string(),
+        "name": name,
+        "relay": status.relay,
+        "profile": folder,
+        "others": others.iter().map(|device| devices::as_json(device)).collect::<Vec<_>>(),
+    });
+    say.result(&result, || {
+        let devices = count(others.len() as u64, "other device");
+        format!("{name} is back in the account, with {devices}.")
+    });
+    if say.json || others.is_empty() {
+        return;
+    }
+    note("\nThe others may be lost, but they can still read what comes. Remove each that is gone:");
+    for device in others {
+        let key = short(&device.key);
+        // A key may begin like an option.
+        let dashes = if key.starts_with('-') { "-- " } else { "" };
+        let name = device
+            .name
+            .as_deref()
+            .map_or_else(String::new, |name| format!("   ({})", plain(name)));
+        note(&format!(
+            "  graceful-relay client remove {dashes}{key}{name}"
+        ));
+    }
+    note("The words stay good for the next time.");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn typing_ends_with_the_last_word_an_empty_line_or_the_end() {
+        let twelve = "a b c\n\n".repeat(4);
+        assert_eq!(
+            read(format!("\n\n1. a b\n{}more\n", "c d e f g\n".repeat(2)).as_bytes())
+                .unwrap()
+                .lines()
+                .count(),
+            5
+        );
+        assert_eq!(
+            read("a b c d e f g h i j k l\nmore\n".as_bytes()).unwrap(),
+            "a b c d e f g h i j k l\n"
+        );
+        assert_eq!(read(twelve.as_bytes()).unwrap(), "a b c\n\n");
+        assert_eq!(read("a b".as_bytes()).unwrap(), "a b");
+        assert_eq!(read("".as_bytes()).unwrap(), "");
     }
 }

@@ -1,54 +1,83 @@
-//! What a device that lacks the past is given: a snapshot, addressed to it alone.
+//! `client snapshot`: asks another device for the changes that it has, or gives it those of this one.
 
-use bytes::Bytes;
+use std::path::Path;
 
-use super::engine::{Change, PushReceipt};
-use super::error::ClientError;
-use super::handle::Client;
-use super::task::Command;
-use crate::protocol::DeviceKey;
+use clap::Args;
+use serde_json::json;
 
-impl Client {
-    /// Gives one device of the account the app's whole state, up to 100 MiB, as a change like any
-    /// other: durable here, cut into parts, delivered whole to that device alone.
-    ///
-    /// For a device that joined, it is taken after [`super::JoinAsk::accept`], or the event
-    /// [`super::Event::Added`]. This device need not have received everything first: what it has not
-    /// acknowledged by then is still at the relay, and reaches the new one by itself. So the two
-    /// overlap, and leave nothing out: the app must be able to take a change that the snapshot has.
-    ///
-    /// # Errors
-    /// [`ClientError::Push`]
-    pub async fn send_snapshot(
-        &self,
-        device: DeviceKey,
-        content: impl Into<Bytes>,
-    ) -> Result<PushReceipt, ClientError> {
-        self.push([Change::snapshot(device, content)]).await
+use super::log::Log;
+use super::pair::called;
+use super::past;
+use super::push::stored;
+use super::remove::find;
+use super::say::{Say, count, note};
+use super::session::{open, with};
+use graceful_client::{Client, Device};
+
+#[derive(Debug, Args)]
+pub(super) struct Snapshot {
+    /// Ask this device, by its name or the beginning of its key [default: the one heard last]
+    #[arg(long, value_name = "DEVICE", conflicts_with = "to")]
+    from: Option<String>,
+    /// Do not ask, but give this device every change that this one has
+    #[arg(long, value_name = "DEVICE")]
+    to: Option<String>,
+}
+
+impl Snapshot {
+    pub(super) async fn run(self, folder: &Path, say: Say) -> anyhow::Result<()> {
+        let client = open(folder, None).await?;
+        with(client, async |client| match &self.to {
+            Some(to) => give(client, folder, &other(client, to)?, say).await,
+            None => {
+                let from = self
+                    .from
+                    .as_deref()
+                    .map(|from| other(client, from))
+                    .transpose()?;
+                ask(client, from, say).await
+            }
+        })
+        .await
     }
+}
 
-    /// Asks a device for a snapshot: the named one, or that which was heard last. It is asked as
-    /// soon as it comes, and finds [`super::Incoming::SnapshotWanted`] among its changes; the answer
-    /// comes among the changes here. Asked after a gap was told, it has all that the gap took, if
-    /// that device has it; [`super::Gap::whom_to_ask`] says whether one has it for certain.
-    ///
-    /// # Errors
-    /// [`ClientError::Push`] if there is no such other device.
-    pub async fn request_snapshot(
-        &self,
-        from: Option<DeviceKey>,
-    ) -> Result<PushReceipt, ClientError> {
-        self.ask(|reply| Command::RequestSnapshot(from, reply))
-            .await
-    }
+fn other(client: &Client, wanted: &str) -> anyhow::Result<Device> {
+    let others: Vec<_> = client
+        .devices()
+        .into_iter()
+        .filter(|device| !device.this)
+        .collect();
+    find(&others, wanted)
+}
 
-    /// Own changes with a number above `after` that this device still holds: those that wait, and the
-    /// newest of those that are stored. For an app that keeps a record of what it pushed, and may have
-    /// been interrupted between the two. Each is whole, and has the number that its receipt named.
-    ///
-    /// # Errors
-    /// [`ClientError::Closed`]
-    pub async fn kept_changes(&self, after: u64) -> Result<Vec<(u64, Change)>, ClientError> {
-        self.ask(|reply| Command::KeptChanges(after, reply)).await
-    }
+async fn give(client: &Client, folder: &Path, device: &Device, say: Say) -> anyhow::Result<()> {
+    let log = Log::open(folder, client).await?;
+    let changes = past::send(client, &log, device.key).await?;
+    stored(client).await?;
+    let result = json!({ "to": device.key.to_string(), "changes": changes });
+    say.result(&result, || {
+        format!(
+            "{} for {}, which takes what it lacks.",
+            count(changes, "change"),
+            called(device)
+        )
+    });
+    Ok(())
+}
+
+async fn ask(client: &Client, device: Option<Device>, say: Say) -> anyhow::Result<()> {
+    client
+        .request_snapshot(device.as_ref().map(|device| device.key))
+        .await?;
+    stored(client).await?;
+    let result = json!({ "from": device.as_ref().map(|device| device.key.to_string()) });
+    let name = device
+        .as_ref()
+        .map_or_else(|| "The device that was heard last".to_owned(), called);
+    say.result(&result, || format!("{name} is asked for what it has."));
+    note(
+        "It answers while `graceful-relay client follow` runs there; then it comes by `follow` here.",
+    );
+    Ok(())
 }

@@ -1,102 +1,172 @@
-//! How a client stands, as plain data.
+//! `client status`: how this device stands, on one screen.
 
-use super::engine::State;
-use super::record::Warned;
-use super::state::EngineState;
-use crate::protocol::{AccountId, Code, DeviceKey};
+use std::path::Path;
+use std::time::Duration;
 
-/// One device of the account.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Device {
-    /// Its name to the relay.
-    pub key: DeviceKey,
-    /// What it is called, if known.
-    pub name: Option<String>,
-    /// Whether it is this one.
-    pub this: bool,
-    /// Whether it was removed.
-    pub removed: bool,
-}
+use clap::Args;
+use jiff::{Timestamp, tz::TimeZone};
+use serde_json::json;
 
-/// A picture of one moment.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Status {
-    /// The account.
-    pub account: AccountId,
-    /// This device.
-    pub device: DeviceKey,
-    /// The app's own name for this device.
-    pub device_id: String,
-    /// The relay's address, as given.
-    pub relay: String,
-    /// How syncing stands.
-    pub state: State,
-    /// Why the last attempt to connect failed; `None` while connected.
-    pub trouble: Option<String>,
-    /// With `trouble`: the relay's refusal, if it was reached and said no.
-    pub refusal: Option<Code>,
-    /// Whether the relay ever knew the account.
-    pub founded: bool,
-    /// Received and applied up to this seq.
-    pub cursor: u64,
-    /// Own changes that the relay has, by push number.
-    pub stored_through: u64,
-    /// Own changes that wait for the relay.
-    pub waiting: u64,
-    /// How often the account's secret was replaced.
-    pub key_epoch: u32,
-    /// The account's recovery key, if it was founded with one: its public half.
-    pub recovery: Option<DeviceKey>,
-    /// The devices, removed ones last.
-    pub devices: Vec<Device>,
-    /// What a person should know of and has not dismissed, oldest first.
-    pub warnings: Vec<Warned>,
-}
+use super::say::Say;
+use super::session::{is_live, open, settled, with};
+use super::{devices, log};
+use crate::plain::plain;
+use graceful_client::{Client, ClientError, State, Status, Warned};
 
-/// Why the last attempt to connect failed.
-#[derive(Debug, Clone)]
-pub(super) struct Trouble {
-    pub(super) text: String,
-    pub(super) refusal: Option<Code>,
-}
+/// A screen that takes longer to appear is taken for broken.
+const WAIT: Duration = Duration::from_secs(3);
+/// For the relay to say that there is nothing more, if so.
+const UP_TO_DATE_WAIT: Duration = Duration::from_millis(500);
 
-impl Status {
-    pub(super) fn of(
-        state: &EngineState,
-        relay: &str,
-        sync: State,
-        trouble: Option<Trouble>,
-    ) -> Self {
-        let account = state.account();
-        let own = account.keys().device();
-        let log = account.membership();
-        let device = |key: &DeviceKey, removed| Device {
-            key: *key,
-            name: account.name(key).map(str::to_owned),
-            this: *key == own,
-            removed,
-        };
-        let members = log
-            .members()
-            .iter()
-            .map(|member| device(&member.device, false));
-        let removed = log.removed().iter().map(|key| device(key, true));
-        Self {
-            account: account.account(),
-            device: own,
-            device_id: state.device_id().to_owned(),
-            relay: relay.to_owned(),
-            state: sync,
-            refusal: trouble.as_ref().and_then(|trouble| trouble.refusal),
-            trouble: trouble.map(|trouble| trouble.text),
-            founded: state.welcomed(),
-            cursor: state.inbox().cursor(),
-            stored_through: state.outbox().relay_has(),
-            waiting: state.outbox().waiting(),
-            key_epoch: log.key_epoch(),
-            recovery: log.recovery().map(|recovery| recovery.key),
-            devices: members.chain(removed).collect(),
-            warnings: state.warnings().iter().cloned().collect(),
+/// With the relay's answer, if it comes soon; while another program has the device open, as that
+/// one wrote it down.
+pub(super) async fn current(folder: &Path) -> anyhow::Result<Status> {
+    match open(folder, None).await {
+        Ok(client) => with(client, async |client| Ok(look(client).await)).await,
+        Err(ClientError::InUse(_)) => {
+            let mut status = Client::inspect(folder)?;
+            status.trouble = Some("another program has this device open; see there".to_owned());
+            Ok(status)
         }
+        Err(error) => Err(error.into()),
+    }
+}
+
+async fn look(client: &Client) -> Status {
+    if is_live(&settled(client, WAIT).await) {
+        let _ = tokio::time::timeout(UP_TO_DATE_WAIT, client.up_to_date()).await;
+    }
+    client.status()
+}
+
+/// How to show it.
+#[derive(Debug, Args)]
+pub(super) struct Show {
+    /// Forget the warnings, once they are read
+    #[arg(long)]
+    dismiss: bool,
+}
+
+impl Show {
+    pub(super) async fn run(self, folder: &Path, say: Say) -> anyhow::Result<()> {
+        if self.dismiss {
+            with(open(folder, None).await?, async |client| {
+                Ok(client.dismiss_warnings().await?)
+            })
+            .await?;
+        }
+        run(folder, say).await
+    }
+}
+
+async fn run(folder: &Path, say: Say) -> anyhow::Result<()> {
+    let status = current(folder).await?;
+    let result = json!({
+        "relay": status.relay,
+        "account": status.account.to_string(),
+        "device": status.device.to_string(),
+        "state": name(&status.state),
+        "trouble": status.trouble,
+        "founded": status.founded,
+        "cursor": status.cursor,
+        "stored_through": status.stored_through,
+        "waiting": status.waiting,
+        "key_epoch": status.key_epoch,
+        "recovery": status.recovery.is_some(),
+        "log": log::path(folder),
+        "devices": status.devices.iter().map(devices::as_json).collect::<Vec<_>>(),
+        "warnings": status.warnings.iter().map(warning_json).collect::<Vec<_>>(),
+    });
+    say.result(&result, || screen(&status, folder));
+    Ok(())
+}
+
+fn screen(status: &Status, folder: &Path) -> String {
+    let mut lines = vec![
+        format!("relay      {}", status.relay),
+        format!("account    {}", status.account),
+        format!("state      {}", words(&status.state)),
+        format!("received   up to number {}", status.cursor),
+        format!(
+            "sent       up to number {} of its own, {} waiting",
+            status.stored_through, status.waiting
+        ),
+        format!("key epoch  {}", status.key_epoch),
+        format!(
+            "recovery   {}",
+            if status.recovery.is_some() {
+                "by the 12 words"
+            } else {
+                "none"
+            }
+        ),
+        format!("log        {}", log::path(folder).display()),
+    ];
+    if let Some(trouble) = &status.trouble {
+        lines.push(format!("trouble    {trouble}"));
+    }
+    for (row, device) in status.devices.iter().enumerate() {
+        let title = if row == 0 { "devices" } else { "" };
+        lines.push(format!("{title:9}  {}", devices::as_text(device)));
+    }
+    for (row, warned) in status.warnings.iter().enumerate() {
+        let title = if row == 0 { "warnings" } else { "" };
+        let kind = if warned.restored { "note" } else { "WARNING" };
+        lines.push(format!(
+            "{title:9}  {} {kind}: {}",
+            date(warned.at_s),
+            plain(&warned.text)
+        ));
+    }
+    if status.warnings.iter().any(|warned| !warned.restored) {
+        lines.push(ADVICE.to_owned());
+    }
+    lines.join("\n")
+}
+
+const ADVICE: &str = "
+The relay, or someone between it and this device, does not tell all devices the same.
+Ask who runs it what happened. Compare the devices: changes may be missing on some.
+`graceful-relay client status --dismiss` forgets these warnings.";
+
+fn warning_json(warned: &Warned) -> serde_json::Value {
+    json!({ "text": warned.text, "at_s": warned.at_s, "restored": warned.restored })
+}
+
+/// Day and minute, as the clock on the wall shows them.
+fn date(at_s: u64) -> String {
+    let time = i64::try_from(at_s)
+        .ok()
+        .and_then(|at_s| Timestamp::from_second(at_s).ok());
+    time.map_or_else(String::new, |time| {
+        time.to_zoned_datetime(TimeZone::system())
+            .strftime("%Y-%m-%d %H:%M")
+            .to_string()
+    })
+}
+
+fn name(state: &State) -> &'static str {
+    match state {
+        State::Offline { .. } => "offline",
+        State::Connecting => "connecting",
+        State::Syncing { .. } => "syncing",
+        State::UpToDate => "up_to_date",
+        State::Refused { .. } => "refused",
+    }
+}
+
+fn words(state: &State) -> String {
+    match state {
+        State::Offline { .. } => "offline".to_owned(),
+        State::Connecting => "connecting".to_owned(),
+        State::Syncing {
+            received,
+            head,
+            waiting,
+        } => {
+            format!("connected; received {received} of {head}, {waiting} to send")
+        }
+        State::UpToDate => "connected, up to date".to_owned(),
+        State::Refused { text, .. } => format!("refused by the relay: {text}"),
     }
 }

@@ -5,11 +5,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use graceful_relay::http::tls::{AcmeSetup, Challenge, Tls, TlsSetup, TlsStatus};
-use graceful_relay::http::{self, Listener, Options};
-use graceful_relay::protocol::{Limits, SOCKET_PATH};
-use graceful_relay::relay::{Registration, Relay, RelayOptions};
-use graceful_relay::store::{self, Store};
+use graceful_protocol::{Limits, SOCKET_PATH};
+use graceful_server::http::tls::{AcmeSetup, Challenge, Tls, TlsSetup, TlsStatus};
+use graceful_server::http::{self, Listener, Options};
+use graceful_server::relay::{Registration, Relay, RelayOptions};
+use graceful_store::{self, Store};
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -112,11 +112,11 @@ impl House {
         let names = vec![acme.name.to_owned()];
         let tls = Tls::prepare(TlsSetup::Acme(setup), names, acme.folder.path()).expect("prepared");
         let data = tempfile::tempdir().expect("a folder");
-        let store = store::Options {
+        let store = graceful_store::Options {
             limits: Limits::default(),
             registration: Registration::Open,
             cache_bytes: 8 << 20,
-            ..store::Options::default()
+            ..graceful_store::Options::default()
         };
         // Whoever holds a connection open here need not say who it is.
         let relay_options = RelayOptions {

@@ -1,6 +1,6 @@
 //! Certificates from a real ACME server, pebble, on this machine. Where it is not installed, nothing
 //! is checked, and that is said.
-#![cfg(all(unix, feature = "relay"))]
+#![cfg(unix)]
 
 #[path = "../tls/authority.rs"]
 mod authority;
@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
-use graceful_relay::http::tls::Challenge;
+use graceful_server::http::tls::Challenge;
 use tokio_tungstenite::tungstenite::Message;
 
 use house::{Acme, House};

@@ -3,11 +3,11 @@
 
 use bytes::Bytes;
 use ed25519_dalek::SigningKey;
-use graceful_relay::protocol::frame::{DeviceFrame, RelayFrame};
-use graceful_relay::protocol::membership::Membership;
-use graceful_relay::protocol::wire::{self, Authenticate};
-use graceful_relay::protocol::{Code, Limits, VERSION};
-use graceful_relay::relay::Registration;
+use graceful_protocol::frame::{DeviceFrame, RelayFrame};
+use graceful_protocol::membership::Membership;
+use graceful_protocol::wire::{self, Authenticate};
+use graceful_protocol::{Code, Limits, VERSION};
+use graceful_server::relay::Registration;
 
 use crate::device::Device;
 use crate::door::{self, Door};

@@ -2,13 +2,13 @@
 
 use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
-use graceful_relay::protocol::challenge::Challenge;
-use graceful_relay::protocol::frame::{DeviceFrame, RelayFrame, device_bytes, from_relay};
-use graceful_relay::protocol::recovery::RecoveryChallenge;
-use graceful_relay::protocol::wire::{
+use graceful_protocol::challenge::Challenge;
+use graceful_protocol::frame::{DeviceFrame, RelayFrame, device_bytes, from_relay};
+use graceful_protocol::recovery::RecoveryChallenge;
+use graceful_protocol::wire::{
     self, Authenticate, Envelope, Found, Greeting, Refusal, SignedEntry,
 };
-use graceful_relay::protocol::{AccountId, Code, StoreEpoch, VERSION};
+use graceful_protocol::{AccountId, Code, StoreEpoch, VERSION};
 use tokio_tungstenite::tungstenite::Message;
 
 use crate::door::{Client, Door, LONG};

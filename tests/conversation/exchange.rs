@@ -1,11 +1,11 @@
 //! The same conversation for who cannot hold a socket.
 
 use bytes::Bytes;
-use graceful_relay::protocol::EXCHANGE_PATH;
-use graceful_relay::protocol::challenge::Challenge;
-use graceful_relay::protocol::frame::{self, DeviceFrame, RelayFrame};
-use graceful_relay::protocol::wire::{self, Authenticate, Greeting};
-use graceful_relay::protocol::{Code, StoreEpoch, VERSION};
+use graceful_protocol::EXCHANGE_PATH;
+use graceful_protocol::challenge::Challenge;
+use graceful_protocol::frame::{self, DeviceFrame, RelayFrame};
+use graceful_protocol::wire::{self, Authenticate, Greeting};
+use graceful_protocol::{Code, StoreEpoch, VERSION};
 
 use crate::door::{self, Answer, Door};
 use crate::good::pair;

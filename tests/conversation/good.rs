@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use graceful_relay::protocol::frame::{DeviceFrame, RelayFrame};
-use graceful_relay::protocol::membership::Membership;
-use graceful_relay::protocol::wire::{self, gap::Reason};
-use graceful_relay::protocol::{Code, Limits, chain};
-use graceful_relay::relay::Registration;
+use graceful_protocol::frame::{DeviceFrame, RelayFrame};
+use graceful_protocol::membership::Membership;
+use graceful_protocol::wire::{self, gap::Reason};
+use graceful_protocol::{Code, Limits, chain};
+use graceful_server::relay::Registration;
 
 use crate::device::Device;
 use crate::door::{self, Door};
@@ -113,7 +113,7 @@ async fn a_window_bounds_what_is_on_its_way_and_an_ack_opens_it() {
         frame_bytes_max: 700_000,
         ..Limits::default()
     };
-    let options = graceful_relay::http::Options {
+    let options = graceful_server::http::Options {
         frame_bytes_max: 700_000,
         ..door::options()
     };

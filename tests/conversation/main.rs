@@ -1,6 +1,5 @@
 //! The conversation over real sockets: what a device is told, frame by frame, when it follows the
 //! protocol and when it does not. While strangers misbehave, two honest devices go on.
-#![cfg(feature = "relay")]
 
 #[path = "../support/door.rs"]
 mod door;

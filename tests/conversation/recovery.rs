@@ -2,13 +2,13 @@
 
 use bytes::Bytes;
 use ed25519_dalek::SigningKey;
-use graceful_relay::protocol::EXCHANGE_PATH;
-use graceful_relay::protocol::frame::{DeviceFrame, RelayFrame, device_bytes, join};
-use graceful_relay::protocol::membership::{Membership, account_id};
-use graceful_relay::protocol::wire::{self, SignedEntry};
-use graceful_relay::protocol::{Code, Limits, VERSION};
-use graceful_relay::relay::Registration;
-use graceful_relay::store::{Options, Store};
+use graceful_protocol::EXCHANGE_PATH;
+use graceful_protocol::frame::{DeviceFrame, RelayFrame, device_bytes, join};
+use graceful_protocol::membership::{Membership, account_id};
+use graceful_protocol::wire::{self, SignedEntry};
+use graceful_protocol::{Code, Limits, VERSION};
+use graceful_server::relay::Registration;
+use graceful_store::{Options, Store};
 
 use crate::device::Device;
 use crate::door::{self, Door};

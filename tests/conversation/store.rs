@@ -3,10 +3,10 @@
 use std::fs;
 use std::path::Path;
 
-use graceful_relay::rules::change::{Change, Outcome, Whose};
-use graceful_relay::rules::membership::Registration;
-use graceful_relay::rules::{AccountNumber, Ordinal, RelayTime};
-use graceful_relay::store::{FILE, JOURNALS, KEYS, Options, Store, StoreError};
+use graceful_rules::change::{Change, Outcome, Whose};
+use graceful_rules::membership::Registration;
+use graceful_rules::{AccountNumber, Ordinal, RelayTime};
+use graceful_store::{FILE, JOURNALS, KEYS, Options, Store, StoreError};
 use redb::{Database, TableDefinition};
 
 use crate::support;

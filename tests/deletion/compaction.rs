@@ -3,8 +3,8 @@
 use std::fs;
 use std::path::Path;
 
-use graceful_relay::rules::change::Change;
-use graceful_relay::store::{self, FILE, JOURNALS, Store};
+use graceful_rules::change::Change;
+use graceful_store::{self, FILE, JOURNALS, Store};
 
 use crate::program::{Home, Relay};
 use crate::raw::{self, day, payloads, push, sealed};

@@ -4,9 +4,9 @@ use std::fs;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-use graceful_relay::protocol::wire::gap::Reason;
-use graceful_relay::rules::change::{Change, Look, Outcome, View, Whose};
-use graceful_relay::store::{FILE, KEYS, Store, StoreError};
+use graceful_protocol::wire::gap::Reason;
+use graceful_rules::change::{Change, Look, Outcome, View, Whose};
+use graceful_store::{FILE, KEYS, Store, StoreError};
 
 use crate::raw::{self, HEAD_BYTES, copy, day, payloads, push, sealed};
 

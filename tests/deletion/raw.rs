@@ -5,12 +5,12 @@ use std::fs;
 use std::path::Path;
 
 use bytes::Bytes;
-use graceful_relay::protocol::wire::{Deliver, Envelope};
-use graceful_relay::protocol::{Limits, envelope};
-use graceful_relay::relay::Registration;
-use graceful_relay::rules::RelayTime;
-use graceful_relay::rules::change::{Change, Look, Outcome, View, Whose};
-use graceful_relay::store::{FILE, JOURNALS, KEYS, Options, Store, StoreError};
+use graceful_protocol::wire::{Deliver, Envelope};
+use graceful_protocol::{Limits, envelope};
+use graceful_rules::RelayTime;
+use graceful_rules::change::{Change, Look, Outcome, View, Whose};
+use graceful_server::relay::Registration;
+use graceful_store::{FILE, JOURNALS, KEYS, Options, Store, StoreError};
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 use sha2::{Digest, Sha256};
 
@@ -107,7 +107,7 @@ fn pieces_in_file(file: &Path, bytes: &[u8]) -> usize {
 /// Two devices of one account, and the second's name in the store.
 pub fn pair(store: &Store, now: RelayTime) -> (Whose, Whose) {
     let entry = support::founding(1);
-    let log = graceful_relay::protocol::membership::Membership::found(&entry).expect("an entry");
+    let log = graceful_protocol::membership::Membership::found(&entry).expect("an entry");
     let found = Change::Found {
         entry,
         by: support::device_key(1),

@@ -3,11 +3,11 @@
 use std::path::Path;
 
 use bytes::Bytes;
-use graceful_relay::protocol::frame::{DeviceFrame, RelayFrame};
-use graceful_relay::protocol::membership::Membership;
-use graceful_relay::protocol::wire::{self, Envelope};
-use graceful_relay::rules::change::{Change, Outcome};
-use graceful_relay::store::{self, Store};
+use graceful_protocol::frame::{DeviceFrame, RelayFrame};
+use graceful_protocol::membership::Membership;
+use graceful_protocol::wire::{self, Envelope};
+use graceful_rules::change::{Change, Outcome};
+use graceful_store::{self, Store};
 
 use crate::device::Device;
 use crate::door::{self, Door};
@@ -33,7 +33,7 @@ fn staying() -> Vec<Envelope> {
 }
 
 async fn open() -> Door {
-    let options = graceful_relay::http::Options {
+    let options = graceful_server::http::Options {
         frame_bytes_max: 1 << 20,
         ..door::options()
     };

@@ -4,9 +4,9 @@
 use std::fs;
 use std::path::PathBuf;
 
-use graceful_relay::protocol::envelope;
-use graceful_relay::rules::change::Change;
-use graceful_relay::store::{FILE, Store};
+use graceful_protocol::envelope;
+use graceful_rules::change::Change;
+use graceful_store::{FILE, Store};
 use redb::{Database, ReadableTable};
 use serde_json::Value;
 
@@ -194,7 +194,7 @@ fn a_changed_byte_a_lost_place_and_a_lost_row_are_found() {
 
 #[test]
 fn a_walk_in_many_parts_finds_the_same_and_ends_while_others_push() {
-    use graceful_relay::rules::inspection::{Stretch, Tally};
+    use graceful_rules::inspection::{Stretch, Tally};
     let store = support::store(raw::options()).expect("opens");
     let (one, two) = raw::pair(&store, day(0));
     for number in 1..=60 {

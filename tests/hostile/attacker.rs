@@ -4,13 +4,13 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
-use graceful_relay::protocol::challenge::Challenge;
-use graceful_relay::protocol::frame::{DeviceFrame, RelayFrame, device_bytes, from_relay};
-use graceful_relay::protocol::membership::Membership;
-use graceful_relay::protocol::wire::{
+use graceful_protocol::challenge::Challenge;
+use graceful_protocol::frame::{DeviceFrame, RelayFrame, device_bytes, from_relay};
+use graceful_protocol::membership::Membership;
+use graceful_protocol::wire::{
     self, Append, Authenticate, Envelope, Found, Greeting, Push, Refusal,
 };
-use graceful_relay::protocol::{AccountId, SOCKET_PATH, StoreEpoch, VERSION};
+use graceful_protocol::{AccountId, SOCKET_PATH, StoreEpoch, VERSION};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio_tungstenite::WebSocketStream;

@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use graceful_relay::protocol::Code;
-use graceful_relay::protocol::frame::{DeviceFrame, RelayFrame};
-use graceful_relay::protocol::wire::{Ack, DeleteThrough};
+use graceful_protocol::Code;
+use graceful_protocol::frame::{DeviceFrame, RelayFrame};
+use graceful_protocol::wire::{Ack, DeleteThrough};
 
 use crate::attacker::{Device, address};
 use crate::house::{LONG, environment, status};
@@ -106,7 +106,7 @@ async fn come(relay: &RelayProcess, number: u8) -> Device {
 async fn push_until_stopped(
     device: &mut Device,
     from: u64,
-) -> (u64, Option<graceful_relay::protocol::wire::Refusal>) {
+) -> (u64, Option<graceful_protocol::wire::Refusal>) {
     for number in from..from + PUSHES_MAX {
         device
             .push(vec![support::pushed(number, number, ENVELOPE_BYTES, None)])

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
 use futures_util::future::{join_all, select_all};
-use graceful_relay::protocol::Code;
-use graceful_relay::protocol::frame::{RelayFrame, from_relay};
+use graceful_protocol::Code;
+use graceful_protocol::frame::{RelayFrame, from_relay};
 use tokio_tungstenite::tungstenite::{Error, Message};
 
 use crate::attacker::{Device, address, get, say, status, websocket};

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::SinkExt;
 use futures_util::future::join_all;
-use graceful_relay::protocol::Code;
+use graceful_protocol::Code;
 use tokio::io::AsyncWriteExt;
 use tokio_tungstenite::tungstenite::protocol::frame::Frame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
@@ -84,7 +84,7 @@ async fn five_thousand_connections_opened_and_dropped_leave_nothing() {
 async fn accounts_are_founded_at_a_bounded_rate() {
     let house = House::open(&[("GRACEFUL_RELAY_ADMISSION__ACCOUNTS_PER_H", "50")]);
     let relay = house.relay.address;
-    let refused = |refusal: graceful_relay::protocol::wire::Refusal| {
+    let refused = |refusal: graceful_protocol::wire::Refusal| {
         assert_eq!(refusal.code(), Code::Overloaded, "{refusal:?}");
         assert!(refusal.retry_after_ms > 0, "{refusal:?}");
     };

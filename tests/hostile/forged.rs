@@ -4,7 +4,7 @@ use std::net::Ipv4Addr;
 
 use crate::attacker::{address, asking_for_websocket, connect, get, say, status};
 use crate::house::House;
-use graceful_relay::protocol::{EXCHANGE_PATH, SOCKET_PATH};
+use graceful_protocol::{EXCHANGE_PATH, SOCKET_PATH};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 const PROXY: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 9);

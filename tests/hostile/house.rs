@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use graceful_relay::admin::{Answer, Question, ask};
-use graceful_relay::client::{Change, Client, Incoming};
+use graceful_client::{Change, Client, Incoming};
+use graceful_server::admin::{Answer, Question, ask};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 

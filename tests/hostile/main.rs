@@ -1,7 +1,7 @@
 //! A public port, with everybody on it: each attack is made for real, on sockets of this machine, while
 //! two honest devices sync through the same relay. It must go on as if nobody else were there, and
 //! the relay's memory must stay within bounds.
-#![cfg(all(target_os = "linux", feature = "cli"))]
+#![cfg(target_os = "linux")]
 
 #[path = "../support/mod.rs"]
 mod support;

@@ -31,25 +31,18 @@ impl Source {
             code_without_tests,
         }
     }
+}
 
-    /// The first part of its path.
-    pub fn room(&self) -> &str {
-        self.path
-            .split('/')
-            .next()
-            .expect("a path has a first part")
-            .trim_end_matches(".rs")
-    }
-
-    /// How many `super::` lead from its module to the root of the crate.
-    pub fn depth(&self) -> usize {
-        let parts = self.path.split('/').count();
-        if self.path.ends_with("mod.rs") || self.path == "lib.rs" || self.path == "main.rs" {
-            parts - 1
-        } else {
-            parts
+/// Every Rust file below these folders, each with its path below `root`.
+pub fn walk_all(root: &Path, folders: &[&str]) -> Vec<Source> {
+    let mut sources = Vec::new();
+    for folder in folders {
+        for source in walk(&root.join(folder)) {
+            let path = format!("{folder}/{}", source.path);
+            sources.push(Source { path, ..source });
         }
     }
+    sources
 }
 
 /// Every Rust file below a folder, in order.

@@ -1,10 +1,10 @@
 //! Accounts that come back.
 
-use graceful_relay::client::{
+use graceful_client::{
     Client, ClientError, ConnectOptions, CreateOptions, Event, OpenOptions, RecoveryError,
 };
-use graceful_relay::protocol::{Code, Limits};
-use graceful_relay::relay::Registration;
+use graceful_protocol::{Code, Limits};
+use graceful_server::relay::Registration;
 
 use super::{LONG, create, door, folder, fresh_key, options, push, received, recover};
 

@@ -3,17 +3,17 @@
 use bytes::Bytes;
 use ed25519_dalek::SigningKey;
 use futures_util::{SinkExt, StreamExt};
-use graceful_relay::client::account::AccountView;
-use graceful_relay::client::pairing::Joining;
-use graceful_relay::client::{
+use graceful_client::{
     ClientError, DeviceKeys, EngineState, Identity, OsChance, RecoveryError, RecoveryKey,
 };
-use graceful_relay::protocol::frame::{DeviceFrame, RelayFrame, from_device, relay_bytes};
-use graceful_relay::protocol::membership::{InvalidEntry, open, sign};
-use graceful_relay::protocol::recovery::sign_founding;
-use graceful_relay::protocol::wire::membership_entry::Change;
-use graceful_relay::protocol::wire::{self, MembershipEntry, SignedEntry};
-use graceful_relay::protocol::{Code, DeviceKey, Refusal};
+use graceful_engine::account::AccountView;
+use graceful_engine::pairing::Joining;
+use graceful_protocol::frame::{DeviceFrame, RelayFrame, from_device, relay_bytes};
+use graceful_protocol::membership::{InvalidEntry, open, sign};
+use graceful_protocol::recovery::sign_founding;
+use graceful_protocol::wire::membership_entry::Change;
+use graceful_protocol::wire::{self, MembershipEntry, SignedEntry};
+use graceful_protocol::{Code, DeviceKey, Refusal};
 use tokio::net::TcpListener;
 use tokio_tungstenite::tungstenite::Message;
 

@@ -1,6 +1,5 @@
 //! Accounts that come back with nothing but words: at a real relay, at relays that lie, and without
 //! a trace of the words on any device.
-#![cfg(all(feature = "relay", feature = "client"))]
 
 #[path = "../support/door.rs"]
 mod door;
@@ -12,7 +11,7 @@ mod trace;
 use std::path::Path;
 use std::time::Duration;
 
-use graceful_relay::client::{
+use graceful_client::{
     Change, Changes, Client, ClientError, ConnectOptions, CreateOptions, Incoming, OsChance,
     RecoverOptions, RecoveryKey,
 };

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use data_encoding::{BASE64, BASE64_NOPAD, BASE64URL_NOPAD, HEXLOWER, HEXUPPER};
-use graceful_relay::client::RecoveryKey;
+use graceful_client::RecoveryKey;
 
 use super::{create, door, folder, push, received, recover};
 

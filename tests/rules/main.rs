@@ -10,9 +10,9 @@ mod operator;
 mod push;
 mod silence;
 
-use graceful_relay::protocol::Limits;
-use graceful_relay::rules::membership::Registration;
-use graceful_relay::store::Options;
+use graceful_protocol::Limits;
+use graceful_rules::membership::Registration;
+use graceful_store::Options;
 use model::{Step, World};
 use proptest::prelude::*;
 

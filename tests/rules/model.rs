@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use graceful_relay::protocol::membership::Membership;
-use graceful_relay::protocol::wire::gap::Reason;
-use graceful_relay::protocol::wire::{Envelope, SignedEntry};
-use graceful_relay::protocol::{Code, chain};
-use graceful_relay::rules::RelayTime;
-use graceful_relay::rules::change::{Change, Look, Outcome, Standing, View, Whose};
-use graceful_relay::store::{Options, Store};
+use graceful_protocol::membership::Membership;
+use graceful_protocol::wire::gap::Reason;
+use graceful_protocol::wire::{Envelope, SignedEntry};
+use graceful_protocol::{Code, chain};
+use graceful_rules::RelayTime;
+use graceful_rules::change::{Change, Look, Outcome, Standing, View, Whose};
+use graceful_store::{Options, Store};
 
 use crate::support;
 
@@ -77,7 +77,7 @@ pub struct World {
     members: BTreeMap<u8, Member>,
     removed: Vec<u8>,
     head: u64,
-    chain: graceful_relay::protocol::Chain,
+    chain: graceful_protocol::Chain,
     closed: bool,
 }
 

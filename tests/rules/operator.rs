@@ -1,11 +1,11 @@
 //! What an operator does to an account: it holds for that one and no other, and leaves nothing behind.
 
-use graceful_relay::protocol::Code;
-use graceful_relay::rules::change::{Change, Outcome, Whose};
-use graceful_relay::rules::membership::Registration;
-use graceful_relay::rules::roll::{Order, Page};
-use graceful_relay::rules::{AccountNumber, Ordinal, Quota, RelayTime};
-use graceful_relay::store::{Options, Store};
+use graceful_protocol::Code;
+use graceful_rules::change::{Change, Outcome, Whose};
+use graceful_rules::membership::Registration;
+use graceful_rules::roll::{Order, Page};
+use graceful_rules::{AccountNumber, Ordinal, Quota, RelayTime};
+use graceful_store::{Options, Store};
 
 use crate::support::{self, account_id, device_key, pushed};
 

@@ -1,9 +1,9 @@
 //! What a push may be refused for, each with its own code, and nothing changed.
 
-use graceful_relay::protocol::wire::Envelope;
-use graceful_relay::protocol::{Code, Limits, envelope};
-use graceful_relay::rules::push::{Verdict, push};
-use graceful_relay::rules::{Account, AccountNumber, Device, Ordinal};
+use graceful_protocol::wire::Envelope;
+use graceful_protocol::{Code, Limits, envelope};
+use graceful_rules::push::{Verdict, push};
+use graceful_rules::{Account, AccountNumber, Device, Ordinal};
 
 use crate::support;
 

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use graceful_relay::protocol::frame::{DeviceFrame, RelayFrame};
-use graceful_relay::protocol::wire::{JoinRendezvous, Ping};
-use graceful_relay::protocol::{Code, Limits, RelayId, StoreEpoch};
-use graceful_relay::rules::conversation::{Conversation, Hosts, Request, Terms};
-use graceful_relay::rules::membership::Registration;
+use graceful_protocol::frame::{DeviceFrame, RelayFrame};
+use graceful_protocol::wire::{JoinRendezvous, Ping};
+use graceful_protocol::{Code, Limits, RelayId, StoreEpoch};
+use graceful_rules::conversation::{Conversation, Hosts, Request, Terms};
+use graceful_rules::membership::Registration;
 
 const AUTHENTICATION_MS: u64 = 10_000;
 const SILENCE_MS: u64 = 75_000;

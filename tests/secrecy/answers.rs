@@ -2,12 +2,12 @@
 
 use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
-use graceful_relay::protocol::challenge::Challenge;
-use graceful_relay::protocol::frame::{self, DeviceFrame, RelayFrame, device_bytes};
-use graceful_relay::protocol::membership::Membership;
-use graceful_relay::protocol::wire::{Append, Authenticate, Found, Greeting, SignedEntry};
-use graceful_relay::protocol::{Code, EXCHANGE_PATH, Limits, StoreEpoch, VERSION};
-use graceful_relay::relay::Registration;
+use graceful_protocol::challenge::Challenge;
+use graceful_protocol::frame::{self, DeviceFrame, RelayFrame, device_bytes};
+use graceful_protocol::membership::Membership;
+use graceful_protocol::wire::{Append, Authenticate, Found, Greeting, SignedEntry};
+use graceful_protocol::{Code, EXCHANGE_PATH, Limits, StoreEpoch, VERSION};
+use graceful_server::relay::Registration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_tungstenite::tungstenite::Message;
 

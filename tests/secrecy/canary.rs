@@ -9,8 +9,8 @@ use std::process::Command;
 
 use data_encoding::{BASE64URL_NOPAD, HEXLOWER};
 use futures_util::{SinkExt, StreamExt};
-use graceful_relay::protocol::frame::{DeviceFrame, device_bytes};
-use graceful_relay::protocol::wire::JoinRendezvous;
+use graceful_protocol::frame::{DeviceFrame, device_bytes};
+use graceful_protocol::wire::JoinRendezvous;
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
 

@@ -6,19 +6,19 @@ use std::fmt::Debug;
 use std::path::PathBuf;
 
 use bytes::Bytes;
-use graceful_relay::admin::Answer;
-use graceful_relay::client::account::AccountView;
-use graceful_relay::client::pairing::{Account, Joining};
-use graceful_relay::client::seal::EpochKeys;
-use graceful_relay::client::sealed::AccountBundle;
-use graceful_relay::client::{
+use graceful_client::{
     AgreementSecret, Chance, ConnectOptions, CreateOptions, DeviceKeys, Engine, EngineState,
     EpochSecret, Event, Identity, JoinOptions, OsChance, Output, PairingLink, PairingSecret,
     RecoveryKey,
 };
-use graceful_relay::protocol::frame::{DeviceFrame, RelayFrame};
-use graceful_relay::protocol::wire::{self, Greeting};
-use graceful_relay::protocol::{AccountId, Limits};
+use graceful_engine::account::AccountView;
+use graceful_engine::pairing::{Account, Joining};
+use graceful_engine::seal::EpochKeys;
+use graceful_engine::sealed::AccountBundle;
+use graceful_protocol::frame::{DeviceFrame, RelayFrame};
+use graceful_protocol::wire::{self, Greeting};
+use graceful_protocol::{AccountId, Limits};
+use graceful_server::admin::Answer;
 
 use crate::search::{Canary, Needles, Reach};
 
@@ -92,12 +92,8 @@ fn keys(all: &mut Printed) -> Identity {
         all.secret("two of the recovery words", word.join(" ").as_bytes());
     }
     all.print("RecoveryKey", &recovery);
-    let entry = graceful_relay::client::account::founding_entry(
-        &keys,
-        &secret,
-        Some(&recovery),
-        &mut OsChance,
-    );
+    let entry =
+        graceful_engine::account::founding_entry(&keys, &secret, Some(&recovery), &mut OsChance);
     identity.keys = keys;
     identity.account = Account {
         entries: vec![entry],

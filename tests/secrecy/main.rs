@@ -1,6 +1,5 @@
 //! What must not be learned: from an answer to a stranger, from how long it takes, from the wire,
 //! the disk and the logs, and from what a program prints of itself.
-#![cfg(feature = "cli")]
 
 #[path = "../support/door.rs"]
 mod door;

@@ -3,11 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use graceful_relay::client::seal::sealed_size;
-use graceful_relay::protocol::Limits;
-use graceful_relay::protocol::envelope::{
-    CONTENT_OVERHEAD, CONTENT_START, SIZE_MIN, is_padded_size,
-};
+use graceful_engine::seal::sealed_size;
+use graceful_protocol::Limits;
+use graceful_protocol::envelope::{CONTENT_OVERHEAD, CONTENT_START, SIZE_MIN, is_padded_size};
 
 fn read(path: &str) -> String {
     std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path))

@@ -11,16 +11,16 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use ed25519_dalek::SigningKey;
-use graceful_relay::protocol::challenge::Challenge;
-use graceful_relay::protocol::frame::{DeviceFrame, RelayFrame, relay_bytes};
-use graceful_relay::protocol::membership::Membership;
-use graceful_relay::protocol::wire::{Authenticate, SignedEntry};
-use graceful_relay::protocol::{AccountId, Code, DeviceKey, Limits, VERSION};
-use graceful_relay::rules::RelayTime;
-use graceful_relay::rules::change::Change;
-use graceful_relay::rules::conversation::{Conversation, Hosts, Request, Terms};
-use graceful_relay::rules::membership::Registration;
-use graceful_relay::store::{Options, Store};
+use graceful_protocol::challenge::Challenge;
+use graceful_protocol::frame::{DeviceFrame, RelayFrame, relay_bytes};
+use graceful_protocol::membership::Membership;
+use graceful_protocol::wire::{Authenticate, SignedEntry};
+use graceful_protocol::{AccountId, Code, DeviceKey, Limits, VERSION};
+use graceful_rules::RelayTime;
+use graceful_rules::change::Change;
+use graceful_rules::conversation::{Conversation, Hosts, Request, Terms};
+use graceful_rules::membership::Registration;
+use graceful_store::{Options, Store};
 
 use crate::support;
 
@@ -274,7 +274,7 @@ impl Place {
             }
         }
         let took = begun.elapsed();
-        let answer = graceful_relay::protocol::frame::from_relay(answer).expect("a frame");
+        let answer = graceful_protocol::frame::from_relay(answer).expect("a frame");
         assert!(
             matches!(answer, RelayFrame::Refusal(refusal) if refusal.code() == Code::NotAMember)
         );

@@ -3,15 +3,15 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use graceful_relay::client::pairing::Joining;
-use graceful_relay::client::record::Record;
-use graceful_relay::client::{
+use graceful_client::{
     Change, ChangeKind, DeviceKeys, Engine, EngineState, Event, Gap, GapReason, Identity, Incoming,
     Output, Position, PushError, Received, State,
 };
-use graceful_relay::protocol::frame::DeviceFrame;
-use graceful_relay::protocol::membership::account_id;
-use graceful_relay::protocol::{AccountId, DeviceKey};
+use graceful_engine::pairing::Joining;
+use graceful_engine::record::Record;
+use graceful_protocol::frame::DeviceFrame;
+use graceful_protocol::membership::account_id;
+use graceful_protocol::{AccountId, DeviceKey};
 
 use crate::chance::Chance;
 use crate::relay::Wire;
@@ -19,7 +19,7 @@ use crate::relay::Wire;
 /// A seed's chance, as the client library takes it.
 pub struct Seeded(pub Chance);
 
-impl graceful_relay::client::Chance for Seeded {
+impl graceful_client::Chance for Seeded {
     fn fill(&mut self, bytes: &mut [u8]) {
         self.0.fill(bytes);
     }

@@ -5,12 +5,12 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use graceful_relay::protocol::frame;
-use graceful_relay::protocol::{RelayId, StoreEpoch};
-use graceful_relay::rules::change::{Change, Look, News, Outcome, Whose};
-use graceful_relay::rules::conversation::{Conversation, Hosts, Request, Terms};
-use graceful_relay::rules::{AccountNumber, RelayTime};
-use graceful_relay::store::{Committed, Files, Identity, Options, Store, StoreError};
+use graceful_protocol::frame;
+use graceful_protocol::{RelayId, StoreEpoch};
+use graceful_rules::change::{Change, Look, News, Outcome, Whose};
+use graceful_rules::conversation::{Conversation, Hosts, Request, Terms};
+use graceful_rules::{AccountNumber, RelayTime};
+use graceful_store::{Committed, Files, Identity, Options, Store, StoreError};
 
 use crate::chance::Chance;
 use crate::disk::{Disk, File};

@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use graceful_relay::protocol::DeviceKey;
-use graceful_relay::rules::Ordinal;
-use graceful_relay::rules::change::{Change, Outcome};
-use graceful_relay::rules::push::Offered;
+use graceful_protocol::DeviceKey;
+use graceful_rules::Ordinal;
+use graceful_rules::change::{Change, Outcome};
+use graceful_rules::push::Offered;
 
 use crate::phone::Phone;
 use crate::relay::Relay;

@@ -4,14 +4,14 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
-use graceful_relay::client::DeviceKeys;
-use graceful_relay::client::Identity;
-use graceful_relay::client::pairing::Joining;
-use graceful_relay::protocol::frame::{self, DeviceFrame};
-use graceful_relay::protocol::{DeviceKey, Limits};
-use graceful_relay::rules::change::Change;
-use graceful_relay::rules::membership::Registration;
-use graceful_relay::store::Options;
+use graceful_client::DeviceKeys;
+use graceful_client::Identity;
+use graceful_engine::pairing::Joining;
+use graceful_protocol::frame::{self, DeviceFrame};
+use graceful_protocol::{DeviceKey, Limits};
+use graceful_rules::change::Change;
+use graceful_rules::membership::Registration;
+use graceful_store::Options;
 
 use crate::chance::Chance;
 use crate::disk::{Disk, File};

@@ -4,9 +4,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use graceful_relay::client::{
-    Change, Client, ConnectOptions, CreateOptions, Incoming, JoinOptions,
-};
+use graceful_client::{Change, Client, ConnectOptions, CreateOptions, Incoming, JoinOptions};
 use tokio::sync::watch;
 
 /// Longer than any step takes: only so that a broken relay ends its test.

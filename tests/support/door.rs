@@ -7,12 +7,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use data_encoding::BASE64URL_NOPAD;
 use futures_util::StreamExt;
-pub use graceful_relay::http::Options;
-use graceful_relay::http::{self, Admission, Stopped};
-use graceful_relay::protocol::frame::{self, RelayFrame};
-use graceful_relay::protocol::{Code, EXCHANGE_PATH, Limits, SOCKET_PATH};
-use graceful_relay::relay::{Registration, Relay, RelayOptions};
-use graceful_relay::store::{self, Store};
+use graceful_protocol::frame::{self, RelayFrame};
+use graceful_protocol::{Code, EXCHANGE_PATH, Limits, SOCKET_PATH};
+pub use graceful_server::http::Options;
+use graceful_server::http::{self, Admission, Stopped};
+use graceful_server::relay::{Registration, Relay, RelayOptions};
+use graceful_store::{self, Store};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
@@ -59,11 +59,11 @@ pub async fn open(options: Options) -> Door {
 
 pub async fn open_with(options: Options, limits: Limits, registration: Registration) -> Door {
     let folder = tempfile::tempdir().expect("a folder");
-    let store = store::Options {
+    let store = graceful_store::Options {
         limits,
         registration,
         cache_bytes: 8 << 20,
-        ..store::Options::default()
+        ..graceful_store::Options::default()
     };
     let relay = Relay::start(
         Store::open(folder.path(), store).expect("a store"),

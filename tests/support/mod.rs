@@ -3,14 +3,14 @@
 
 use bytes::Bytes;
 use ed25519_dalek::SigningKey;
-use graceful_relay::protocol::membership::{Membership, WRAPPED_BYTES, sign};
-use graceful_relay::protocol::recovery::sign_founding;
-use graceful_relay::protocol::wire::membership_entry::Change as EntryChange;
-use graceful_relay::protocol::wire::{
+use graceful_protocol::membership::{Membership, WRAPPED_BYTES, sign};
+use graceful_protocol::recovery::sign_founding;
+use graceful_protocol::wire::membership_entry::Change as EntryChange;
+use graceful_protocol::wire::{
     AddDevice, Envelope, FoundAccount, MembershipEntry, RemoveDevice, SignedEntry, WrappedSecret,
 };
-use graceful_relay::protocol::{AccountId, DeviceKey, envelope};
-use graceful_relay::store::{Files, Identity, Options, Store, StoreError};
+use graceful_protocol::{AccountId, DeviceKey, envelope};
+use graceful_store::{Files, Identity, Options, Store, StoreError};
 
 /// The signing key of device `number`.
 pub fn signing_key(number: u8) -> SigningKey {
@@ -130,8 +130,8 @@ pub fn pushed(push_number: u64, mark: u64, at_least: usize, addressee: Option<u8
 /// A store in memory.
 pub fn store(options: Options) -> Result<Store, StoreError> {
     let identity = Identity {
-        relay_id: graceful_relay::protocol::RelayId::new([1; 16]),
-        epoch: graceful_relay::protocol::StoreEpoch::new([2; 16]),
+        relay_id: graceful_protocol::RelayId::new([1; 16]),
+        epoch: graceful_protocol::StoreEpoch::new([2; 16]),
     };
     let file = redb::backends::InMemoryBackend::new;
     let files = Files {
@@ -150,5 +150,5 @@ pub fn store(options: Options) -> Result<Store, StoreError> {
 
 /// The id of the account that device `number` founds.
 pub fn account_id(number: u8) -> AccountId {
-    graceful_relay::protocol::membership::account_id(&founding(number))
+    graceful_protocol::membership::account_id(&founding(number))
 }

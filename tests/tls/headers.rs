@@ -1,7 +1,7 @@
 //! What every answer says to browsers.
 
-use graceful_relay::http::Options;
-use graceful_relay::protocol::{EXCHANGE_PATH, SOCKET_PATH};
+use graceful_protocol::{EXCHANGE_PATH, SOCKET_PATH};
+use graceful_server::http::Options;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 

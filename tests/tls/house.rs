@@ -3,11 +3,11 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use graceful_relay::http::tls::{Tls, TlsSetup};
-use graceful_relay::http::{self, Listener, Options};
-use graceful_relay::protocol::{Limits, SOCKET_PATH};
-use graceful_relay::relay::{Registration, Relay, RelayOptions};
-use graceful_relay::store::{self, Store};
+use graceful_protocol::{Limits, SOCKET_PATH};
+use graceful_server::http::tls::{Tls, TlsSetup};
+use graceful_server::http::{self, Listener, Options};
+use graceful_server::relay::{Registration, Relay, RelayOptions};
+use graceful_store::{self, Store};
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -44,11 +44,11 @@ impl House {
             key: pair.key.clone(),
         };
         let tls = Tls::prepare(setup, Vec::new(), folder.path()).expect("a good pair");
-        let store = store::Options {
+        let store = graceful_store::Options {
             limits: Limits::default(),
             registration: Registration::Open,
             cache_bytes: 8 << 20,
-            ..store::Options::default()
+            ..graceful_store::Options::default()
         };
         let data = folder.path().join("data");
         let relay = Relay::start(

@@ -1,6 +1,5 @@
 //! The relay's own TLS over real sockets: what it speaks, which certificate it shows, how that is
 //! exchanged while connections go on, and devices that sync through it.
-#![cfg(feature = "cli")]
 
 #[path = "../support/door.rs"]
 mod door;

@@ -1,7 +1,7 @@
 //! The relay's trial of itself, through whatever stands at its door.
 
-use graceful_relay::admin::{Trials, Way};
-use graceful_relay::http::{Admission, Options, ProxyHeader};
+use graceful_server::admin::{Trials, Way};
+use graceful_server::http::{Admission, Options, ProxyHeader};
 
 use crate::door;
 use crate::house::House;

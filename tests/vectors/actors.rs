@@ -1,13 +1,13 @@
 //! The devices of the examples, their account, and chance that is no chance.
 
 use bytes::Bytes;
-use graceful_relay::client::wrap::{Wrapping, wrap};
-use graceful_relay::client::{AgreementSecret, Chance, DeviceKeys, EpochSecret, RecoveryKey};
-use graceful_relay::protocol::AccountId;
-use graceful_relay::protocol::membership::{Membership, WRAPPED_BYTES, sign};
-use graceful_relay::protocol::recovery::sign_founding;
-use graceful_relay::protocol::wire::membership_entry::Change;
-use graceful_relay::protocol::wire::{
+use graceful_client::{AgreementSecret, Chance, DeviceKeys, EpochSecret, RecoveryKey};
+use graceful_engine::wrap::{Wrapping, wrap};
+use graceful_protocol::AccountId;
+use graceful_protocol::membership::{Membership, WRAPPED_BYTES, sign};
+use graceful_protocol::recovery::sign_founding;
+use graceful_protocol::wire::membership_entry::Change;
+use graceful_protocol::wire::{
     AddDevice, FoundAccount, MembershipEntry, RemoveDevice, SignedEntry, WrappedSecret,
 };
 
@@ -155,5 +155,5 @@ pub fn entries() -> Vec<SignedEntry> {
 
 /// The account they found.
 pub fn account() -> AccountId {
-    graceful_relay::protocol::membership::account_id(&entries()[0])
+    graceful_protocol::membership::account_id(&entries()[0])
 }

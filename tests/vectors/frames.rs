@@ -1,11 +1,11 @@
 //! One frame of each kind, as it stands in a WebSocket message, and the body of an exchange.
 
 use bytes::Bytes;
-use graceful_relay::protocol::frame::{
+use graceful_protocol::frame::{
     DeviceFrame, RelayFrame, device_bytes, from_device, from_relay, join, relay_bytes, split,
 };
-use graceful_relay::protocol::wire::{self, Authenticate, SignedEntry};
-use graceful_relay::protocol::{Code, Limits, Refusal};
+use graceful_protocol::wire::{self, Authenticate, SignedEntry};
+use graceful_protocol::{Code, Limits, Refusal};
 
 use super::actors::{DESK, PHONE, account, entries, recovery};
 use super::{Vector, hex};

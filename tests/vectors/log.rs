@@ -1,8 +1,8 @@
 //! Sizes, the chain over an account's log, and the answer to a greeting.
 
-use graceful_relay::protocol::challenge::Challenge;
-use graceful_relay::protocol::envelope::{SIZE_MIN, is_padded_size, padded_size};
-use graceful_relay::protocol::{StoreEpoch, chain};
+use graceful_protocol::challenge::Challenge;
+use graceful_protocol::envelope::{SIZE_MIN, is_padded_size, padded_size};
+use graceful_protocol::{StoreEpoch, chain};
 
 use super::actors::{DESK, PHONE, account};
 use super::{Vector, hex};

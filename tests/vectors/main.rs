@@ -5,7 +5,6 @@
 //! after a release means that the protocol was changed.
 //!
 //! Strings are bytes in hex, unless the name of their field ends with `_text`.
-#![cfg(feature = "client")]
 
 mod actors;
 mod frames;

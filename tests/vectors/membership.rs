@@ -1,6 +1,6 @@
 //! The membership log of the examples, entry by entry.
 
-use graceful_relay::protocol::membership::{Membership, account_id, hash, open};
+use graceful_protocol::membership::{Membership, account_id, hash, open};
 
 use super::actors::{Actor, DESK, PHONE, entries};
 use super::{Vector, hex};

@@ -1,11 +1,11 @@
 //! Two devices pair: the link, the request, and both answers.
 
-use graceful_relay::client::pairing::{
+use graceful_client::{EpochSecret, PairingLink, PairingSecret};
+use graceful_engine::pairing::{
     Account, PairingError, open_bundle, open_request, seal_bundle, seal_refusal, seal_request,
 };
-use graceful_relay::client::sealed::{AccountBundle, DeviceName, JoinRequest};
-use graceful_relay::client::{EpochSecret, PairingLink, PairingSecret};
-use graceful_relay::protocol::RendezvousId;
+use graceful_engine::sealed::{AccountBundle, DeviceName, JoinRequest};
+use graceful_protocol::RendezvousId;
 use hkdf::Hkdf;
 use prost::Message;
 use sha2::Sha256;
@@ -96,9 +96,9 @@ fn answer(name: &str, plain: &AccountBundle, sealed: &[u8], ikm: u8) -> Vector {
         .gives("sealed", hex(sealed))
 }
 
-fn joining(actor: &Actor) -> graceful_relay::client::pairing::Joining {
+fn joining(actor: &Actor) -> graceful_engine::pairing::Joining {
     let keys = actor.keys();
-    graceful_relay::client::pairing::Joining {
+    graceful_engine::pairing::Joining {
         device: keys.device(),
         agreement: keys.agreement().public(),
         name: NAME.to_owned(),

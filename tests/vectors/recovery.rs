@@ -1,9 +1,9 @@
 //! From recovery words to keys, and what those sign beside entries of the log.
 
 use bip39::Language;
-use graceful_relay::client::RecoveryKey;
-use graceful_relay::protocol::StoreEpoch;
-use graceful_relay::protocol::recovery::{RecoveryChallenge, founding_message};
+use graceful_client::RecoveryKey;
+use graceful_protocol::StoreEpoch;
+use graceful_protocol::recovery::{RecoveryChallenge, founding_message};
 
 use super::actors::{DESK, ENTROPY, founding, recovery};
 use super::{Vector, hex};

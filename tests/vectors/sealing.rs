@@ -3,10 +3,10 @@
 use aes_gcm::aead::{Aead, KeyInit, Payload};
 use aes_gcm::{Aes256Gcm, Key, Nonce};
 use bytes::Bytes;
-use graceful_relay::client::EpochSecret;
-use graceful_relay::client::seal::{Binding, EpochKeys, open, seal};
-use graceful_relay::client::sealed::{Header, Heads, Part};
-use graceful_relay::protocol::envelope::{CONTENT_START, HEADER_BYTES, HEADER_START, TAG_BYTES};
+use graceful_client::EpochSecret;
+use graceful_engine::seal::{Binding, EpochKeys, open, seal};
+use graceful_engine::sealed::{Header, Heads, Part};
+use graceful_protocol::envelope::{CONTENT_START, HEADER_BYTES, HEADER_START, TAG_BYTES};
 use hkdf::Hkdf;
 use prost::Message;
 use sha2::Sha256;

@@ -1,8 +1,8 @@
 //! Epoch secrets wrapped to devices and to the recovery key.
 
-use graceful_relay::client::EpochSecret;
-use graceful_relay::client::wrap::{Wrapping, unwrap};
-use graceful_relay::protocol::AccountId;
+use graceful_client::EpochSecret;
+use graceful_engine::wrap::{Wrapping, unwrap};
+use graceful_protocol::AccountId;
 
 use super::actors::{Actor, DESK, PHONE, SECRETS, account, recovery, wrapped};
 use super::{Vector, hex};

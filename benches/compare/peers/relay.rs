@@ -2,10 +2,10 @@
 
 use anyhow::{Result, anyhow};
 use bytes::Bytes;
-use graceful_relay::client::bare::{BareAccount, Conversation, Dialler, Trouble};
-use graceful_relay::client::{ConnectOptions, OsChance};
-use graceful_relay::protocol::frame::{DeviceFrame, RelayFrame, device_bytes};
-use graceful_relay::protocol::wire::{Ack, Envelope, Push};
+use graceful_protocol::frame::{DeviceFrame, RelayFrame, device_bytes};
+use graceful_protocol::wire::{Ack, Envelope, Push};
+use graceful_raw_client::ConnectOptions;
+use graceful_raw_client::{BareAccount, Conversation, Dialler, Trouble};
 
 use crate::driver::{Driver, Target};
 
@@ -46,7 +46,7 @@ impl Relay {
 impl Driver for Relay {
     async fn connect(target: &Target, _number: usize) -> Result<Self> {
         let mut conversation = dial(target).await?;
-        let account = BareAccount::new(&mut OsChance);
+        let account = BareAccount::new();
         conversation.found(&account, "").await.map_err(said)?;
         Ok(Self {
             conversation,
@@ -76,7 +76,7 @@ impl Driver for Relay {
     }
 
     async fn listen(&mut self, target: &Target, _number: usize) -> Result<Self> {
-        let added = self.account.add(&mut OsChance);
+        let added = self.account.add();
         self.conversation.append(added, 2).await.map_err(said)?;
         let mut conversation = dial(target).await?;
         conversation
@@ -85,7 +85,7 @@ impl Driver for Relay {
             .map_err(said)?;
         Ok(Self {
             conversation,
-            account: BareAccount::new(&mut OsChance),
+            account: BareAccount::new(),
             pushed: 0,
         })
     }

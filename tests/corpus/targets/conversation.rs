@@ -6,22 +6,22 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use ed25519_dalek::SigningKey;
-use graceful_relay::protocol::challenge::Challenge;
-use graceful_relay::protocol::frame::{DeviceFrame, from_device};
-use graceful_relay::protocol::recovery::RecoveryChallenge;
-use graceful_relay::protocol::wire::gap::Reason;
-use graceful_relay::protocol::wire::{self, Authenticate, Delivered, Envelope, SignedEntry};
-use graceful_relay::protocol::{
+use graceful_protocol::challenge::Challenge;
+use graceful_protocol::frame::{DeviceFrame, from_device};
+use graceful_protocol::recovery::RecoveryChallenge;
+use graceful_protocol::wire::gap::Reason;
+use graceful_protocol::wire::{self, Authenticate, Delivered, Envelope, SignedEntry};
+use graceful_protocol::{
     AccountId, Code, DeviceKey, Limits, Refusal, RelayId, RendezvousId, StoreEpoch, VERSION,
     membership,
 };
-use graceful_relay::rules::change::{
+use graceful_rules::change::{
     Change, Look, News, Outcome, Pushed, Ready, Recoverable, Standing, View, Whose,
 };
-use graceful_relay::rules::conversation::{Conversation, Hosts, Request, Terms};
-use graceful_relay::rules::membership::Registration;
-use graceful_relay::rules::push::Offered;
-use graceful_relay::rules::{AccountNumber, Gap, Ordinal};
+use graceful_rules::conversation::{Conversation, Hosts, Request, Terms};
+use graceful_rules::membership::Registration;
+use graceful_rules::push::Offered;
+use graceful_rules::{AccountNumber, Gap, Ordinal};
 
 use super::script::Script;
 
@@ -261,7 +261,7 @@ impl Driver {
             account,
             whose: WHOSE,
             head: self.head,
-            chain: graceful_relay::protocol::chain::START,
+            chain: graceful_protocol::chain::START,
             cursor: 0,
             push_number: self.pushed,
             bytes_kept: 0,

@@ -1,10 +1,10 @@
 //! A client's engine at a relay that says anything, over a disk that forgets nothing.
 
 use bytes::Bytes;
-use graceful_relay::client::{Chance, Change, Engine, EngineState, Identity, Incoming, Output};
-use graceful_relay::protocol::frame::{RelayFrame, from_relay};
-use graceful_relay::protocol::wire::{self, Delivered};
-use graceful_relay::protocol::{Code, Limits, Refusal};
+use graceful_client::{Chance, Change, Engine, EngineState, Identity, Incoming, Output};
+use graceful_protocol::frame::{RelayFrame, from_relay};
+use graceful_protocol::wire::{self, Delivered};
+use graceful_protocol::{Code, Limits, Refusal};
 
 use super::script::Script;
 

@@ -1,7 +1,7 @@
 //! Frames of both directions, and bodies of exchanges.
 
 use bytes::Bytes;
-use graceful_relay::protocol::frame::{
+use graceful_protocol::frame::{
     ELEMENTS_MAX, device_bytes, from_device, from_relay, join, relay_bytes, split,
 };
 

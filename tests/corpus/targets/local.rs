@@ -1,9 +1,9 @@
 //! What lies on this machine's own disk, or comes over its own socket: a journal's records after bit
 //! rot or a hand in them, and an operator's question.
 
-use graceful_relay::admin::Question;
-use graceful_relay::client::record::Record;
-use graceful_relay::client::{Chance, EngineState, Identity};
+use graceful_client::{Chance, EngineState, Identity};
+use graceful_engine::record::Record;
+use graceful_server::admin::Question;
 
 /// Always the same bytes.
 struct Fixed;

@@ -2,11 +2,11 @@
 
 use bytes::Bytes;
 use ed25519_dalek::{Signer, SigningKey};
-use graceful_relay::protocol::DeviceKey;
-use graceful_relay::protocol::membership::{Membership, sign};
-use graceful_relay::protocol::recovery::sign_founding;
-use graceful_relay::protocol::wire::membership_entry::Change;
-use graceful_relay::protocol::wire::{FoundAccount, MembershipEntry, SignedEntry};
+use graceful_protocol::DeviceKey;
+use graceful_protocol::membership::{Membership, sign};
+use graceful_protocol::recovery::sign_founding;
+use graceful_protocol::wire::membership_entry::Change;
+use graceful_protocol::wire::{FoundAccount, MembershipEntry, SignedEntry};
 
 use super::script::Script;
 

@@ -1,15 +1,15 @@
 //! What comes through a rendezvous and through a camera.
 
 use bytes::Bytes;
-use graceful_relay::client::pairing::{
-    Account, Joining, PairingError, open_bundle, open_request, seal_bundle, seal_request,
-};
-use graceful_relay::client::{
+use graceful_client::{
     AgreementSecret, Chance, DeviceKeys, EpochSecret, PairingLink, PairingSecret,
 };
-use graceful_relay::protocol::RendezvousId;
-use graceful_relay::protocol::membership::Membership;
-use graceful_relay::protocol::wire::SignedEntry;
+use graceful_engine::pairing::{
+    Account, Joining, PairingError, open_bundle, open_request, seal_bundle, seal_request,
+};
+use graceful_protocol::RendezvousId;
+use graceful_protocol::membership::Membership;
+use graceful_protocol::wire::SignedEntry;
 
 use super::script::Script;
 use super::sealed::encrypt_with;

@@ -1,13 +1,13 @@
 //! Recovery words that somebody typed, and a recovery at a relay that says anything.
 
-use graceful_relay::client::pairing::Joining;
-use graceful_relay::client::recovery::{Recovery, Step};
-use graceful_relay::client::words::{WORDS, count};
-use graceful_relay::client::{Chance, DeviceKeys, EngineState, Identity, RecoveryKey};
-use graceful_relay::protocol::frame::{DeviceFrame, RelayFrame, from_relay};
-use graceful_relay::protocol::membership::{Membership, account_id};
-use graceful_relay::protocol::wire::{self, SignedEntry};
-use graceful_relay::protocol::{Code, Refusal};
+use graceful_client::{Chance, DeviceKeys, EngineState, Identity, RecoveryKey};
+use graceful_engine::pairing::Joining;
+use graceful_engine::recovery::{Recovery, Step};
+use graceful_engine::words::{WORDS, count};
+use graceful_protocol::frame::{DeviceFrame, RelayFrame, from_relay};
+use graceful_protocol::membership::{Membership, account_id};
+use graceful_protocol::wire::{self, SignedEntry};
+use graceful_protocol::{Code, Refusal};
 
 use super::script::Script;
 

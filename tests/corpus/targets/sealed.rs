@@ -2,12 +2,10 @@
 
 use aes_gcm::aead::{Aead, KeyInit, Payload};
 use aes_gcm::{Aes256Gcm, Key, Nonce};
-use graceful_relay::client::EpochSecret;
-use graceful_relay::client::seal::{Binding, EpochKeys, open, seal};
-use graceful_relay::protocol::envelope::{
-    CONTENT_START, FORM, HEADER_BYTES, TAG_BYTES, padded_size,
-};
-use graceful_relay::protocol::{AccountId, DeviceKey};
+use graceful_client::EpochSecret;
+use graceful_engine::seal::{Binding, EpochKeys, open, seal};
+use graceful_protocol::envelope::{CONTENT_START, FORM, HEADER_BYTES, TAG_BYTES, padded_size};
+use graceful_protocol::{AccountId, DeviceKey};
 use hkdf::Hkdf;
 use sha2::Sha256;
 

@@ -1,0 +1,107 @@
+//! One connection: frames in, frames out, each side through a bounded channel of its own, so that
+//! a relay that does not read cannot keep this device from hearing it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::{SinkExt, StreamExt};
+use tokio::sync::mpsc;
+use tokio_tungstenite::tungstenite::Message;
+
+use graceful_protocol::frame::{DeviceFrame, RelayFrame, device_bytes, from_relay};
+use graceful_raw_client::dial::{Address, Socket};
+
+/// Frames that wait for the socket, and frames that wait to be read.
+const OUT_FRAMES: usize = 64;
+const IN_FRAMES: usize = 4;
+/// A socket that takes nothing for this long is dead.
+const SEND_WAIT: Duration = Duration::from_secs(30);
+/// How long a goodbye may take.
+const CLOSE_WAIT: Duration = Duration::from_secs(3);
+
+#[derive(Debug)]
+pub(super) struct Connection {
+    out: mpsc::Sender<Bytes>,
+    incoming: mpsc::Receiver<Result<RelayFrame, String>>,
+    writer: tokio::task::JoinHandle<()>,
+    reader: tokio::task::JoinHandle<()>,
+    moved: Arc<AtomicU64>,
+}
+
+impl Connection {
+    pub(super) async fn dial(address: Address) -> Result<Self, String> {
+        let (socket, moved) = address.dial().await?;
+        Ok(Self::over(socket, moved))
+    }
+
+    fn over(socket: Socket, moved: Arc<AtomicU64>) -> Self {
+        let (mut sink, mut stream) = socket.split();
+        let (out, mut to_send) = mpsc::channel::<Bytes>(OUT_FRAMES);
+        let (received, incoming) = mpsc::channel(IN_FRAMES);
+        let writer = tokio::spawn(async move {
+            while let Some(bytes) = to_send.recv().await {
+                if sink.send(Message::Binary(bytes)).await.is_err() {
+                    return;
+                }
+            }
+            let _ = sink.close().await;
+        });
+        let reader = tokio::spawn(async move {
+            while let Some(message) = stream.next().await {
+                let frame = match message {
+                    Ok(Message::Binary(bytes)) => {
+                        from_relay(bytes).map_err(|error| error.to_string())
+                    }
+                    Ok(Message::Close(_)) => Err("the relay closed the connection".to_owned()),
+                    Ok(Message::Text(_)) => Err("the relay sent text; this is no relay".to_owned()),
+                    Ok(_) => continue,
+                    Err(error) => Err(error.to_string()),
+                };
+                let ended = frame.is_err();
+                if received.send(frame).await.is_err() || ended {
+                    return;
+                }
+            }
+        });
+        Self {
+            out,
+            incoming,
+            writer,
+            reader,
+            moved,
+        }
+    }
+
+    /// Waits while the socket takes nothing. An error means that the connection is dead.
+    pub(super) async fn send(&self, frame: DeviceFrame) -> Result<(), String> {
+        match tokio::time::timeout(SEND_WAIT, self.out.send(device_bytes(frame))).await {
+            Ok(Ok(())) => Ok(()),
+            _ => Err("the connection broke while sending".to_owned()),
+        }
+    }
+
+    /// Bytes that came and went so far.
+    pub(super) fn moved(&self) -> u64 {
+        self.moved.load(Ordering::Relaxed)
+    }
+
+    /// The next frame; an error is the end of the connection. Safe to cancel.
+    pub(super) async fn receive(&mut self) -> Result<RelayFrame, String> {
+        match self.incoming.recv().await {
+            Some(frame) => frame,
+            None => Err("the connection ended".to_owned()),
+        }
+    }
+
+    /// Sends what still waits, and says goodbye.
+    pub(super) async fn close(self) {
+        drop(self.out);
+        let abort = self.writer.abort_handle();
+        if tokio::time::timeout(CLOSE_WAIT, self.writer).await.is_err() {
+            abort.abort();
+        }
+        self.reader.abort();
+    }
+}

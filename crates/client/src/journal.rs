@@ -1,0 +1,455 @@
+//! The journal: one append-only file of records, in groups that were synced together. What was synced
+//! survives a crash; the group that was torn by one is put aside at the next opening. A group that is
+//! not whole and has whole ones behind it was not torn but damaged: nothing is dropped then.
+//!
+//! ```text
+//! "graceful-relay journal 1\n" | (length 4 | first 8 bytes of SHA-256(group) | group)…
+//! group: (length 4 | record)…
+//! ```
+
+use std::fs::{File, OpenOptions};
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+
+use super::error::ClientError;
+use graceful_engine::record::Record;
+
+const MAGIC: &[u8] = b"graceful-relay journal 1\n";
+const FRAME_BYTES: usize = 4 + 8;
+/// Below this size nothing is won by rewriting.
+const COMPACT_BYTES_MIN: u64 = 4 * 1024 * 1024;
+
+/// An open journal.
+#[derive(Debug)]
+pub(super) struct Journal {
+    path: PathBuf,
+    file: File,
+    bytes: u64,
+    bytes_after_compaction: u64,
+    buffer: Vec<u8>,
+}
+
+/// What opening found.
+#[derive(Debug)]
+pub(super) struct Opened {
+    /// The journal, ready to append.
+    pub(super) journal: Journal,
+    /// Its records, in order.
+    pub(super) records: Vec<Record>,
+    /// Bytes of a torn end that were dropped.
+    pub(super) torn_bytes: u64,
+}
+
+impl Journal {
+    /// Opens or makes the file, and drops a torn end.
+    ///
+    /// # Errors
+    /// [`ClientError::File`], [`ClientError::Damaged`]
+    pub(super) fn open(path: &Path) -> Result<Opened, ClientError> {
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false);
+        private(&mut options);
+        let mut file = options
+            .open(path)
+            .map_err(ClientError::file("open", path))?;
+        let mut content = Vec::new();
+        file.read_to_end(&mut content)
+            .map_err(ClientError::file("read", path))?;
+        let (records, kept) = read(path, &content)?;
+        let torn_bytes = (content.len() - kept) as u64;
+        let mut journal = Self {
+            path: path.to_owned(),
+            file,
+            bytes: kept as u64,
+            bytes_after_compaction: 0,
+            buffer: Vec::new(),
+        };
+        if torn_bytes > 0 {
+            write_atomically(&path.with_extension("torn"), &content[kept..])?;
+        }
+        if torn_bytes > 0 || kept == 0 {
+            journal
+                .cut(kept)
+                .map_err(ClientError::file("repair", path))?;
+        }
+        journal
+            .file
+            .seek(SeekFrom::Start(journal.bytes))
+            .map_err(ClientError::file("read", path))?;
+        Ok(Opened {
+            journal,
+            records,
+            torn_bytes,
+        })
+    }
+
+    fn cut(&mut self, kept: usize) -> std::io::Result<()> {
+        self.file.set_len(kept as u64)?;
+        if kept == 0 {
+            self.file.seek(SeekFrom::Start(0))?;
+            self.file.write_all(MAGIC)?;
+            self.bytes = MAGIC.len() as u64;
+        }
+        self.file.sync_all()?;
+        sync_folder(&self.path)
+    }
+
+    /// Takes a record into memory; [`Journal::sync`] puts it on disk.
+    pub(super) fn append(&mut self, record: &Record) {
+        put(record, &mut self.buffer);
+    }
+
+    /// Puts every record appended so far on disk. After an error the file is not to be used further.
+    ///
+    /// # Errors
+    /// [`ClientError::File`]
+    pub(super) fn sync(&mut self) -> Result<(), ClientError> {
+        if self.buffer.is_empty() {
+            return Ok(());
+        }
+        let head = head(&self.buffer);
+        let written = self
+            .file
+            .write_all(&head)
+            .and_then(|()| self.file.write_all(&self.buffer));
+        let synced = written.and_then(|()| self.file.sync_data());
+        synced.map_err(ClientError::file("write", &self.path))?;
+        self.bytes += (head.len() + self.buffer.len()) as u64;
+        self.buffer.clear();
+        self.buffer.shrink_to(64 * 1024);
+        Ok(())
+    }
+
+    /// Whether most of the file may be dead, so that compaction is worth trying.
+    pub(super) fn wants_compaction(&self) -> bool {
+        self.bytes > COMPACT_BYTES_MIN.max(self.bytes_after_compaction.saturating_mul(3))
+    }
+
+    /// Replaces all records if that makes the file much smaller. Without room to write the new file,
+    /// the old one is as good as before.
+    ///
+    /// # Errors
+    /// [`ClientError::File`]
+    pub(super) fn compact(&mut self, records: &[Record]) -> Result<(), ClientError> {
+        let content = content_of(records);
+        self.bytes_after_compaction = content.len() as u64;
+        if self.wants_compaction() {
+            self.replace(&content)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// In one step that a crash cannot halve.
+    fn replace(&mut self, content: &[u8]) -> Result<(), ClientError> {
+        let fresh = self.path.with_extension("new");
+        if let Err(error) =
+            write_fresh(&fresh, content).and_then(|()| std::fs::rename(&fresh, &self.path))
+        {
+            tracing::warn!(%error, "the journal could not be rewritten; it goes on growing");
+            let _ = std::fs::remove_file(&fresh);
+            self.bytes_after_compaction = self.bytes;
+            return Ok(());
+        }
+        sync_folder(&self.path).map_err(ClientError::file("write", &self.path))?;
+        let mut options = OpenOptions::new();
+        options.read(true).write(true);
+        self.file = options
+            .open(&self.path)
+            .map_err(ClientError::file("open", &self.path))?;
+        self.bytes = content.len() as u64;
+        self.file
+            .seek(SeekFrom::End(0))
+            .map_err(ClientError::file("read", &self.path))?;
+        Ok(())
+    }
+}
+
+fn content_of(records: &[Record]) -> Vec<u8> {
+    let (mut content, mut group) = (MAGIC.to_vec(), Vec::new());
+    for record in records {
+        group.clear();
+        put(record, &mut group);
+        content.extend_from_slice(&head(&group));
+        content.extend_from_slice(&group);
+    }
+    content
+}
+
+/// The records of a journal without touching it: for looking while another program has it open.
+///
+/// # Errors
+/// [`ClientError::File`], [`ClientError::Damaged`]
+pub(super) fn peek(path: &Path) -> Result<Vec<Record>, ClientError> {
+    match std::fs::read(path) {
+        Ok(content) => Ok(read(path, &content)?.0),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(error) => Err(ClientError::file("read", path)(error)),
+    }
+}
+
+/// Whole records, and how many bytes they take.
+fn read(path: &Path, content: &[u8]) -> Result<(Vec<Record>, usize), ClientError> {
+    if content.len() < MAGIC.len() && MAGIC.starts_with(content) {
+        return Ok((Vec::new(), 0));
+    }
+    let mut rest = content
+        .strip_prefix(MAGIC)
+        .ok_or_else(|| ClientError::damaged(path, "it is not a journal"))?;
+    let mut records = Vec::new();
+    while let Some((group, after)) = next(rest) {
+        let group = records_of(group)
+            .ok_or_else(|| ClientError::damaged(path, "a record of an unknown kind"))?;
+        records.extend(group);
+        rest = after;
+    }
+    let kept = content.len() - rest.len();
+    if (1..rest.len()).any(|at| begins_whole_group(&rest[at..])) {
+        return Err(ClientError::damaged(
+            path,
+            format!("what was written at byte {kept} has changed since"),
+        ));
+    }
+    Ok((records, kept))
+}
+
+fn next(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (head, group, rest) = split(bytes)?;
+    (Sha256::digest(group)[..8] == *head).then_some((group, rest))
+}
+
+/// The claimed hash, the group, and what comes behind it.
+fn split(bytes: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
+    let (head, rest) = bytes.split_at_checked(FRAME_BYTES)?;
+    let length = u32::from_be_bytes(head[..4].try_into().ok()?) as usize;
+    let (group, rest) = rest.split_at_checked(length)?;
+    Some((&head[4..], group, rest))
+}
+
+/// Reading fails early where hashing would not: it is asked at every byte.
+fn begins_whole_group(bytes: &[u8]) -> bool {
+    let group = split(bytes).map(|(_, group, _)| group);
+    let readable = group
+        .and_then(records_of)
+        .is_some_and(|records| !records.is_empty());
+    readable && next(bytes).is_some()
+}
+
+fn records_of(mut group: &[u8]) -> Option<Vec<Record>> {
+    let mut records = Vec::new();
+    while !group.is_empty() {
+        let (length, rest) = group.split_at_checked(4)?;
+        let length = u32::from_be_bytes(length.try_into().ok()?) as usize;
+        let (record, rest) = rest.split_at_checked(length)?;
+        records.push(Record::from_bytes(record)?);
+        group = rest;
+    }
+    Some(records)
+}
+
+fn length(bytes: &[u8]) -> [u8; 4] {
+    u32::try_from(bytes.len())
+        .expect("what is pushed at once is far below 4 GiB")
+        .to_be_bytes()
+}
+
+fn put(record: &Record, into: &mut Vec<u8>) {
+    let start = into.len();
+    into.reserve(4 + record.encoded_len());
+    into.extend_from_slice(&[0; 4]);
+    record.encode(into);
+    let length = length(&into[start + 4..]);
+    into[start..start + 4].copy_from_slice(&length);
+}
+
+fn head(group: &[u8]) -> [u8; FRAME_BYTES] {
+    let mut head = [0; FRAME_BYTES];
+    head[..4].copy_from_slice(&length(group));
+    head[4..].copy_from_slice(&Sha256::digest(group)[..8]);
+    head
+}
+
+/// A new file in the place of the old: whole, or not at all.
+///
+/// # Errors
+/// [`ClientError::File`]
+pub(super) fn write_atomically(path: &Path, content: &[u8]) -> Result<(), ClientError> {
+    let fresh = path.with_extension("new");
+    let write = || {
+        write_fresh(&fresh, content)?;
+        std::fs::rename(&fresh, path)?;
+        sync_folder(path)
+    };
+    write().map_err(ClientError::file("write", path))
+}
+
+fn write_fresh(fresh: &Path, content: &[u8]) -> std::io::Result<()> {
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(true);
+    private(&mut options);
+    let mut file = options.open(fresh)?;
+    file.write_all(content)?;
+    file.sync_all()
+}
+
+/// Readable for the owner alone: the files hold secrets and changes that are not sealed yet.
+pub(super) fn private(options: &mut OpenOptions) {
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(options, 0o600);
+    #[cfg(not(unix))]
+    let _ = options;
+}
+
+fn sync_folder(path: &Path) -> std::io::Result<()> {
+    #[cfg(unix)]
+    if let Some(folder) = path.parent() {
+        File::open(folder)?.sync_all()?;
+    }
+    #[cfg(not(unix))]
+    let _ = path;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use graceful_engine::record::{Batch, Queued};
+
+    fn record(push_number: u64) -> Record {
+        let content = vec![u8::try_from(push_number).unwrap(); 5].into();
+        Record::Queued(Batch {
+            changes: vec![Queued {
+                push_number,
+                content,
+                ..Queued::default()
+            }],
+        })
+    }
+
+    fn written(records: &[Record]) -> (tempfile::TempDir, PathBuf) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("journal");
+        let mut journal = Journal::open(&path).unwrap().journal;
+        for record in records {
+            journal.append(record);
+            journal.sync().unwrap();
+        }
+        (folder, path)
+    }
+
+    #[test]
+    fn cut_anywhere_it_gives_the_records_before() {
+        let records = [record(1), record(2), Record::Stored(1), record(3)];
+        let (_folder, path) = written(&records);
+        let whole = std::fs::read(&path).unwrap();
+        for length in 0..=whole.len() {
+            std::fs::write(&path, &whole[..length]).unwrap();
+            let opened = Journal::open(&path).unwrap();
+            assert!(records.starts_with(&opened.records), "length {length}");
+            if opened.torn_bytes > 0 {
+                let torn = std::fs::read(path.with_extension("torn")).unwrap();
+                assert!(whole[..length].ends_with(&torn) && torn.len() as u64 == opened.torn_bytes);
+            }
+            let mut journal = opened.journal;
+            journal.append(&record(9));
+            journal.sync().unwrap();
+            let again = Journal::open(&path).unwrap();
+            assert_eq!(again.torn_bytes, 0);
+            assert_eq!(again.records.last(), Some(&record(9)), "length {length}");
+            assert_eq!(again.records.len(), opened.records.len() + 1);
+        }
+    }
+
+    #[test]
+    fn a_flipped_bit_before_whole_records_is_damage_and_nothing_is_cut() {
+        let (_folder, path) = written(&[record(1), record(2), record(3)]);
+        let whole = std::fs::read(&path).unwrap();
+        let last = (whole.len() - MAGIC.len()) / 3;
+        for at in MAGIC.len()..whole.len() - last {
+            let mut changed = whole.clone();
+            changed[at] ^= 1;
+            std::fs::write(&path, &changed).unwrap();
+            let error = Journal::open(&path).unwrap_err();
+            assert!(
+                matches!(error, ClientError::Damaged { .. }),
+                "at {at}: {error}"
+            );
+            assert_eq!(std::fs::read(&path).unwrap(), changed);
+        }
+    }
+
+    #[test]
+    fn what_was_synced_together_is_there_whole_or_not_at_all() {
+        let (_folder, path) = written(&[record(1)]);
+        let mut journal = Journal::open(&path).unwrap().journal;
+        let before = std::fs::read(&path).unwrap().len();
+        journal.append(&record(2));
+        journal.append(&record(3));
+        journal.sync().unwrap();
+        let mut torn = std::fs::read(&path).unwrap();
+        // The first block of the write was lost, the second was not.
+        torn[before + 20] ^= 1;
+        std::fs::write(&path, &torn).unwrap();
+        assert_eq!(Journal::open(&path).unwrap().records, [record(1)]);
+    }
+
+    #[test]
+    fn compaction_replaces_all() {
+        let (_folder, path) = written(&[record(1), record(2)]);
+        let mut journal = Journal::open(&path).unwrap().journal;
+        journal.replace(&content_of(&[record(2)])).unwrap();
+        journal.append(&record(3));
+        journal.sync().unwrap();
+        assert_eq!(
+            Journal::open(&path).unwrap().records,
+            [record(2), record(3)]
+        );
+        assert_eq!(peek(&path).unwrap(), [record(2), record(3)]);
+    }
+
+    fn large(push_number: u64) -> Record {
+        let content = vec![1; 5 << 20].into();
+        Record::Queued(Batch {
+            changes: vec![Queued {
+                push_number,
+                content,
+                ..Queued::default()
+            }],
+        })
+    }
+
+    #[test]
+    fn a_large_journal_that_is_all_alive_is_not_rewritten() {
+        let (_folder, path) = written(&[large(1), record(2)]);
+        let mut journal = Journal::open(&path).unwrap().journal;
+        let before = std::fs::read(&path).unwrap().len();
+        assert!(journal.wants_compaction());
+        journal.compact(&[large(1)]).unwrap();
+        assert_eq!(std::fs::read(&path).unwrap().len(), before);
+        assert!(!journal.wants_compaction());
+    }
+
+    #[test]
+    fn a_failed_rewrite_leaves_the_journal_in_use() {
+        let (folder, path) = written(&[large(1)]);
+        std::fs::create_dir(folder.path().join("journal.new")).unwrap();
+        let mut journal = Journal::open(&path).unwrap().journal;
+        journal.compact(&[record(2)]).unwrap();
+        journal.append(&record(2));
+        journal.sync().unwrap();
+        assert_eq!(Journal::open(&path).unwrap().records, [large(1), record(2)]);
+    }
+
+    #[test]
+    fn another_file_is_not_overwritten() {
+        let (_folder, path) = written(&[]);
+        std::fs::write(&path, "a letter to somebody, not a journal").unwrap();
+        assert!(matches!(
+            Journal::open(&path),
+            Err(ClientError::Damaged { .. })
+        ));
+        assert!(std::fs::read(&path).unwrap().starts_with(b"a letter"));
+    }
+}

@@ -1,0 +1,262 @@
+//! The profile folder: the `device` file with the secrets, the `journal`, and a `lock`.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+use data_encoding::BASE64URL_NOPAD;
+use serde::{Deserialize, Serialize};
+use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
+
+use super::error::ClientError;
+use super::journal::{Journal, peek, private, write_atomically};
+use graceful_engine::pairing::Account;
+use graceful_engine::words::RecoveryKey;
+use graceful_engine::{AgreementSecret, DeviceKeys, EpochSecret};
+use graceful_engine::{EngineState, Identity};
+use graceful_protocol::wire::SignedEntry;
+
+const VERSION: u32 = 1;
+
+/// One device's folder, locked for this program.
+#[derive(Debug)]
+pub(super) struct Profile {
+    /// The lock lives as long as this does.
+    _lock: File,
+    pub(super) journal: Journal,
+    pub(super) state: EngineState,
+    pub(super) relay: String,
+}
+
+/// The `device` file. Its text is JSON; binary values are base64url.
+#[derive(Serialize, Deserialize, Zeroize, ZeroizeOnDrop)]
+#[serde(deny_unknown_fields)]
+struct DeviceFile {
+    version: u32,
+    relay: String,
+    device_id: String,
+    signing_seed: String,
+    agreement_secret: String,
+    epoch_secrets: Vec<String>,
+    entries: Vec<(String, String)>,
+    names: Vec<(String, String)>,
+}
+
+/// Whether a folder holds a device.
+pub(super) fn exists(folder: &Path) -> bool {
+    folder.join("device").exists()
+}
+
+/// Writes a new device's folder. Nothing of an old one is there.
+pub(super) fn create(folder: &Path, relay: &str, identity: &Identity) -> Result<(), ClientError> {
+    std::fs::create_dir_all(folder).map_err(ClientError::file("create", folder))?;
+    let journal = folder.join("journal");
+    if journal.exists() {
+        return Err(ClientError::ProfileExists(folder.to_owned()));
+    }
+    write_device(folder, relay, identity)
+}
+
+/// Makes a folder, if it is not there, and keeps other programs out of it for as long as the result lives.
+pub(super) fn claim(folder: &Path) -> Result<File, ClientError> {
+    std::fs::create_dir_all(folder).map_err(ClientError::file("create", folder))?;
+    lock(folder)
+}
+
+/// Whether an account can be founded here: anew, or going on with one that no relay knows yet and
+/// whose recovery key this is.
+pub(super) fn may_found(folder: &Path, recovery: Option<&RecoveryKey>) -> Result<(), ClientError> {
+    if !exists(folder) {
+        return Ok(());
+    }
+    let (_, state) = look(folder)?;
+    let log = state.account().membership();
+    if state.welcomed() || log.count() > 1 {
+        return Err(ClientError::ProfileExists(folder.to_owned()));
+    }
+    let given = recovery.map(|recovery| recovery.keys().device());
+    if given.is_some() && given != log.recovery().map(|recovery| recovery.key) {
+        return Err(ClientError::OtherRecoveryKey(folder.to_owned()));
+    }
+    Ok(())
+}
+
+/// Goes on with an account that no relay knows yet, under another name. The keys stay: the relay may
+/// have taken them and its answer been lost, and an invitation is good for one account alone.
+pub(super) fn found_again(
+    folder: &Path,
+    relay: &str,
+    device_id: &str,
+    device_name: &str,
+) -> Result<(), ClientError> {
+    let _lock = lock(folder)?;
+    may_found(folder, None)?;
+    let (_, mut identity) = read_device(folder)?;
+    device_id.clone_into(&mut identity.device_id);
+    identity.account.names = vec![(identity.keys.device(), device_name.to_owned())];
+    write_device(folder, relay, &identity)
+}
+
+/// Writes the `device` file anew, with another relay for instance.
+pub(super) fn write_device(
+    folder: &Path,
+    relay: &str,
+    identity: &Identity,
+) -> Result<(), ClientError> {
+    let path = folder.join("device");
+    let text = Zeroizing::new(
+        serde_json::to_vec_pretty(&to_file(relay, identity))
+            .map_err(|error| ClientError::damaged(&path, error))?,
+    );
+    write_atomically(&path, &text)
+}
+
+/// Locks and reads a folder, and brings the state up to its newest record.
+pub(super) fn open(folder: &Path) -> Result<Profile, ClientError> {
+    if !exists(folder) {
+        return Err(ClientError::NoProfile(folder.to_owned()));
+    }
+    let lock = lock(folder)?;
+    let (relay, identity) = read_device(folder)?;
+    let path = folder.join("journal");
+    let opened = Journal::open(&path)?;
+    if opened.torn_bytes > 0 {
+        tracing::warn!(
+            bytes = opened.torn_bytes,
+            "dropped the torn end of the journal: a crash came while it was written"
+        );
+    }
+    let state = replay(&path, &identity, opened.records)?;
+    let mut journal = opened.journal;
+    if journal.wants_compaction() {
+        journal.compact(&state.records())?;
+    }
+    Ok(Profile {
+        _lock: lock,
+        journal,
+        state,
+        relay,
+    })
+}
+
+/// Relay and state of a folder, without locking or changing it.
+pub(super) fn look(folder: &Path) -> Result<(String, EngineState), ClientError> {
+    if !exists(folder) {
+        return Err(ClientError::NoProfile(folder.to_owned()));
+    }
+    let (relay, identity) = read_device(folder)?;
+    let path = folder.join("journal");
+    let state = replay(&path, &identity, peek(&path)?)?;
+    Ok((relay, state))
+}
+
+/// What the `device` file says.
+pub(super) fn read_device(folder: &Path) -> Result<(String, Identity), ClientError> {
+    let path = folder.join("device");
+    let text = Zeroizing::new(std::fs::read(&path).map_err(ClientError::file("read", &path))?);
+    let file: DeviceFile =
+        serde_json::from_slice(&text).map_err(|error| ClientError::damaged(&path, error))?;
+    if file.version != VERSION {
+        return Err(ClientError::damaged(
+            &path,
+            format!("its version is {}", file.version),
+        ));
+    }
+    let identity =
+        from_file(&file).ok_or_else(|| ClientError::damaged(&path, "a key or an entry"))?;
+    Ok((file.relay.clone(), identity))
+}
+
+fn replay(
+    path: &Path,
+    identity: &Identity,
+    records: Vec<graceful_engine::record::Record>,
+) -> Result<EngineState, ClientError> {
+    let mut state =
+        EngineState::new(identity).map_err(|error| ClientError::damaged(path, error))?;
+    for record in records {
+        state
+            .apply(record)
+            .map_err(|error| ClientError::damaged(path, error))?;
+    }
+    Ok(state)
+}
+
+fn lock(folder: &Path) -> Result<File, ClientError> {
+    let path: PathBuf = folder.join("lock");
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(false);
+    private(&mut options);
+    let file = options
+        .open(&path)
+        .map_err(ClientError::file("open", &path))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(ClientError::InUse(folder.to_owned())),
+        Err(TryLockError::Error(error)) => Err(ClientError::file("lock", &path)(error)),
+    }
+}
+
+fn to_file(relay: &str, identity: &Identity) -> DeviceFile {
+    let encode = |bytes: &[u8]| BASE64URL_NOPAD.encode(bytes);
+    let Account {
+        entries,
+        secrets,
+        names,
+    } = &identity.account;
+    DeviceFile {
+        version: VERSION,
+        relay: relay.to_owned(),
+        device_id: identity.device_id.clone(),
+        signing_seed: encode(Zeroizing::new(identity.keys.signing().to_bytes()).as_slice()),
+        agreement_secret: encode(identity.keys.agreement().expose()),
+        epoch_secrets: secrets
+            .iter()
+            .map(|secret| encode(secret.expose()))
+            .collect(),
+        entries: entries
+            .iter()
+            .map(|entry| (encode(&entry.body), encode(&entry.signature)))
+            .collect(),
+        names: names
+            .iter()
+            .map(|(device, name)| (device.to_string(), name.clone()))
+            .collect(),
+    }
+}
+
+fn from_file(file: &DeviceFile) -> Option<Identity> {
+    let decode = |text: &String| {
+        BASE64URL_NOPAD
+            .decode(text.as_bytes())
+            .ok()
+            .map(Zeroizing::new)
+    };
+    let seed: Zeroizing<[u8; 32]> =
+        Zeroizing::new(decode(&file.signing_seed)?.as_slice().try_into().ok()?);
+    let agreement = AgreementSecret::from_slice(&decode(&file.agreement_secret)?)?;
+    let secrets = file
+        .epoch_secrets
+        .iter()
+        .map(|secret| EpochSecret::from_slice(&decode(secret)?));
+    let entries = file.entries.iter().map(|(body, signature)| {
+        let bytes = |text| Some(Bytes::copy_from_slice(&decode(text)?));
+        Some(SignedEntry {
+            body: bytes(body)?,
+            signature: bytes(signature)?,
+        })
+    });
+    let names = file
+        .names
+        .iter()
+        .map(|(device, name)| Some((device.parse().ok()?, name.clone())));
+    Some(Identity {
+        keys: DeviceKeys::new(&seed, agreement),
+        device_id: file.device_id.clone(),
+        account: Account {
+            entries: entries.collect::<Option<_>>()?,
+            secrets: secrets.collect::<Option<_>>()?,
+            names: names.collect::<Option<_>>()?,
+        },
+    })
+}

@@ -1,0 +1,102 @@
+//! How a client stands, as plain data.
+
+use graceful_engine::EngineState;
+use graceful_engine::engine::State;
+use graceful_engine::record::Warned;
+use graceful_protocol::{AccountId, Code, DeviceKey};
+
+/// One device of the account.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Device {
+    /// Its name to the relay.
+    pub key: DeviceKey,
+    /// What it is called, if known.
+    pub name: Option<String>,
+    /// Whether it is this one.
+    pub this: bool,
+    /// Whether it was removed.
+    pub removed: bool,
+}
+
+/// A picture of one moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Status {
+    /// The account.
+    pub account: AccountId,
+    /// This device.
+    pub device: DeviceKey,
+    /// The app's own name for this device.
+    pub device_id: String,
+    /// The relay's address, as given.
+    pub relay: String,
+    /// How syncing stands.
+    pub state: State,
+    /// Why the last attempt to connect failed; `None` while connected.
+    pub trouble: Option<String>,
+    /// With `trouble`: the relay's refusal, if it was reached and said no.
+    pub refusal: Option<Code>,
+    /// Whether the relay ever knew the account.
+    pub founded: bool,
+    /// Received and applied up to this seq.
+    pub cursor: u64,
+    /// Own changes that the relay has, by push number.
+    pub stored_through: u64,
+    /// Own changes that wait for the relay.
+    pub waiting: u64,
+    /// How often the account's secret was replaced.
+    pub key_epoch: u32,
+    /// The account's recovery key, if it was founded with one: its public half.
+    pub recovery: Option<DeviceKey>,
+    /// The devices, removed ones last.
+    pub devices: Vec<Device>,
+    /// What a person should know of and has not dismissed, oldest first.
+    pub warnings: Vec<Warned>,
+}
+
+/// Why the last attempt to connect failed.
+#[derive(Debug, Clone)]
+pub(super) struct Trouble {
+    pub(super) text: String,
+    pub(super) refusal: Option<Code>,
+}
+
+impl Status {
+    pub(super) fn of(
+        state: &EngineState,
+        relay: &str,
+        sync: State,
+        trouble: Option<Trouble>,
+    ) -> Self {
+        let account = state.account();
+        let own = account.keys().device();
+        let log = account.membership();
+        let device = |key: &DeviceKey, removed| Device {
+            key: *key,
+            name: account.name(key).map(str::to_owned),
+            this: *key == own,
+            removed,
+        };
+        let members = log
+            .members()
+            .iter()
+            .map(|member| device(&member.device, false));
+        let removed = log.removed().iter().map(|key| device(key, true));
+        Self {
+            account: account.account(),
+            device: own,
+            device_id: state.device_id().to_owned(),
+            relay: relay.to_owned(),
+            state: sync,
+            refusal: trouble.as_ref().and_then(|trouble| trouble.refusal),
+            trouble: trouble.map(|trouble| trouble.text),
+            founded: state.welcomed(),
+            cursor: state.inbox().cursor(),
+            stored_through: state.outbox().relay_has(),
+            waiting: state.outbox().waiting(),
+            key_epoch: log.key_epoch(),
+            recovery: log.recovery().map(|recovery| recovery.key),
+            devices: members.chain(removed).collect(),
+            warnings: state.warnings().iter().cloned().collect(),
+        }
+    }
+}

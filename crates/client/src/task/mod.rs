@@ -1,0 +1,427 @@
+//! The one owner of engine, journal and connection: a thread of its own, so that waiting for the
+//! disk never holds up the app. Handles talk to it through bounded channels.
+
+mod news;
+mod slots;
+
+use std::collections::VecDeque;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+use super::connection::Connection;
+use super::error::ClientError;
+use super::profile::Profile;
+use super::status::{Status, Trouble};
+use graceful_engine::OsChance;
+use graceful_engine::engine::{Change, Engine, Event, Incoming, Output, PushReceipt, State};
+use graceful_engine::inbox::Position;
+use graceful_engine::link::PairingLink;
+use graceful_engine::pairing::{Joining, seal_refusal};
+use graceful_protocol::DeviceKey;
+use graceful_raw_client::dial::Address;
+use slots::Slot;
+
+/// Commands that wait for the task.
+const COMMANDS: usize = 64;
+/// Changes that wait for the app outside the task.
+const DELIVERIES: usize = 16;
+/// Events that a slow listener may lag behind before it misses some.
+const EVENTS: usize = 1_024;
+
+pub(crate) type Reply<T> = oneshot::Sender<Result<T, ClientError>>;
+
+pub(crate) enum Command {
+    Push(Vec<Change>, Reply<PushReceipt>),
+    RequestSnapshot(Option<DeviceKey>, Reply<PushReceipt>),
+    KeptChanges(u64, Reply<Vec<(u64, Change)>>),
+    Applied(Position, Reply<()>),
+    Remove(DeviceKey, Reply<()>),
+    DeleteThrough(u64, Reply<u64>),
+    CloseAccount(Reply<u64>),
+    DismissWarnings(Reply<()>),
+    OpenSlot(PairingLink, Duration, mpsc::Sender<Bytes>, Reply<()>),
+    Accept(PairingLink, Joining, Reply<()>),
+    Decline(PairingLink, Joining, Reply<()>),
+    Announce(Reply<()>),
+    Close(Reply<()>),
+}
+
+/// The app's ends of the channels.
+pub(crate) struct Ends {
+    pub(crate) commands: mpsc::Sender<Command>,
+    pub(crate) deliveries: mpsc::Receiver<Incoming>,
+    pub(crate) events: broadcast::Sender<Event>,
+    pub(crate) status: watch::Receiver<Status>,
+    /// What ended the task, if it was not told to end.
+    pub(crate) failure: Arc<OnceLock<String>>,
+}
+
+/// Who waits for the membership log to change.
+struct Waiter {
+    device: DeviceKey,
+    /// For a device that joins: where to send the account.
+    pairing: Option<(PairingLink, Joining)>,
+    reply: Reply<()>,
+}
+
+struct Task {
+    engine: Engine,
+    profile: Profile,
+    address: Address,
+    started: Instant,
+    commands: mpsc::Receiver<Command>,
+    deliveries: mpsc::Sender<Incoming>,
+    backlog: VecDeque<Incoming>,
+    events: broadcast::Sender<Event>,
+    status: watch::Sender<Status>,
+    state: State,
+    trouble: Option<Trouble>,
+    turned_away: Option<Trouble>,
+    connection: Option<Connection>,
+    /// Bytes that had come and gone when the connection was last found to be alive.
+    moved: u64,
+    dialling: Option<JoinHandle<Result<Connection, String>>>,
+    slots: Vec<Slot>,
+    waiters: Vec<Waiter>,
+    deletes: VecDeque<Reply<u64>>,
+}
+
+/// Starts the thread. It ends when told to, when every handle is dropped, or when the disk fails.
+pub(crate) fn start(
+    mut profile: Profile,
+    address: Address,
+    invite: String,
+) -> Result<Ends, ClientError> {
+    let (commands, command_queue) = mpsc::channel(COMMANDS);
+    let (delivery_queue, deliveries) = mpsc::channel(DELIVERIES);
+    let (events, _) = broadcast::channel(EVENTS);
+    let state = State::Offline { dial_at_ms: None };
+    let (status_sender, status) = watch::channel(Status::of(
+        &profile.state,
+        &profile.relay,
+        state.clone(),
+        None,
+    ));
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| ClientError::Closed(error.to_string()))?;
+    let event_sender = events.clone();
+    let failure = Arc::new(OnceLock::new());
+    let failed = failure.clone();
+    let run = move || {
+        runtime.block_on(async move {
+            let engine = Engine::new(profile.state.take(), invite, Box::new(OsChance));
+            let mut task = Task {
+                engine,
+                profile,
+                address,
+                started: Instant::now(),
+                commands: command_queue,
+                deliveries: delivery_queue,
+                backlog: VecDeque::new(),
+                events: event_sender,
+                status: status_sender,
+                state,
+                trouble: None,
+                turned_away: None,
+                connection: None,
+                moved: 0,
+                dialling: None,
+                slots: Vec::new(),
+                waiters: Vec::new(),
+                deletes: VecDeque::new(),
+            };
+            if let Err(error) = task.run().await {
+                tracing::error!(%error, "the client stopped");
+                // Before the task lets go of its channels: who finds them closed looks here.
+                let _ = failed.set(error.to_string());
+            }
+        });
+    };
+    std::thread::Builder::new()
+        .name("graceful-client".to_owned())
+        .spawn(run)
+        .map_err(|error| ClientError::Closed(error.to_string()))?;
+    Ok(Ends {
+        commands,
+        deliveries,
+        events,
+        status,
+        failure,
+    })
+}
+
+enum Happening {
+    Command(Option<Command>),
+    Frame(Result<graceful_protocol::frame::RelayFrame, String>),
+    Dialled(Result<Connection, String>),
+    Delivered,
+    Tick,
+}
+
+impl Task {
+    async fn run(&mut self) -> Result<(), ClientError> {
+        self.engine.tick(0);
+        loop {
+            self.drain().await?;
+            self.publish();
+            let happening = self.wait().await;
+            self.engine.wall_clock(wall_s());
+            match happening {
+                Happening::Command(Some(Command::Close(reply))) => {
+                    let result = self.close().await;
+                    let failed = result.is_err();
+                    let _ = reply.send(result);
+                    return if failed {
+                        Err(ClientError::Closed("the disk failed".to_owned()))
+                    } else {
+                        Ok(())
+                    };
+                }
+                Happening::Command(None) => return self.close().await,
+                Happening::Command(Some(command)) => self.command(command).await?,
+                Happening::Frame(Ok(frame)) => self.engine.frame(frame, self.now_ms()),
+                Happening::Frame(Err(trouble)) => self.lost(trouble),
+                Happening::Dialled(Ok(connection)) => {
+                    self.connection = Some(connection);
+                    self.engine.connected(&self.address.host, self.now_ms());
+                }
+                Happening::Dialled(Err(trouble)) => self.lost(trouble),
+                Happening::Delivered => {}
+                Happening::Tick => self.time_passed(),
+            }
+        }
+    }
+
+    /// A frame that is still on its way over a slow line is a sign of life, too.
+    fn time_passed(&mut self) {
+        let (now_ms, moved) = (
+            self.now_ms(),
+            self.connection.as_ref().map_or(0, Connection::moved),
+        );
+        if moved != self.moved {
+            self.moved = moved;
+            self.engine.alive(now_ms);
+        }
+        self.engine.tick(now_ms);
+    }
+
+    fn now_ms(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    async fn wait(&mut self) -> Happening {
+        let next_tick = self
+            .engine
+            .next_tick_ms()
+            .map(|at_ms| self.started + Duration::from_millis(at_ms));
+        let (connection, dialling) = (&mut self.connection, &mut self.dialling);
+        let happening = tokio::select! {
+            permit = self.deliveries.reserve(), if !self.backlog.is_empty() && !self.deliveries.is_closed() => {
+                if let (Ok(permit), Some(incoming)) = (permit, self.backlog.pop_front()) {
+                    permit.send(incoming);
+                }
+                Happening::Delivered
+            }
+            command = self.commands.recv() => Happening::Command(command),
+            frame = async { connection.as_mut().expect("checked below").receive().await }, if connection.is_some() => {
+                Happening::Frame(frame)
+            }
+            dialled = async { dialling.as_mut().expect("checked below").await }, if dialling.is_some() => {
+                Happening::Dialled(dialled.unwrap_or_else(|error| Err(error.to_string())))
+            }
+            () = sleep_until(next_tick) => Happening::Tick,
+        };
+        if matches!(happening, Happening::Dialled(_)) {
+            self.dialling = None;
+        }
+        happening
+    }
+
+    /// Acts on every output in order. Records reach the disk before what follows them, in groups.
+    async fn drain(&mut self) -> Result<(), ClientError> {
+        while let Some(output) = self.engine.poll() {
+            if let Output::Persist(record) = output {
+                self.profile.journal.append(&record);
+                continue;
+            }
+            self.profile.journal.sync()?;
+            match output {
+                Output::Persist(_) => {}
+                Output::Connect => {
+                    self.dialling = Some(tokio::spawn(Connection::dial(self.address.clone())));
+                }
+                Output::Send(frame) => {
+                    if let Some(connection) = &self.connection
+                        && let Err(trouble) = connection.send(frame).await
+                    {
+                        self.lost(trouble);
+                    }
+                }
+                Output::Deliver(incoming) => self.backlog.push_back(incoming),
+                Output::Event(event) => self.event(event),
+                Output::Close => self.lost("the connection was closed".to_owned()),
+            }
+        }
+        self.profile.journal.sync()?;
+        if self.profile.journal.wants_compaction() {
+            self.profile
+                .journal
+                .compact(&self.engine.state().records())?;
+        }
+        Ok(())
+    }
+
+    fn lost(&mut self, trouble: String) {
+        if let Some(connection) = self.connection.take() {
+            // The goodbye may take a while, and nothing here waits for it.
+            tokio::spawn(connection.close());
+        }
+        let trouble = self.turned_away.take().unwrap_or(Trouble {
+            text: trouble,
+            refusal: None,
+        });
+        // Before the rescue was tried, the refusal that it answers settles nothing.
+        if !self.engine.is_rescue_due() {
+            self.trouble = Some(trouble);
+        }
+        self.engine.disconnected(self.now_ms());
+    }
+
+    fn resolve(
+        &mut self,
+        device: DeviceKey,
+        answer: impl FnMut(&Waiter) -> Result<(), ClientError>,
+    ) {
+        resolve(&mut self.waiters, device, answer);
+    }
+
+    async fn command(&mut self, command: Command) -> Result<(), ClientError> {
+        let now_ms = self.now_ms();
+        match command {
+            Command::Push(changes, reply) => {
+                let receipt = self
+                    .engine
+                    .enqueue(changes, now_ms)
+                    .map_err(ClientError::from);
+                self.drain().await?;
+                self.publish();
+                let _ = reply.send(receipt);
+            }
+            Command::RequestSnapshot(from, reply) => {
+                let receipt = self
+                    .engine
+                    .request_snapshot(from, now_ms)
+                    .map_err(ClientError::from);
+                self.drain().await?;
+                self.publish();
+                let _ = reply.send(receipt);
+            }
+            Command::KeptChanges(after, reply) => {
+                let _ = reply.send(Ok(self.engine.kept_changes(after)));
+            }
+            Command::Applied(position, reply) => {
+                self.engine.applied(&position, now_ms);
+                self.drain().await?;
+                self.publish();
+                let _ = reply.send(Ok(()));
+            }
+            Command::Remove(device, reply) => match self.engine.remove_device(device, now_ms) {
+                Ok(()) => self.waiters.push(Waiter {
+                    device,
+                    pairing: None,
+                    reply,
+                }),
+                Err(error) => drop(reply.send(Err(error.into()))),
+            },
+            Command::DeleteThrough(through, reply) => {
+                self.deletes.push_back(reply);
+                self.engine.delete_through(through, now_ms);
+            }
+            Command::CloseAccount(reply) => {
+                self.deletes.push_back(reply);
+                self.engine.close_account(now_ms);
+            }
+            Command::DismissWarnings(reply) => {
+                self.engine.dismiss_warnings();
+                self.drain().await?;
+                self.publish();
+                let _ = reply.send(Ok(()));
+            }
+            Command::OpenSlot(link, lifetime, requests, reply) => {
+                self.open_slot(link, lifetime, requests, reply)
+            }
+            Command::Accept(link, joining, reply) => self.accept(link, joining, reply),
+            Command::Decline(link, joining, reply) => {
+                let result = seal_refusal(&link, &joining, "", &mut OsChance).map(|sealed| {
+                    self.engine.reply_rendezvous(link.id, sealed, now_ms);
+                });
+                let _ = reply.send(result.map_err(ClientError::from));
+            }
+            Command::Announce(reply) => {
+                self.engine.announce_names(now_ms);
+                self.drain().await?;
+                self.publish();
+                let _ = reply.send(Ok(()));
+            }
+            Command::Close(_) => {}
+        }
+        Ok(())
+    }
+
+    fn publish(&mut self) {
+        let trouble = self.trouble.clone();
+        let status = Status::of(
+            self.engine.state(),
+            &self.profile.relay,
+            self.state.clone(),
+            trouble,
+        );
+        self.status.send_if_modified(|current| {
+            let changed = *current != status;
+            *current = status;
+            changed
+        });
+    }
+
+    /// Everything recorded and sent, then goodbye. What the app never took comes again next time.
+    async fn close(&mut self) -> Result<(), ClientError> {
+        self.engine.flush_acks(self.now_ms());
+        let result = self.drain().await;
+        if let Some(connection) = self.connection.take() {
+            connection.close().await;
+        }
+        result
+    }
+}
+
+/// The time of day, for dating what people are told.
+fn wall_s() -> u64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs())
+}
+
+fn resolve(
+    waiters: &mut Vec<Waiter>,
+    device: DeviceKey,
+    mut answer: impl FnMut(&Waiter) -> Result<(), ClientError>,
+) {
+    for waiter in waiters.extract_if(.., |waiter| waiter.device == device) {
+        let result = answer(&waiter);
+        let _ = waiter.reply.send(result);
+    }
+}
+
+async fn sleep_until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}

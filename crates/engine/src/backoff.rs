@@ -1,0 +1,54 @@
+//! How long to wait before dialling again: a random time under a bound that doubles (full jitter),
+//! so that a relay that comes back is not met by all its devices at once.
+
+use super::chance::{Chance, random};
+
+/// Bound after the first failure, in milliseconds.
+pub const FIRST_MS: u64 = 1_000;
+/// The highest bound, in milliseconds.
+pub const HIGHEST_MS: u64 = 60_000;
+
+/// Counts failures since the last success.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Backoff {
+    failures: u32,
+}
+
+impl Backoff {
+    /// After a welcome, the next failure counts as the first.
+    pub fn succeeded(&mut self) {
+        self.failures = 0;
+    }
+
+    /// Milliseconds to wait after one more failure; not less than what a refusal asked for.
+    pub fn failed(&mut self, retry_after_ms: u64, chance: &mut dyn Chance) -> u64 {
+        let bound = FIRST_MS
+            .saturating_mul(1 << self.failures.min(16))
+            .min(HIGHEST_MS);
+        self.failures = self.failures.saturating_add(1);
+        let wait = u64::from_be_bytes(random(chance)) % (bound + 1);
+        wait.max(retry_after_ms)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::chance::Seeded;
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn waits_stay_under_the_doubling_bound(seed: u64, failures in 0_u32..100) {
+            let (mut backoff, mut chance) = (Backoff::default(), Seeded(seed));
+            for failure in 0..failures {
+                let bound = (1_000_u64 << failure.min(6)).min(60_000);
+                prop_assert!(backoff.failed(0, &mut chance) <= bound);
+            }
+            backoff.succeeded();
+            prop_assert!(backoff.failed(0, &mut chance) <= 1_000);
+            prop_assert!(backoff.failed(90_000, &mut chance) >= 90_000);
+        }
+    }
+}

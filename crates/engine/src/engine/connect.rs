@@ -1,0 +1,304 @@
+//! From dialling to welcome, and what refusals do to a connection.
+
+use super::super::inbox::Witnessed;
+use super::super::outbox::Standing;
+use super::super::record::{History, Record};
+use super::{Distrust, Engine, Event, Phase};
+use graceful_protocol::challenge::{Challenge, NONCE_BYTES};
+use graceful_protocol::frame::DeviceFrame;
+use graceful_protocol::wire::{self, Authenticate, Found};
+use graceful_protocol::{Code, Limits, Refusal, StoreEpoch, VERSION, close_code};
+
+/// How long to wait where a person must act first, but not on this device.
+const OPERATOR_WAIT_MS: u64 = 5 * 60 * 1_000;
+/// No relay can send a device away for longer.
+pub(super) const RETRY_AFTER_MS_MAX: u64 = 60 * 60 * 1_000;
+/// The most that is believed of a greeting's limits.
+const MESSAGE_BYTES_MAX: u64 = 16 * 1024 * 1024;
+const PUSH_ENVELOPES_MAX: u32 = 10_000;
+const UNANSWERED_FRAMES_MAX: u32 = 64;
+const WINDOW_BYTES_MAX: u64 = 64 * 1024 * 1024;
+const HEARTBEAT_S_MAX: u32 = 60 * 60;
+const RENDEZVOUS_BYTES_MAX: u32 = 16 * 1024 * 1024;
+/// No device pushes, and no account holds, this many: a relay that says so is not one.
+const NUMBER_MAX: u64 = 1 << 62;
+/// A relay that says nothing for this long after dialling is not one.
+const GREETING_WAIT_MS: u64 = 15_000;
+
+impl Engine {
+    /// A connection stands. `host` is what was dialled: lower case, no port, no brackets.
+    pub fn connected(&mut self, host: &str, now_ms: u64) {
+        self.now_ms = self.now_ms.max(now_ms);
+        self.host = host.to_ascii_lowercase();
+        self.phase = Phase::Greeted;
+        self.retry_after_ms = 0;
+        self.pong_due_ms = Some(self.now_ms + GREETING_WAIT_MS);
+        self.report();
+    }
+
+    /// The connection ended, or could not be made. Dials again after a while, unless refused for good.
+    pub fn disconnected(&mut self, now_ms: u64) {
+        self.now_ms = self.now_ms.max(now_ms);
+        self.phase = Phase::Offline;
+        self.pong_due_ms = None;
+        self.ack_due_ms = None;
+        self.push_hold_ms = None;
+        self.append_sent = false;
+        self.delete_sent = false;
+        self.dial_at_ms = if self.ended.is_some() {
+            None
+        } else if self.is_rescue_due() {
+            Some(self.now_ms)
+        } else {
+            let retry_after_ms = std::mem::take(&mut self.retry_after_ms);
+            Some(self.now_ms + self.backoff.failed(retry_after_ms, &mut *self.chance))
+        };
+        self.report();
+    }
+
+    pub(super) fn greeting(&mut self, greeting: &wire::Greeting) {
+        let epoch = StoreEpoch::try_from(&*greeting.epoch);
+        let (Ok(epoch), NONCE_BYTES, Some(limits)) =
+            (epoch, greeting.nonce.len(), &greeting.limits)
+        else {
+            return self.violation("the relay's greeting is not one");
+        };
+        self.take_limits(limits);
+        self.greeted_epoch = Some(epoch);
+        let authenticate = self.authenticate(&greeting.nonce, epoch);
+        let frame = if self.state.welcomed || self.state.account.membership().count() > 1 {
+            DeviceFrame::Authenticate(authenticate)
+        } else {
+            let entry = self.state.account.entries().first().cloned();
+            DeviceFrame::Found(Found {
+                authenticate: Some(authenticate),
+                entry,
+                invite: self.invite.clone(),
+            })
+        };
+        self.phase = Phase::Authenticating;
+        self.pong_due_ms = Some(self.now_ms + GREETING_WAIT_MS);
+        self.send(frame);
+    }
+
+    /// What is measured against these takes memory here: a relay does not set them alone.
+    fn take_limits(&mut self, limits: &wire::Limits) {
+        self.limits = bounded(Limits::from(limits));
+        let bytes_max = self.limits.envelope_bytes_max;
+        if self.state.envelope_bytes_max != Some(bytes_max) {
+            self.state.envelope_bytes_max = Some(bytes_max);
+            self.persist(Record::EnvelopeBytesMax(bytes_max));
+        }
+    }
+
+    fn authenticate(&mut self, nonce: &[u8], epoch: StoreEpoch) -> Authenticate {
+        let keys = self.state.account.keys();
+        let (account, device) = (self.state.account.account(), keys.device());
+        let challenge = Challenge {
+            nonce,
+            epoch,
+            host: &self.host,
+            account,
+            device,
+        };
+        let signature = challenge.sign(keys.signing());
+        let rescue = self.rescue && !self.rescued;
+        self.rescued |= rescue;
+        let entries = if rescue {
+            self.state.account.entries().to_vec()
+        } else {
+            Vec::new()
+        };
+        Authenticate {
+            version: VERSION,
+            account: account.to_wire(),
+            device: device.to_wire(),
+            host: self.host.clone(),
+            signature: signature.to_vec().into(),
+            membership_count: self.state.account.membership().count(),
+            entries,
+        }
+    }
+
+    pub(super) fn welcome(&mut self, welcome: &wire::Welcome) {
+        if welcome.push_number > NUMBER_MAX
+            || welcome.head > NUMBER_MAX
+            || welcome.cursor > welcome.head
+        {
+            return self.violation("the relay's welcome is not one");
+        }
+        self.phase = Phase::Live;
+        self.pong_due_ms = None;
+        self.backoff.succeeded();
+        self.caught_up = false;
+        self.head = welcome.head;
+        self.acked = welcome.cursor;
+        self.through = welcome.cursor;
+        if !self.state.welcomed {
+            self.state.welcomed = true;
+            self.persist(Record::Welcomed(true));
+        }
+        self.entries_due = welcome.membership_count;
+        self.judge_membership(welcome.membership_count);
+        self.reconcile_inbox(welcome);
+        self.state.inbox.note_own(welcome.push_number, welcome.head);
+        self.reconcile_outbox(welcome.push_number);
+        self.reconcile_membership(welcome.membership_count);
+        (self.rescue, self.rescued) = (false, false);
+    }
+
+    /// What is in this device's log was on the relay's disk: only a restore can make it lack that.
+    fn judge_membership(&mut self, relay_count: u64) {
+        let same_history =
+            self.greeted_epoch.is_some() && self.state.inbox.history() == self.greeted_epoch;
+        let known = self.state.account.membership().count();
+        if same_history && (relay_count < known || self.rescued) {
+            self.distrust(Distrust::MembershipRolledBack {
+                from: known,
+                to: relay_count.min(known - 1),
+            });
+        }
+    }
+
+    fn reconcile_inbox(&mut self, welcome: &wire::Welcome) {
+        let Some(epoch) = self.greeted_epoch else {
+            return;
+        };
+        let before = self.state.inbox.history();
+        if before != Some(epoch) {
+            if before.is_some() {
+                self.new_history();
+            }
+            self.start_history(epoch, welcome.cursor);
+            return;
+        }
+        let (reached, stored) = (
+            self.state.inbox.reached(),
+            self.state.outbox.confirmed_through(),
+        );
+        if reached > welcome.head {
+            self.distrust(Distrust::RolledBack {
+                from: reached,
+                to: welcome.head,
+            });
+            self.start_history(epoch, welcome.cursor);
+        } else if self.state.inbox.compare(welcome.head, &welcome.chain) == Witnessed::Different {
+            self.distrust(Distrust::Chain(welcome.head));
+            self.start_history(epoch, welcome.cursor);
+        } else if stored > welcome.push_number {
+            self.distrust(Distrust::Forgotten {
+                from: welcome.push_number + 1,
+                through: stored,
+            });
+            self.start_history(epoch, welcome.cursor);
+        } else if self
+            .state
+            .inbox
+            .unexplained(welcome.cursor, welcome.push_number)
+            > 0
+        {
+            // Another copy of this profile acknowledged them: they will not come again.
+            self.hand_out_gap(reached + 1, welcome.cursor, wire::gap::Reason::Unspecified);
+        } else {
+            self.state.inbox.skip_to(welcome.cursor);
+        }
+    }
+
+    fn start_history(&mut self, epoch: StoreEpoch, cursor: u64) {
+        self.state.inbox.start_history(epoch, cursor, None);
+        self.state.outbox.start_history();
+        let history = History {
+            store_epoch: epoch.to_wire(),
+            cursor,
+            ..History::default()
+        };
+        self.persist(Record::History(history));
+    }
+
+    fn reconcile_outbox(&mut self, relay_number: u64) {
+        match self.state.outbox.standing(relay_number) {
+            Standing::Same => {}
+            Standing::Stored(number) => self.keep_stored(number),
+            Standing::Again { from, through } => self.event(Event::PushedAgain { from, through }),
+            Standing::Lost { from, through } => {
+                let text = format!(
+                    "the relay lost the changes {from} to {through}, and this device no longer has them"
+                );
+                self.warn(text, false);
+                self.event(Event::LostPushes { from, through });
+            }
+            Standing::Renumbered { first } => {
+                self.state.outbox.renumber(first);
+                self.persist(Record::Renumbered(first));
+                self.event(Event::Renumbered { first });
+            }
+        }
+        self.state.outbox.restart(relay_number);
+    }
+
+    pub(super) fn refused(&mut self, refusal: Refusal) {
+        if close_code(refusal.code).is_some() {
+            return self.refused_connection(refusal);
+        }
+        match refusal.code {
+            Code::StaleMembership | Code::InvalidMembership | Code::QuotaDevices => {
+                self.refused_membership(&refusal);
+            }
+            Code::RendezvousTaken => {
+                self.event(Event::RendezvousRefused {
+                    code: refusal.code,
+                    text: refusal.text,
+                });
+            }
+            Code::AckBeyondHead => self.violation("the relay has less than it delivered"),
+            _ if refusal.push_number > 0 => self.refused_push(refusal),
+            _ => self.violation("the relay refused something that was not asked"),
+        }
+    }
+
+    fn refused_connection(&mut self, refusal: Refusal) {
+        self.retry_after_ms = refusal.retry_after_ms.min(RETRY_AFTER_MS_MAX);
+        let (code, text) = (refusal.code, refusal.text.clone());
+        self.event(Event::TurnedAway { code, text });
+        match refusal.code {
+            // A reply or a join whose slot is gone: the pairing is over, and so is this connection.
+            Code::NoRendezvous => {
+                self.event(Event::RendezvousRefused {
+                    code: refusal.code,
+                    text: refusal.text,
+                });
+            }
+            Code::NotAMember if self.may_be_rescued() => self.rescue = true,
+            Code::WrongHost
+            | Code::VersionUnsupported
+            | Code::Malformed
+            | Code::Unexpected
+            | Code::TooLarge
+                if self.state.welcomed =>
+            {
+                self.retry_after_ms = self.retry_after_ms.max(OPERATOR_WAIT_MS);
+            }
+            Code::Timeout | Code::Overloaded | Code::Restarting => {}
+            code => self.ended = Some((code, refusal.text)),
+        }
+        self.close();
+    }
+
+    /// A relay restored from an older backup may lack the entry that added this device.
+    fn may_be_rescued(&self) -> bool {
+        let account = &self.state.account;
+        let log = account.membership();
+        !self.rescued && log.count() > 1 && log.member(&account.keys().device()).is_some()
+    }
+}
+
+fn bounded(mut limits: Limits) -> Limits {
+    limits.frame_bytes_max = limits.frame_bytes_max.min(MESSAGE_BYTES_MAX);
+    limits.envelope_bytes_max = limits.envelope_bytes_max.min(limits.frame_bytes_max);
+    limits.push_envelopes_max = limits.push_envelopes_max.min(PUSH_ENVELOPES_MAX);
+    limits.unanswered_frames_max = limits.unanswered_frames_max.min(UNANSWERED_FRAMES_MAX);
+    limits.window_bytes = limits.window_bytes.min(WINDOW_BYTES_MAX);
+    limits.heartbeat_s = limits.heartbeat_s.clamp(1, HEARTBEAT_S_MAX);
+    limits.rendezvous_bytes_max = limits.rendezvous_bytes_max.min(RENDEZVOUS_BYTES_MAX);
+    limits
+}

@@ -1,0 +1,291 @@
+//! Membership, rendezvous and deletion: what changes the account itself.
+
+use bytes::Bytes;
+
+use super::super::account::AccountView;
+use super::super::pairing::{Account, Joining};
+use super::super::record::{Entries, Named, Record};
+use super::{CannotSign, Code, Distrust, Engine, Event, Intent};
+use graceful_protocol::frame::DeviceFrame;
+use graceful_protocol::membership::Changed;
+use graceful_protocol::wire::{self, SignedEntry};
+use graceful_protocol::{DeviceKey, Refusal, RendezvousId};
+
+impl Engine {
+    /// Adds a device to the account. [`Event::Added`] when the relay has it on disk.
+    ///
+    /// # Errors
+    /// [`CannotSign`] if the log would not take it.
+    pub fn add_device(&mut self, joining: Joining, now_ms: u64) -> Result<(), CannotSign> {
+        self.state.account.sign_add(&joining)?;
+        self.intend(Intent::Add(joining), now_ms);
+        Ok(())
+    }
+
+    /// Removes a device and starts a new key epoch. [`Event::Removed`] when the relay has it on disk.
+    ///
+    /// # Errors
+    /// [`CannotSign`] if the log would not take it.
+    pub fn remove_device(&mut self, device: DeviceKey, now_ms: u64) -> Result<(), CannotSign> {
+        self.state.account.sign_remove(&device, &mut *self.chance)?;
+        self.intend(Intent::Remove(device), now_ms);
+        Ok(())
+    }
+
+    fn intend(&mut self, intent: Intent, now_ms: u64) {
+        self.now_ms = self.now_ms.max(now_ms);
+        if !self.intents.contains(&intent) {
+            self.intents.push_back(intent);
+        }
+        self.go_on();
+    }
+
+    /// What a device needs to be part of the account; `None` if this one lacks a secret itself.
+    pub fn bundle(&self) -> Option<Account> {
+        self.state.account.bundle()
+    }
+
+    /// Opens a rendezvous slot. The answer is an event; nothing is sent while not connected.
+    pub fn open_rendezvous(&mut self, id: RendezvousId, lifetime_s: u32, now_ms: u64) {
+        self.now_ms = self.now_ms.max(now_ms);
+        if self.is_live() {
+            let lifetime_s = lifetime_s.min(self.limits.rendezvous_s_max);
+            self.send(DeviceFrame::OpenRendezvous(wire::OpenRendezvous {
+                id: id.to_wire(),
+                lifetime_s,
+            }));
+        }
+    }
+
+    /// Answers through a slot. Nothing is sent while not connected.
+    pub fn reply_rendezvous(&mut self, id: RendezvousId, sealed: Bytes, now_ms: u64) {
+        self.now_ms = self.now_ms.max(now_ms);
+        if self.is_live() {
+            self.send(DeviceFrame::RendezvousReply(wire::RendezvousReply {
+                id: id.to_wire(),
+                sealed,
+            }));
+        }
+    }
+
+    /// Tells the others what the devices are called, as far as this one knows.
+    pub fn announce_names(&mut self, now_ms: u64) {
+        self.now_ms = self.now_ms.max(now_ms);
+        self.queue_names();
+        self.go_on();
+    }
+
+    /// Deletes every envelope of the account up to a seq from the relay. [`Event::Deleted`] follows.
+    pub fn delete_through(&mut self, through: u64, now_ms: u64) {
+        self.now_ms = self.now_ms.max(now_ms);
+        self.deletes
+            .push_back(DeviceFrame::DeleteThrough(wire::DeleteThrough { through }));
+        self.go_on();
+    }
+
+    /// Deletes everything the relay has of the account. [`Event::Deleted`] follows.
+    pub fn close_account(&mut self, now_ms: u64) {
+        self.now_ms = self.now_ms.max(now_ms);
+        let account = self.state.account.account().to_wire();
+        self.deletes
+            .push_back(DeviceFrame::CloseAccount(wire::CloseAccount { account }));
+        self.go_on();
+    }
+
+    /// One at a time, and again after a reconnection: deleting twice does no harm.
+    pub(super) fn send_deletes(&mut self) {
+        if self.delete_sent {
+            return;
+        }
+        if let Some(frame) = self.deletes.front().cloned() {
+            self.delete_sent = true;
+            self.send(frame);
+        }
+    }
+
+    pub(super) fn deleted(&mut self, deleted: &wire::Deleted) {
+        self.delete_sent = false;
+        self.deletes.pop_front();
+        let wire::Deleted {
+            through,
+            envelopes,
+            account,
+        } = *deleted;
+        self.event(Event::Deleted {
+            through,
+            envelopes,
+            account,
+        });
+        if account {
+            self.ended = Some((
+                Code::AccountClosed,
+                "the account was closed from this device".to_owned(),
+            ));
+            self.close();
+        }
+    }
+
+    /// Signs the oldest wish anew on top of the log as it is, one at a time.
+    pub(super) fn send_intent(&mut self) {
+        self.drop_fulfilled();
+        if self.append_sent {
+            return;
+        }
+        let Some(intent) = self.intents.front().cloned() else {
+            return;
+        };
+        let entry = match &intent {
+            Intent::Add(joining) => self.state.account.sign_add(joining),
+            Intent::Remove(device) => self.state.account.sign_remove(device, &mut *self.chance),
+        };
+        match entry {
+            Ok(entry) => {
+                self.append_sent = true;
+                let first = self.state.account.membership().count();
+                self.send(DeviceFrame::Append(wire::Append {
+                    first,
+                    entries: vec![entry],
+                }));
+            }
+            Err(error) => {
+                self.intents.pop_front();
+                self.event(Event::MembershipRefused {
+                    device: intent.device(),
+                    text: error.to_string(),
+                });
+            }
+        }
+    }
+
+    fn drop_fulfilled(&mut self) {
+        let log = self.state.account.membership();
+        self.intents.retain(|intent| match intent {
+            Intent::Add(joining) => log.member(&joining.device).is_none(),
+            Intent::Remove(device) => log.member(device).is_some(),
+        });
+    }
+
+    /// Gives back what a restored relay lacks.
+    pub(super) fn reconcile_membership(&mut self, relay_count: u64) {
+        let entries = self.state.account.entries();
+        let lacking = usize::try_from(relay_count)
+            .ok()
+            .and_then(|count| entries.get(count..));
+        if let Some(lacking) = lacking.filter(|lacking| !lacking.is_empty() && relay_count > 0) {
+            let frame = wire::Append {
+                first: relay_count,
+                entries: lacking.to_vec(),
+            };
+            self.append_sent = true;
+            self.send(DeviceFrame::Append(frame));
+        }
+    }
+
+    pub(super) fn membership(&mut self, membership: &wire::Membership) {
+        let mut news = Vec::new();
+        for (step, entry) in (0..).zip(&membership.entries) {
+            let index = membership.first.saturating_add(step);
+            let count = self.state.account.membership().count();
+            if index < count {
+                if self.known_differently(index, entry) {
+                    self.distrust(Distrust::Membership(index));
+                    return self.close();
+                }
+                self.append_sent = false;
+                continue;
+            }
+            match self.state.account.append(entry) {
+                Ok(changed) => news.push((entry.clone(), changed)),
+                Err(error) => {
+                    self.keep_entries(news);
+                    self.distrust(Distrust::Entry(error.to_string()));
+                    return self.close();
+                }
+            }
+        }
+        self.keep_entries(news);
+    }
+
+    fn known_differently(&self, index: u64, entry: &SignedEntry) -> bool {
+        let known = usize::try_from(index)
+            .ok()
+            .and_then(|index| self.state.account.entries().get(index));
+        known != Some(entry)
+    }
+
+    fn keep_entries(&mut self, news: Vec<(SignedEntry, Changed)>) {
+        if news.is_empty() {
+            return;
+        }
+        self.append_sent = false;
+        let entries = news.iter().map(|(entry, _)| entry.clone()).collect();
+        self.persist(Record::Membership(Entries { entries }));
+        for (_, changed) in news {
+            self.changed(&changed);
+        }
+    }
+
+    fn changed(&mut self, changed: &Changed) {
+        match changed {
+            Changed::Added(member) => {
+                let own = self.intents.iter().find_map(|intent| match intent {
+                    Intent::Add(joining) if joining.device == member.device => {
+                        Some(joining.name.clone())
+                    }
+                    _ => None,
+                });
+                if let Some(name) = own {
+                    self.state.account.rename(member.device, &name);
+                    self.persist(Record::Named(Named {
+                        device: member.device.to_wire(),
+                        name,
+                    }));
+                    self.queue_names();
+                }
+                self.event(Event::Added(member.device));
+            }
+            Changed::Removed(member) => {
+                self.event(Event::Removed(member.device));
+                if member.device == self.state.account.keys().device() {
+                    let text = "this device was removed from the account by another one".to_owned();
+                    self.ended = Some((Code::Removed, text));
+                    self.close();
+                }
+            }
+        }
+    }
+
+    pub(super) fn refused_membership(&mut self, refusal: &Refusal) {
+        self.append_sent = false;
+        let stale = refusal.code == Code::StaleMembership;
+        let count = self.state.account.membership().count();
+        if stale && refusal.expected > count {
+            // What is missing is on its way to every connected device; then it is signed again.
+            self.append_sent = true;
+            return;
+        }
+        if stale && refusal.expected == count {
+            return;
+        }
+        if let Some(intent) = self.intents.pop_front() {
+            self.event(Event::MembershipRefused {
+                device: intent.device(),
+                text: refusal.text.clone(),
+            });
+        }
+    }
+
+    /// The account as this device sees it.
+    pub fn account(&self) -> &AccountView {
+        &self.state.account
+    }
+}
+
+impl Intent {
+    fn device(&self) -> DeviceKey {
+        match self {
+            Self::Add(joining) => joining.device,
+            Self::Remove(device) => *device,
+        }
+    }
+}

@@ -1,0 +1,303 @@
+//! Pushing: sealed at the moment of sending, numbered at the moment of asking.
+
+use bytes::Bytes;
+
+use super::super::chance::random;
+use super::super::pairing::wire_names;
+use super::super::record::{Batch, Queued, Record};
+use super::super::seal::{Binding, ID_BYTES_MAX, seal, sealed_size};
+use super::super::sealed::{Header, Heads, Kind, Names};
+use super::connect::RETRY_AFTER_MS_MAX;
+use super::cut::change_bytes_max;
+use super::{Change, Engine, Event, Output, PushError, PushReceipt};
+use graceful_protocol::frame::DeviceFrame;
+use graceful_protocol::wire::{self, Envelope};
+use graceful_protocol::{Code, DeviceKey, Refusal};
+
+/// How long to wait after a refusal that names no time.
+const REFUSED_WAIT_MS: u64 = 30_000;
+/// Content that is taken at once: it becomes one record of the journal.
+const BATCH_BYTES_MAX: usize = 1024 * 1024 * 1024;
+
+impl Engine {
+    /// Takes changes into the outbox, all or none. They are safe when the `Persist` outputs are.
+    ///
+    /// # Errors
+    /// [`PushError`]
+    pub fn enqueue(
+        &mut self,
+        changes: impl IntoIterator<Item = Change>,
+        now_ms: u64,
+    ) -> Result<PushReceipt, PushError> {
+        self.now_ms = self.now_ms.max(now_ms);
+        let changes: Vec<_> = changes.into_iter().collect();
+        for change in &changes {
+            self.check_change(change)?;
+        }
+        let bytes = changes.iter().map(|change| change.content.len()).sum();
+        if bytes > BATCH_BYTES_MAX {
+            return Err(PushError::Batch {
+                bytes,
+                bytes_max: BATCH_BYTES_MAX,
+            });
+        }
+        let (first, mut numbers) = (
+            self.state.outbox.next_number(),
+            Vec::with_capacity(changes.len()),
+        );
+        let mut queued = Vec::with_capacity(changes.len());
+        for change in changes {
+            queued.extend(self.cut(change, first + queued.len() as u64));
+            numbers.push(first + queued.len() as u64 - 1);
+        }
+        self.queue(queued);
+        self.go_on();
+        Ok(PushReceipt {
+            first,
+            last: self.state.outbox.next_number() - 1,
+            numbers,
+        })
+    }
+
+    fn check_change(&self, change: &Change) -> Result<(), PushError> {
+        if let Some((_, text)) = &self.ended {
+            return Err(PushError::Ended(text.clone()));
+        }
+        let bytes_max = change_bytes_max(self.limits.envelope_bytes_max);
+        if change.content.len() > bytes_max {
+            return Err(PushError::TooLarge {
+                bytes: change.content.len(),
+                bytes_max,
+            });
+        }
+        if change.transaction_id.len() > ID_BYTES_MAX {
+            return Err(PushError::TransactionId(change.transaction_id.len()));
+        }
+        if change
+            .addressee
+            .as_ref()
+            .is_some_and(|device| !self.is_other_member(device))
+        {
+            return Err(PushError::Addressee);
+        }
+        Ok(())
+    }
+
+    /// One record for all of them: a crash, or a full disk, leaves all or none.
+    pub(super) fn queue(&mut self, mut changes: Vec<Queued>) {
+        if changes.is_empty() {
+            return;
+        }
+        for change in &mut changes {
+            change.after = self.state.outbox.newest_for(&change.addressee);
+            let taken = self.state.outbox.add(change.clone());
+            assert!(taken, "the next number is free");
+        }
+        self.persist(Record::Queued(Batch { changes }));
+    }
+
+    /// Tells every device what all are called.
+    pub(super) fn queue_names(&mut self) {
+        let names: Vec<_> = self
+            .state
+            .account
+            .names()
+            .map(|(device, name)| (*device, name.clone()))
+            .collect();
+        let names = prost::Message::encode_to_vec(&Names {
+            names: wire_names(&names),
+        });
+        let push_number = self.state.outbox.next_number();
+        let (kind, content) = (Kind::Names.into(), names.into());
+        self.queue(vec![Queued {
+            push_number,
+            kind,
+            content,
+            ..Queued::default()
+        }]);
+    }
+
+    pub(super) fn send_pushes(&mut self) {
+        // Before the log is whole, a removal might be missing, and with it the key epoch to seal in.
+        if self.push_hold_ms.is_some() || self.state.account.membership().count() < self.entries_due
+        {
+            return;
+        }
+        while let Some(envelopes) = self.seal_batch() {
+            let last = envelopes.last().map_or(0, |envelope| envelope.push_number);
+            let sealed = envelopes
+                .iter()
+                .map(|envelope| envelope.sealed.clone())
+                .collect();
+            if let Some(through) = self.state.outbox.begin_sending(last) {
+                self.persist(Record::Sending(through));
+            }
+            self.state.outbox.sent(last, sealed);
+            self.send(DeviceFrame::Push(wire::Push { envelopes }));
+        }
+    }
+
+    fn seal_batch(&mut self) -> Option<Vec<Envelope>> {
+        let heads = self.heads();
+        let account = &self.state.account;
+        let batch = self.state.outbox.next_batch(&self.limits);
+        if batch.is_empty() {
+            return None;
+        }
+        let key_epoch = account.membership().key_epoch();
+        let Some(keys) = account.epoch_keys(key_epoch) else {
+            self.push_hold_ms = Some(self.now_ms + REFUSED_WAIT_MS);
+            self.event(Event::KeyMissing(key_epoch));
+            return None;
+        };
+        let mut envelopes = Vec::with_capacity(batch.len());
+        for (push_number, change) in batch {
+            // A number whose change is lost, or moot, is filled by a message that says nothing.
+            let filler = Queued {
+                kind: Kind::Names.into(),
+                ..Queued::default()
+            };
+            let change = change.unwrap_or(&filler);
+            let addressee = DeviceKey::try_from(&*change.addressee).ok();
+            let binding = Binding {
+                account: account.account(),
+                key_epoch,
+                sender: account.keys().device(),
+                addressee,
+            };
+            let header = Header {
+                device_id: self.state.device_id.clone(),
+                transaction_id: change.transaction_id.clone(),
+                push_number,
+                heads: Some(heads.clone()),
+                part: change.part.clone(),
+                kind: change.kind,
+                after: change.after,
+            };
+            let salt = random(&mut *self.chance);
+            let sealed = seal(keys, &binding, &header, &change.content, &salt)
+                .expect("a change was measured before it was queued");
+            envelopes.push(Envelope {
+                push_number,
+                sealed,
+                addressee: change.addressee.clone(),
+            });
+        }
+        Some(envelopes)
+    }
+
+    fn heads(&self) -> Heads {
+        let log = self.state.account.membership();
+        let (log_seq, log_chain) = match self.state.inbox.known() {
+            Some((seq, chain)) if seq > 0 => (seq, chain.to_wire()),
+            _ => (0, Bytes::new()),
+        };
+        let membership_head = log.head().to_wire();
+        Heads {
+            log_seq,
+            log_chain,
+            membership_count: log.count(),
+            membership_head,
+        }
+    }
+
+    pub(super) fn stored(&mut self, stored: &wire::Stored) {
+        if stored.push_number > self.state.outbox.sent_through() {
+            return self.violation("the relay stored a push that was never made");
+        }
+        let own = self.state.account.keys().device();
+        for placement in &stored.placements {
+            for step in 0..u64::from(placement.count) {
+                let number = placement.push_number.saturating_add(step);
+                let Some(sealed) = self.state.outbox.sealed(number).cloned() else {
+                    break;
+                };
+                let seq = placement.seq.saturating_add(step);
+                self.state.inbox.witness_own(seq, &own, &sealed);
+                // The relay moves a cursor at the head over an own push, too; but an ack may have been on
+                // its way, so this one is acknowledged like all others.
+                self.state.inbox.place_own(number, seq);
+            }
+        }
+        self.state.outbox.answered(stored.push_number);
+        self.keep_stored(stored.push_number);
+        self.keep_cursor();
+    }
+
+    pub(super) fn keep_stored(&mut self, number: u64) {
+        if self.state.outbox.stored(number) {
+            self.persist(Record::Stored(number));
+            self.outputs.push_back(Output::Event(Event::Stored(number)));
+        }
+    }
+
+    pub(super) fn refused_push(&mut self, refusal: Refusal) {
+        let number = refusal.push_number;
+        match refusal.code {
+            Code::PushOutOfOrder => self.state.outbox.refused(refusal.expected.max(1)),
+            Code::UnknownAddressee if self.addressee_is_gone(number) => {
+                self.state.outbox.refused(number);
+                self.state.outbox.drop_content(number);
+            }
+            Code::EnvelopeTooLarge if self.is_too_large(number) => {
+                self.state.outbox.refused(number);
+                self.drop_too_large(number);
+            }
+            code => {
+                self.state.outbox.refused(number);
+                let wait_ms = match refusal.retry_after_ms {
+                    0 => REFUSED_WAIT_MS,
+                    wait_ms => wait_ms.min(RETRY_AFTER_MS_MAX),
+                };
+                self.push_hold_ms = Some(self.now_ms.saturating_add(wait_ms));
+                self.event(Event::PushRefused {
+                    push_number: number,
+                    code,
+                    text: refusal.text,
+                });
+            }
+        }
+    }
+
+    /// The relay's word alone is not enough to let a change go: the membership log must agree.
+    fn addressee_is_gone(&self, number: u64) -> bool {
+        let addressee = self
+            .state
+            .outbox
+            .change(number)
+            .map(|change| &*change.addressee);
+        let addressee = addressee.and_then(|addressee| DeviceKey::try_from(addressee).ok());
+        addressee.is_some_and(|device| self.state.account.membership().member(&device).is_none())
+    }
+
+    fn sealed_bytes(&self, number: u64) -> u64 {
+        self.state
+            .outbox
+            .change(number)
+            .map_or(0, |change| sealed_size(change.content.len()) as u64)
+    }
+
+    /// Here, too, the relay's word alone is not enough: its greeting must agree.
+    fn is_too_large(&self, number: u64) -> bool {
+        self.sealed_bytes(number) > self.limits.envelope_bytes_max
+    }
+
+    /// It was queued when larger ones were taken. It would hold up everything behind it for ever.
+    fn drop_too_large(&mut self, number: u64) {
+        let (bytes, bytes_max) = (self.sealed_bytes(number), self.limits.envelope_bytes_max);
+        let Some(change) = self.state.outbox.change(number) else {
+            return;
+        };
+        let (push_number, transaction_id) = (
+            self.state.outbox.first_part(number),
+            change.transaction_id.clone(),
+        );
+        self.state.outbox.drop_content(number);
+        self.event(Event::ChangeDropped {
+            push_number,
+            transaction_id,
+            bytes,
+            bytes_max,
+        });
+    }
+}

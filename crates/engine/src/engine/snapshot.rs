@@ -1,0 +1,64 @@
+//! Asking another device for a snapshot.
+
+use super::super::record::Queued;
+use super::super::sealed::Kind;
+use super::{Engine, PushError, PushReceipt};
+use graceful_protocol::DeviceKey;
+
+impl Engine {
+    /// Asks a device of the account for a snapshot, addressed to this one: the named one, or that
+    /// which was heard last. Like a change, the question waits until that device comes.
+    ///
+    /// # Errors
+    /// [`PushError`]
+    pub fn request_snapshot(
+        &mut self,
+        from: Option<DeviceKey>,
+        now_ms: u64,
+    ) -> Result<PushReceipt, PushError> {
+        self.now_ms = self.now_ms.max(now_ms);
+        if let Some((_, text)) = &self.ended {
+            return Err(PushError::Ended(text.clone()));
+        }
+        let device = match from {
+            Some(device) if self.is_other_member(&device) => device,
+            Some(_) => return Err(PushError::Addressee),
+            None => self.likely_alive().ok_or(PushError::Alone)?,
+        };
+        let push_number = self.state.outbox.next_number();
+        let (kind, addressee) = (Kind::SnapshotWanted.into(), device.to_wire());
+        self.queue(vec![Queued {
+            push_number,
+            kind,
+            addressee,
+            ..Queued::default()
+        }]);
+        self.go_on();
+        Ok(PushReceipt {
+            first: push_number,
+            last: push_number,
+            numbers: vec![push_number],
+        })
+    }
+
+    /// Whoever was heard last; else the one that let this device in; else any other.
+    fn likely_alive(&self) -> Option<DeviceKey> {
+        let account = &self.state.account;
+        let members = account
+            .membership()
+            .members()
+            .iter()
+            .map(|member| member.device);
+        let candidates = [self.state.inbox.heard(), account.added_by()]
+            .into_iter()
+            .flatten();
+        candidates
+            .chain(members)
+            .find(|device| self.is_other_member(device))
+    }
+
+    pub(super) fn is_other_member(&self, device: &DeviceKey) -> bool {
+        let account = &self.state.account;
+        *device != account.keys().device() && account.membership().member(device).is_some()
+    }
+}

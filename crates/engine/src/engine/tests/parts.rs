@@ -1,0 +1,323 @@
+//! Changes in parts: whole or not at all, and never silently not.
+
+use super::*;
+use crate::seal::content_bytes_max;
+
+/// A content that takes this many small envelopes.
+fn content(mark: u8, parts: usize) -> Bytes {
+    vec![mark; SMALL_CONTENT_BYTES * parts - 1].into()
+}
+
+/// Two devices and a relay of small envelopes, all up to date.
+fn small_pair() -> (Side, Side, NaiveRelay) {
+    let (mut first, mut second, mut relay) = pair(1);
+    relay.envelope_bytes_max = SMALL_ENVELOPE_BYTES;
+    for side in [&mut first, &mut second] {
+        side.settle(&mut relay);
+    }
+    (first, second, relay)
+}
+
+fn unfinished(side: &Side) -> usize {
+    side.gaps
+        .iter()
+        .filter(|gap| gap.reason == GapReason::Unfinished)
+        .count()
+}
+
+#[test]
+fn the_small_numbers_are_right() {
+    assert_eq!(
+        content_bytes_max(SMALL_ENVELOPE_BYTES),
+        Some(SMALL_CONTENT_BYTES)
+    );
+}
+
+#[derive(Debug, Clone)]
+enum Trouble {
+    Step(Step),
+    /// All but so many of the newest expire.
+    Expire(u64),
+}
+
+fn troubles() -> impl Strategy<Value = Vec<Trouble>> {
+    let trouble = prop_oneof![
+        12 => steps().prop_map(|steps| steps.into_iter().take(8).map(Trouble::Step).collect::<Vec<_>>()),
+        1 => (0_u64..6).prop_map(|left| vec![Trouble::Expire(left)]),
+    ];
+    prop::collection::vec(trouble, 0..12).prop_map(|troubles| troubles.concat())
+}
+
+fn seq_of(relay: &NaiveRelay, sender: DeviceKey, push_number: u64) -> u64 {
+    let pushed = |(from, envelope, _): &&(DeviceKey, Envelope, Chain)| {
+        *from == sender && envelope.push_number == push_number
+    };
+    let at = relay
+        .log
+        .iter()
+        .position(|logged| pushed(&logged))
+        .expect("it was pushed");
+    at as u64 + 1
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    #[test]
+    fn what_expires_in_the_middle_of_a_change_is_told(seed in 0_u64..1_000, troubles in troubles()) {
+        let (first, second, mut relay) = pair(seed);
+        relay.envelope_bytes_max = SMALL_ENVELOPE_BYTES;
+        let mut sides = [first, second];
+        for trouble in &troubles {
+            match trouble {
+                Trouble::Step(step) => play(&mut sides, &mut relay, std::slice::from_ref(step)),
+                Trouble::Expire(left) => {
+                    let expired = (relay.log.len() as u64).saturating_sub(*left);
+                    relay.expired_through = relay.expired_through.max(expired);
+                }
+            }
+        }
+        for side in [0, 1, 0] {
+            sides[side].settle(&mut relay);
+        }
+        for (sender, receiver) in [(&sides[0], &sides[1]), (&sides[1], &sides[0])] {
+            let mut applied = receiver.applied.iter().peekable();
+            for (content, number) in sender.pushed.iter().zip(&sender.numbers) {
+                if applied.next_if_eq(&content).is_some() {
+                    continue;
+                }
+                let seq = seq_of(&relay, sender.device(), *number);
+                let told = receiver.gaps.iter().any(|gap| (gap.from..=gap.through).contains(&seq));
+                prop_assert!(told, "seq {} is in none of {:?}", seq, receiver.gaps);
+            }
+            prop_assert_eq!(applied.next(), None);
+        }
+    }
+}
+
+/// The first parts of a change reach the other side, and its rest never will.
+fn torn() -> (Side, Side, NaiveRelay) {
+    let (mut first, mut second, mut relay) = small_pair();
+    first.push(content(1, 5));
+    first.step(&mut relay);
+    first.cut();
+    second.hear(&relay);
+    assert!(second.inbox.is_empty());
+    let number = first.numbers[0];
+    first.engine.state.outbox.drop_content(number);
+    first.push(Bytes::from_static(b"small"));
+    first.settle(&mut relay);
+    (first, second, relay)
+}
+
+#[test]
+fn the_beginning_of_a_change_that_never_ends_is_told_before_what_follows_once() {
+    let (first, mut second, relay) = torn();
+    second.hear(&relay);
+    let Some(Incoming::Gap(gap)) = second.inbox.front() else {
+        panic!("{:?}", second.inbox)
+    };
+    assert_eq!(
+        (gap.reason, gap.position.sender),
+        (GapReason::Unfinished, first.device())
+    );
+    let parts = first.numbers[0] - 4..first.numbers[0] - 1;
+    let seq = |number| seq_of(&relay, first.device(), number);
+    assert_eq!(
+        (gap.from, gap.through),
+        (seq(parts.start), seq(parts.end - 1))
+    );
+    while !second.inbox.is_empty() {
+        second.apply_one();
+    }
+    assert_eq!((second.applied.len(), unfinished(&second)), (1, 1));
+}
+
+#[test]
+fn what_the_app_was_not_yet_told_when_it_crashed_it_is_told_again() {
+    for (told, expected) in [(false, 1), (true, 1)] {
+        for compacted in [false, true] {
+            let (_, mut second, mut relay) = torn();
+            second.hear(&relay);
+            if told {
+                second.apply_one();
+            }
+            second.crash(compacted);
+            second.settle(&mut relay);
+            assert_eq!(second.applied, [Bytes::from_static(b"small")]);
+            assert_eq!(
+                unfinished(&second),
+                expected,
+                "told before: {told}, compacted: {compacted}"
+            );
+            assert_eq!(second.engine.state().assemblies.records().count(), 0);
+        }
+    }
+}
+
+#[test]
+fn an_app_that_records_its_position_is_told_once() {
+    let (_, mut second, mut relay) = torn();
+    second.hear(&relay);
+    let told = *second.inbox[0].position();
+    // It heard, and died before it could say so.
+    second.crash(false);
+    second.engine.state.applied_by_app(&told);
+    second.settle(&mut relay);
+    assert_eq!((second.applied.len(), unfinished(&second)), (1, 0));
+}
+
+#[test]
+fn a_whole_change_comes_again_until_it_is_applied_and_then_never() {
+    let (mut first, mut second, mut relay) = small_pair();
+    first.push(content(1, 4));
+    first.push(content(2, 3));
+    while first.step(&mut relay) {}
+    second.hear(&relay);
+    let before = *second.inbox[0].position();
+    second.crash(true);
+    second.connect(&relay);
+    while second.step(&mut relay) {}
+    second.hear(&relay);
+    assert_eq!(
+        (second.inbox.len(), second.inbox[0].position()),
+        (2, &before)
+    );
+    second.apply_one();
+    second.crash(true);
+    second.settle(&mut relay);
+    assert_eq!(second.applied, [content(1, 4), content(2, 3)]);
+    assert_eq!(second.engine.state().assemblies.bytes(), 0);
+}
+
+#[test]
+fn parts_are_acknowledged_as_they_come() {
+    let (mut first, mut second, mut relay) = small_pair();
+    first.push(content(1, 6));
+    let before = relay.log.len() as u64;
+    for frames in 1..=2 {
+        first.step(&mut relay);
+        second.hear(&relay);
+        second.now_ms += ACK_DELAY_MS;
+        second.engine.tick(second.now_ms);
+        second.drain();
+        while second.step(&mut relay) {}
+        // The last part is acknowledged when the app has the change.
+        let expected = before + (frames * 3).min(5);
+        assert_eq!(relay.cursors[&second.device()], expected);
+    }
+    second.apply_one();
+    while second.step(&mut relay) {}
+    assert_eq!(relay.cursors[&second.device()], before + 6);
+}
+
+#[test]
+fn limits_that_shrink_let_a_cut_change_go_as_a_whole() {
+    let (mut first, mut second, mut relay) = small_pair();
+    first.push(content(1, 6));
+    first.push(Bytes::from_static(b"small"));
+    first.step(&mut relay);
+    first.cut();
+    relay.envelope_bytes_max = 600;
+    first.connect(&relay);
+    first.step(&mut relay);
+    first.to_relay.clear();
+    let refused = first.numbers[0] - 2;
+    let refusal =
+        graceful_protocol::Refusal::new(Code::EnvelopeTooLarge, "no").push_number(refused);
+    first
+        .engine
+        .frame(RelayFrame::Refusal(refusal.into()), first.now_ms);
+    first.drain();
+    let dropped: Vec<_> = first
+        .events
+        .iter()
+        .filter(|event| matches!(event, Event::ChangeDropped { .. }))
+        .collect();
+    let [Event::ChangeDropped { push_number, .. }] = dropped[..] else {
+        panic!("{dropped:?}")
+    };
+    assert_eq!(*push_number, first.numbers[0] - 5);
+    first.settle(&mut relay);
+    assert_eq!(first.engine.state().outbox().waiting(), 0);
+    second.settle(&mut relay);
+    assert_eq!(
+        (second.applied.as_slice(), unfinished(&second)),
+        (&[Bytes::from_static(b"small")][..], 1)
+    );
+}
+
+#[test]
+fn a_device_that_comes_in_the_middle_of_a_change_is_told_when_it_is_over() {
+    let (mut first, mut second, mut relay) = small_pair();
+    first.push(content(1, 6));
+    first.step(&mut relay);
+    // The relay keeps nothing of what everybody has; this one never had it.
+    relay.expired_through = relay.log.len() as u64;
+    second.sent_through = relay.expired_through;
+    relay.cursors.insert(second.device(), relay.expired_through);
+    while first.step(&mut relay) {}
+    first.push(Bytes::from_static(b"small"));
+    while first.step(&mut relay) {}
+    second.hear(&relay);
+    let Some(Incoming::Gap(gap)) = second.inbox.front() else {
+        panic!("{:?}", second.inbox)
+    };
+    // At the place of the last part: whoever is asked from now on has the whole change before.
+    assert_eq!(gap.position.push_number, first.numbers[0]);
+    assert_eq!(
+        gap.position.seq,
+        seq_of(&relay, first.device(), first.numbers[0])
+    );
+    second.crash(true);
+    second.settle(&mut relay);
+    assert_eq!((second.applied.len(), unfinished(&second)), (1, 1));
+}
+
+#[test]
+fn what_is_kept_can_be_asked_for_whole() {
+    let (mut first, _, mut relay) = small_pair();
+    first.push(content(1, 6));
+    first.push(Bytes::from_static(b"small"));
+    first.step(&mut relay);
+    let kept = |side: &Side| -> Vec<_> {
+        let kept = side.engine.kept_changes(0).into_iter();
+        kept.map(|(number, change)| (number, change.content))
+            .collect()
+    };
+    let expected: Vec<_> = first
+        .numbers
+        .iter()
+        .copied()
+        .zip(first.pushed.iter().cloned())
+        .collect();
+    assert_eq!(kept(&first), expected);
+    first.crash(true);
+    assert_eq!(kept(&first), expected);
+    assert_eq!(first.engine.kept_changes(expected[0].0).len(), 1);
+}
+
+#[test]
+fn what_was_told_is_not_told_again_though_the_next_change_is_not_applied_yet() {
+    for compacted in [false, true] {
+        let (mut first, mut second, mut relay) = small_pair();
+        let mut other = copy(&first);
+        first.push(content(1, 5));
+        first.step(&mut relay);
+        first.cut();
+        second.hear(&relay);
+        // An older copy of the same profile goes on under the number of the fourth part.
+        other.push(Bytes::from_static(b"small"));
+        other.settle(&mut relay);
+        second.hear(&relay);
+        assert_eq!(second.inbox.len(), 2, "{:?}", second.inbox);
+        second.apply_one();
+        second.crash(compacted);
+        second.settle(&mut relay);
+        assert_eq!(
+            (second.applied.len(), unfinished(&second)),
+            (1, 1),
+            "compacted: {compacted}"
+        );
+    }
+}

@@ -1,0 +1,408 @@
+//! What two devices say to each other through a rendezvous, sealed under the secret in the link.
+//! docs/protocol.md, section 9.
+
+use bytes::Bytes;
+use hpke::{OpModeR, OpModeS, PskBundle};
+use prost::Message;
+use zeroize::Zeroizing;
+
+use super::chance::{Chance, random};
+use super::keys::{DeviceKeys, EpochSecret};
+use super::link::PairingLink;
+use super::seal::{decrypt, encrypt, expand, unpad};
+use super::sealed::{AccountBundle, DeviceName, JoinRequest};
+use super::wrap::{open_with, seal_to};
+use graceful_protocol::membership::Membership;
+use graceful_protocol::wire::SignedEntry;
+use graceful_protocol::{AgreementKey, DeviceKey};
+
+const REQUEST: &[u8] = b"graceful-relay/1 pairing request\0";
+const PSK: &[u8] = b"graceful-relay/1 pairing psk\0";
+const BUNDLE: &[u8] = b"graceful-relay/1 account bundle\0";
+const SALT_BYTES: usize = 32;
+/// A join request before sealing, padding included: the relay cannot measure the name.
+const REQUEST_BYTES: usize = 512;
+
+/// Bytes of a device's name.
+pub const NAME_BYTES_MAX: usize = 128;
+
+/// What goes wrong between the two devices.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PairingError {
+    /// Not sealed under the secret of this link.
+    #[error(
+        "what came through the rendezvous was not sealed with this pairing link; show a new link and try again"
+    )]
+    Seal,
+    /// Sealed right, but not what it should be.
+    #[error("the other device sent something this version does not understand ({0}); update both")]
+    Inside(&'static str),
+    /// The person at the other device said no.
+    #[error("the other device refused: {0}")]
+    Refused(String),
+    /// The name is too long or empty.
+    #[error("a device's name must have 1 to {NAME_BYTES_MAX} bytes")]
+    Name,
+}
+
+/// Who asks to join.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Joining {
+    /// Its name to the relay.
+    pub device: DeviceKey,
+    /// Secrets will be wrapped to it.
+    pub agreement: AgreementKey,
+    /// What it calls itself: show it, and ask.
+    pub name: String,
+}
+
+/// All that a device needs to be part of an account.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Account {
+    /// The membership log, as signed.
+    pub entries: Vec<SignedEntry>,
+    /// One for each key epoch, from 0 on.
+    pub secrets: Vec<EpochSecret>,
+    /// What the devices are called.
+    pub names: Vec<(DeviceKey, String)>,
+}
+
+/// Seals a device's wish to join.
+///
+/// # Errors
+/// [`PairingError::Name`]
+pub fn seal_request(
+    link: &PairingLink,
+    keys: &DeviceKeys,
+    name: &str,
+    chance: &mut dyn Chance,
+) -> Result<Bytes, PairingError> {
+    check_name(name)?;
+    let request = JoinRequest {
+        device: keys.device().to_wire(),
+        agreement_key: keys.agreement().public().to_wire(),
+        name: name.to_owned(),
+    }
+    .encode_to_vec();
+    let length = u16::try_from(request.len()).map_err(|_| PairingError::Name)?;
+    let mut padded = [&length.to_be_bytes()[..], &request].concat();
+    padded.resize(REQUEST_BYTES, 0);
+    let salt = random::<SALT_BYTES>(chance);
+    let sealed = encrypt(
+        link.secret.expose(),
+        &salt,
+        REQUEST,
+        link.id.as_bytes(),
+        &padded,
+    );
+    Ok([&salt[..], &sealed].concat().into())
+}
+
+/// Opens a wish to join.
+///
+/// # Errors
+/// [`PairingError`]
+pub fn open_request(link: &PairingLink, sealed: &[u8]) -> Result<Joining, PairingError> {
+    let (salt, sealed) = sealed
+        .split_at_checked(SALT_BYTES)
+        .ok_or(PairingError::Seal)?;
+    let padded = decrypt(
+        link.secret.expose(),
+        salt,
+        REQUEST,
+        link.id.as_bytes(),
+        sealed,
+    )
+    .map_err(|_| PairingError::Seal)?;
+    let request = unpad::<2>(&padded).map_err(|_| PairingError::Inside("padding"))?;
+    let request = JoinRequest::decode(request).map_err(|_| PairingError::Inside("join request"))?;
+    check_name(&request.name)?;
+    Ok(Joining {
+        device: DeviceKey::try_from(&*request.device)
+            .map_err(|_| PairingError::Inside("device key"))?,
+        agreement: AgreementKey::try_from(&*request.agreement_key)
+            .map_err(|_| PairingError::Inside("agreement key"))?,
+        name: request.name,
+    })
+}
+
+/// Seals the account to the device that joins.
+///
+/// # Errors
+/// [`PairingError::Inside`] if its agreement key is none.
+pub fn seal_bundle(
+    link: &PairingLink,
+    joining: &Joining,
+    account: &Account,
+    chance: &mut dyn Chance,
+) -> Result<Bytes, PairingError> {
+    let id = account
+        .entries
+        .first()
+        .map(graceful_protocol::membership::account_id);
+    let bundle = AccountBundle {
+        account: id.map(|id| id.to_wire()).unwrap_or_default(),
+        entry_bodies: account
+            .entries
+            .iter()
+            .map(|entry| entry.body.clone())
+            .collect(),
+        entry_signatures: account
+            .entries
+            .iter()
+            .map(|entry| entry.signature.clone())
+            .collect(),
+        epoch_secrets: account
+            .secrets
+            .iter()
+            .map(|secret| Bytes::copy_from_slice(secret.expose()))
+            .collect(),
+        names: wire_names(&account.names),
+        refused: String::new(),
+    };
+    seal_answer(link, joining, &bundle, chance)
+}
+
+/// Seals the answer "no".
+///
+/// # Errors
+/// As [`seal_bundle`].
+pub fn seal_refusal(
+    link: &PairingLink,
+    joining: &Joining,
+    text: &str,
+    chance: &mut dyn Chance,
+) -> Result<Bytes, PairingError> {
+    let refused = if text.is_empty() {
+        "the request was declined".to_owned()
+    } else {
+        text.to_owned()
+    };
+    seal_answer(
+        link,
+        joining,
+        &AccountBundle {
+            refused,
+            ..AccountBundle::default()
+        },
+        chance,
+    )
+}
+
+/// Opens the answer, and checks that it makes this device a member with all secrets.
+///
+/// # Errors
+/// [`PairingError`]
+pub fn open_bundle(
+    link: &PairingLink,
+    keys: &DeviceKeys,
+    sealed: &[u8],
+) -> Result<Account, PairingError> {
+    let psk = psk(link);
+    let mode = OpModeR::Psk(bundle_psk(&psk, link)?);
+    let device = keys.device();
+    let plain = open_with(&mode, keys.agreement(), BUNDLE, device.as_bytes(), sealed)
+        .map_err(|_| PairingError::Seal)?;
+    let bundle = AccountBundle::decode(plain.as_slice())
+        .map_err(|_| PairingError::Inside("account bundle"))?;
+    if !bundle.refused.is_empty() {
+        return Err(PairingError::Refused(bundle.refused));
+    }
+    let account = unpack(bundle)?;
+    let log =
+        Membership::replay(&account.entries).map_err(|_| PairingError::Inside("membership log"))?;
+    if log
+        .member(&device)
+        .is_none_or(|member| member.agreement != keys.agreement().public())
+    {
+        return Err(PairingError::Inside(
+            "this device is not in the membership log",
+        ));
+    }
+    if account.secrets.len() as u64 != u64::from(log.key_epoch()) + 1 {
+        return Err(PairingError::Inside("not one secret for each key epoch"));
+    }
+    Ok(account)
+}
+
+fn unpack(bundle: AccountBundle) -> Result<Account, PairingError> {
+    if bundle.entry_bodies.len() != bundle.entry_signatures.len() {
+        return Err(PairingError::Inside("membership log"));
+    }
+    let entries = bundle.entry_bodies.into_iter().zip(bundle.entry_signatures);
+    let entries: Vec<_> = entries
+        .map(|(body, signature)| SignedEntry { body, signature })
+        .collect();
+    let id = entries
+        .first()
+        .map(graceful_protocol::membership::account_id);
+    if id.is_none_or(|id| bundle.account != id.to_wire()) {
+        return Err(PairingError::Inside("account id"));
+    }
+    let secrets = bundle
+        .epoch_secrets
+        .iter()
+        .map(|secret| EpochSecret::from_slice(secret));
+    let secrets = secrets
+        .collect::<Option<_>>()
+        .ok_or(PairingError::Inside("epoch secret"))?;
+    Ok(Account {
+        entries,
+        secrets,
+        names: read_names(&bundle.names),
+    })
+}
+
+fn seal_answer(
+    link: &PairingLink,
+    joining: &Joining,
+    bundle: &AccountBundle,
+    chance: &mut dyn Chance,
+) -> Result<Bytes, PairingError> {
+    let plain = Zeroizing::new(bundle.encode_to_vec());
+    let psk = psk(link);
+    let mode = OpModeS::Psk(bundle_psk(&psk, link)?);
+    let device = joining.device.as_bytes();
+    seal_to(&mode, &joining.agreement, BUNDLE, device, &plain, chance)
+        .map(Bytes::from)
+        .map_err(|_| PairingError::Inside("agreement key"))
+}
+
+fn psk(link: &PairingLink) -> Zeroizing<[u8; 32]> {
+    expand(link.secret.expose(), link.id.as_bytes(), PSK)
+}
+
+fn bundle_psk<'a>(psk: &'a [u8; 32], link: &'a PairingLink) -> Result<PskBundle<'a>, PairingError> {
+    PskBundle::new(psk, link.id.as_bytes()).map_err(|_| PairingError::Inside("pairing secret"))
+}
+
+/// Checks that `name` can be the name of a device.
+///
+/// # Errors
+/// [`PairingError::Name`]: it is blank or too long.
+pub fn check_name(name: &str) -> Result<(), PairingError> {
+    if name.trim().is_empty() || name.len() > NAME_BYTES_MAX {
+        Err(PairingError::Name)
+    } else {
+        Ok(())
+    }
+}
+
+/// Names in the form in which they travel.
+pub(crate) fn wire_names(names: &[(DeviceKey, String)]) -> Vec<DeviceName> {
+    names
+        .iter()
+        .map(|(device, name)| DeviceName {
+            device: device.to_wire(),
+            name: name.clone(),
+        })
+        .collect()
+}
+
+/// Names that another device sent; those that cannot be one are left out.
+pub(crate) fn read_names(names: &[DeviceName]) -> Vec<(DeviceKey, String)> {
+    let usable = names.iter().filter(|name| check_name(&name.name).is_ok());
+    usable
+        .filter_map(|name| Some((DeviceKey::try_from(&*name.device).ok()?, name.name.clone())))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::chance::Seeded;
+    use super::*;
+    use graceful_protocol::membership;
+    use graceful_protocol::wire::membership_entry::Change;
+    use graceful_protocol::wire::{AddDevice, FoundAccount, MembershipEntry};
+
+    fn account(owner: &DeviceKeys, joining: &Joining) -> Account {
+        let found = FoundAccount {
+            agreement_key: owner.agreement().public().to_wire(),
+            salt: Bytes::from(vec![3; 32]),
+            ..FoundAccount::default()
+        };
+        let entry = |index, previous, change| MembershipEntry {
+            index,
+            previous,
+            author: owner.device().to_wire(),
+            change: Some(change),
+        };
+        let first = membership::sign(
+            &entry(0, Bytes::new(), Change::Found(found)),
+            owner.signing(),
+        );
+        let add = AddDevice {
+            device: joining.device.to_wire(),
+            agreement_key: joining.agreement.to_wire(),
+        };
+        let previous = membership::hash(&first).to_wire();
+        let second = membership::sign(&entry(1, previous, Change::Add(add)), owner.signing());
+        Account {
+            entries: vec![first, second],
+            secrets: vec![EpochSecret::new([8; 32])],
+            names: vec![(owner.device(), "Desk".to_owned())],
+        }
+    }
+
+    #[test]
+    fn two_devices_meet() {
+        let mut chance = Seeded(1);
+        let (owner, new) = (
+            DeviceKeys::random(&mut chance),
+            DeviceKeys::random(&mut chance),
+        );
+        let link = PairingLink::random("wss://relay.example", &mut chance);
+        let request = seal_request(&link, &new, "Phone", &mut chance).unwrap();
+        let joining = open_request(&link, &request).unwrap();
+        assert_eq!(
+            (joining.device, joining.name.as_str()),
+            (new.device(), "Phone")
+        );
+
+        let account = account(&owner, &joining);
+        let answer = seal_bundle(&link, &joining, &account, &mut chance).unwrap();
+        assert_eq!(open_bundle(&link, &new, &answer), Ok(account.clone()));
+
+        let other = PairingLink::random("wss://relay.example", &mut chance);
+        assert_eq!(open_request(&other, &request), Err(PairingError::Seal));
+        assert_eq!(open_bundle(&other, &new, &answer), Err(PairingError::Seal));
+        assert_eq!(open_bundle(&link, &owner, &answer), Err(PairingError::Seal));
+
+        let short = Account {
+            secrets: Vec::new(),
+            ..account
+        };
+        let answer = seal_bundle(&link, &joining, &short, &mut chance).unwrap();
+        assert!(matches!(
+            open_bundle(&link, &new, &answer),
+            Err(PairingError::Inside(_))
+        ));
+    }
+
+    #[test]
+    fn a_refusal_arrives_as_one() {
+        let mut chance = Seeded(2);
+        let new = DeviceKeys::random(&mut chance);
+        let link = PairingLink::random("wss://relay.example", &mut chance);
+        let request = seal_request(&link, &new, "Phone", &mut chance).unwrap();
+        let joining = open_request(&link, &request).unwrap();
+        let answer = seal_refusal(&link, &joining, "", &mut chance).unwrap();
+        let refused = PairingError::Refused("the request was declined".to_owned());
+        assert_eq!(open_bundle(&link, &new, &answer), Err(refused));
+    }
+
+    #[test]
+    fn names_of_every_length_look_alike_and_too_long_ones_are_refused() {
+        let mut chance = Seeded(2);
+        let new = DeviceKeys::random(&mut chance);
+        let link = PairingLink::random("wss://relay.example", &mut chance);
+        let mut size =
+            |name: &str| seal_request(&link, &new, name, &mut chance).map(|sealed| sealed.len());
+        assert_eq!(size("x"), size(&"x".repeat(NAME_BYTES_MAX)));
+        assert_eq!(size(" "), Err(PairingError::Name));
+        assert_eq!(
+            size(&"x".repeat(NAME_BYTES_MAX + 1)),
+            Err(PairingError::Name)
+        );
+    }
+}

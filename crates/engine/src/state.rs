@@ -1,0 +1,359 @@
+//! All that a device knows: rebuilt from its identity and the records of its journal.
+
+use graceful_protocol::membership::InvalidEntry;
+use graceful_protocol::wire::SignedEntry;
+use graceful_protocol::{Chain, DeviceKey, StoreEpoch};
+
+use super::account::{AccountView, founding_entry};
+use super::assembly::Assemblies;
+use super::chance::Chance;
+use super::inbox::{Inbox, Position};
+use super::keys::{DeviceKeys, EpochSecret};
+use super::outbox::Outbox;
+use super::pairing::Account;
+use super::record::{
+    Applied, Batch, Entries, History, Named, Numbering, Parts, PartsRecord, Piece, Record, Sender,
+    SenderKeyEpoch, Senders,
+};
+use super::warnings::Warnings;
+use super::words::RecoveryKey;
+
+/// What was fixed when the device founded or joined its account.
+#[derive(Debug, Clone)]
+pub struct Identity {
+    /// The device's keys.
+    pub keys: DeviceKeys,
+    /// The app's own name for this device; travels sealed.
+    pub device_id: String,
+    /// The account as it was then.
+    pub account: Account,
+}
+
+impl Identity {
+    /// A new account of one device, and of no recovery key.
+    pub fn found(device_id: &str, device_name: &str, chance: &mut dyn Chance) -> Self {
+        Self::found_with(device_id, device_name, None, chance)
+    }
+
+    /// A new account of one device, which this recovery key can bring back.
+    pub fn found_with(
+        device_id: &str,
+        device_name: &str,
+        recovery: Option<&RecoveryKey>,
+        chance: &mut dyn Chance,
+    ) -> Self {
+        let (keys, secret) = (DeviceKeys::random(chance), EpochSecret::random(chance));
+        let account = Account {
+            entries: vec![founding_entry(&keys, &secret, recovery, chance)],
+            secrets: vec![secret],
+            names: vec![(keys.device(), device_name.to_owned())],
+        };
+        Self {
+            keys,
+            device_id: device_id.to_owned(),
+            account,
+        }
+    }
+}
+
+/// A record that does not fit what came before it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidRecord {
+    /// A push number that was given before.
+    #[error("push number {0} was recorded twice")]
+    Number(u64),
+    /// Bytes of the wrong length.
+    #[error("a recorded {0} does not have its length")]
+    Length(&'static str),
+    /// A part that does not follow.
+    #[error("a recorded part of a change does not fit")]
+    Part,
+    /// A membership entry that does not follow.
+    #[error("a recorded membership entry does not fit: {0}")]
+    Entry(#[from] InvalidEntry),
+}
+
+/// Everything that an engine starts from.
+#[derive(Debug, Clone)]
+pub struct EngineState {
+    pub(crate) device_id: String,
+    pub(crate) welcomed: bool,
+    /// The largest envelope that the relay takes, as it said last.
+    pub(crate) envelope_bytes_max: Option<u64>,
+    pub(crate) account: AccountView,
+    pub(crate) outbox: Outbox,
+    pub(crate) inbox: Inbox,
+    pub(crate) warnings: Warnings,
+    /// Senders behind whose pushes the journal has a hole; the engine records it.
+    pub(crate) unlinked: Vec<Sender>,
+    pub(crate) assemblies: Assemblies,
+}
+
+impl EngineState {
+    /// Before any record.
+    ///
+    /// # Errors
+    /// [`InvalidEntry`] if the identity's log is not one.
+    pub fn new(identity: &Identity) -> Result<Self, InvalidEntry> {
+        let Account {
+            entries,
+            secrets,
+            names,
+        } = &identity.account;
+        Ok(Self {
+            device_id: identity.device_id.clone(),
+            welcomed: false,
+            envelope_bytes_max: None,
+            account: AccountView::new(identity.keys.clone(), entries, secrets, names)?,
+            outbox: Outbox::default(),
+            inbox: Inbox::default(),
+            warnings: Warnings::default(),
+            unlinked: Vec::new(),
+            assemblies: Assemblies::default(),
+        })
+    }
+
+    /// Takes in the next record.
+    ///
+    /// # Errors
+    /// [`InvalidRecord`]
+    pub fn apply(&mut self, record: Record) -> Result<(), InvalidRecord> {
+        match record {
+            Record::Queued(batch) => {
+                for change in batch.changes {
+                    let number = change.push_number;
+                    if !self.outbox.add(change) {
+                        return Err(InvalidRecord::Number(number));
+                    }
+                }
+            }
+            Record::Stored(number) => {
+                self.outbox.stored(number);
+            }
+            Record::Renumbered(first) => self.outbox.renumber(first),
+            Record::Numbering(numbering) => self.outbox.set_numbering(&numbering),
+            Record::Sending(number) => self.outbox.restore_sending(number),
+            Record::Cursor(cursor) => self.inbox.restore_cursor(&cursor),
+            Record::Applied(applied) => self.apply_applied(&applied)?,
+            Record::History(history) => self.apply_history(&history)?,
+            Record::Sender(sender) => {
+                self.inbox
+                    .note_sender(device_key(&sender.device)?, sender.push_number);
+            }
+            Record::SenderKeyEpoch(SenderKeyEpoch {
+                device,
+                push_number,
+                key_epoch,
+            }) => {
+                self.inbox
+                    .links_mut()
+                    .note_key_epoch(device_key(&device)?, push_number, key_epoch);
+            }
+            Record::Unlinked(Senders { senders }) => {
+                for sender in senders {
+                    let device = device_key(&sender.device)?;
+                    self.inbox.links_mut().unlink(device, sender.push_number);
+                }
+            }
+            Record::Warned(warned) => self.warnings.add(warned),
+            Record::Dismissed(_) => self.warnings.clear(),
+            Record::Membership(Entries { entries }) => self.apply_entries(&entries)?,
+            Record::Named(Named { device, name }) => {
+                self.account.rename(device_key(&device)?, &name);
+            }
+            Record::EnvelopeBytesMax(bytes) => self.envelope_bytes_max = Some(bytes),
+            Record::Welcomed(welcomed) => self.welcomed = welcomed,
+            Record::Parts(Parts { step }) => self.apply_parts(step.ok_or(InvalidRecord::Part)?)?,
+        }
+        Ok(())
+    }
+
+    fn apply_applied(&mut self, applied: &Applied) -> Result<(), InvalidRecord> {
+        let position = Position {
+            history: store_epoch(&applied.history)?,
+            seq: applied.seq,
+            sender: device_key(&applied.sender)?,
+            push_number: applied.push_number,
+        };
+        self.inbox.restore(&position, chain(&applied.chain)?);
+        self.assemblies
+            .applied(&position.sender, position.push_number);
+        Ok(())
+    }
+
+    fn apply_parts(&mut self, step: PartsRecord) -> Result<(), InvalidRecord> {
+        match step {
+            PartsRecord::Kept(Piece {
+                sender,
+                push_number,
+                seq,
+                part,
+                content,
+            }) => {
+                let part = part.ok_or(InvalidRecord::Part)?;
+                // Which history it came in does not matter any more.
+                let history = StoreEpoch::new([0; 16]);
+                let position = Position {
+                    history,
+                    seq,
+                    sender: device_key(&sender)?,
+                    push_number,
+                };
+                let fits = self.assemblies.restore(&position, &part, content);
+                if fits {
+                    Ok(())
+                } else {
+                    Err(InvalidRecord::Part)
+                }
+            }
+            PartsRecord::Unfinished(unfinished) => {
+                let sender = device_key(&unfinished.sender)?;
+                self.assemblies.restore_unfinished(sender, &unfinished);
+                Ok(())
+            }
+        }
+    }
+
+    fn apply_history(&mut self, history: &History) -> Result<(), InvalidRecord> {
+        let chain = chain(&history.chain)?;
+        self.inbox
+            .start_history(store_epoch(&history.store_epoch)?, history.cursor, chain);
+        self.outbox.start_history();
+        Ok(())
+    }
+
+    /// Entries that the identity already holds are passed over.
+    fn apply_entries(&mut self, entries: &[SignedEntry]) -> Result<(), InvalidRecord> {
+        for entry in entries {
+            if !self.account.entries().contains(entry) {
+                self.account.append(entry)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The app knows better than the journal how far it got: a crash came between the two. What else
+    /// it had applied by then is not known one by one.
+    pub fn applied_by_app(&mut self, position: &Position) {
+        if self.inbox.history() == Some(position.history) && position.seq > self.inbox.cursor() {
+            self.unlinked = self.inbox.unlink(None);
+        }
+        self.inbox.restore(position, None);
+        self.assemblies.applied_by_app(position);
+    }
+
+    /// The records that lead to this state again: what compaction writes.
+    pub fn records(&self) -> Vec<Record> {
+        let mut records = vec![Record::Welcomed(self.welcomed)];
+        records.extend(self.envelope_bytes_max.map(Record::EnvelopeBytesMax));
+        records.push(Record::Membership(Entries {
+            entries: self.account.entries().to_vec(),
+        }));
+        let names = self.account.names();
+        records.extend(names.map(|(device, name)| {
+            Record::Named(Named {
+                device: device.to_wire(),
+                name: name.clone(),
+            })
+        }));
+        if let Some(history) = self.inbox.history() {
+            let cursor = self.inbox.cursor();
+            let chain = self.inbox.known().filter(|(seq, _)| *seq == cursor);
+            records.push(Record::History(History {
+                store_epoch: history.to_wire(),
+                cursor,
+                chain: chain.map(|(_, chain)| chain.to_wire()).unwrap_or_default(),
+            }));
+            records.push(Record::Cursor(self.inbox.done()));
+        }
+        records.extend(self.inbox.senders().map(Record::Sender));
+        records.extend(self.inbox.links().key_epochs().map(Record::SenderKeyEpoch));
+        records.push(Record::Unlinked(Senders {
+            senders: self.inbox.links().unlinked(),
+        }));
+        records.extend(self.warnings.iter().cloned().map(Record::Warned));
+        records.extend(
+            self.assemblies
+                .records()
+                .map(|step| Record::Parts(Parts { step: Some(step) })),
+        );
+        let (stored, next) = (self.outbox.stored_through(), self.outbox.next_number());
+        let (sending, shared) = (self.outbox.sending_through(), self.outbox.shared());
+        let confirmed = self.outbox.confirmed_through();
+        let numbering = |next, shared| Numbering {
+            stored,
+            next,
+            sending,
+            shared,
+            confirmed,
+        };
+        let retained = self
+            .outbox
+            .changes()
+            .next()
+            .map_or(next, |change| change.push_number);
+        // Numbering first, with `next` at the oldest kept change, so that each follows the one before.
+        records.push(Record::Numbering(numbering(retained.min(next), 0)));
+        records.extend(self.outbox.changes().cloned().map(|change| {
+            Record::Queued(Batch {
+                changes: vec![change],
+            })
+        }));
+        records.push(Record::Numbering(numbering(next, shared)));
+        records
+    }
+
+    /// Returns a copy to work with, and drops the outbox and the unfinished changes from this one.
+    pub fn take(&mut self) -> Self {
+        let taken = self.clone();
+        (self.outbox, self.assemblies) = Default::default();
+        taken
+    }
+
+    /// The account.
+    pub fn account(&self) -> &AccountView {
+        &self.account
+    }
+
+    /// What waits for the relay.
+    pub fn outbox(&self) -> &Outbox {
+        &self.outbox
+    }
+
+    /// How far this device has read.
+    pub fn inbox(&self) -> &Inbox {
+        &self.inbox
+    }
+
+    /// What a person should know of, and has not dismissed.
+    pub fn warnings(&self) -> &Warnings {
+        &self.warnings
+    }
+
+    /// Whether the relay ever knew the account.
+    pub fn welcomed(&self) -> bool {
+        self.welcomed
+    }
+
+    /// The app's own name for this device.
+    pub fn device_id(&self) -> &str {
+        &self.device_id
+    }
+}
+
+fn device_key(bytes: &[u8]) -> Result<DeviceKey, InvalidRecord> {
+    DeviceKey::try_from(bytes).map_err(|_| InvalidRecord::Length("device key"))
+}
+
+fn store_epoch(bytes: &[u8]) -> Result<StoreEpoch, InvalidRecord> {
+    StoreEpoch::try_from(bytes).map_err(|_| InvalidRecord::Length("store epoch"))
+}
+
+fn chain(bytes: &[u8]) -> Result<Option<Chain>, InvalidRecord> {
+    match bytes {
+        [] => Ok(None),
+        bytes => Chain::try_from(bytes)
+            .map(Some)
+            .map_err(|_| InvalidRecord::Length("running hash")),
+    }
+}

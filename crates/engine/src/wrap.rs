@@ -1,0 +1,218 @@
+//! Wrapping: an epoch secret sealed to one device, so that the relay can carry it (HPKE, RFC 9180).
+
+use hpke::aead::AesGcm256;
+use hpke::kdf::HkdfSha256;
+use hpke::kem::X25519HkdfSha256;
+use hpke::{
+    Deserializable, Kem, OpModeR, OpModeS, Serializable, single_shot_open,
+    single_shot_seal_with_rng,
+};
+use zeroize::Zeroizing;
+
+use super::chance::{Chance, ChanceRng};
+use super::keys::{AgreementSecret, EpochSecret};
+use graceful_protocol::membership::WRAPPED_BYTES;
+use graceful_protocol::{AccountId, AgreementKey, DeviceKey};
+
+const INFO: &[u8] = b"graceful-relay/1 epoch secret\0";
+const ENCAPSULATED_BYTES: usize = 32;
+
+/// Why something could not be sealed to a key, or opened with one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum WrapError {
+    /// The public key is none that a device would make.
+    #[error("the agreement key is not a usable X25519 key")]
+    Key,
+    /// Sealed to another key, for another purpose, or altered.
+    #[error("the wrapped secret does not open with this device's key")]
+    Sealed,
+}
+
+/// To whom, and for which key epoch of which account, a secret is wrapped.
+#[derive(Debug, Clone, Copy)]
+pub struct Wrapping<'a> {
+    /// `None` in the founding entry, whose hash becomes the account id.
+    pub account: Option<&'a AccountId>,
+    /// The epoch whose secret this is.
+    pub key_epoch: u32,
+    /// The recipient's signing key (for the recovery key its Ed25519 key).
+    pub recipient: &'a DeviceKey,
+}
+
+impl Wrapping<'_> {
+    fn info(&self) -> Vec<u8> {
+        let account = self.account.map_or([0; 32], |account| *account.as_bytes());
+        [INFO, &account, &self.key_epoch.to_be_bytes()].concat()
+    }
+}
+
+/// Wraps a secret to the recipient's agreement key.
+///
+/// # Errors
+/// [`WrapError::Key`]
+pub fn wrap(
+    secret: &EpochSecret,
+    wrapping: &Wrapping<'_>,
+    to: &AgreementKey,
+    chance: &mut dyn Chance,
+) -> Result<[u8; WRAPPED_BYTES], WrapError> {
+    let wrapped = seal_to(
+        &OpModeS::Base,
+        to,
+        &wrapping.info(),
+        wrapping.recipient.as_bytes(),
+        secret.expose(),
+        chance,
+    )?;
+    Ok(wrapped.try_into().expect("32 bytes of secret wrap to 80"))
+}
+
+/// Opens a secret wrapped to this device.
+///
+/// # Errors
+/// [`WrapError::Sealed`]
+pub fn unwrap(
+    wrapped: &[u8],
+    wrapping: &Wrapping<'_>,
+    agreement: &AgreementSecret,
+) -> Result<EpochSecret, WrapError> {
+    let secret = open_with(
+        &OpModeR::Base,
+        agreement,
+        &wrapping.info(),
+        wrapping.recipient.as_bytes(),
+        wrapped,
+    )?;
+    EpochSecret::from_slice(&secret).ok_or(WrapError::Sealed)
+}
+
+/// Encapsulated key and ciphertext, one after the other.
+pub(crate) fn seal_to(
+    mode: &OpModeS<'_, X25519HkdfSha256>,
+    to: &AgreementKey,
+    info: &[u8],
+    associated: &[u8],
+    plain: &[u8],
+    chance: &mut dyn Chance,
+) -> Result<Vec<u8>, WrapError> {
+    let to = <X25519HkdfSha256 as Kem>::PublicKey::from_bytes(to.as_bytes())
+        .map_err(|_| WrapError::Key)?;
+    let (encapsulated, ciphertext) = single_shot_seal_with_rng::<
+        AesGcm256,
+        HkdfSha256,
+        X25519HkdfSha256,
+    >(
+        mode, &to, info, plain, associated, &mut ChanceRng(chance)
+    )
+    .map_err(|_| WrapError::Key)?;
+    Ok([&encapsulated.to_bytes()[..], &ciphertext].concat())
+}
+
+/// Opens what [`seal_to`] made.
+pub(crate) fn open_with(
+    mode: &OpModeR<'_, X25519HkdfSha256>,
+    agreement: &AgreementSecret,
+    info: &[u8],
+    associated: &[u8],
+    sealed: &[u8],
+) -> Result<Zeroizing<Vec<u8>>, WrapError> {
+    let (encapsulated, ciphertext) = sealed
+        .split_at_checked(ENCAPSULATED_BYTES)
+        .ok_or(WrapError::Sealed)?;
+    let encapsulated = <X25519HkdfSha256 as Kem>::EncappedKey::from_bytes(encapsulated)
+        .map_err(|_| WrapError::Sealed)?;
+    let private = <X25519HkdfSha256 as Kem>::PrivateKey::from_bytes(agreement.expose())
+        .map_err(|_| WrapError::Key)?;
+    single_shot_open::<AesGcm256, HkdfSha256, X25519HkdfSha256>(
+        mode,
+        &private,
+        &encapsulated,
+        info,
+        ciphertext,
+        associated,
+    )
+    .map(Zeroizing::new)
+    .map_err(|_| WrapError::Sealed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::chance::Seeded;
+    use super::super::keys::DeviceKeys;
+    use super::*;
+
+    #[test]
+    fn a_wrapped_secret_opens_only_where_and_for_what_it_was_meant() {
+        let mut chance = Seeded(3);
+        let device = DeviceKeys::random(&mut chance);
+        let other = DeviceKeys::random(&mut chance);
+        let secret = EpochSecret::random(&mut chance);
+        let account = AccountId::new([4; 32]);
+        let key = device.device();
+        let wrapping = Wrapping {
+            account: Some(&account),
+            key_epoch: 2,
+            recipient: &key,
+        };
+        let wrapped = wrap(
+            &secret,
+            &wrapping,
+            &device.agreement().public(),
+            &mut chance,
+        )
+        .unwrap();
+        assert_eq!(unwrap(&wrapped, &wrapping, device.agreement()), Ok(secret));
+        let elsewhere = [
+            unwrap(&wrapped, &wrapping, other.agreement()),
+            unwrap(
+                &wrapped,
+                &Wrapping {
+                    key_epoch: 3,
+                    ..wrapping
+                },
+                device.agreement(),
+            ),
+            unwrap(
+                &wrapped,
+                &Wrapping {
+                    account: None,
+                    ..wrapping
+                },
+                device.agreement(),
+            ),
+            unwrap(
+                &wrapped,
+                &Wrapping {
+                    recipient: &other.device(),
+                    ..wrapping
+                },
+                device.agreement(),
+            ),
+            unwrap(&wrapped[..40], &wrapping, device.agreement()),
+            unwrap(&[], &wrapping, device.agreement()),
+        ];
+        assert!(
+            elsewhere
+                .iter()
+                .all(|result| *result == Err(WrapError::Sealed))
+        );
+    }
+
+    #[test]
+    fn a_useless_key_is_an_error() {
+        let account = AccountId::new([4; 32]);
+        let wrapping = Wrapping {
+            account: Some(&account),
+            key_epoch: 0,
+            recipient: &DeviceKey::new([1; 32]),
+        };
+        let secret = EpochSecret::new([1; 32]);
+        let result = wrap(
+            &secret,
+            &wrapping,
+            &AgreementKey::new([0; 32]),
+            &mut Seeded(1),
+        );
+        assert_eq!(result, Err(WrapError::Key));
+    }
+}

@@ -1,0 +1,25 @@
+//! Load for a relay: many devices at once, and the figures of what the relay did.
+//!
+//! The devices speak frames as real ones do and seal nothing, so that the load costs little beside the
+//! relay. `graceful-relay bench` and the benchmarks that compare the relay with other programs use it.
+
+#![allow(
+    missing_docs,
+    reason = "used by the program and benchmarks of this repository alone"
+)]
+
+pub mod accounts;
+pub mod advice;
+pub mod chart;
+pub mod disk;
+pub mod load;
+pub mod local;
+pub mod pace;
+pub mod pacer;
+pub mod page;
+pub mod plan;
+pub mod plot;
+pub mod process;
+pub mod report;
+pub mod station;
+pub mod tally;

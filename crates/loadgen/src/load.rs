@@ -1,0 +1,219 @@
+//! A run: all connections at work at once, and what the relay costs meanwhile.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::accounts::Seated;
+use super::pace::Paced;
+use super::pacer::Pacer;
+use super::plan::{Mode, Plan};
+use super::process::{Process, Used};
+use super::station::{Ended, Payload, Run, Station};
+use super::tally::{Counted, Tally};
+use graceful_raw_client::{Conversation, Trouble};
+
+/// After the end, answers are waited for no longer than this.
+const DRAIN_WAIT: Duration = Duration::from_secs(10);
+/// How often progress is told.
+const PROGRESS_EVERY: Duration = Duration::from_millis(100);
+/// Frames that a relay takes before it answers, where it does not say.
+const UNANSWERED_FRAMES_MAX: u32 = 1;
+
+/// What a run came to.
+pub struct Outcome {
+    /// Pushes that left, the warm-up included.
+    pub pushed: u64,
+    /// Pushes that were meant to leave and were never answered.
+    pub unanswered: u64,
+    /// Pushes that the relay has stored.
+    pub stored: Counted,
+    /// Pushes that another device has received, where others are connected.
+    pub delivered: Option<Counted>,
+    /// What the relay used while it counted, and what it had used at its beginning.
+    pub relay: Option<(Used, Used)>,
+    /// What this program used in that time.
+    pub generator: Used,
+    /// Connections that still serve: of founders, with the number of their account.
+    pub founders: Vec<(usize, Conversation)>,
+    /// What ended it before its time.
+    pub trouble: Option<Trouble>,
+}
+
+/// How far a run is.
+#[derive(Debug, Clone, Copy)]
+pub struct Progress {
+    /// Since it began, the warm-up included.
+    pub elapsed: Duration,
+    /// Pushes stored so far.
+    pub stored: u64,
+}
+
+/// Runs the load over connections that are welcome, until its time is over or it is told to stop.
+pub async fn run(
+    plan: &Plan,
+    seats: Vec<Seated>,
+    payload: Payload,
+    relay: Option<Process>,
+    stop: &CancellationToken,
+    mut tell: impl FnMut(Progress),
+) -> Outcome {
+    let end = plan.warm_up + plan.duration;
+    let window = plan.warm_up..end;
+    let run = Arc::new(Run {
+        begun: Instant::now(),
+        payload,
+        batch: plan.batch,
+        stored: Tally::new(window.clone()),
+        delivered: Tally::new(window.clone()),
+        stop: CancellationToken::new(),
+    });
+    let mut work = Work::begin(plan, seats, &run, end, stop);
+    let own = Process::new(std::process::id());
+    let used = || (relay.and_then(Process::used), own.used_alone());
+    let progress = |run: &Run| Progress {
+        elapsed: run.begun.elapsed(),
+        stored: run.stored.all(),
+    };
+    work.until(window.start, || tell(progress(&run))).await;
+    let before = used();
+    work.until(window.end, || tell(progress(&run))).await;
+    let after = used();
+    work.drain(plan, &run).await;
+    let delivered = (plan.mode == Mode::Deliver).then(|| run.delivered.counted());
+    Outcome {
+        pushed: work.pushed,
+        unanswered: work.unanswered,
+        stored: run.stored.counted(),
+        delivered,
+        relay: after
+            .0
+            .zip(before.0)
+            .map(|(after, before)| (after.since(&before), before)),
+        generator: after.1.since(&before.1),
+        founders: work.founders,
+        trouble: work.trouble,
+    }
+}
+
+/// All stations, and what came of those that ended.
+struct Work {
+    stations: JoinSet<(usize, usize, Ended)>,
+    run: Arc<Run>,
+    /// Devices that push and are not done.
+    pushing: usize,
+    pushed: u64,
+    unanswered: u64,
+    founders: Vec<(usize, Conversation)>,
+    trouble: Option<Trouble>,
+    /// From outside.
+    stop: CancellationToken,
+    _pacer: Option<Pacer>,
+}
+
+impl Work {
+    fn begin(
+        plan: &Plan,
+        seats: Vec<Seated>,
+        run: &Arc<Run>,
+        end: Duration,
+        stop: &CancellationToken,
+    ) -> Self {
+        let mut stations = JoinSet::new();
+        let mut wakes = Vec::new();
+        for seat in seats {
+            let wake = Arc::new(Notify::new());
+            let pushes = seat.device == 0 && plan.mode != Mode::Idle;
+            let limits = seat.conversation.greeting.limits.as_ref();
+            let in_flight_max =
+                limits.map_or(UNANSWERED_FRAMES_MAX, |limits| limits.unanswered_frames_max);
+            let paced = pushes.then(|| {
+                wakes.push(wake.clone());
+                Paced::new(
+                    plan.pace(seat.account),
+                    in_flight_max as usize,
+                    plan.batch,
+                    end,
+                )
+            });
+            let station = Station::new(seat.conversation, run.clone(), paced, wake);
+            stations.spawn(async move { (seat.account, seat.device, station.work().await) });
+        }
+        let pushing = wakes.len();
+        let pacer = plan
+            .frame_rate()
+            .map(|rate| Pacer::start(rate, run.begun, wakes));
+        Self {
+            stations,
+            run: run.clone(),
+            pushing,
+            pushed: 0,
+            unanswered: 0,
+            founders: Vec::new(),
+            trouble: None,
+            stop: stop.clone(),
+            _pacer: pacer,
+        }
+    }
+
+    /// Lets them work until this moment, or until something goes wrong.
+    async fn until(&mut self, moment: Duration, mut tell: impl FnMut()) {
+        let deadline = tokio::time::Instant::from_std(self.run.begun + moment);
+        let mut progress = tokio::time::interval(PROGRESS_EVERY);
+        let stop = self.stop.clone();
+        while self.trouble.is_none() {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep_until(deadline) => return,
+                _ = progress.tick() => tell(),
+                Some(ended) = self.stations.join_next() => self.take(ended),
+            }
+        }
+    }
+
+    /// Waits for the answers to what was sent, and ends all of them.
+    async fn drain(&mut self, plan: &Plan, run: &Run) {
+        let deadline = tokio::time::Instant::now() + DRAIN_WAIT;
+        let receivers = plan.devices as u64 - 1;
+        let mut look = tokio::time::interval(PROGRESS_EVERY / 10);
+        while self.trouble.is_none() && !self.stop.is_cancelled() {
+            let delivered =
+                plan.mode != Mode::Deliver || run.delivered.all() >= run.stored.all() * receivers;
+            if self.pushing == 0 && delivered {
+                break;
+            }
+            tokio::select! {
+                () = tokio::time::sleep_until(deadline) => break,
+                _ = look.tick() => {}
+                Some(ended) = self.stations.join_next() => self.take(ended),
+            }
+        }
+        run.stop.cancel();
+        while let Some(ended) = self.stations.join_next().await {
+            self.take(ended);
+        }
+    }
+
+    fn take(&mut self, ended: Result<(usize, usize, Ended), tokio::task::JoinError>) {
+        let (account, device, ended) = match ended {
+            Ok(ended) => ended,
+            Err(error) => {
+                self.trouble = Some(Trouble::Broken(error.to_string()));
+                return;
+            }
+        };
+        self.pushed += ended.pushed;
+        self.unanswered += ended.unanswered;
+        if device == 0 {
+            self.pushing = self.pushing.saturating_sub(1);
+        }
+        match ended.trouble {
+            Some(trouble) => self.trouble = self.trouble.take().or(Some(trouble)),
+            None if device == 0 => self.founders.push((account, ended.conversation)),
+            None => {}
+        }
+    }
+}

@@ -1,0 +1,192 @@
+//! A relay of its own to measure: the program that runs, started once more, with every limit that is
+//! there against strangers out of the way.
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+use tokio::sync::oneshot;
+
+use super::process::Process;
+
+/// A relay that opens a large store takes its time.
+const READY_WAIT: Duration = Duration::from_secs(120);
+/// Connections beyond those of the load.
+const CONNECTIONS_TO_SPARE: usize = 64;
+/// Settings that would change what is measured.
+const VARIABLE_PREFIX: &str = "GRACEFUL_RELAY_";
+
+/// What to start.
+#[derive(Debug, Clone)]
+pub struct Setup {
+    /// This program.
+    pub program: PathBuf,
+    /// Where it keeps everything.
+    pub data: PathBuf,
+    /// Whether it speaks TLS, with a certificate of its own.
+    pub tls: bool,
+    /// How many devices will connect.
+    pub connections: usize,
+}
+
+/// A relay that runs; killed when dropped, for nothing of it is kept.
+pub struct LocalRelay {
+    child: Child,
+    data: PathBuf,
+    /// What devices dial.
+    pub url: String,
+    /// From starting the program until it said where it listens.
+    pub ready: Duration,
+}
+
+impl LocalRelay {
+    /// Starts it, and waits until it listens.
+    ///
+    /// # Errors
+    /// If it cannot be started, or says nothing.
+    pub async fn start(setup: &Setup) -> anyhow::Result<Self> {
+        // Beside the data: the relay wants a folder to itself.
+        let config = setup.data.with_extension("toml");
+        std::fs::write(&config, settings(setup)).context("cannot write the relay's settings")?;
+        let mut command = Command::new(&setup.program);
+        command
+            .args(["serve", "--json", "--config"])
+            .arg(&config)
+            .arg("--data")
+            .arg(&setup.data);
+        for (name, _) in std::env::vars_os() {
+            if name.to_string_lossy().starts_with(VARIABLE_PREFIX) {
+                command.env_remove(name);
+            }
+        }
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::inherit());
+        // Ctrl-C is for the load alone: it still has to say goodbye to the relay.
+        #[cfg(unix)]
+        std::os::unix::process::CommandExt::process_group(&mut command, 0);
+        let begun = Instant::now();
+        let mut child = command.spawn().context("cannot start a relay")?;
+        let out = child.stdout.take();
+        let mut relay = Self {
+            child,
+            data: setup.data.clone(),
+            url: String::new(),
+            ready: Duration::ZERO,
+        };
+        let (told, said) = oneshot::channel();
+        std::thread::spawn(move || {
+            let mut line = String::new();
+            let read = out.map(|out| BufReader::new(out).read_line(&mut line));
+            let _ = told.send((line, begun.elapsed(), read.is_some()));
+        });
+        let Ok(Ok((line, ready, true))) = tokio::time::timeout(READY_WAIT, said).await else {
+            bail!("the relay that was started does not say where it listens");
+        };
+        let said: serde_json::Value =
+            serde_json::from_str(&line).context("the relay ended at its start")?;
+        relay.url = said["url"]
+            .as_str()
+            .context("the relay names no address")?
+            .to_owned();
+        relay.ready = ready;
+        Ok(relay)
+    }
+
+    /// To see what it costs.
+    pub fn process(&self) -> Process {
+        Process::new(self.child.id()).on_disk_of(&self.data)
+    }
+
+    /// Ends it as a crash would, and waits until it is gone.
+    pub fn kill(self) {
+        drop(self);
+    }
+}
+
+impl Drop for LocalRelay {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Defaults where they cost something, and no limits that are there to keep strangers apart: all devices
+/// come from one address here.
+fn settings(setup: &Setup) -> String {
+    // Of these, one half may be newcomers at a time, and the other half found accounts.
+    let connections = 2 * (setup.connections + CONNECTIONS_TO_SPARE);
+    let tls = if setup.tls { "self-signed" } else { "off" };
+    format!(
+        "[server]\nlisten = \"127.0.0.1:0\"\n\
+         [tls]\nmode = \"{tls}\"\n\
+         [accounts]\nregistration = \"open\"\ndevices_max = 100\nbytes_max = {bytes}\nenvelopes_max = 100000000\n\
+         membership_entries_max = 4096\n\
+         [storage]\nballast_mib = 0\n\
+         [limits]\nconnections_max = {connections}\n\
+         [admission]\nnewcomers_percent = 50\n\
+         address_connections_max = {connections}\naddress_newcomers_max = {connections}\n\
+         address_arrivals_per_min = 0\naddress_frames_per_s = 0\naddress_bytes_per_s = 0\n\
+         address_accounts_per_h = 0\naccounts_per_h = 0\naccount_connections_max = {connections}\n\
+         account_frames_per_s = 0\naccount_bytes_per_s = 0\n\
+         [log]\nlevel = \"error\"\n",
+        bytes = 1_u64 << 40,
+    )
+}
+
+/// This program.
+///
+/// # Errors
+/// If the system does not tell where it is.
+pub fn this_program() -> anyhow::Result<PathBuf> {
+    std::env::current_exe().context("cannot find this program's own file")
+}
+
+/// Bytes of all files in a folder, and in those inside it.
+pub fn folder_bytes(folder: &Path) -> u64 {
+    let Ok(entries) = std::fs::read_dir(folder) else {
+        return 0;
+    };
+    let size = |entry: std::fs::DirEntry| match entry.metadata() {
+        Ok(data) if data.is_dir() => folder_bytes(&entry.path()),
+        Ok(data) => data.len(),
+        Err(_) => 0,
+    };
+    entries.flatten().map(size).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use graceful_server::config::{Flags, Sources, Surroundings, load};
+
+    #[test]
+    fn its_settings_are_good() {
+        let folder = tempfile::tempdir().expect("a folder");
+        for (tls, connections) in [(false, 1), (true, 20_000)] {
+            let setup = Setup {
+                program: PathBuf::new(),
+                data: folder.path().to_owned(),
+                tls,
+                connections,
+            };
+            let file = folder.path().join("bench.toml");
+            std::fs::write(&file, settings(&setup)).expect("written");
+            let sources = Sources {
+                file: Some(file),
+                environment: Vec::new(),
+                flags: Flags {
+                    listen: None,
+                    data: Some(setup.data.clone()),
+                },
+                surroundings: Surroundings::default(),
+            };
+            let config = load(&sources).unwrap_or_else(|error| panic!("{error}"));
+            assert!(config.http_options().connections_max > connections);
+            assert!(config.relay_options().fairness.founding_connections_max > connections as u64);
+        }
+    }
+}

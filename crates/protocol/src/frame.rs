@@ -1,0 +1,201 @@
+//! Frames: bytes to messages and back.
+//!
+//! Bytes from the network are hostile. A few bytes can ask for thousands of empty messages, so the
+//! number of elements is counted before anything is allocated.
+
+use bytes::{Buf, Bytes, BytesMut};
+use prost::Message;
+
+use super::wire::{FromDevice, FromRelay, from_device, from_relay};
+
+/// What a device may say.
+pub type DeviceFrame = from_device::Frame;
+/// What a relay may say.
+pub type RelayFrame = from_relay::Frame;
+
+/// Elements (of whatever kind) in one frame. More is not a frame.
+pub const ELEMENTS_MAX: usize = 20_000;
+
+/// The one message inside a message that itself repeats elements: `authenticate` in `Found`.
+const FOUND_AUTHENTICATE: (u64, u64) = (2, 1);
+
+/// Bytes that are not a frame.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Malformed {
+    /// Not the encoding of any message of the schema.
+    #[error("not a frame of this protocol: {0}")]
+    Encoding(String),
+    /// A message without a frame that this version knows.
+    #[error("a frame of a kind this version does not know")]
+    UnknownKind,
+    /// More elements than any honest frame has.
+    #[error("a frame with more than {ELEMENTS_MAX} elements")]
+    TooManyElements,
+    /// A length prefix that promises more than there is.
+    #[error("a frame cut short")]
+    CutShort,
+}
+
+/// Reads what a device sent. Payloads share the memory of `bytes`.
+///
+/// # Errors
+/// [`Malformed`] for anything that no device following the protocol sends.
+pub fn from_device(bytes: Bytes) -> Result<DeviceFrame, Malformed> {
+    count_elements(&bytes, Some(FOUND_AUTHENTICATE))?;
+    let message =
+        FromDevice::decode(bytes).map_err(|error| Malformed::Encoding(error.to_string()))?;
+    message.frame.ok_or(Malformed::UnknownKind)
+}
+
+/// Reads what a relay sent. Payloads share the memory of `bytes`.
+///
+/// # Errors
+/// [`Malformed`] for anything that no relay following the protocol sends.
+pub fn from_relay(bytes: Bytes) -> Result<RelayFrame, Malformed> {
+    count_elements(&bytes, None)?;
+    let message =
+        FromRelay::decode(bytes).map_err(|error| Malformed::Encoding(error.to_string()))?;
+    message.frame.ok_or(Malformed::UnknownKind)
+}
+
+/// The bytes of one frame for the relay.
+pub fn device_bytes(frame: DeviceFrame) -> Bytes {
+    FromDevice { frame: Some(frame) }.encode_to_vec().into()
+}
+
+/// The bytes of one frame for a device.
+pub fn relay_bytes(frame: RelayFrame) -> Bytes {
+    FromRelay { frame: Some(frame) }.encode_to_vec().into()
+}
+
+/// Frames one after the other, each behind its length as a varint: the body of an exchange.
+pub fn join<'a>(frames: impl IntoIterator<Item = &'a Bytes>) -> Bytes {
+    let mut body = BytesMut::new();
+    for frame in frames {
+        prost::encoding::encode_varint(frame.len() as u64, &mut body);
+        body.extend_from_slice(frame);
+    }
+    body.freeze()
+}
+
+/// The frames of a body made by [`join`].
+///
+/// # Errors
+/// [`Malformed::CutShort`] where a length does not fit what follows,
+/// [`Malformed::TooManyElements`] for more frames than a body may have.
+pub fn split(mut body: Bytes) -> Result<Vec<Bytes>, Malformed> {
+    let mut frames = Vec::new();
+    while body.has_remaining() {
+        let length = prost::encoding::decode_varint(&mut body).map_err(|_| Malformed::CutShort)?;
+        let length = usize::try_from(length).map_err(|_| Malformed::CutShort)?;
+        if length > body.len() {
+            return Err(Malformed::CutShort);
+        }
+        if frames.len() == ELEMENTS_MAX {
+            return Err(Malformed::TooManyElements);
+        }
+        frames.push(body.split_to(length));
+    }
+    Ok(frames)
+}
+
+/// Counts the fields of a frame and of its message: each repeated element is one such field.
+/// Allocates nothing. Malformed bytes are left to the decoder, which says what is wrong with them.
+fn count_elements(bytes: &[u8], with_inner: Option<(u64, u64)>) -> Result<(), Malformed> {
+    let mut elements = 0;
+    walk(bytes, &mut elements, &mut |frame, elements| {
+        walk(frame.content, elements, &mut |field, elements| {
+            if with_inner == Some((frame.tag, field.tag)) {
+                walk(field.content, elements, &mut |_, _| Ok(()))?;
+            }
+            Ok(())
+        })
+    })
+}
+
+fn walk<'a>(
+    mut bytes: &'a [u8],
+    elements: &mut usize,
+    descend: &mut dyn FnMut(&Field<'a>, &mut usize) -> Result<(), Malformed>,
+) -> Result<(), Malformed> {
+    while let Some(field) = next_field(&mut bytes) {
+        *elements += 1;
+        if *elements > ELEMENTS_MAX {
+            return Err(Malformed::TooManyElements);
+        }
+        descend(&field, elements)?;
+    }
+    Ok(())
+}
+
+struct Field<'a> {
+    tag: u64,
+    content: &'a [u8],
+}
+
+/// The next field, with its bytes when it has a length; `None` at the end and at the first that is
+/// malformed.
+fn next_field<'a>(bytes: &mut &'a [u8]) -> Option<Field<'a>> {
+    let key = prost::encoding::decode_varint(bytes).ok()?;
+    let tag = key >> 3;
+    let length = match key & 7 {
+        0 => {
+            prost::encoding::decode_varint(bytes).ok()?;
+            return Some(Field { tag, content: &[] });
+        }
+        1 => 8,
+        5 => 4,
+        2 => usize::try_from(prost::encoding::decode_varint(bytes).ok()?).ok()?,
+        _ => return None,
+    };
+    let (content, rest) = bytes.split_at_checked(length)?;
+    *bytes = rest;
+    Some(Field {
+        tag,
+        content: if key & 7 == 2 { content } else { &[] },
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire;
+
+    fn push(envelopes: usize) -> Bytes {
+        let envelopes = vec![wire::Envelope::default(); envelopes];
+        device_bytes(DeviceFrame::Push(wire::Push { envelopes }))
+    }
+
+    #[test]
+    fn frames_come_back_as_they_went() {
+        let ack = DeviceFrame::Ack(wire::Ack { through: 7 });
+        assert_eq!(from_device(device_bytes(ack.clone())), Ok(ack));
+        let pong = RelayFrame::Pong(wire::Pong { number: 3 });
+        assert_eq!(from_relay(relay_bytes(pong.clone())), Ok(pong));
+    }
+
+    #[test]
+    fn a_small_frame_cannot_ask_for_much_memory() {
+        assert!(from_device(push(1_000)).is_ok());
+        assert_eq!(from_device(push(30_000)), Err(Malformed::TooManyElements));
+    }
+
+    #[test]
+    fn nonsense_is_named() {
+        assert_eq!(from_device(Bytes::new()), Err(Malformed::UnknownKind));
+        assert!(matches!(
+            from_device(Bytes::from_static(&[0xff; 9])),
+            Err(Malformed::Encoding(_))
+        ));
+    }
+
+    #[test]
+    fn bodies_split_where_they_were_joined() {
+        let frames = [push(1), push(0), push(3)];
+        assert_eq!(split(join(&frames)).as_deref(), Ok(&frames[..]));
+        assert_eq!(
+            split(Bytes::from_static(&[5, 1, 2])),
+            Err(Malformed::CutShort)
+        );
+    }
+}

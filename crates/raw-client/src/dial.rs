@@ -1,0 +1,337 @@
+//! Dialling: from a relay's address to a WebSocket, over TLS 1.3 unless it is this machine.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_tungstenite::tungstenite::Error;
+use tokio_tungstenite::tungstenite::http::Uri;
+use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+use tokio_tungstenite::{WebSocketStream, client_async_with_config};
+use tokio_util::io::{InspectReader, InspectWriter};
+
+use super::tls::{self, RelayKey};
+use graceful_protocol::SOCKET_PATH;
+
+/// Dialling and both handshakes take no longer than this.
+pub const DIAL_WAIT: Duration = Duration::from_secs(20);
+/// One address of several takes no longer than this.
+const ADDRESS_WAIT: Duration = Duration::from_secs(5);
+/// Allocated for each connection at once.
+pub const READ_BUFFER_BYTES: usize = 16 * 1024;
+/// No relay may send a frame larger than this, whatever it says of itself.
+const MESSAGE_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// A relay's address that cannot be dialled.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the relay address {url} cannot be used: {what}")]
+pub struct AddressError {
+    /// As given.
+    pub url: String,
+    /// What is wrong with it.
+    pub what: &'static str,
+}
+
+/// How a client may connect.
+#[derive(Debug, Clone, Default)]
+pub struct ConnectOptions {
+    /// Allow `ws://` to another machine. The changes stay sealed, but who talks to whom does not.
+    pub allow_plain: bool,
+}
+
+/// A relay's address, checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Address {
+    tls: bool,
+    /// Lower case, without port and brackets: what is signed.
+    pub host: String,
+    port: u16,
+    url: String,
+    /// What the relay is known by, instead of a certificate that others vouch for.
+    key: Option<RelayKey>,
+}
+
+/// Any byte stream that a WebSocket runs over: TCP, or TLS over TCP.
+pub trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
+
+/// A WebSocket to a relay.
+pub type Socket = WebSocketStream<Box<dyn Stream>>;
+
+/// Counts the bytes that pass: a slow line moves, a dead one does not.
+fn counted(stream: TcpStream, moved: &Arc<AtomicU64>) -> impl Stream + use<> {
+    let count = || {
+        let moved = moved.clone();
+        move |bytes: &[u8]| {
+            moved.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+        }
+    };
+    InspectWriter::new(InspectReader::new(stream, count()), count())
+}
+
+impl Address {
+    /// `wss://host[:port][/path][#key]`; `https` and `http` mean the same with the other letters.
+    pub fn parse(url: &str, options: &ConnectOptions) -> Result<Self, AddressError> {
+        let wrong = |what| AddressError {
+            url: url.to_owned(),
+            what,
+        };
+        let (bare_url, key) = match url.trim().split_once('#') {
+            Some((bare, key)) => (bare, Some(key)),
+            None => (url.trim(), None),
+        };
+        let uri: Uri = bare_url
+            .parse()
+            .map_err(|_| wrong("write it as wss://relay.example"))?;
+        let tls = match uri.scheme_str() {
+            Some("wss" | "https") => true,
+            Some("ws" | "http") => false,
+            _ => return Err(wrong("it must start with wss://")),
+        };
+        let bare = uri
+            .host()
+            .filter(|host| !host.is_empty())
+            .ok_or_else(|| wrong("it names no host"))?;
+        let host = bare
+            .trim_start_matches('[')
+            .trim_end_matches(']')
+            .to_ascii_lowercase();
+        if !tls && !options.allow_plain && !is_loopback(&host) {
+            return Err(wrong(
+                "ws:// to another machine is not encrypted on the way; use wss://, or allow plain connections explicitly",
+            ));
+        }
+        let key = key.map(str::parse).transpose().map_err(|()| {
+            wrong("what stands behind # is not a relay's key; copy the address whole, as `serve` shows it")
+        })?;
+        if key.is_some() && !tls {
+            return Err(wrong("a key is for relays that speak TLS; use wss://"));
+        }
+        let port = uri.port_u16().unwrap_or(if tls { 443 } else { 80 });
+        let path = uri
+            .path()
+            .trim_end_matches('/')
+            .trim_end_matches(SOCKET_PATH);
+        let scheme = if tls { "wss" } else { "ws" };
+        let url = format!("{scheme}://{}:{port}{path}{SOCKET_PATH}", bracketed(&host));
+        Ok(Self {
+            tls,
+            host,
+            port,
+            url,
+            key,
+        })
+    }
+
+    /// The socket, and the count of bytes that pass through it.
+    pub async fn dial(&self) -> Result<(Socket, Arc<AtomicU64>), String> {
+        match tokio::time::timeout(DIAL_WAIT, self.try_dial()).await {
+            Ok(result) => result,
+            Err(_) => Err(format!("no answer within {} seconds", DIAL_WAIT.as_secs())),
+        }
+    }
+
+    async fn try_dial(&self) -> Result<(Socket, Arc<AtomicU64>), String> {
+        let (stream, moved) = self.stream(self.tls_config()?).await?;
+        let handshake = self.handshake(stream, READ_BUFFER_BYTES).await;
+        handshake
+            .map(|socket| (socket, moved))
+            .map_err(|error| format!("no relay answers there: {error}"))
+    }
+
+    /// How TLS is spoken there; `None` where it is not.
+    pub fn tls_config(&self) -> Result<Option<Arc<ClientConfig>>, String> {
+        if self.tls {
+            tls::config(self.key).map(Some)
+        } else {
+            Ok(None)
+        }
+    }
+
+    /// What the WebSocket goes through, and the count of bytes that pass.
+    pub async fn stream(
+        &self,
+        config: Option<Arc<ClientConfig>>,
+    ) -> Result<(Box<dyn Stream>, Arc<AtomicU64>), String> {
+        let found = tokio::net::lookup_host((self.host.as_str(), self.port)).await;
+        let addresses = alternating(found.map_err(|error| error.to_string())?.collect());
+        let tcp = first_that_answers(addresses, ADDRESS_WAIT, TcpStream::connect).await?;
+        tcp.set_nodelay(true).map_err(|error| error.to_string())?;
+        let moved = Arc::new(AtomicU64::new(0));
+        let tcp = counted(tcp, &moved);
+        let stream: Box<dyn Stream> = if let Some(config) = config {
+            let name =
+                ServerName::try_from(self.host.clone()).map_err(|error| error.to_string())?;
+            let connector = TlsConnector::from(config);
+            Box::new(
+                connector
+                    .connect(name, tcp)
+                    .await
+                    .map_err(|error| tls::trouble(&error))?,
+            )
+        } else {
+            Box::new(tcp)
+        };
+        Ok((stream, moved))
+    }
+
+    /// Performs the WebSocket handshake (RFC 6455, section 4) over `stream`.
+    ///
+    /// # Errors
+    /// What tungstenite reports, an HTTP answer other than 101 included.
+    pub async fn handshake(
+        &self,
+        stream: Box<dyn Stream>,
+        read_buffer_bytes: usize,
+    ) -> Result<Socket, Error> {
+        let config = WebSocketConfig::default()
+            .read_buffer_size(read_buffer_bytes)
+            .write_buffer_size(0)
+            .max_write_buffer_size(2 * MESSAGE_BYTES_MAX)
+            .max_message_size(Some(MESSAGE_BYTES_MAX))
+            .max_frame_size(Some(MESSAGE_BYTES_MAX));
+        let handshake = client_async_with_config(self.url.as_str(), stream, Some(config)).await;
+        handshake.map(|(socket, _)| socket)
+    }
+}
+
+/// One after the other, each with its own time: a dead address does not hide a good one.
+async fn first_that_answers<T, F: Future<Output = std::io::Result<T>>>(
+    addresses: Vec<SocketAddr>,
+    wait: Duration,
+    connect: impl Fn(SocketAddr) -> F,
+) -> Result<T, String> {
+    let mut trouble = "the name has no address".to_owned();
+    for address in addresses {
+        match tokio::time::timeout(wait, connect(address)).await {
+            Ok(Ok(stream)) => return Ok(stream),
+            Ok(Err(error)) => trouble = error.to_string(),
+            Err(_) => trouble = format!("{address} does not answer"),
+        }
+    }
+    Err(trouble)
+}
+
+/// The two families in turn, beginning with the one that the system prefers: where all addresses of
+/// one are dead, the other is tried second.
+fn alternating(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
+    let preferred = addresses.first().is_none_or(SocketAddr::is_ipv4);
+    let (first, second): (Vec<_>, Vec<_>) = addresses
+        .into_iter()
+        .partition(|address| address.is_ipv4() == preferred);
+    let (mut first, mut second) = (first.into_iter(), second.into_iter());
+    let mut all = Vec::new();
+    loop {
+        let before = all.len();
+        all.extend(first.next());
+        all.extend(second.next());
+        if all.len() == before {
+            return all;
+        }
+    }
+}
+
+fn is_loopback(host: &str) -> bool {
+    host == "localhost"
+        || host
+            .parse::<IpAddr>()
+            .is_ok_and(|address| address.is_loopback())
+}
+
+fn bracketed(host: &str) -> String {
+    if host.contains(':') {
+        format!("[{host}]")
+    } else {
+        host.to_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(url: &str) -> Result<Address, String> {
+        Address::parse(url, &ConnectOptions::default()).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn addresses_are_read_as_people_write_them() {
+        let address = parse("https://Relay.Example/sync/").unwrap();
+        assert_eq!(address.host, "relay.example");
+        assert_eq!(address.url, "wss://relay.example:443/sync/v1/sync");
+        assert_eq!(
+            parse("wss://relay.example/v1/sync").unwrap().url,
+            "wss://relay.example:443/v1/sync"
+        );
+        let address = parse("ws://[::1]:8080").unwrap();
+        assert_eq!(
+            (address.host.as_str(), address.url.as_str()),
+            ("::1", "ws://[::1]:8080/v1/sync")
+        );
+    }
+
+    #[test]
+    fn plain_connections_stay_on_this_machine_unless_allowed() {
+        assert!(
+            parse("ws://relay.example")
+                .unwrap_err()
+                .contains("not encrypted")
+        );
+        assert!(parse("ws://127.0.0.1:8080").is_ok());
+        let options = ConnectOptions { allow_plain: true };
+        assert!(Address::parse("ws://relay.example", &options).is_ok());
+        assert!(parse("relay.example").is_err() && parse("ftp://x").is_err() && parse("").is_err());
+    }
+
+    #[tokio::test]
+    async fn a_dead_address_does_not_hide_a_good_one() {
+        let dead: SocketAddr = "[2001:db8::1]:443".parse().unwrap();
+        let dead_too: SocketAddr = "[2001:db8::2]:443".parse().unwrap();
+        let good: SocketAddr = "192.0.2.1:443".parse().unwrap();
+        let addresses = alternating(vec![dead, dead_too, good]);
+        assert_eq!(addresses, [dead, good, dead_too]);
+        let connect = |address| async move {
+            if address == good {
+                Ok(address)
+            } else {
+                std::future::pending().await
+            }
+        };
+        let wait = Duration::from_millis(10);
+        assert_eq!(first_that_answers(addresses, wait, connect).await, Ok(good));
+        let error = first_that_answers(vec![dead], wait, connect)
+            .await
+            .unwrap_err();
+        assert!(error.contains("2001:db8::1"), "{error}");
+    }
+
+    #[test]
+    fn an_address_may_carry_the_relays_key() {
+        let key = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8";
+        let address = parse(&format!("wss://192.168.1.20:8443#{key}")).unwrap();
+        assert_eq!(
+            (address.key, address.host.as_str()),
+            (key.parse().ok(), "192.168.1.20")
+        );
+        assert_eq!(address.url, "wss://192.168.1.20:8443/v1/sync");
+        assert_eq!(parse("wss://relay.example").unwrap().key, None);
+        // Half a key must not become none.
+        assert!(
+            parse(&format!("wss://relay.example#{}", &key[..42]))
+                .unwrap_err()
+                .contains("key")
+        );
+        assert!(parse("wss://relay.example#").unwrap_err().contains("key"));
+        assert!(
+            parse(&format!("ws://127.0.0.1#{key}"))
+                .unwrap_err()
+                .contains("wss://")
+        );
+    }
+}

@@ -1,0 +1,54 @@
+//! The two clocks: one that anybody may set, and one that counts since the machine was switched on.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use graceful_rules::uptime::Moment;
+
+/// Milliseconds since 1970, as this machine believes.
+pub fn wall_ms() -> i64 {
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// Milliseconds since the machine was switched on, sleep included where the system says so.
+#[cfg(unix)]
+pub fn clock_ms() -> u64 {
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    const CLOCK: rustix::time::ClockId = rustix::time::ClockId::Boottime;
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    const CLOCK: rustix::time::ClockId = rustix::time::ClockId::Monotonic;
+    let now = rustix::time::clock_gettime(CLOCK);
+    let [seconds, nanoseconds] =
+        [now.tv_sec, now.tv_nsec].map(|part| u64::try_from(part).unwrap_or(0));
+    seconds * 1_000 + nanoseconds / 1_000_000
+}
+
+/// Milliseconds since this was first asked.
+#[cfg(not(unix))]
+pub fn clock_ms() -> u64 {
+    static FIRST: std::sync::LazyLock<std::time::Instant> =
+        std::sync::LazyLock::new(std::time::Instant::now);
+    u64::try_from(FIRST.elapsed().as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Now, on both, and by the relay's own time.
+pub fn moment(relay_ms: u64) -> Moment {
+    Moment {
+        boot: boot(),
+        clock_ms: clock_ms(),
+        wall_ms: wall_ms(),
+        relay_ms,
+    }
+}
+
+/// Which time the machine was switched on. Where the system does not say, each process is a time of its
+/// own: then only the wall clock tells what lies between two.
+fn boot() -> String {
+    let system = std::fs::read_to_string("/proc/sys/kernel/random/boot_id");
+    system.map_or_else(
+        |_| format!("process {}", std::process::id()),
+        |id| id.trim().to_owned(),
+    )
+}

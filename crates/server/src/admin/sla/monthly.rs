@@ -1,0 +1,168 @@
+//! Each month's report is made by itself when the month is over, and the oldest ones go.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use graceful_rules::agreement::Agreement;
+use graceful_rules::uptime::Moment;
+
+use super::month::{Month, Report};
+use super::{FOLDER, Ledger};
+
+/// Months that are looked at: one that was missed is made up for.
+const LOOK_BACK: usize = 3;
+
+/// Makes what is due. The report of a month is made once; it is made again only where what was recorded
+/// of that month has changed, as when a clock that was wrong has been set.
+pub(super) fn make_due(
+    data: &Path,
+    ledger: &Ledger,
+    agreement: &Agreement,
+    now: &Moment,
+) -> io::Result<()> {
+    let folder = data.join(FOLDER);
+    let mut month = Month::of(now.wall_ms);
+    for _ in 0..LOOK_BACK {
+        month = month.before();
+        let report = Report::new(ledger, agreement, month, now, true);
+        if report.has_record() && !is_made(&folder, &report) {
+            write(&folder, &report)?;
+            tracing::info!(%month, "the month's report of uptime is made");
+        }
+    }
+    forget(&folder, agreement.reports_max)
+}
+
+fn is_made(folder: &Path, report: &Report) -> bool {
+    let there = fs::read(folder.join(format!("{}.json", report.month)));
+    let there: Option<serde_json::Value> = there
+        .ok()
+        .and_then(|bytes| serde_json::from_slice(&bytes).ok());
+    there.is_some_and(|there| {
+        let same = |name: &str, value: i64| there[name].as_i64() == Some(value);
+        same("up_s", report.up_s)
+            && same("down_s", report.down_s)
+            && same("planned_s", report.planned_s)
+    })
+}
+
+fn write(folder: &Path, report: &Report) -> io::Result<()> {
+    let json = serde_json::to_string_pretty(report)? + "\n";
+    // The second one says that both are there.
+    for (ending, content) in [("html", report.to_html()), ("json", json)] {
+        let path = folder.join(format!("{}.{ending}", report.month));
+        graceful_fs_util::atomic_write(&path, content.as_bytes())?;
+    }
+    Ok(())
+}
+
+/// Removes the oldest, and nothing that is not a report.
+fn forget(folder: &Path, reports_max: usize) -> io::Result<()> {
+    let mut months = Vec::new();
+    let Ok(entries) = fs::read_dir(folder) else {
+        return Ok(());
+    };
+    for entry in entries {
+        let name = entry?.file_name().to_string_lossy().into_owned();
+        months.extend(
+            name.strip_suffix(".json")
+                .and_then(|month| month.parse::<Month>().ok()),
+        );
+    }
+    months.sort_unstable();
+    let surplus = months.len().saturating_sub(reports_max);
+    for month in &months[..surplus] {
+        for ending in ["html", "json"] {
+            match fs::remove_file(folder.join(format!("{month}.{ending}"))) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::month::tests::agreement;
+    use super::*;
+    use graceful_rules::latency::Latency;
+    use graceful_rules::uptime::Record;
+
+    /// 2026-08-01 00:00 UTC.
+    const AUGUST_MS: i64 = 1_785_542_400_000;
+    const DAY: u64 = 86_400_000;
+
+    fn day(number: u64) -> Moment {
+        let wall_ms = AUGUST_MS + i64::try_from(number * DAY).expect("small");
+        Moment {
+            boot: "a".into(),
+            clock_ms: number * DAY,
+            wall_ms,
+            relay_ms: 0,
+        }
+    }
+
+    fn files(folder: &Path) -> Vec<String> {
+        let entries = fs::read_dir(folder.join(FOLDER)).expect("there");
+        let mut names: Vec<_> = entries
+            .map(|entry| {
+                entry
+                    .expect("an entry")
+                    .file_name()
+                    .into_string()
+                    .expect("UTF-8")
+            })
+            .collect();
+        names.retain(|name| name.starts_with("20"));
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn months_that_are_over_get_their_report_once_and_the_oldest_go() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut ledger = Ledger::read(folder.path(), 0).expect("none yet");
+        ledger
+            .begin(Record::Started { at: day(0) })
+            .expect("written");
+        let mut last = 0;
+        let mut made = |until: u64| {
+            let (latency, troubles) = (Latency::default(), Vec::new());
+            let lasted_ms = DAY * (until - last);
+            last = until;
+            let at = day(until);
+            ledger
+                .add(Record::Folded {
+                    at,
+                    lasted_ms,
+                    latency,
+                    troubles,
+                })
+                .expect("written");
+            make_due(folder.path(), &ledger, &agreement(), &day(until)).expect("made");
+            files(folder.path())
+        };
+        assert_eq!(made(30), Vec::<String>::new(), "August is not over");
+        assert_eq!(made(31), ["2026-08.html", "2026-08.json"]);
+        let path = folder.path().join(FOLDER).join("2026-08.html");
+        fs::write(&path, "mine").expect("written");
+        assert_eq!(made(32).len(), 2);
+        assert_eq!(
+            fs::read_to_string(&path).expect("there"),
+            "mine",
+            "it is not made twice"
+        );
+        // Two are kept.
+        assert_eq!(
+            made(92),
+            [
+                "2026-09.html",
+                "2026-09.json",
+                "2026-10.html",
+                "2026-10.json"
+            ]
+        );
+    }
+}

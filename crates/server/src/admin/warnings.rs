@@ -1,0 +1,216 @@
+//! What an operator should look at, each with what to do.
+
+use serde::{Deserialize, Serialize};
+
+use super::overview::Overview;
+use graceful_rules::uptime::CLOCK_SET_MS;
+
+/// A certificate that renews itself does so long before.
+const CERTIFICATE_DAYS: i64 = 14;
+
+/// A backup that is older is none.
+const BACKUP_DAYS: i64 = 30;
+
+const DAY_S: i64 = 86_400;
+
+/// Files that a relay has open beside its connections.
+pub(crate) const FILES_BESIDE: u64 = 64;
+
+/// Free space is told when less is left than so many times the watermark.
+const WATERMARKS: u64 = 4;
+
+/// One thing to look at.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Warning {
+    /// For programs.
+    pub name: String,
+    /// What is the matter.
+    pub text: String,
+    /// What to do.
+    pub next: String,
+}
+
+fn warning(name: &str, text: impl Into<String>, next: impl Into<String>) -> Warning {
+    Warning {
+        name: name.to_owned(),
+        text: text.into(),
+        next: next.into(),
+    }
+}
+
+/// Everything, the gravest first.
+pub(super) fn warnings(overview: &Overview) -> Vec<Warning> {
+    let all = [
+        disk(overview),
+        certificate(overview),
+        clock(overview),
+        files(overview),
+        backup(overview),
+    ];
+    all.into_iter().flatten().collect()
+}
+
+fn disk(overview: &Overview) -> Option<Warning> {
+    let free = overview.free_bytes?;
+    if overview.state == "short_of_room" {
+        let text = "The disk is nearly full: nothing new is kept, and devices are told to wait.";
+        return Some(warning(
+            "disk",
+            text,
+            "Make room on the disk; the relay goes on by itself within half a minute.",
+        ));
+    }
+    (free < overview.free_bytes_min.saturating_mul(WATERMARKS)).then(|| {
+        let text = format!(
+            "{} MB are free on the disk; below {} MB nothing new is kept.",
+            free / 1_000_000,
+            overview.free_bytes_min / 1_000_000
+        );
+        warning(
+            "disk",
+            text,
+            "Make room, or see with `graceful-relay account list --by bytes` who takes it.",
+        )
+    })
+}
+
+fn certificate(overview: &Overview) -> Option<Warning> {
+    let tls = overview.tls.as_ref()?;
+    if let Some(trouble) = &tls.tls_trouble {
+        let mut text = trouble.clone();
+        text[..1].make_ascii_uppercase();
+        return Some(warning(
+            "certificate",
+            text + ".",
+            "See docs/tls.md; `graceful-relay doctor` looks closer.",
+        ));
+    }
+    let left_s = tls.certificate_expires_s? - overview.clock_s;
+    (left_s < CERTIFICATE_DAYS * DAY_S).then(|| {
+        let text = format!(
+            "The certificate is good for {} days only.",
+            (left_s / DAY_S).max(0)
+        );
+        warning(
+            "certificate",
+            text,
+            "Renew it, then run `graceful-relay reload`.",
+        )
+    })
+}
+
+fn clock(overview: &Overview) -> Option<Warning> {
+    let next = "See that the machine gets its time from the network (`timedatectl`).";
+    if overview.clock_s * 1_000 < CLOCK_SET_MS {
+        return Some(warning(
+            "clock",
+            "The machine's clock was never set: certificates cannot be judged.",
+            next,
+        ));
+    }
+    let by_s = overview.clock_jumped_s?;
+    let way = if by_s < 0 { "back" } else { "forward" };
+    let text = format!(
+        "The machine's clock was set {way} by {} s within the last day. Expiry and uptime do not follow it.",
+        by_s.abs()
+    );
+    Some(warning("clock", text, next))
+}
+
+fn files(overview: &Overview) -> Option<Warning> {
+    let (may, wanted) = (
+        overview.open_files_max?,
+        overview.connections_max? + FILES_BESIDE,
+    );
+    (may < wanted).then(|| {
+        let text = format!(
+            "The process may have {may} files open; {wanted} are needed for limits.connections_max."
+        );
+        warning(
+            "open_files",
+            text,
+            format!(
+                "Set LimitNOFILE={} in the service, or lower the limit.",
+                wanted.next_power_of_two()
+            ),
+        )
+    })
+}
+
+fn backup(overview: &Overview) -> Option<Warning> {
+    // Only who can note a backup can miss one.
+    overview.listening.as_ref()?;
+    let next =
+        "Run `graceful-relay backup FILE`, or let its timer do it every day (docs/backup.md).";
+    match overview.last_backup_s {
+        None if overview.accounts == 0 => None,
+        None => Some(warning("backup", "No backup was made yet.", next)),
+        Some(age_s) if age_s > BACKUP_DAYS * DAY_S => {
+            let text = format!("The last backup was made {} days ago.", age_s / DAY_S);
+            Some(warning("backup", text, next))
+        }
+        Some(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::tls::TlsStatus;
+
+    fn until(expires_s: i64) -> Option<TlsStatus> {
+        Some(TlsStatus {
+            certificate_expires_s: Some(expires_s),
+            ..TlsStatus::default()
+        })
+    }
+
+    fn well() -> Overview {
+        Overview {
+            state: "ready".into(),
+            listening: Some("x".into()),
+            accounts: 1,
+            clock_s: 1_800_000_000,
+            free_bytes: Some(10 << 30),
+            free_bytes_min: 256 << 20,
+            tls: until(1_800_000_000 + 60 * DAY_S),
+            open_files_max: Some(4_096),
+            connections_max: Some(2_000),
+            last_backup_s: Some(DAY_S),
+            ..Overview::default()
+        }
+    }
+
+    #[test]
+    fn each_trouble_is_told_and_nothing_else() {
+        assert_eq!(warnings(&well()), []);
+        let told = |change: fn(&mut Overview)| {
+            let mut overview = well();
+            change(&mut overview);
+            let all = warnings(&overview);
+            assert_eq!(all.len(), 1, "{all:?}");
+            assert!(!all[0].next.is_empty());
+            all[0].name.clone()
+        };
+        assert_eq!(told(|it| it.state = "short_of_room".into()), "disk");
+        assert_eq!(told(|it| it.free_bytes = Some(900 << 20)), "disk");
+        assert_eq!(
+            told(|it| it.tls = until(it.clock_s + 13 * DAY_S)),
+            "certificate"
+        );
+        assert_eq!(told(|it| it.tls = until(it.clock_s - 1)), "certificate");
+        let trouble = |it: &mut Overview| {
+            let trouble = Some("the key is lost".into());
+            it.tls = it.tls.take().map(|tls| TlsStatus {
+                tls_trouble: trouble,
+                ..tls
+            });
+        };
+        assert_eq!(told(trouble), "certificate");
+        assert_eq!(told(|it| (it.clock_s, it.tls) = (86_400, None)), "clock");
+        assert_eq!(told(|it| it.clock_jumped_s = Some(-3_600)), "clock");
+        assert_eq!(told(|it| it.open_files_max = Some(1_024)), "open_files");
+        assert_eq!(told(|it| it.last_backup_s = None), "backup");
+        assert_eq!(told(|it| it.last_backup_s = Some(31 * DAY_S)), "backup");
+    }
+}

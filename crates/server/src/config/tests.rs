@@ -1,0 +1,660 @@
+//! What a file, a variable or a flag leads to, and the text of each refusal.
+
+use std::path::PathBuf;
+
+use super::*;
+use crate::http::tls::Challenge;
+
+struct Case {
+    folder: tempfile::TempDir,
+    sources: Sources,
+}
+
+impl Case {
+    fn new(file: &str) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("config.toml");
+        std::fs::write(&path, file).expect("a file");
+        let surroundings = Surroundings {
+            home: Some("/home/ann".into()),
+            ..Surroundings::default()
+        };
+        let sources = Sources {
+            file: Some(path),
+            surroundings,
+            ..Sources::default()
+        };
+        Self { folder, sources }
+    }
+
+    fn with_variable(mut self, name: &str, value: &str) -> Self {
+        self.sources.environment.push((name.into(), value.into()));
+        self
+    }
+
+    fn load(&self) -> Config {
+        load(&self.sources).expect("good settings")
+    }
+
+    /// What is said, without the folder that differs each time.
+    fn refusal(&self) -> String {
+        let text = load(&self.sources)
+            .expect_err("something is wrong")
+            .to_string();
+        text.replace(&format!("{}/", self.folder.path().display()), "")
+    }
+}
+
+fn refused(file: &str, expected: &str) {
+    let text = Case::new(file).refusal();
+    assert!(text.starts_with(expected), "said: {text}\nnot:  {expected}");
+}
+
+#[test]
+fn nothing_set_serves_plain_text_to_this_machine() {
+    let config = Case::new("").load();
+    assert_eq!(config.listen.to_string(), "127.0.0.1:8080");
+    assert_eq!(
+        config.folder,
+        PathBuf::from("/home/ann/.local/share/graceful-relay")
+    );
+    assert_eq!(config.limits, graceful_protocol::Limits::default());
+    assert_eq!(config.registration, Registration::Invite);
+}
+
+#[test]
+fn the_later_source_wins() {
+    let mut case = Case::new("[server]\nlisten = \"127.0.0.1:1\"\n[log]\nlevel = \"warn\"");
+    assert_eq!(case.load().listen.port(), 1);
+    case = case.with_variable("GRACEFUL_RELAY_SERVER__LISTEN", "127.0.0.1:2");
+    assert_eq!(case.load().listen.port(), 2);
+    case.sources.flags.listen = Some("[::1]:3".to_owned());
+    assert_eq!(case.load().listen.port(), 3);
+    assert_eq!(case.load().log_level, LogLevel::Warn);
+}
+
+#[test]
+fn parts_beside_the_file_win_over_it_in_order_of_their_names() {
+    let case = Case::new("[retention]\ndays = 1\n[log]\nlevel = \"warn\"");
+    let parts = case.folder.path().join("config.d");
+    std::fs::create_dir(&parts).expect("a folder");
+    let write = |name: &str, text: &str| std::fs::write(parts.join(name), text).expect("a file");
+    write("20-more.toml", "[retention]\ndays = 3");
+    write(
+        "10-less.toml",
+        "[retention]\ndays = 2\n[accounts]\ndevices_max = 4",
+    );
+    write("30-off.toml.bak", "[retention]\ndays = 4");
+    let config = case.load();
+    assert_eq!(
+        (config.limits.retention_s, config.limits.account_devices_max),
+        (3 * 86_400, 4)
+    );
+    assert_eq!(config.log_level, LogLevel::Warn);
+    write("40-bad.toml", "[retention]\ndys = 3");
+    assert!(
+        case.refusal()
+            .starts_with("config.d/40-bad.toml, line 2, column 1: there is no option")
+    );
+}
+
+#[test]
+fn logs_go_where_they_are_told() {
+    let config = Case::new(
+        "[log]\nto = \"file\"\nfolder = \"/var/log/relay\"\nformat = \"json\"\nkeep_days = 7",
+    )
+    .load();
+    assert_eq!(
+        (config.log.to, config.log.json, config.log.keep_days),
+        (LogTo::File, true, 7)
+    );
+    refused(
+        "[log]\nto = \"files\"",
+        "config.toml, line 2, column 1: `log.to` is \"files\"; did you mean \"file\"?",
+    );
+    refused(
+        "[log]\nto = \"file\"",
+        "default settings: `log.folder` is \"\"; with `log.to` \"file\" it must be",
+    );
+}
+
+#[test]
+fn metrics_stay_on_this_machine_unless_somebody_says_otherwise() {
+    refused(
+        "[metrics]\nlisten = \"0.0.0.0:8917\"",
+        "config.toml, line 2, column 1: `metrics.listen` is 0.0.0.0:8917",
+    );
+    let config = Case::new("[metrics]\nlisten = \"0.0.0.0:8917\"\nallow_remote = true").load();
+    assert_eq!(
+        config.metrics.address.map(|address| address.port()),
+        Some(8917)
+    );
+    assert_eq!(
+        Case::new("[metrics]\nlisten = \"\"").load().metrics.address,
+        None
+    );
+    refused(
+        "[health]\ncanary_interval_s = 5",
+        "config.toml, line 2, column 1: `health.canary_interval_s` is 5; it must",
+    );
+}
+
+#[test]
+fn variables_have_the_types_of_their_options() {
+    let config = Case::new("")
+        .with_variable("GRACEFUL_RELAY_TLS__MODE", "proxy")
+        .with_variable("GRACEFUL_RELAY_SERVER__NAMES", "Relay.Example.org, [::1]")
+        .with_variable("GRACEFUL_RELAY_SERVER__LISTEN", "0.0.0.0:80")
+        .with_variable("GRACEFUL_RELAY_STORAGE__CACHE_MIB", "32")
+        .with_variable("GRACEFUL_BOOKS", "not ours")
+        .load();
+    assert_eq!(config.names, ["relay.example.org", "::1"]);
+    assert_eq!(config.cache_bytes, 32 * 1024 * 1024);
+}
+
+#[test]
+fn a_variable_can_name_the_file_and_a_named_file_must_be_there() {
+    let mut case = Case::new("[log]\nlevel = \"debug\"");
+    let file = case.sources.file.take().expect("named");
+    case = case.with_variable(FILE_VARIABLE, file.to_str().expect("UTF-8"));
+    assert_eq!(case.load().log_level, LogLevel::Debug);
+    case.sources.file = Some(case.folder.path().join("missing.toml"));
+    assert_eq!(case.refusal(), "missing.toml: there is no such file");
+}
+
+#[test]
+fn what_is_mistyped_is_named_with_its_place_and_what_was_meant() {
+    refused(
+        "[server]\nlistne = \"127.0.0.1:1\"",
+        "config.toml, line 2, column 1: there is no option `server.listne`; did you mean `listen`?",
+    );
+    refused(
+        "[sever]\n",
+        "config.toml, line 1, column 2: there is no section [sever]; did you mean [server]?",
+    );
+    refused(
+        "[server]\ndays = 3",
+        "config.toml, line 2, column 1: there is no option `server.days`; `days` belongs into the section [retention]",
+    );
+    refused(
+        "listen = 1",
+        "config.toml, line 1, column 1: `listen` belongs into the section [metrics] or [server]",
+    );
+    refused(
+        "[log]\nbrightness = true",
+        "config.toml, line 2, column 1: there is no option `log.brightness`; [log] has ",
+    );
+    refused(
+        "[billing]\n",
+        "config.toml, line 1, column 2: there is no section [billing]; there are ",
+    );
+    refused(
+        "server = 1",
+        "config.toml, line 1, column 1: `server` is a section",
+    );
+}
+
+#[test]
+fn what_is_no_toml_is_named_with_its_place() {
+    refused("[server]\nlisten = ", "config.toml, line 2, column ");
+    refused(
+        "[log]\nlevel = \"info\"\nlevel = \"warn\"",
+        "config.toml, line 3, column 1: duplicate key",
+    );
+}
+
+#[test]
+fn values_of_a_wrong_type_are_named() {
+    refused(
+        "[tls]\nmode = true",
+        "config.toml, line 2, column 8: `tls.mode` must be a text in quotes, not of type boolean",
+    );
+    refused(
+        "[retention]\ndays = \"3\"",
+        "config.toml, line 2, column 8: `retention.days` must be a whole number without quotes, not of type string",
+    );
+    refused(
+        "[server]\nnames = \"relay\"",
+        "config.toml, line 2, column 9: `server.names` must be a list of texts",
+    );
+    refused("[server]\nnames = [1]", "config.toml, line 2, column ");
+    refused(
+        "[retention]\ndays = -1",
+        "config.toml, line 2, column 1: `retention.days` must not be negative",
+    );
+    refused(
+        "[retention]\ndays = 5_000_000_000",
+        "config.toml, line 2, column 1: `retention.days` is too large a number",
+    );
+}
+
+#[test]
+fn values_out_of_range_are_named_with_the_range() {
+    refused(
+        "[retention]\ndays = 90",
+        "config.toml, line 2, column 1: `retention.days` is 90; it must be between 1 and 30",
+    );
+    refused(
+        "[limits]\nsilence_s_max = 40",
+        "config.toml, line 2, column 1: `limits.silence_s_max` is 40; it must be between 60 and 86400",
+    );
+    refused(
+        "[limits]\n\nenvelope_bytes_max = 3_000_000",
+        "default settings: `limits.frame_bytes_max` is 1228800; it must be between 3001024 and",
+    );
+    refused(
+        "[accounts]\nregistration = \"opne\"",
+        "config.toml, line 2, column 1: `accounts.registration` is \"opne\"; did you mean \"open\"?",
+    );
+    refused(
+        "[log]\nlevel = \"chatty\"",
+        "config.toml, line 2, column 1: `log.level` is \"chatty\"; it must be one of off, error,",
+    );
+    refused(
+        "[storage]\nfolder = \"data\"",
+        "config.toml, line 2, column 1: `storage.folder` is \"data\"; it must be a whole path",
+    );
+}
+
+#[test]
+fn plain_text_stays_on_this_machine_unless_a_proxy_stands_in_front() {
+    refused(
+        "[server]\nlisten = \"0.0.0.0:8080\"",
+        "config.toml, line 2, column 1: `server.listen` is 0.0.0.0:8080, which other machines can reach, \
+         but without TLS this relay speaks plain text there. Set `tls.mode` (\"self-signed\" needs nothing \
+         else), or listen on 127.0.0.1",
+    );
+    refused(
+        "[tls]\nmode = \"proxy\"",
+        "config.toml, line 2, column 1: `tls.mode` is \"proxy\", so `server.names` must list the names",
+    );
+    refused(
+        "[server]\nlisten = \"localhost\"",
+        "config.toml, line 2, column 1: `server.listen` is \"localhost\"; it must be an IP address and a port",
+    );
+    let file = "[server]\nlisten = \"0.0.0.0:8080\"\nnames = [\"relay.example.org\"]\n[tls]\nmode = \"proxy\"";
+    assert_eq!(Case::new(file).load().listen.to_string(), "0.0.0.0:8080");
+}
+
+#[test]
+fn a_relay_with_tls_of_its_own_is_for_everybody() {
+    let config = Case::new("[tls]\nmode = \"self-signed\"").load();
+    assert_eq!(
+        (config.listen.to_string().as_str(), &config.tls),
+        ("[::]:443", &Some(TlsSetup::SelfSigned))
+    );
+    assert_eq!(
+        Case::new("[tls]\nmode = \"proxy\"\n[server]\nnames = [\"a.example\"]")
+            .load()
+            .listen
+            .port(),
+        8080
+    );
+    let file = "[tls]\nmode = \"files\"\ncertificate = \"/etc/c.pem\"\nkey = \"/etc/k.pem\"\nhttp_listen = \"[::]:80\"";
+    let config = Case::new(file).load();
+    let files = TlsSetup::Files {
+        certificate: "/etc/c.pem".into(),
+        key: "/etc/k.pem".into(),
+    };
+    assert_eq!(
+        (config.tls, config.http_listen.map(|address| address.port())),
+        (Some(files), Some(80))
+    );
+}
+
+#[test]
+fn a_certificate_is_ordered_for_what_devices_dial() {
+    let file = "[server]\nnames = [\"Relay.example\"]\n[tls]\nmode = \"acme\"\n[acme]\nagree_to_terms = true";
+    let setup = |file: &str| match Case::new(file).load().tls {
+        Some(TlsSetup::Acme(setup)) => setup,
+        other => panic!("{other:?}"),
+    };
+    let by_alpn = setup(file);
+    assert_eq!(
+        (by_alpn.challenge, by_alpn.own_port),
+        (Challenge::TlsAlpn, Some(443))
+    );
+    assert_eq!(by_alpn.names, ["relay.example"]);
+    let more = format!(
+        "{file}\ncontact = \"ann@relay.example\"\nself_check = false\nnames = [\"a.example\"]"
+    );
+    let by_http = setup(&more.replace(
+        "mode = \"acme\"",
+        "mode = \"acme\"\nhttp_listen = \"[::]:80\"",
+    ));
+    assert_eq!(
+        (by_http.challenge, by_http.own_port),
+        (Challenge::Http, None)
+    );
+    assert_eq!(
+        (by_http.names, by_http.contact.as_deref()),
+        (vec!["a.example".to_owned()], Some("ann@relay.example"))
+    );
+    let alone = "[tls]\nmode = \"acme\"\n[acme]\nagree_to_terms = true\nnames = [\"a.example\"]";
+    assert_eq!(Case::new(alone).load().names, ["a.example"]);
+}
+
+#[test]
+fn what_an_order_lacks_is_told() {
+    let acme = |rest: &str| {
+        format!("[server]\nnames = [\"a.example\"]\n[tls]\nmode = \"acme\"\n[acme]\n{rest}")
+    };
+    refused(
+        &acme(""),
+        "default settings: `acme.agree_to_terms` is false; read the terms of the authority",
+    );
+    refused(
+        "[tls]\nmode = \"acme\"",
+        "default settings: `server.names` must list the names",
+    );
+    refused(
+        &acme("names = [\"192.0.2.1\"]"),
+        "config.toml, line 6, column 1: `acme.names` has 192.0.2.1; this relay orders certificates for names only",
+    );
+    refused(
+        &acme("agree_to_terms = true\ndirectory = \"http://ca.example\""),
+        "config.toml, line 7, column 1: `acme.directory` is \"http://ca.example\"; it must be a URL",
+    );
+    refused(
+        &acme("agree_to_terms = \"yes\""),
+        "config.toml, line 6, column 18: `acme.agree_to_terms` must be true or false, not of type string",
+    );
+    refused(
+        &acme("agree_to_terms = true\ncontact = \"ann\""),
+        "config.toml, line 7, column 1: `acme.contact` is \"ann\"",
+    );
+}
+
+#[test]
+fn who_is_believed_and_who_may_come_is_checked() {
+    refused(
+        "[server]\ntrusted_proxies = [\"10.0.0.0/33\"]",
+        "config.toml, line 2, column 1: `server.trusted_proxies` has \"10.0.0.0/33\"; a network is",
+    );
+    refused(
+        "[server]\nproxy_protocol = \"required\"",
+        "config.toml, line 2, column 1: `server.proxy_protocol` is of use only with `server.trusted_proxies`",
+    );
+    refused(
+        "[server]\nproxy_protocol = \"of\"",
+        "config.toml, line 2, column 1: `server.proxy_protocol` is \"of\"; did you mean \"off\"?",
+    );
+    for origin in [
+        "app.example",
+        "https://app.example/",
+        "https://*.example",
+        "https://",
+    ] {
+        let text = Case::new(&format!("[server]\nallowed_origins = [{origin:?}]")).refusal();
+        assert!(text.contains("an origin is what browsers send"), "{text}");
+    }
+    refused(
+        "[admission]\nnewcomers_percent = 95",
+        "config.toml, line 2, column 1: `admission.newcomers_percent` is 95; it must be between 1 and 90",
+    );
+}
+
+#[test]
+fn what_tls_lacks_and_what_does_nothing_is_told() {
+    refused(
+        "[tls]\nmode = \"selfsigned\"",
+        "config.toml, line 2, column 1: `tls.mode` is \"selfsigned\"; did you mean \"self-signed\"?",
+    );
+    refused(
+        "[tls]\nmode = \"files\"",
+        "default settings: `tls.certificate` must name a file",
+    );
+    refused(
+        "[tls]\nmode = \"files\"\ncertificate = \"/c.pem\"\nkey = \"k.pem\"",
+        "config.toml, line 4, column 1: `tls.key` is \"k.pem\"; it must be a whole path",
+    );
+    refused(
+        "[tls]\ncertificate = \"/c.pem\"",
+        "config.toml, line 2, column 1: `tls.certificate` is set, but does nothing while `tls.mode` is \"off\"; it is \
+         for \"files\"",
+    );
+    refused(
+        "[tls]\nhttp_listen = \"[::]:80\"",
+        "config.toml, line 2, column 1: `tls.http_listen` is set, but does nothing while `tls.mode` is \"off\"",
+    );
+}
+
+#[test]
+fn limits_per_address_need_a_proxy_that_is_believed() {
+    let behind = "[tls]\nmode = \"proxy\"\n[server]\nnames = [\"relay.example\"]\n";
+    let config = Case::new(behind).load();
+    assert!(!config.admission.by_address && config.warning().is_some());
+    let config = Case::new(&format!("{behind}trusted_proxies = [\"127.0.0.1\"]")).load();
+    assert!(config.admission.by_address && config.warning().is_none());
+    assert!(Case::new("").load().admission.by_address);
+}
+
+#[test]
+fn the_options_at_their_defaults_are_those_of_the_rooms() {
+    let config = Case::new("").load();
+    assert_eq!(config.admission, crate::http::Admission::default());
+    assert_eq!(config.fairness, crate::relay::Fairness::default());
+}
+
+#[test]
+fn names_are_names_alone() {
+    for (name, why) in [
+        ("https://relay.example.org", "without https://"),
+        ("relay.example.org:443", "without a port"),
+        ("relay..org", "single dots"),
+        ("", "single dots"),
+        ("relay.exämple.org", "xn--"),
+    ] {
+        let text = Case::new(&format!("[server]\nnames = [{name:?}]")).refusal();
+        assert!(text.contains(why), "{text}");
+    }
+}
+
+#[test]
+fn variables_with_our_prefix_must_be_options() {
+    let said = |name: &str, value: &str| Case::new("").with_variable(name, value).refusal();
+    assert_eq!(
+        said("GRACEFUL_RELAY_SERVER__LISTNE", "x"),
+        "environment variable GRACEFUL_RELAY_SERVER__LISTNE: no option has this name; \
+         did you mean GRACEFUL_RELAY_SERVER__LISTEN?"
+    );
+    assert!(said("GRACEFUL_RELAY_PORT", "1").contains("SECTION__KEY"));
+    assert!(
+        said("GRACEFUL_RELAY_SERVER__DAYS", "1").contains("belongs into the section [retention]")
+    );
+    assert_eq!(
+        said("GRACEFUL_RELAY_RETENTION__DAYS", "soon"),
+        "environment variable GRACEFUL_RELAY_RETENTION__DAYS: `retention.days` must be a whole number"
+    );
+    assert_eq!(
+        said("GRACEFUL_RELAY_RETENTION__DAYS", "31"),
+        "environment variable GRACEFUL_RELAY_RETENTION__DAYS: `retention.days` is 31; it must be between 1 and 30"
+    );
+}
+
+#[test]
+fn flags_are_named_when_they_are_wrong() {
+    let mut case = Case::new("");
+    case.sources.flags.listen = Some("8080".to_owned());
+    assert!(
+        case.refusal()
+            .starts_with("--listen: `server.listen` is \"8080\"")
+    );
+}
+
+#[test]
+fn what_is_shown_brings_about_the_same() {
+    let config = Case::new("[server]\nnames = [\"Relay.Example\"]\n[retention]\ndays = 3").load();
+    let mut again = Case::new(&config.to_toml()).load();
+    again.files.clone_from(&config.files);
+    again.origins.clone_from(&config.origins);
+    assert_eq!(again, config);
+}
+
+/// Each option stands in the example, commented out, at its default, below a comment of its own.
+#[test]
+fn the_example_has_every_option_at_its_default() {
+    let example = super::reference::EXAMPLE;
+    let mut table = toml::Table::new();
+    let mut section = String::new();
+    let mut previous = "";
+    let mut found = 0;
+    for line in example.lines() {
+        if let Some(name) = line.strip_prefix('[') {
+            section = name.trim_end_matches(']').to_owned();
+            table.insert(section.clone(), toml::Table::new().into());
+        }
+        let option = line
+            .strip_prefix('#')
+            .filter(|rest| rest.starts_with(|first: char| first.is_ascii_lowercase()));
+        if let Some((key, _)) = option.and_then(|option| option.split_once(" = ")) {
+            assert!(previous.starts_with("# "), "{key} has no reason");
+            let parsed: toml::Table = option.unwrap_or_default().parse().expect("TOML");
+            table[&section]
+                .as_table_mut()
+                .expect("a section")
+                .extend(parsed);
+            found += 1;
+        }
+        previous = line;
+    }
+    let known = raw::defaults();
+    let options: usize = known
+        .values()
+        .filter_map(toml::Value::as_table)
+        .map(toml::Table::len)
+        .sum();
+    assert_eq!(table, known);
+    assert_eq!(found, options);
+    assert!(found > 20, "{found} options");
+    toml::from_str::<raw::Raw>(example).expect("the example as it is changes nothing");
+}
+
+#[test]
+fn all_that_is_wrong_is_told_at_once_by_source_and_line() {
+    let file = "[server]\nlisten = \"nowhere\"\nlisen = \"x\"\n[log]\nlevel = \"loud\"\n[limits]\nheartbeat_s = \"5\"\n\
+                connections_max = 0\n[storage]\ncache_mib = -1\n[moon]\n";
+    let case = Case::new(file)
+        .with_variable("GRACEFUL_RELAY_TLS__MOD", "off")
+        .with_variable("GRACEFUL_RELAY_STORAGE__JOURNAL_MIB", "much");
+    let text = case.refusal();
+    let lines: Vec<&str> = text.lines().map(str::trim).collect();
+    let expected = [
+        "9 things are wrong with the settings:",
+        "config.toml, line 2, column 1: `server.listen` is \"nowhere\"",
+        "config.toml, line 3, column 1: there is no option `server.lisen`; did you mean `listen`?",
+        "config.toml, line 5, column 1: `log.level` is \"loud\"",
+        "config.toml, line 7, column 15: `limits.heartbeat_s` must be a whole number",
+        "config.toml, line 8, column 1: `limits.connections_max` is 0",
+        "config.toml, line 10, column 1: `storage.cache_mib` must not be negative",
+        "config.toml, line 11, column 2: there is no section [moon]",
+        "environment variable GRACEFUL_RELAY_STORAGE__JOURNAL_MIB: `storage.journal_mib` must be a whole number",
+        "environment variable GRACEFUL_RELAY_TLS__MOD: no option has this name; did you mean",
+    ];
+    assert_eq!(lines.len(), expected.len(), "{text}");
+    for (line, begin) in lines.iter().zip(expected) {
+        assert!(line.starts_with(begin), "said: {line}\nnot:  {begin}");
+    }
+}
+
+#[test]
+fn a_file_that_is_no_toml_hides_nothing_of_the_environment_and_nothing_is_made_up_for_it() {
+    // What the file would say of names is not known: that they are missing would be made up.
+    let case = Case::new("[server]\nnames = [\n")
+        .with_variable("GRACEFUL_RELAY_TLS__MODE", "proxy")
+        .with_variable("GRACEFUL_RELAY_LOG__LEVLE", "info");
+    let text = case.refusal();
+    assert!(
+        text.starts_with("2 things are wrong") && text.contains("config.toml, line"),
+        "{text}"
+    );
+    assert!(
+        text.contains("did you mean GRACEFUL_RELAY_LOG__LEVEL?"),
+        "{text}"
+    );
+}
+
+#[test]
+fn where_each_setting_came_from_is_told() {
+    let mut case =
+        Case::new("[log]\nlevel = \"warn\"\n").with_variable("GRACEFUL_RELAY_RETENTION__DAYS", "3");
+    std::fs::create_dir(case.folder.path().join("config.d")).expect("a folder");
+    std::fs::write(
+        case.folder.path().join("config.d/a.toml"),
+        "[accounts]\ndevices_max = 9\n",
+    )
+    .expect("written");
+    case.sources.flags.listen = Some("127.0.0.1:3".to_owned());
+    let all = case.load().effective();
+    let of = |name: &str| {
+        let (_, value, origin) = all
+            .iter()
+            .find(|(key, _, _)| key == name)
+            .expect("an option");
+        format!(
+            "{value} {}",
+            origin.replace(&format!("{}/", case.folder.path().display()), "")
+        )
+    };
+    assert_eq!(of("log.level"), "\"warn\" config.toml, line 2, column 1");
+    assert_eq!(
+        of("accounts.devices_max"),
+        "9 config.d/a.toml, line 2, column 1"
+    );
+    assert_eq!(
+        of("retention.days"),
+        "3 environment variable GRACEFUL_RELAY_RETENTION__DAYS"
+    );
+    assert_eq!(of("server.listen"), "\"127.0.0.1:3\" --listen");
+    assert_eq!(
+        of("limits.window_bytes")
+            .split_once(' ')
+            .map(|(_, origin)| origin),
+        Some("default settings")
+    );
+}
+
+#[cfg(unix)]
+#[test]
+fn a_secret_may_come_from_the_service_manager_unless_a_file_is_named() {
+    use std::os::unix::fs::PermissionsExt;
+    let mut case = Case::new("");
+    let folder = case.folder.path().to_owned();
+    let write = |name: &str, mode: u32| {
+        let _ = std::fs::remove_file(folder.join(name));
+        std::fs::write(folder.join(name), "0123456789abcdef0123").expect("written");
+        let mode = std::fs::Permissions::from_mode(mode);
+        std::fs::set_permissions(folder.join(name), mode).expect("its own");
+    };
+    assert_eq!(case.load().live.status_token, None);
+    case.sources.surroundings.credentials = Some(folder.clone().into_os_string());
+    assert_eq!(
+        case.load().live.status_token,
+        None,
+        "there is no such credential"
+    );
+    write("status-token", 0o400);
+    let config = case.load();
+    assert!(config.live.status_token.is_some() && config.live.metrics_token.is_none());
+    let origin = config
+        .effective()
+        .into_iter()
+        .find(|(name, _, _)| name == "health.status_token_file");
+    assert_eq!(
+        origin.map(|(_, _, origin)| origin),
+        Some("systemd credential status-token".to_owned())
+    );
+    write("status-token", 0o444);
+    let text = case.refusal();
+    assert!(
+        text.starts_with("systemd credential status-token: `health.status_token_file`"),
+        "{text}"
+    );
+    write("own", 0o400);
+    let own = folder.join("own").display().to_string();
+    let case = case.with_variable("GRACEFUL_RELAY_HEALTH__STATUS_TOKEN_FILE", &own);
+    assert!(
+        case.load().live.status_token.is_some(),
+        "the other file is not looked at"
+    );
+}

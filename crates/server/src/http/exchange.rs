@@ -1,0 +1,181 @@
+//! The way without a socket: frames in a request, frames in its answer.
+
+use std::pin::pin;
+
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+use data_encoding::BASE64URL_NOPAD;
+use futures_util::{Stream, StreamExt};
+use tokio::sync::SemaphorePermit;
+use warp::http::header::{
+    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_MAX_AGE,
+    CONTENT_LENGTH, HeaderMap, RETRY_AFTER,
+};
+use warp::http::{Method, StatusCode};
+use warp::reply::{Reply, Response, with_header};
+
+use super::Door;
+use super::answer::{body, not_allowed};
+use super::doorkeeper::Visitor;
+use graceful_protocol::frame::{self, RelayFrame};
+use graceful_protocol::{Code, Refusal};
+
+/// Carries the nonce of the greeting, as base64url.
+const NONCE: &str = "graceful-nonce";
+/// After a crowd, in milliseconds.
+const RETRY_AFTER_MS: u64 = 1_000;
+/// After a restart, in milliseconds.
+const RESTART_RETRY_MS: u64 = 5_000;
+
+pub(super) async fn exchange<B: Buf>(
+    door: &Door,
+    method: &Method,
+    headers: &HeaderMap,
+    visitor: &Visitor,
+    body: impl Stream<Item = Result<B, warp::Error>>,
+) -> Response {
+    match *method {
+        Method::GET => frames(StatusCode::OK, &[door.relay.greeting()]),
+        Method::POST => match answer(door, headers, visitor, body).await {
+            Ok(answers) => frames(StatusCode::OK, &answers),
+            Err(refusal) => refused(refusal),
+        },
+        Method::OPTIONS => preflight(),
+        _ => not_allowed("GET, POST"),
+    }
+}
+
+async fn answer<B: Buf>(
+    door: &Door,
+    headers: &HeaderMap,
+    visitor: &Visitor,
+    body: impl Stream<Item = Result<B, warp::Error>>,
+) -> Result<Vec<Bytes>, Refusal> {
+    let taken = take(door, headers, body).await;
+    // What is refused from here on, the conversation counts.
+    let (nonce, frames, _slot) = taken.inspect_err(|refusal| door.metrics.refused(refusal.code))?;
+    door.relay.exchange(&nonce, frames, visitor.address()).await
+}
+
+/// The request, if it is one for a conversation, and its slot.
+async fn take<'a, B: Buf>(
+    door: &'a Door,
+    headers: &HeaderMap,
+    body: impl Stream<Item = Result<B, warp::Error>>,
+) -> Result<(Vec<u8>, Vec<Bytes>, SemaphorePermit<'a>), Refusal> {
+    if door.draining.is_cancelled() {
+        let refusal = Refusal::new(Code::Restarting, "the relay is restarting");
+        return Err(refusal.retry_after_ms(RESTART_RETRY_MS));
+    }
+    let nonce = nonce(headers)?;
+    if declared_length(headers).is_some_and(|length| length > door.options.frame_bytes_max as u64) {
+        return Err(too_large(door));
+    }
+    // Before a slot is taken: whoever makes nonces up must not fill them.
+    door.relay.check_nonce(&nonce)?;
+    let Ok(slot) = door.exchanges.try_acquire() else {
+        let refusal = Refusal::new(
+            Code::Overloaded,
+            "this relay is busy; try again in a moment",
+        );
+        return Err(refusal.retry_after_ms(RETRY_AFTER_MS));
+    };
+    let received = tokio::time::timeout(door.options.body_timeout, collect(door, body));
+    let received = received.await.map_err(|_| {
+        Refusal::new(Code::Timeout, "the request took too long to arrive").retry_after_ms(1)
+    })??;
+    let frames =
+        frame::split(received).map_err(|error| Refusal::new(Code::Malformed, error.to_string()))?;
+    Ok((nonce, frames, slot))
+}
+
+fn nonce(headers: &HeaderMap) -> Result<Vec<u8>, Refusal> {
+    let nonce = headers
+        .get(NONCE)
+        .and_then(|nonce| BASE64URL_NOPAD.decode(nonce.as_bytes()).ok());
+    nonce.ok_or_else(|| {
+        Refusal::new(
+            Code::Malformed,
+            "the header Graceful-Nonce must hold the greeting's nonce as base64url",
+        )
+    })
+}
+
+fn declared_length(headers: &HeaderMap) -> Option<u64> {
+    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+/// The whole body, if it is not longer than a frame. It grows as it comes, not as announced.
+async fn collect<B: Buf>(
+    door: &Door,
+    body: impl Stream<Item = Result<B, warp::Error>>,
+) -> Result<Bytes, Refusal> {
+    let mut body = pin!(body);
+    let mut collected = BytesMut::new();
+    while let Some(part) = body.next().await {
+        let part = part.map_err(|_| Refusal::new(Code::Malformed, "the request was cut short"))?;
+        if collected.len() + part.remaining() > door.options.frame_bytes_max {
+            return Err(too_large(door));
+        }
+        collected.put(part);
+    }
+    Ok(collected.freeze())
+}
+
+fn too_large(door: &Door) -> Refusal {
+    let text = format!(
+        "the request has more than {} bytes",
+        door.options.frame_bytes_max
+    );
+    Refusal::new(Code::TooLarge, text)
+}
+
+fn frames(status: StatusCode, frames: &[Bytes]) -> Response {
+    body(
+        status,
+        "application/octet-stream",
+        frame::join(frames).to_vec(),
+    )
+}
+
+/// A refusal is a frame here too; the status repeats it for whatever stands between.
+fn refused(refusal: Refusal) -> Response {
+    let status = status(refusal.code);
+    let retry_after_s = refusal.retry_after_ms.div_ceil(1_000);
+    let response = frames(
+        status,
+        &[frame::relay_bytes(RelayFrame::Refusal(refusal.into()))],
+    );
+    match retry_after_s {
+        0 => response,
+        seconds => with_header(response, RETRY_AFTER, seconds).into_response(),
+    }
+}
+
+fn status(code: Code) -> StatusCode {
+    match code {
+        Code::NotAMember | Code::Removed | Code::RegistrationClosed | Code::InviteNeeded => {
+            StatusCode::FORBIDDEN
+        }
+        Code::WrongHost => StatusCode::MISDIRECTED_REQUEST,
+        Code::Timeout => StatusCode::REQUEST_TIMEOUT,
+        Code::AccountClosed => StatusCode::GONE,
+        Code::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+        Code::Overloaded | Code::Restarting => StatusCode::SERVICE_UNAVAILABLE,
+        _ => StatusCode::BAD_REQUEST,
+    }
+}
+
+/// What a browser asks before it lets a page send the nonce's header.
+fn preflight() -> Response {
+    let response = with_header(
+        StatusCode::NO_CONTENT,
+        ACCESS_CONTROL_ALLOW_METHODS,
+        "GET, POST",
+    );
+    let response = with_header(
+        response,
+        ACCESS_CONTROL_ALLOW_HEADERS,
+        "content-type, graceful-nonce",
+    );
+    with_header(response, ACCESS_CONTROL_MAX_AGE, 86_400).into_response()
+}

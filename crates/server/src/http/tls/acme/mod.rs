@@ -1,0 +1,203 @@
+//! A certificate that an authority gives out over ACME (RFC 8555), ordered and renewed in time.
+//!
+//! rustls-acme knows how to order; when is decided here. An order is begun once, and what comes of
+//! it is the end of it: it is never left to try again by itself.
+
+mod attempts;
+mod order;
+mod own_address;
+mod renewal;
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use sha2::{Digest, Sha256};
+use tokio::sync::Notify;
+
+use super::certificate::Certificate;
+use super::{TlsError, clock, own};
+use attempts::Attempts;
+
+pub use order::Challenge;
+
+/// How and from whom a certificate is had.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AcmeSetup {
+    /// What the certificate is for.
+    pub names: Vec<String>,
+    /// Where the authority's directory is.
+    pub directory: String,
+    /// Whom the authority may write to.
+    pub contact: Option<String>,
+    /// Who vouches for a private authority's own server, in PEM form.
+    pub authority: Option<PathBuf>,
+    /// How it is shown that the names lead here.
+    pub challenge: Challenge,
+    /// The port at which the relay looks for itself before the first order.
+    pub own_port: Option<u16>,
+    /// What every wait is counted in.
+    pub minute: Duration,
+}
+
+const MINUTES_IN_AN_HOUR: u32 = 60;
+
+pub(super) struct Acme {
+    setup: AcmeSetup,
+    /// Account and certificate; those of another authority are others.
+    account: PathBuf,
+    certificate: PathBuf,
+    attempts: PathBuf,
+    /// Whether the certificate in service is the authority's.
+    issued: AtomicBool,
+    /// The operator wants it now.
+    asked: AtomicBool,
+    wake: Notify,
+}
+
+/// What to do about a certificate now.
+enum Step {
+    Wait(Duration),
+    Order,
+}
+
+impl Acme {
+    /// What was had before, or a certificate of the relay's own that nobody will take: so that the
+    /// port answers, the authority's question too, before there is anything better.
+    pub(super) fn prepare(
+        setup: AcmeSetup,
+        folder: &Path,
+    ) -> Result<(Self, Certificate), TlsError> {
+        let whose = &data_encoding::HEXLOWER.encode(&Sha256::digest(&setup.directory))[..8];
+        let acme = Self {
+            account: folder.join(format!("acme-{whose}-account.key")),
+            certificate: folder.join(format!("acme-{whose}-certificate.pem")),
+            attempts: folder.join("acme-attempts.json"),
+            setup,
+            issued: AtomicBool::new(false),
+            asked: AtomicBool::new(false),
+            wake: Notify::new(),
+        };
+        let path = &acme.certificate;
+        let kept = graceful_fs_util::read_optional(path).map_err(TlsError::file("read", path))?;
+        // A damaged one is replaced by the next.
+        let kept = kept.and_then(|pem| Certificate::from_pem(&pem, &pem).ok());
+        acme.issued.store(kept.is_some(), Ordering::Relaxed);
+        let certificate = match kept {
+            Some(certificate) => certificate,
+            None => own::made(&own::new_key()?, &acme.setup.names)?,
+        };
+        Ok((acme, certificate))
+    }
+
+    pub(super) fn names(&self) -> &[String] {
+        &self.setup.names
+    }
+
+    pub(super) fn has_certificate(&self) -> bool {
+        self.issued.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn answers_by_alpn(&self) -> bool {
+        self.setup.challenge == Challenge::TlsAlpn
+    }
+
+    /// Tries again now instead of waiting longer, within what the authority allows in an hour.
+    pub(super) fn ask(&self) {
+        self.asked.store(true, Ordering::Relaxed);
+        self.wake.notify_one();
+    }
+
+    fn is_due(&self, certificate: &Certificate) -> bool {
+        let covers = self.setup.names.iter().all(|name| certificate.is_for(name));
+        !self.has_certificate() || !covers || renewal::is_due(certificate, clock::wall_s())
+    }
+}
+
+impl super::Tls {
+    /// Never returns. Looks every hour at the latest, for the clock may have been set.
+    pub(super) async fn keep_certificate(&self, acme: &Acme) {
+        let hour = acme.setup.minute * MINUTES_IN_AN_HOUR;
+        loop {
+            let wait = match self.what_now(acme) {
+                Step::Order => self.order(acme).await,
+                Step::Wait(wait) => wait,
+            };
+            tokio::select! {
+                () = tokio::time::sleep(wait.min(hour)) => {}
+                () = acme.wake.notified() => {}
+            }
+        }
+    }
+
+    fn what_now(&self, acme: &Acme) -> Step {
+        let minute = acme.setup.minute;
+        let asked = acme.asked.swap(false, Ordering::Relaxed);
+        if !renewal::is_clock_set(clock::wall_s()) {
+            self.say(Some(format!(
+                "this machine's clock says {}; no certificate is ordered before it is set",
+                clock::written(clock::wall_s())
+            )));
+            return Step::Wait(minute);
+        }
+        if !acme.is_due(&self.inner.held.now()) {
+            self.judge();
+            return Step::Wait(minute * MINUTES_IN_AN_HOUR);
+        }
+        let attempts = Attempts::read(&acme.attempts, &acme.setup.names, clock::wall_ms());
+        match attempts.wait(clock::wall_ms(), minute, asked) {
+            Duration::ZERO => Step::Order,
+            wait => Step::Wait(wait),
+        }
+    }
+
+    /// One attempt. How long to wait after it.
+    async fn order(&self, acme: &Acme) -> Duration {
+        let minute = acme.setup.minute;
+        if let Some(port) = acme.setup.own_port.filter(|_| !acme.has_certificate())
+            && let Err(why) = own_address::check(&self.inner.held, &acme.setup, port).await
+        {
+            self.say(Some(format!("no certificate is ordered yet: {why}")));
+            return minute;
+        }
+        // Noted as failed before it begins: so a process that dies on the way cannot forget it.
+        let mut attempts = Attempts::read(&acme.attempts, &acme.setup.names, clock::wall_ms());
+        attempts.begin(clock::wall_ms());
+        if let Err(error) = attempts.write(&acme.attempts) {
+            self.say(Some(format!(
+                "no certificate is ordered: cannot write {}: {error}",
+                acme.attempts.display()
+            )));
+            return minute;
+        }
+        match order::order(&acme.setup, &acme.account, &self.inner.held).await {
+            Ok((certificate, pem)) => {
+                self.issued(acme, certificate, &pem, &mut attempts);
+                Duration::ZERO
+            }
+            Err(why) => {
+                let wait = attempts.wait(clock::wall_ms(), minute, false);
+                let minutes = wait.as_millis().div_ceil(minute.as_millis().max(1));
+                self.say(Some(format!(
+                    "no certificate from {}: {why}; tried again in {minutes} min",
+                    acme.setup.directory
+                )));
+                wait
+            }
+        }
+    }
+
+    fn issued(&self, acme: &Acme, certificate: Certificate, pem: &[u8], attempts: &mut Attempts) {
+        if let Err(error) = graceful_fs_util::atomic_write(&acme.certificate, pem) {
+            tracing::warn!("the new certificate is used, but cannot be kept: {error}");
+        }
+        tracing::info!("a new certificate: {}", certificate.good_until());
+        self.inner.held.replace(certificate);
+        acme.issued.store(true, Ordering::Relaxed);
+        attempts.succeeded();
+        if let Err(error) = attempts.write(&acme.attempts) {
+            tracing::warn!("cannot write {}: {error}", acme.attempts.display());
+        }
+        self.judge();
+    }
+}

@@ -1,0 +1,163 @@
+//! The same conversation without a socket: frames in, frames out.
+
+use bytes::Bytes;
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
+
+use graceful_protocol::frame::{self, DeviceFrame, RelayFrame};
+use graceful_protocol::{Code, Refusal};
+use graceful_rules::conversation::{Conversation, Request};
+
+use super::errands::{Doing, Errands};
+use super::{Address, Relay, random, wall_ms};
+
+/// How long a nonce is good, in milliseconds.
+const NONCE_MS_MAX: u64 = 5 * 60 * 1_000;
+
+/// A nonce that the relay need not remember: issued (8) ‖ random (8) ‖ MAC (16).
+pub(super) struct NonceKey([u8; 32]);
+
+impl NonceKey {
+    pub(super) fn fresh() -> Self {
+        Self(random())
+    }
+
+    fn issue(&self, now_ms: u64) -> [u8; 32] {
+        let mut nonce = [0; 32];
+        nonce[..8].copy_from_slice(&now_ms.to_be_bytes());
+        nonce[8..16].copy_from_slice(&random::<8>());
+        let mac = self.mac(&nonce[..16]).finalize().into_bytes();
+        nonce[16..].copy_from_slice(&mac[..16]);
+        nonce
+    }
+
+    /// The nonce, if this relay gave it and it is still good.
+    fn check(&self, nonce: &[u8], now_ms: u64) -> Option<[u8; 32]> {
+        let nonce: [u8; 32] = nonce.try_into().ok()?;
+        let (issued, rest) = nonce.split_first_chunk::<8>()?;
+        self.mac(&nonce[..16])
+            .verify_truncated_left(&rest[8..])
+            .ok()?;
+        let age_ms = now_ms.checked_sub(u64::from_be_bytes(*issued))?;
+        (age_ms <= NONCE_MS_MAX).then_some(nonce)
+    }
+
+    fn mac(&self, message: &[u8]) -> Hmac<Sha256> {
+        let mut mac =
+            Hmac::<Sha256>::new_from_slice(&self.0).expect("HMAC takes keys of any length");
+        mac.update(message);
+        mac
+    }
+}
+
+impl Relay {
+    /// A greeting for an exchange: one frame.
+    pub fn greeting(&self) -> Bytes {
+        let now_ms = self.inner.clock.uptime_ms();
+        let nonce = self.inner.nonce_key.issue(now_ms);
+        let mut conversation =
+            Conversation::new(self.inner.terms.clone(), nonce, wall_ms(), now_ms);
+        match conversation.next() {
+            Some(Request::Send(greeting)) => frame::relay_bytes(greeting),
+            _ => unreachable!("a conversation begins with a greeting"),
+        }
+    }
+
+    /// The nonce, if this relay gave it, not too long ago.
+    ///
+    /// # Errors
+    /// A [`Refusal`] where it did not.
+    pub fn check_nonce(&self, nonce: &[u8]) -> Result<[u8; 32], Refusal> {
+        self.inner
+            .nonce_key
+            .check(nonce, self.inner.clock.uptime_ms())
+            .ok_or_else(|| {
+                let text = "this nonce is not of this relay, or too old; fetch another";
+                Refusal::new(Code::Timeout, text).retry_after_ms(1)
+            })
+    }
+
+    /// Takes the frames of one exchange and gives the answers, with one window of deliveries.
+    ///
+    /// # Errors
+    /// A [`Refusal`] where nothing was done at all; what is refused later is among the answers.
+    pub async fn exchange(
+        &self,
+        nonce: &[u8],
+        frames: Vec<Bytes>,
+        from: Option<Address>,
+    ) -> Result<Vec<Bytes>, Refusal> {
+        let now_ms = self.inner.clock.uptime_ms();
+        let nonce = self.check_nonce(nonce)?;
+        let conversation = Conversation::greeted(self.inner.exchange_terms.clone(), nonce, now_ms);
+        let session = self
+            .inner
+            .sessions_begun
+            .fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let errands = Errands::new(self.clone(), session, from);
+        let answers =
+            talk(conversation, errands, frames, now_ms)
+                .await
+                .map_err(|super::Stopped| {
+                    Refusal::new(Code::Restarting, "the relay is restarting").retry_after_ms(1_000)
+                })?;
+        match answers.as_slice() {
+            [RelayFrame::Refusal(refusal)] => Err(refusal.clone().into()),
+            _ => Ok(answers.into_iter().map(frame::relay_bytes).collect()),
+        }
+    }
+}
+
+/// A frame, if it is one for an exchange: a rendezvous or a recovery needs a connection that stays.
+fn read(bytes: Bytes) -> Result<DeviceFrame, Refusal> {
+    let malformed = |error: frame::Malformed| Refusal::new(Code::Malformed, error.to_string());
+    match frame::from_device(bytes).map_err(malformed)? {
+        DeviceFrame::OpenRendezvous(_)
+        | DeviceFrame::JoinRendezvous(_)
+        | DeviceFrame::RendezvousReply(_) => Err(Refusal::new(
+            Code::Unexpected,
+            "a rendezvous needs the socket",
+        )),
+        DeviceFrame::Recover(_) => Err(Refusal::new(
+            Code::Unexpected,
+            "a recovery needs the socket",
+        )),
+        frame => Ok(frame),
+    }
+}
+
+async fn talk(
+    mut conversation: Conversation,
+    mut errands: Errands,
+    frames: Vec<Bytes>,
+    now_ms: u64,
+) -> Result<Vec<RelayFrame>, super::Stopped> {
+    let mut answers = Vec::new();
+    let mut frames = frames.into_iter().peekable();
+    loop {
+        while let Some(doing) = errands.run(&mut conversation).await? {
+            match doing {
+                Doing::Send(frame) => answers.push(frame),
+                Doing::Close { .. } => return Ok(answers),
+            }
+        }
+        if conversation.wants_frames()
+            && let Some(frame) = frames.next()
+        {
+            // One at a time, and none before the device is known: a frame takes many times its size.
+            if let Some(refusal) = errands.too_fast(&conversation, frame.len() as u64) {
+                conversation.refuse(refusal);
+                continue;
+            }
+            match read(frame) {
+                Ok(frame) => conversation.received(frame, now_ms),
+                Err(refusal) => conversation.refuse(refusal),
+            }
+        } else if frames.peek().is_none() && conversation.is_settled() {
+            return Ok(answers);
+        } else {
+            let report = errands.next().await;
+            errands.report(report, &mut conversation)?;
+        }
+    }
+}

@@ -1,0 +1,36 @@
+//! How long pushes took from the moment they were handed to the writer to the disk, counted without a lock.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use graceful_rules::latency::{Latency, STEPS, step_of};
+
+/// Counts since they were last taken.
+pub(super) struct Stopwatch {
+    steps: [AtomicU64; STEPS],
+}
+
+impl Default for Stopwatch {
+    fn default() -> Self {
+        Self {
+            steps: [const { AtomicU64::new(0) }; STEPS],
+        }
+    }
+}
+
+impl Stopwatch {
+    /// One push is on disk.
+    pub(super) fn stored(&self, took: Duration) {
+        let us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        self.steps[step_of(us)].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// All that were counted since this was last asked.
+    pub(super) fn take(&self) -> Latency {
+        let mut latency = Latency::default();
+        for (step, count) in self.steps.iter().enumerate() {
+            latency.add(step, count.swap(0, Ordering::Relaxed));
+        }
+        latency
+    }
+}

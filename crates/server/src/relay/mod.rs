@@ -1,0 +1,336 @@
+//! What happens: the one writer, wake-ups, sessions, the janitor. Tasks and channels; no sockets,
+//! and no decisions, which are all in the rules.
+
+mod clock;
+mod condition;
+mod errands;
+mod exchange;
+mod fair;
+mod figures;
+mod fold;
+mod health;
+mod janitor;
+mod latency;
+mod metrics;
+mod operator;
+mod process;
+mod rendezvous;
+mod seats;
+mod session;
+mod transport;
+mod wake;
+mod writer;
+
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use data_encoding::BASE32_NOPAD;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use graceful_rules::change::{Change, InviteHash, Outcome, invite_hash};
+use graceful_rules::conversation::Terms;
+use graceful_rules::inspection::{Part, Stretch};
+use graceful_store::{Options, Store, StoreError};
+
+pub use condition::{Cause, Causes, Conditions};
+pub use fair::Fairness;
+pub use figures::Figures;
+pub use graceful_rules::admission::Address;
+pub use graceful_rules::conversation::Hosts;
+pub use graceful_rules::membership::Registration;
+pub use health::{Health, Trial};
+pub use metrics::{Away, Counter, Metrics, TIME_BOUNDS_S, Times};
+pub use process::Process;
+pub use transport::{Transport, TransportError};
+
+use clock::RelayClock;
+use exchange::NonceKey;
+use fair::Fair;
+use rendezvous::Rendezvous;
+use seats::Seats;
+use wake::Wakes;
+use writer::Writer;
+
+/// Bytes of envelopes in the answer to one exchange. One always goes.
+const EXCHANGE_WINDOW_BYTES: u64 = 512 * 1024;
+
+/// What a relay needs to know beside what its store does.
+#[derive(Debug, Clone)]
+pub struct RelayOptions {
+    /// The names it goes by.
+    pub hosts: Hosts,
+    /// How long a device may take to say who it is.
+    pub authentication_time_max: Duration,
+    /// What one account and one address may take.
+    pub fairness: Fairness,
+}
+
+impl Default for RelayOptions {
+    fn default() -> Self {
+        Self {
+            hosts: Hosts::default(),
+            authentication_time_max: Duration::from_secs(10),
+            fairness: Fairness::default(),
+        }
+    }
+}
+
+/// What a relay is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Status {
+    /// Conversations open now.
+    pub connections: u64,
+    /// Accounts that exist.
+    pub accounts: u64,
+    /// Envelopes kept.
+    pub envelopes: u64,
+}
+
+/// A running relay. Clones are handles to the same one.
+#[derive(Clone)]
+pub struct Relay {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    store: Arc<Store>,
+    terms: Arc<Terms>,
+    /// The same, with less ahead of acks: all of an answer is in memory at once.
+    exchange_terms: Arc<Terms>,
+    clock: RelayClock,
+    writer: Writer,
+    wakes: Arc<Wakes>,
+    rendezvous: Rendezvous,
+    seats: Arc<Seats>,
+    fair: Fair,
+    nonce_key: NonceKey,
+    conditions: Conditions,
+    connections: AtomicU64,
+    sessions_begun: AtomicU64,
+    metrics: Arc<Metrics>,
+    health: Health,
+    /// The invitation of the trial under way.
+    trial: Mutex<Option<InviteHash>>,
+    figures: tokio::sync::Mutex<Option<(std::time::Instant, Figures)>>,
+    stopping: CancellationToken,
+    janitor: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Relay {
+    /// Starts the writer and the janitor. Must be called within a tokio runtime.
+    pub fn start(store: Store, options: RelayOptions) -> Self {
+        let store = Arc::new(store);
+        let identity = store.identity();
+        let terms = Terms {
+            relay_id: identity.relay_id,
+            epoch: identity.epoch,
+            limits: store.options().limits.clone(),
+            registration: store.options().registration,
+            hosts: options.hosts,
+            authentication_ms_max: clock::milliseconds(options.authentication_time_max),
+        };
+        let mut exchange_terms = terms.clone();
+        let window_bytes = &mut exchange_terms.limits.window_bytes;
+        *window_bytes = (*window_bytes).min(EXCHANGE_WINDOW_BYTES);
+        let clock = RelayClock::starting_at(store.clock_at_open());
+        let wakes = Arc::new(Wakes::default());
+        let metrics = Arc::new(Metrics::default());
+        let relay = Self {
+            inner: Arc::new(Inner {
+                writer: Writer::start(store.clone(), clock, wakes.clone(), metrics.clone()),
+                store,
+                terms: Arc::new(terms),
+                exchange_terms: Arc::new(exchange_terms),
+                clock,
+                wakes,
+                rendezvous: Rendezvous::new(&options.fairness),
+                seats: Seats::new(options.fairness.account_connections_max),
+                fair: Fair::new(&options.fairness),
+                nonce_key: NonceKey::fresh(),
+                conditions: Conditions::default(),
+                connections: AtomicU64::new(0),
+                sessions_begun: AtomicU64::new(0),
+                metrics,
+                health: Health::default(),
+                trial: Mutex::default(),
+                figures: tokio::sync::Mutex::default(),
+                stopping: CancellationToken::new(),
+                janitor: Mutex::new(None),
+            }),
+        };
+        let janitor = tokio::spawn(janitor::keep_house(
+            relay.clone(),
+            relay.inner.stopping.clone(),
+        ));
+        *relay
+            .inner
+            .janitor
+            .lock()
+            .expect("nobody panics holding it") = Some(janitor);
+        relay
+    }
+
+    /// A new invitation: good for founding one account, within `lifetime` of the relay's running time.
+    ///
+    /// # Errors
+    /// [`Stopped`] when the relay takes no more changes.
+    pub async fn invite(&self, lifetime: Duration) -> Result<String, Stopped> {
+        let (invitation, change) = new_invitation(lifetime, self.inner.clock.now());
+        self.change(change).await?;
+        Ok(invitation)
+    }
+
+    /// An invitation for a trial of itself: limits on new accounts do not hold for who shows it. `None`
+    /// where nobody may found an account, not even the relay.
+    ///
+    /// # Errors
+    /// [`Stopped`] when the relay takes no more changes.
+    pub async fn invite_for_trial(&self, lifetime: Duration) -> Result<Option<String>, Stopped> {
+        let registration = self.inner.store.options().registration;
+        if registration == Registration::Closed {
+            return Ok(None);
+        }
+        let (invitation, change) = new_invitation(lifetime, self.inner.clock.now());
+        // Where everybody may, the store has no need to know it.
+        if registration == Registration::Invite {
+            self.change(change).await?;
+        }
+        *self.trial() = Some(invite_hash(&invitation));
+        Ok(Some(invitation))
+    }
+
+    fn trial(&self) -> MutexGuard<'_, Option<InviteHash>> {
+        self.inner.trial.lock().expect("nobody panics holding it")
+    }
+
+    /// What it is doing.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub fn status(&self) -> Result<Status, StoreError> {
+        let totals = self.inner.store.totals()?;
+        Ok(Status {
+            connections: self.inner.connections.load(Ordering::Relaxed),
+            accounts: totals.accounts,
+            envelopes: totals.envelopes,
+        })
+    }
+
+    /// Looks at a part of what is kept, on a thread of its own.
+    ///
+    /// # Errors
+    /// [`StoreError`], but not for what is found.
+    pub async fn inspect(&self, stretch: Stretch) -> Result<Part, StoreError> {
+        let store = self.inner.store.clone();
+        let part = tokio::task::spawn_blocking(move || store.inspect(&stretch)).await;
+        part.unwrap_or(Err(StoreError::Damaged("looking at it ended badly")))
+    }
+
+    /// Resolves when the store has failed: nobody knows what is on the disk, and the process must
+    /// end and be started again.
+    pub async fn failed(&self) {
+        self.inner.writer.failed().await;
+    }
+
+    /// Commits what is in hand and ends the writer. Conversations should have been cancelled before.
+    pub async fn stop(self) {
+        self.inner.stopping.cancel();
+        // The janitor holds the store, too: when this returns, nobody here does but other handles.
+        let janitor = self
+            .inner
+            .janitor
+            .lock()
+            .expect("nobody panics holding it")
+            .take();
+        if let Some(janitor) = janitor {
+            let _ = janitor.await;
+        }
+        // So that a relay that is switched off every evening ages its envelopes all the same.
+        if self.change(Change::MarkClock).await.is_ok() {
+            self.inner.writer.stop().await;
+            // Here and not when the last handle goes, which a process that ends may never come to.
+            let store = self.inner.store.clone();
+            let closed = tokio::task::spawn_blocking(move || store.close()).await;
+            let _ = self.inner.writer.read(closed);
+        }
+    }
+
+    /// Has one change made.
+    async fn change(&self, change: Change) -> Result<Outcome, Stopped> {
+        self.inner
+            .writer
+            .commit(change)
+            .await?
+            .await
+            .map_err(|_| Stopped)
+    }
+
+    /// What is counted while it works.
+    pub fn metrics(&self) -> &Arc<Metrics> {
+        &self.inner.metrics
+    }
+
+    /// What trials of its own have shown.
+    pub fn health(&self) -> &Health {
+        &self.inner.health
+    }
+
+    /// Conversations open now.
+    pub fn connections(&self) -> u64 {
+        self.inner.connections.load(Ordering::Relaxed)
+    }
+
+    /// What devices are told of it, and held to.
+    pub fn terms(&self) -> &Terms {
+        &self.inner.terms
+    }
+}
+
+/// The relay takes no more changes: it is stopping, or its store has failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the relay is stopping")]
+pub struct Stopped;
+
+/// Makes an invitation in a folder on which no relay is running.
+///
+/// # Errors
+/// [`StoreError`]
+pub fn invite_offline(folder: &Path, lifetime: Duration) -> Result<String, StoreError> {
+    let store = Store::open(folder, Options::default())?;
+    let now = store.clock_at_open();
+    let (invitation, change) = new_invitation(lifetime, now);
+    let committed = store.commit(vec![change], now)?;
+    assert_eq!(
+        committed.outcomes,
+        [Outcome::Invited],
+        "an invitation is never refused"
+    );
+    Ok(invitation)
+}
+
+fn new_invitation(lifetime: Duration, now: graceful_rules::RelayTime) -> (String, Change) {
+    let invitation = BASE32_NOPAD.encode(&random::<15>()).to_ascii_lowercase();
+    let change = Change::Invite {
+        hash: invite_hash(&invitation),
+        expires: now.plus(lifetime),
+    };
+    (invitation, change)
+}
+
+/// # Panics
+/// If the system has no randomness to give, which nothing can do without.
+fn random<const N: usize>() -> [u8; N] {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).expect("the system gives randomness");
+    bytes
+}
+
+/// The wall clock, for the greeting only.
+fn wall_ms() -> u64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, clock::milliseconds)
+}

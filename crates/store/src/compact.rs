@@ -1,0 +1,183 @@
+//! Compaction: what lives goes into a fresh file, which then takes the store's place. So no page of a
+//! deleted row is left in it, which compacting in place would not promise. The journal is emptied.
+
+use std::fs;
+use std::path::Path;
+
+use redb::{
+    Key, ReadTransaction, ReadableDatabase, ReadableTable, ReadableTableMetadata, Value,
+    WriteTransaction,
+};
+use sha2::{Digest, Sha256};
+
+use super::open::{COMPACTING, FILE, Layout, Options, builder, explain, look_into};
+use super::table::Spec;
+use super::tables::{EachTable, SCHEMA_VERSION, each};
+use super::{Store, StoreError, folder};
+
+/// What came of a compaction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Compacted {
+    /// Of the store's file.
+    pub bytes_before: u64,
+    /// Of the one that took its place.
+    pub bytes_after: u64,
+    /// Rows of all tables, every one of them copied.
+    pub rows: u64,
+}
+
+/// Compacts the store in a folder that no relay runs on. `progress` hears how many rows are done, and
+/// of how many. Cut off at any moment, it leaves the store as it was or compacted.
+///
+/// # Errors
+/// [`StoreError`]: the store is as it was.
+pub fn compact(
+    folder: &Path,
+    options: Options,
+    progress: &mut dyn FnMut(u64, u64),
+) -> Result<Compacted, StoreError> {
+    // Open to the end, so that no relay can start on what is about to be replaced. Opening it has
+    // removed what an earlier compaction left.
+    let store = Store::open(folder, options)?;
+    store.fold_all()?;
+    let (file, fresh) = (folder.join(FILE), folder.join(COMPACTING));
+    let bytes_before = size(&file)?;
+    let copied = copy(&store, &fresh, progress);
+    let rows = copied.inspect_err(|_| drop(fs::remove_file(&fresh)))?;
+    let bytes_after = size(&fresh)?;
+    fs::rename(&fresh, &file).map_err(|error| folder::cannot(&file, error))?;
+    folder::sync(folder)?;
+    store.journal().wipe()?;
+    Ok(Compacted {
+        bytes_before,
+        bytes_after,
+        rows,
+    })
+}
+
+fn size(file: &Path) -> Result<u64, StoreError> {
+    Ok(fs::metadata(file)
+        .map_err(|error| folder::cannot(file, error))?
+        .len())
+}
+
+/// Copies every row, and reads the copy back before it counts. Returns how many there are.
+fn copy(
+    store: &Store,
+    fresh: &Path,
+    progress: &mut dyn FnMut(u64, u64),
+) -> Result<u64, StoreError> {
+    let from = store.database.begin_read()?;
+    let mut sum = Sum {
+        from: &from,
+        rows: 0,
+        hash: Sha256::new(),
+    };
+    each(&mut sum)?;
+    let expected = sum.result();
+    folder::create_private(fresh)?;
+    let database = builder(&store.options)
+        .create(fresh)
+        .map_err(|error| explain(error, fresh))?;
+    let mut to = database.begin_write()?;
+    to.set_two_phase_commit(true);
+    each(&mut Copy {
+        from: &from,
+        to: &to,
+        done: 0,
+        rows: expected.0,
+        progress,
+    })?;
+    to.commit()?;
+    drop(database);
+    graceful_fs_util::sync_file(fresh).map_err(|error| folder::cannot(fresh, error))?;
+    check(&from, fresh, &expected)?;
+    Ok(expected.0)
+}
+
+/// The copy opens as a store of this version, and has the same tables with the same rows in them.
+fn check(
+    from: &ReadTransaction,
+    fresh: &Path,
+    expected: &(u64, [u8; 32]),
+) -> Result<(), StoreError> {
+    const DIFFERS: StoreError =
+        StoreError::Damaged("the compacted copy is not what was copied, and was dropped");
+    if look_into(fresh)? != Layout::Number(SCHEMA_VERSION) {
+        return Err(DIFFERS);
+    }
+    let database = redb::ReadOnlyDatabase::open(fresh).map_err(|error| explain(error, fresh))?;
+    let copied = database.begin_read()?;
+    let mut sum = Sum {
+        from: &copied,
+        rows: 0,
+        hash: Sha256::new(),
+    };
+    each(&mut sum)?;
+    // Counted, too: a table that the list of them lacks would be lost without a word.
+    let tables = (from.list_tables()?.count(), copied.list_tables()?.count());
+    if sum.result() != *expected || tables.0 != tables.1 {
+        return Err(DIFFERS);
+    }
+    Ok(())
+}
+
+struct Copy<'a> {
+    from: &'a ReadTransaction,
+    to: &'a WriteTransaction,
+    done: u64,
+    rows: u64,
+    progress: &'a mut dyn FnMut(u64, u64),
+}
+
+impl EachTable for Copy<'_> {
+    fn table<K: Key + 'static, V: Value + 'static>(
+        &mut self,
+        spec: Spec<K, V>,
+    ) -> Result<(), StoreError> {
+        let (old, mut new) = (
+            self.from.open_table(spec.definition)?,
+            self.to.open_table(spec.definition)?,
+        );
+        for item in old.iter()? {
+            let (key, value) = item?;
+            new.insert(key.value(), value.value())?;
+            self.done += 1;
+            (self.progress)(self.done, self.rows);
+        }
+        Ok(())
+    }
+}
+
+/// How many rows there are, and a hash over all of them.
+struct Sum<'a> {
+    from: &'a ReadTransaction,
+    rows: u64,
+    hash: Sha256,
+}
+
+impl Sum<'_> {
+    fn result(self) -> (u64, [u8; 32]) {
+        (self.rows, self.hash.finalize().into())
+    }
+}
+
+impl EachTable for Sum<'_> {
+    fn table<K: Key + 'static, V: Value + 'static>(
+        &mut self,
+        spec: Spec<K, V>,
+    ) -> Result<(), StoreError> {
+        let table = self.from.open_table(spec.definition)?;
+        self.rows += table.len()?;
+        self.hash.update(table.len()?.to_be_bytes());
+        for item in table.iter()? {
+            let (key, value) = item?;
+            let (key, value) = (key.value(), value.value());
+            for bytes in [K::as_bytes(&key).as_ref(), V::as_bytes(&value).as_ref()] {
+                self.hash.update((bytes.len() as u64).to_be_bytes());
+                self.hash.update(bytes);
+            }
+        }
+        Ok(())
+    }
+}

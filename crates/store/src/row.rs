@@ -1,0 +1,232 @@
+//! Rows as bytes.
+
+use prost::Message;
+
+use graceful_protocol::wire::gap::Reason;
+use graceful_protocol::{AccountId, Chain, DeviceKey};
+use graceful_rules::{
+    Account, AccountNumber, Addressee, Device, Gap, Kept, Ordinal, Quota, RelayTime,
+};
+
+use super::StoreError;
+
+#[derive(Clone, PartialEq, Message)]
+struct AccountRow {
+    #[prost(bytes = "vec", tag = "1")]
+    id: Vec<u8>,
+    #[prost(uint64, tag = "2")]
+    head: u64,
+    #[prost(bytes = "vec", tag = "3")]
+    chain: Vec<u8>,
+    #[prost(uint64, tag = "4")]
+    bytes_kept: u64,
+    #[prost(uint64, tag = "5")]
+    envelopes_kept: u64,
+    #[prost(uint64, tag = "6")]
+    addressed_kept: u64,
+    #[prost(uint64, tag = "7")]
+    membership_count: u64,
+    #[prost(message, repeated, tag = "8")]
+    devices: Vec<DeviceRow>,
+    #[prost(uint64, optional, tag = "9")]
+    quota_bytes_max: Option<u64>,
+    #[prost(uint64, optional, tag = "10")]
+    quota_envelopes_max: Option<u64>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct DeviceRow {
+    #[prost(uint32, tag = "1")]
+    ordinal: u32,
+    #[prost(bytes = "vec", tag = "2")]
+    key: Vec<u8>,
+    #[prost(uint64, tag = "3")]
+    cursor: u64,
+    #[prost(uint64, tag = "4")]
+    push_number: u64,
+    #[prost(uint64, tag = "5")]
+    gap_from: u64,
+    #[prost(uint64, tag = "6")]
+    gap_through: u64,
+    #[prost(enumeration = "Reason", tag = "7")]
+    gap_reason: i32,
+}
+
+pub(super) fn account_bytes(account: &Account) -> Vec<u8> {
+    let devices = account.devices.iter().map(|device| DeviceRow {
+        ordinal: device.ordinal.0,
+        key: device.key.as_bytes().to_vec(),
+        cursor: device.cursor,
+        push_number: device.push_number,
+        gap_from: device.gap.map_or(0, |gap| gap.from),
+        gap_through: device.gap.map_or(0, |gap| gap.through),
+        gap_reason: device.gap.map_or(0, |gap| gap.reason.into()),
+    });
+    let row = AccountRow {
+        id: account.id.as_bytes().to_vec(),
+        head: account.head,
+        chain: account.chain.as_bytes().to_vec(),
+        bytes_kept: account.bytes_kept,
+        envelopes_kept: account.envelopes_kept,
+        addressed_kept: account.addressed_kept,
+        membership_count: account.membership_count,
+        devices: devices.collect(),
+        quota_bytes_max: account.quota.bytes_max,
+        quota_envelopes_max: account.quota.envelopes_max,
+    };
+    row.encode_to_vec()
+}
+
+pub(super) fn account(number: AccountNumber, bytes: &[u8]) -> Result<Account, StoreError> {
+    const DAMAGED: StoreError = StoreError::Damaged("an account's row cannot be read");
+    let row = AccountRow::decode(bytes).map_err(|_| DAMAGED)?;
+    let devices = row.devices.iter().map(|device| {
+        Ok(Device {
+            ordinal: Ordinal(device.ordinal),
+            key: DeviceKey::try_from(device.key.as_slice()).map_err(|_| DAMAGED)?,
+            cursor: device.cursor,
+            push_number: device.push_number,
+            gap: (device.gap_through > 0).then(|| Gap {
+                from: device.gap_from,
+                through: device.gap_through,
+                reason: device.gap_reason(),
+            }),
+        })
+    });
+    Ok(Account {
+        number,
+        id: AccountId::try_from(row.id.as_slice()).map_err(|_| DAMAGED)?,
+        head: row.head,
+        chain: Chain::try_from(row.chain.as_slice()).map_err(|_| DAMAGED)?,
+        bytes_kept: row.bytes_kept,
+        envelopes_kept: row.envelopes_kept,
+        addressed_kept: row.addressed_kept,
+        membership_count: row.membership_count,
+        devices: devices.collect::<Result<_, StoreError>>()?,
+        quota: Quota {
+            bytes_max: row.quota_bytes_max,
+            envelopes_max: row.quota_envelopes_max,
+        },
+    })
+}
+
+/// What stands before the payload in an envelope's first row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct LogHead {
+    pub(super) account: AccountNumber,
+    pub(super) kept: Kept,
+    pub(super) arrived: RelayTime,
+    pub(super) push_number: u64,
+    pub(super) sender_key: DeviceKey,
+    pub(super) chain: Chain,
+}
+
+/// account 8, seq 8, sender 4, addressee 4, size 4, arrived 8, push number 8, sender's key 32, chain 32
+pub(super) const LOG_HEAD_BYTES: usize = 108;
+
+/// No member has this ordinal: logs are far shorter.
+const EVERYONE: u32 = u32::MAX;
+
+impl LogHead {
+    pub(super) fn to_bytes(&self) -> [u8; LOG_HEAD_BYTES] {
+        let mut row = Vec::with_capacity(LOG_HEAD_BYTES);
+        row.extend_from_slice(&self.account.0.to_be_bytes());
+        row.extend_from_slice(&self.kept.seq.to_be_bytes());
+        row.extend_from_slice(&self.kept.sender.0.to_be_bytes());
+        row.extend_from_slice(&addressee_number(self.kept.addressee).to_be_bytes());
+        row.extend_from_slice(&self.kept.size.to_be_bytes());
+        row.extend_from_slice(&self.arrived.ms().to_be_bytes());
+        row.extend_from_slice(&self.push_number.to_be_bytes());
+        row.extend_from_slice(self.sender_key.as_bytes());
+        row.extend_from_slice(self.chain.as_bytes());
+        row.try_into().expect("its parts are as long as all of it")
+    }
+
+    /// The head and the payload behind it.
+    pub(super) fn read(row: &[u8]) -> Result<(Self, &[u8]), StoreError> {
+        let mut bytes = row;
+        let head =
+            Self::parse(&mut bytes).ok_or(StoreError::Damaged("an envelope's row is too short"))?;
+        Ok((head, bytes))
+    }
+
+    fn parse(bytes: &mut &[u8]) -> Option<Self> {
+        let account = AccountNumber(u64::from_be_bytes(take(bytes)?));
+        let seq = u64::from_be_bytes(take(bytes)?);
+        let sender = Ordinal(u32::from_be_bytes(take(bytes)?));
+        let addressee = addressee(u32::from_be_bytes(take(bytes)?));
+        let size = u32::from_be_bytes(take(bytes)?);
+        Some(Self {
+            account,
+            kept: Kept {
+                seq,
+                sender,
+                addressee,
+                size,
+            },
+            arrived: RelayTime::from_ms(u64::from_be_bytes(take(bytes)?)),
+            push_number: u64::from_be_bytes(take(bytes)?),
+            sender_key: DeviceKey::new(take(bytes)?),
+            chain: Chain::new(take(bytes)?),
+        })
+    }
+}
+
+fn take<const N: usize>(bytes: &mut &[u8]) -> Option<[u8; N]> {
+    let (front, rest) = bytes.split_first_chunk::<N>()?;
+    *bytes = rest;
+    Some(*front)
+}
+
+fn addressee_number(addressee: Addressee) -> u32 {
+    match addressee {
+        Addressee::Everyone => EVERYONE,
+        Addressee::One(ordinal) => ordinal.0,
+    }
+}
+
+fn addressee(number: u32) -> Addressee {
+    if number == EVERYONE {
+        Addressee::Everyone
+    } else {
+        Addressee::One(Ordinal(number))
+    }
+}
+
+/// Where an envelope lies, as the index keeps it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Place {
+    pub(super) arrival: u64,
+    pub(super) kept: Kept,
+}
+
+impl Place {
+    pub(super) fn to_bytes(self) -> [u8; 20] {
+        let mut bytes = [0; 20];
+        bytes[..8].copy_from_slice(&self.arrival.to_be_bytes());
+        bytes[8..12].copy_from_slice(&self.kept.sender.0.to_be_bytes());
+        bytes[12..16].copy_from_slice(&addressee_number(self.kept.addressee).to_be_bytes());
+        bytes[16..].copy_from_slice(&self.kept.size.to_be_bytes());
+        bytes
+    }
+
+    pub(super) fn from_bytes(seq: u64, bytes: &[u8; 20]) -> Self {
+        let mut bytes = bytes.as_slice();
+        let mut parse = || {
+            let arrival = u64::from_be_bytes(take(&mut bytes)?);
+            let sender = Ordinal(u32::from_be_bytes(take(&mut bytes)?));
+            let addressee = addressee(u32::from_be_bytes(take(&mut bytes)?));
+            let size = u32::from_be_bytes(take(&mut bytes)?);
+            Some(Self {
+                arrival,
+                kept: Kept {
+                    seq,
+                    sender,
+                    addressee,
+                    size,
+                },
+            })
+        };
+        parse().expect("20 bytes hold 8, 4, 4 and 4")
+    }
+}

@@ -1,0 +1,64 @@
+//! Where a backup is made: a folder beside its destination, gone when it is done. What a backup that was
+//! killed left is removed by the next one.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+
+use crate::folder::Folder;
+
+/// How such a folder's name begins; what follows is chance.
+const PURPOSE: &str = "backup";
+const PREFIX: &str = "graceful-relay-backup-";
+
+/// Locked as long as somebody works there.
+const LOCK: &str = "lock";
+
+pub(super) struct Staging {
+    folder: Folder,
+    _lock: File,
+}
+
+impl Staging {
+    pub(super) fn new(parent: &Path) -> anyhow::Result<Self> {
+        remove_stale(parent);
+        let folder = Folder::new_in(parent, PURPOSE, false)?;
+        let lock =
+            File::create(folder.path().join(LOCK)).context("cannot write where the backup goes")?;
+        lock.try_lock()
+            .context("cannot lock a file where the backup goes")?;
+        Ok(Self {
+            folder,
+            _lock: lock,
+        })
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// An empty folder in it.
+    pub(super) fn fresh(&self, name: &str) -> anyhow::Result<PathBuf> {
+        let path = self.path().join(name);
+        fs::create_dir(&path).context("cannot write where the backup goes")?;
+        Ok(path)
+    }
+}
+
+/// What cannot be removed is no reason to make no backup.
+fn remove_stale(parent: &Path) {
+    for entry in fs::read_dir(parent).into_iter().flatten().flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let is_one = name.starts_with(PREFIX) && entry.file_type().is_ok_and(|kind| kind.is_dir());
+        if !is_one {
+            continue;
+        }
+        let Ok(lock) = File::open(entry.path().join(LOCK)) else {
+            continue;
+        };
+        if lock.try_lock().is_ok() {
+            let _ = fs::remove_dir_all(entry.path());
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! `client join`: follows the link that another device shows.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use anyhow::bail;
+use clap::Args;
+use serde_json::json;
+
+use super::new_device::NewDevice;
+use super::say::{Say, count, note};
+use super::session::{advise, introduce};
+use crate::interrupted::{Interrupted, interrupted};
+use crate::plain::plain;
+use graceful_client::pairing::PairingError;
+use graceful_client::{Client, ClientError, JoinOptions, JoinProgress, Status};
+
+#[derive(Args)]
+pub(super) struct Join {
+    /// The link from the other device, in quotes: graceful-relay://pair?…
+    link: String,
+    #[command(flatten)]
+    device: NewDevice,
+}
+
+/// Without the link, which holds a secret.
+impl fmt::Debug for Join {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Join")
+            .field("device", &self.device)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Join {
+    pub(super) async fn run(self, folder: PathBuf, say: Say) -> anyhow::Result<()> {
+        let device_name = self.device.name();
+        let options = JoinOptions {
+            folder: folder.clone(),
+            link: self.link,
+            device_name: device_name.clone(),
+            device_id: self.device.id(),
+            connect: self.device.connect(),
+        };
+        let joined = tokio::select! {
+            joined = Client::join(options, progress) => joined,
+            () = interrupted() => return Err(Interrupted.into()),
+        };
+        let client = match joined {
+            Err(ClientError::Pairing(PairingError::Refused(_))) => {
+                bail!("the person at the other device said no; ask them for a new link")
+            }
+            joined => joined.map_err(advise)?,
+        };
+        introduce(client, "joined", |status| {
+            tell(status, &device_name, &folder, say)
+        })
+        .await
+    }
+}
+
+fn progress(progress: JoinProgress) {
+    note(match progress {
+        JoinProgress::Connecting => "Connecting to the relay…",
+        JoinProgress::Waiting => "Waiting for the person at the other device to say yes…",
+        JoinProgress::Accepted => "Accepted.",
+    });
+}
+
+fn tell(status: &Status, name: &str, folder: &std::path::Path, say: Say) {
+    let others = status
+        .devices
+        .iter()
+        .filter(|device| !device.this && !device.removed);
+    let names: Vec<String> = others
+        .map(|device| plain(device.name.as_deref().unwrap_or("a device without a name")))
+        .collect();
+    let result = json!({
+        "account": status.account.to_string(),
+        "device": status.device.to_string(),
+        "name": name,
+        "relay": status.relay,
+        "profile": folder,
+        "others": names,
+    });
+    say.result(&result, || {
+        let devices = count(names.len() as u64, "other device");
+        format!(
+            "{name} joined the account with {devices}: {}.",
+            names.join(", ")
+        )
+    });
+}

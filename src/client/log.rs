@@ -1,0 +1,309 @@
+//! The log of the account's changes that this device made or received: `log.jsonl` in its folder, in
+//! the clear, readable for its owner alone. It is what a new device is given, and what answers one
+//! that lacks something. A change stands in it once, by its sender and push number.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{File, OpenOptions};
+use std::io::{BufRead, BufReader, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+
+use super::line::{self, Entry, OwnNames};
+use graceful_client::{Change, ChangeKind, Client, Position};
+use graceful_protocol::DeviceKey;
+
+type Numbers = BTreeMap<DeviceKey, BTreeSet<u64>>;
+
+/// The file, whole to its last line, and what stands in it.
+pub(super) struct Log {
+    path: PathBuf,
+    file: File,
+    /// From the relay, or made here; and brought by a snapshot.
+    live: Numbers,
+    brought: Numbers,
+    snapshots: Vec<Position>,
+    unwritten: String,
+}
+
+/// Where it lies.
+pub(super) fn path(folder: &Path) -> PathBuf {
+    folder.join("log.jsonl")
+}
+
+fn contains(numbers: &Numbers, sender: &DeviceKey, number: u64) -> bool {
+    numbers
+        .get(sender)
+        .is_some_and(|numbers| numbers.contains(&number))
+}
+
+impl Log {
+    /// Opens or makes it, and adds what this device pushed and was kept from writing down. The torn
+    /// end of a line that a crash cut off is dropped.
+    pub(super) async fn open(folder: &Path, client: &Client) -> anyhow::Result<Self> {
+        let path = path(folder);
+        let mut log = tokio::task::block_in_place(|| Self::read(&path))
+            .with_context(|| format!("cannot use {}", path.display()))?;
+        log.catch_up(client).await?;
+        Ok(log)
+    }
+
+    fn read(path: &Path) -> std::io::Result<Self> {
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let mut file = options.open(path)?;
+        let (mut live, mut brought, mut snapshots) = (Numbers::new(), Numbers::new(), Vec::new());
+        let whole_bytes = each_line(&mut file, |line| {
+            let Some((sender, entry)) = Entry::read(line) else {
+                return;
+            };
+            let snapshot = entry.brought_by();
+            let numbers = if snapshot.is_some() {
+                &mut brought
+            } else {
+                &mut live
+            };
+            numbers.entry(sender).or_default().insert(entry.push_number);
+            snapshots.extend(snapshot.filter(|snapshot| !snapshots.contains(snapshot)));
+        })?;
+        if whole_bytes < file.metadata()?.len() {
+            file.set_len(whole_bytes)?;
+            file.sync_all()?;
+        }
+        file.seek(SeekFrom::Start(whole_bytes))?;
+        Ok(Self {
+            path: path.to_owned(),
+            file,
+            live,
+            brought,
+            snapshots,
+            unwritten: String::new(),
+        })
+    }
+
+    async fn catch_up(&mut self, client: &Client) -> anyhow::Result<()> {
+        let device = client.status().device;
+        let last = |numbers: &Numbers| numbers.get(&device).and_then(BTreeSet::last).copied();
+        let last = last(&self.live).max(last(&self.brought)).unwrap_or(0);
+        let (numbers, changes): (Vec<_>, Vec<_>) =
+            client.kept_changes(last).await?.into_iter().unzip();
+        self.add_own(client, &numbers, &changes)
+    }
+
+    /// Own changes, with the numbers that their receipt named. Returns when they are on disk.
+    pub(super) fn add_own(
+        &mut self,
+        client: &Client,
+        numbers: &[u64],
+        changes: &[Change],
+    ) -> anyhow::Result<()> {
+        let status = client.status();
+        let this = status.devices.iter().find(|device| device.this);
+        for (number, change) in numbers
+            .iter()
+            .zip(changes)
+            .filter(|(_, change)| is_for_all(change))
+        {
+            let names = OwnNames {
+                device_name: this.and_then(|device| device.name.as_deref()),
+                device_id: &status.device_id,
+                transaction_id: &change.transaction_id,
+            };
+            let line = line::own(&status.device, *number, names, &change.content);
+            self.add(status.device, *number, &line);
+        }
+        self.sync()
+    }
+
+    /// Whether it has a change that did not come by a snapshot.
+    pub(super) fn has_live(&self, sender: &DeviceKey, number: u64) -> bool {
+        contains(&self.live, sender, number)
+    }
+
+    /// Whether a snapshot brought a change.
+    pub(super) fn has_brought(&self, sender: &DeviceKey, number: u64) -> bool {
+        contains(&self.brought, sender, number)
+    }
+
+    /// Takes a line unless the change is there; [`Log::sync`] puts it on disk.
+    pub(super) fn add(&mut self, sender: DeviceKey, number: u64, line: &str) {
+        if !self.has_brought(&sender, number) && self.live.entry(sender).or_default().insert(number)
+        {
+            self.put(line);
+        }
+    }
+
+    /// Takes what a snapshot brought and is not there. Gives the lines that this snapshot brought,
+    /// now or before a crash.
+    pub(super) fn add_brought(
+        &mut self,
+        snapshot: &Position,
+        lines: &str,
+    ) -> anyhow::Result<Brought> {
+        let mut brought = Brought::default();
+        if self.snapshots.contains(snapshot) {
+            brought.lines = self.lines_of(snapshot)?;
+        } else {
+            self.snapshots.push(*snapshot);
+        }
+        for line in lines.lines().filter(|line| !line.is_empty()) {
+            let Some((sender, entry)) = Entry::read(line) else {
+                brought.unreadable += 1;
+                continue;
+            };
+            let number = entry.push_number;
+            if !self.has_live(&sender, number)
+                && self.brought.entry(sender).or_default().insert(number)
+            {
+                let line = entry.brought(snapshot);
+                self.put(&line);
+                brought.lines.push(line);
+            }
+        }
+        Ok(brought)
+    }
+
+    fn put(&mut self, line: &str) {
+        self.unwritten.push_str(line);
+        self.unwritten.push('\n');
+    }
+
+    /// Returns when everything taken is on disk.
+    pub(super) fn sync(&mut self) -> anyhow::Result<()> {
+        if self.unwritten.is_empty() {
+            return Ok(());
+        }
+        let text = std::mem::take(&mut self.unwritten);
+        let written = self
+            .file
+            .write_all(text.as_bytes())
+            .and_then(|()| self.file.sync_data());
+        written.with_context(|| format!("cannot write {}", self.path.display()))
+    }
+
+    fn lines_of(&self, snapshot: &Position) -> anyhow::Result<Vec<String>> {
+        let mut lines = Vec::new();
+        self.each(|line| {
+            if Entry::read(line)
+                .and_then(|(_, entry)| entry.brought_by())
+                .as_ref()
+                == Some(snapshot)
+            {
+                lines.push(line.to_owned());
+            }
+        })?;
+        Ok(lines)
+    }
+
+    /// Every line on disk, in order.
+    pub(super) fn each(&self, what: impl FnMut(&str)) -> anyhow::Result<()> {
+        let mut reading = File::open(&self.path)
+            .with_context(|| format!("cannot read {}", self.path.display()))?;
+        each_line(&mut reading, what)
+            .with_context(|| format!("cannot read {}", self.path.display()))?;
+        Ok(())
+    }
+}
+
+/// What a snapshot brought.
+#[derive(Debug, Default)]
+pub(super) struct Brought {
+    pub(super) lines: Vec<String>,
+    /// Lines that are none of a change.
+    pub(super) unreadable: u64,
+}
+
+/// What was for one device alone does not go to another.
+fn is_for_all(change: &Change) -> bool {
+    change.kind == ChangeKind::Change && change.addressee.is_none()
+}
+
+/// Hands out each whole line; gives how many bytes they have.
+fn each_line(file: &mut File, mut what: impl FnMut(&str)) -> std::io::Result<u64> {
+    file.seek(SeekFrom::Start(0))?;
+    let (mut reader, mut line, mut whole_bytes) = (BufReader::new(file), Vec::new(), 0);
+    loop {
+        line.clear();
+        let bytes = reader.read_until(b'\n', &mut line)?;
+        let Some(text) = line.strip_suffix(b"\n") else {
+            return Ok(whole_bytes);
+        };
+        whole_bytes += bytes as u64;
+        if let Ok(text) = std::str::from_utf8(text) {
+            what(text);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use graceful_protocol::StoreEpoch;
+
+    fn position(seq: u64) -> Position {
+        let (history, sender) = (StoreEpoch::new([1; 16]), DeviceKey::new([9; 32]));
+        Position {
+            history,
+            seq,
+            sender,
+            push_number: seq,
+        }
+    }
+
+    fn own_line(number: u64) -> String {
+        let names = OwnNames {
+            device_name: None,
+            device_id: "d",
+            transaction_id: "t",
+        };
+        line::own(&DeviceKey::new([2; 32]), number, names, b"{\"a\":1}")
+    }
+
+    #[test]
+    fn a_snapshot_brings_what_is_missing_once_wherever_a_crash_comes() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = path(folder.path());
+        let sender = DeviceKey::new([2; 32]);
+        let mut log = Log::read(&path).unwrap();
+        log.add(sender, 2, &own_line(2));
+        log.sync().unwrap();
+        let before = std::fs::metadata(&path).unwrap().len() as usize;
+        let snapshot = (1..=4)
+            .map(|number| own_line(number) + "\n")
+            .collect::<String>()
+            + "no line\n";
+        let brought = log.add_brought(&position(7), &snapshot).unwrap();
+        assert_eq!((brought.lines.len(), brought.unreadable), (3, 1));
+        log.sync().unwrap();
+        let whole = std::fs::read(&path).unwrap();
+        for cut in (before..=whole.len()).step_by(7).chain([whole.len()]) {
+            std::fs::write(&path, &whole[..cut]).unwrap();
+            let mut log = Log::read(&path).unwrap();
+            let again = log.add_brought(&position(7), &snapshot).unwrap();
+            assert_eq!(again.lines, brought.lines, "cut at {cut}");
+            log.sync().unwrap();
+            assert!(std::fs::read(&path).unwrap() == whole, "cut at {cut}");
+            let other = log.add_brought(&position(8), &snapshot).unwrap();
+            assert!(
+                other.lines.is_empty(),
+                "another snapshot brings nothing new"
+            );
+        }
+    }
+
+    #[test]
+    fn what_a_snapshot_brought_is_not_taken_again_when_it_comes_itself() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = path(folder.path());
+        let sender = DeviceKey::new([2; 32]);
+        let mut log = Log::read(&path).unwrap();
+        log.add_brought(&position(7), &own_line(1)).unwrap();
+        log.add(sender, 1, &own_line(1));
+        log.sync().unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap().lines().count(), 1);
+        let log = Log::read(&path).unwrap();
+        assert!(log.has_brought(&sender, 1) && !log.has_live(&sender, 1));
+    }
+}

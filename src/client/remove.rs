@@ -1,0 +1,132 @@
+//! `client remove`: takes a device out of the account.
+
+use std::path::Path;
+
+use anyhow::bail;
+use clap::Args;
+use serde_json::json;
+
+use super::ask::must;
+use super::pair::called;
+use super::say::Say;
+use super::session::{connected, open, with};
+use super::trouble::short;
+use graceful_client::Device;
+
+#[derive(Debug, Args)]
+pub(super) struct Remove {
+    /// Its name, or the beginning of its key
+    device: String,
+    /// Do not ask, for scripts
+    #[arg(long)]
+    yes: bool,
+}
+
+impl Remove {
+    pub(super) async fn run(self, folder: &Path, say: Say) -> anyhow::Result<()> {
+        let client = open(folder, None).await?;
+        with(client, async |client| {
+            connected(client).await?;
+            let device = find(&client.devices(), &self.device)?;
+            let name = called(&device);
+            let question = format!(
+                "Remove {name} ({})? It will receive nothing from now on; what it has, it keeps.",
+                short(&device.key)
+            );
+            must(&question, self.yes).await?;
+            client.remove(device.key).await?;
+            let result =
+                json!({ "removed": { "device": device.key.to_string(), "name": device.name } });
+            say.result(&result, || {
+                format!("{name} was removed; the account has new keys.")
+            });
+            Ok(())
+        })
+        .await
+    }
+}
+
+/// By name, else by the beginning of the key.
+pub(super) fn find(devices: &[Device], wanted: &str) -> anyhow::Result<Device> {
+    let present = || devices.iter().filter(|device| !device.removed);
+    let is_named = |device: &&Device| {
+        device
+            .name
+            .as_deref()
+            .is_some_and(|name| name.to_lowercase() == wanted.to_lowercase())
+    };
+    let mut found: Vec<_> = present().filter(is_named).collect();
+    if found.is_empty() && !wanted.is_empty() {
+        found = present()
+            .filter(|device| device.key.to_string().starts_with(wanted))
+            .collect();
+    }
+    match found[..] {
+        [device] if device.this => {
+            bail!("a device cannot remove itself; remove it from another device")
+        }
+        [device] => Ok(device.clone()),
+        [] => {
+            let names: Vec<_> = present()
+                .filter(|device| !device.this)
+                .map(called)
+                .collect();
+            bail!(
+                "no device of this account is called {wanted:?}; there are: {}",
+                names.join(", ")
+            )
+        }
+        _ => {
+            let which: Vec<_> = found
+                .iter()
+                .map(|device| format!("{} ({})", called(device), short(&device.key)))
+                .collect();
+            bail!(
+                "{wanted:?} could be {}; give the beginning of its key",
+                which.join(" or ")
+            )
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use graceful_protocol::DeviceKey;
+
+    fn device(number: u8, name: &str) -> Device {
+        let key = DeviceKey::new([number; 32]);
+        Device {
+            key,
+            name: Some(name.to_owned()),
+            this: number == 0,
+            removed: number > 9,
+        }
+    }
+
+    #[test]
+    fn a_device_is_found_by_name_or_key_and_never_guessed() {
+        let devices = [
+            device(0, "Desk"),
+            device(1, "Phone"),
+            device(2, "Phone"),
+            device(3, "Tablet"),
+            device(10, "Old"),
+        ];
+        let found = |wanted: &str| find(&devices, wanted).map_err(|error| error.to_string());
+        assert_eq!(found("tablet").unwrap(), devices[3]);
+        assert_eq!(found(&devices[1].key.to_string()[..8]).unwrap(), devices[1]);
+        let error = found("Phone").unwrap_err();
+        assert_eq!(
+            error,
+            "\"Phone\" could be Phone (AQEBAQEB) or Phone (AgICAgIC); give the beginning of its key"
+        );
+        assert!(
+            found("Old")
+                .unwrap_err()
+                .contains("there are: Phone, Phone, Tablet")
+        );
+        assert!(found("Desk").unwrap_err().contains("cannot remove itself"));
+        assert!(found("").is_err());
+    }
+}

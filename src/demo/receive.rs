@@ -1,0 +1,164 @@
+//! One device receives everything, checks what can be checked on the way, and keeps a copy.
+
+use std::fs::File;
+use std::io::Write;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail, ensure};
+use data_encoding::HEXLOWER;
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+use tokio::sync::broadcast::Receiver;
+
+use graceful_client::{Client, Event, Incoming, Received};
+
+/// Changes that share one write and one acknowledgement.
+const BATCH_CHANGES: usize = 500;
+const BATCH_WAIT: Duration = Duration::from_millis(2);
+
+/// What a device has in the end.
+#[derive(Debug, Clone, Serialize)]
+pub(super) struct Copy {
+    /// Changes received.
+    pub(super) changes: u64,
+    /// Of its file: each change in a line.
+    pub(super) sha256: String,
+    /// From switching it on until it was up to date.
+    pub(super) seconds: f64,
+}
+
+/// Receives until there is nothing more.
+pub(super) async fn receive(
+    client: &Client,
+    file: &Path,
+    progress: impl Fn(u64),
+) -> anyhow::Result<Copy> {
+    let started = Instant::now();
+    let mut events = client.events();
+    let mut changes = client.changes();
+    let mut writing = Writing::new(file)?;
+    loop {
+        let first = tokio::select! {
+            biased;
+            incoming = changes.next() => incoming.context("the device stopped")?,
+            done = client.up_to_date() => {
+                done?;
+                break;
+            }
+        };
+        let mut last = first;
+        writing.take(&last)?;
+        for _ in 1..BATCH_CHANGES {
+            let Ok(Some(next)) = tokio::time::timeout(BATCH_WAIT, changes.next()).await else {
+                break;
+            };
+            writing.take(&next)?;
+            last = next;
+        }
+        writing.keep()?;
+        client.applied(&last).await?;
+        progress(writing.changes);
+        nothing_bad(&mut events)?;
+    }
+    nothing_bad(&mut events)?;
+    Ok(writing.finish(started.elapsed()))
+}
+
+/// The one change that comes next.
+pub(super) async fn one(client: &Client) -> anyhow::Result<Received> {
+    match client
+        .changes()
+        .next()
+        .await
+        .context("the device stopped")?
+    {
+        Incoming::Change(received) => {
+            client.applied_through(received.position).await?;
+            Ok(received)
+        }
+        Incoming::Gap(gap) => bail!("the relay lost the changes {} to {}", gap.from, gap.through),
+        Incoming::SnapshotWanted { .. } => bail!("a device asked for a snapshot"),
+    }
+}
+
+/// A relay that can be trusted gives no reason for distrust.
+fn nothing_bad(events: &mut Receiver<Event>) -> anyhow::Result<()> {
+    while let Ok(event) = events.try_recv() {
+        match event {
+            Event::Distrust(distrust) => bail!("a device distrusts the relay: {distrust}"),
+            Event::Unreadable { seq, reason, .. } => {
+                bail!("number {seq} could not be read: {reason}")
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+struct Writing {
+    file: File,
+    hash: Sha256,
+    batch: Vec<u8>,
+    changes: u64,
+    seq: u64,
+    push_number: u64,
+}
+
+impl Writing {
+    fn new(path: &Path) -> anyhow::Result<Self> {
+        let file =
+            File::create(path).with_context(|| format!("cannot write {}", path.display()))?;
+        Ok(Self {
+            file,
+            hash: Sha256::new(),
+            batch: Vec::new(),
+            changes: 0,
+            seq: 0,
+            push_number: 0,
+        })
+    }
+
+    /// Each comes once and in order: the sender's numbers go up, and the relay's. That none is left
+    /// out, the hash over all of them says.
+    fn take(&mut self, incoming: &Incoming) -> anyhow::Result<()> {
+        let received = match incoming {
+            Incoming::Change(received) => received,
+            Incoming::Gap(gap) => {
+                bail!("the relay lost the changes {} to {}", gap.from, gap.through)
+            }
+            Incoming::SnapshotWanted { .. } => bail!("a device asked for a snapshot"),
+        };
+        let position = received.position;
+        ensure!(
+            position.push_number > self.push_number && position.seq > self.seq,
+            "change {} of {} came after change {}",
+            position.push_number,
+            received.device_id,
+            self.push_number
+        );
+        (self.seq, self.push_number) = (position.seq, position.push_number);
+        self.changes += 1;
+        self.batch.extend_from_slice(&received.content);
+        self.batch.push(b'\n');
+        Ok(())
+    }
+
+    fn keep(&mut self) -> anyhow::Result<()> {
+        self.file
+            .write_all(&self.batch)
+            .context("cannot write a device's copy")?;
+        self.hash.update(&self.batch);
+        self.batch.clear();
+        Ok(())
+    }
+
+    fn finish(self, elapsed: Duration) -> Copy {
+        let sha256 = HEXLOWER.encode(&self.hash.finalize());
+        Copy {
+            changes: self.changes,
+            sha256,
+            seconds: elapsed.as_secs_f64(),
+        }
+    }
+}

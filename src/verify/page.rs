@@ -1,0 +1,129 @@
+//! The report, as an auditor reads it: on paper as well as on a terminal, so 80 columns and no more.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use console::style;
+use indicatif::{DecimalBytes, HumanCount};
+
+use super::{Verified, date};
+use crate::sizes::wrap;
+
+const COLUMNS: usize = 80;
+/// Rows of the sizes' histogram.
+const SIZE_ROWS: usize = 10;
+const BAR_COLUMNS: u64 = 40;
+
+const NOT_PROVEN: [&str; 4] = [
+    "That nothing was copied away before: this is what the store holds now.",
+    "Who sealed an envelope, or with what. What was compressed, or encrypted with a key that others know, \
+     looks like chance as well.",
+    "That a few bytes in the middle of an envelope are no text: too few to weigh.",
+    "That the program that printed this is the one it says it is.",
+];
+
+/// The whole page.
+pub(super) fn page(verified: &Verified, folder: &Path) -> String {
+    let tally = &verified.tally;
+    let by = if verified.live {
+        "asked while it ran"
+    } else {
+        "looking at the folder; no relay ran"
+    };
+    let facts = [
+        ("at", date::utc(verified.at_s)),
+        ("by", format!("graceful-relay {}, {by}", verified.version)),
+        ("folder", folder.display().to_string()),
+        (
+            "envelopes",
+            format!(
+                "{}, together {}",
+                HumanCount(tally.envelopes),
+                DecimalBytes(tally.envelope_bytes())
+            ),
+        ),
+        ("accounts", HumanCount(tally.accounts).to_string()),
+    ];
+    let mut page = heading("What this relay keeps");
+    for (name, value) in facts {
+        page += &format!("  {name:11}{value}\n");
+    }
+    page += &histogram(&tally.sizes);
+    page += &heading("What was checked");
+    for check in tally.checks() {
+        let mark = if check.holds {
+            style("ok   ").green()
+        } else {
+            style("WRONG").red().bold()
+        };
+        page += &format!("  {mark}  {}\n", wrap(&check.finding, 9, COLUMNS));
+    }
+    page += &heading("What this does not prove");
+    for text in NOT_PROVEN {
+        page += &format!("  - {}\n", wrap(text, 4, COLUMNS));
+    }
+    page.push('\n');
+    page
+}
+
+fn heading(text: &str) -> String {
+    format!("\n{}\n", style(text).bold())
+}
+
+/// Sizes in steps, each twice the one before, as few as cover them; single sizes where they are few.
+fn histogram(sizes: &BTreeMap<u64, u64>) -> String {
+    let few = sizes.len() <= SIZE_ROWS;
+    let mut rows: BTreeMap<u64, u64> = BTreeMap::new();
+    for (size, count) in sizes {
+        let row = if few { *size } else { size.next_power_of_two() };
+        *rows.entry(row).or_default() += count;
+    }
+    let most = rows.values().copied().max().unwrap_or(1);
+    let label = if few { "" } else { "up to " };
+    let row = |(size, count): (&u64, &u64)| {
+        let bar = "▇".repeat(usize::try_from((count * BAR_COLUMNS).div_ceil(most)).unwrap_or(0));
+        let size = format!("{label}{} B", HumanCount(*size));
+        format!(
+            "  {size:>17} {} {}\n",
+            style(bar).cyan(),
+            HumanCount(*count)
+        )
+    };
+    if rows.is_empty() {
+        return String::new();
+    }
+    heading("Sizes of the envelopes") + &rows.iter().map(row).collect::<String>()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use graceful_rules::inspection::Tally;
+
+    #[test]
+    fn no_line_is_longer_than_the_page() {
+        let mut tally = Tally::default();
+        for size in 363..1_500 {
+            tally.envelope(&vec![7; size * 700]);
+        }
+        tally.unopened();
+        tally.miscounted = 1_000_000;
+        let verified = Verified {
+            tally,
+            version: "10.10.10".into(),
+            live: false,
+            at_s: 0,
+        };
+        let page =
+            console::strip_ansi_codes(&page(&verified, Path::new("/var/lib/graceful-relay")))
+                .into_owned();
+        assert!(page.lines().count() > 30, "{page}");
+        for line in page.lines() {
+            assert!(line.chars().count() <= COLUMNS, "{line}");
+        }
+        assert!(
+            page.contains("WRONG") && page.contains("up to 524,288 B"),
+            "{page}"
+        );
+    }
+}

@@ -1,0 +1,39 @@
+//! The pure crates take time and randomness as arguments.
+
+use super::source::{Source, words};
+
+/// Crates without clock, files and threads, and what in them may name randomness.
+const PURE_CRATES: &[&str] = &["crates/protocol/", "crates/rules/", "crates/engine/"];
+
+/// The one file that asks the system for random bytes.
+const RANDOMNESS: &str = "crates/engine/src/chance.rs";
+
+/// What no pure file may name.
+const IMPURE: &[&str] = &[
+    "Instant",
+    "SystemTime",
+    "getrandom",
+    "std::fs",
+    "std::env",
+    "std::thread",
+    "tokio",
+];
+
+/// Clock, randomness and disk where only arguments should be.
+pub fn offences(sources: &[Source]) -> Vec<String> {
+    let mut offences = Vec::new();
+    for source in sources {
+        if !PURE_CRATES.iter().any(|pure| source.path.starts_with(pure))
+            || source.path == RANDOMNESS
+        {
+            continue;
+        }
+        for name in IMPURE {
+            let found = words(&source.code_without_tests, name);
+            offences.extend(
+                found.map(|_| format!("{}: names `{name}` and should be pure", source.path)),
+            );
+        }
+    }
+    offences
+}
