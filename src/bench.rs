@@ -10,17 +10,17 @@ use clap::Args;
 use indicatif::{HumanCount, ProgressBar, ProgressStyle};
 use tokio_util::sync::CancellationToken;
 
-use crate::folder::Folder;
-use crate::interrupted::{Interrupted, interrupted};
+use crate::signals::{Interrupted, stop_requested};
+use crate::temp_dir::TempDir;
 use graceful_loadgen::accounts::{Accounts, Closed, Wanted};
 use graceful_loadgen::load::Outcome;
 use graceful_loadgen::local::{LocalRelay, Setup};
 use graceful_loadgen::plan::Plan;
 use graceful_loadgen::process::{Process, Used};
 use graceful_loadgen::report::{Around, Report};
-use graceful_loadgen::station::Payload;
+use graceful_loadgen::worker::Payload;
 use graceful_raw_client::ConnectOptions;
-use graceful_raw_client::Dialler;
+use graceful_raw_client::Connector;
 
 #[derive(Debug, Args)]
 pub struct Bench {
@@ -56,7 +56,7 @@ struct Target {
     url: String,
     process: Option<Process>,
     /// Ends when dropped; then its folder goes.
-    _own: Option<(LocalRelay, Folder)>,
+    _own: Option<(LocalRelay, TempDir)>,
 }
 
 /// What was measured, and what was seen before.
@@ -72,11 +72,11 @@ impl Bench {
     pub async fn run(mut self) -> anyhow::Result<()> {
         self.plan = self.plan.clone().check()?;
         // Before there is anything to clean up.
-        let stopped = interrupted();
+        let stopped = stop_requested();
         let stop = CancellationToken::new();
         let told_twice = async {
             stopped.await;
-            let again = interrupted();
+            let again = stop_requested();
             stop.cancel();
             again.await;
         };
@@ -92,12 +92,12 @@ impl Bench {
         let options = ConnectOptions {
             allow_plain: self.allow_plain,
         };
-        let mut accounts = Accounts::new(Dialler::new(&target.url, &options)?);
+        let mut accounts = Accounts::new(Connector::new(&target.url, &options)?);
         let mut measured = self.measure(&target, &options, &mut accounts, stop).await;
-        let founders = measured
+        let creators = measured
             .as_mut()
-            .map(|measured| std::mem::take(&mut measured.outcome.founders));
-        let closed = accounts.close(founders.unwrap_or_default()).await;
+            .map(|measured| std::mem::take(&mut measured.outcome.creators));
+        let closed = accounts.close(creators.unwrap_or_default()).await;
         if closed.left > 0 {
             eprintln!(
                 "{} accounts could not be closed, and stay at the relay",
@@ -109,7 +109,7 @@ impl Bench {
         }
         let measured = measured?;
         if let Some(trouble) = &measured.outcome.trouble {
-            bail!("{}", graceful_loadgen::advice::explain(trouble));
+            bail!("{}", graceful_loadgen::hints::explain(trouble));
         }
         self.tell(&measured, &target, closed)
     }
@@ -123,7 +123,7 @@ impl Bench {
             });
         }
         let parent = self.folder.clone().unwrap_or_else(std::env::temp_dir);
-        let folder = Folder::new_in(&parent, "bench", false)?;
+        let folder = TempDir::new_in(&parent, "bench", false)?;
         let data = folder.path().join("relay");
         let setup = Setup {
             program: graceful_loadgen::local::this_program()?,
@@ -149,12 +149,12 @@ impl Bench {
         let plan = &self.plan;
         let payload = Payload::random(plan.size);
         let envelope_bytes = payload.bytes();
-        let asked = Dialler::new(&target.url, options)?.dial().await;
+        let asked = Connector::new(&target.url, options)?.dial().await;
         let greeting = asked
-            .map_err(|trouble| anyhow!(graceful_loadgen::advice::explain(&trouble)))?
+            .map_err(|trouble| anyhow!(graceful_loadgen::hints::explain(&trouble)))?
             .greeting;
         if let Some(objection) =
-            graceful_loadgen::advice::objection(plan, envelope_bytes as u64, &greeting)
+            graceful_loadgen::hints::objection(plan, envelope_bytes as u64, &greeting)
         {
             bail!("{objection}");
         }
@@ -164,21 +164,27 @@ impl Bench {
             accounts: plan.accounts,
             devices: plan.devices,
         };
-        let seats = accounts
-            .found(wanted, &plan.invites, stop, |count| bar.set_position(count))
+        let provisioned = accounts
+            .create(wanted, &plan.invites, stop, |count| bar.set_position(count))
             .await;
         bar.finish_and_clear();
-        let seats =
-            seats.map_err(|trouble| anyhow!(graceful_loadgen::advice::explain(&trouble)))?;
-        let connecting = seats.iter().map(|seat| seat.connecting).collect();
+        let provisioned =
+            provisioned.map_err(|trouble| anyhow!(graceful_loadgen::hints::explain(&trouble)))?;
+        let connecting = provisioned.iter().map(|slot| slot.connecting).collect();
         let whole = plan.warm_up + plan.duration;
         let bar = self.bar("measuring", u64::try_from(whole.as_millis())?);
-        let outcome =
-            graceful_loadgen::load::run(plan, seats, payload, target.process, stop, |progress| {
+        let outcome = graceful_loadgen::load::run(
+            plan,
+            provisioned,
+            payload,
+            target.process,
+            stop,
+            |progress| {
                 bar.set_position(u64::try_from(progress.elapsed.as_millis()).unwrap_or(u64::MAX));
                 bar.set_message(format!("{} stored", HumanCount(progress.stored)));
-            })
-            .await;
+            },
+        )
+        .await;
         bar.finish_and_clear();
         Ok(Measured {
             outcome,

@@ -11,8 +11,8 @@ use crate::service;
 #[cfg(windows)]
 use crate::windows_service;
 use crate::{
-    account, backup, bench, client, compact, config, demo, doctor, drain, healthcheck, interrupted,
-    invite, papers, reload, restore, restored, serve, sla, status, verify,
+    account, backup, bench, client, compact, config, demo, doctor, drain, generate, healthcheck,
+    invite, reload, restore, restored, serve, signals, sla, status, verify,
 };
 
 use graceful_server::config::ConfigErrors;
@@ -77,7 +77,7 @@ pub(super) enum Command {
     Bench(bench::Bench),
     /// Write manual pages and shell completions, for a package
     #[command(hide = true)]
-    Papers(papers::Papers),
+    Generate(generate::Generate),
 }
 
 /// As shells report a program that Ctrl-C ended.
@@ -95,7 +95,7 @@ pub fn run() -> ExitCode {
     let line = CommandLine::parse();
     match execute_here(line.command) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) if error.is::<interrupted::Interrupted>() => ExitCode::from(INTERRUPTED),
+        Err(error) if error.is::<signals::Interrupted>() => ExitCode::from(INTERRUPTED),
         Err(error) => {
             // What was found was told already.
             if let Some(doctor::Found(code)) = error.downcast_ref() {
@@ -156,7 +156,7 @@ pub(super) fn execute(command: Command) -> anyhow::Result<()> {
             Command::Client(client) => client.run().await,
             Command::Demo(demo) => demo.run().await,
             Command::Bench(bench) => bench.run().await,
-            Command::Papers(papers) => papers.run(),
+            Command::Generate(generate) => generate.run(),
         }
     });
     // Whatever still runs has had its time.

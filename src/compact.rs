@@ -6,7 +6,7 @@ use anyhow::{Context, anyhow, bail};
 use clap::Args;
 use indicatif::{DecimalBytes, HumanCount, ProgressBar, ProgressStyle};
 
-use super::settings::Settings;
+use super::config_args::ConfigArgs;
 use graceful_store::{self, Compacted, FILE, Options, StoreError};
 
 /// Rows between two movements of the bar.
@@ -18,12 +18,12 @@ pub(super) struct Compact {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    settings: Settings,
+    config_args: ConfigArgs,
 }
 
 impl Compact {
     pub(super) async fn run(self) -> anyhow::Result<()> {
-        let config = self.settings.load(None)?;
+        let config = self.config_args.load(None)?;
         let folder = config.folder.clone();
         if !folder.join(FILE).exists() {
             bail!(

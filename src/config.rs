@@ -4,13 +4,13 @@ use std::fmt::Write;
 
 use clap::{Args, Subcommand};
 
-use super::settings::Settings;
+use super::config_args::ConfigArgs;
 use graceful_server::config::{self, Described};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Config {
     /// Say whether the settings are good, and everything that is wrong if not
-    Check(Settings),
+    Check(ConfigArgs),
     /// Print every setting in effect, as a file
     Show(Show),
     /// Explain every option
@@ -30,7 +30,7 @@ pub(super) struct Show {
     #[arg(long, requires = "effective")]
     json: bool,
     #[command(flatten)]
-    settings: Settings,
+    config_args: ConfigArgs,
 }
 
 impl Config {
@@ -50,8 +50,8 @@ impl Config {
     }
 }
 
-fn check(settings: &Settings) -> anyhow::Result<()> {
-    let config = settings.load(None)?;
+fn check(config_args: &ConfigArgs) -> anyhow::Result<()> {
+    let config = config_args.load(None)?;
     let files: Vec<_> = config
         .files
         .main
@@ -73,7 +73,7 @@ fn check(settings: &Settings) -> anyhow::Result<()> {
 
 impl Show {
     fn run(self) -> anyhow::Result<()> {
-        let config = self.settings.load(None)?;
+        let config = self.config_args.load(None)?;
         if self.json {
             let all = config.effective().into_iter().map(
                 |(name, value, origin)| serde_json::json!({ "option": name, "value": value, "from": origin }),

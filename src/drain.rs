@@ -3,21 +3,21 @@
 
 use clap::Args;
 
-use super::asked::{ask, odd};
-use super::settings::Settings;
-use graceful_server::admin::{Answer, Question};
+use super::admin_client::{ask, unexpected_response};
+use super::config_args::ConfigArgs;
+use graceful_server::admin::{AdminRequest, AdminResponse};
 
 #[derive(Debug, Args)]
 pub(super) struct Drain {
     #[command(flatten)]
-    settings: Settings,
+    config_args: ConfigArgs,
 }
 
 impl Drain {
     pub(super) async fn run(self) -> anyhow::Result<()> {
-        let config = self.settings.load(None)?;
-        match ask(&config.folder, &Question::Drain {}).await? {
-            Answer::Draining => {
+        let config = self.config_args.load(None)?;
+        match ask(&config.folder, &AdminRequest::Drain {}).await? {
+            AdminResponse::Draining => {
                 println!(
                     "The relay is draining: it takes no new connections and ends within {} seconds \
                      (server.drain_time_max_s).",
@@ -25,7 +25,7 @@ impl Drain {
                 );
                 Ok(())
             }
-            _ => Err(odd()),
+            _ => Err(unexpected_response()),
         }
     }
 }

@@ -4,22 +4,23 @@
 use anyhow::bail;
 use clap::Args;
 
-use super::asked;
-use super::settings::Settings;
-use graceful_server::admin::Overview;
+use super::admin_client;
+use super::config_args::ConfigArgs;
+use graceful_server::admin::StatusReport;
 
 #[derive(Debug, Args)]
 pub(super) struct Healthcheck {
     #[command(flatten)]
-    settings: Settings,
+    config_args: ConfigArgs,
 }
 
 impl Healthcheck {
     /// # Errors
     /// Why it is not.
     pub(super) async fn run(self) -> anyhow::Result<()> {
-        let config = self.settings.load(None)?;
-        let status: Overview = serde_json::from_value(asked::status(&config.folder).await?)?;
+        let config = self.config_args.load(None)?;
+        let status: StatusReport =
+            serde_json::from_value(admin_client::status(&config.folder).await?)?;
         if !status.causes.is_empty() {
             bail!("the relay is not ready: {}", status.causes.join("; "));
         }

@@ -6,27 +6,27 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use clap::Args;
 
-use super::asked::odd;
-use super::lifetime;
-use super::settings::Settings;
-use graceful_server::admin::{self, AdminError, Answer, Question};
+use super::admin_client::unexpected_response;
+use super::config_args::ConfigArgs;
+use super::duration;
+use graceful_server::admin::{self, AdminError, AdminRequest, AdminResponse};
 use graceful_server::relay;
 
 #[derive(Debug, Args)]
 pub(super) struct Invite {
     /// How long it is good: 30m, 12h, 7d
-    #[arg(long, value_name = "TIME", default_value = "7d", value_parser = lifetime::parse)]
+    #[arg(long, value_name = "TIME", default_value = "7d", value_parser = duration::parse)]
     lifetime: Duration,
     /// Print JSON, for programs
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    settings: Settings,
+    config_args: ConfigArgs,
 }
 
 impl Invite {
     pub(super) async fn run(self) -> anyhow::Result<()> {
-        let config = self.settings.load(None)?;
+        let config = self.config_args.load(None)?;
         let lifetime_s = self.lifetime.as_secs();
         let invite = invite(&config.folder, self.lifetime).await?;
         if self.json {
@@ -44,13 +44,13 @@ impl Invite {
 }
 
 async fn invite(folder: &Path, lifetime: Duration) -> anyhow::Result<String> {
-    let question = Question::Invite {
+    let question = AdminRequest::Invite {
         lifetime_s: lifetime.as_secs(),
     };
-    match admin::ask(folder, &question).await {
-        Ok(Answer::Invite(invite)) => Ok(invite),
-        Ok(Answer::Error(text)) => bail!("{text}"),
-        Ok(_) => Err(odd()),
+    match admin::request(folder, &question).await {
+        Ok(AdminResponse::Invite(invite)) => Ok(invite),
+        Ok(AdminResponse::Error(text)) => bail!("{text}"),
+        Ok(_) => Err(unexpected_response()),
         Err(AdminError::NotRunning(_)) => offline(folder, lifetime).await,
         Err(error) => Err(error.into()),
     }

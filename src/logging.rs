@@ -21,9 +21,9 @@ const NAME: &str = "graceful-relay";
 type Lines = Box<dyn Layer<Registry> + Send + Sync>;
 
 /// How much is logged, and a way to change it.
-pub(super) struct Volume(reload::Handle<EnvFilter, Registry>);
+pub(super) struct LogLevelHandle(reload::Handle<EnvFilter, Registry>);
 
-impl Volume {
+impl LogLevelHandle {
     /// From now on.
     pub(super) fn set(&self, level: LogLevel) {
         // Fails only where the logger is gone.
@@ -37,8 +37,8 @@ fn filter(level: LogLevel) -> EnvFilter {
 }
 
 /// From here on there is a log.
-pub(super) fn start(log: &Log) -> anyhow::Result<Volume> {
-    let (chosen, volume) = reload::Layer::new(filter(log.level));
+pub(super) fn start(log: &Log) -> anyhow::Result<LogLevelHandle> {
+    let (chosen, log_level) = reload::Layer::new(filter(log.level));
     let lines = match log.to {
         LogTo::Stderr => lines(log, std::io::stderr, std::io::stderr().is_terminal()),
         LogTo::Stdout => lines(log, std::io::stdout, std::io::stdout().is_terminal()),
@@ -62,7 +62,7 @@ pub(super) fn start(log: &Log) -> anyhow::Result<Volume> {
     let lines = lines.with_filter(chosen.and(filter_fn(is_fit_to_log)));
     // Fails only where a logger is there already.
     let _ = tracing_subscriber::registry().with(lines).try_init();
-    Ok(Volume(volume))
+    Ok(LogLevelHandle(log_level))
 }
 
 fn lines<W>(log: &Log, writer: W, ansi: bool) -> Lines

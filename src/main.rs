@@ -1,42 +1,42 @@
 //! The one program: a relay, and the commands around it.
 
 mod account;
-mod asked;
+mod admin_client;
 mod backup;
+mod banner;
 mod bench;
+mod bind;
 mod cli;
 mod client;
 mod compact;
 mod config;
+mod config_args;
 #[cfg(unix)]
 mod daemon;
 mod demo;
 mod doctor;
 mod drain;
-mod folder;
+mod duration;
+mod generate;
 mod healthcheck;
-mod interrupted;
+mod human;
 mod invite;
-mod lifetime;
-mod listen;
 mod logging;
-mod manager;
-mod papers;
-mod plain;
+mod offline_store;
 mod reload;
-mod reread;
-mod resting;
+mod reloader;
 mod restore;
 mod restored;
+mod sanitize;
 mod serve;
 #[cfg(any(target_os = "linux", target_os = "macos", windows))]
 mod service;
-mod settings;
-mod sizes;
+mod service_notify;
+mod signals;
 mod sla;
 mod status;
+mod temp_dir;
 mod verify;
-mod welcome;
 #[cfg(windows)]
 mod windows_service;
 

@@ -2,21 +2,22 @@
 
 use clap::Args;
 
-use super::asked::{ask, odd};
-use super::settings::Settings;
-use graceful_server::admin::{Answer, Question};
+use super::admin_client::{ask, unexpected_response};
+use super::config_args::ConfigArgs;
+use graceful_server::admin::{AdminRequest, AdminResponse};
 
 #[derive(Debug, Args)]
 pub(super) struct Reload {
     #[command(flatten)]
-    settings: Settings,
+    config_args: ConfigArgs,
 }
 
 impl Reload {
     pub(super) async fn run(self) -> anyhow::Result<()> {
-        let config = self.settings.load(None)?;
-        let Answer::Reloaded(text) = ask(&config.folder, &Question::Reload {}).await? else {
-            return Err(odd());
+        let config = self.config_args.load(None)?;
+        let AdminResponse::Reloaded(text) = ask(&config.folder, &AdminRequest::Reload {}).await?
+        else {
+            return Err(unexpected_response());
         };
         println!("{text}");
         Ok(())

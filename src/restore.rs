@@ -10,9 +10,9 @@ use jiff::Timestamp;
 
 use super::backup::take_owner;
 use super::backup::unpack::{Found, unpack};
-use super::settings::Settings;
-use super::sizes::counted;
-use graceful_server::admin::{self, AdminError, Question};
+use super::config_args::ConfigArgs;
+use super::human::plural;
+use graceful_server::admin::{self, AdminError, AdminRequest};
 use graceful_store::{self, BEFORE_RESTORE, FILE, Identity, JOURNALS, KEYS, RESTORING};
 
 /// What is moved aside, the store first: without it no relay begins on a half of each.
@@ -27,13 +27,13 @@ pub(super) struct Restore {
     /// The backup
     file: PathBuf,
     #[command(flatten)]
-    settings: Settings,
+    config_args: ConfigArgs,
 }
 
 impl Restore {
     pub(super) async fn run(self) -> anyhow::Result<()> {
-        let folder = self.settings.load(None)?.folder;
-        match admin::ask(&folder, &Question::Status {}).await {
+        let folder = self.config_args.load(None)?.folder;
+        match admin::request(&folder, &AdminRequest::Status {}).await {
             Err(AdminError::NotRunning(_) | AdminError::TooLong(_)) => {}
             Ok(_) | Err(AdminError::NoAnswer(_)) => bail!(
                 "a relay runs on the data folder {}; stop it first (`graceful-relay service stop`)",
@@ -53,8 +53,8 @@ impl Restore {
             "Restored {}, made at {at}, into {}: {}, {}.",
             self.file.display(),
             folder.display(),
-            counted(accounts, "account"),
-            counted(envelopes, "envelope")
+            plural(accounts, "account"),
+            plural(envelopes, "envelope")
         );
         if let Some(aside) = aside {
             println!(
@@ -101,7 +101,7 @@ fn restore(backup: &Path, folder: &Path) -> anyhow::Result<Restored> {
             .unwrap_or_else(|_| backup.to_owned())
             .display()
             .to_string();
-        admin::note_backup(
+        admin::record_backup(
             folder,
             &admin::Backup {
                 at: at.clone(),
@@ -129,7 +129,7 @@ fn make(folder: &Path) -> anyhow::Result<()> {
 fn hold(folder: &Path) -> anyhow::Result<Option<Box<dyn Send>>> {
     let path = folder.join(FILE);
     Ok(if path.exists() {
-        Some(graceful_store::hold(&path)?)
+        Some(graceful_store::lock_exclusive(&path)?)
     } else {
         None
     })
@@ -147,7 +147,7 @@ fn prepare(backup: &Path, unpacked: &Path, folder: &Path) -> anyhow::Result<(Str
         store,
     } = unpack(backup, unpacked, &bar)?;
     bar.finish_and_clear();
-    store.begin_history(Identity::fresh().epoch)?;
+    store.begin_epoch(Identity::generate().epoch)?;
     drop(store);
     for journal in JOURNALS {
         fs::remove_file(unpacked.join(journal)).context("cannot remove a journal that is empty")?;

@@ -8,15 +8,15 @@ use clap::Args;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use super::listen::bind;
-use super::reread::Reread;
-use super::settings::Settings;
+use super::bind::bind;
+use super::config_args::ConfigArgs;
+use super::reloader::Reloader;
 use crate::cli::INTERRUPTED;
-use crate::{logging, manager, welcome};
+use crate::{banner, logging, service_notify};
 use graceful_server::config::{Config, Log, TlsMode};
 use graceful_server::http::tls::Tls;
-use graceful_server::http::{Listener, Live, PublicPage};
-use graceful_server::relay::{Hosts, Relay};
+use graceful_server::http::{Listener, ReloadHandle, StatusPage};
+use graceful_server::relay::{Relay, ServerNames};
 use graceful_server::{admin, http};
 use graceful_store::Store;
 
@@ -36,7 +36,7 @@ pub(super) struct Serve {
     #[arg(long, hide = true)]
     windows_service: bool,
     #[command(flatten)]
-    settings: Settings,
+    config_args: ConfigArgs,
 }
 
 impl Serve {
@@ -46,7 +46,7 @@ impl Serve {
         match self.daemon.is_wanted() {
             true => self
                 .daemon
-                .leave_terminal(&self.settings.load(self.listen.clone())?),
+                .leave_terminal(&self.config_args.load(self.listen.clone())?),
             false => Ok(()),
         }
     }
@@ -59,7 +59,7 @@ impl Serve {
     /// Where it keeps everything.
     #[cfg(windows)]
     pub(super) fn folder(&self) -> anyhow::Result<std::path::PathBuf> {
-        Ok(self.settings.load(self.listen.clone())?.folder)
+        Ok(self.config_args.load(self.listen.clone())?.folder)
     }
 
     /// Where it says what it does.
@@ -72,14 +72,14 @@ impl Serve {
     }
 
     pub(super) async fn run(self) -> anyhow::Result<()> {
-        let config = self.settings.load(self.listen.clone())?;
-        let volume = logging::start(&self.log(&config))?;
-        let starting = manager::Starting::begin();
+        let config = self.config_args.load(self.listen.clone())?;
+        let log_level = logging::start(&self.log(&config))?;
+        let starting = service_notify::StartupNotifier::begin();
         // The port first: while it is taken, another relay may be using the data.
         let tcp = public_listener(&config).await?;
         let address = tcp.local_addr()?;
         let plain = plain_listener(&config).await?;
-        let operators = operators_listener(&config).await?;
+        let operators = metrics_listener(&config).await?;
         let metrics = operators
             .as_ref()
             .and_then(|listener| listener.local_addr().ok());
@@ -88,44 +88,46 @@ impl Serve {
         let shutdown = CancellationToken::new();
         let operator = admin::Socket::bind(&config.folder).await?;
         let recorder =
-            admin::Recorder::begin(&config.folder, config.agreement.clone(), relay.clone());
+            admin::Recorder::begin(&config.folder, config.sla_terms.clone(), relay.clone());
         let noting = CancellationToken::new();
         let keeping = tokio::spawn(recorder.clone().keep(noting.clone()));
-        let live = Live::new(config.live.clone());
-        let reread = Reread::new(
-            self.settings,
+        let live = ReloadHandle::new(config.reloadable.clone());
+        let reloader = Reloader::new(
+            self.config_args,
             self.listen,
             live.clone(),
-            volume,
+            log_level,
             config.clone(),
         );
-        let served = admin::Served::new(relay.clone(), tls.clone())
+        let service = admin::AdminService::new(relay.clone(), tls.clone())
             .about(
-                welcome::about(&config, address, tls.as_ref()),
+                banner::about(&config, address, tls.as_ref()),
                 recorder.clone(),
             )
-            .rereading(Arc::new(move || reread.again()));
-        let operator = tokio::spawn(admin::serve(operator, served.clone(), shutdown.clone()));
-        tokio::spawn(stop_when_told(shutdown.clone())?);
-        reload_when_told(served, shutdown.clone())?;
+            .with_reloader(Arc::new(move || reloader.again()));
+        let operator = tokio::spawn(admin::serve(operator, service.clone(), shutdown.clone()));
+        tokio::spawn(stop_on_signal(shutdown.clone())?);
+        reload_on_sighup(service, shutdown.clone())?;
         if let Some(warning) = config.warning() {
             tracing::warn!("{warning}");
         }
         if let Some(interval) = config.canary_interval {
-            let way = admin::Way::to(address, tls.clone(), &config.admission);
-            tokio::spawn(admin::Trials::new(relay.clone(), way).run(interval, shutdown.clone()));
+            let target = admin::CanaryTarget::new(address, tls.clone(), &config.admission);
+            tokio::spawn(
+                admin::CanaryRunner::new(relay.clone(), target).run(interval, shutdown.clone()),
+            );
         }
         if self.json {
-            println!("{}", welcome::json(&config, address, tls.as_ref(), metrics));
+            println!("{}", banner::json(&config, address, tls.as_ref(), metrics));
         } else {
-            eprint!("{}", welcome::text(&config, address, tls.as_ref()));
+            eprint!("{}", banner::text(&config, address, tls.as_ref()));
         }
-        let url = welcome::about(&config, address, tls.as_ref()).url;
-        tokio::spawn(manager::report(url, relay.clone(), shutdown.clone()));
-        let page = PublicPage::default();
+        let url = banner::about(&config, address, tls.as_ref()).url;
+        tokio::spawn(service_notify::report(url, relay.clone(), shutdown.clone()));
+        let page = StatusPage::default();
         let paging = config.status_page.clone().map(|name| {
             let (recorder, relay) = (recorder.clone(), relay.clone());
-            tokio::spawn(admin::page::keep(
+            tokio::spawn(admin::page::refresh(
                 page.clone(),
                 name,
                 recorder,
@@ -137,11 +139,11 @@ impl Serve {
             Some(tls) => Listener::with_tls(tcp, tls, plain),
             None => tcp.into(),
         };
-        listener = listener.with_live(live).with_page(page);
+        listener = listener.with_reloadable(live).with_page(page);
         if let Some(operators) = operators {
-            listener = listener.with_operators(operators);
+            listener = listener.with_metrics(operators);
         }
-        let served = http::run(listener, relay, config.http_options(), shutdown.clone()).await;
+        let service = http::run(listener, relay, config.http_options(), shutdown.clone()).await;
         shutdown.cancel();
         operator.await.context("the admin socket ended badly")?;
         noting.cancel();
@@ -149,15 +151,15 @@ impl Serve {
         if let Some(paging) = paging {
             paging.await.context("the status page ended badly")?;
         }
-        recorder.end(served.is_ok()).await;
-        served?;
+        recorder.end(service.is_ok()).await;
+        service?;
         tracing::info!("stopped");
         Ok(())
     }
 }
 
 async fn public_listener(config: &Config) -> anyhow::Result<TcpListener> {
-    let Some(given) = manager::listener()? else {
+    let Some(given) = service_notify::listener()? else {
         return bind(config.listen, "--listen or `server.listen`").await;
     };
     let address = given.local_addr()?;
@@ -178,7 +180,7 @@ async fn plain_listener(config: &Config) -> anyhow::Result<Option<TcpListener>> 
 }
 
 /// A port that nobody chose may be taken, by another relay on this machine: no reason not to start.
-async fn operators_listener(config: &Config) -> anyhow::Result<Option<TcpListener>> {
+async fn metrics_listener(config: &Config) -> anyhow::Result<Option<TcpListener>> {
     let Some(address) = config.metrics.address else {
         return Ok(None);
     };
@@ -205,7 +207,7 @@ async fn start(config: &Config, address: SocketAddr) -> anyhow::Result<(Relay, O
     let (store, tls) = opened.await.context("opening the store ended badly")??;
     let mut options = config.relay_options();
     if let Some(tls) = &tls {
-        options.hosts = Hosts::new(hosts(tls.names(), address));
+        options.server_names = ServerNames::new(hosts(tls.names(), address));
     }
     Ok((Relay::start(store, options), tls))
 }
@@ -220,15 +222,18 @@ fn hosts(mut names: Vec<String>, address: SocketAddr) -> Vec<String> {
 
 /// Has settings and certificate read again whenever the service manager asks for it.
 #[cfg(unix)]
-fn reload_when_told(served: admin::Served, shutdown: CancellationToken) -> anyhow::Result<()> {
+fn reload_on_sighup(
+    service: admin::AdminService,
+    shutdown: CancellationToken,
+) -> anyhow::Result<()> {
     use tokio::signal::unix::{SignalKind, signal};
     // Without TLS too: unhandled, the signal would end the process.
     let mut hangup = signal(SignalKind::hangup())?;
     tokio::spawn(async move {
         // It ends with the relay: as long as anybody has a hold of the store, that is not closed.
         while let Some(Some(())) = shutdown.run_until_cancelled(hangup.recv()).await {
-            let served = served.clone();
-            match tokio::task::spawn_blocking(move || served.reload()).await {
+            let service = service.clone();
+            match tokio::task::spawn_blocking(move || service.reload()).await {
                 Ok(Ok(text)) => tracing::info!("{text}"),
                 Ok(Err(text)) => tracing::error!("{text}"),
                 Err(_) => tracing::error!("reading the settings again ended badly"),
@@ -239,13 +244,16 @@ fn reload_when_told(served: admin::Served, shutdown: CancellationToken) -> anyho
 }
 
 #[cfg(not(unix))]
-fn reload_when_told(_served: admin::Served, _shutdown: CancellationToken) -> anyhow::Result<()> {
+fn reload_on_sighup(
+    _served: admin::AdminService,
+    _shutdown: CancellationToken,
+) -> anyhow::Result<()> {
     Ok(())
 }
 
 /// Waits for the service manager or for Ctrl-C. Handlers are in place when this returns.
 #[cfg(unix)]
-fn stop_when_told(shutdown: CancellationToken) -> anyhow::Result<impl Future<Output = ()>> {
+fn stop_on_signal(shutdown: CancellationToken) -> anyhow::Result<impl Future<Output = ()>> {
     use tokio::signal::unix::{SignalKind, signal};
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
@@ -261,7 +269,7 @@ fn stop_when_told(shutdown: CancellationToken) -> anyhow::Result<impl Future<Out
 }
 
 #[cfg(not(unix))]
-fn stop_when_told(shutdown: CancellationToken) -> anyhow::Result<impl Future<Output = ()>> {
+fn stop_on_signal(shutdown: CancellationToken) -> anyhow::Result<impl Future<Output = ()>> {
     Ok(async move {
         for step in [Step::Drain, Step::Leave] {
             tokio::select! {
@@ -271,7 +279,7 @@ fn stop_when_told(shutdown: CancellationToken) -> anyhow::Result<impl Future<Out
                         return;
                     }
                 }
-                () = told_by_manager(&shutdown) => {}
+                () = stopped_by_service_manager(&shutdown) => {}
             }
             step.take(&shutdown);
         }
@@ -280,15 +288,15 @@ fn stop_when_told(shutdown: CancellationToken) -> anyhow::Result<impl Future<Out
 
 /// The manager says it once.
 #[cfg(windows)]
-async fn told_by_manager(shutdown: &CancellationToken) {
+async fn stopped_by_service_manager(shutdown: &CancellationToken) {
     if shutdown.is_cancelled() {
         std::future::pending().await
     }
-    super::windows_service::told_to_stop().await;
+    super::windows_service::stop_requested().await;
 }
 
 #[cfg(not(any(unix, windows)))]
-async fn told_by_manager(_shutdown: &CancellationToken) {
+async fn stopped_by_service_manager(_shutdown: &CancellationToken) {
     std::future::pending().await
 }
 

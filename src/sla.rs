@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use clap::{Args, Subcommand, ValueEnum};
 
-use super::asked::odd;
-use super::settings::Settings;
+use super::admin_client::unexpected_response;
+use super::config_args::ConfigArgs;
 use graceful_rules::uptime::days;
 use graceful_server::admin::page::{self, Region, Regions, State};
-use graceful_server::admin::sla::{Ledger, Month, Report};
-use graceful_server::admin::{self, AdminError, Answer, Question};
+use graceful_server::admin::sla::{Month, Report, UptimeLog};
+use graceful_server::admin::{self, AdminError, AdminRequest, AdminResponse};
 use graceful_server::config::Config;
 
 #[derive(Debug, Subcommand)]
@@ -30,7 +30,7 @@ pub(super) struct Paged {
     #[arg(long, value_name = "FILE")]
     from: Vec<PathBuf>,
     #[command(flatten)]
-    settings: Settings,
+    config_args: ConfigArgs,
 }
 
 #[derive(Debug, Args)]
@@ -45,7 +45,7 @@ pub(super) struct Reported {
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
     #[command(flatten)]
-    settings: Settings,
+    config_args: ConfigArgs,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -71,11 +71,11 @@ impl Sla {
 
 impl Reported {
     async fn run(self) -> anyhow::Result<()> {
-        let config = self.settings.load(None)?;
-        let (ledger, running) = record(&config).await?;
+        let config = self.config_args.load(None)?;
+        let (uptime_log, running) = record(&config).await?;
         let now = admin::moment(0);
         let month = self.month.unwrap_or_else(|| Month::of(now.wall_ms));
-        let report = Report::new(&ledger, &config.agreement, month, &now, running);
+        let report = Report::new(&uptime_log, &config.sla_terms, month, &now, running);
         let text = match self.format {
             Format::Text => report.to_text(),
             Format::Markdown => report.to_markdown(),
@@ -94,22 +94,22 @@ impl Reported {
 }
 
 /// The record of uptime, with what a running relay has in memory; and whether one runs.
-async fn record(config: &Config) -> anyhow::Result<(Ledger, bool)> {
-    let running = match admin::ask(&config.folder, &Question::Note {}).await {
-        Ok(Answer::Noted) => true,
-        Ok(Answer::Error(text)) => bail!("{text}"),
-        Ok(_) => return Err(odd()),
+async fn record(config: &Config) -> anyhow::Result<(UptimeLog, bool)> {
+    let running = match admin::request(&config.folder, &AdminRequest::Note {}).await {
+        Ok(AdminResponse::Noted) => true,
+        Ok(AdminResponse::Error(text)) => bail!("{text}"),
+        Ok(_) => return Err(unexpected_response()),
         Err(AdminError::NotRunning(_)) => false,
         Err(error) => return Err(error.into()),
     };
-    let ledger = Ledger::read(&config.folder, config.agreement.planned_stop_max_ms)?;
-    if ledger.records().is_empty() {
+    let uptime_log = UptimeLog::read(&config.folder, config.sla_terms.planned_stop_max_ms)?;
+    if uptime_log.records().is_empty() {
         bail!(
             "there is no record of uptime in {}; it begins with the first start",
             config.folder.display()
         );
     }
-    Ok((ledger, running))
+    Ok((uptime_log, running))
 }
 
 impl Paged {
@@ -140,16 +140,16 @@ impl Paged {
     }
 
     async fn own(&self) -> anyhow::Result<Region> {
-        let config = self.settings.load(None)?;
-        let (ledger, running) = record(&config).await?;
+        let config = self.config_args.load(None)?;
+        let (uptime_log, running) = record(&config).await?;
         let now = admin::moment(0);
         let all = days(
-            ledger.records(),
-            ledger.planned_stop_max_ms(),
+            uptime_log.records(),
+            uptime_log.planned_stop_max_ms(),
             (!running).then_some(&now),
         );
         let state = match running {
-            true => told(admin::ask(&config.folder, &Question::Status {}).await?),
+            true => told(admin::request(&config.folder, &AdminRequest::Status {}).await?),
             false => (State::Down, Some("it is not running".to_owned())),
         };
         let name = config.status_page.as_deref().unwrap_or("This relay");
@@ -157,8 +157,8 @@ impl Paged {
     }
 }
 
-fn told(answer: Answer) -> (State, Option<String>) {
-    let Answer::Status(status) = answer else {
+fn told(answer: AdminResponse) -> (State, Option<String>) {
+    let AdminResponse::Status(status) = answer else {
         return (State::Down, None);
     };
     let cause = status["causes"][0].as_str().map(str::to_owned);

@@ -174,7 +174,7 @@ fn keep_to_itself(folder: &Path) -> anyhow::Result<()> {
 }
 
 /// Waits until the manager wants an end.
-pub(super) async fn told_to_stop() {
+pub(super) async fn stop_requested() {
     STOP.cancelled().await;
 }
 

@@ -4,7 +4,7 @@
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use graceful_server::admin::{AdminError, Answer, Question, Socket, ask, serve};
+use graceful_server::admin::{AdminError, AdminRequest, AdminResponse, Socket, request, serve};
 use graceful_server::relay::{Relay, RelayOptions};
 use graceful_store::{self, Store};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -28,14 +28,14 @@ async fn start(folder: &Path) -> (CancellationToken, JoinHandle<()>) {
 async fn invitations_and_the_status_come_over_the_socket() {
     let folder = tempfile::tempdir().expect("a folder");
     let (cancel, serving) = start(folder.path()).await;
-    let invite = ask(folder.path(), &Question::Invite { lifetime_s: 3_600 })
+    let invite = request(folder.path(), &AdminRequest::Invite { lifetime_s: 3_600 })
         .await
         .expect("an answer");
-    assert!(matches!(invite, Answer::Invite(text) if !text.is_empty()));
-    let status = ask(folder.path(), &Question::Status {})
+    assert!(matches!(invite, AdminResponse::Invite(text) if !text.is_empty()));
+    let status = request(folder.path(), &AdminRequest::Status {})
         .await
         .expect("an answer");
-    assert!(matches!(status, Answer::Status(_)));
+    assert!(matches!(status, AdminResponse::Status(_)));
     cancel.cancel();
     serving.await.expect("no panic");
     assert!(!folder.path().join(SOCKET).exists());
@@ -45,10 +45,10 @@ async fn invitations_and_the_status_come_over_the_socket() {
 async fn who_asks_for_a_drain_is_answered_before_it_begins() {
     let folder = tempfile::tempdir().expect("a folder");
     let (cancel, serving) = start(folder.path()).await;
-    let answer = ask(folder.path(), &Question::Drain {})
+    let answer = request(folder.path(), &AdminRequest::Drain {})
         .await
         .expect("an answer");
-    assert_eq!(answer, Answer::Draining);
+    assert_eq!(answer, AdminResponse::Draining);
     let begun = tokio::time::timeout(std::time::Duration::from_secs(30), cancel.cancelled()).await;
     begun.expect("the drain begins");
     serving.await.expect("no panic");
@@ -89,7 +89,7 @@ async fn a_socket_left_by_a_crash_is_replaced_and_a_live_one_is_not() {
     let folder = tempfile::tempdir().expect("a folder");
     // The standard library's listener leaves its file behind, as a crash does.
     drop(std::os::unix::net::UnixListener::bind(folder.path().join(SOCKET)).expect("a socket"));
-    let missing = ask(folder.path(), &Question::Status {}).await;
+    let missing = request(folder.path(), &AdminRequest::Status {}).await;
     assert!(matches!(missing, Err(AdminError::NotRunning(_))));
     let _live = Socket::bind(folder.path())
         .await

@@ -1,7 +1,7 @@
 //! The program as people and scripts use it: a relay and devices, each a process of its own.
 
+mod mnemonic;
 mod program;
-mod words;
 
 use std::path::Path;
 
@@ -125,7 +125,7 @@ fn a_removed_device_is_told_and_a_deleted_account_leaves_nothing() {
     home.client("desk", &["push", "third"]).badly(&[]);
     relay.running.kill();
     let store = Store::open(&home.path("relay"), Options::default()).expect("a store");
-    assert_eq!(store.account_rows().expect("rows"), 0);
+    assert_eq!(store.account_row_count().expect("rows"), 0);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! What operators' programs are told, by a real relay that has done some work.
 
-#[path = "support/door.rs"]
-mod door;
+#[path = "support/server.rs"]
+mod server;
 #[path = "support/mod.rs"]
 mod support;
 
@@ -13,8 +13,8 @@ use futures_util::SinkExt;
 use graceful_protocol::challenge::Challenge;
 use graceful_protocol::frame::{DeviceFrame, RelayFrame, device_bytes};
 use graceful_protocol::{StoreEpoch, VERSION, wire};
-use graceful_server::admin::{Trials, Way};
-use graceful_server::http::{self, Listener, Live, LiveOptions, Secret};
+use graceful_server::admin::{CanaryRunner, CanaryTarget};
+use graceful_server::http::{self, BearerToken, Listener, ReloadHandle, ReloadableOptions};
 use graceful_server::relay::{Registration, Relay, RelayOptions};
 use graceful_store::{self, Store};
 use tokio::io::AsyncWriteExt;
@@ -22,7 +22,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_tungstenite::tungstenite::Message;
 use tokio_util::sync::CancellationToken;
 
-use door::{Answer, Door};
+use server::{Answer, TestServer};
 
 const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 
@@ -33,11 +33,11 @@ const LIST: &str = include_str!("../docs/metrics.md");
 const WITH_TLS: &str = "graceful_relay_certificate_expiry_timestamp_seconds";
 
 struct Watched {
-    door: Door,
+    server: TestServer,
     operators: SocketAddr,
 }
 
-async fn open(live: LiveOptions) -> Watched {
+async fn open(live: ReloadableOptions) -> Watched {
     open_with(
         live,
         graceful_store::Options {
@@ -48,7 +48,7 @@ async fn open(live: LiveOptions) -> Watched {
     .await
 }
 
-async fn open_with(live: LiveOptions, store: graceful_store::Options) -> Watched {
+async fn open_with(live: ReloadableOptions, store: graceful_store::Options) -> Watched {
     let folder = tempfile::tempdir().expect("a folder");
     let store = graceful_store::Options {
         cache_bytes: 8 << 20,
@@ -62,17 +62,17 @@ async fn open_with(live: LiveOptions, store: graceful_store::Options) -> Watched
         operators.local_addr().expect("bound"),
     );
     let listener = Listener::from(tcp)
-        .with_operators(operators)
-        .with_live(Live::new(live));
+        .with_metrics(operators)
+        .with_reloadable(ReloadHandle::new(live));
     let shutdown = CancellationToken::new();
     let running = tokio::spawn(http::run(
         listener,
         relay.clone(),
-        door::options(),
+        server::options(),
         shutdown.clone(),
     ));
     Watched {
-        door: Door {
+        server: TestServer {
             address,
             relay,
             folder,
@@ -96,9 +96,9 @@ async fn ask(address: SocketAddr, path: &str, headers: &str) -> Answer {
 }
 
 /// A device founds an account and pushes one envelope.
-async fn work(door: &Door) {
-    let mut client = door.client().await.expect("the handshake");
-    let RelayFrame::Greeting(greeting) = door::next_frame(&mut client).await else {
+async fn work(server: &TestServer) {
+    let mut client = server.client().await.expect("the handshake");
+    let RelayFrame::Greeting(greeting) = server::next_frame(&mut client).await else {
         panic!("greeted");
     };
     let (account, device) = (support::account_id(1), support::device_key(1));
@@ -118,21 +118,21 @@ async fn work(door: &Door) {
         membership_count: 0,
         entries: Vec::new(),
     };
-    let found = wire::Found {
+    let found = wire::CreateAccount {
         authenticate: Some(proof),
-        entry: Some(support::founding(1)),
+        entry: Some(support::genesis(1)),
         invite: String::new(),
     };
     let push = wire::Push {
         envelopes: vec![support::pushed(1, 1, 400, None)],
     };
-    for frame in [DeviceFrame::Found(found), DeviceFrame::Push(push)] {
+    for frame in [DeviceFrame::CreateAccount(found), DeviceFrame::Push(push)] {
         client
             .send(Message::Binary(device_bytes(frame)))
             .await
             .expect("open");
     }
-    while !matches!(door::next_frame(&mut client).await, RelayFrame::Stored(_)) {}
+    while !matches!(server::next_frame(&mut client).await, RelayFrame::Stored(_)) {}
 }
 
 /// Each metric by the name that its `# TYPE` line gives, with the sum of all its samples.
@@ -171,8 +171,8 @@ fn listed() -> BTreeSet<String> {
 
 #[tokio::test]
 async fn every_metric_on_the_list_is_there_and_every_one_that_is_there_is_listed() {
-    let watched = open(LiveOptions::default()).await;
-    work(&watched.door).await;
+    let watched = open(ReloadableOptions::default()).await;
+    work(&watched.server).await;
     let answer = ask(watched.operators, "/metrics", "").await;
     assert!(
         answer.head.contains("application/openmetrics-text"),
@@ -215,50 +215,50 @@ async fn every_metric_on_the_list_is_there_and_every_one_that_is_there_is_listed
     ] {
         assert!(metrics[&format!("process_{name}")] > 0.0, "{name}");
     }
-    watched.door.stop().await;
+    watched.server.stop().await;
 }
 
 #[tokio::test]
 async fn what_is_counted_names_nobody() {
-    let watched = open(LiveOptions::default()).await;
-    work(&watched.door).await;
+    let watched = open(ReloadableOptions::default()).await;
+    work(&watched.server).await;
     let before = ask(watched.operators, "/metrics", "")
         .await
         .text()
         .lines()
         .count();
     for _ in 0..20 {
-        drop(watched.door.greeted().await);
+        drop(watched.server.greeted().await);
     }
     let after = ask(watched.operators, "/metrics", "").await.text();
     assert_eq!(after.lines().count(), before, "more lines with more users");
     assert!(!after.contains("127.0.0.1"));
-    watched.door.stop().await;
+    watched.server.stop().await;
 }
 
-fn secret(folder: &Path) -> Secret {
+fn secret(folder: &Path) -> BearerToken {
     use std::os::unix::fs::PermissionsExt;
     let path = folder.join("token");
     std::fs::write(&path, TOKEN).expect("a file");
     std::fs::set_permissions(&path, PermissionsExt::from_mode(0o600)).expect("ours");
-    Secret::read(&path).expect("a secret")
+    BearerToken::read(&path).expect("a secret")
 }
 
 #[tokio::test]
 async fn status_and_metrics_are_for_who_shows_the_token() {
     let folder = tempfile::tempdir().expect("a folder");
     let token = Some(secret(folder.path()));
-    let live = LiveOptions {
+    let live = ReloadableOptions {
         status_token: token.clone(),
         metrics_token: token,
-        ..LiveOptions::default()
+        ..ReloadableOptions::default()
     };
     let watched = open(live).await;
     let shown = format!("Authorization: Bearer {TOKEN}\r\n");
     for (address, path) in [
         (watched.operators, "/metrics"),
         (watched.operators, "/status"),
-        (watched.door.address, "/status"),
+        (watched.server.address, "/status"),
     ] {
         let refused = ask(address, path, "").await;
         assert_eq!(refused.status(), "401", "{path}");
@@ -275,39 +275,39 @@ async fn status_and_metrics_are_for_who_shows_the_token() {
         );
         assert_eq!(ask(address, path, &shown).await.status(), "200", "{path}");
     }
-    let status = ask(watched.door.address, "/status", &shown).await;
+    let status = ask(watched.server.address, "/status", &shown).await;
     let status: serde_json::Value = serde_json::from_str(&status.text()).expect("JSON");
     assert_eq!(
         (&status["ready"], &status["accounts"]),
         (&true.into(), &0.into())
     );
-    watched.door.stop().await;
+    watched.server.stop().await;
 }
 
 #[tokio::test]
 async fn without_a_token_there_is_no_status_and_metrics_are_not_public() {
-    let watched = open(LiveOptions::default()).await;
+    let watched = open(ReloadableOptions::default()).await;
     for (address, path) in [
-        (watched.door.address, "/status"),
-        (watched.door.address, "/metrics"),
+        (watched.server.address, "/status"),
+        (watched.server.address, "/metrics"),
         (watched.operators, "/status"),
     ] {
         assert_eq!(ask(address, path, "").await.status(), "404", "{path}");
     }
     for path in ["/health", "/health/live", "/health/ready", "/version"] {
-        for address in [watched.door.address, watched.operators] {
+        for address in [watched.server.address, watched.operators] {
             assert_eq!(ask(address, path, "").await.status(), "200", "{path}");
         }
     }
-    watched.door.stop().await;
+    watched.server.stop().await;
 }
 
 #[tokio::test]
 async fn a_trial_that_fails_makes_it_not_ready_until_one_goes_well() {
-    let watched = open(LiveOptions::default()).await;
-    let health = watched.door.relay.health();
-    health.badly("nothing was delivered".to_owned());
-    let answer = ask(watched.door.address, "/health/ready", "").await;
+    let watched = open(ReloadableOptions::default()).await;
+    let health = watched.server.relay.canary();
+    health.record_failure("nothing was delivered".to_owned());
+    let answer = ask(watched.server.address, "/health/ready", "").await;
     assert_eq!(answer.status(), "503");
     assert!(
         answer.text().contains("nothing was delivered"),
@@ -315,21 +315,23 @@ async fn a_trial_that_fails_makes_it_not_ready_until_one_goes_well() {
         answer.text()
     );
     assert_eq!(
-        ask(watched.door.address, "/health/live", "").await.status(),
-        "200"
-    );
-    health.well(std::time::Duration::from_millis(5));
-    assert_eq!(
-        ask(watched.door.address, "/health/ready", "")
+        ask(watched.server.address, "/health/live", "")
             .await
             .status(),
         "200"
     );
-    watched.door.stop().await;
+    health.record_ok(std::time::Duration::from_millis(5));
+    assert_eq!(
+        ask(watched.server.address, "/health/ready", "")
+            .await
+            .status(),
+        "200"
+    );
+    watched.server.stop().await;
 }
 
-fn way(address: SocketAddr) -> Way {
-    Way {
+fn way(address: SocketAddr) -> CanaryTarget {
+    CanaryTarget {
         address,
         tls: None,
         proxy_header: false,
@@ -344,21 +346,21 @@ async fn a_trial_pushes_fetches_and_leaves_nothing_behind_whoever_may_found_acco
             registration,
             ..Default::default()
         };
-        let watched = open_with(LiveOptions::default(), store).await;
-        let relay = watched.door.relay.clone();
+        let watched = open_with(ReloadableOptions::default(), store).await;
+        let relay = watched.server.relay.clone();
         assert!(
-            Trials::new(relay.clone(), way(watched.door.address))
-                .make()
+            CanaryRunner::new(relay.clone(), way(watched.server.address))
+                .run_once()
                 .await,
             "{:?}",
-            relay.health().trial()
+            relay.canary().last_result()
         );
         let metrics = relay.metrics();
         assert_eq!((metrics.pushed.count(), metrics.delivered.count()), (1, 1));
         let status = relay.status().expect("a status");
         assert_eq!((status.accounts, status.envelopes), (0, 0));
-        assert!(relay.health().trial().good_s > 0);
-        watched.door.stop().await;
+        assert!(relay.canary().last_result().last_ok_s > 0);
+        watched.server.stop().await;
     }
 }
 
@@ -368,25 +370,25 @@ async fn limits_on_new_accounts_do_not_hold_for_trials() {
         registration: Registration::Open,
         ..Default::default()
     };
-    let watched = open_with(LiveOptions::default(), store).await;
-    let trials = Trials::new(watched.door.relay.clone(), way(watched.door.address));
+    let watched = open_with(ReloadableOptions::default(), store).await;
+    let trials = CanaryRunner::new(watched.server.relay.clone(), way(watched.server.address));
     // More than one address may found in an hour.
     for _ in 0..25 {
         assert!(
-            trials.make().await,
+            trials.run_once().await,
             "{:?}",
-            watched.door.relay.health().trial()
+            watched.server.relay.canary().last_result()
         );
     }
-    watched.door.stop().await;
+    watched.server.stop().await;
 }
 
 #[tokio::test]
 async fn a_listener_that_nobody_reaches_makes_it_not_ready_until_it_is_reached() {
-    let watched = open(LiveOptions::default()).await;
-    let relay = watched.door.relay.clone();
+    let watched = open(ReloadableOptions::default()).await;
+    let relay = watched.server.relay.clone();
     let gone = bind().await.local_addr().expect("bound");
-    assert!(!Trials::new(relay.clone(), way(gone)).make().await);
+    assert!(!CanaryRunner::new(relay.clone(), way(gone)).run_once().await);
     let answer = ask(watched.operators, "/health/ready", "").await;
     assert_eq!(answer.status(), "503");
     assert!(
@@ -394,12 +396,16 @@ async fn a_listener_that_nobody_reaches_makes_it_not_ready_until_it_is_reached()
         "{}",
         answer.text()
     );
-    assert!(Trials::new(relay, way(watched.door.address)).make().await);
+    assert!(
+        CanaryRunner::new(relay, way(watched.server.address))
+            .run_once()
+            .await
+    );
     assert_eq!(
         ask(watched.operators, "/health/ready", "").await.status(),
         "200"
     );
-    watched.door.stop().await;
+    watched.server.stop().await;
 }
 
 #[tokio::test]
@@ -408,21 +414,21 @@ async fn a_store_that_keeps_nothing_new_makes_it_not_ready() {
         free_bytes_min: u64::MAX,
         ..Default::default()
     };
-    let watched = open_with(LiveOptions::default(), store).await;
+    let watched = open_with(ReloadableOptions::default(), store).await;
     assert!(
-        !Trials::new(watched.door.relay.clone(), way(watched.door.address))
-            .make()
+        !CanaryRunner::new(watched.server.relay.clone(), way(watched.server.address))
+            .run_once()
             .await
     );
     let trouble = watched
-        .door
+        .server
         .relay
-        .health()
-        .trial()
+        .canary()
+        .last_result()
         .trouble
         .expect("trouble");
     assert!(trouble.contains("no account could be founded"), "{trouble}");
-    let answer = ask(watched.door.address, "/health/ready", "").await;
+    let answer = ask(watched.server.address, "/health/ready", "").await;
     assert_eq!(answer.status(), "503");
     assert!(
         answer.text().contains("disk is nearly full"),
@@ -433,9 +439,9 @@ async fn a_store_that_keeps_nothing_new_makes_it_not_ready() {
     assert_eq!(
         (
             metrics["graceful_relay_ready"],
-            metrics["graceful_relay_trials"]
+            metrics["graceful_relay_canary_runs"]
         ),
         (0.0, 1.0)
     );
-    watched.door.stop().await;
+    watched.server.stop().await;
 }

@@ -1,9 +1,9 @@
 //! The past, for devices that lack it: one that joins late, and one that was away for too long. By
 //! the real program.
 
-#[path = "support/door.rs"]
-mod door;
 mod program;
+#[path = "support/server.rs"]
+mod server;
 
 use std::time::Duration;
 
@@ -141,16 +141,16 @@ fn what_was_deleted_before_a_device_had_it_is_asked_for() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_device_that_was_away_for_too_long_is_told_and_gets_what_it_missed() {
     let retention_s = 5;
-    let options = door::Options {
+    let options = server::Options {
         frame_bytes_max: 1_200 * 1024,
-        ..door::options()
+        ..server::options()
     };
     let limits = Limits {
         retention_s,
         ..Limits::default()
     };
-    let door = door::open_with(options, limits, Registration::Open).await;
-    let url = format!("ws://{}", door.address);
+    let server = server::open_with(options, limits, Registration::Open).await;
+    let url = format!("ws://{}", server.address);
     let story = tokio::task::spawn_blocking(move || {
         let home = Home::new();
         home.client(
@@ -176,7 +176,7 @@ async fn a_device_that_was_away_for_too_long_is_told_and_gets_what_it_missed() {
         .await
         .expect("it ends")
         .expect("it goes well");
-    door.stop().await;
+    server.stop().await;
 }
 
 #[test]

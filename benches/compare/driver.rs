@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, anyhow};
 use bytes::Bytes;
-use graceful_loadgen::pacer::{Pacer, Rate};
 use graceful_loadgen::process::{Process, Used};
-use graceful_loadgen::station::Payload;
-use graceful_loadgen::tally::{Counted, Tally};
+use graceful_loadgen::stats::{Stats, Summary};
+use graceful_loadgen::timer::{Rate, Timer};
+use graceful_loadgen::worker::Payload;
 use rustls::ClientConfig;
 use tokio::sync::{Notify, Semaphore};
 use tokio::task::JoinSet;
@@ -59,8 +59,8 @@ pub struct Load {
 
 /// What it came to.
 pub struct Result_ {
-    pub stored: Counted,
-    pub delivered: Option<Counted>,
+    pub stored: Summary,
+    pub delivered: Option<Summary>,
     pub server: Used,
     pub generator: Used,
 }
@@ -69,8 +69,8 @@ struct Run {
     begun: Instant,
     end: Duration,
     payload: Payload,
-    stored: Tally,
-    delivered: Tally,
+    stored: Stats,
+    delivered: Stats,
 }
 
 /// Connects, many at a time.
@@ -107,8 +107,8 @@ pub async fn run<D: Driver>(target: &Target, server: Process, load: Load) -> Res
         begun: Instant::now(),
         end: window.end,
         payload: Payload::random(load.bytes),
-        stored: Tally::new(window.clone()),
-        delivered: Tally::new(window.clone()),
+        stored: Stats::new(window.clone()),
+        delivered: Stats::new(window.clone()),
     });
     let mut tasks = JoinSet::new();
     let mut listeners = JoinSet::new();
@@ -131,7 +131,7 @@ pub async fn run<D: Driver>(target: &Target, server: Process, load: Load) -> Res
             }
         });
     }
-    let _pacer = rate.map(|rate| Pacer::start(rate, run.begun, wakes));
+    let _pacer = rate.map(|rate| Timer::start(rate, run.begun, wakes));
     let own = Process::new(std::process::id());
     let used = || {
         Ok::<_, anyhow::Error>((
@@ -143,7 +143,7 @@ pub async fn run<D: Driver>(target: &Target, server: Process, load: Load) -> Res
     let before = used()?;
     tokio::time::sleep_until((run.begun + window.end).into()).await;
     let after = used()?;
-    // Kept open until what was received is counted.
+    // EnvelopeMeta open until what was received is counted.
     let mut drivers = Vec::new();
     while let Some(done) = tasks.join_next().await {
         drivers.push(done??);
@@ -156,8 +156,8 @@ pub async fn run<D: Driver>(target: &Target, server: Process, load: Load) -> Res
     }
     listeners.abort_all();
     Ok(Result_ {
-        stored: run.stored.counted(),
-        delivered: load.deliver.then(|| run.delivered.counted()),
+        stored: run.stored.summary(),
+        delivered: load.deliver.then(|| run.delivered.summary()),
         server: after.0.since(&before.0),
         generator: after.1.since(&before.1),
     })

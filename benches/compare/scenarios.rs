@@ -12,9 +12,9 @@ use graceful_loadgen::load;
 use graceful_loadgen::local::folder_bytes;
 use graceful_loadgen::plan::Plan;
 use graceful_loadgen::process::Process;
-use graceful_loadgen::station::Payload;
+use graceful_loadgen::worker::Payload;
 use graceful_raw_client::ConnectOptions;
-use graceful_raw_client::Dialler;
+use graceful_raw_client::Connector;
 use tokio_util::sync::CancellationToken;
 
 use crate::driver::{self, Driver, Load, Result_, Target, connect_all};
@@ -340,7 +340,7 @@ async fn batch(server: &Server, settings: &Settings) -> Result<Values> {
         duration: settings.time,
         ..Plan::default()
     };
-    let mut accounts = Accounts::new(Dialler::new(
+    let mut accounts = Accounts::new(Connector::new(
         &server.target.url,
         &ConnectOptions::default(),
     )?);
@@ -349,10 +349,18 @@ async fn batch(server: &Server, settings: &Settings) -> Result<Values> {
         accounts: plan.accounts,
         devices: 1,
     };
-    let seats = accounts.found(wanted, &[], &stop, |_| {}).await?;
+    let provisioned = accounts.create(wanted, &[], &stop, |_| {}).await?;
     let payload = Payload::random(KIB);
     let bytes = payload.bytes();
-    let outcome = load::run(&plan, seats, payload, Some(server.process()), &stop, |_| {}).await;
+    let outcome = load::run(
+        &plan,
+        provisioned,
+        payload,
+        Some(server.process()),
+        &stop,
+        |_| {},
+    )
+    .await;
     if let Some(trouble) = outcome.trouble {
         bail!("{trouble}");
     }

@@ -6,7 +6,7 @@
 
 #[path = "../compare/block.rs"]
 mod block;
-mod house;
+mod harness;
 mod page;
 
 use std::path::{Path, PathBuf};
@@ -15,11 +15,11 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use clap::Parser;
 use graceful_rules::RelayTime;
-use graceful_rules::change::{Change, Outcome};
+use graceful_rules::command::{Command, Outcome};
 use graceful_store::Store;
 use serde::{Deserialize, Serialize};
 
-use house::{House, Values, measure as cost, note};
+use harness::{Harness, Values, measure as cost, note};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// Stored in the course of this, so that the oldest expire first.
@@ -119,20 +119,20 @@ fn measure(options: &Options) -> Result<Raw> {
     let folder = |name: &str| scratch.path().join(name);
     let mut raw = Raw::default();
     eprintln!("by what is stored");
-    let mut house = House::new(
+    let mut harness = Harness::new(
         &folder("stored"),
         if options.quick { 100 } else { 1_000 },
         2,
         options.size,
     )?;
-    raw.envelope_bytes = house.sealed.len();
+    raw.envelope_bytes = harness.sealed.len();
     for size in sizes {
-        house.fill(size, FILL_TIME / 4)?;
-        let (again, values) = stage(house, size as f64, time, &folder("spare"))?;
-        house = again;
+        harness.fill(size, FILL_TIME / 4)?;
+        let (again, values) = stage(harness, size as f64, time, &folder("spare"))?;
+        harness = again;
         raw.stored.push(values);
     }
-    drop(house);
+    drop(harness);
     let same = if options.quick { 1_000 } else { 20_000 };
     for (name, numbers, all) in [
         ("devices", devices, &mut raw.devices),
@@ -146,11 +146,11 @@ fn measure(options: &Options) -> Result<Raw> {
                 (*number, 2)
             };
             let data = folder(&format!("{name}-{number}"));
-            let mut house = House::new(&data, accounts, devices, options.size)?;
-            house.fill(same, FILL_TIME)?;
-            let (house, values) = stage(house, *number as f64, time, &folder("spare"))?;
+            let mut harness = Harness::new(&data, accounts, devices, options.size)?;
+            harness.fill(same, FILL_TIME)?;
+            let (harness, values) = stage(harness, *number as f64, time, &folder("spare"))?;
             all.push(values);
-            drop(house);
+            drop(harness);
             std::fs::remove_dir_all(data)?;
         }
     }
@@ -160,62 +160,67 @@ fn measure(options: &Options) -> Result<Raw> {
 }
 
 /// Each kind of work on a store as it stands; sweeping on a copy, for it takes away what is there.
-fn stage(mut house: House, number: f64, time: Duration, spare: &Path) -> Result<(House, Values)> {
+fn stage(
+    mut harness: Harness,
+    number: f64,
+    time: Duration,
+    spare: &Path,
+) -> Result<(Harness, Values)> {
     let mut values = Values::from([("number".to_owned(), number)]);
-    let disk = house.folder.clone();
-    let lone = cost(&mut house, &disk, time, TURNS_MAX, |house| {
-        let account = house.next_account();
-        let change = house.push(account);
-        house.commit(vec![change])?;
+    let disk = harness.folder.clone();
+    let lone = cost(&mut harness, &disk, time, TURNS_MAX, |harness| {
+        let account = harness.next_account();
+        let change = harness.push(account);
+        harness.commit(vec![change])?;
         Ok(1)
     })?;
     note(&mut values, "push", lone);
-    let together = cost(&mut house, &disk, time, TURNS_MAX, |house| {
+    let together = cost(&mut harness, &disk, time, TURNS_MAX, |harness| {
         let changes = (0..TOGETHER).map(|_| {
-            let account = house.next_account();
-            house.push(account)
+            let account = harness.next_account();
+            harness.push(account)
         });
         let changes = changes.collect();
-        house.commit(changes)?;
+        harness.commit(changes)?;
         Ok(TOGETHER as u64)
     })?;
     note(&mut values, "push_together", together);
-    if house.accounts[0].devices.len() > 1 {
-        let deliver = cost(&mut house, &disk, time, TURNS_MAX * 10, |house| {
-            let account = house.next_account();
-            let account = &house.accounts[account];
-            let whose = *account.devices.last().context("a device")?;
-            Ok(house.look(whose, account.head.saturating_sub(1))? as u64)
+    if harness.accounts[0].devices.len() > 1 {
+        let deliver = cost(&mut harness, &disk, time, TURNS_MAX * 10, |harness| {
+            let account = harness.next_account();
+            let account = &harness.accounts[account];
+            let member = *account.devices.last().context("a device")?;
+            Ok(harness.look(member, account.head.saturating_sub(1))? as u64)
         })?;
         note(&mut values, "deliver", deliver);
-        acks(&mut house, time, &mut values)?;
+        acks(&mut harness, time, &mut values)?;
     }
-    let (live, file) = (house.live_bytes()?, house.file_bytes());
+    let (live, file) = (harness.live_bytes()?, harness.file_bytes());
     values.insert("live_bytes".to_owned(), live as f64);
     values.insert("file_bytes".to_owned(), file as f64);
-    let (mut crashed, crashed_ms) = house.crashed(spare)?;
+    let (mut crashed, crashed_ms) = harness.crashed(spare)?;
     values.insert("crash_open_ms".to_owned(), crashed_ms);
     // Long after everything has expired.
     sweep(
         &mut crashed,
         spare,
-        house.now.plus(RETENTION + FILL_TIME),
+        harness.now.plus(RETENTION + FILL_TIME),
         &mut values,
     )?;
     drop(crashed);
     std::fs::remove_dir_all(spare)?;
-    let (house, clean_ms) = house.reopened()?;
+    let (harness, clean_ms) = harness.reopened()?;
     values.insert("open_ms".to_owned(), clean_ms);
     eprintln!("  {number}: {}", page::in_short(&values));
-    Ok((house, values))
+    Ok((harness, values))
 }
 
-/// All devices but the founder acknowledge one more envelope; with the last of them it goes.
-fn acks(house: &mut House, time: Duration, values: &mut Values) -> Result<()> {
-    let disk = house.folder.clone();
-    let acks = cost(house, &disk, time, TURNS_MAX, |house| {
-        let number = house.next_account();
-        let account = &mut house.accounts[number];
+/// All devices but the creator acknowledge one more envelope; with the last of them it goes.
+fn acks(harness: &mut Harness, time: Duration, values: &mut Values) -> Result<()> {
+    let disk = harness.folder.clone();
+    let acks = cost(harness, &disk, time, TURNS_MAX, |harness| {
+        let number = harness.next_account();
+        let account = &mut harness.accounts[number];
         if account.acked == account.head {
             return Ok(0);
         }
@@ -223,10 +228,10 @@ fn acks(house: &mut House, time: Duration, values: &mut Values) -> Result<()> {
         let through = account.acked;
         let others = account.devices[1..]
             .iter()
-            .map(|by| Change::Ack { by: *by, through });
+            .map(|by| Command::Ack { by: *by, through });
         let acks: Vec<_> = others.collect();
         let count = acks.len() as u64;
-        house.commit(acks)?;
+        harness.commit(acks)?;
         Ok(count)
     })?;
     note(values, "ack", acks);
@@ -240,7 +245,7 @@ fn sweep(store: &mut Store, folder: &Path, now: RelayTime, values: &mut Values) 
         folder,
         Duration::from_secs(60),
         SWEEPS_MAX,
-        |store| match store.commit(vec![Change::Sweep], now)?.outcomes.first() {
+        |store| match store.commit(vec![Command::Sweep], now)?.outcomes.first() {
             Some(Outcome::Swept { envelopes, .. }) => Ok(*envelopes),
             outcome => anyhow::bail!("not swept: {outcome:?}"),
         },
@@ -253,23 +258,23 @@ fn sweep(store: &mut Store, folder: &Path, now: RelayTime, values: &mut Values) 
 /// day, and the rest expires after 30.
 fn month(raw: &mut Raw, folder: &Path, options: &Options) -> Result<()> {
     let a_day: u64 = if options.quick { 200 } else { 20_000 };
-    let mut house = House::new(folder, 200, 2, options.size)?;
+    let mut harness = Harness::new(folder, 200, 2, options.size)?;
     let mut pushed_bytes = 0;
     let own = graceful_loadgen::process::Process::new(std::process::id()).on_disk_of(folder);
     let before = own.used_alone();
     for day in 1..=35_u32 {
-        let begun = house.now;
+        let begun = harness.now;
         for _ in 0..a_day / 100 {
             let changes = (0..100).map(|_| {
-                let account = house.next_account();
-                house.push(account)
+                let account = harness.next_account();
+                harness.push(account)
             });
             let changes = changes.collect();
-            house.commit(changes)?;
-            house.now = house.now.plus(DAY / u32::try_from(a_day / 100)?);
+            harness.commit(changes)?;
+            harness.now = harness.now.plus(DAY / u32::try_from(a_day / 100)?);
         }
-        pushed_bytes += a_day * house.sealed.len() as u64;
-        let awake = house
+        pushed_bytes += a_day * harness.sealed.len() as u64;
+        let awake = harness
             .accounts
             .iter()
             .enumerate()
@@ -279,7 +284,7 @@ fn month(raw: &mut Raw, folder: &Path, options: &Options) -> Result<()> {
             .map(|(number, account)| {
                 (
                     number,
-                    Change::Ack {
+                    Command::Ack {
                         by: account.devices[1],
                         through: account.head,
                     },
@@ -287,36 +292,47 @@ fn month(raw: &mut Raw, folder: &Path, options: &Options) -> Result<()> {
             })
             .collect();
         for (number, ack) in acks {
-            house.accounts[number].acked = house.accounts[number].head;
-            house.commit(vec![ack])?;
+            harness.accounts[number].acked = harness.accounts[number].head;
+            harness.commit(vec![ack])?;
         }
-        house.now = RelayTime::from_ms(begun.ms()).plus(DAY);
+        harness.now = RelayTime::from_ms(begun.ms()).plus(DAY);
         while let Some(Outcome::Swept { more: true, .. }) =
-            house.commit(vec![Change::Sweep])?.first()
+            harness.commit(vec![Command::Sweep])?.first()
         {}
         let written = own.used_alone().since(&before).written_bytes;
         raw.month.push(Values::from([
             ("number".to_owned(), f64::from(day)),
-            ("live_bytes".to_owned(), house.live_bytes()? as f64),
-            ("file_bytes".to_owned(), house.file_bytes() as f64),
+            ("live_bytes".to_owned(), harness.live_bytes()? as f64),
+            ("file_bytes".to_owned(), harness.file_bytes() as f64),
             (
                 "written_per_byte".to_owned(),
                 written as f64 / pushed_bytes as f64,
             ),
         ]));
     }
-    let mut house = house.compacted()?;
+    let mut harness = harness.compacted()?;
     raw.idle.insert(
         "compacted_live_bytes".to_owned(),
-        house.live_bytes()? as f64,
+        harness.live_bytes()? as f64,
     );
-    raw.idle
-        .insert("compacted_file_bytes".to_owned(), house.file_bytes() as f64);
-    for (name, change) in [("mark", Change::MarkClock), ("empty_sweep", Change::Sweep)] {
-        let cost = cost(&mut house, folder, Duration::from_secs(2), 50, |house| {
-            house.commit(vec![change.clone()])?;
-            Ok(1)
-        })?;
+    raw.idle.insert(
+        "compacted_file_bytes".to_owned(),
+        harness.file_bytes() as f64,
+    );
+    for (name, change) in [
+        ("mark", Command::SaveClock),
+        ("empty_sweep", Command::Sweep),
+    ] {
+        let cost = cost(
+            &mut harness,
+            folder,
+            Duration::from_secs(2),
+            50,
+            |harness| {
+                harness.commit(vec![change.clone()])?;
+                Ok(1)
+            },
+        )?;
         note(&mut raw.idle, name, cost);
     }
     Ok(())

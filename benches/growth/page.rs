@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::Result;
 use graceful_loadgen::chart::{Axis, Chart, Line, svg};
 
-use crate::house::Values;
+use crate::harness::Values;
 use crate::{Raw, block};
 
 /// Name in the numbers, name on the page.

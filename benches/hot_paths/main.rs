@@ -5,9 +5,9 @@
 //! on what else the machine does, so that a slow-down is seen. `-- --write` writes that file anew.
 
 mod counted;
-#[path = "../growth/house.rs"]
+#[path = "../growth/harness.rs"]
 #[allow(dead_code, reason = "made for more than this")]
-mod house;
+mod harness;
 mod paths;
 
 use std::process::ExitCode;

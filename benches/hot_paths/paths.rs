@@ -12,11 +12,11 @@ use graceful_engine::sealed::Header;
 use graceful_protocol::frame::{self, DeviceFrame, RelayFrame};
 use graceful_protocol::wire::{Deliver, Envelope, Push};
 use graceful_protocol::{AccountId, DeviceKey, Limits};
-use graceful_rules::change::{Look, View};
-use graceful_rules::push::{self, Offered};
-use graceful_rules::{Account, AccountNumber, Device, Ordinal};
+use graceful_rules::command::{Fetch, FetchResult};
+use graceful_rules::push::{self, IncomingEnvelope};
+use graceful_rules::{Account, AccountNumber, Device, DeviceIndex};
 
-use crate::house::House;
+use crate::harness::Harness;
 
 /// Bytes of a change.
 const CONTENT_BYTES: usize = 1_024;
@@ -42,7 +42,7 @@ pub struct HotPath {
 }
 
 impl HotPath {
-    /// Ready for its first turn. What is stored, is stored in this folder.
+    /// AccountPage for its first turn. What is stored, is stored in this folder.
     pub fn ready(&self, folder: &Path) -> Result<Turn> {
         (self.make)(folder)
     }
@@ -76,7 +76,7 @@ fn binding() -> Binding {
         account: AccountId::new([3; 32]),
         key_epoch: 1,
         sender: device(),
-        addressee: None,
+        recipient: None,
     }
 }
 
@@ -108,7 +108,7 @@ fn envelopes() -> Result<Vec<Envelope>> {
     let envelope = |push_number| Envelope {
         push_number,
         sealed: sealed.clone(),
-        addressee: Bytes::new(),
+        recipient: Bytes::new(),
     };
     Ok((1..=TOGETHER as u64).map(envelope).collect())
 }
@@ -140,7 +140,7 @@ fn decide(_: &Path) -> Result<Turn> {
     let limits = Limits::default();
     let mut account = Account::new(AccountNumber(1), AccountId::new([3; 32]));
     account.devices.push(Device {
-        ordinal: Ordinal(0),
+        device_index: DeviceIndex(0),
         key: device(),
         cursor: 0,
         push_number: 0,
@@ -150,8 +150,10 @@ fn decide(_: &Path) -> Result<Turn> {
     Ok(Box::new(move || {
         let mut account = black_box(account.clone());
         for envelope in &envelopes {
-            let offered = Offered::from(envelope.clone());
-            black_box(push::push(&mut account, Ordinal(0), &offered, &limits).expect("it is kept"));
+            let incoming = IncomingEnvelope::from(envelope.clone());
+            black_box(
+                push::push(&mut account, DeviceIndex(0), &incoming, &limits).expect("it is kept"),
+            );
         }
     }))
 }
@@ -159,46 +161,46 @@ fn decide(_: &Path) -> Result<Turn> {
 /// It stores the pushes of many accounts in one commit, seals them for the disk, and folds them in when it
 /// is time. What the system does for it, such as syncing, is not counted.
 fn commit(folder: &Path) -> Result<Turn> {
-    let mut house = House::new(folder, 1_000, 2, CONTENT_BYTES)?;
+    let mut harness = Harness::new(folder, 1_000, 2, CONTENT_BYTES)?;
     Ok(Box::new(move || {
-        let account = |house: &mut House| {
-            let account = house.next_account();
-            house.push(account)
+        let account = |harness: &mut Harness| {
+            let account = harness.next_account();
+            harness.push(account)
         };
-        let changes = (0..TOGETHER).map(|_| account(&mut house)).collect();
-        house.commit(changes).expect("all are kept");
-        if house.store.has_to_fold() {
-            house.store.fold().expect("it folds");
+        let changes = (0..TOGETHER).map(|_| account(&mut harness)).collect();
+        harness.commit(changes).expect("all are kept");
+        if harness.store.needs_flush() {
+            harness.store.flush().expect("it folds");
         }
     }))
 }
 
 /// It reads what waits for a device, opens it, and makes the frame.
 fn deliver(folder: &Path) -> Result<Turn> {
-    let mut house = House::new(folder, 1, 2, CONTENT_BYTES)?;
+    let mut harness = Harness::new(folder, 1, 2, CONTENT_BYTES)?;
     for _ in 0..STORED / TOGETHER as u64 {
-        let changes = (0..TOGETHER).map(|_| house.push(0)).collect();
-        house.commit(changes)?;
+        let changes = (0..TOGETHER).map(|_| harness.push(0)).collect();
+        harness.commit(changes)?;
     }
-    house.store.fold_all()?;
-    let whose = house.accounts[0].devices[1];
-    let bytes_max = TOGETHER as u64 * house.sealed.len() as u64;
+    harness.store.flush_all()?;
+    let member = harness.accounts[0].devices[1];
+    let bytes_max = TOGETHER as u64 * harness.sealed.len() as u64;
     let mut after = 0;
-    let look = move |after| Look {
-        whose,
+    let look = move |after| Fetch {
+        member,
         after,
         entries_from: u64::MAX,
         bytes_max,
-        one_at_least: true,
+        at_least_one: true,
     };
-    match house.store.look(&look(0), house.now)? {
-        View::Ready(ready) if ready.envelopes.len() == TOGETHER => {}
+    match harness.store.fetch(&look(0), harness.now)? {
+        FetchResult::Page(ready) if ready.envelopes.len() == TOGETHER => {}
         other => bail!("{TOGETHER} envelopes should wait: {other:?}"),
     }
     Ok(Box::new(move || {
-        let View::Ready(ready) = house
+        let FetchResult::Page(ready) = harness
             .store
-            .look(&look(after), house.now)
+            .fetch(&look(after), harness.now)
             .expect("it can be read")
         else {
             panic!("a member sees what waits for it");

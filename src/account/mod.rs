@@ -8,11 +8,13 @@ use std::path::Path;
 use anyhow::ensure;
 use clap::{Args, Subcommand, ValueEnum};
 
-use super::asked::{ask, odd};
-use super::settings::Settings;
+use super::admin_client::{ask, unexpected_response};
+use super::config_args::ConfigArgs;
 use graceful_rules::Quota;
-use graceful_rules::roll::{Detail, Entry, Listed, Order, PAGE_ACCOUNTS_MAX, Page};
-use graceful_server::admin::{Answer, Question};
+use graceful_rules::account_list::{
+    AccountDetail, AccountListPage, AccountOrder, AccountSummary, ListRequest, PAGE_ACCOUNTS_MAX,
+};
+use graceful_server::admin::{AdminRequest, AdminResponse};
 
 /// Letters of an id that are typed to confirm its end.
 const CONFIRM_LETTERS: usize = 4;
@@ -44,7 +46,7 @@ pub(super) struct List {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    settings: Settings,
+    config_args: ConfigArgs,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -68,7 +70,7 @@ pub(super) struct Show {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    settings: Settings,
+    config_args: ConfigArgs,
 }
 
 #[derive(Debug, Args)]
@@ -86,7 +88,7 @@ pub(super) struct SetQuota {
     #[arg(long, conflicts_with_all = ["bytes", "envelopes"])]
     default: bool,
     #[command(flatten)]
-    settings: Settings,
+    config_args: ConfigArgs,
 }
 
 #[derive(Debug, Args)]
@@ -98,7 +100,7 @@ pub(super) struct Delete {
     #[arg(long)]
     yes: bool,
     #[command(flatten)]
-    settings: Settings,
+    config_args: ConfigArgs,
 }
 
 impl Account {
@@ -114,12 +116,12 @@ impl Account {
 
 impl List {
     async fn run(self) -> anyhow::Result<()> {
-        let config = self.settings.load(None)?;
+        let config = self.config_args.load(None)?;
         let order = match self.by {
-            By::Devices => Order::Devices,
-            By::Bytes => Order::Bytes,
-            By::Envelopes => Order::Envelopes,
-            By::Activity => Order::Activity,
+            By::Devices => AccountOrder::Devices,
+            By::Bytes => AccountOrder::Bytes,
+            By::Envelopes => AccountOrder::Envelopes,
+            By::Activity => AccountOrder::Activity,
         };
         let mut left = if self.all { u64::MAX } else { self.limit };
         let (mut after, mut shown) = (None, 0_u64);
@@ -127,15 +129,15 @@ impl List {
             let accounts_max = usize::try_from(left)
                 .unwrap_or(usize::MAX)
                 .min(PAGE_ACCOUNTS_MAX);
-            let page = Page {
+            let page = ListRequest {
                 order,
                 after,
                 accounts_max,
             };
-            let Listed { entries, next } =
-                match ask(&config.folder, &Question::Accounts { page }).await? {
-                    Answer::Accounts(listed) => listed,
-                    _ => return Err(odd()),
+            let AccountListPage { entries, next } =
+                match ask(&config.folder, &AdminRequest::Accounts { page }).await? {
+                    AdminResponse::Accounts(listed) => listed,
+                    _ => return Err(unexpected_response()),
                 };
             if shown == 0 && !self.json && !entries.is_empty() {
                 println!("{}", page::heading());
@@ -162,7 +164,7 @@ impl List {
         Ok(())
     }
 
-    fn show(&self, entry: &Entry) -> anyhow::Result<()> {
+    fn show(&self, entry: &AccountSummary) -> anyhow::Result<()> {
         let line = if self.json {
             serde_json::to_string(entry)?
         } else {
@@ -174,7 +176,7 @@ impl List {
 
 impl Show {
     async fn run(self) -> anyhow::Result<()> {
-        let config = self.settings.load(None)?;
+        let config = self.config_args.load(None)?;
         let detail = find(&config.folder, self.id).await?;
         if self.json {
             println!("{}", serde_json::to_string(&detail)?);
@@ -187,8 +189,8 @@ impl Show {
 
 impl SetQuota {
     async fn run(self) -> anyhow::Result<()> {
-        let config = self.settings.load(None)?;
-        let Entry { account, quota, .. } = find(&config.folder, self.id).await?.entry;
+        let config = self.config_args.load(None)?;
+        let AccountSummary { account, quota, .. } = find(&config.folder, self.id).await?.entry;
         let quota = match self.default {
             true => Quota::default(),
             // What is not named stays as it is.
@@ -199,15 +201,15 @@ impl SetQuota {
         };
         match ask(
             &config.folder,
-            &Question::SetQuota {
+            &AdminRequest::SetQuota {
                 account: account.clone(),
                 quota,
             },
         )
         .await?
         {
-            Answer::QuotaSet => {}
-            _ => return Err(odd()),
+            AdminResponse::QuotaSet => {}
+            _ => return Err(unexpected_response()),
         }
         println!(
             "{}",
@@ -219,26 +221,26 @@ impl SetQuota {
 
 impl Delete {
     async fn run(self) -> anyhow::Result<()> {
-        let config = self.settings.load(None)?;
+        let config = self.config_args.load(None)?;
         let detail = find(&config.folder, self.id).await?;
         let account = detail.entry.account.clone();
         if !self.yes {
             confirm(&detail)?;
         }
-        match ask(&config.folder, &Question::Delete { account }).await? {
-            Answer::Deleted { envelopes } => {
+        match ask(&config.folder, &AdminRequest::Delete { account }).await? {
+            AdminResponse::Deleted { envelopes } => {
                 println!(
                     "Deleted, with {envelopes} envelopes. Devices that are connected were told."
                 );
                 Ok(())
             }
-            _ => Err(odd()),
+            _ => Err(unexpected_response()),
         }
     }
 }
 
 /// A slip of the hand must not do this.
-fn confirm(detail: &Detail) -> anyhow::Result<()> {
+fn confirm(detail: &AccountDetail) -> anyhow::Result<()> {
     ensure!(
         std::io::stdin().is_terminal(),
         "nobody is there to confirm this; add --yes where that is meant"
@@ -258,9 +260,9 @@ fn confirm(detail: &Detail) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn find(folder: &Path, letters: String) -> anyhow::Result<Detail> {
-    match ask(folder, &Question::Account { letters }).await? {
-        Answer::Account(detail) => Ok(*detail),
-        _ => Err(odd()),
+async fn find(folder: &Path, letters: String) -> anyhow::Result<AccountDetail> {
+    match ask(folder, &AdminRequest::Account { letters }).await? {
+        AdminResponse::Account(detail) => Ok(*detail),
+        _ => Err(unexpected_response()),
     }
 }

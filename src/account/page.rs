@@ -3,8 +3,8 @@
 use console::style;
 use indicatif::HumanCount;
 
-use super::super::sizes::{bytes, span};
-use graceful_rules::roll::{Detail, Entry};
+use super::super::human::{bytes, duration};
+use graceful_rules::account_list::{AccountDetail, AccountSummary};
 
 /// Letters of an id in a list: enough to name it.
 const LETTERS: usize = 12;
@@ -17,14 +17,15 @@ pub(super) fn heading() -> String {
     style(heading).bold().to_string()
 }
 
-pub(super) fn line(entry: &Entry) -> String {
+pub(super) fn line(entry: &AccountSummary) -> String {
     let id: String = entry.account.chars().take(LETTERS).collect();
     let connected = entry
         .connected
         .map_or_else(|| "-".to_owned(), |count| count.to_string());
-    let newest = entry
-        .newest_s
-        .map_or_else(|| "-".to_owned(), |age_s| format!("{} ago", span(age_s)));
+    let newest = entry.newest_s.map_or_else(
+        || "-".to_owned(),
+        |age_s| format!("{} ago", duration(age_s)),
+    );
     let own = if entry.quota == graceful_rules::Quota::default() {
         ""
     } else {
@@ -37,7 +38,7 @@ pub(super) fn line(entry: &Entry) -> String {
     )
 }
 
-pub(super) fn quota(entry: &Entry) -> String {
+pub(super) fn quota(entry: &AccountSummary) -> String {
     format!(
         "It may keep {} ({}) and {} envelopes ({}).",
         bytes(entry.bytes_max),
@@ -51,10 +52,13 @@ fn chosen(own: bool) -> &'static str {
     if own { "its own quota" } else { "as all" }
 }
 
-pub(super) fn detail(detail: &Detail) -> String {
+pub(super) fn detail(detail: &AccountDetail) -> String {
     let entry = &detail.entry;
     let ago = |age_s: Option<u64>| {
-        age_s.map_or_else(|| "-".to_owned(), |age_s| format!("{} ago", span(age_s)))
+        age_s.map_or_else(
+            || "-".to_owned(),
+            |age_s| format!("{} ago", duration(age_s)),
+        )
     };
     let facts = [
         ("account", entry.account.clone()),

@@ -16,7 +16,7 @@ use anyhow::Context;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use graceful_store::{Hashing, Options, SCHEMA_VERSION, Store};
+use graceful_store::{HashingWriter, Options, SCHEMA_VERSION, Store};
 
 /// Of this form.
 pub(super) const FORMAT: u32 = 1;
@@ -97,7 +97,7 @@ fn list(folder: &Path, above: &str, names: &mut Vec<String>) -> io::Result<()> {
 }
 
 fn part(folder: &Path, name: &str) -> io::Result<Part> {
-    let mut hash = Hashing::new(io::sink());
+    let mut hash = HashingWriter::new(io::sink());
     let bytes = io::copy(&mut File::open(folder.join(name))?, &mut hash)?;
     Ok(Part {
         name: name.to_owned(),
@@ -108,7 +108,7 @@ fn part(folder: &Path, name: &str) -> io::Result<Part> {
 
 fn write(manifest: &Manifest, parts: &Path, to: &Path) -> io::Result<()> {
     let file = BufWriter::with_capacity(BUFFER_BYTES, graceful_fs_util::create_private(to)?);
-    let mut archive = tar::Builder::new(Hashing::new(file));
+    let mut archive = tar::Builder::new(HashingWriter::new(file));
     let text = serde_json::to_vec_pretty(manifest)?;
     append(&mut archive, MANIFEST, text.len() as u64, &text[..])?;
     for part in &manifest.parts {

@@ -8,7 +8,7 @@ use anyhow::{Context, anyhow};
 use indicatif::ProgressBar;
 use tokio::runtime::Handle;
 
-use crate::resting;
+use crate::offline_store;
 use graceful_server::admin::{self, AdminError};
 use graceful_server::config::Config;
 
@@ -27,9 +27,9 @@ pub(super) fn gather(config: &Config, parts: &Path, bar: &ProgressBar) -> anyhow
             bar.set_position(done);
         }
     };
-    match Handle::current().block_on(admin::ask_for_store(&config.folder)) {
+    match Handle::current().block_on(admin::request_export(&config.folder)) {
         Ok(mut stream) => {
-            graceful_store::take_in(&mut stream, parts, &mut progress)?;
+            graceful_store::import(&mut stream, parts, &mut progress)?;
         }
         Err(AdminError::NotRunning(_)) => in_folder(config, parts, &mut progress)?,
         Err(error) => return Err(error.into()),
@@ -47,11 +47,11 @@ fn in_folder(
     parts: &Path,
     progress: &mut dyn FnMut(u64, u64),
 ) -> anyhow::Result<()> {
-    let store = resting::open(config)?;
+    let store = offline_store::open(config)?;
     let (mut reading, writing) = io::pipe().context("the system gives no pipe")?;
     std::thread::scope(|scope| {
-        let sending = scope.spawn(move || store.dump(&mut io::BufWriter::new(writing)));
-        let taken = graceful_store::take_in(&mut io::BufReader::new(&mut reading), parts, progress);
+        let sending = scope.spawn(move || store.export(&mut io::BufWriter::new(writing)));
+        let taken = graceful_store::import(&mut io::BufReader::new(&mut reading), parts, progress);
         // Who sends must not wait for who has given up.
         drop(reading);
         let sent = sending

@@ -16,9 +16,9 @@ use indicatif::{DecimalBytes, ProgressBar, ProgressStyle};
 use jiff::Timestamp;
 
 use self::staging::Staging;
-use super::settings::Settings;
-use super::sizes::counted;
-use graceful_server::admin::{self, AdminError, Answer, Question};
+use super::config_args::ConfigArgs;
+use super::human::plural;
+use graceful_server::admin::{self, AdminError, AdminRequest, AdminResponse};
 use graceful_server::config::Config;
 
 /// Older backups of this relay that stay.
@@ -37,7 +37,7 @@ pub(super) struct Backup {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    settings: Settings,
+    config_args: ConfigArgs,
 }
 
 /// What came of it.
@@ -49,7 +49,7 @@ struct Done {
 
 impl Backup {
     pub(super) async fn run(self) -> anyhow::Result<()> {
-        let config = self.settings.load(None)?;
+        let config = self.config_args.load(None)?;
         let (to, keep, folder) = (self.to.clone(), self.keep, config.folder.clone());
         let made = tokio::task::spawn_blocking(move || make(&config, &to, keep)).await;
         let done = made.context("the backup ended badly")??;
@@ -71,8 +71,8 @@ impl Backup {
         println!(
             "{file}: {}, with {} and {}; unpacked, opened and read to the end.",
             DecimalBytes(*bytes),
-            counted(accounts, "account"),
-            counted(envelopes, "envelope")
+            plural(accounts, "account"),
+            plural(envelopes, "envelope")
         );
         for file in &done.removed {
             println!("Removed the older {}.", file.display());
@@ -150,19 +150,19 @@ fn make(config: &Config, to: &Path, keep: Option<Keep>) -> anyhow::Result<Done> 
 
 /// Through the running relay, whose file the note is, or without it.
 async fn note(folder: &Path, backup: &admin::Backup) -> anyhow::Result<()> {
-    match admin::ask(
+    match admin::request(
         folder,
-        &Question::NoteBackup {
+        &AdminRequest::NoteBackup {
             backup: backup.clone(),
         },
     )
     .await
     {
-        Ok(Answer::Noted) => Ok(()),
-        Ok(Answer::Error(text)) => bail!("the backup is good, but {text}"),
+        Ok(AdminResponse::Noted) => Ok(()),
+        Ok(AdminResponse::Error(text)) => bail!("the backup is good, but {text}"),
         Ok(_) => bail!("the backup is good, but the relay answered another question"),
         Err(AdminError::NotRunning(_)) => {
-            admin::note_backup(folder, backup)
+            admin::record_backup(folder, backup)
                 .context("the backup is good, but could not be noted")?;
             take_owner(folder, &folder.join(admin::LAST_BACKUP))
         }

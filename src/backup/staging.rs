@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 
-use crate::folder::Folder;
+use crate::temp_dir::TempDir;
 
 /// How such a folder's name begins; what follows is chance.
 const PURPOSE: &str = "backup";
@@ -16,14 +16,14 @@ const PREFIX: &str = "graceful-relay-backup-";
 const LOCK: &str = "lock";
 
 pub(super) struct Staging {
-    folder: Folder,
+    folder: TempDir,
     _lock: File,
 }
 
 impl Staging {
     pub(super) fn new(parent: &Path) -> anyhow::Result<Self> {
         remove_stale(parent);
-        let folder = Folder::new_in(parent, PURPOSE, false)?;
+        let folder = TempDir::new_in(parent, PURPOSE, false)?;
         let lock =
             File::create(folder.path().join(LOCK)).context("cannot write where the backup goes")?;
         lock.try_lock()

@@ -8,7 +8,7 @@ use anyhow::{Context, anyhow, bail};
 use indicatif::ProgressBar;
 
 use super::archive::{BUFFER_BYTES, DATA, FORMAT, MANIFEST, Manifest, Part, TAIL_BYTES, tail};
-use graceful_store::{FILE, Hashing, Options, SCHEMA_VERSION, Store};
+use graceful_store::{FILE, HashingWriter, Options, SCHEMA_VERSION, Store};
 
 /// Bytes of the list of parts, far above the longest.
 const MANIFEST_BYTES_MAX: u64 = 1024 * 1024;
@@ -37,12 +37,12 @@ pub(crate) fn unpack(backup: &Path, into: &Path, bar: &ProgressBar) -> anyhow::R
     };
     let store = Store::open(into, options).context("the store in the backup does not open")?;
     bar.set_length(store.totals()?.envelopes);
-    let tally = store.inspect_all(&mut |envelopes| bar.set_position(envelopes))?;
-    if tally.unopened + tally.misplaced + tally.miscounted > 0 {
+    let tally = store.audit_all(&mut |envelopes| bar.set_position(envelopes))?;
+    if tally.unreadable + tally.misplaced + tally.miscounted > 0 {
         bail!(
             "the store in the backup is not good: {} envelopes do not open, {} are not where they should be, \
              {} accounts are miscounted; `graceful-relay verify` says whether the relay's own store is",
-            tally.unopened,
+            tally.unreadable,
             tally.misplaced,
             tally.miscounted
         );
@@ -82,7 +82,7 @@ pub(crate) fn look(backup: &Path) -> anyhow::Result<Manifest> {
     if number("format") <= FORMAT.into() {
         let body = bytes.checked_sub(TAIL_BYTES).ok_or_else(damaged)?;
         file.seek(SeekFrom::Start(0)).with_context(named)?;
-        let mut hash = Hashing::new(io::sink());
+        let mut hash = HashingWriter::new(io::sink());
         io::copy(&mut file.by_ref().take(body), &mut hash).with_context(named)?;
         let mut end = Vec::new();
         file.take(TAIL_BYTES + 1)
@@ -157,7 +157,7 @@ fn unpack_part(from: &mut impl Read, part: &Part, into: &Path) -> anyhow::Result
     if let Some(folder) = path.parent() {
         graceful_fs_util::create_dir_all_private(folder)?;
     }
-    let mut file = Hashing::new(graceful_fs_util::create_private(&path)?);
+    let mut file = HashingWriter::new(graceful_fs_util::create_private(&path)?);
     io::copy(from, &mut file)?;
     if file.hex() != part.sha256 {
         bail!("its checksum differs");

@@ -7,11 +7,11 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::new_device::NewDevice;
-use super::say::{Say, note};
+use super::output::{Output, note};
+use super::recovery_sheet::recovery_sheet;
 use super::session::{advise, with};
-use super::sheet::sheet;
-use crate::interrupted::{Interrupted, interrupted};
-use graceful_client::{Client, ClientError, CreateOptions, OsChance, RecoveryKey, Status};
+use crate::signals::{Interrupted, stop_requested};
+use graceful_client::{Client, ClientError, CreateOptions, OsRng, RecoveryKey, Status};
 
 #[derive(Args)]
 pub(super) struct Create {
@@ -48,7 +48,7 @@ impl fmt::Debug for Create {
 }
 
 impl Create {
-    pub(super) async fn run(self, folder: PathBuf, say: Say) -> anyhow::Result<()> {
+    pub(super) async fn run(self, folder: PathBuf, output: Output) -> anyhow::Result<()> {
         let device_name = self.device.name();
         let recovery = self.recovery(&folder)?;
         let options = CreateOptions {
@@ -62,23 +62,23 @@ impl Create {
         };
         options.check()?;
         // Before anything else: whatever happens from now on, the person has seen them.
-        if let (Some(key), false) = (recovery.key(), say.json) {
-            println!("{}", sheet(&key.words()));
+        if let (Some(key), false) = (recovery.key(), output.json) {
+            println!("{}", recovery_sheet(&key.words()));
         }
         let created = tokio::select! {
             created = Client::create(options) => created.map_err(advise),
-            () = interrupted() => Err(Interrupted.into()),
+            () = stop_requested() => Err(Interrupted.into()),
         };
         match created {
             Ok(client) => {
                 with(client, async |client| {
-                    tell(&client.status(), &device_name, &folder, &recovery, say);
+                    tell(&client.status(), &device_name, &folder, &recovery, output);
                     Ok(())
                 })
                 .await
             }
             Err(error) => {
-                tell_begun(&folder, &recovery, say);
+                print_pending(&folder, &recovery, output);
                 Err(error)
             }
         }
@@ -87,7 +87,7 @@ impl Create {
     fn recovery(&self, folder: &Path) -> anyhow::Result<Recovery> {
         match Client::inspect(folder) {
             Err(ClientError::NoProfile(_)) if self.no_recovery => Ok(Recovery::None),
-            Err(ClientError::NoProfile(_)) => Ok(Recovery::New(RecoveryKey::random(&mut OsChance))),
+            Err(ClientError::NoProfile(_)) => Ok(Recovery::New(RecoveryKey::random(&mut OsRng))),
             Ok(Status {
                 recovery: Some(_), ..
             }) => Ok(Recovery::Before),
@@ -127,7 +127,7 @@ impl Recovery {
     }
 }
 
-fn tell(status: &Status, device_name: &str, folder: &Path, recovery: &Recovery, say: Say) {
+fn tell(status: &Status, device_name: &str, folder: &Path, recovery: &Recovery, output: Output) {
     let result = json!({
         "account": status.account.to_string(),
         "device": status.device.to_string(),
@@ -137,10 +137,10 @@ fn tell(status: &Status, device_name: &str, folder: &Path, recovery: &Recovery, 
         "recovery": recovery.name(),
         "recovery_words": recovery.words(),
     });
-    say.result(&result, || {
+    output.result(&result, || {
         format!("{device_name} is the first device of a new account.")
     });
-    if say.json {
+    if output.json {
         return;
     }
     note(&format!(
@@ -154,14 +154,14 @@ fn tell(status: &Status, device_name: &str, folder: &Path, recovery: &Recovery, 
 }
 
 /// No relay knows the account yet, but the folder holds it: the same command goes on from here.
-fn tell_begun(folder: &Path, recovery: &Recovery, say: Say) {
-    if !Client::inspect(folder).is_ok_and(|status| !status.founded) {
+fn print_pending(folder: &Path, recovery: &Recovery, output: Output) {
+    if !Client::inspect(folder).is_ok_and(|status| !status.created) {
         return;
     }
-    if say.json {
+    if output.json {
         // Who reads these must not lose the words with the relay.
         let result = json!({
-            "founded": false,
+            "created": false,
             "profile": folder,
             "recovery": recovery.name(),
             "recovery_words": recovery.words(),

@@ -5,8 +5,8 @@ use std::path::Path;
 use clap::Args;
 use serde_json::json;
 
-use super::ask::must;
-use super::say::{Say, count, note};
+use super::output::{Output, count, note};
+use super::prompt::confirm;
 use super::session::{connected, open, with};
 
 #[derive(Debug, Args)]
@@ -23,17 +23,17 @@ pub(super) struct Delete {
 }
 
 impl Delete {
-    pub(super) async fn run(self, folder: &Path, say: Say) -> anyhow::Result<()> {
+    pub(super) async fn run(self, folder: &Path, output: Output) -> anyhow::Result<()> {
         let client = open(folder, None).await?;
         with(client, async |client| {
             connected(client).await?;
-            must(&self.question(&client.status().relay), self.yes).await?;
+            confirm(&self.question(&client.status().relay), self.yes).await?;
             let envelopes = match (self.account, self.through) {
-                (true, _) => client.close_account().await?,
+                (true, _) => client.delete_account().await?,
                 (false, through) => client.delete_through(through.unwrap_or(u64::MAX)).await?,
             };
             let result = json!({ "deleted": envelopes, "account": self.account });
-            say.result(&result, || match self.account {
+            output.result(&result, || match self.account {
                 true => format!(
                     "The relay has nothing of this account any more ({} deleted).",
                     count(envelopes, "change")

@@ -4,15 +4,15 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
+use super::errors::short;
+use super::output::Output;
 use super::pair::called;
-use super::say::Say;
 use super::status::current;
-use super::trouble::short;
 use graceful_client::Device;
 
-pub(super) async fn run(folder: &Path, say: Say) -> anyhow::Result<()> {
+pub(super) async fn run(folder: &Path, output: Output) -> anyhow::Result<()> {
     for device in &current(folder).await?.devices {
-        say.result(&as_json(device), || as_text(device));
+        output.result(&as_json(device), || as_text(device));
     }
     Ok(())
 }

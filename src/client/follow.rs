@@ -6,13 +6,13 @@ use std::time::Duration;
 use anyhow::Context;
 use clap::Args;
 
-use super::copy::Copy;
+use super::errors;
+use super::jsonl_sink::JsonlSink;
 use super::log::Log;
-use super::say::{Say, note};
+use super::output::{Output, note};
+use super::receive::{Sink, receive};
 use super::session::{open, with};
-use super::take::{Sink, take};
-use super::trouble;
-use crate::interrupted::Interrupted;
+use crate::signals::Interrupted;
 use graceful_client::{Changes, Client, ClientError, Incoming, State, Status};
 
 /// Changes that share one write to the disk.
@@ -35,16 +35,16 @@ pub(super) struct Follow {
 }
 
 impl Follow {
-    pub(super) async fn run(self, folder: &Path, say: Say) -> anyhow::Result<()> {
-        let copy = self.jsonl.as_deref().map(Copy::open).transpose()?;
+    pub(super) async fn run(self, folder: &Path, output: Output) -> anyhow::Result<()> {
+        let copy = self.jsonl.as_deref().map(JsonlSink::open).transpose()?;
         let client = open(folder, copy.as_ref().and_then(|copy| copy.applied)).await?;
-        let sink = copy.map_or(Sink::Screen(say), Sink::Copy);
+        let sink = copy.map_or(Sink::Screen(output), Sink::File);
         let folder = folder.to_owned();
         let endless = self.until.is_none() && !self.until_up_to_date;
         let done = with(client, async |client| {
             tokio::select! {
                 done = self.follow(client, &folder, sink) => done,
-                () = trouble::tell(client, ADVICE, note) => Ok(()),
+                () = errors::tell(client, ADVICE, note) => Ok(()),
             }
         })
         .await;
@@ -67,9 +67,9 @@ impl Follow {
                 .unwrap_or(usize::MAX)
                 .min(BATCH_CHANGES);
             let batch = fill(first, &mut changes, most).await;
-            let taken = tokio::task::block_in_place(|| take(&batch, &mut log, &mut sink))?;
-            left = left.saturating_sub(taken.changes);
-            taken.answer(client, &log).await?;
+            let outcome = tokio::task::block_in_place(|| receive(&batch, &mut log, &mut sink))?;
+            left = left.saturating_sub(outcome.changes);
+            outcome.answer(client, &log).await?;
             if let Some(last) = batch.last() {
                 client.applied(last).await?;
             }

@@ -8,10 +8,10 @@ use clap::Args;
 use serde_json::json;
 
 use super::new_device::NewDevice;
-use super::say::{Say, count, note};
+use super::output::{Output, count, note};
 use super::session::{advise, introduce};
-use crate::interrupted::{Interrupted, interrupted};
-use crate::plain::plain;
+use crate::sanitize::sanitize;
+use crate::signals::{Interrupted, stop_requested};
 use graceful_client::pairing::PairingError;
 use graceful_client::{Client, ClientError, JoinOptions, JoinProgress, Status};
 
@@ -33,7 +33,7 @@ impl fmt::Debug for Join {
 }
 
 impl Join {
-    pub(super) async fn run(self, folder: PathBuf, say: Say) -> anyhow::Result<()> {
+    pub(super) async fn run(self, folder: PathBuf, output: Output) -> anyhow::Result<()> {
         let device_name = self.device.name();
         let options = JoinOptions {
             folder: folder.clone(),
@@ -44,7 +44,7 @@ impl Join {
         };
         let joined = tokio::select! {
             joined = Client::join(options, progress) => joined,
-            () = interrupted() => return Err(Interrupted.into()),
+            () = stop_requested() => return Err(Interrupted.into()),
         };
         let client = match joined {
             Err(ClientError::Pairing(PairingError::Refused(_))) => {
@@ -53,7 +53,7 @@ impl Join {
             joined => joined.map_err(advise)?,
         };
         introduce(client, "joined", |status| {
-            tell(status, &device_name, &folder, say)
+            tell(status, &device_name, &folder, output)
         })
         .await
     }
@@ -67,13 +67,13 @@ fn progress(progress: JoinProgress) {
     });
 }
 
-fn tell(status: &Status, name: &str, folder: &std::path::Path, say: Say) {
+fn tell(status: &Status, name: &str, folder: &std::path::Path, output: Output) {
     let others = status
         .devices
         .iter()
         .filter(|device| !device.this && !device.removed);
     let names: Vec<String> = others
-        .map(|device| plain(device.name.as_deref().unwrap_or("a device without a name")))
+        .map(|device| sanitize(device.name.as_deref().unwrap_or("a device without a name")))
         .collect();
     let result = json!({
         "account": status.account.to_string(),
@@ -83,7 +83,7 @@ fn tell(status: &Status, name: &str, folder: &std::path::Path, say: Say) {
         "profile": folder,
         "others": names,
     });
-    say.result(&result, || {
+    output.result(&result, || {
         let devices = count(names.len() as u64, "other device");
         format!(
             "{name} joined the account with {devices}: {}.",

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 
-use super::line::{self, Entry, OwnNames};
+use super::format::{self, LogLine, OwnNames};
 use graceful_client::{Change, ChangeKind, Client, Position};
 use graceful_protocol::DeviceKey;
 
@@ -56,7 +56,7 @@ impl Log {
         let mut file = options.open(path)?;
         let (mut live, mut brought, mut snapshots) = (Numbers::new(), Numbers::new(), Vec::new());
         let whole_bytes = each_line(&mut file, |line| {
-            let Some((sender, entry)) = Entry::read(line) else {
+            let Some((sender, entry)) = LogLine::read(line) else {
                 return;
             };
             let snapshot = entry.brought_by();
@@ -111,7 +111,7 @@ impl Log {
                 device_id: &status.device_id,
                 transaction_id: &change.transaction_id,
             };
-            let line = line::own(&status.device, *number, names, &change.content);
+            let line = format::own(&status.device, *number, names, &change.content);
             self.add(status.device, *number, &line);
         }
         self.sync()
@@ -149,7 +149,7 @@ impl Log {
             self.snapshots.push(*snapshot);
         }
         for line in lines.lines().filter(|line| !line.is_empty()) {
-            let Some((sender, entry)) = Entry::read(line) else {
+            let Some((sender, entry)) = LogLine::read(line) else {
                 brought.unreadable += 1;
                 continue;
             };
@@ -186,7 +186,7 @@ impl Log {
     fn lines_of(&self, snapshot: &Position) -> anyhow::Result<Vec<String>> {
         let mut lines = Vec::new();
         self.each(|line| {
-            if Entry::read(line)
+            if LogLine::read(line)
                 .and_then(|(_, entry)| entry.brought_by())
                 .as_ref()
                 == Some(snapshot)
@@ -217,7 +217,7 @@ pub(super) struct Brought {
 
 /// What was for one device alone does not go to another.
 fn is_for_all(change: &Change) -> bool {
-    change.kind == ChangeKind::Change && change.addressee.is_none()
+    change.kind == ChangeKind::Change && change.recipient.is_none()
 }
 
 /// Hands out each whole line; gives how many bytes they have.
@@ -243,9 +243,9 @@ mod tests {
     use graceful_protocol::StoreEpoch;
 
     fn position(seq: u64) -> Position {
-        let (history, sender) = (StoreEpoch::new([1; 16]), DeviceKey::new([9; 32]));
+        let (store_epoch, sender) = (StoreEpoch::new([1; 16]), DeviceKey::new([9; 32]));
         Position {
-            history,
+            store_epoch,
             seq,
             sender,
             push_number: seq,
@@ -258,7 +258,7 @@ mod tests {
             device_id: "d",
             transaction_id: "t",
         };
-        line::own(&DeviceKey::new([2; 32]), number, names, b"{\"a\":1}")
+        format::own(&DeviceKey::new([2; 32]), number, names, b"{\"a\":1}")
     }
 
     #[test]

@@ -4,38 +4,38 @@
 //! What was asked for goes to the standard output, a line of JSON each with `--json`; progress,
 //! questions and trouble go to the standard error stream.
 
-mod ask;
-mod copy;
 mod create;
 mod delete;
 mod devices;
+mod errors;
 mod follow;
+mod format;
 mod join;
-mod line;
-mod lines;
+mod jsonl_reader;
+mod jsonl_sink;
 mod log;
 mod new_device;
+mod output;
 mod pair;
-mod past;
 mod profile;
+mod prompt;
 mod push;
 mod qr;
+mod receive;
 mod recover;
+mod recovery_sheet;
 mod remove;
-mod say;
 mod session;
-mod sheet;
 mod snapshot;
+mod snapshot_io;
 mod status;
-mod take;
-mod trouble;
 
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
 use graceful_server::config::PROFILE_VARIABLE;
-use say::Say;
+use output::Output;
 
 /// What every command of a device needs to know.
 #[derive(Debug, Args)]
@@ -70,7 +70,7 @@ enum Command {
     Devices,
     /// Remove a device from the account, for good
     Remove(remove::Remove),
-    /// Say how this device stands; works offline too
+    /// Output how this device stands; works offline too
     Status(status::Show),
     /// Delete what the relay keeps of this account
     Delete(delete::Delete),
@@ -79,19 +79,19 @@ enum Command {
 impl Client {
     pub(super) async fn run(self) -> anyhow::Result<()> {
         let folder = profile::folder(self.profile)?;
-        let say = Say { json: self.json };
+        let output = Output { json: self.json };
         match self.command {
-            Command::Create(create) => create.run(folder, say).await,
-            Command::Pair(pair) => pair.run(&folder, say).await,
-            Command::Join(join) => join.run(folder, say).await,
-            Command::Recover(recover) => recover.run(folder, say).await,
-            Command::Push(push) => push.run(&folder, say).await,
-            Command::Follow(follow) => follow.run(&folder, say).await,
-            Command::Snapshot(snapshot) => snapshot.run(&folder, say).await,
-            Command::Devices => devices::run(&folder, say).await,
-            Command::Remove(remove) => remove.run(&folder, say).await,
-            Command::Status(show) => show.run(&folder, say).await,
-            Command::Delete(delete) => delete.run(&folder, say).await,
+            Command::Create(create) => create.run(folder, output).await,
+            Command::Pair(pair) => pair.run(&folder, output).await,
+            Command::Join(join) => join.run(folder, output).await,
+            Command::Recover(recover) => recover.run(folder, output).await,
+            Command::Push(push) => push.run(&folder, output).await,
+            Command::Follow(follow) => follow.run(&folder, output).await,
+            Command::Snapshot(snapshot) => snapshot.run(&folder, output).await,
+            Command::Devices => devices::run(&folder, output).await,
+            Command::Remove(remove) => remove.run(&folder, output).await,
+            Command::Status(show) => show.run(&folder, output).await,
+            Command::Delete(delete) => delete.run(&folder, output).await,
         }
     }
 }

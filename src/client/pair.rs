@@ -9,12 +9,12 @@ use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 
-use super::ask::ask;
 use super::log::Log;
-use super::say::{Say, count, note};
+use super::output::{Output, count, note};
+use super::prompt::prompt;
 use super::session::{connected, open, with};
-use super::{past, qr, trouble};
-use crate::plain::plain;
+use super::{errors, qr, snapshot_io};
+use crate::sanitize::sanitize;
 use graceful_client::{Client, Device, JoinAsk, Pairing, Status};
 
 /// What is to be sent gets on this soon, or the next time.
@@ -34,22 +34,22 @@ pub(super) struct Pair {
 }
 
 impl Pair {
-    pub(super) async fn run(self, folder: &Path, say: Say) -> anyhow::Result<()> {
+    pub(super) async fn run(self, folder: &Path, output: Output) -> anyhow::Result<()> {
         let client = open(folder, None).await?;
         with(client, async |client| {
             connected(client).await?;
             let lifetime = Duration::from_secs(self.minutes * 60);
             let mut pairing = client.pair(lifetime).await?;
-            self.show(&pairing.link(), lifetime, say)?;
+            self.show(&pairing.link(), lifetime, output)?;
             let request = wait(&mut pairing, lifetime).await?;
             let joined = self.answer(client, request).await?;
-            let changes = tell_past(client, folder, &joined).await?;
+            let changes = send_history(client, folder, &joined).await?;
             let result = json!({
                 "joined": { "device": joined.key.to_string(), "name": joined.name },
                 "snapshot": { "changes": changes },
             });
-            say.result(&result, || {
-                let name = plain(joined.name.as_deref().unwrap_or("The device"));
+            output.result(&result, || {
+                let name = sanitize(joined.name.as_deref().unwrap_or("The device"));
                 match changes {
                     0 => format!("{name} joined the account."),
                     _ => format!(
@@ -63,8 +63,8 @@ impl Pair {
         .await
     }
 
-    fn show(&self, link: &str, lifetime: Duration, say: Say) -> anyhow::Result<()> {
-        if say.json {
+    fn show(&self, link: &str, lifetime: Duration, output: Output) -> anyhow::Result<()> {
+        if output.json {
             println!(
                 "{}",
                 json!({ "link": link, "lifetime_s": lifetime.as_secs() })
@@ -85,9 +85,9 @@ impl Pair {
     }
 
     async fn answer(&self, client: &Client, request: JoinAsk) -> anyhow::Result<Device> {
-        let name = plain(request.name());
+        let name = sanitize(request.name());
         if !self.yes
-            && !ask(&format!(
+            && !prompt(&format!(
                 "A device called \"{name}\" asks to join. Let it in?"
             ))
             .await?
@@ -117,9 +117,9 @@ impl Pair {
 
 /// Gives the new device what this one has: nobody else need do so. Everything that this one has not
 /// acknowledged yet, the relay still keeps for both.
-async fn tell_past(client: &Client, folder: &Path, joined: &Device) -> anyhow::Result<u64> {
+async fn send_history(client: &Client, folder: &Path, joined: &Device) -> anyhow::Result<u64> {
     let log = Log::open(folder, client).await?;
-    let changes = past::send(client, &log, joined.key).await?;
+    let changes = snapshot_io::send(client, &log, joined.key).await?;
     let mut status = client.watch();
     // As long as it gets on, however much it is.
     while client.status().waiting > 0 {
@@ -164,5 +164,5 @@ pub(super) fn called(device: &Device) -> String {
     device
         .name
         .as_deref()
-        .map_or_else(|| trouble::short(&device.key), plain)
+        .map_or_else(|| errors::short(&device.key), sanitize)
 }

@@ -9,11 +9,11 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 
 use super::log::Log;
+use super::output::{Output, count, note};
 use super::profile::random_id;
-use super::say::{Say, count, note};
 use super::session::{open, settled, with};
-use super::{lines, trouble};
-use crate::interrupted::Interrupted;
+use super::{errors, jsonl_reader};
+use crate::signals::Interrupted;
 use graceful_client::{Change, Client, PushReceipt};
 
 /// For the relay to answer, where nothing is known to wait for it.
@@ -34,10 +34,13 @@ pub(super) struct Push {
 }
 
 impl Push {
-    pub(super) async fn run(self, folder: &Path, say: Say) -> anyhow::Result<()> {
+    pub(super) async fn run(self, folder: &Path, output: Output) -> anyhow::Result<()> {
         // The device first: a large file need not be read to find out that there is none.
         let client = open(folder, None).await?;
-        let done = with(client, async |client| self.push(client, folder, say).await).await;
+        let done = with(client, async |client| {
+            self.push(client, folder, output).await
+        })
+        .await;
         if let Err(error) = &done
             && error.is::<Interrupted>()
         {
@@ -46,7 +49,7 @@ impl Push {
         done
     }
 
-    async fn push(self, client: &Client, folder: &Path, say: Say) -> anyhow::Result<()> {
+    async fn push(self, client: &Client, folder: &Path, output: Output) -> anyhow::Result<()> {
         let no_wait = self.no_wait;
         let changes = tokio::task::spawn_blocking(move || self.changes()).await;
         let changes = changes.context("reading ended badly")??;
@@ -56,7 +59,7 @@ impl Push {
         tokio::task::block_in_place(|| log.add_own(client, &receipt.numbers, &changes))?;
         if no_wait {
             let waiting = client.status().waiting;
-            tell(say, pushed, receipt, waiting);
+            tell(output, pushed, receipt, waiting);
             note("`graceful-relay client push` sends what waits.");
             return Ok(());
         }
@@ -65,7 +68,7 @@ impl Push {
             settled(client, ANSWER_WAIT).await;
         }
         stored(client).await?;
-        tell(say, pushed, receipt, 0);
+        tell(output, pushed, receipt, 0);
         Ok(())
     }
 
@@ -75,7 +78,7 @@ impl Push {
                 let bar = ProgressBar::new_spinner().with_style(ProgressStyle::with_template(
                     "{spinner} reading: {human_pos} changes",
                 )?);
-                let changes = lines::read(&path, || bar.inc(1));
+                let changes = jsonl_reader::read(&path, || bar.inc(1));
                 bar.finish_and_clear();
                 changes
             }
@@ -98,13 +101,13 @@ pub(super) async fn stored(client: &Client) -> anyhow::Result<()> {
     };
     let stored = tokio::select! {
         stored = client.stored(progress) => stored,
-        () = trouble::tell(client, ADVICE, |text| bar.suspend(|| note(text))) => Ok(()),
+        () = errors::tell(client, ADVICE, |text| bar.suspend(|| note(text))) => Ok(()),
     };
     bar.finish_and_clear();
     Ok(stored?)
 }
 
-fn tell(say: Say, pushed: u64, receipt: PushReceipt, waiting: u64) {
+fn tell(output: Output, pushed: u64, receipt: PushReceipt, waiting: u64) {
     let numbers = (pushed > 0).then_some((receipt.first, receipt.last));
     let result = json!({
         "pushed": pushed,
@@ -112,7 +115,7 @@ fn tell(say: Say, pushed: u64, receipt: PushReceipt, waiting: u64) {
         "last": numbers.map(|numbers| numbers.1),
         "waiting": waiting,
     });
-    say.result(&result, || match (pushed, waiting) {
+    output.result(&result, || match (pushed, waiting) {
         (0, 0) => "Nothing waits: the relay has everything.".to_owned(),
         (_, 0) => format!("{} stored at the relay.", count(pushed, "change")),
         _ => format!(

@@ -8,13 +8,13 @@ use clap::Args;
 use serde_json::json;
 
 use super::devices;
+use super::errors::short;
 use super::new_device::NewDevice;
-use super::say::{Say, count, note};
+use super::output::{Output, count, note};
 use super::session::{advise, introduce};
-use super::trouble::short;
-use crate::interrupted::{Interrupted, interrupted};
-use crate::plain::plain;
-use graceful_client::words::{self, WORDS};
+use crate::sanitize::sanitize;
+use crate::signals::{Interrupted, stop_requested};
+use graceful_client::mnemonic::{self, WORDS};
 use graceful_client::{
     Client, ClientError, Device, RecoverOptions, RecoverProgress, RecoveryKey, Status,
 };
@@ -33,13 +33,13 @@ pub(super) struct Recover {
 }
 
 impl Recover {
-    pub(super) async fn run(self, folder: PathBuf, say: Say) -> anyhow::Result<()> {
+    pub(super) async fn run(self, folder: PathBuf, output: Output) -> anyhow::Result<()> {
         let (recovered, name) = tokio::select! {
             recovered = self.recover(&folder) => recovered?,
-            () = interrupted() => return Err(Interrupted.into()),
+            () = stop_requested() => return Err(Interrupted.into()),
         };
         introduce(recovered, "recovered", |status| {
-            tell(status, &name, &folder, say)
+            tell(status, &name, &folder, output)
         })
         .await
     }
@@ -100,10 +100,10 @@ async fn ask_for_words() -> anyhow::Result<RecoveryKey> {
 fn read(mut input: impl std::io::BufRead) -> std::io::Result<String> {
     std::io::stderr().flush()?;
     let mut typed = String::new();
-    while words::count(&typed) < WORDS {
+    while mnemonic::count(&typed) < WORDS {
         let mut line = String::new();
         let ended = input.read_line(&mut line)? == 0;
-        let empty = line.trim().is_empty() && words::count(&typed) > 0;
+        let empty = line.trim().is_empty() && mnemonic::count(&typed) > 0;
         typed.push_str(&line);
         if ended || empty {
             break;
@@ -121,7 +121,7 @@ fn progress(progress: RecoverProgress) {
     });
 }
 
-fn tell(status: &Status, name: &str, folder: &Path, say: Say) {
+fn tell(status: &Status, name: &str, folder: &Path, output: Output) {
     let others: Vec<&Device> = status
         .devices
         .iter()
@@ -135,11 +135,11 @@ fn tell(status: &Status, name: &str, folder: &Path, say: Say) {
         "profile": folder,
         "others": others.iter().map(|device| devices::as_json(device)).collect::<Vec<_>>(),
     });
-    say.result(&result, || {
+    output.result(&result, || {
         let devices = count(others.len() as u64, "other device");
         format!("{name} is back in the account, with {devices}.")
     });
-    if say.json || others.is_empty() {
+    if output.json || others.is_empty() {
         return;
     }
     note("\nThe others may be lost, but they can still read what comes. Remove each that is gone:");
@@ -150,7 +150,7 @@ fn tell(status: &Status, name: &str, folder: &Path, say: Say) {
         let name = device
             .name
             .as_deref()
-            .map_or_else(String::new, |name| format!("   ({})", plain(name)));
+            .map_or_else(String::new, |name| format!("   ({})", sanitize(name)));
         note(&format!(
             "  graceful-relay client remove {dashes}{key}{name}"
         ));

@@ -6,11 +6,11 @@ use anyhow::bail;
 use clap::Args;
 use serde_json::json;
 
-use super::ask::must;
+use super::errors::short;
+use super::output::Output;
 use super::pair::called;
-use super::say::Say;
+use super::prompt::confirm;
 use super::session::{connected, open, with};
-use super::trouble::short;
 use graceful_client::Device;
 
 #[derive(Debug, Args)]
@@ -23,7 +23,7 @@ pub(super) struct Remove {
 }
 
 impl Remove {
-    pub(super) async fn run(self, folder: &Path, say: Say) -> anyhow::Result<()> {
+    pub(super) async fn run(self, folder: &Path, output: Output) -> anyhow::Result<()> {
         let client = open(folder, None).await?;
         with(client, async |client| {
             connected(client).await?;
@@ -33,11 +33,11 @@ impl Remove {
                 "Remove {name} ({})? It will receive nothing from now on; what it has, it keeps.",
                 short(&device.key)
             );
-            must(&question, self.yes).await?;
+            confirm(&question, self.yes).await?;
             client.remove(device.key).await?;
             let result =
                 json!({ "removed": { "device": device.key.to_string(), "name": device.name } });
-            say.result(&result, || {
+            output.result(&result, || {
                 format!("{name} was removed; the account has new keys.")
             });
             Ok(())

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use anyhow::{anyhow, bail};
 
-use super::say::note;
-use crate::interrupted::{Interrupted, interrupted};
+use super::output::note;
+use crate::signals::{Interrupted, stop_requested};
 use graceful_client::{Client, ClientError, ConnectOptions, OpenOptions, Position, State, Status};
 
 /// Longer than dialling takes: after that, something is wrong that has no name.
@@ -34,7 +34,7 @@ pub(super) async fn with<T>(
 ) -> anyhow::Result<T> {
     let done = tokio::select! {
         done = work(&client) => done,
-        () = interrupted() => Err(Interrupted.into()),
+        () = stop_requested() => Err(Interrupted.into()),
     };
     let closed = client.close().await;
     let done = done?;
@@ -62,7 +62,7 @@ pub(super) async fn introduce(
 /// Waits for a first answer of the relay, whatever it is.
 pub(super) async fn connected(client: &Client) -> anyhow::Result<()> {
     let status = settled(client, CONNECT_WAIT).await;
-    match (&status.state, &status.trouble) {
+    match (&status.state, &status.last_error) {
         (State::Syncing { .. } | State::UpToDate, _) => Ok(()),
         (State::Refused { code, text }, _) => Err(ClientError::Refused {
             code: *code,
@@ -88,7 +88,7 @@ pub(super) async fn connected(client: &Client) -> anyhow::Result<()> {
 pub(super) async fn settled(client: &Client, wait: Duration) -> Status {
     let mut status = client.watch();
     let settled =
-        |status: &Status| is_live(status) || is_refused(status) || status.trouble.is_some();
+        |status: &Status| is_live(status) || is_refused(status) || status.last_error.is_some();
     let _ = tokio::time::timeout(wait, status.wait_for(settled)).await;
     let decided = |status: &Status| is_live(status) || is_refused(status);
     let _ = tokio::time::timeout(SECOND_THOUGHT, status.wait_for(decided)).await;
@@ -115,13 +115,13 @@ pub(super) fn advise(error: ClientError) -> anyhow::Error {
     match error {
         ClientError::Unreachable { relay, what } => unreachable(&relay, &what),
         ClientError::Refused {
-            code: Code::InviteNeeded,
+            code: Code::InviteRequired,
             text,
         } => {
             anyhow!("the relay refused: {text} (give it with --invite)")
         }
         ClientError::Refused {
-            code: Code::NoRendezvous,
+            code: Code::RendezvousNotFound,
             ..
         } => anyhow!(
             "this pairing link is used up or too old; make a new one on the other device: \

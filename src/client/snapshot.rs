@@ -6,12 +6,12 @@ use clap::Args;
 use serde_json::json;
 
 use super::log::Log;
+use super::output::{Output, count, note};
 use super::pair::called;
-use super::past;
 use super::push::stored;
 use super::remove::find;
-use super::say::{Say, count, note};
 use super::session::{open, with};
+use super::snapshot_io;
 use graceful_client::{Client, Device};
 
 #[derive(Debug, Args)]
@@ -25,17 +25,17 @@ pub(super) struct Snapshot {
 }
 
 impl Snapshot {
-    pub(super) async fn run(self, folder: &Path, say: Say) -> anyhow::Result<()> {
+    pub(super) async fn run(self, folder: &Path, output: Output) -> anyhow::Result<()> {
         let client = open(folder, None).await?;
         with(client, async |client| match &self.to {
-            Some(to) => give(client, folder, &other(client, to)?, say).await,
+            Some(to) => give(client, folder, &other(client, to)?, output).await,
             None => {
                 let from = self
                     .from
                     .as_deref()
                     .map(|from| other(client, from))
                     .transpose()?;
-                ask(client, from, say).await
+                ask(client, from, output).await
             }
         })
         .await
@@ -51,12 +51,17 @@ fn other(client: &Client, wanted: &str) -> anyhow::Result<Device> {
     find(&others, wanted)
 }
 
-async fn give(client: &Client, folder: &Path, device: &Device, say: Say) -> anyhow::Result<()> {
+async fn give(
+    client: &Client,
+    folder: &Path,
+    device: &Device,
+    output: Output,
+) -> anyhow::Result<()> {
     let log = Log::open(folder, client).await?;
-    let changes = past::send(client, &log, device.key).await?;
+    let changes = snapshot_io::send(client, &log, device.key).await?;
     stored(client).await?;
     let result = json!({ "to": device.key.to_string(), "changes": changes });
-    say.result(&result, || {
+    output.result(&result, || {
         format!(
             "{} for {}, which takes what it lacks.",
             count(changes, "change"),
@@ -66,7 +71,7 @@ async fn give(client: &Client, folder: &Path, device: &Device, say: Say) -> anyh
     Ok(())
 }
 
-async fn ask(client: &Client, device: Option<Device>, say: Say) -> anyhow::Result<()> {
+async fn ask(client: &Client, device: Option<Device>, output: Output) -> anyhow::Result<()> {
     client
         .request_snapshot(device.as_ref().map(|device| device.key))
         .await?;
@@ -75,7 +80,7 @@ async fn ask(client: &Client, device: Option<Device>, say: Say) -> anyhow::Resul
     let name = device
         .as_ref()
         .map_or_else(|| "The device that was heard last".to_owned(), called);
-    say.result(&result, || format!("{name} is asked for what it has."));
+    output.result(&result, || format!("{name} is asked for what it has."));
     note(
         "It answers while `graceful-relay client follow` runs there; then it comes by `follow` here.",
     );

@@ -7,11 +7,11 @@ use clap::Args;
 use jiff::{Timestamp, tz::TimeZone};
 use serde_json::json;
 
-use super::say::Say;
+use super::output::Output;
 use super::session::{is_live, open, settled, with};
 use super::{devices, log};
-use crate::plain::plain;
-use graceful_client::{Client, ClientError, State, Status, Warned};
+use crate::sanitize::sanitize;
+use graceful_client::{Alert, Client, ClientError, State, Status};
 
 /// A screen that takes longer to appear is taken for broken.
 const WAIT: Duration = Duration::from_secs(3);
@@ -25,7 +25,7 @@ pub(super) async fn current(folder: &Path) -> anyhow::Result<Status> {
         Ok(client) => with(client, async |client| Ok(look(client).await)).await,
         Err(ClientError::InUse(_)) => {
             let mut status = Client::inspect(folder)?;
-            status.trouble = Some("another program has this device open; see there".to_owned());
+            status.last_error = Some("another program has this device open; see there".to_owned());
             Ok(status)
         }
         Err(error) => Err(error.into()),
@@ -48,26 +48,26 @@ pub(super) struct Show {
 }
 
 impl Show {
-    pub(super) async fn run(self, folder: &Path, say: Say) -> anyhow::Result<()> {
+    pub(super) async fn run(self, folder: &Path, output: Output) -> anyhow::Result<()> {
         if self.dismiss {
             with(open(folder, None).await?, async |client| {
-                Ok(client.dismiss_warnings().await?)
+                Ok(client.dismiss_alerts().await?)
             })
             .await?;
         }
-        run(folder, say).await
+        run(folder, output).await
     }
 }
 
-async fn run(folder: &Path, say: Say) -> anyhow::Result<()> {
+async fn run(folder: &Path, output: Output) -> anyhow::Result<()> {
     let status = current(folder).await?;
     let result = json!({
         "relay": status.relay,
         "account": status.account.to_string(),
         "device": status.device.to_string(),
         "state": name(&status.state),
-        "trouble": status.trouble,
-        "founded": status.founded,
+        "trouble": status.last_error,
+        "created": status.created,
         "cursor": status.cursor,
         "stored_through": status.stored_through,
         "waiting": status.waiting,
@@ -75,9 +75,9 @@ async fn run(folder: &Path, say: Say) -> anyhow::Result<()> {
         "recovery": status.recovery.is_some(),
         "log": log::path(folder),
         "devices": status.devices.iter().map(devices::as_json).collect::<Vec<_>>(),
-        "warnings": status.warnings.iter().map(warning_json).collect::<Vec<_>>(),
+        "warnings": status.alerts.iter().map(alert_json).collect::<Vec<_>>(),
     });
-    say.result(&result, || screen(&status, folder));
+    output.result(&result, || screen(&status, folder));
     Ok(())
 }
 
@@ -102,23 +102,23 @@ fn screen(status: &Status, folder: &Path) -> String {
         ),
         format!("log        {}", log::path(folder).display()),
     ];
-    if let Some(trouble) = &status.trouble {
+    if let Some(trouble) = &status.last_error {
         lines.push(format!("trouble    {trouble}"));
     }
     for (row, device) in status.devices.iter().enumerate() {
         let title = if row == 0 { "devices" } else { "" };
         lines.push(format!("{title:9}  {}", devices::as_text(device)));
     }
-    for (row, warned) in status.warnings.iter().enumerate() {
+    for (row, alert) in status.alerts.iter().enumerate() {
         let title = if row == 0 { "warnings" } else { "" };
-        let kind = if warned.restored { "note" } else { "WARNING" };
+        let kind = if alert.restored { "note" } else { "WARNING" };
         lines.push(format!(
             "{title:9}  {} {kind}: {}",
-            date(warned.at_s),
-            plain(&warned.text)
+            date(alert.at_s),
+            sanitize(&alert.text)
         ));
     }
-    if status.warnings.iter().any(|warned| !warned.restored) {
+    if status.alerts.iter().any(|alert| !alert.restored) {
         lines.push(ADVICE.to_owned());
     }
     lines.join("\n")
@@ -129,8 +129,8 @@ The relay, or someone between it and this device, does not tell all devices the 
 Ask who runs it what happened. Compare the devices: changes may be missing on some.
 `graceful-relay client status --dismiss` forgets these warnings.";
 
-fn warning_json(warned: &Warned) -> serde_json::Value {
-    json!({ "text": warned.text, "at_s": warned.at_s, "restored": warned.restored })
+fn alert_json(alert: &Alert) -> serde_json::Value {
+    json!({ "text": alert.text, "at_s": alert.at_s, "restored": alert.restored })
 }
 
 /// Day and minute, as the clock on the wall shows them.

@@ -4,7 +4,7 @@
 use jiff::{Timestamp, tz::TimeZone};
 use serde::Serialize;
 
-use super::household::{ACCOUNTS, CONTACTS, Contact};
+use super::fixtures::{ACCOUNTS, CONTACTS, Contact};
 
 /// It ends with the first whole transaction after this many.
 const CHANGES: usize = 5_000;
@@ -56,7 +56,7 @@ enum Payload {
 /// The changes, in order, each in one line of JSON.
 pub(super) fn lines() -> Vec<String> {
     let mut book = Book {
-        chance: Chance(20_230_101),
+        rng: SplitMix64(20_230_101),
         lines: Vec::new(),
         accounts: Vec::new(),
     };
@@ -71,7 +71,7 @@ pub(super) fn lines() -> Vec<String> {
 }
 
 struct Book {
-    chance: Chance,
+    rng: SplitMix64,
     lines: Vec<String>,
     accounts: Vec<(&'static str, String)>,
 }
@@ -107,13 +107,13 @@ impl Book {
             25 => self.salary(day),
             _ => {}
         }
-        for _ in 0..1 + self.chance.below(2) {
+        for _ in 0..1 + self.rng.below(2) {
             self.purchase(day);
         }
     }
 
     fn settle_card(&mut self, day: i64) {
-        let cents = 20_000 + self.chance.below(40_000);
+        let cents = 20_000 + self.rng.below(40_000);
         let card = [("Liabilities:Card:Visa", cents), (CHECKING, -cents)];
         self.transaction(day, "Savings Bank", "Credit card paid off", &card);
     }
@@ -130,9 +130,9 @@ impl Book {
     }
 
     fn purchase(&mut self, day: i64) {
-        let contact: &Contact = &CONTACTS[self.chance.index(CONTACTS.len())];
-        let cents = contact.cents_min + self.chance.below(contact.cents_max - contact.cents_min);
-        let from = if self.chance.below(3) == 0 {
+        let contact: &Contact = &CONTACTS[self.rng.index(CONTACTS.len())];
+        let cents = contact.cents_min + self.rng.below(contact.cents_max - contact.cents_min);
+        let from = if self.rng.below(3) == 0 {
             "Liabilities:Card:Visa"
         } else {
             CHECKING
@@ -143,7 +143,7 @@ impl Book {
             contact.narration,
             &[(contact.account, cents), (from, -cents)],
         );
-        match self.chance.below(200) {
+        match self.rng.below(200) {
             0 => self.add("TRANSACTION", id, "DELETE", Payload::Nothing {}),
             1..12 => {
                 let narration = format!("{} (reconciled)", contact.narration);
@@ -194,7 +194,7 @@ impl Book {
     }
 
     fn create(&mut self, entity_type: &'static str, payload: Payload) -> String {
-        let id = self.chance.uuid();
+        let id = self.rng.uuid();
         self.add(entity_type, id.clone(), "CREATE", payload);
         id
     }
@@ -208,7 +208,7 @@ impl Book {
     ) {
         let timestamp = FIRST_TIMESTAMP_MS + 1_000 * (self.lines.len() as u64 + 1);
         let change = Change {
-            id: self.chance.uuid(),
+            id: self.rng.uuid(),
             entity_type,
             entity_id,
             operation,
@@ -245,9 +245,9 @@ fn date(day: i64) -> (i64, i64, i64) {
 }
 
 /// SplitMix64: the same numbers from the same seed, everywhere.
-struct Chance(u64);
+struct SplitMix64(u64);
 
-impl Chance {
+impl SplitMix64 {
     fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

@@ -2,25 +2,25 @@
 //! what each side saw of it. Everything it says was checked; if something does not hold, it fails.
 
 mod devices;
-mod house;
-mod household;
+mod fixtures;
 mod ledger;
 mod page;
-mod play;
+mod progress;
 mod receive;
+mod relay;
+mod relay_view;
 mod report;
+mod scenario;
 mod search;
-mod sight;
-mod steps;
 
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, ensure};
 use clap::Args;
 
-use super::folder::Folder;
-use super::interrupted::{Interrupted, interrupted};
-use steps::Steps;
+use super::signals::{Interrupted, stop_requested};
+use super::temp_dir::TempDir;
+use progress::Progress;
 
 #[derive(Debug, Args)]
 pub(super) struct Demo {
@@ -48,13 +48,13 @@ impl Demo {
             .changes
             .as_deref()
             .map(|path| path.display().to_string());
-        let steps = Steps::new(self.json);
+        let progress = Progress::new(self.json);
         // Before there is anything to clean up.
-        let interrupted = interrupted();
-        let folder = Folder::new("demo", self.keep)?;
+        let interrupted = stop_requested();
+        let folder = TempDir::new("demo", self.keep)?;
         // Whichever ends first, the folder is removed when this function returns.
         let report = tokio::select! {
-            report = play::play(folder.path(), lines, source, &steps) => report?,
+            report = scenario::run(folder.path(), lines, source, &progress) => report?,
             () = interrupted => return Err(Interrupted.into()),
         };
         if self.json {

@@ -7,7 +7,7 @@ use indicatif::{DecimalBytes, HumanCount};
 use serde_json::Value;
 
 use super::report::{Receiver, Report};
-use crate::plain::plain;
+use crate::sanitize::sanitize;
 
 /// Wider lines are hard to read.
 const COLUMNS_MAX: usize = 120;
@@ -224,7 +224,7 @@ fn summarize(change: &str) -> String {
     let payload = &value["payload"];
     let (Some(operation), Some(kind)) = (word(&value["operation"]), word(&value["entity_type"]))
     else {
-        return plain(change);
+        return sanitize(change);
     };
     let fields = [
         "date",
@@ -237,7 +237,7 @@ fn summarize(change: &str) -> String {
     ];
     let words = fields.iter().filter_map(|field| word(&payload[*field]));
     let words: Vec<_> = [operation, kind].into_iter().chain(words).collect();
-    plain(&words.join(" "))
+    sanitize(&words.join(" "))
 }
 
 /// In lines no longer than `width`, and no more than `rows` of them.

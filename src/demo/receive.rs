@@ -78,7 +78,7 @@ pub(super) async fn one(client: &Client) -> anyhow::Result<Received> {
             Ok(received)
         }
         Incoming::Gap(gap) => bail!("the relay lost the changes {} to {}", gap.from, gap.through),
-        Incoming::SnapshotWanted { .. } => bail!("a device asked for a snapshot"),
+        Incoming::SnapshotRequest { .. } => bail!("a device asked for a snapshot"),
     }
 }
 
@@ -86,8 +86,10 @@ pub(super) async fn one(client: &Client) -> anyhow::Result<Received> {
 fn nothing_bad(events: &mut Receiver<Event>) -> anyhow::Result<()> {
     while let Ok(event) = events.try_recv() {
         match event {
-            Event::Distrust(distrust) => bail!("a device distrusts the relay: {distrust}"),
-            Event::Unreadable { seq, reason, .. } => {
+            Event::MisbehaviorDetected(misbehavior) => {
+                bail!("a device distrusts the relay: {misbehavior}")
+            }
+            Event::UndecryptableEnvelope { seq, reason, .. } => {
                 bail!("number {seq} could not be read: {reason}")
             }
             _ => {}
@@ -127,7 +129,7 @@ impl Writing {
             Incoming::Gap(gap) => {
                 bail!("the relay lost the changes {} to {}", gap.from, gap.through)
             }
-            Incoming::SnapshotWanted { .. } => bail!("a device asked for a snapshot"),
+            Incoming::SnapshotRequest { .. } => bail!("a device asked for a snapshot"),
         };
         let position = received.position;
         ensure!(

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::receive::Copy;
-use super::sight::Sight;
+use super::relay_view::RelayView;
 
 /// One device, by the end.
 #[derive(Debug, Clone, Serialize)]
@@ -33,7 +33,7 @@ pub(super) struct Report {
     /// From the first change until the relay had all on its disk.
     pub(super) push_seconds: f64,
     /// What the relay could see.
-    pub(super) relay: Sight,
+    pub(super) relay: RelayView,
     /// What the others received.
     pub(super) receivers: Vec<Receiver>,
     /// Bytes of the ledger's text that the same search finds in the first receiver's copy.

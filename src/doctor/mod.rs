@@ -11,9 +11,11 @@ use std::path::PathBuf;
 use anyhow::Context;
 use clap::Args;
 
-use super::settings::Settings;
-use graceful_server::admin::Overview;
-use graceful_server::admin::doctor::{Finding, Level, clock, folder, open_files, room, speed};
+use super::config_args::ConfigArgs;
+use graceful_server::admin::StatusReport;
+use graceful_server::admin::doctor::{
+    Finding, Level, clock, data_dir, free_space, open_files, sync_speed,
+};
 use graceful_server::config::Config;
 
 /// How the doctor ends where something was found: 1 with warnings, 2 with failures.
@@ -30,7 +32,7 @@ pub(super) struct Doctor {
     #[arg(long, value_name = "FILE.tar.gz")]
     bundle: Option<PathBuf>,
     #[command(flatten)]
-    settings: Settings,
+    config_args: ConfigArgs,
 }
 
 /// Everything that was found, and what it was found with.
@@ -38,12 +40,12 @@ struct Examined {
     findings: Vec<Finding>,
     config: Option<Config>,
     /// What the running relay says of itself.
-    status: Option<Overview>,
+    status: Option<StatusReport>,
 }
 
 impl Doctor {
     pub(super) async fn run(self) -> anyhow::Result<()> {
-        let examined = examine(&self.settings).await;
+        let examined = examine(&self.config_args).await;
         if self.json {
             println!(
                 "{}",
@@ -78,8 +80,8 @@ impl Examined {
     }
 }
 
-async fn examine(settings: &Settings) -> Examined {
-    let config = match settings.load(None) {
+async fn examine(config_args: &ConfigArgs) -> Examined {
+    let config = match config_args.load(None) {
         Ok(config) => config,
         Err(error) => {
             let next = "Correct it; `graceful-relay config check` looks again.";
@@ -92,14 +94,14 @@ async fn examine(settings: &Settings) -> Examined {
         }
     };
     let mut findings = vec![settings_of(&config)];
-    findings.extend(folder(&config.folder));
+    findings.extend(data_dir(&config.folder));
     let (relay, status) = relay::relay(&config).await;
     findings.extend(relay);
     if config.folder.is_dir() {
         let (path, free_bytes_min) = (config.folder.clone(), config.free_bytes_min);
         let looked = tokio::task::spawn_blocking(move || {
-            let mut found = speed(&path);
-            found.push(room(&path, free_bytes_min));
+            let mut found = sync_speed(&path);
+            found.push(free_space(&path, free_bytes_min));
             found.push(clock(&path));
             found
         });

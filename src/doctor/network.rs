@@ -3,8 +3,8 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use graceful_client::{ConnectOptions, greet};
-use graceful_server::admin::Overview;
+use graceful_client::{ConnectOptions, fetch_greeting};
+use graceful_server::admin::StatusReport;
 use graceful_server::admin::doctor::{Finding, Owner, may_bind, owner_of_port};
 use graceful_server::config::{Config, TlsMode};
 use graceful_server::http::tls::{Tls, TlsSetup};
@@ -16,7 +16,7 @@ const LOOKUP_WAIT: Duration = Duration::from_secs(10);
 const DAYS_MIN: i64 = 14;
 
 /// The ports that the relay listens on, and who does.
-pub(super) fn ports(config: &Config, status: Option<&Overview>) -> Vec<Finding> {
+pub(super) fn ports(config: &Config, status: Option<&StatusReport>) -> Vec<Finding> {
     let running =
         status.and_then(|status| status.listening.as_ref()?.rsplit_once(':')?.1.parse().ok());
     let main = running.unwrap_or(config.listen.port());
@@ -32,7 +32,7 @@ fn judge_port(
     port: u16,
     owner: Owner,
     may_bind: Option<bool>,
-    status: Option<&Overview>,
+    status: Option<&StatusReport>,
 ) -> Finding {
     let check = format!("port {port}");
     match (owner, status) {
@@ -119,7 +119,7 @@ pub(super) async fn names(config: &Config) -> Vec<Finding> {
 }
 
 /// The certificate: that of the running relay, or the one in files that it would take.
-pub(super) fn certificate(config: &Config, status: Option<&Overview>) -> Option<Finding> {
+pub(super) fn certificate(config: &Config, status: Option<&StatusReport>) -> Option<Finding> {
     const CHECK: &str = "certificate";
     if let Some((status, tls)) =
         status.and_then(|status| status.tls.as_ref().map(|tls| (status, tls)))
@@ -168,11 +168,11 @@ pub(super) fn certificate(config: &Config, status: Option<&Overview>) -> Option<
 }
 
 /// The whole way, as a device goes it: name, TLS, proxy, WebSocket, greeting.
-pub(super) async fn reach(status: &Overview) -> Option<Finding> {
+pub(super) async fn reach(status: &StatusReport) -> Option<Finding> {
     const CHECK: &str = "reachable";
     let url = status.url.as_ref()?;
     // A plain address is for this machine only, where it is no risk.
-    let greeted = greet(url, &ConnectOptions { allow_plain: false }).await;
+    let greeted = fetch_greeting(url, &ConnectOptions { allow_plain: false }).await;
     let shown = url.split('#').next().unwrap_or_default();
     Some(match greeted {
         Err(error) => {
@@ -210,11 +210,11 @@ mod tests {
 
     #[test]
     fn a_port_is_judged_by_who_should_be_there() {
-        let status = Overview {
+        let status = StatusReport {
             process_id: 7,
-            ..Overview::default()
+            ..StatusReport::default()
         };
-        let level = |owner: &Owner, status: Option<&Overview>| {
+        let level = |owner: &Owner, status: Option<&StatusReport>| {
             judge_port(443, owner.clone(), Some(true), status).level
         };
         let nginx = Owner::Process(8, "nginx".into());

@@ -2,7 +2,7 @@
 
 use console::style;
 
-use super::super::sizes::{counted, wrap};
+use super::super::human::{plural, wrap};
 use graceful_server::admin::doctor::{Finding, Level};
 
 const COLUMNS: usize = 80;
@@ -43,8 +43,8 @@ pub(super) fn page(findings: &[Finding]) -> String {
         (0, 0) => "\n Everything looks as it should.\n\n".to_owned(),
         _ => format!(
             "\n {} and {}.\n\n",
-            counted(failures as u64, "failure"),
-            counted(warnings as u64, "warning")
+            plural(failures as u64, "failure"),
+            plural(warnings as u64, "warning")
         ),
     }
 }

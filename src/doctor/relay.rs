@@ -1,18 +1,20 @@
 //! The relay itself: it answers its operator, or its store would open.
 
 use graceful_server::admin::doctor::Finding;
-use graceful_server::admin::{self, AdminError, Answer, Overview, Question};
+use graceful_server::admin::{self, AdminError, AdminRequest, AdminResponse, StatusReport};
 use graceful_server::config::Config;
-use graceful_store::{Probed, probe};
+use graceful_store::{CheckResult, check};
 
 /// What was found, and what a running relay says of itself.
-pub(super) async fn relay(config: &Config) -> (Vec<Finding>, Option<Overview>) {
-    match admin::ask(&config.folder, &Question::Status {}).await {
-        Ok(Answer::Status(status)) => match serde_json::from_value::<Overview>(status) {
+pub(super) async fn relay(config: &Config) -> (Vec<Finding>, Option<StatusReport>) {
+    match admin::request(&config.folder, &AdminRequest::Status {}).await {
+        Ok(AdminResponse::Status(status)) => match serde_json::from_value::<StatusReport>(status) {
             Ok(status) => (running(&status), Some(status)),
             Err(_) => (vec![strange()], None),
         },
-        Ok(Answer::Error(text)) => (vec![Finding::failure("relay", text, "See its log.")], None),
+        Ok(AdminResponse::Error(text)) => {
+            (vec![Finding::failure("relay", text, "See its log.")], None)
+        }
         Ok(_) => (vec![strange()], None),
         Err(AdminError::NotRunning(_)) => (stopped(config).await, None),
         Err(error @ AdminError::Forbidden(_)) => (
@@ -42,7 +44,7 @@ fn strange() -> Finding {
     )
 }
 
-fn running(status: &Overview) -> Vec<Finding> {
+fn running(status: &StatusReport) -> Vec<Finding> {
     let version = &status.version;
     let mut findings = vec![match status.state.as_str() {
         "ready" => Finding::ok("relay", format!("runs (version {version}) and is ready")),
@@ -93,15 +95,15 @@ async fn stopped(config: &Config) -> Vec<Finding> {
         next,
     )];
     let folder = config.folder.clone();
-    let probed = tokio::task::spawn_blocking(move || probe(&folder)).await;
+    let probed = tokio::task::spawn_blocking(move || check(&folder)).await;
     findings.push(match probed {
-        Ok(Ok(Probed::Nothing)) => {
+        Ok(Ok(CheckResult::Missing)) => {
             Finding::ok("store", "there is none yet; the first start makes it")
         }
-        Ok(Ok(Probed::Opens)) => {
+        Ok(Ok(CheckResult::Clean)) => {
             Finding::ok("store", "opens, and its keys are those of its envelopes")
         }
-        Ok(Ok(Probed::Unclosed)) => Finding::ok(
+        Ok(Ok(CheckResult::Unclean)) => Finding::ok(
             "store",
             "was not closed in an orderly way; the next start mends it",
         ),

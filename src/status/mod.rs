@@ -4,8 +4,8 @@ mod screen;
 
 use clap::Args;
 
-use super::asked;
-use super::settings::Settings;
+use super::admin_client;
+use super::config_args::ConfigArgs;
 
 #[derive(Debug, Args)]
 pub(super) struct Status {
@@ -13,13 +13,13 @@ pub(super) struct Status {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    settings: Settings,
+    config_args: ConfigArgs,
 }
 
 impl Status {
     pub(super) async fn run(self) -> anyhow::Result<()> {
-        let config = self.settings.load(None)?;
-        let status = asked::status(&config.folder).await?;
+        let config = self.config_args.load(None)?;
+        let status = admin_client::status(&config.folder).await?;
         if self.json {
             println!("{status}");
         } else {

@@ -3,8 +3,8 @@
 use console::{StyledObject, style};
 use indicatif::HumanCount;
 
-use super::super::sizes::{bytes, span, wrap};
-use graceful_server::admin::Overview;
+use super::super::human::{bytes, duration, wrap};
+use graceful_server::admin::StatusReport;
 
 const COLUMNS: usize = 80;
 const INDENT: usize = 16;
@@ -16,7 +16,7 @@ const CARD_BYTES: u64 = 10_000_000_000_000;
 
 const DAYS_OF_A_YEAR: u64 = 365;
 
-pub(super) fn screen(overview: &Overview) -> String {
+pub(super) fn screen(overview: &StatusReport) -> String {
     let mut page = format!("\n {}\n", headline(overview));
     for cause in &overview.causes {
         page += &format!("   {}\n", wrap(cause, 3, COLUMNS));
@@ -48,7 +48,7 @@ pub(super) fn screen(overview: &Overview) -> String {
     page
 }
 
-fn headline(overview: &Overview) -> String {
+fn headline(overview: &StatusReport) -> String {
     let (mark, word): (fn(&'static str) -> StyledObject<&'static str>, &str) =
         match overview.state.as_str() {
             "ready" => (|mark| style(mark).green(), "ready"),
@@ -65,11 +65,11 @@ fn headline(overview: &Overview) -> String {
         "{} {}   graceful-relay {version}, up {}",
         mark("●"),
         style(word).bold(),
-        span(overview.uptime_s)
+        duration(overview.uptime_s)
     )
 }
 
-fn facts(overview: &Overview) -> Vec<(&'static str, String)> {
+fn facts(overview: &StatusReport) -> Vec<(&'static str, String)> {
     let mut facts = Vec::new();
     if let (Some(url), Some(listening)) = (&overview.url, &overview.listening) {
         facts.push((
@@ -91,7 +91,11 @@ fn facts(overview: &Overview) -> Vec<(&'static str, String)> {
     facts.push(("Accounts", HumanCount(overview.accounts).to_string()));
     let oldest = match (overview.oldest_envelope_s, overview.retention_s) {
         (Some(oldest), Some(kept)) => {
-            format!(", the oldest for {} of {}", span(oldest), span(kept))
+            format!(
+                ", the oldest for {} of {}",
+                duration(oldest),
+                duration(kept)
+            )
         }
         _ => String::new(),
     };
@@ -101,14 +105,14 @@ fn facts(overview: &Overview) -> Vec<(&'static str, String)> {
     ));
     let stored = format!(
         "{} in a file of {}",
-        bytes(overview.kept_bytes),
+        bytes(overview.stored_bytes),
         bytes(overview.file_bytes)
     );
     facts.push(("Stored", stored));
     facts
 }
 
-fn certificate(overview: &Overview) -> String {
+fn certificate(overview: &StatusReport) -> String {
     let Some(status) = &overview.tls else {
         return "none: this relay speaks no TLS of its own".to_owned();
     };
@@ -135,7 +139,7 @@ fn line(name: &str, value: &str) -> String {
 }
 
 /// A bar of the disk: what is free, against what must stay free.
-fn room(overview: &Overview) -> String {
+fn room(overview: &StatusReport) -> String {
     let Some(free) = overview.free_bytes else {
         return String::new();
     };
@@ -163,7 +167,7 @@ fn room(overview: &Overview) -> String {
     )
 }
 
-fn wear(overview: &Overview) -> String {
+fn wear(overview: &StatusReport) -> String {
     let Some(written) = overview.written_bytes else {
         return String::new();
     };
@@ -197,10 +201,10 @@ fn card(per_day: u64) -> String {
     }
 }
 
-fn backup(overview: &Overview) -> String {
+fn backup(overview: &StatusReport) -> String {
     let text = match (&overview.last_backup, overview.last_backup_s) {
         (Some(backup), Some(age_s)) => {
-            let ago = span(u64::try_from(age_s).unwrap_or(0));
+            let ago = duration(u64::try_from(age_s).unwrap_or(0));
             format!("{ago} ago, {} in {}", bytes(backup.bytes), backup.file)
         }
         _ => "none yet".to_owned(),
@@ -214,8 +218,8 @@ mod tests {
     use graceful_server::admin::Backup;
     use graceful_server::http::tls::TlsStatus;
 
-    fn full() -> Overview {
-        Overview {
+    fn full() -> StatusReport {
+        StatusReport {
             state: "ready".into(),
             version: "0.1.0".into(),
             uptime_s: 273_600,
@@ -243,7 +247,7 @@ mod tests {
                 bytes: 52 << 20,
             }),
             last_backup_s: Some(90_000),
-            ..Overview::default()
+            ..StatusReport::default()
         }
     }
 

@@ -12,11 +12,11 @@ use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 
-use super::asked::{ask, odd};
-use super::resting;
-use super::settings::Settings;
-use graceful_rules::inspection::{Part, Stretch, Tally};
-use graceful_server::admin::{AdminError, Answer, Question};
+use super::admin_client::{ask, unexpected_response};
+use super::config_args::ConfigArgs;
+use super::offline_store;
+use graceful_rules::audit::{AuditCounts, ScanPage, ScanRange};
+use graceful_server::admin::{AdminError, AdminRequest, AdminResponse};
 use graceful_server::config::Config;
 
 #[derive(Debug, Args)]
@@ -25,12 +25,12 @@ pub(super) struct Verify {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    settings: Settings,
+    config_args: ConfigArgs,
 }
 
 /// What was found, and who looked.
 struct Verified {
-    tally: Tally,
+    counts: AuditCounts,
     /// Of what looked: the running relay, or this program.
     version: String,
     live: bool,
@@ -39,7 +39,7 @@ struct Verified {
 
 impl Verify {
     pub(super) async fn run(self) -> anyhow::Result<()> {
-        let config = self.settings.load(None)?;
+        let config = self.config_args.load(None)?;
         let bar = ProgressBar::new_spinner().with_style(ProgressStyle::with_template(
             "{spinner} looked at {human_pos} envelopes",
         )?);
@@ -53,7 +53,7 @@ impl Verify {
             print!("{}", page::page(&verified, &config.folder));
         }
         let failed = verified
-            .tally
+            .counts
             .checks()
             .iter()
             .filter(|check| !check.holds)
@@ -76,11 +76,11 @@ async fn verify(config: &Config, bar: &ProgressBar) -> anyhow::Result<Verified> 
     let at_s = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .map_or(0, |now| now.as_secs());
-    match inspect(&config.folder, Stretch::FIRST).await {
+    match inspect(&config.folder, ScanRange::FIRST).await {
         Ok((version, first)) => {
-            let tally = through_relay(&config.folder, first, bar).await?;
+            let counts = through_relay(&config.folder, first, bar).await?;
             Ok(Verified {
-                tally,
+                counts,
                 version,
                 live: true,
                 at_s,
@@ -89,9 +89,9 @@ async fn verify(config: &Config, bar: &ProgressBar) -> anyhow::Result<Verified> 
         Err(error) if matches!(error.downcast_ref(), Some(AdminError::NotRunning(_))) => {
             let (config, bar) = (config.clone(), bar.clone());
             let looked = tokio::task::spawn_blocking(move || in_folder(&config, &bar)).await;
-            let tally = looked.context("looking at the store ended badly")??;
+            let counts = looked.context("looking at the store ended badly")??;
             Ok(Verified {
-                tally,
+                counts,
                 version: env!("CARGO_PKG_VERSION").to_owned(),
                 live: false,
                 at_s,
@@ -101,46 +101,50 @@ async fn verify(config: &Config, bar: &ProgressBar) -> anyhow::Result<Verified> 
     }
 }
 
-async fn inspect(folder: &Path, stretch: Stretch) -> anyhow::Result<(String, Part)> {
-    match ask(folder, &Question::Inspect { stretch }).await? {
-        Answer::Inspect { version, part } => Ok((version, part)),
-        _ => Err(odd()),
+async fn inspect(folder: &Path, range: ScanRange) -> anyhow::Result<(String, ScanPage)> {
+    match ask(folder, &AdminRequest::Inspect { range }).await? {
+        AdminResponse::Inspect { version, part } => Ok((version, part)),
+        _ => Err(unexpected_response()),
     }
 }
 
-async fn through_relay(folder: &Path, first: Part, bar: &ProgressBar) -> anyhow::Result<Tally> {
-    let Part {
-        mut tally,
+async fn through_relay(
+    folder: &Path,
+    first: ScanPage,
+    bar: &ProgressBar,
+) -> anyhow::Result<AuditCounts> {
+    let ScanPage {
+        mut counts,
         mut next,
     } = first;
-    while let Some(stretch) = next {
-        bar.set_position(tally.envelopes);
-        let part = inspect(folder, stretch).await?.1;
-        tally.merge(&part.tally);
+    while let Some(range) = next {
+        bar.set_position(counts.envelopes);
+        let part = inspect(folder, range).await?.1;
+        counts.merge(&part.counts);
         next = part.next;
     }
-    Ok(tally)
+    Ok(counts)
 }
 
-fn in_folder(config: &Config, bar: &ProgressBar) -> anyhow::Result<Tally> {
-    let store = resting::open(config)?;
-    Ok(store.inspect_all(&mut |envelopes| bar.set_position(envelopes))?)
+fn in_folder(config: &Config, bar: &ProgressBar) -> anyhow::Result<AuditCounts> {
+    let store = offline_store::open(config)?;
+    Ok(store.audit_all(&mut |envelopes| bar.set_position(envelopes))?)
 }
 
 impl Verified {
     fn json(&self) -> serde_json::Value {
-        let checks = self.tally.checks();
+        let checks = self.counts.checks();
         json!({
             "holds": checks.iter().all(|check| check.holds),
             "at": date::utc(self.at_s),
             "version": self.version,
             "live": self.live,
-            "envelopes": self.tally.envelopes,
-            "envelope_bytes": self.tally.envelope_bytes(),
-            "accounts": self.tally.accounts,
-            "sizes": self.tally.sizes,
-            "chi_square": self.tally.bytes.chi_square(),
-            "entropy_bits": self.tally.bytes.entropy_bits(),
+            "envelopes": self.counts.envelopes,
+            "envelope_bytes": self.counts.envelope_bytes(),
+            "accounts": self.counts.accounts,
+            "sizes": self.counts.sizes,
+            "chi_square": self.counts.bytes.chi_square(),
+            "entropy_bits": self.counts.bytes.entropy_bits(),
             "checks": checks,
         })
     }

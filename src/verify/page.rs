@@ -7,7 +7,7 @@ use console::style;
 use indicatif::{DecimalBytes, HumanCount};
 
 use super::{Verified, date};
-use crate::sizes::wrap;
+use crate::human::wrap;
 
 const COLUMNS: usize = 80;
 /// Rows of the sizes' histogram.
@@ -24,7 +24,7 @@ const NOT_PROVEN: [&str; 4] = [
 
 /// The whole page.
 pub(super) fn page(verified: &Verified, folder: &Path) -> String {
-    let tally = &verified.tally;
+    let counts = &verified.counts;
     let by = if verified.live {
         "asked while it ran"
     } else {
@@ -38,19 +38,19 @@ pub(super) fn page(verified: &Verified, folder: &Path) -> String {
             "envelopes",
             format!(
                 "{}, together {}",
-                HumanCount(tally.envelopes),
-                DecimalBytes(tally.envelope_bytes())
+                HumanCount(counts.envelopes),
+                DecimalBytes(counts.envelope_bytes())
             ),
         ),
-        ("accounts", HumanCount(tally.accounts).to_string()),
+        ("accounts", HumanCount(counts.accounts).to_string()),
     ];
     let mut page = heading("What this relay keeps");
     for (name, value) in facts {
         page += &format!("  {name:11}{value}\n");
     }
-    page += &histogram(&tally.sizes);
+    page += &histogram(&counts.sizes);
     page += &heading("What was checked");
-    for check in tally.checks() {
+    for check in counts.checks() {
         let mark = if check.holds {
             style("ok   ").green()
         } else {
@@ -98,18 +98,18 @@ fn histogram(sizes: &BTreeMap<u64, u64>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use graceful_rules::inspection::Tally;
+    use graceful_rules::audit::AuditCounts;
 
     #[test]
     fn no_line_is_longer_than_the_page() {
-        let mut tally = Tally::default();
+        let mut counts = AuditCounts::default();
         for size in 363..1_500 {
-            tally.envelope(&vec![7; size * 700]);
+            counts.add_envelope(&vec![7; size * 700]);
         }
-        tally.unopened();
-        tally.miscounted = 1_000_000;
+        counts.add_unreadable();
+        counts.miscounted = 1_000_000;
         let verified = Verified {
-            tally,
+            counts,
             version: "10.10.10".into(),
             live: false,
             at_s: 0,

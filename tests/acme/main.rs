@@ -8,7 +8,7 @@ mod authority;
 #[path = "../support/programs.rs"]
 mod programs;
 
-mod house;
+mod harness;
 mod pebble;
 
 use std::sync::Arc;
@@ -20,7 +20,7 @@ use futures_util::{SinkExt, StreamExt};
 use graceful_server::http::tls::Challenge;
 use tokio_tungstenite::tungstenite::Message;
 
-use house::{Acme, House};
+use harness::{Acme, TestRelay};
 use pebble::Pebble;
 
 /// A certificate that nobody renews while a test runs.
@@ -32,16 +32,16 @@ async fn a_first_certificate_comes_by_tls_alpn() {
         return;
     };
     // The relay looks for itself first, and finds itself.
-    let house = House::open(&acme, Challenge::TlsAlpn, true).await;
-    let mut pebble = Pebble::new(&acme, &house, LONG_LIVED_S);
+    let relay_under_test = TestRelay::open(&acme, Challenge::TlsAlpn, true).await;
+    let mut pebble = Pebble::new(&acme, &relay_under_test, LONG_LIVED_S);
     pebble.start().await;
-    house.has_certificate().await;
+    relay_under_test.has_certificate().await;
     let roots = pebble.root().await;
-    let answer = house
+    let answer = relay_under_test
         .ask(roots, "GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
         .await;
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
-    let status = house.tls.status();
+    let status = relay_under_test.tls.status();
     assert_eq!((status.tls.as_str(), status.tls_trouble), ("acme", None));
 
     use std::os::unix::fs::PermissionsExt;
@@ -63,11 +63,11 @@ async fn a_first_certificate_comes_by_http() {
     let Some(acme) = Acme::new("localhost") else {
         return;
     };
-    let house = House::open(&acme, Challenge::Http, true).await;
-    let mut pebble = Pebble::new(&acme, &house, LONG_LIVED_S);
+    let relay_under_test = TestRelay::open(&acme, Challenge::Http, true).await;
+    let mut pebble = Pebble::new(&acme, &relay_under_test, LONG_LIVED_S);
     pebble.start().await;
-    house.has_certificate().await;
-    let answer = house
+    relay_under_test.has_certificate().await;
+    let answer = relay_under_test
         .ask(
             pebble.root().await,
             "GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n",
@@ -81,13 +81,13 @@ async fn a_renewal_cuts_nobody_and_a_restart_orders_nothing() {
     let Some(acme) = Acme::new("relay.example") else {
         return;
     };
-    let house = House::open(&acme, Challenge::TlsAlpn, false).await;
-    let mut pebble = Pebble::new(&acme, &house, 15);
+    let relay_under_test = TestRelay::open(&acme, Challenge::TlsAlpn, false).await;
+    let mut pebble = Pebble::new(&acme, &relay_under_test, 15);
     pebble.start().await;
-    house.has_certificate().await;
-    let first = house.tls.status().certificate_expires_s;
-    let mut socket = house.websocket(pebble.root().await).await;
-    house
+    relay_under_test.has_certificate().await;
+    let first = relay_under_test.tls.status().certificate_expires_s;
+    let mut socket = relay_under_test.websocket(pebble.root().await).await;
+    relay_under_test
         .until(|status| status.certificate_expires_s > first)
         .await;
     socket
@@ -103,8 +103,8 @@ async fn a_renewal_cuts_nobody_and_a_restart_orders_nothing() {
     }
     // What was renewed is found again by the next process, without the authority.
     pebble.stop();
-    drop(house);
-    let again = House::open(&acme, Challenge::TlsAlpn, false).await;
+    drop(relay_under_test);
+    let again = TestRelay::open(&acme, Challenge::TlsAlpn, false).await;
     assert!(again.tls.status().certificate_expires_s > first);
 }
 
@@ -113,20 +113,24 @@ async fn a_name_that_leads_elsewhere_fails_waits_and_recovers() {
     let Some(acme) = Acme::new("relay.example") else {
         return;
     };
-    let house = House::open(&acme, Challenge::TlsAlpn, false).await;
-    let mut pebble = Pebble::new(&acme, &house, LONG_LIVED_S);
+    let relay_under_test = TestRelay::open(&acme, Challenge::TlsAlpn, false).await;
+    let mut pebble = Pebble::new(&acme, &relay_under_test, LONG_LIVED_S);
     pebble.leads_to("127.0.0.9");
     pebble.start().await;
     let refused = |text: &str| text.contains("does not accept that relay.example leads here");
-    house
+    relay_under_test
         .until(|status| status.tls_trouble.as_deref().is_some_and(refused))
         .await;
-    let trouble = house.tls.status().tls_trouble.unwrap_or_default();
+    let trouble = relay_under_test
+        .tls
+        .status()
+        .tls_trouble
+        .unwrap_or_default();
     assert!(trouble.contains("tried again in"), "{trouble}");
-    assert_eq!(house.tls.status().certificate_expires_s, None);
+    assert_eq!(relay_under_test.tls.status().certificate_expires_s, None);
     pebble.leads_to("127.0.0.1");
-    house.has_certificate().await;
-    assert_eq!(house.tls.status().tls_trouble, None);
+    relay_under_test.has_certificate().await;
+    assert_eq!(relay_under_test.tls.status().tls_trouble, None);
 }
 
 #[tokio::test]
@@ -134,9 +138,9 @@ async fn an_authority_that_is_down_at_the_start_is_waited_for() {
     let Some(acme) = Acme::new("relay.example") else {
         return;
     };
-    let house = House::open(&acme, Challenge::TlsAlpn, false).await;
-    let mut pebble = Pebble::new(&acme, &house, LONG_LIVED_S);
-    house
+    let relay_under_test = TestRelay::open(&acme, Challenge::TlsAlpn, false).await;
+    let mut pebble = Pebble::new(&acme, &relay_under_test, LONG_LIVED_S);
+    relay_under_test
         .until(|status| {
             status
                 .tls_trouble
@@ -144,15 +148,15 @@ async fn an_authority_that_is_down_at_the_start_is_waited_for() {
                 .is_some_and(|text| text.contains("tried again"))
         })
         .await;
-    // The door is open; who asks for a good certificate is told that there is none.
-    let error = house
+    // The server is open; who asks for a good certificate is told that there is none.
+    let error = relay_under_test
         .shake(acme.authority.client())
         .await
         .expect_err("not good")
         .to_string();
     assert!(error.contains("UnknownIssuer"), "{error}");
     pebble.start().await;
-    house.has_certificate().await;
+    relay_under_test.has_certificate().await;
 }
 
 /// An authority that hangs up on everybody, and counts them.
@@ -176,11 +180,11 @@ async fn a_restart_in_a_loop_spends_no_more_than_five_attempts() {
         }
     });
     for _ in 0..30 {
-        let house = House::open(&acme, Challenge::TlsAlpn, false).await;
+        let relay_under_test = TestRelay::open(&acme, Challenge::TlsAlpn, false).await;
         // Long enough to fail, were it allowed to try.
         tokio::time::sleep(Duration::from_millis(100)).await;
         // Whoever asks gets no more than that either.
-        house.tls.reload().expect("asked");
+        relay_under_test.tls.reload().expect("asked");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     let came = came.load(Ordering::SeqCst);
@@ -191,8 +195,8 @@ async fn a_restart_in_a_loop_spends_no_more_than_five_attempts() {
 async fn a_name_that_is_not_set_up_costs_no_attempt() {
     let mut acme = Acme::without_pebble("nowhere.invalid");
     acme.minute = Duration::from_millis(50);
-    let house = House::open(&acme, Challenge::TlsAlpn, true).await;
-    house
+    let relay_under_test = TestRelay::open(&acme, Challenge::TlsAlpn, true).await;
+    relay_under_test
         .until(|status| {
             status
                 .tls_trouble
@@ -201,7 +205,7 @@ async fn a_name_that_is_not_set_up_costs_no_attempt() {
         })
         .await;
     assert!(!acme.folder.path().join("tls/acme-attempts.json").exists());
-    drop(house);
+    drop(relay_under_test);
     // Something else answers there.
     let acme = Acme::without_pebble("localhost");
     let other = tokio::net::TcpListener::bind("127.0.0.1:0")
@@ -209,9 +213,9 @@ async fn a_name_that_is_not_set_up_costs_no_attempt() {
         .expect("a port");
     let port = other.local_addr().expect("bound").port();
     tokio::spawn(async move { while other.accept().await.is_ok() {} });
-    let house = House::open_at(&acme, Challenge::TlsAlpn, Some(port)).await;
+    let relay_under_test = TestRelay::open_at(&acme, Challenge::TlsAlpn, Some(port)).await;
     let told = |text: &str| text.contains("something else answers");
-    house
+    relay_under_test
         .until(|status| status.tls_trouble.as_deref().is_some_and(told))
         .await;
     assert!(!acme.folder.path().join("tls/acme-attempts.json").exists());

@@ -12,7 +12,7 @@ use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::house::{Acme, House};
+use crate::harness::{Acme, TestRelay};
 use crate::programs::free_port;
 
 const LONG: Duration = Duration::from_secs(60);
@@ -31,7 +31,7 @@ pub struct Pebble {
 
 impl Pebble {
     /// The name server runs; pebble is to be started.
-    pub fn new(acme: &Acme, house: &House, validity_s: u32) -> Self {
+    pub fn new(acme: &Acme, relay_under_test: &TestRelay, validity_s: u32) -> Self {
         let folder = acme.folder.path().join("pebble");
         std::fs::create_dir(&folder).expect("a folder");
         let pair = acme.authority.write(&folder, &["localhost", "127.0.0.1"]);
@@ -41,8 +41,8 @@ impl Pebble {
             "managementListenAddress": format!("127.0.0.1:{management}"),
             "certificate": pair.certificate,
             "privateKey": pair.key,
-            "httpPort": house.plain.port(),
-            "tlsPort": house.address.port(),
+            "httpPort": relay_under_test.plain.port(),
+            "tlsPort": relay_under_test.address.port(),
             "ocspResponderURL": "",
             "externalAccountBindingRequired": false,
             "certificateValidityPeriod": validity_s,

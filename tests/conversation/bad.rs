@@ -10,8 +10,8 @@ use graceful_protocol::{Code, Limits, VERSION};
 use graceful_server::relay::Registration;
 
 use crate::device::Device;
-use crate::door::{self, Door};
 use crate::good::pair;
+use crate::server::{self, TestServer};
 use crate::support;
 
 /// Two honest devices sync one more change, in spite of whatever happened.
@@ -24,8 +24,8 @@ async fn still_syncs(one: &mut Device, two: &mut Device, number: u64) {
     two.ack(deliver.through).await;
 }
 
-async fn opening(door: &Door, frame: impl FnOnce(&Device) -> DeviceFrame) -> Device {
-    let mut stranger = Device::dial(door, 9, 1).await;
+async fn opening(server: &TestServer, frame: impl FnOnce(&Device) -> DeviceFrame) -> Device {
+    let mut stranger = Device::dial(server, 9, 1).await;
     let frame = frame(&stranger);
     stranger.send(frame).await;
     stranger
@@ -43,11 +43,11 @@ fn authenticate(
 
 #[tokio::test]
 async fn bytes_that_are_no_frame_are_refused_and_disturb_nobody() {
-    let door = door::open(door::options()).await;
-    let (mut one, mut two) = pair(&door).await;
+    let server = server::open(server::options()).await;
+    let (mut one, mut two) = pair(&server).await;
     let bytes: [&[u8]; 5] = [b"", b"\xff\xff\xff", b"hello", &[0x0a], &[0x7a, 0x00]];
     for (number, bytes) in (1..).zip(bytes) {
-        let mut stranger = Device::dial(&door, 9, 1).await;
+        let mut stranger = Device::dial(&server, 9, 1).await;
         stranger.send_bytes(Bytes::copy_from_slice(bytes)).await;
         stranger.ends(Code::Malformed, 4400).await;
         still_syncs(&mut one, &mut two, number).await;
@@ -55,7 +55,7 @@ async fn bytes_that_are_no_frame_are_refused_and_disturb_nobody() {
     let many = wire::Push {
         envelopes: vec![wire::Envelope::default(); 25_000],
     };
-    let (mut member, _) = Device::come(&door, 2, 1).await;
+    let (mut member, _) = Device::come(&server, 2, 1).await;
     member.push(many.envelopes).await;
     member.ends(Code::Malformed, 4400).await;
     still_syncs(&mut one, &mut two, 6).await;
@@ -63,44 +63,44 @@ async fn bytes_that_are_no_frame_are_refused_and_disturb_nobody() {
 
 #[tokio::test]
 async fn frames_out_of_their_place_are_refused() {
-    let door = door::open(door::options()).await;
-    let (mut one, mut two) = pair(&door).await;
-    opening(&door, |_| DeviceFrame::Ack(wire::Ack { through: 1 }))
+    let server = server::open(server::options()).await;
+    let (mut one, mut two) = pair(&server).await;
+    opening(&server, |_| DeviceFrame::Ack(wire::Ack { through: 1 }))
         .await
-        .ends(Code::Unexpected, 4400)
+        .ends(Code::UnexpectedFrame, 4400)
         .await;
-    opening(&door, |_| DeviceFrame::Push(wire::Push::default()))
+    opening(&server, |_| DeviceFrame::Push(wire::Push::default()))
         .await
-        .ends(Code::Unexpected, 4400)
+        .ends(Code::UnexpectedFrame, 4400)
         .await;
-    let (mut again, _) = Device::come(&door, 2, 1).await;
+    let (mut again, _) = Device::come(&server, 2, 1).await;
     again.send(DeviceFrame::Authenticate(again.proof())).await;
-    again.ends(Code::Unexpected, 4400).await;
-    // A second founding in a conversation that is open.
-    let (mut second, _) = Device::come(&door, 1, 1).await;
-    let founding = second.founding("");
-    second.send(DeviceFrame::Found(founding)).await;
-    second.ends(Code::Unexpected, 4400).await;
+    again.ends(Code::UnexpectedFrame, 4400).await;
+    // A second genesis in a conversation that is open.
+    let (mut second, _) = Device::come(&server, 1, 1).await;
+    let genesis = second.create_account("");
+    second.send(DeviceFrame::CreateAccount(genesis)).await;
+    second.ends(Code::UnexpectedFrame, 4400).await;
     // Closing an account by a stray frame.
-    let (mut stray, _) = Device::come(&door, 2, 1).await;
+    let (mut stray, _) = Device::come(&server, 2, 1).await;
     let account = support::account_id(2).to_wire();
     stray
-        .send(DeviceFrame::CloseAccount(wire::CloseAccount { account }))
+        .send(DeviceFrame::DeleteAccount(wire::DeleteAccount { account }))
         .await;
-    stray.ends(Code::Unexpected, 4400).await;
+    stray.ends(Code::UnexpectedFrame, 4400).await;
     still_syncs(&mut one, &mut two, 1).await;
 }
 
 #[tokio::test]
 async fn unknown_account_unknown_device_and_wrong_signature_have_one_answer() {
-    let door = door::open(door::options()).await;
-    let (mut one, mut two) = pair(&door).await;
+    let server = server::open(server::options()).await;
+    let (mut one, mut two) = pair(&server).await;
     let other = support::account_id(7).to_wire();
     let mut texts = Vec::new();
-    let unknown_device = opening(&door, authenticate(|_, _| {})).await;
+    let unknown_device = opening(&server, authenticate(|_, _| {})).await;
     texts.push(unknown_device.ends(Code::NotAMember, 4401).await);
     let unknown_account = {
-        let mut stranger = Device::dial(&door, 1, 7).await;
+        let mut stranger = Device::dial(&server, 1, 7).await;
         let proof = stranger.proof();
         assert_eq!(proof.account, other);
         stranger.send(DeviceFrame::Authenticate(proof)).await;
@@ -108,21 +108,21 @@ async fn unknown_account_unknown_device_and_wrong_signature_have_one_answer() {
     };
     texts.push(unknown_account.ends(Code::NotAMember, 4401).await);
     let wrong_signature = {
-        let mut stranger = Device::dial(&door, 1, 1).await;
+        let mut stranger = Device::dial(&server, 1, 1).await;
         let proof = stranger.proof_for("127.0.0.1", &SigningKey::from_bytes(&[5; 32]));
         stranger.send(DeviceFrame::Authenticate(proof)).await;
         stranger
     };
     texts.push(wrong_signature.ends(Code::NotAMember, 4401).await);
-    // Somebody else's founding entry, with a proof of one's own: the account exists already.
-    let second_founding = opening(&door, |device| {
-        DeviceFrame::Found(wire::Found {
+    // Somebody else's genesis entry, with a proof of one's own: the account exists already.
+    let second_account = opening(&server, |device| {
+        DeviceFrame::CreateAccount(wire::CreateAccount {
             authenticate: Some(device.proof()),
-            entry: Some(support::founding(1)),
+            entry: Some(support::genesis(1)),
             invite: String::new(),
         })
     });
-    texts.push(second_founding.await.ends(Code::NotAMember, 4401).await);
+    texts.push(second_account.await.ends(Code::NotAMember, 4401).await);
     texts.dedup();
     assert_eq!(texts.len(), 1, "{texts:?}");
     still_syncs(&mut one, &mut two, 1).await;
@@ -130,27 +130,31 @@ async fn unknown_account_unknown_device_and_wrong_signature_have_one_answer() {
 
 #[tokio::test]
 async fn a_proof_for_another_host_nonce_or_version_is_worth_nothing() {
-    let door = door::open(door::options()).await;
-    let device = Device::found(&door, 1).await;
-    let mut elsewhere = Device::dial(&door, 1, 1).await;
+    let server = server::open(server::options()).await;
+    let device = Device::create(&server, 1).await;
+    let mut elsewhere = Device::dial(&server, 1, 1).await;
     let proof = elsewhere.proof_for("relay.example.org", &support::signing_key(1));
     elsewhere.send(DeviceFrame::Authenticate(proof)).await;
     let text = elsewhere.ends(Code::WrongHost, 4421).await;
     assert!(text.contains("server.names"), "{text}");
 
     let recorded = device.proof();
-    let mut replayed = Device::dial(&door, 1, 1).await;
+    let mut replayed = Device::dial(&server, 1, 1).await;
     replayed.send(DeviceFrame::Authenticate(recorded)).await;
     replayed.ends(Code::NotAMember, 4401).await;
 
-    let newer = opening(&door, authenticate(|_, proof| proof.version = VERSION + 1)).await;
+    let newer = opening(
+        &server,
+        authenticate(|_, proof| proof.version = VERSION + 1),
+    )
+    .await;
     let text = newer.ends(Code::VersionUnsupported, 4406).await;
     assert!(
         text.contains("version 1") && text.contains("version 2"),
         "{text}"
     );
     let short = opening(
-        &door,
+        &server,
         authenticate(|_, proof| proof.account = Bytes::from_static(b"short")),
     )
     .await;
@@ -165,8 +169,8 @@ async fn a_push_that_is_refused_leaves_what_came_before_it() {
         push_envelopes_max: 10,
         ..Limits::default()
     };
-    let door = door::open_with(door::options(), limits, Registration::Open).await;
-    let (mut one, mut two) = pair(&door).await;
+    let server = server::open_with(server::options(), limits, Registration::Open).await;
+    let (mut one, mut two) = pair(&server).await;
     let push = |numbers: std::ops::RangeInclusive<u64>| {
         numbers
             .map(|number| support::pushed(number, number, 300, None))
@@ -197,7 +201,7 @@ async fn a_push_that_is_refused_leaves_what_came_before_it() {
     one.push(push(6..=20)).await;
     assert_eq!(one.refusal().await.code(), Code::TooManyEnvelopes);
     one.push(vec![support::pushed(6, 6, 300, Some(9))]).await;
-    assert_eq!(one.refusal().await.code(), Code::UnknownAddressee);
+    assert_eq!(one.refusal().await.code(), Code::UnknownRecipient);
     let plain = wire::Envelope {
         push_number: 6,
         sealed: "{\"amount\": \"12.00\"}".into(),
@@ -212,9 +216,9 @@ async fn a_push_that_is_refused_leaves_what_came_before_it() {
 
 #[tokio::test]
 async fn entries_that_do_not_belong_are_refused_and_change_nothing() {
-    let door = door::open(door::options()).await;
-    let (mut one, mut two) = pair(&door).await;
-    let mut log = Membership::found(&support::founding(1)).expect("an entry");
+    let server = server::open(server::options()).await;
+    let (mut one, mut two) = pair(&server).await;
+    let mut log = Membership::from_genesis(&support::genesis(1)).expect("an entry");
     let stale = support::adding(&log, 1, 3);
     log.append(&support::adding(&log.clone(), 1, 2))
         .expect("follows");
@@ -242,7 +246,12 @@ async fn entries_that_do_not_belong_are_refused_and_change_nothing() {
     ] {
         one.append(2, wrong).await;
         let refusal = one.refusal().await;
-        assert_eq!(refusal.code(), Code::InvalidMembership, "{}", refusal.text);
+        assert_eq!(
+            refusal.code(),
+            Code::InvalidMembership,
+            "{}",
+            refusal.message
+        );
     }
     // The right one is taken, and taken again as after a lost answer.
     let right = support::adding(&log, 1, 3);
@@ -255,19 +264,19 @@ async fn entries_that_do_not_belong_are_refused_and_change_nothing() {
 
 #[tokio::test]
 async fn a_frame_over_the_limit_ends_its_connection_and_no_other() {
-    let door = door::open(door::options()).await;
-    let (mut one, mut two) = pair(&door).await;
-    let (mut large, _) = Device::come(&door, 2, 1).await;
+    let server = server::open(server::options()).await;
+    let (mut one, mut two) = pair(&server).await;
+    let (mut large, _) = Device::come(&server, 2, 1).await;
     large.push(vec![support::pushed(1, 1, 70_000, None)]).await;
-    large.ends(Code::TooLarge, 1009).await;
+    large.ends(Code::FrameTooLarge, 1009).await;
     still_syncs(&mut one, &mut two, 1).await;
 }
 
 #[tokio::test]
 async fn a_taken_rendezvous_and_an_unknown_one_are_refused() {
-    let door = door::open(door::options()).await;
-    let mut one = Device::found(&door, 1).await;
-    let mut other = Device::found(&door, 4).await;
+    let server = server::open(server::options()).await;
+    let mut one = Device::create(&server, 1).await;
+    let mut other = Device::create(&server, 4).await;
     let open = || {
         DeviceFrame::OpenRendezvous(wire::OpenRendezvous {
             id: vec![9; 16].into(),
@@ -278,12 +287,12 @@ async fn a_taken_rendezvous_and_an_unknown_one_are_refused() {
     one.wait(|frame| matches!(frame, RelayFrame::RendezvousOpened(_)).then_some(()))
         .await;
     other.send(open()).await;
-    assert_eq!(other.refusal().await.code(), Code::RendezvousTaken);
-    let mut joining = Device::dial(&door, 5, 1).await;
+    assert_eq!(other.refusal().await.code(), Code::RendezvousInUse);
+    let mut joining = Device::dial(&server, 5, 1).await;
     let join = wire::JoinRendezvous {
         id: vec![8; 16].into(),
         sealed: Bytes::new(),
     };
     joining.send(DeviceFrame::JoinRendezvous(join)).await;
-    joining.ends(Code::NoRendezvous, 4404).await;
+    joining.ends(Code::RendezvousNotFound, 4404).await;
 }

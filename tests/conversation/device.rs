@@ -6,15 +6,15 @@ use graceful_protocol::challenge::Challenge;
 use graceful_protocol::frame::{DeviceFrame, RelayFrame, device_bytes, from_relay};
 use graceful_protocol::recovery::RecoveryChallenge;
 use graceful_protocol::wire::{
-    self, Authenticate, Envelope, Found, Greeting, Refusal, SignedEntry,
+    self, Authenticate, CreateAccount, Envelope, Greeting, Refusal, SignedEntry,
 };
 use graceful_protocol::{AccountId, Code, StoreEpoch, VERSION};
 use tokio_tungstenite::tungstenite::Message;
 
-use crate::door::{Client, Door, LONG};
+use crate::server::{Client, LONG, TestServer};
 use crate::support;
 
-/// One connection of device `number` of the account that device `founder` founded.
+/// One connection of device `number` of the account that device `creator` founded.
 pub struct Device {
     client: Client,
     pub greeting: Greeting,
@@ -24,40 +24,40 @@ pub struct Device {
 
 impl Device {
     /// Connects, and says nothing yet.
-    pub async fn dial(door: &Door, number: u8, founder: u8) -> Self {
-        let mut client = door.client().await.expect("the door is open");
-        let RelayFrame::Greeting(greeting) = crate::door::next_frame(&mut client).await else {
+    pub async fn dial(server: &TestServer, number: u8, creator: u8) -> Self {
+        let mut client = server.client().await.expect("the server is open");
+        let RelayFrame::Greeting(greeting) = crate::server::next_frame(&mut client).await else {
             panic!("greeted");
         };
         Self {
             client,
             greeting,
             number,
-            account: support::account_id(founder),
+            account: support::account_id(creator),
         }
     }
 
     /// Founds an account, and is welcome.
-    pub async fn found(door: &Door, number: u8) -> Self {
-        let mut device = Self::dial(door, number, number).await;
-        let found = device.founding("");
-        device.send(DeviceFrame::Found(found)).await;
+    pub async fn create(server: &TestServer, number: u8) -> Self {
+        let mut device = Self::dial(server, number, number).await;
+        let found = device.create_account("");
+        device.send(DeviceFrame::CreateAccount(found)).await;
         device.welcome().await;
         device
     }
 
     /// Connects to an account that it belongs to, and is welcome.
-    pub async fn come(door: &Door, number: u8, founder: u8) -> (Self, wire::Welcome) {
-        let mut device = Self::dial(door, number, founder).await;
+    pub async fn come(server: &TestServer, number: u8, creator: u8) -> (Self, wire::Welcome) {
+        let mut device = Self::dial(server, number, creator).await;
         device.send(DeviceFrame::Authenticate(device.proof())).await;
         let welcome = device.welcome().await;
         (device, welcome)
     }
 
-    pub fn founding(&self, invite: &str) -> Found {
-        Found {
+    pub fn create_account(&self, invite: &str) -> CreateAccount {
+        CreateAccount {
             authenticate: Some(self.proof()),
-            entry: Some(support::founding(self.number)),
+            entry: Some(support::genesis(self.number)),
             invite: invite.to_owned(),
         }
     }
@@ -88,15 +88,15 @@ impl Device {
     }
 
     /// Connects, and shows the recovery key instead of a device's.
-    pub async fn recovering(door: &Door, founder: u8) -> Self {
-        let mut device = Self::dial(door, support::RECOVERY, founder).await;
+    pub async fn recovering(server: &TestServer, creator: u8) -> Self {
+        let mut device = Self::dial(server, support::RECOVERY, creator).await;
         device
-            .send(DeviceFrame::Recover(device.recovery_proof()))
+            .send(DeviceFrame::RecoverAccount(device.recovery_proof()))
             .await;
         device
     }
 
-    pub fn recovery_proof(&self) -> wire::Recover {
+    pub fn recovery_proof(&self) -> wire::RecoverAccount {
         self.recovery_proof_for(
             "127.0.0.1",
             support::RECOVERY,
@@ -109,14 +109,14 @@ impl Device {
         host: &str,
         number: u8,
         key: &ed25519_dalek::SigningKey,
-    ) -> wire::Recover {
+    ) -> wire::RecoverAccount {
         let challenge = RecoveryChallenge {
             nonce: &self.greeting.nonce,
             epoch: StoreEpoch::try_from(&*self.greeting.epoch).expect("16 bytes"),
             host,
             key: support::device_key(number),
         };
-        wire::Recover {
+        wire::RecoverAccount {
             version: VERSION,
             recovery_key: challenge.key.to_wire(),
             host: host.to_owned(),
@@ -226,16 +226,16 @@ impl Device {
             let refusal = self.refusal().await;
             assert_eq!(refusal.code(), code, "{refusal:?}, {caller}");
             assert!(
-                refusal.text.len() > 15,
+                refusal.message.len() > 15,
                 "says what happened: {}, {caller}",
-                refusal.text
+                refusal.message
             );
             assert_eq!(
-                crate::door::close_code(self.client).await,
+                crate::server::close_code(self.client).await,
                 Some(close),
                 "{caller}"
             );
-            refusal.text
+            refusal.message
         }
     }
 
@@ -248,7 +248,7 @@ impl Device {
     }
 
     pub async fn append(&mut self, first: u64, entry: SignedEntry) {
-        self.send(DeviceFrame::Append(wire::Append {
+        self.send(DeviceFrame::AppendMembership(wire::AppendMembership {
             first,
             entries: vec![entry],
         }))

@@ -7,8 +7,8 @@ use graceful_protocol::frame::{self, DeviceFrame, RelayFrame};
 use graceful_protocol::wire::{self, Authenticate, Greeting};
 use graceful_protocol::{Code, StoreEpoch, VERSION};
 
-use crate::door::{self, Answer, Door};
 use crate::good::pair;
+use crate::server::{self, Answer, TestServer};
 use crate::support;
 
 fn proof(greeting: &Greeting, number: u8) -> Authenticate {
@@ -32,31 +32,36 @@ fn proof(greeting: &Greeting, number: u8) -> Authenticate {
     }
 }
 
-async fn greeting(door: &Door) -> Greeting {
-    match door.ask("GET", EXCHANGE_PATH, "").await.frames().remove(0) {
+async fn greeting(server: &TestServer) -> Greeting {
+    match server
+        .ask("GET", EXCHANGE_PATH, "")
+        .await
+        .frames()
+        .remove(0)
+    {
         RelayFrame::Greeting(greeting) => greeting,
         other => panic!("not a greeting: {other:?}"),
     }
 }
 
-async fn talk(door: &Door, number: u8, frames: Vec<DeviceFrame>) -> Answer {
-    let greeting = greeting(door).await;
+async fn talk(server: &TestServer, number: u8, frames: Vec<DeviceFrame>) -> Answer {
+    let greeting = greeting(server).await;
     let first = DeviceFrame::Authenticate(proof(&greeting, number));
     let frames = std::iter::once(first)
         .chain(frames)
         .map(frame::device_bytes)
         .collect::<Vec<_>>();
-    door::exchange(door, &greeting.nonce, &frame::join(&frames)).await
+    server::exchange(server, &greeting.nonce, &frame::join(&frames)).await
 }
 
 #[tokio::test]
 async fn pushes_deliveries_acks_and_deletion_need_no_socket() {
-    let door = door::open(door::options()).await;
-    drop(pair(&door).await);
+    let server = server::open(server::options()).await;
+    drop(pair(&server).await);
     let push = wire::Push {
         envelopes: (1..=3).map(|n| support::pushed(n, n, 300, None)).collect(),
     };
-    let answer = talk(&door, 1, vec![DeviceFrame::Push(push)]).await;
+    let answer = talk(&server, 1, vec![DeviceFrame::Push(push)]).await;
     assert_eq!(answer.status(), "200");
     let stored = answer
         .frames()
@@ -64,7 +69,7 @@ async fn pushes_deliveries_acks_and_deletion_need_no_socket() {
         .any(|frame| matches!(frame, RelayFrame::Stored(stored) if stored.push_number == 3));
     assert!(stored, "{:?}", answer.frames());
 
-    let frames = talk(&door, 2, Vec::new()).await.frames();
+    let frames = talk(&server, 2, Vec::new()).await.frames();
     let RelayFrame::Welcome(welcome) = &frames[0] else {
         panic!("welcome comes first");
     };
@@ -77,60 +82,60 @@ async fn pushes_deliveries_acks_and_deletion_need_no_socket() {
 
     let ack = DeviceFrame::Ack(wire::Ack { through: 2 });
     let delete = DeviceFrame::DeleteThrough(wire::DeleteThrough { through: 3 });
-    let frames = talk(&door, 2, vec![ack, delete]).await.frames();
+    let frames = talk(&server, 2, vec![ack, delete]).await.frames();
     let deleted = frames.iter().find_map(|frame| match frame {
         RelayFrame::Deleted(deleted) => Some(deleted.envelopes),
         _ => None,
     });
     assert_eq!(deleted, Some(1));
-    assert_eq!(door.relay.status().expect("reads").envelopes, 0);
+    assert_eq!(server.relay.status().expect("reads").envelopes, 0);
 }
 
 #[tokio::test]
 async fn a_proof_needs_a_nonce_of_this_relay_and_a_member() {
-    let door = door::open(door::options()).await;
-    drop(pair(&door).await);
-    let answer = talk(&door, 9, Vec::new()).await;
+    let server = server::open(server::options()).await;
+    drop(pair(&server).await);
+    let answer = talk(&server, 9, Vec::new()).await;
     assert_eq!(
         (answer.status(), answer.refusal()),
         ("403", Code::NotAMember)
     );
     // What follows the first frame of a stranger is not even read.
-    let greeting = greeting(&door).await;
+    let greeting = greeting(&server).await;
     let stranger = frame::device_bytes(DeviceFrame::Authenticate(proof(&greeting, 9)));
     let body = frame::join([&stranger, &Bytes::from_static(b"nonsense")]);
-    let answer = door::exchange(&door, &greeting.nonce, &body).await;
+    let answer = server::exchange(&server, &greeting.nonce, &body).await;
     assert_eq!(
         (answer.status(), answer.refusal()),
         ("403", Code::NotAMember)
     );
     let authenticate = frame::device_bytes(DeviceFrame::Authenticate(proof(&greeting, 1)));
-    let answer = door::exchange(&door, &[7; 32], &frame::join([&authenticate])).await;
+    let answer = server::exchange(&server, &[7; 32], &frame::join([&authenticate])).await;
     assert_eq!((answer.status(), answer.refusal()), ("408", Code::Timeout));
     let mut forged = greeting.nonce.to_vec();
     forged[0] ^= 1;
-    let answer = door::exchange(&door, &forged, &frame::join([&authenticate])).await;
+    let answer = server::exchange(&server, &forged, &frame::join([&authenticate])).await;
     assert_eq!(answer.refusal(), Code::Timeout);
     let slot = DeviceFrame::OpenRendezvous(wire::OpenRendezvous {
         id: vec![1; 16].into(),
         lifetime_s: 9,
     });
-    let answer = talk(&door, 1, vec![slot]).await;
+    let answer = talk(&server, 1, vec![slot]).await;
     let Some(RelayFrame::Refusal(refusal)) = answer.frames().pop() else {
         panic!("refused: {:?}", answer.frames());
     };
-    assert_eq!(refusal.code(), Code::Unexpected);
+    assert_eq!(refusal.code(), Code::UnexpectedFrame);
 }
 
 #[tokio::test]
 async fn an_account_that_asks_for_more_than_its_share_is_asked_to_go_on_later() {
-    let door = door::open(door::options()).await;
-    drop(pair(&door).await);
+    let server = server::open(server::options()).await;
+    drop(pair(&server).await);
     // Ten seconds' worth at once, and some more.
     let frames = (0..6_000)
         .map(|_| DeviceFrame::Ack(wire::Ack { through: 0 }))
         .collect();
-    let frames = talk(&door, 2, frames).await.frames();
+    let frames = talk(&server, 2, frames).await.frames();
     assert!(
         matches!(&frames[0], RelayFrame::Welcome(_)),
         "{:?}",

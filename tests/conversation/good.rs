@@ -9,23 +9,23 @@ use graceful_protocol::{Code, Limits, chain};
 use graceful_server::relay::Registration;
 
 use crate::device::Device;
-use crate::door::{self, Door};
+use crate::server::{self, TestServer};
 use crate::support;
 
 /// Two devices of one account, both connected.
-pub async fn pair(door: &Door) -> (Device, Device) {
-    let mut one = Device::found(door, 1).await;
-    let log = Membership::found(&support::founding(1)).expect("an entry");
+pub async fn pair(server: &TestServer) -> (Device, Device) {
+    let mut one = Device::create(server, 1).await;
+    let log = Membership::from_genesis(&support::genesis(1)).expect("an entry");
     one.append(1, support::adding(&log, 1, 2)).await;
     one.shown(1).await;
-    let (two, _) = Device::come(door, 2, 1).await;
+    let (two, _) = Device::come(server, 2, 1).await;
     (one, two)
 }
 
 #[tokio::test]
 async fn what_one_pushes_the_other_gets_until_it_acknowledges() {
-    let door = door::open(door::options()).await;
-    let (mut one, mut two) = pair(&door).await;
+    let server = server::open(server::options()).await;
+    let (mut one, mut two) = pair(&server).await;
     one.push(vec![
         support::pushed(1, 71, 300, None),
         support::pushed(2, 72, 900, None),
@@ -60,9 +60,9 @@ async fn what_one_pushes_the_other_gets_until_it_acknowledges() {
     drop(two);
 
     // Not acknowledged: it comes again, as long as it takes.
-    let (mut two, welcome) = Device::come(&door, 2, 1).await;
+    let (mut two, welcome) = Device::come(&server, 2, 1).await;
     assert_eq!(
-        (welcome.head, welcome.cursor, welcome.envelopes_kept),
+        (welcome.head, welcome.cursor, welcome.stored_envelopes),
         (2, 0, 2)
     );
     assert_eq!(two.delivered().await.envelopes.len(), 2);
@@ -70,7 +70,7 @@ async fn what_one_pushes_the_other_gets_until_it_acknowledges() {
     two.push(vec![support::pushed(1, 73, 300, None)]).await;
     two.stored().await;
     assert_eq!(
-        door.relay.status().expect("reads").envelopes,
+        server.relay.status().expect("reads").envelopes,
         1,
         "only what the first has yet to get"
     );
@@ -79,8 +79,8 @@ async fn what_one_pushes_the_other_gets_until_it_acknowledges() {
 
 #[tokio::test]
 async fn a_push_sent_again_is_answered_as_kept_and_stored_once() {
-    let door = door::open(door::options()).await;
-    let (mut one, mut two) = pair(&door).await;
+    let server = server::open(server::options()).await;
+    let (mut one, mut two) = pair(&server).await;
     let envelope = support::pushed(1, 71, 300, None);
     one.push(vec![envelope.clone()]).await;
     one.stored().await;
@@ -115,10 +115,10 @@ async fn a_window_bounds_what_is_on_its_way_and_an_ack_opens_it() {
     };
     let options = graceful_server::http::Options {
         frame_bytes_max: 700_000,
-        ..door::options()
+        ..server::options()
     };
-    let door = door::open_with(options, limits, Registration::Open).await;
-    let (mut one, mut two) = pair(&door).await;
+    let server = server::open_with(options, limits, Registration::Open).await;
+    let (mut one, mut two) = pair(&server).await;
     one.push(
         (1..=6)
             .map(|number| support::pushed(number, number, 100_000, None))
@@ -152,23 +152,23 @@ async fn a_window_bounds_what_is_on_its_way_and_an_ack_opens_it() {
 
 #[tokio::test]
 async fn an_envelope_for_one_device_is_shown_to_no_other() {
-    let door = door::open(door::options()).await;
-    let (mut one, mut two) = pair(&door).await;
-    let log = [support::founding(1), {
-        let log = Membership::found(&support::founding(1)).expect("an entry");
+    let server = server::open(server::options()).await;
+    let (mut one, mut two) = pair(&server).await;
+    let log = [support::genesis(1), {
+        let log = Membership::from_genesis(&support::genesis(1)).expect("an entry");
         support::adding(&log, 1, 2)
     }];
     let log = Membership::replay(&log).expect("a log");
     two.append(2, support::adding(&log, 2, 3)).await;
     one.shown(2).await;
-    let (mut three, _) = Device::come(&door, 3, 1).await;
+    let (mut three, _) = Device::come(&server, 3, 1).await;
     one.push(vec![
         support::pushed(1, 71, 300, Some(3)),
         support::pushed(2, 72, 300, None),
     ])
     .await;
     let for_three = three.delivered().await;
-    assert!(for_three.envelopes[0].addressed && for_three.envelopes[0].seq == 1);
+    assert!(for_three.envelopes[0].targeted && for_three.envelopes[0].seq == 1);
     let for_two = two.delivered().await;
     assert_eq!(
         for_two
@@ -183,24 +183,24 @@ async fn an_envelope_for_one_device_is_shown_to_no_other() {
 
 #[tokio::test]
 async fn a_device_that_is_removed_is_cut_off_and_stays_out() {
-    let door = door::open(door::options()).await;
-    let (mut one, two) = pair(&door).await;
+    let server = server::open(server::options()).await;
+    let (mut one, two) = pair(&server).await;
     one.push(vec![support::pushed(1, 71, 300, None)]).await;
     one.stored().await;
-    let mut log = Membership::found(&support::founding(1)).expect("an entry");
+    let mut log = Membership::from_genesis(&support::genesis(1)).expect("an entry");
     log.append(&support::adding(&log.clone(), 1, 2))
         .expect("follows");
     one.append(2, support::removing(&log, 1, 2)).await;
-    two.ends(Code::Removed, 4403).await;
-    let mut two = Device::dial(&door, 2, 1).await;
+    two.ends(Code::DeviceRemoved, 4403).await;
+    let mut two = Device::dial(&server, 2, 1).await;
     two.send(DeviceFrame::Authenticate(two.proof())).await;
     two.ends(Code::NotAMember, 4401).await;
 }
 
 #[tokio::test]
 async fn deleting_leaves_no_row_when_the_answer_comes_and_the_others_are_told() {
-    let door = door::open(door::options()).await;
-    let (mut one, mut two) = pair(&door).await;
+    let server = server::open(server::options()).await;
+    let (mut one, mut two) = pair(&server).await;
     one.push(
         (1..=3)
             .map(|number| support::pushed(number, number, 300, None))
@@ -225,9 +225,9 @@ async fn deleting_leaves_no_row_when_the_answer_comes_and_the_others_are_told() 
             account: false
         }
     );
-    assert_eq!(door.relay.status().expect("reads").envelopes, 1);
+    assert_eq!(server.relay.status().expect("reads").envelopes, 1);
 
-    let (mut two, _) = Device::come(&door, 2, 1).await;
+    let (mut two, _) = Device::come(&server, 2, 1).await;
     let gap = two.wait(|frame| match frame {
         RelayFrame::Gap(gap) => Some(gap),
         _ => None,
@@ -240,7 +240,7 @@ async fn deleting_leaves_no_row_when_the_answer_comes_and_the_others_are_told() 
     assert_eq!(two.delivered().await.envelopes[0].seq, 3);
 
     let account = one.account.to_wire();
-    one.send(DeviceFrame::CloseAccount(wire::CloseAccount { account }))
+    one.send(DeviceFrame::DeleteAccount(wire::DeleteAccount { account }))
         .await;
     let deleted = one.wait(|frame| match frame {
         RelayFrame::Deleted(deleted) => Some(deleted),
@@ -254,62 +254,68 @@ async fn deleting_leaves_no_row_when_the_answer_comes_and_the_others_are_told() 
             account: true
         }
     );
-    let status = door.relay.status().expect("reads");
+    let status = server.relay.status().expect("reads");
     assert_eq!((status.accounts, status.envelopes), (0, 0));
-    two.ends(Code::AccountClosed, 4410).await;
+    two.ends(Code::AccountDeleted, 4410).await;
 }
 
 #[tokio::test]
 async fn an_invitation_is_good_for_one_account() {
-    let door = door::open_with(door::options(), Limits::default(), Registration::Invite).await;
-    let uninvited = Device::dial(&door, 1, 1).await;
+    let server =
+        server::open_with(server::options(), Limits::default(), Registration::Invite).await;
+    let uninvited = Device::dial(&server, 1, 1).await;
     let refused = |mut device: Device, invite: String| async move {
-        let found = device.founding(&invite);
-        device.send(DeviceFrame::Found(found)).await;
-        device.ends(Code::InviteNeeded, 4423).await
+        let found = device.create_account(&invite);
+        device.send(DeviceFrame::CreateAccount(found)).await;
+        device.ends(Code::InviteRequired, 4423).await
     };
     refused(uninvited, String::new()).await;
-    refused(Device::dial(&door, 1, 1).await, "not an invitation".into()).await;
+    refused(
+        Device::dial(&server, 1, 1).await,
+        "not an invitation".into(),
+    )
+    .await;
 
-    let invite = door
+    let invite = server
         .relay
         .invite(Duration::from_secs(60))
         .await
         .expect("an invitation");
-    let mut device = Device::dial(&door, 1, 1).await;
-    let found = device.founding(&invite);
-    device.send(DeviceFrame::Found(found.clone())).await;
+    let mut device = Device::dial(&server, 1, 1).await;
+    let found = device.create_account(&invite);
+    device.send(DeviceFrame::CreateAccount(found.clone())).await;
     device.welcome().await;
     // The same device asks again, as after a lost answer: it is welcome, and nothing is used up.
-    let mut again = Device::dial(&door, 1, 1).await;
-    let found = again.founding(&invite);
-    again.send(DeviceFrame::Found(found)).await;
+    let mut again = Device::dial(&server, 1, 1).await;
+    let found = again.create_account(&invite);
+    again.send(DeviceFrame::CreateAccount(found)).await;
     again.welcome().await;
-    refused(Device::dial(&door, 2, 2).await, invite).await;
+    refused(Device::dial(&server, 2, 2).await, invite).await;
 
-    let void = door
+    let void = server
         .relay
         .invite(Duration::ZERO)
         .await
         .expect("an invitation");
-    refused(Device::dial(&door, 2, 2).await, void).await;
-    assert_eq!(door.relay.status().expect("reads").accounts, 1);
+    refused(Device::dial(&server, 2, 2).await, void).await;
+    assert_eq!(server.relay.status().expect("reads").accounts, 1);
 }
 
 #[tokio::test]
 async fn a_relay_that_is_closed_founds_nothing_and_serves_who_is_there() {
-    let door = door::open_with(door::options(), Limits::default(), Registration::Closed).await;
-    let mut device = Device::dial(&door, 1, 1).await;
+    let server =
+        server::open_with(server::options(), Limits::default(), Registration::Closed).await;
+    let mut device = Device::dial(&server, 1, 1).await;
     assert_eq!(device.greeting.registration(), wire::Registration::Closed);
-    let found = device.founding("");
-    device.send(DeviceFrame::Found(found)).await;
+    let found = device.create_account("");
+    device.send(DeviceFrame::CreateAccount(found)).await;
     device.ends(Code::RegistrationClosed, 4423).await;
 }
 
 #[tokio::test]
 async fn two_devices_meet_at_a_rendezvous_once() {
-    let door = door::open(door::options()).await;
-    let mut owner = Device::found(&door, 1).await;
+    let server = server::open(server::options()).await;
+    let mut owner = Device::create(&server, 1).await;
     let open = wire::OpenRendezvous {
         id: vec![9; 16].into(),
         lifetime_s: 60,
@@ -324,7 +330,7 @@ async fn two_devices_meet_at_a_rendezvous_once() {
         id: vec![9; 16].into(),
         sealed: "it is me".into(),
     };
-    let mut joining = Device::dial(&door, 2, 1).await;
+    let mut joining = Device::dial(&server, 2, 1).await;
     joining.send(DeviceFrame::JoinRendezvous(join())).await;
     let message = |frame| match frame {
         RelayFrame::RendezvousMessage(message) => Some(message.sealed),
@@ -332,9 +338,9 @@ async fn two_devices_meet_at_a_rendezvous_once() {
     };
     assert_eq!(owner.wait(message).await, "it is me");
 
-    let mut late = Device::dial(&door, 3, 1).await;
+    let mut late = Device::dial(&server, 3, 1).await;
     late.send(DeviceFrame::JoinRendezvous(join())).await;
-    late.ends(Code::NoRendezvous, 4404).await;
+    late.ends(Code::RendezvousNotFound, 4404).await;
 
     joining
         .send(DeviceFrame::Ping(wire::Ping { number: 5 }))
@@ -349,15 +355,15 @@ async fn two_devices_meet_at_a_rendezvous_once() {
     };
     owner.send(DeviceFrame::RendezvousReply(reply)).await;
     assert_eq!(joining.wait(message).await, "come in");
-    let mut late = Device::dial(&door, 3, 1).await;
+    let mut late = Device::dial(&server, 3, 1).await;
     late.send(DeviceFrame::JoinRendezvous(join())).await;
-    late.ends(Code::NoRendezvous, 4404).await;
+    late.ends(Code::RendezvousNotFound, 4404).await;
 }
 
 #[tokio::test]
 async fn who_waits_at_a_rendezvous_whose_owner_leaves_is_told() {
-    let door = door::open(door::options()).await;
-    let mut owner = Device::found(&door, 1).await;
+    let server = server::open(server::options()).await;
+    let mut owner = Device::create(&server, 1).await;
     let open = wire::OpenRendezvous {
         id: vec![9; 16].into(),
         lifetime_s: 60,
@@ -366,7 +372,7 @@ async fn who_waits_at_a_rendezvous_whose_owner_leaves_is_told() {
     owner
         .wait(|frame| matches!(frame, RelayFrame::RendezvousOpened(_)).then_some(()))
         .await;
-    let mut joining = Device::dial(&door, 2, 1).await;
+    let mut joining = Device::dial(&server, 2, 1).await;
     let join = wire::JoinRendezvous {
         id: vec![9; 16].into(),
         sealed: "it is me".into(),
@@ -376,5 +382,5 @@ async fn who_waits_at_a_rendezvous_whose_owner_leaves_is_told() {
         .wait(|frame| matches!(frame, RelayFrame::RendezvousMessage(_)).then_some(()))
         .await;
     drop(owner);
-    joining.ends(Code::NoRendezvous, 4404).await;
+    joining.ends(Code::RendezvousNotFound, 4404).await;
 }

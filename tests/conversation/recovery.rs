@@ -11,19 +11,19 @@ use graceful_server::relay::Registration;
 use graceful_store::{Options, Store};
 
 use crate::device::Device;
-use crate::door::{self, Door};
+use crate::server::{self, TestServer};
 use crate::support::{self, RECOVERY};
 
 /// Device 1 of an account with a recovery key, and the account's log.
-async fn founded(door: &Door) -> (Device, Vec<SignedEntry>) {
-    let mut device = Device::dial(door, 1, 1).await;
+async fn created(server: &TestServer) -> (Device, Vec<SignedEntry>) {
+    let mut device = Device::dial(server, 1, 1).await;
     device.account = account_id(&support::recoverable(1));
-    let found = wire::Found {
+    let found = wire::CreateAccount {
         authenticate: Some(device.proof()),
         entry: Some(support::recoverable(1)),
         invite: String::new(),
     };
-    device.send(DeviceFrame::Found(found)).await;
+    device.send(DeviceFrame::CreateAccount(found)).await;
     device.welcome().await;
     (device, vec![support::recoverable(1)])
 }
@@ -40,8 +40,8 @@ async fn extend(device: &mut Device, log: &mut Vec<SignedEntry>, entry: SignedEn
     log.push(entry);
 }
 
-async fn come(door: &Door, number: u8) -> Device {
-    let mut device = Device::dial(door, number, 1).await;
+async fn come(server: &TestServer, number: u8) -> Device {
+    let mut device = Device::dial(server, number, 1).await;
     device.account = account_id(&support::recoverable(1));
     device.send(DeviceFrame::Authenticate(device.proof())).await;
     device
@@ -49,7 +49,7 @@ async fn come(door: &Door, number: u8) -> Device {
 
 /// The announced count, and the log as far as that.
 async fn whole_log(device: &mut Device) -> Vec<SignedEntry> {
-    let RelayFrame::Recovering(recovering) = device.next().await else {
+    let RelayFrame::RecoveryAccepted(recovering) = device.next().await else {
         panic!("recovering comes first")
     };
     let mut log = Vec::new();
@@ -65,8 +65,8 @@ async fn whole_log(device: &mut Device) -> Vec<SignedEntry> {
 
 #[tokio::test]
 async fn the_words_alone_lead_to_the_whole_log_and_add_a_device() {
-    let door = door::open(door::options()).await;
-    let (mut one, mut log) = founded(&door).await;
+    let server = server::open(server::options()).await;
+    let (mut one, mut log) = created(&server).await;
     for number in 2..=4 {
         let entry = support::adding(&replay(&log), 1, number);
         extend(&mut one, &mut log, entry).await;
@@ -76,7 +76,7 @@ async fn the_words_alone_lead_to_the_whole_log_and_add_a_device() {
     one.push(vec![support::pushed(1, 71, 300, None)]).await;
     one.stored().await;
 
-    let mut words = Device::recovering(&door, 1).await;
+    let mut words = Device::recovering(&server, 1).await;
     assert_eq!(whole_log(&mut words).await, log);
     words
         .send(DeviceFrame::Ping(wire::Ping { number: 4 }))
@@ -87,13 +87,13 @@ async fn the_words_alone_lead_to_the_whole_log_and_add_a_device() {
     );
     let entry = support::adding(&replay(&log), RECOVERY, 5);
     extend(&mut words, &mut log, entry.clone()).await;
-    // Offered again, as after a lost answer.
+    // IncomingEnvelope again, as after a lost answer.
     words.append(5, entry).await;
     words.shown(5).await;
     // The others are told.
     one.shown(5).await;
 
-    let mut five = come(&door, 5).await;
+    let mut five = come(&server, 5).await;
     assert_eq!(five.welcome().await.membership_count, 6);
     assert_eq!(
         five.delivered().await.envelopes[0].sealed,
@@ -103,10 +103,10 @@ async fn the_words_alone_lead_to_the_whole_log_and_add_a_device() {
     // A lost device is removed with the words, too: it is cut off, and stays out.
     let entry = support::removing(&replay(&log), RECOVERY, 1);
     extend(&mut words, &mut log, entry).await;
-    one.ends(Code::Removed, 4403).await;
-    come(&door, 1).await.ends(Code::NotAMember, 4401).await;
+    one.ends(Code::DeviceRemoved, 4403).await;
+    come(&server, 1).await.ends(Code::NotAMember, 4401).await;
     five.shown(6).await;
-    let mut again = Device::recovering(&door, 1).await;
+    let mut again = Device::recovering(&server, 1).await;
     assert_eq!(whole_log(&mut again).await, log);
 }
 
@@ -118,8 +118,8 @@ async fn a_long_log_comes_in_several_frames() {
         frame_bytes_max: 64 * 1024,
         ..Limits::default()
     };
-    let door = door::open_with(door::options(), limits, Registration::Open).await;
-    let (mut one, mut log) = founded(&door).await;
+    let server = server::open_with(server::options(), limits, Registration::Open).await;
+    let (mut one, mut log) = created(&server).await;
     let mut membership = replay(&log);
     let mut next = |entry: SignedEntry, membership: &mut Membership| {
         membership.append(&entry).expect("follows");
@@ -136,8 +136,8 @@ async fn a_long_log_comes_in_several_frames() {
         one.append(index, entry.clone()).await;
         one.shown(index).await;
     }
-    let mut words = Device::recovering(&door, 1).await;
-    let RelayFrame::Recovering(recovering) = words.next().await else {
+    let mut words = Device::recovering(&server, 1).await;
+    let RelayFrame::RecoveryAccepted(recovering) = words.next().await else {
         panic!("recovering comes first")
     };
     assert_eq!(recovering.membership_count, log.len() as u64);
@@ -163,13 +163,15 @@ async fn a_long_log_comes_in_several_frames() {
 
 #[tokio::test]
 async fn an_unknown_key_and_a_wrong_signature_have_one_answer_to_the_last_byte() {
-    let door = door::open(door::options()).await;
-    founded(&door).await;
-    let said = |proof: fn(&Device) -> wire::Recover| {
-        let door = &door;
+    let server = server::open(server::options()).await;
+    created(&server).await;
+    let said = |proof: fn(&Device) -> wire::RecoverAccount| {
+        let server = &server;
         async move {
-            let mut stranger = Device::dial(door, RECOVERY, 1).await;
-            stranger.send(DeviceFrame::Recover(proof(&stranger))).await;
+            let mut stranger = Device::dial(server, RECOVERY, 1).await;
+            stranger
+                .send(DeviceFrame::RecoverAccount(proof(&stranger)))
+                .await;
             stranger.all_until_closed().await
         }
     };
@@ -179,11 +181,11 @@ async fn an_unknown_key_and_a_wrong_signature_have_one_answer_to_the_last_byte()
         panic!("one refusal: {unknown:?}")
     };
     assert_eq!((refusal.code(), unknown.1), (Code::NotAMember, 4401));
-    let wrong: [fn(&Device) -> wire::Recover; 5] = [
+    let wrong: [fn(&Device) -> wire::RecoverAccount; 5] = [
         |device| {
             device.recovery_proof_for("127.0.0.1", RECOVERY, &SigningKey::from_bytes(&[5; 32]))
         },
-        |device| wire::Recover {
+        |device| wire::RecoverAccount {
             signature: Bytes::new(),
             ..device.recovery_proof()
         },
@@ -201,7 +203,7 @@ async fn an_unknown_key_and_a_wrong_signature_have_one_answer_to_the_last_byte()
         |device| {
             let key = support::signing_key(RECOVERY);
             let signature = device.proof_for("127.0.0.1", &key).signature;
-            wire::Recover {
+            wire::RecoverAccount {
                 signature,
                 ..device.recovery_proof()
             }
@@ -210,41 +212,41 @@ async fn an_unknown_key_and_a_wrong_signature_have_one_answer_to_the_last_byte()
     for proof in wrong {
         assert_eq!(said(proof).await, unknown);
     }
-    let recorded = Device::dial(&door, RECOVERY, 1).await.recovery_proof();
-    let mut replayed = Device::dial(&door, RECOVERY, 1).await;
-    replayed.send(DeviceFrame::Recover(recorded)).await;
+    let recorded = Device::dial(&server, RECOVERY, 1).await.recovery_proof();
+    let mut replayed = Device::dial(&server, RECOVERY, 1).await;
+    replayed.send(DeviceFrame::RecoverAccount(recorded)).await;
     assert_eq!(replayed.all_until_closed().await, unknown);
 }
 
 #[tokio::test]
 async fn a_recovery_for_another_host_or_version_is_told_so() {
-    let door = door::open(door::options()).await;
-    founded(&door).await;
+    let server = server::open(server::options()).await;
+    created(&server).await;
     let key = support::signing_key(RECOVERY);
-    let mut elsewhere = Device::dial(&door, RECOVERY, 1).await;
+    let mut elsewhere = Device::dial(&server, RECOVERY, 1).await;
     let proof = elsewhere.recovery_proof_for("relay.example.org", RECOVERY, &key);
-    elsewhere.send(DeviceFrame::Recover(proof)).await;
+    elsewhere.send(DeviceFrame::RecoverAccount(proof)).await;
     elsewhere.ends(Code::WrongHost, 4421).await;
-    let mut newer = Device::dial(&door, RECOVERY, 1).await;
-    let proof = wire::Recover {
+    let mut newer = Device::dial(&server, RECOVERY, 1).await;
+    let proof = wire::RecoverAccount {
         version: VERSION + 1,
         ..newer.recovery_proof()
     };
-    newer.send(DeviceFrame::Recover(proof)).await;
+    newer.send(DeviceFrame::RecoverAccount(proof)).await;
     newer.ends(Code::VersionUnsupported, 4406).await;
-    let mut short = Device::dial(&door, RECOVERY, 1).await;
-    let proof = wire::Recover {
+    let mut short = Device::dial(&server, RECOVERY, 1).await;
+    let proof = wire::RecoverAccount {
         recovery_key: "short".into(),
         ..short.recovery_proof()
     };
-    short.send(DeviceFrame::Recover(proof)).await;
+    short.send(DeviceFrame::RecoverAccount(proof)).await;
     short.ends(Code::Malformed, 4400).await;
 }
 
 #[tokio::test]
 async fn with_the_words_alone_nothing_but_the_devices_can_be_changed() {
-    let door = door::open(door::options()).await;
-    let (mut one, mut log) = founded(&door).await;
+    let server = server::open(server::options()).await;
+    let (mut one, mut log) = created(&server).await;
     let account = one.account.to_wire();
     let id = || Bytes::from(vec![9; 16]);
     let frames = [
@@ -253,7 +255,7 @@ async fn with_the_words_alone_nothing_but_the_devices_can_be_changed() {
         }),
         DeviceFrame::Ack(wire::Ack { through: 0 }),
         DeviceFrame::DeleteThrough(wire::DeleteThrough { through: u64::MAX }),
-        DeviceFrame::CloseAccount(wire::CloseAccount { account }),
+        DeviceFrame::DeleteAccount(wire::DeleteAccount { account }),
         DeviceFrame::OpenRendezvous(wire::OpenRendezvous {
             id: id(),
             lifetime_s: 9,
@@ -267,30 +269,30 @@ async fn with_the_words_alone_nothing_but_the_devices_can_be_changed() {
             sealed: Bytes::new(),
         }),
         DeviceFrame::Authenticate(one.proof()),
-        DeviceFrame::Found(one.founding("")),
-        DeviceFrame::Recover(one.recovery_proof()),
+        DeviceFrame::CreateAccount(one.create_account("")),
+        DeviceFrame::RecoverAccount(one.recovery_proof()),
         // A member's entry, brought by somebody who is none.
-        DeviceFrame::Append(wire::Append {
+        DeviceFrame::AppendMembership(wire::AppendMembership {
             first: 1,
             entries: vec![support::adding(&replay(&log), 1, 2)],
         }),
     ];
     for frame in frames {
-        let mut words = Device::recovering(&door, 1).await;
+        let mut words = Device::recovering(&server, 1).await;
         whole_log(&mut words).await;
         words.send(frame).await;
-        words.ends(Code::Unexpected, 4400).await;
+        words.ends(Code::UnexpectedFrame, 4400).await;
     }
     // Nor does a device get to show the key when it is known already.
-    let mut known = come(&door, 1).await;
+    let mut known = come(&server, 1).await;
     known.welcome().await;
     known
-        .send(DeviceFrame::Recover(known.recovery_proof()))
+        .send(DeviceFrame::RecoverAccount(known.recovery_proof()))
         .await;
-    known.ends(Code::Unexpected, 4400).await;
+    known.ends(Code::UnexpectedFrame, 4400).await;
 
     // Entries that do not belong change nothing, and the conversation goes on.
-    let mut words = Device::recovering(&door, 1).await;
+    let mut words = Device::recovering(&server, 1).await;
     whole_log(&mut words).await;
     let right = support::adding(&replay(&log), RECOVERY, 2);
     for wrong in [
@@ -315,9 +317,9 @@ async fn with_the_words_alone_nothing_but_the_devices_can_be_changed() {
 
 #[tokio::test]
 async fn who_comes_second_is_shown_what_came_first_and_signs_anew() {
-    let door = door::open(door::options()).await;
-    let (mut one, mut log) = founded(&door).await;
-    let mut words = Device::recovering(&door, 1).await;
+    let server = server::open(server::options()).await;
+    let (mut one, mut log) = created(&server).await;
+    let mut words = Device::recovering(&server, 1).await;
     whole_log(&mut words).await;
     let late = support::adding(&replay(&log), RECOVERY, 3);
     let entry = support::adding(&replay(&log), 1, 2);
@@ -332,24 +334,24 @@ async fn who_comes_second_is_shown_what_came_first_and_signs_anew() {
     );
     let entry = support::adding(&replay(&log), RECOVERY, 3);
     extend(&mut words, &mut log, entry).await;
-    assert_eq!(come(&door, 3).await.welcome().await.ordinal, 2);
+    assert_eq!(come(&server, 3).await.welcome().await.device_index, 2);
 }
 
 #[tokio::test]
 async fn nobody_founds_an_account_in_the_name_of_anothers_recovery_key() {
-    let door = door::open(door::options()).await;
+    let server = server::open(server::options()).await;
     let found = |number: u8, entry: SignedEntry| {
-        let door = &door;
+        let server = &server;
         async move {
-            let mut device = Device::dial(door, number, number).await;
+            let mut device = Device::dial(server, number, number).await;
             device.account = account_id(&entry);
             let authenticate = Some(device.proof());
-            let found = wire::Found {
+            let found = wire::CreateAccount {
                 authenticate,
                 entry: Some(entry),
                 invite: String::new(),
             };
-            device.send(DeviceFrame::Found(found)).await;
+            device.send(DeviceFrame::CreateAccount(found)).await;
             device
         }
     };
@@ -359,52 +361,52 @@ async fn nobody_founds_an_account_in_the_name_of_anothers_recovery_key() {
         .ends(Code::InvalidMembership, 4400)
         .await;
     assert!(text.contains("did not agree"), "{text}");
-    founded(&door).await;
+    created(&server).await;
     // The owner of the words cannot, either: they lead to one account.
     let text = found(2, support::recoverable(2))
         .await
         .ends(Code::InvalidMembership, 4400)
         .await;
     assert!(text.contains("another account"), "{text}");
-    let mut words = Device::recovering(&door, 1).await;
+    let mut words = Device::recovering(&server, 1).await;
     assert_eq!(whole_log(&mut words).await, [support::recoverable(1)]);
-    assert_eq!(door.relay.status().expect("reads").accounts, 1);
+    assert_eq!(server.relay.status().expect("reads").accounts, 1);
 }
 
 #[tokio::test]
 async fn of_a_closed_account_no_words_remain() {
-    let mut door = door::open(door::options()).await;
-    let (mut one, _) = founded(&door).await;
-    let mut words = Device::recovering(&door, 1).await;
+    let mut server = server::open(server::options()).await;
+    let (mut one, _) = created(&server).await;
+    let mut words = Device::recovering(&server, 1).await;
     whole_log(&mut words).await;
     let account = one.account.to_wire();
-    one.send(DeviceFrame::CloseAccount(wire::CloseAccount { account }))
+    one.send(DeviceFrame::DeleteAccount(wire::DeleteAccount { account }))
         .await;
     one.wait(|frame| matches!(frame, RelayFrame::Deleted(_)).then_some(()))
         .await;
-    words.ends(Code::AccountClosed, 4410).await;
-    Device::recovering(&door, 1)
+    words.ends(Code::AccountDeleted, 4410).await;
+    Device::recovering(&server, 1)
         .await
         .ends(Code::NotAMember, 4401)
         .await;
     drop(one);
-    let folder = std::mem::replace(&mut door.folder, tempfile::tempdir().expect("a folder"));
-    door.stop().await;
+    let folder = std::mem::replace(&mut server.folder, tempfile::tempdir().expect("a folder"));
+    server.stop().await;
     let store = Store::open(folder.path(), Options::default()).expect("a store");
-    assert_eq!(store.account_rows().expect("rows"), 0);
+    assert_eq!(store.account_row_count().expect("rows"), 0);
 }
 
 #[tokio::test]
 async fn a_device_added_with_words_is_rescued_after_a_restore() {
-    let door = door::open(door::options()).await;
-    let (_one, mut log) = founded(&door).await;
-    let mut words = Device::recovering(&door, 1).await;
+    let server = server::open(server::options()).await;
+    let (_one, mut log) = created(&server).await;
+    let mut words = Device::recovering(&server, 1).await;
     whole_log(&mut words).await;
     let entry = support::adding(&replay(&log), RECOVERY, 2);
     extend(&mut words, &mut log, entry).await;
     // A relay as it was before that, as from a backup.
-    let restored = door::open(door::options()).await;
-    founded(&restored).await;
+    let restored = server::open(server::options()).await;
+    created(&restored).await;
     let mut two = Device::dial(&restored, 2, 1).await;
     two.account = account_id(&log[0]);
     two.send(DeviceFrame::Authenticate(two.proof())).await;
@@ -423,16 +425,19 @@ async fn a_device_added_with_words_is_rescued_after_a_restore() {
 
 #[tokio::test]
 async fn a_recovery_needs_the_socket() {
-    let door = door::open(door::options()).await;
-    founded(&door).await;
-    let RelayFrame::Greeting(greeting) =
-        door.ask("GET", EXCHANGE_PATH, "").await.frames().remove(0)
+    let server = server::open(server::options()).await;
+    created(&server).await;
+    let RelayFrame::Greeting(greeting) = server
+        .ask("GET", EXCHANGE_PATH, "")
+        .await
+        .frames()
+        .remove(0)
     else {
         panic!("greeted");
     };
-    let mut device = Device::dial(&door, RECOVERY, 1).await;
+    let mut device = Device::dial(&server, RECOVERY, 1).await;
     device.greeting = greeting;
-    let frame = device_bytes(DeviceFrame::Recover(device.recovery_proof()));
-    let answer = door::exchange(&door, &device.greeting.nonce, &join([&frame])).await;
-    assert_eq!(answer.refusal(), Code::Unexpected);
+    let frame = device_bytes(DeviceFrame::RecoverAccount(device.recovery_proof()));
+    let answer = server::exchange(&server, &device.greeting.nonce, &join([&frame])).await;
+    assert_eq!(answer.refusal(), Code::UnexpectedFrame);
 }

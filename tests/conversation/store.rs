@@ -3,9 +3,9 @@
 use std::fs;
 use std::path::Path;
 
-use graceful_rules::change::{Change, Outcome, Whose};
+use graceful_rules::command::{Command, Member, Outcome};
 use graceful_rules::membership::Registration;
-use graceful_rules::{AccountNumber, Ordinal, RelayTime};
+use graceful_rules::{AccountNumber, DeviceIndex, RelayTime};
 use graceful_store::{FILE, JOURNALS, KEYS, Options, Store, StoreError};
 use redb::{Database, TableDefinition};
 
@@ -128,7 +128,7 @@ fn a_folder_that_cannot_be_made_is_said_to_be_so() {
     let folder = folder();
     fs::write(folder.path().join("file"), b"").expect("writes");
     let (error, _) = refusal(&folder.path().join("file").join("below"));
-    assert!(matches!(error, StoreError::Folder { .. }), "{error:?}");
+    assert!(matches!(error, StoreError::DataDir { .. }), "{error:?}");
 }
 
 #[cfg(unix)]
@@ -153,14 +153,14 @@ fn a_store_beside_a_journal_that_goes_on_from_a_later_state_is_refused() {
     let store = Store::open(folder.path(), Options::default()).expect("a store");
     let mark = || {
         store
-            .commit(vec![Change::MarkClock], RelayTime::from_ms(5))
+            .commit(vec![Command::SaveClock], RelayTime::from_ms(5))
             .expect("commits")
     };
     mark();
     let old = fs::read(folder.path().join(FILE)).expect("reads");
     // The record that the old file lacks is written over by the second turn.
     for _ in 0..2 {
-        store.fold_all().expect("folds");
+        store.flush_all().expect("folds");
         mark();
     }
     let left = tempfile::tempdir().expect("a folder");
@@ -211,17 +211,17 @@ fn a_large_commit_is_in_the_file_at_once_and_a_small_one_in_the_journal() {
             .outcomes
             .remove(0)
     };
-    let by = Whose {
+    let by = Member {
         account: AccountNumber(1),
-        device: Ordinal(0),
+        device: DeviceIndex(0),
     };
-    commit(Change::Found {
-        entry: support::founding(1),
+    commit(Command::CreateAccount {
+        entry: support::genesis(1),
         by: support::device_key(1),
         invite: None,
     });
     let push = |number, bytes| {
-        let Outcome::Pushed(pushed) = commit(Change::push(
+        let Outcome::Pushed(pushed) = commit(Command::push(
             by,
             [support::pushed(number, number, bytes, None)],
         )) else {

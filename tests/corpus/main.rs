@@ -112,6 +112,6 @@ macro_rules! targets {
 }
 
 targets! {
-    account_bundle conversation device_frame engine exchange_body join_request journal_record membership_log
+    account_bundle session device_frame engine exchange_body join_request journal_record membership_log
     operators_question pairing_link recovery recovery_words relay_frame sealed_envelope
 }

@@ -70,7 +70,7 @@ pub fn from_vectors() -> Vec<(&'static str, String, Vec<u8>)> {
             let script = [&choice[..], &piece(&frame)].concat();
             seeds.push((
                 if target == "device_frame" {
-                    "conversation"
+                    "session"
                 } else {
                     "engine"
                 },
@@ -136,10 +136,10 @@ pub fn from_vectors() -> Vec<(&'static str, String, Vec<u8>)> {
         "altered".to_owned(),
         [&log[..6], &[6, 0, 9, 1, 0, 0]].concat(),
     ));
-    seeds.push(("conversation", "recovered".to_owned(), recovered()));
+    seeds.push(("session", "recovered".to_owned(), recovered()));
     seeds.push((
-        "conversation",
-        "founded_and_pushed".to_owned(),
+        "session",
+        "created_and_pushed".to_owned(),
         a_day_in_the_life(),
     ));
     seeds

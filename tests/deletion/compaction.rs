@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use graceful_rules::change::Change;
+use graceful_rules::command::Command;
 use graceful_store::{self, FILE, JOURNALS, Store};
 
 use crate::program::{Home, Relay};
@@ -30,10 +30,10 @@ fn what_lives_stays_and_the_file_is_small() {
         push(&store, one, number, &sealed(number, 50_000), day(0));
     }
     // What goes before it is folded in never gets into the file.
-    store.fold_all().expect("folds");
+    store.flush_all().expect("folds");
     raw::commit(
         &store,
-        Change::Ack {
+        Command::Ack {
             by: two,
             through: 195,
         },
@@ -41,7 +41,7 @@ fn what_lives_stays_and_the_file_is_small() {
     );
     drop(store);
     let mut heard = Vec::new();
-    let compacted = store::compact(folder.path(), raw::options(), &mut |done, rows| {
+    let compacted = graceful_store::compact(folder.path(), raw::options(), &mut |done, rows| {
         heard.push((done, rows))
     })
     .expect("compacts");
@@ -77,7 +77,7 @@ fn what_a_compaction_left_that_was_cut_off_is_removed() {
         ["day-keys", JOURNALS[0], JOURNALS[1], FILE]
     );
     fs::write(folder.path().join(COMPACTING), b"half").expect("writes");
-    store::compact(folder.path(), raw::options(), &mut |_, _| {}).expect("compacts");
+    graceful_store::compact(folder.path(), raw::options(), &mut |_, _| {}).expect("compacts");
     assert_eq!(
         names(folder.path()),
         ["day-keys", JOURNALS[0], JOURNALS[1], FILE]

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use graceful_protocol::wire::gap::Reason;
-use graceful_rules::change::{Change, Look, Outcome, View, Whose};
+use graceful_rules::command::{Command, Fetch, FetchResult, Member, Outcome};
 use graceful_store::{FILE, KEYS, Store, StoreError};
 
 use crate::raw::{self, HEAD_BYTES, copy, day, payloads, push, sealed};
@@ -56,7 +56,7 @@ fn an_old_copy_of_the_store_yields_nothing_once_the_day_is_out() {
     assert_eq!(
         raw::commit(
             &store,
-            Change::Ack {
+            Command::Ack {
                 by: two,
                 through: 1
             },
@@ -108,12 +108,12 @@ fn a_key_stays_until_the_last_envelope_of_its_day_is_gone() {
     }
     let ack = |through| {
         assert_eq!(
-            raw::commit(&store, Change::Ack { by: two, through }, day(3)),
+            raw::commit(&store, Command::Ack { by: two, through }, day(3)),
             Outcome::Acked
         )
     };
     let retire = || store.retire_day_keys(day(3)).expect("works");
-    assert_eq!((store.day_keys(), retire()), (3, 0));
+    assert_eq!((store.day_key_count(), retire()), (3, 0));
     ack(1);
     assert_eq!(retire(), 0);
     ack(2);
@@ -150,13 +150,17 @@ fn what_expires_takes_its_key_along_a_day_later_at_most() {
     // Every day for longer than anything is kept: never more keys than days of retention and one.
     for today in 0..70 {
         push(&store, one, today + 1, &sealed(today, 400), day(today));
-        raw::commit(&store, Change::Sweep, day(today));
+        raw::commit(&store, Command::Sweep, day(today));
         store.retire_day_keys(day(today)).expect("works");
-        assert!(store.day_keys() <= 31, "day {today}: {}", store.day_keys());
+        assert!(
+            store.day_key_count() <= 31,
+            "day {today}: {}",
+            store.day_key_count()
+        );
     }
-    raw::commit(&store, Change::Sweep, day(99));
+    raw::commit(&store, Command::Sweep, day(99));
     store.retire_day_keys(day(100)).expect("works");
-    assert_eq!(store.day_keys(), 0);
+    assert_eq!(store.day_key_count(), 0);
 }
 
 #[test]
@@ -167,7 +171,7 @@ fn a_start_finishes_what_a_crash_cut_off() {
     push(&store, one, 1, &sealed(1, 500), day(0));
     raw::commit(
         &store,
-        Change::Ack {
+        Command::Ack {
             by: two,
             through: 1,
         },
@@ -182,7 +186,10 @@ fn a_start_finishes_what_a_crash_cut_off() {
     slots[5 * SLOT_BYTES..5 * SLOT_BYTES + 512].fill(0x5c);
     fs::write(&file, slots).expect("writes");
     let store = open(folder.path());
-    assert_eq!((store.day_keys(), keys_in(folder.path()).len()), (1, 1));
+    assert_eq!(
+        (store.day_key_count(), keys_in(folder.path()).len()),
+        (1, 1)
+    );
     assert_eq!(
         payloads(&store, two, day(1)).expect("reads"),
         [sealed(2, 500)]
@@ -221,7 +228,7 @@ fn an_older_store_goes_on_with_newer_keys_where_they_suffice() {
     fs::copy(folder.path().join(KEYS), old.path().join(KEYS)).expect("copied");
     let store = open(old.path());
     assert_eq!(
-        store.day_keys(),
+        store.day_key_count(),
         1,
         "keys of a history that is gone are gone"
     );
@@ -238,15 +245,15 @@ fn an_older_store_goes_on_with_newer_keys_where_they_suffice() {
     );
 }
 
-fn seen(store: &Store, whose: Whose) -> View {
-    let look = Look {
-        whose,
+fn seen(store: &Store, member: Member) -> FetchResult {
+    let look = Fetch {
+        member,
         after: 0,
         entries_from: 2,
         bytes_max: u64::MAX,
-        one_at_least: true,
+        at_least_one: true,
     };
-    store.look(&look, day(0)).expect("reads")
+    store.fetch(&look, day(0)).expect("reads")
 }
 
 #[test]
@@ -278,13 +285,17 @@ fn bytes_that_the_disk_changed_are_found_and_not_delivered() {
         let copy = copy(folder.path());
         fs::write(copy.path().join(FILE), damaged).expect("writes");
         let store = open(copy.path());
-        assert_eq!(seen(&store, two), View::Altered { seq: 1 }, "not delivered");
+        assert_eq!(
+            seen(&store, two),
+            FetchResult::Corrupted { seq: 1 },
+            "not delivered"
+        );
         // Nobody can use that to have what is whole given up.
         push(&store, one, 2, &sealed(2, 1_000), day(0));
         let give_up = |seq| {
             raw::commit(
                 &store,
-                Change::GiveUp {
+                Command::DropCorrupted {
                     account: one.account,
                     seq,
                 },
@@ -305,7 +316,7 @@ fn bytes_that_the_disk_changed_are_found_and_not_delivered() {
                 more: false
             }
         );
-        let View::Ready(ready) = seen(&store, two) else {
+        let FetchResult::Page(ready) = seen(&store, two) else {
             panic!("something to see")
         };
         let gap = ready.gap.expect("it is told");
@@ -337,7 +348,7 @@ fn a_day_that_ends_in_the_middle_of_a_commit_loses_nothing() {
                     payloads(&store, two, day(number / 4)).expect("opens"),
                     [payload]
                 );
-                let ack = Change::Ack {
+                let ack = Command::Ack {
                     by: two,
                     through: number,
                 };

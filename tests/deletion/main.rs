@@ -4,10 +4,10 @@
 #[allow(dead_code)]
 #[path = "../conversation/device.rs"]
 mod device;
-#[path = "../support/door.rs"]
-mod door;
 #[path = "../program/mod.rs"]
 mod program;
+#[path = "../support/server.rs"]
+mod server;
 #[path = "../support/mod.rs"]
 mod support;
 

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use graceful_protocol::wire::{Deliver, Envelope};
 use graceful_protocol::{Limits, envelope};
 use graceful_rules::RelayTime;
-use graceful_rules::change::{Change, Look, Outcome, View, Whose};
+use graceful_rules::command::{Command, Fetch, FetchResult, Member, Outcome};
 use graceful_server::relay::Registration;
 use graceful_store::{FILE, JOURNALS, KEYS, Options, Store, StoreError};
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
@@ -53,7 +53,7 @@ pub fn envelope(push_number: u64, sealed: Bytes) -> Envelope {
     Envelope {
         push_number,
         sealed,
-        addressee: Bytes::new(),
+        recipient: Bytes::new(),
     }
 }
 
@@ -105,40 +105,40 @@ fn pieces_in_file(file: &Path, bytes: &[u8]) -> usize {
 }
 
 /// Two devices of one account, and the second's name in the store.
-pub fn pair(store: &Store, now: RelayTime) -> (Whose, Whose) {
-    let entry = support::founding(1);
-    let log = graceful_protocol::membership::Membership::found(&entry).expect("an entry");
-    let found = Change::Found {
+pub fn pair(store: &Store, now: RelayTime) -> (Member, Member) {
+    let entry = support::genesis(1);
+    let log = graceful_protocol::membership::Membership::from_genesis(&entry).expect("an entry");
+    let found = Command::CreateAccount {
         entry,
         by: support::device_key(1),
         invite: None,
     };
-    assert_eq!(commit(store, found, now), Outcome::Founded);
-    let one = whose(store, 1);
+    assert_eq!(commit(store, found, now), Outcome::AccountCreated);
+    let one = member(store, 1);
     let entries = vec![support::adding(&log, 1, 2)];
     assert_eq!(
         commit(
             store,
-            Change::Append {
+            Command::AppendMembership {
                 by: one,
                 first: 1,
                 entries
             },
             now
         ),
-        Outcome::Appended
+        Outcome::MembershipAppended
     );
-    (one, whose(store, 2))
+    (one, member(store, 2))
 }
 
-pub fn whose(store: &Store, device: u8) -> Whose {
+pub fn member(store: &Store, device: u8) -> Member {
     let found = store
         .find(&support::account_id(1), &support::device_key(device))
         .expect("reads");
-    found.expect("a member").whose
+    found.expect("a member").member
 }
 
-pub fn commit(store: &Store, change: Change, now: RelayTime) -> Outcome {
+pub fn commit(store: &Store, change: Command, now: RelayTime) -> Outcome {
     store
         .commit(vec![change], now)
         .expect("commits")
@@ -146,8 +146,8 @@ pub fn commit(store: &Store, change: Change, now: RelayTime) -> Outcome {
         .remove(0)
 }
 
-pub fn push(store: &Store, by: Whose, number: u64, sealed: &Bytes, now: RelayTime) {
-    let change = Change::push(by, [envelope(number, sealed.clone())]);
+pub fn push(store: &Store, by: Member, number: u64, sealed: &Bytes, now: RelayTime) {
+    let change = Command::push(by, [envelope(number, sealed.clone())]);
     let outcome = commit(store, change, now);
     assert!(
         matches!(&outcome, Outcome::Pushed(pushed) if pushed.refusal.is_none()),
@@ -156,16 +156,16 @@ pub fn push(store: &Store, by: Whose, number: u64, sealed: &Bytes, now: RelayTim
 }
 
 /// The payloads that wait for a device.
-pub fn payloads(store: &Store, whose: Whose, now: RelayTime) -> Result<Vec<Bytes>, StoreError> {
-    let look = Look {
-        whose,
+pub fn payloads(store: &Store, member: Member, now: RelayTime) -> Result<Vec<Bytes>, StoreError> {
+    let look = Fetch {
+        member,
         after: 0,
         entries_from: 2,
         bytes_max: u64::MAX,
-        one_at_least: true,
+        at_least_one: true,
     };
-    match store.look(&look, now)? {
-        View::Ready(ready) => Ok(ready.envelopes.into_iter().map(|one| one.sealed).collect()),
+    match store.fetch(&look, now)? {
+        FetchResult::Page(ready) => Ok(ready.envelopes.into_iter().map(|one| one.sealed).collect()),
         other => panic!("nothing to see: {other:?}"),
     }
 }

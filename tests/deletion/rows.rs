@@ -1,4 +1,4 @@
-//! Each way in which envelopes go, through the real door where devices have a part in it.
+//! Each way in which envelopes go, through the real server where devices have a part in it.
 
 use std::path::Path;
 
@@ -6,12 +6,12 @@ use bytes::Bytes;
 use graceful_protocol::frame::{DeviceFrame, RelayFrame};
 use graceful_protocol::membership::Membership;
 use graceful_protocol::wire::{self, Envelope};
-use graceful_rules::change::{Change, Outcome};
+use graceful_rules::command::{Command, Outcome};
 use graceful_store::{self, Store};
 
 use crate::device::Device;
-use crate::door::{self, Door};
 use crate::raw::{self, HEAD_BYTES, pieces_in, push};
+use crate::server::{self, TestServer};
 use crate::support;
 
 /// One of a row, one of two and one of three.
@@ -32,21 +32,21 @@ fn staying() -> Vec<Envelope> {
         .collect()
 }
 
-async fn open() -> Door {
+async fn open() -> TestServer {
     let options = graceful_server::http::Options {
         frame_bytes_max: 1 << 20,
-        ..door::options()
+        ..server::options()
     };
-    door::open(options).await
+    server::open(options).await
 }
 
 /// Two devices; the first has pushed, and the second has what it pushed in its hands.
-async fn delivered(door: &Door) -> (Device, Device) {
-    let mut one = Device::found(door, 1).await;
-    let log = Membership::found(&support::founding(1)).expect("an entry");
+async fn delivered(server: &TestServer) -> (Device, Device) {
+    let mut one = Device::create(server, 1).await;
+    let log = Membership::from_genesis(&support::genesis(1)).expect("an entry");
     one.append(1, support::adding(&log, 1, 2)).await;
     one.shown(1).await;
-    let (mut two, _) = Device::come(door, 2, 1).await;
+    let (mut two, _) = Device::come(server, 2, 1).await;
     one.push(
         (1..)
             .zip(envelopes())
@@ -60,7 +60,7 @@ async fn delivered(door: &Door) -> (Device, Device) {
         came.extend(raw::sealed_of(&two.delivered().await));
     }
     assert_eq!(came, envelopes());
-    let mut other = Device::found(door, 9).await;
+    let mut other = Device::create(server, 9).await;
     other.push(staying()).await;
     other.stored().await;
     (one, two)
@@ -91,32 +91,32 @@ fn at_rest(folder: &Path) -> Vec<Vec<u8>> {
     rows
 }
 
-async fn until_empty(door: &Door) {
+async fn until_empty(server: &TestServer) {
     let empty = async {
-        while door.relay.status().expect("reads").envelopes > STAYING {
+        while server.relay.status().expect("reads").envelopes > STAYING {
             tokio::time::sleep(std::time::Duration::from_millis(5)).await;
         }
     };
-    tokio::time::timeout(door::LONG, empty)
+    tokio::time::timeout(server::LONG, empty)
         .await
         .expect("the envelopes go");
 }
 
 /// The devices hang up and the relay stops: the folder it leaves.
-async fn left_behind(mut door: Door, devices: (Device, Device)) -> tempfile::TempDir {
+async fn left_behind(mut server: TestServer, devices: (Device, Device)) -> tempfile::TempDir {
     drop(devices);
-    let folder = std::mem::replace(&mut door.folder, tempfile::tempdir().expect("a folder"));
-    door.stop().await;
+    let folder = std::mem::replace(&mut server.folder, tempfile::tempdir().expect("a folder"));
+    server.stop().await;
     folder
 }
 
 /// No row remains but these and those of what stays, and after a compaction no piece of one.
-fn gone(folder: &Path, rows: &[Vec<u8>], account_rows: u64) {
+fn gone(folder: &Path, rows: &[Vec<u8>], account_row_count: u64) {
     let store = Store::open(folder, raw::options()).expect("opens");
     assert_eq!(store.totals().expect("reads").envelopes, STAYING);
     assert_eq!(
-        store.account_rows().expect("reads"),
-        account_rows + 2 * STAYING
+        store.account_row_count().expect("reads"),
+        account_row_count + 2 * STAYING
     );
     drop(store);
     assert_eq!(raw::log_rows(folder).len() as u64, STAYING);
@@ -125,7 +125,7 @@ fn gone(folder: &Path, rows: &[Vec<u8>], account_rows: u64) {
         left > 0,
         "before, the journal and pages that are free have it still: else this would show nothing"
     );
-    store::compact(folder, raw::options(), &mut |_, _| {}).expect("compacts");
+    graceful_store::compact(folder, raw::options(), &mut |_, _| {}).expect("compacts");
     for row in rows {
         assert_eq!(
             pieces_in(folder, row),
@@ -138,8 +138,8 @@ fn gone(folder: &Path, rows: &[Vec<u8>], account_rows: u64) {
     }
     let store = Store::open(folder, raw::options()).expect("opens");
     assert_eq!(
-        store.account_rows().expect("reads"),
-        account_rows + 2 * STAYING
+        store.account_row_count().expect("reads"),
+        account_row_count + 2 * STAYING
     );
 }
 
@@ -150,13 +150,13 @@ const OTHER_ROWS: u64 = 4;
 
 #[tokio::test]
 async fn after_the_last_ack() {
-    let door = open().await;
-    let (one, mut two) = delivered(&door).await;
-    let rows = at_rest(door.folder.path());
+    let server = open().await;
+    let (one, mut two) = delivered(&server).await;
+    let rows = at_rest(server.folder.path());
     two.ack(3).await;
-    until_empty(&door).await;
+    until_empty(&server).await;
     gone(
-        left_behind(door, (one, two)).await.path(),
+        left_behind(server, (one, two)).await.path(),
         &rows,
         ACCOUNT_ROWS + OTHER_ROWS,
     );
@@ -164,9 +164,9 @@ async fn after_the_last_ack() {
 
 #[tokio::test]
 async fn after_delete_through() {
-    let door = open().await;
-    let (mut one, two) = delivered(&door).await;
-    let rows = at_rest(door.folder.path());
+    let server = open().await;
+    let (mut one, two) = delivered(&server).await;
+    let rows = at_rest(server.folder.path());
     one.send(DeviceFrame::DeleteThrough(wire::DeleteThrough {
         through: 3,
     }))
@@ -174,25 +174,25 @@ async fn after_delete_through() {
     one.wait(|frame| matches!(frame, RelayFrame::Deleted(_)).then_some(()))
         .await;
     gone(
-        left_behind(door, (one, two)).await.path(),
+        left_behind(server, (one, two)).await.path(),
         &rows,
         ACCOUNT_ROWS + OTHER_ROWS,
     );
 }
 
 #[tokio::test]
-async fn after_close_account() {
-    let door = open().await;
-    let (mut one, two) = delivered(&door).await;
-    let rows = at_rest(door.folder.path());
-    one.send(DeviceFrame::CloseAccount(wire::CloseAccount {
+async fn after_delete_account() {
+    let server = open().await;
+    let (mut one, two) = delivered(&server).await;
+    let rows = at_rest(server.folder.path());
+    one.send(DeviceFrame::DeleteAccount(wire::DeleteAccount {
         account: one.account.to_wire(),
     }))
     .await;
     one.wait(|frame| matches!(frame, RelayFrame::Deleted(_)).then_some(()))
         .await;
     gone(
-        left_behind(door, (one, two)).await.path(),
+        left_behind(server, (one, two)).await.path(),
         &rows,
         OTHER_ROWS,
     );
@@ -210,7 +210,7 @@ fn after_expiry() {
         push(&store, one, number, &envelope.sealed, raw::day(29));
     }
     let rows = at_rest(folder.path());
-    let sweep = raw::commit(&store, Change::Sweep, raw::day(30));
+    let sweep = raw::commit(&store, Command::Sweep, raw::day(30));
     assert_eq!(
         sweep,
         Outcome::Swept {

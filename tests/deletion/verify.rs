@@ -5,7 +5,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use graceful_protocol::envelope;
-use graceful_rules::change::Change;
+use graceful_rules::command::Command;
 use graceful_store::{FILE, Store};
 use redb::{Database, ReadableTable};
 use serde_json::Value;
@@ -138,7 +138,7 @@ fn what_is_too_much_the_same_shows_in_the_whole() {
             sealed[40] = b'{';
             raw::envelope(number, sealed.into())
         });
-        raw::commit(&store, Change::push(one, envelopes), day(0));
+        raw::commit(&store, Command::push(one, envelopes), day(0));
     }
     assert_eq!(store.totals().expect("reads").envelopes, 2_000);
     drop(store);
@@ -194,16 +194,16 @@ fn a_changed_byte_a_lost_place_and_a_lost_row_are_found() {
 
 #[test]
 fn a_walk_in_many_parts_finds_the_same_and_ends_while_others_push() {
-    use graceful_rules::inspection::{Stretch, Tally};
+    use graceful_rules::audit::{AuditCounts, ScanRange};
     let store = support::store(raw::options()).expect("opens");
     let (one, two) = raw::pair(&store, day(0));
     for number in 1..=60 {
         push(&store, one, number, &raw::sealed(number, 1_000_000), day(0));
     }
-    let (mut tally, mut next, mut parts) = (Tally::default(), Some(Stretch::FIRST), 0);
-    while let Some(stretch) = next {
-        let part = store.inspect(&stretch).expect("reads");
-        tally.merge(&part.tally);
+    let (mut counts, mut next, mut parts) = (AuditCounts::default(), Some(ScanRange::FIRST), 0);
+    while let Some(range) = next {
+        let part = store.audit(&range).expect("reads");
+        counts.merge(&part.counts);
         next = part.next;
         parts += 1;
         push(
@@ -215,22 +215,22 @@ fn a_walk_in_many_parts_finds_the_same_and_ends_while_others_push() {
         );
     }
     let nonsense = store
-        .inspect(&Stretch::Envelopes {
+        .audit(&ScanRange::Envelopes {
             from: 50,
             until: Some(3),
         })
         .expect("is answered");
-    assert_eq!(nonsense.tally, Tally::default());
+    assert_eq!(nonsense.counts, AuditCounts::default());
     assert!((20..100).contains(&parts), "{parts}");
-    assert_eq!((tally.envelopes, tally.accounts), (60, 1));
+    assert_eq!((counts.envelopes, counts.accounts), (60, 1));
     assert!(
-        tally.checks().iter().all(|check| check.holds),
+        counts.checks().iter().all(|check| check.holds),
         "{:?}",
-        tally.checks()
+        counts.checks()
     );
     raw::commit(
         &store,
-        Change::Ack {
+        Command::Ack {
             by: two,
             through: 60,
         },

@@ -1,7 +1,7 @@
 //! What is left of a large change on the connection that it came by: nothing.
 
 use crate::attacker::{Device, address};
-use crate::house::{House, resident_kib};
+use crate::harness::{TestRelay, resident_kib};
 use crate::support;
 
 const CONNECTIONS: u8 = 200;
@@ -16,17 +16,17 @@ const EACH_KIB: u64 = 4;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_connection_costs_the_same_after_a_large_change() {
-    let house = House::open(&[]);
+    let relay_under_test = TestRelay::open(&[]);
     let mut devices = Vec::new();
     for number in 1..=CONNECTIONS {
         let from = address(number / 10, number % 10 + 1);
         devices.push(
-            Device::found(from, house.relay.address, number)
+            Device::create(from, relay_under_test.relay.address, number)
                 .await
-                .expect("founds"),
+                .expect("account is created"),
         );
     }
-    let resident = || resident_kib(house.relay.id()).expect("the relay runs");
+    let resident = || resident_kib(relay_under_test.relay.id()).expect("the relay runs");
     let idle = resident();
     let mut after = Vec::new();
     for round in 1..=3 {

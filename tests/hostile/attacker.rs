@@ -8,7 +8,7 @@ use graceful_protocol::challenge::Challenge;
 use graceful_protocol::frame::{DeviceFrame, RelayFrame, device_bytes, from_relay};
 use graceful_protocol::membership::Membership;
 use graceful_protocol::wire::{
-    self, Append, Authenticate, Envelope, Found, Greeting, Push, Refusal,
+    self, AppendMembership, Authenticate, CreateAccount, Envelope, Greeting, Push, Refusal,
 };
 use graceful_protocol::{AccountId, SOCKET_PATH, StoreEpoch, VERSION};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -16,7 +16,7 @@ use tokio::net::{TcpSocket, TcpStream};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::{Error, Message};
 
-use crate::house::LONG;
+use crate::harness::LONG;
 use crate::support;
 
 /// An address of this machine: 127.0.`third`.`fourth`.
@@ -99,12 +99,12 @@ pub struct Device {
 }
 
 impl Device {
-    /// Device `number` of the account that `founder` founded.
+    /// Device `number` of the account that `creator` founded.
     pub async fn dial(
         from: Ipv4Addr,
         relay: SocketAddr,
         number: u8,
-        founder: u8,
+        creator: u8,
     ) -> Result<Self, Error> {
         let mut socket = websocket(from, relay).await?;
         let RelayFrame::Greeting(greeting) =
@@ -116,21 +116,21 @@ impl Device {
             socket,
             greeting,
             number,
-            account: support::account_id(founder),
+            account: support::account_id(creator),
         })
     }
 
     /// Founds an account, if the relay lets it.
-    pub async fn found(from: Ipv4Addr, relay: SocketAddr, number: u8) -> Result<Self, Refusal> {
+    pub async fn create(from: Ipv4Addr, relay: SocketAddr, number: u8) -> Result<Self, Refusal> {
         let mut device = Self::dial(from, relay, number, number)
             .await
             .expect("let in");
-        let founding = Found {
+        let genesis = CreateAccount {
             authenticate: Some(device.proof()),
-            entry: Some(support::founding(number)),
+            entry: Some(support::genesis(number)),
             invite: String::new(),
         };
-        device.send(DeviceFrame::Found(founding)).await;
+        device.send(DeviceFrame::CreateAccount(genesis)).await;
         device.welcome().await.map(|_| device)
     }
 
@@ -139,9 +139,9 @@ impl Device {
         from: Ipv4Addr,
         relay: SocketAddr,
         number: u8,
-        founder: u8,
+        creator: u8,
     ) -> Result<(Self, wire::Welcome), Refusal> {
-        let mut device = Self::dial(from, relay, number, founder)
+        let mut device = Self::dial(from, relay, number, creator)
             .await
             .expect("let in");
         let proof = device.proof();
@@ -176,12 +176,15 @@ impl Device {
         }
     }
 
-    /// The founder lets another device in.
+    /// The creator lets another device in.
     pub async fn add(&mut self, number: u8) {
-        let log = Membership::found(&support::founding(self.number)).expect("an entry");
+        let log = Membership::from_genesis(&support::genesis(self.number)).expect("an entry");
         let entries = vec![support::adding(&log, self.number, number)];
-        self.send(DeviceFrame::Append(Append { first: 1, entries }))
-            .await;
+        self.send(DeviceFrame::AppendMembership(AppendMembership {
+            first: 1,
+            entries,
+        }))
+        .await;
         self.wait(|frame| matches!(frame, RelayFrame::Membership(_)).then_some(()))
             .await;
     }

@@ -10,7 +10,7 @@ use graceful_protocol::frame::{DeviceFrame, RelayFrame};
 use graceful_protocol::wire::{Ack, DeleteThrough};
 
 use crate::attacker::{Device, address};
-use crate::house::{LONG, environment, status};
+use crate::harness::{LONG, environment, status};
 use crate::relay_process::RelayProcess;
 use crate::support;
 
@@ -171,7 +171,7 @@ async fn push_when_there_is_room(device: &mut Device, number: u64) {
             .await;
         match device.answer().await.expect("open") {
             Ok(stored) => return assert_eq!(stored, number),
-            Err(refusal) => assert_eq!(refusal.code(), Code::RelayFull, "{refusal:?}"),
+            Err(refusal) => assert_eq!(refusal.code(), Code::StorageFull, "{refusal:?}"),
         }
         assert!(Instant::now() < deadline, "pushes never go on");
         tokio::time::sleep(Duration::from_millis(50)).await;
@@ -182,15 +182,15 @@ async fn push_when_there_is_room(device: &mut Device, number: u64) {
 async fn at_the_watermark_pushes_wait_while_everything_else_goes_on() {
     let Some(disk) = Disk::mount() else { return };
     let relay = RelayProcess::start(&disk.data(), &settings("12582912"));
-    let mut one = Device::found(address(0, 2), relay.address, 1)
+    let mut one = Device::create(address(0, 2), relay.address, 1)
         .await
-        .expect("founds");
+        .expect("account is created");
     one.add(2).await;
     let (kept, refusal) = push_until_stopped(&mut one, 1).await;
     let refusal = refusal.expect("refused, not ended");
     assert_eq!(
         (refusal.code(), refusal.push_number),
-        (Code::RelayFull, kept + 1)
+        (Code::StorageFull, kept + 1)
     );
     assert!(
         refusal.retry_after_ms > 0 && kept > 20,
@@ -200,7 +200,7 @@ async fn at_the_watermark_pushes_wait_while_everything_else_goes_on() {
     one.push(vec![support::pushed(kept, kept, ENVELOPE_BYTES, None)])
         .await;
     assert_eq!(one.answer().await.expect("open"), Ok(kept));
-    let refusal = Device::found(address(0, 2), relay.address, 7)
+    let refusal = Device::create(address(0, 2), relay.address, 7)
         .await
         .map(drop)
         .expect_err("no room");
@@ -220,7 +220,10 @@ async fn at_the_watermark_pushes_wait_while_everything_else_goes_on() {
     push_when_there_is_room(&mut one, kept + 1).await;
     // until what is kept fills it again.
     let (again, refusal) = push_until_stopped(&mut one, kept + 2).await;
-    assert_eq!(refusal.expect("refused, not ended").code(), Code::RelayFull);
+    assert_eq!(
+        refusal.expect("refused, not ended").code(),
+        Code::StorageFull
+    );
     assert!(again > kept + 10, "{again} after {kept}");
     drop((one, two));
     relay.stop();
@@ -238,9 +241,9 @@ async fn on_a_full_disk_nothing_acknowledged_is_lost_and_the_ballast_lets_it_rec
             .len(),
         4 << 20
     );
-    let mut one = Device::found(address(0, 2), relay.address, 1)
+    let mut one = Device::create(address(0, 2), relay.address, 1)
         .await
-        .expect("founds");
+        .expect("account is created");
     one.add(2).await;
     one.push(vec![support::pushed(1, 1, ENVELOPE_BYTES, None)])
         .await;

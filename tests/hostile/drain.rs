@@ -12,7 +12,7 @@ use graceful_protocol::frame::{RelayFrame, from_relay};
 use tokio_tungstenite::tungstenite::{Error, Message};
 
 use crate::attacker::{Device, address, get, say, status, websocket};
-use crate::house::{LONG, environment, quick_folder};
+use crate::harness::{LONG, environment, quick_folder};
 use crate::relay_process::RelayProcess;
 use crate::support;
 
@@ -93,9 +93,9 @@ async fn a_drain_sends_everybody_away_and_loses_nothing() {
     let data = folder.path().join("relay");
     let mut relay = start(&data);
     drop(
-        Device::found(address(0, 2), relay.address, 99)
+        Device::create(address(0, 2), relay.address, 99)
             .await
-            .expect("founds"),
+            .expect("account is created"),
     );
     let mut devices = Vec::new();
     for _ in 0..DEVICES {
@@ -108,9 +108,9 @@ async fn a_drain_sends_everybody_away_and_loses_nothing() {
     }
     let mut pushing = Vec::new();
     for number in 1..=PUSHERS {
-        let device = Device::found(address(0, 3), relay.address, number)
+        let device = Device::create(address(0, 3), relay.address, number)
             .await
-            .expect("founds");
+            .expect("account is created");
         pushing.push(tokio::spawn(push_on(device)));
     }
     assert_eq!(readiness(&relay).await, "200");
@@ -177,9 +177,9 @@ async fn devices_that_do_not_leave_are_cut_in_time() {
     let folder = quick_folder();
     let mut relay = start(&folder.path().join("relay"));
     // It never answers the close frame, and the relay would wait for that for a minute.
-    let _device = Device::found(address(0, 2), relay.address, 1)
+    let _device = Device::create(address(0, 2), relay.address, 1)
         .await
-        .expect("founds");
+        .expect("account is created");
     let begun = Instant::now();
     relay.terminate();
     assert!(relay.ended().success());
@@ -194,9 +194,9 @@ async fn devices_that_do_not_leave_are_cut_in_time() {
 async fn told_a_second_time_it_ends_at_once() {
     let folder = quick_folder();
     let mut relay = start(&folder.path().join("relay"));
-    let _device = Device::found(address(0, 2), relay.address, 1)
+    let _device = Device::create(address(0, 2), relay.address, 1)
         .await
-        .expect("founds");
+        .expect("account is created");
     relay.terminate();
     not_ready(&relay).await;
     assert_eq!(relay.has_ended(), None, "it waits for the device");
@@ -209,9 +209,9 @@ async fn an_operator_can_ask_for_a_drain() {
     let folder = quick_folder();
     let data = folder.path().join("relay");
     let mut relay = start(&data);
-    let mut device = Device::found(address(0, 2), relay.address, 1)
+    let mut device = Device::create(address(0, 2), relay.address, 1)
         .await
-        .expect("founds");
+        .expect("account is created");
     let asked = Command::new(env!("CARGO_BIN_EXE_graceful-relay"))
         .arg("drain")
         .arg("--data")

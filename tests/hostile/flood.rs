@@ -11,13 +11,13 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 use tokio_tungstenite::tungstenite::{Error, Message};
 
 use crate::attacker::{Device, address, close_code, connect, websocket};
-use crate::house::House;
+use crate::harness::TestRelay;
 use crate::support;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_address_gets_its_share_of_connections_and_no_more() {
-    let house = House::open(&[]);
-    let relay = house.relay.address;
+    let relay_under_test = TestRelay::open(&[]);
+    let relay = relay_under_test.relay.address;
     let attack = async {
         let (mut open, mut refused) = (Vec::new(), 0);
         for _ in 0..400 {
@@ -45,15 +45,15 @@ async fn one_address_gets_its_share_of_connections_and_no_more() {
         assert_eq!(open.len() + refused, 400);
         open
     };
-    house
+    relay_under_test
         .while_syncing("connections from one address", attack)
         .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn five_thousand_connections_opened_and_dropped_leave_nothing() {
-    let house = House::open(&[]);
-    let relay = house.relay.address;
+    let relay_under_test = TestRelay::open(&[]);
+    let relay = relay_under_test.relay.address;
     let attack = async {
         let begun = Instant::now();
         let from = |fourth| async move {
@@ -70,11 +70,11 @@ async fn five_thousand_connections_opened_and_dropped_leave_nothing() {
         println!("5,000 connections in {:?}", begun.elapsed());
         assert!(begun.elapsed() < Duration::from_secs(60));
     };
-    house
+    relay_under_test
         .while_syncing("5,000 connections opened and dropped", attack)
         .await;
-    house.has_connections(2).await;
-    let files = std::fs::read_dir(format!("/proc/{}/fd", house.relay.id()))
+    relay_under_test.has_connections(2).await;
+    let files = std::fs::read_dir(format!("/proc/{}/fd", relay_under_test.relay.id()))
         .expect("it runs")
         .count();
     assert!(files < 200, "{files} files are open");
@@ -82,46 +82,49 @@ async fn five_thousand_connections_opened_and_dropped_leave_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn accounts_are_founded_at_a_bounded_rate() {
-    let house = House::open(&[("GRACEFUL_RELAY_ADMISSION__ACCOUNTS_PER_H", "50")]);
-    let relay = house.relay.address;
+    let relay_under_test = TestRelay::open(&[("GRACEFUL_RELAY_ADMISSION__ACCOUNTS_PER_H", "50")]);
+    let relay = relay_under_test.relay.address;
     let refused = |refusal: graceful_protocol::wire::Refusal| {
         assert_eq!(refusal.code(), Code::Overloaded, "{refusal:?}");
         assert!(refusal.retry_after_ms > 0, "{refusal:?}");
     };
     let attack = async {
-        let (mut founded, mut here) = (0, 0);
+        let (mut created, mut here) = (0, 0);
         for number in 1..=30 {
-            match Device::found(address(0, 2), relay, number).await {
+            match Device::create(address(0, 2), relay, number).await {
                 Ok(_) => here += 1,
                 Err(refusal) => refused(refusal),
             }
         }
         assert_eq!(here, 20, "of one address in an hour");
         for number in 31..=120 {
-            match Device::found(address(2, number), relay, number).await {
-                Ok(_) => founded += 1,
+            match Device::create(address(2, number), relay, number).await {
+                Ok(_) => created += 1,
                 Err(refusal) => refused(refusal),
             }
         }
-        // The honest two founded one.
-        assert_eq!(here + founded, 49, "altogether in an hour");
+        // The honest two created one.
+        assert_eq!(here + created, 49, "altogether in an hour");
         // Who has an account comes and goes.
         Device::come(address(0, 2), relay, 1, 1)
             .await
             .expect("known");
     };
-    house.while_syncing("foundings", attack).await;
+    relay_under_test
+        .while_syncing("account creations", attack)
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_account_has_its_share_of_connections() {
-    let house = House::open(&[("GRACEFUL_RELAY_ADMISSION__ACCOUNT_CONNECTIONS_MAX", "8")]);
-    let relay = house.relay.address;
+    let relay_under_test =
+        TestRelay::open(&[("GRACEFUL_RELAY_ADMISSION__ACCOUNT_CONNECTIONS_MAX", "8")]);
+    let relay = relay_under_test.relay.address;
     let attack = async {
         let mut open = vec![
-            Device::found(address(0, 2), relay, 1)
+            Device::create(address(0, 2), relay, 1)
                 .await
-                .expect("founds"),
+                .expect("account is created"),
         ];
         for _ in 0..7 {
             open.push(
@@ -141,7 +144,7 @@ async fn an_account_has_its_share_of_connections() {
         }
         open
     };
-    house
+    relay_under_test
         .while_syncing("connections of one account", attack)
         .await;
 }
@@ -149,12 +152,13 @@ async fn an_account_has_its_share_of_connections() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_account_that_sends_too_fast_is_slowed_and_loses_nothing() {
     // 20 frames a second, 200 at once: 280 take four seconds more than no time at all.
-    let house = House::open(&[("GRACEFUL_RELAY_ADMISSION__ACCOUNT_FRAMES_PER_S", "20")]);
-    let relay = house.relay.address;
+    let relay_under_test =
+        TestRelay::open(&[("GRACEFUL_RELAY_ADMISSION__ACCOUNT_FRAMES_PER_S", "20")]);
+    let relay = relay_under_test.relay.address;
     let attack = async {
-        let mut device = Device::found(address(0, 2), relay, 1)
+        let mut device = Device::create(address(0, 2), relay, 1)
             .await
-            .expect("founds");
+            .expect("account is created");
         let begun = Instant::now();
         for number in 1..=280 {
             device
@@ -173,13 +177,16 @@ async fn an_account_that_sends_too_fast_is_slowed_and_loses_nothing() {
         );
     };
     // The honest two are of another account, and make fewer than 20 frames a second each.
-    house.while_syncing("a hasty account", attack).await;
+    relay_under_test
+        .while_syncing("a hasty account", attack)
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn messages_without_measure_end_with_1009() {
-    let house = House::open(&[("GRACEFUL_RELAY_LIMITS__AUTHENTICATION_TIMEOUT_S", "3")]);
-    let relay = house.relay.address;
+    let relay_under_test =
+        TestRelay::open(&[("GRACEFUL_RELAY_LIMITS__AUTHENTICATION_TIMEOUT_S", "3")]);
+    let relay = relay_under_test.relay.address;
     let attack = async {
         for _ in 0..20 {
             let mut socket = websocket(address(0, 2), relay).await.expect("let in");
@@ -195,7 +202,7 @@ async fn messages_without_measure_end_with_1009() {
         let mut socket = websocket(address(0, 4), relay).await.expect("let in");
         assert_eq!(send_endlessly(&mut socket, 0).await, Some(4408));
     };
-    house
+    relay_under_test
         .while_syncing("messages without measure", attack)
         .await;
 }

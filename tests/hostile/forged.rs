@@ -3,7 +3,7 @@
 use std::net::Ipv4Addr;
 
 use crate::attacker::{address, asking_for_websocket, connect, get, say, status};
-use crate::house::House;
+use crate::harness::TestRelay;
 use graceful_protocol::{EXCHANGE_PATH, SOCKET_PATH};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -20,13 +20,13 @@ const BEHIND_A_PROXY: [(&str, &str); 2] = [
 
 /// How many of these requests were answered 200, and how many 429.
 async fn answers(
-    house: &House,
+    relay_under_test: &TestRelay,
     from: Ipv4Addr,
     requests: impl Iterator<Item = Vec<u8>>,
 ) -> (usize, usize) {
     let (mut well, mut away) = (0, 0);
     for request in requests {
-        match status(&say(from, house.relay.address, &request).await) {
+        match status(&say(from, relay_under_test.relay.address, &request).await) {
             "200" => well += 1,
             "429" => away += 1,
             other => panic!("answered {other:?}"),
@@ -41,31 +41,33 @@ fn forwarded(hops: &str) -> Vec<u8> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_forged_x_forwarded_for_is_passed_over_and_a_true_one_counts() {
-    let house = House::open(&BEHIND_A_PROXY);
+    let relay_under_test = TestRelay::open(&BEHIND_A_PROXY);
     let attack = async {
         // A stranger that names another address each time is still one stranger.
         let requests = (0..40).map(|number| forwarded(&format!("192.0.2.{number}")));
-        let (well, away) = answers(&house, STRANGER, requests).await;
+        let (well, away) = answers(&relay_under_test, STRANGER, requests).await;
         assert!(
             well <= ARRIVALS + 2 && away >= 18,
             "{well} well, {away} away"
         );
         // Behind the proxy each address counts for itself,
         let requests = (0..40).map(|number| forwarded(&format!("192.0.2.{number}")));
-        assert_eq!(answers(&house, PROXY, requests).await, (40, 0));
+        assert_eq!(answers(&relay_under_test, PROXY, requests).await, (40, 0));
         // and what a client put before its own address is a claim.
         let requests =
             (0..40).map(|number| forwarded(&format!("203.0.113.{number}, 198.51.100.7")));
-        let (well, away) = answers(&house, PROXY, requests).await;
+        let (well, away) = answers(&relay_under_test, PROXY, requests).await;
         assert!(
             well <= ARRIVALS + 2 && away >= 18,
             "{well} well, {away} away"
         );
         // The proxy itself is held to nothing.
         let requests = (0..40).map(|_| get("/health", ""));
-        assert_eq!(answers(&house, PROXY, requests).await, (40, 0));
+        assert_eq!(answers(&relay_under_test, PROXY, requests).await, (40, 0));
     };
-    house.while_syncing("forged X-Forwarded-For", attack).await;
+    relay_under_test
+        .while_syncing("forged X-Forwarded-For", attack)
+        .await;
 }
 
 fn proxy_header(client: [u8; 4], request: &[u8]) -> Vec<u8> {
@@ -79,16 +81,16 @@ fn proxy_header(client: [u8; 4], request: &[u8]) -> Vec<u8> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_forged_proxy_header_is_no_request_and_a_true_one_counts() {
     let required = ("GRACEFUL_RELAY_SERVER__PROXY_PROTOCOL", "required");
-    let house = House::open(&[BEHIND_A_PROXY[0], BEHIND_A_PROXY[1], required]);
-    let relay = house.relay.address;
+    let relay_under_test = TestRelay::open(&[BEHIND_A_PROXY[0], BEHIND_A_PROXY[1], required]);
+    let relay = relay_under_test.relay.address;
     let health = get("/health", "");
     let attack = async {
         let answer = say(STRANGER, relay, &proxy_header([192, 0, 2, 1], &health)).await;
         assert_ne!(status(&answer), "200", "{answer}");
         let requests = (0..40).map(|number| proxy_header([192, 0, 2, number], &health));
-        assert_eq!(answers(&house, PROXY, requests).await, (40, 0));
+        assert_eq!(answers(&relay_under_test, PROXY, requests).await, (40, 0));
         let requests = (0..40).map(|_| proxy_header([198, 51, 100, 7], &health));
-        let (well, away) = answers(&house, PROXY, requests).await;
+        let (well, away) = answers(&relay_under_test, PROXY, requests).await;
         assert!(
             well <= ARRIVALS + 2 && away >= 18,
             "{well} well, {away} away"
@@ -99,16 +101,18 @@ async fn a_forged_proxy_header_is_no_request_and_a_true_one_counts() {
         let twice = proxy_header([192, 0, 2, 200], &proxy_header([192, 0, 2, 201], &health));
         assert_ne!(status(&say(PROXY, relay, &twice).await), "200");
     };
-    house.while_syncing("forged PROXY headers", attack).await;
+    relay_under_test
+        .while_syncing("forged PROXY headers", attack)
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn pages_that_are_not_on_the_list_get_nothing() {
-    let house = House::open(&[(
+    let relay_under_test = TestRelay::open(&[(
         "GRACEFUL_RELAY_SERVER__ALLOWED_ORIGINS",
         "https://app.example",
     )]);
-    let relay = house.relay.address;
+    let relay = relay_under_test.relay.address;
     let attack = async {
         for origin in [
             "https://evil.example",
@@ -161,5 +165,7 @@ async fn pages_that_are_not_on_the_list_get_nothing() {
             assert_eq!(&answer, b"HTTP/1.1 101");
         }
     };
-    house.while_syncing("pages of others", attack).await;
+    relay_under_test
+        .while_syncing("pages of others", attack)
+        .await;
 }

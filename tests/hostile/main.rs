@@ -18,5 +18,5 @@ mod disk;
 mod drain;
 mod flood;
 mod forged;
-mod house;
+mod harness;
 mod slow;

@@ -8,7 +8,7 @@ use futures_util::future::join_all;
 use tokio::io::AsyncWriteExt;
 
 use crate::attacker::{Device, address, asking_for_websocket, connect, rest, status, websocket};
-use crate::house::House;
+use crate::harness::TestRelay;
 use crate::support;
 
 /// Attackers' addresses, and connections from each: more than one address may have.
@@ -51,15 +51,15 @@ async fn say_and_wait(relay: SocketAddr, said: &[u8]) -> usize {
 }
 
 async fn slowloris(phase: &str, said: &[u8]) {
-    let house = House::open(&IMPATIENT);
-    let turned_away = house
-        .while_syncing(phase, say_and_wait(house.relay.address, said))
+    let relay_under_test = TestRelay::open(&IMPATIENT);
+    let turned_away = relay_under_test
+        .while_syncing(phase, say_and_wait(relay_under_test.relay.address, said))
         .await;
     assert!(
         turned_away >= 10 * usize::from(ADDRESSES),
         "an address may have 50 newcomers: {turned_away}"
     );
-    house.has_connections(2).await;
+    relay_under_test.has_connections(2).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -98,13 +98,13 @@ async fn half_a_frame_before_saying_who_one_is_harms_nobody() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn half_a_frame_of_a_known_device_ends_with_silence() {
-    let house = House::open(&IMPATIENT);
-    let relay = house.relay.address;
+    let relay_under_test = TestRelay::open(&IMPATIENT);
+    let relay = relay_under_test.relay.address;
     let attack = async {
         drop(
-            Device::found(address(0, 2), relay, 9)
+            Device::create(address(0, 2), relay, 9)
                 .await
-                .expect("founds"),
+                .expect("account is created"),
         );
         let mut open = Vec::new();
         for _ in 0..40 {
@@ -123,20 +123,20 @@ async fn half_a_frame_of_a_known_device_ends_with_silence() {
             while let Some(Ok(_)) = device.socket.next().await {}
         }
     };
-    house
+    relay_under_test
         .while_syncing("half a frame of known devices", attack)
         .await;
-    house.has_connections(2).await;
+    relay_under_test.has_connections(2).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn devices_that_do_not_listen_are_given_up() {
-    let house = House::open(&IMPATIENT);
-    let relay = house.relay.address;
+    let relay_under_test = TestRelay::open(&IMPATIENT);
+    let relay = relay_under_test.relay.address;
     let attack = async {
-        let mut pusher = Device::found(address(0, 2), relay, 8)
+        let mut pusher = Device::create(address(0, 2), relay, 8)
             .await
-            .expect("founds");
+            .expect("account is created");
         pusher.add(9).await;
         for number in 1..=20 {
             pusher
@@ -154,17 +154,17 @@ async fn devices_that_do_not_listen_are_given_up() {
             );
         }
         // The honest two; whoever pushed has been silent for too long as well.
-        house.has_connections(2).await;
+        relay_under_test.has_connections(2).await;
         drop(deaf);
     };
-    house.while_syncing("deaf devices", attack).await;
+    relay_under_test.while_syncing("deaf devices", attack).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn whoever_is_at_the_door_does_not_keep_a_newcomer_out() {
     // Room for 64 newcomers, and four addresses that take up all of it.
-    let house = House::open(&[("GRACEFUL_RELAY_LIMITS__CONNECTIONS_MAX", "100")]);
-    let relay = house.relay.address;
+    let relay_under_test = TestRelay::open(&[("GRACEFUL_RELAY_LIMITS__CONNECTIONS_MAX", "100")]);
+    let relay = relay_under_test.relay.address;
     let attack = async {
         let mut open = Vec::new();
         for connection in 0..200 {
@@ -179,7 +179,7 @@ async fn whoever_is_at_the_door_does_not_keep_a_newcomer_out() {
         drop(newcomer.expect("let in"));
         open
     };
-    house
-        .while_syncing("a door full of the silent", attack)
+    relay_under_test
+        .while_syncing("a server full of the silent", attack)
         .await;
 }

@@ -150,8 +150,8 @@ fn each_room_says_what_it_is() {
         .iter()
         .filter(|source| source.path.ends_with("mod.rs"));
     let silent: Vec<_> = doors
-        .filter(|door| !door.text.starts_with("//! "))
-        .map(|door| door.path.clone())
+        .filter(|server| !server.text.starts_with("//! "))
+        .map(|server| server.path.clone())
         .collect();
     assert_none(&silent);
 }

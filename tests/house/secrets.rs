@@ -16,7 +16,7 @@ const SECRET_NAMES: &[&str] = &[
     "words",
 ];
 
-/// Types that show what they hold. Any other hides it, or has its own place in `tests/secrecy`.
+/// Types that show what they hold. Any other hides it, or has its own place in `tests/privacy`.
 const BARE_TYPES: &[&str] = &[
     "Arc",
     "Box",

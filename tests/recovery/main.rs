@@ -1,18 +1,18 @@
 //! Accounts that come back with nothing but words: at a real relay, at relays that lie, and without
 //! a trace of the words on any device.
 
-#[path = "../support/door.rs"]
-mod door;
+#[path = "../support/server.rs"]
+mod server;
 
-mod back;
-mod liar;
+mod happy_path;
+mod misbehaving_relay;
 mod trace;
 
 use std::path::Path;
 use std::time::Duration;
 
 use graceful_client::{
-    Change, Changes, Client, ClientError, ConnectOptions, CreateOptions, Incoming, OsChance,
+    Change, Changes, Client, ClientError, ConnectOptions, CreateOptions, Incoming, OsRng,
     RecoverOptions, RecoveryKey,
 };
 
@@ -20,7 +20,7 @@ use graceful_client::{
 const LONG: Duration = Duration::from_secs(60);
 
 fn fresh_key() -> RecoveryKey {
-    RecoveryKey::random(&mut OsChance)
+    RecoveryKey::random(&mut OsRng)
 }
 
 fn folder() -> tempfile::TempDir {
@@ -37,7 +37,7 @@ async fn create(url: &str, folder: &Path, key: &RecoveryKey) -> Client {
         recovery: Some(key.clone()),
         connect: ConnectOptions::default(),
     };
-    Client::create(options).await.expect("founds")
+    Client::create(options).await.expect("account is created")
 }
 
 fn options(url: &str, folder: &Path, key: &RecoveryKey, name: &str) -> RecoverOptions {

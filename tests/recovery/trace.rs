@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use data_encoding::{BASE64, BASE64_NOPAD, BASE64URL_NOPAD, HEXLOWER, HEXUPPER};
 use graceful_client::RecoveryKey;
 
-use super::{create, door, folder, push, received, recover};
+use super::{create, folder, push, received, recover, server};
 
 const ENTROPY: [u8; 16] = *b"\x9c\x01\xfe\x37\x80\xab\x55\x12\xd0\x6e\x7f\x24\xb3\x99\xe1\x4a";
 
@@ -79,8 +79,8 @@ fn found(folder: &Path, forms: &[Vec<u8>]) -> Vec<PathBuf> {
 
 #[tokio::test]
 async fn no_device_and_no_relay_keeps_the_words_or_what_follows_from_them() {
-    let door = door::open(door::options()).await;
-    let url = format!("ws://{}", door.address);
+    let server = server::open(server::options()).await;
+    let url = format!("ws://{}", server.address);
     let key = RecoveryKey::from_entropy(ENTROPY);
     let forms = forms(&key);
     let (desk_folder, phone_folder) = (folder(), folder());
@@ -105,7 +105,11 @@ async fn no_device_and_no_relay_keeps_the_words_or_what_follows_from_them() {
     push(&phone, &["two"]).await;
     drop(desk.close().await);
     phone.close().await.expect("closes");
-    for folder in [desk_folder.path(), phone_folder.path(), door.folder.path()] {
+    for folder in [
+        desk_folder.path(),
+        phone_folder.path(),
+        server.folder.path(),
+    ] {
         assert!(
             files(folder).iter().any(|(_, content)| content.len() > 500),
             "there is something to search"

@@ -1,4 +1,4 @@
-//! Each rule against a naive model, through the store's door: random devices push, acknowledge,
+//! Each rule against a naive model, through the store's server: random devices push, acknowledge,
 //! come, go and delete while time passes, and at each step the store must hold and show exactly
 //! what a list of plain values says.
 
@@ -36,7 +36,7 @@ fn step() -> impl Strategy<Value = Step> {
     let device = 1..6_u8;
     prop_oneof![
         8 => (device.clone(), 1..6_usize, prop_oneof![4 => Just(None), 1 => (1..6_u8).prop_map(Some)], 300..200_000_usize)
-            .prop_map(|(by, count, addressee, size)| Step::Push { by, count, addressee, size }),
+            .prop_map(|(by, count, recipient, size)| Step::Push { by, count, recipient, size }),
         2 => (device.clone(), 1..4_u64).prop_map(|(by, back)| Step::Repeat { by, back }),
         8 => (device.clone(), 0..12_u64).prop_map(|(by, ahead)| Step::Ack { by, ahead }),
         3 => (device.clone(), device.clone()).prop_map(|(by, who)| Step::Add { by, who }),
@@ -68,7 +68,7 @@ fn an_account_that_is_closed_leaves_no_row() {
     world.take(&Step::Push {
         by: 1,
         count: 3,
-        addressee: None,
+        recipient: None,
         size: 150_000,
     });
     assert_eq!(world.totals(), (1, 3));

@@ -7,7 +7,7 @@ use graceful_protocol::wire::gap::Reason;
 use graceful_protocol::wire::{Envelope, SignedEntry};
 use graceful_protocol::{Code, chain};
 use graceful_rules::RelayTime;
-use graceful_rules::change::{Change, Look, Outcome, Standing, View, Whose};
+use graceful_rules::command::{Command, DeviceState, Fetch, FetchResult, Member, Outcome};
 use graceful_store::{Options, Store};
 
 use crate::support;
@@ -18,7 +18,7 @@ pub enum Step {
     Push {
         by: u8,
         count: usize,
-        addressee: Option<u8>,
+        recipient: Option<u8>,
         size: usize,
     },
     Repeat {
@@ -54,13 +54,13 @@ pub enum Step {
 struct Sent {
     seq: u64,
     sender: u8,
-    addressee: Option<u8>,
+    recipient: Option<u8>,
     arrived_ms: u64,
     envelope: Envelope,
 }
 
 #[derive(Debug, Clone, Default)]
-struct Member {
+struct ModelDevice {
     cursor: u64,
     push_number: u64,
     lost: Vec<u64>,
@@ -74,7 +74,7 @@ pub struct World {
     marks: u64,
     log: Vec<SignedEntry>,
     kept: Vec<Sent>,
-    members: BTreeMap<u8, Member>,
+    members: BTreeMap<u8, ModelDevice>,
     removed: Vec<u8>,
     head: u64,
     chain: graceful_protocol::Chain,
@@ -85,8 +85,8 @@ impl World {
     /// An account with device 1 in it.
     pub fn new(options: Options) -> Self {
         let store = support::store(options.clone()).expect("opens");
-        let entry = support::founding(1);
-        let found = Change::Found {
+        let entry = support::genesis(1);
+        let found = Command::CreateAccount {
             entry: entry.clone(),
             by: support::device_key(1),
             invite: None,
@@ -95,7 +95,7 @@ impl World {
             .commit(vec![found], RelayTime::default())
             .expect("commits")
             .outcomes;
-        assert_eq!(outcomes, [Outcome::Founded]);
+        assert_eq!(outcomes, [Outcome::AccountCreated]);
         Self {
             store,
             options,
@@ -103,7 +103,7 @@ impl World {
             marks: 0,
             log: vec![entry],
             kept: Vec::new(),
-            members: BTreeMap::from([(1, Member::default())]),
+            members: BTreeMap::from([(1, ModelDevice::default())]),
             removed: Vec::new(),
             head: 0,
             chain: chain::START,
@@ -119,20 +119,21 @@ impl World {
 
     /// Rows in all tables that belong to accounts.
     pub fn rows(&self) -> u64 {
-        self.store.account_rows().expect("reads")
+        self.store.account_row_count().expect("reads")
     }
 
-    fn standing(&self, device: u8) -> Option<Standing> {
+    fn device_state(&self, device: u8) -> Option<DeviceState> {
         self.store
             .find(&support::account_id(1), &support::device_key(device))
             .expect("reads")
     }
 
-    fn whose(&self, device: u8) -> Option<Whose> {
-        self.standing(device).map(|standing| standing.whose)
+    fn member(&self, device: u8) -> Option<Member> {
+        self.device_state(device)
+            .map(|device_state| device_state.member)
     }
 
-    fn commit(&self, change: Change) -> Outcome {
+    fn commit(&self, change: Command) -> Outcome {
         let mut committed = self
             .store
             .commit(vec![change], RelayTime::from_ms(self.now_ms))
@@ -145,9 +146,9 @@ impl World {
             Step::Push {
                 by,
                 count,
-                addressee,
+                recipient,
                 size,
-            } => self.push(by, count, addressee, size),
+            } => self.push(by, count, recipient, size),
             Step::Repeat { by, back } => self.repeat(by, back),
             Step::Ack { by, ahead } => self.ack(by, ahead),
             Step::Add { by, who } => self.add(by, who),
@@ -159,27 +160,27 @@ impl World {
         }
     }
 
-    fn push(&mut self, by: u8, count: usize, addressee: Option<u8>, size: usize) {
-        let Some(whose) = self.whose(by) else {
+    fn push(&mut self, by: u8, count: usize, recipient: Option<u8>, size: usize) {
+        let Some(member) = self.member(by) else {
             return;
         };
         let first = self.members[&by].push_number + 1;
         let envelopes = (first..first + count as u64)
             .map(|push_number| {
                 self.marks += 1;
-                support::pushed(push_number, self.marks, size, addressee)
+                support::pushed(push_number, self.marks, size, recipient)
             })
             .collect::<Vec<_>>();
-        let Outcome::Pushed(pushed) = self.commit(Change::push(whose, envelopes.clone())) else {
+        let Outcome::Pushed(pushed) = self.commit(Command::push(member, envelopes.clone())) else {
             panic!("a push is answered as a push");
         };
         let known =
-            addressee.is_none_or(|device| device != by && self.members.contains_key(&device));
+            recipient.is_none_or(|device| device != by && self.members.contains_key(&device));
         let room =
             (self.options.limits.account_envelopes_max as usize).saturating_sub(self.kept.len());
         let expected = if known { count.min(room) } else { 0 };
         for envelope in &envelopes[..expected] {
-            self.keep(by, addressee, envelope);
+            self.keep(by, recipient, envelope);
         }
         assert_eq!(
             pushed.through,
@@ -189,12 +190,12 @@ impl World {
         let why = match (expected == count, known) {
             (true, _) => None,
             (false, true) => Some(Code::QuotaEnvelopes),
-            (false, false) => Some(Code::UnknownAddressee),
+            (false, false) => Some(Code::UnknownRecipient),
         };
         assert_eq!(code, why);
     }
 
-    fn keep(&mut self, by: u8, addressee: Option<u8>, envelope: &Envelope) {
+    fn keep(&mut self, by: u8, recipient: Option<u8>, envelope: &Envelope) {
         self.head += 1;
         self.chain = chain::extend(
             &self.chain,
@@ -202,15 +203,15 @@ impl World {
             &support::device_key(by),
             &envelope.sealed,
         );
-        let member = self.members.get_mut(&by).expect("a member pushes");
-        member.push_number = envelope.push_number;
-        if member.cursor == self.head - 1 {
-            member.cursor = self.head;
+        let device_model = self.members.get_mut(&by).expect("a member pushes");
+        device_model.push_number = envelope.push_number;
+        if device_model.cursor == self.head - 1 {
+            device_model.cursor = self.head;
         }
         self.kept.push(Sent {
             seq: self.head,
             sender: by,
-            addressee,
+            recipient,
             arrived_ms: self.now_ms,
             envelope: envelope.clone(),
         });
@@ -218,7 +219,7 @@ impl World {
 
     /// The last pushes once more, as after a lost answer: stored once.
     fn repeat(&mut self, by: u8, back: u64) {
-        let Some(whose) = self.whose(by) else {
+        let Some(member) = self.member(by) else {
             return;
         };
         let last = self.members[&by].push_number;
@@ -227,7 +228,7 @@ impl World {
         }
         let envelopes =
             (last.saturating_sub(back).max(1)..=last).map(|n| support::pushed(n, 0, 300, None));
-        let Outcome::Pushed(pushed) = self.commit(Change::push(whose, envelopes)) else {
+        let Outcome::Pushed(pushed) = self.commit(Command::push(member, envelopes)) else {
             panic!("a push is answered as a push");
         };
         assert_eq!(
@@ -237,11 +238,14 @@ impl World {
     }
 
     fn ack(&mut self, by: u8, ahead: u64) {
-        let Some(whose) = self.whose(by) else {
+        let Some(member) = self.member(by) else {
             return;
         };
         let through = self.members[&by].cursor + ahead;
-        let outcome = self.commit(Change::Ack { by: whose, through });
+        let outcome = self.commit(Command::Ack {
+            by: member,
+            through,
+        });
         if through > self.head {
             assert!(
                 matches!(outcome, Outcome::Refused(refusal) if refusal.code == Code::AckBeyondHead)
@@ -249,9 +253,9 @@ impl World {
             return;
         }
         assert_eq!(outcome, Outcome::Acked);
-        let member = self.members.get_mut(&by).expect("a member acknowledges");
-        member.cursor = member.cursor.max(through);
-        member.lost.retain(|seq| *seq > through);
+        let device_model = self.members.get_mut(&by).expect("a member acknowledges");
+        device_model.cursor = device_model.cursor.max(through);
+        device_model.lost.retain(|seq| *seq > through);
         self.drop_unneeded();
     }
 
@@ -262,22 +266,24 @@ impl World {
                 .iter()
                 .filter(|(device, _)| is_for(sent, **device))
                 .collect::<Vec<_>>();
-            match (readers.is_empty(), sent.addressee) {
-                (true, addressee) => addressee.is_none(),
-                (false, _) => readers.iter().any(|(_, member)| member.cursor < sent.seq),
+            match (readers.is_empty(), sent.recipient) {
+                (true, recipient) => recipient.is_none(),
+                (false, _) => readers
+                    .iter()
+                    .any(|(_, device_model)| device_model.cursor < sent.seq),
             }
         });
     }
 
     fn append(&mut self, by: u8, entry: SignedEntry) -> Option<Outcome> {
-        let whose = self.whose(by)?;
+        let member = self.member(by)?;
         let first = self.log.len() as u64;
-        let outcome = self.commit(Change::Append {
-            by: whose,
+        let outcome = self.commit(Command::AppendMembership {
+            by: member,
             first,
             entries: vec![entry.clone()],
         });
-        if outcome == Outcome::Appended {
+        if outcome == Outcome::MembershipAppended {
             self.log.push(entry);
         }
         Some(outcome)
@@ -293,9 +299,13 @@ impl World {
             && self.members.len() < limits.account_devices_max as usize;
         let new = !self.members.contains_key(&who) && !self.removed.contains(&who);
         if let Some(outcome) = self.append(by, entry) {
-            assert_eq!(outcome == Outcome::Appended, fits && new, "{outcome:?}");
-            if outcome == Outcome::Appended {
-                self.members.insert(who, Member::default());
+            assert_eq!(
+                outcome == Outcome::MembershipAppended,
+                fits && new,
+                "{outcome:?}"
+            );
+            if outcome == Outcome::MembershipAppended {
+                self.members.insert(who, ModelDevice::default());
             }
         }
     }
@@ -305,8 +315,8 @@ impl World {
         let entry = support::removing(&membership, by, who);
         let may = by != who && self.members.contains_key(&who);
         if let Some(outcome) = self.append(by, entry) {
-            assert_eq!(outcome == Outcome::Appended, may, "{outcome:?}");
-            if outcome == Outcome::Appended {
+            assert_eq!(outcome == Outcome::MembershipAppended, may, "{outcome:?}");
+            if outcome == Outcome::MembershipAppended {
                 self.members.remove(&who);
                 self.removed.push(who);
                 self.drop_unneeded();
@@ -317,9 +327,9 @@ impl World {
     fn lose(&mut self, gone: impl Fn(&Sent) -> bool) -> u64 {
         let before = self.kept.len();
         for sent in self.kept.iter().filter(|sent| gone(sent)) {
-            for (device, member) in &mut self.members {
-                if is_for(sent, *device) && member.cursor < sent.seq {
-                    member.lost.push(sent.seq);
+            for (device, device_model) in &mut self.members {
+                if is_for(sent, *device) && device_model.cursor < sent.seq {
+                    device_model.lost.push(sent.seq);
                 }
             }
         }
@@ -328,16 +338,19 @@ impl World {
     }
 
     fn delete_through(&mut self, by: u8, through: u64) {
-        let Some(whose) = self.whose(by) else {
+        let Some(member) = self.member(by) else {
             return;
         };
-        let outcome = self.commit(Change::DeleteThrough { by: whose, through });
+        let outcome = self.commit(Command::DeleteThrough {
+            by: member,
+            through,
+        });
         let envelopes = self.lose(|sent| sent.seq <= through);
         assert_eq!(outcome, Outcome::Deleted { through, envelopes });
     }
 
     fn sweep(&mut self) {
-        let outcome = self.commit(Change::Sweep);
+        let outcome = self.commit(Command::Sweep);
         let (now_ms, retention_ms) = (
             self.now_ms,
             u64::from(self.options.limits.retention_s) * 1_000,
@@ -353,13 +366,13 @@ impl World {
     }
 
     fn close(&mut self, by: u8) {
-        let Some(whose) = self.whose(by) else {
+        let Some(member) = self.member(by) else {
             return;
         };
-        let outcome = self.commit(Change::CloseAccount { by: whose });
+        let outcome = self.commit(Command::DeleteAccount { by: member });
         assert_eq!(
             outcome,
-            Outcome::Closed {
+            Outcome::AccountDeleted {
                 envelopes: self.kept.len() as u64
             }
         );
@@ -373,57 +386,57 @@ impl World {
         let accounts = u64::from(!self.closed);
         assert_eq!(self.totals(), (accounts, self.kept.len() as u64));
         for device in 1..6 {
-            let standing = self.standing(device);
-            let Some(member) = self.members.get(&device) else {
-                assert_eq!(standing, None);
+            let device_state = self.device_state(device);
+            let Some(device_model) = self.members.get(&device) else {
+                assert_eq!(device_state, None);
                 continue;
             };
-            let standing = standing.expect("a member is found");
+            let device_state = device_state.expect("a member is found");
             assert_eq!(
                 (
-                    standing.head,
-                    standing.cursor,
-                    standing.push_number,
-                    standing.membership_count
+                    device_state.head,
+                    device_state.cursor,
+                    device_state.push_number,
+                    device_state.membership_count
                 ),
                 (
                     self.head,
-                    member.cursor,
-                    member.push_number,
+                    device_model.cursor,
+                    device_model.push_number,
                     self.log.len() as u64
                 )
             );
-            assert_eq!(standing.envelopes_kept, self.kept.len() as u64);
-            self.compare_view(device, standing.whose, member);
+            assert_eq!(device_state.stored_envelopes, self.kept.len() as u64);
+            self.compare_view(device, device_state.member, device_model);
         }
     }
 
-    fn compare_view(&self, device: u8, whose: Whose, member: &Member) {
-        let look = Look {
-            whose,
-            after: member.cursor,
+    fn compare_view(&self, device: u8, member: Member, device_model: &ModelDevice) {
+        let look = Fetch {
+            member,
+            after: device_model.cursor,
             entries_from: 0,
             bytes_max: u64::MAX,
-            one_at_least: true,
+            at_least_one: true,
         };
         let view = self
             .store
-            .look(&look, RelayTime::from_ms(self.now_ms))
+            .fetch(&look, RelayTime::from_ms(self.now_ms))
             .expect("reads");
         let awaited = self
             .kept
             .iter()
-            .filter(|sent| is_for(sent, device) && sent.seq > member.cursor)
+            .filter(|sent| is_for(sent, device) && sent.seq > device_model.cursor)
             .collect::<Vec<_>>();
         let retention_ms = u64::from(self.options.limits.retention_s) * 1_000;
         if awaited
             .first()
             .is_some_and(|sent| self.now_ms >= sent.arrived_ms + retention_ms)
         {
-            assert_eq!(view, View::SweepFirst, "nothing expired is shown");
+            assert_eq!(view, FetchResult::SweepFirst, "nothing expired is shown");
             return;
         }
-        let View::Ready(ready) = view else {
+        let FetchResult::Page(ready) = view else {
             panic!("a member sees its account, not {view:?}");
         };
         assert_eq!(ready.entries, self.log);
@@ -440,14 +453,18 @@ impl World {
         let gap = ready
             .gap
             .map(|gap| (gap.from, gap.through, gap.reason == Reason::Unspecified));
-        let lost = member.lost.iter().min().zip(member.lost.iter().max());
+        let lost = device_model
+            .lost
+            .iter()
+            .min()
+            .zip(device_model.lost.iter().max());
         assert_eq!(gap.is_some(), lost.is_some());
         if let (Some((from, through, unexplained)), Some((first, last))) = (gap, lost) {
             assert!(
                 from <= *first && through == *last && !unexplained,
                 "{gap:?} tells of {lost:?}"
             );
-            assert!(from > member.cursor);
+            assert!(from > device_model.cursor);
         }
         let chain = ready
             .envelopes
@@ -459,6 +476,6 @@ impl World {
 }
 
 fn is_for(sent: &Sent, device: u8) -> bool {
-    sent.addressee
-        .map_or(sent.sender != device, |addressee| addressee == device)
+    sent.recipient
+        .map_or(sent.sender != device, |recipient| recipient == device)
 }

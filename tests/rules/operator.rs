@@ -1,10 +1,10 @@
 //! What an operator does to an account: it holds for that one and no other, and leaves nothing behind.
 
 use graceful_protocol::Code;
-use graceful_rules::change::{Change, Outcome, Whose};
+use graceful_rules::account_list::{AccountOrder, ListRequest};
+use graceful_rules::command::{Command, Member, Outcome};
 use graceful_rules::membership::Registration;
-use graceful_rules::roll::{Order, Page};
-use graceful_rules::{AccountNumber, Ordinal, Quota, RelayTime};
+use graceful_rules::{AccountNumber, DeviceIndex, Quota, RelayTime};
 use graceful_store::{Options, Store};
 
 use crate::support::{self, account_id, device_key, pushed};
@@ -19,30 +19,30 @@ fn store() -> Store {
     })
     .expect("a store");
     for number in [1, 2] {
-        let found = Change::Found {
-            entry: support::founding(number),
+        let found = Command::CreateAccount {
+            entry: support::genesis(number),
             by: device_key(number),
             invite: None,
         };
-        assert_eq!(commit(&store, found), Outcome::Founded);
+        assert_eq!(commit(&store, found), Outcome::AccountCreated);
     }
     store
 }
 
-fn commit(store: &Store, change: Change) -> Outcome {
+fn commit(store: &Store, change: Command) -> Outcome {
     let mut committed = store.commit(vec![change], NOW).expect("a commit");
     committed.outcomes.pop().expect("an outcome")
 }
 
 /// Pushes one envelope, and says why it was not kept.
 fn push(store: &Store, account: u64, push_number: u64) -> Option<Code> {
-    let by = Whose {
+    let by = Member {
         account: AccountNumber(account),
-        device: Ordinal(0),
+        device: DeviceIndex(0),
     };
     match commit(
         store,
-        Change::push(by, [pushed(push_number, push_number, 300, None)]),
+        Command::push(by, [pushed(push_number, push_number, 300, None)]),
     ) {
         Outcome::Pushed(pushed) => pushed.refusal.map(|refusal| refusal.code),
         other => panic!("{other:?}"),
@@ -56,7 +56,7 @@ fn a_quota_holds_for_its_account_alone_and_from_the_next_push_on() {
     let set = |quota| {
         commit(
             &store,
-            Change::SetQuota {
+            Command::SetQuota {
                 account: account_id(1),
                 quota,
             },
@@ -83,7 +83,7 @@ fn a_quota_holds_for_its_account_alone_and_from_the_next_push_on() {
     );
     set(Quota::default());
     assert_eq!(push(&store, 1, 2), None);
-    let stranger = Change::SetQuota {
+    let stranger = Command::SetQuota {
         account: account_id(3),
         quota: Quota::default(),
     };
@@ -99,29 +99,32 @@ fn who_is_evicted_leaves_no_row_and_nobody_else_loses_one() {
             (None, None)
         );
     }
-    let both = store.account_rows().expect("readable");
-    let evict = vec![Change::Evict {
+    let both = store.account_row_count().expect("readable");
+    let evict = vec![Command::DeleteAccountByOperator {
         account: account_id(1),
     }];
     let committed = store.commit(evict.clone(), NOW).expect("a commit");
-    assert_eq!(committed.outcomes, [Outcome::Closed { envelopes: 3 }]);
+    assert_eq!(
+        committed.outcomes,
+        [Outcome::AccountDeleted { envelopes: 3 }]
+    );
     assert!(
         committed
-            .stirs
+            .changed_accounts
             .iter()
-            .any(|stir| stir.account == AccountNumber(1) && stir.turned),
+            .any(|change| change.account == AccountNumber(1) && change.needs_refetch),
         "it is told"
     );
-    assert_eq!(store.account_rows().expect("readable") * 2, both);
+    assert_eq!(store.account_row_count().expect("readable") * 2, both);
     let again = store.commit(evict, NOW).expect("a commit");
     assert!(matches!(again.outcomes[..], [Outcome::Refused(_)]));
     commit(
         &store,
-        Change::Evict {
+        Command::DeleteAccountByOperator {
             account: account_id(2),
         },
     );
-    assert_eq!(store.account_rows().expect("readable"), 0);
+    assert_eq!(store.account_row_count().expect("readable"), 0);
 }
 
 #[test]
@@ -132,13 +135,13 @@ fn the_roll_is_in_the_order_that_was_asked_for() {
     }
     push(&store, 1, 1);
     let listed = |order| {
-        let page = Page {
+        let page = ListRequest {
             order,
             after: None,
             accounts_max: 10,
         };
         let (entries, next) = store
-            .roll(page, RelayTime::from_ms(61_000))
+            .list_accounts(page, RelayTime::from_ms(61_000))
             .expect("readable");
         assert_eq!(next, None);
         entries
@@ -146,7 +149,7 @@ fn the_roll_is_in_the_order_that_was_asked_for() {
             .map(|(number, entry)| (number.0, entry.newest_s))
             .collect::<Vec<_>>()
     };
-    assert_eq!(listed(Order::Bytes), [(2, Some(60)), (1, Some(60))]);
-    assert_eq!(listed(Order::Envelopes)[0].0, 2);
-    assert_eq!(listed(Order::Activity)[0].0, 1);
+    assert_eq!(listed(AccountOrder::Bytes), [(2, Some(60)), (1, Some(60))]);
+    assert_eq!(listed(AccountOrder::Envelopes)[0].0, 2);
+    assert_eq!(listed(AccountOrder::Activity)[0].0, 1);
 }

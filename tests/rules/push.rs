@@ -2,8 +2,8 @@
 
 use graceful_protocol::wire::Envelope;
 use graceful_protocol::{Code, Limits, envelope};
-use graceful_rules::push::{Verdict, push};
-use graceful_rules::{Account, AccountNumber, Device, Ordinal};
+use graceful_rules::push::{PushDecision, push};
+use graceful_rules::{Account, AccountNumber, Device, DeviceIndex};
 
 use crate::support;
 
@@ -11,7 +11,7 @@ fn account() -> Account {
     let mut account = Account::new(AccountNumber(1), support::account_id(1));
     for number in 1..=2 {
         account.devices.push(Device {
-            ordinal: Ordinal(u32::from(number)),
+            device_index: DeviceIndex(u32::from(number)),
             key: support::device_key(number),
             cursor: 0,
             push_number: 0,
@@ -24,15 +24,16 @@ fn account() -> Account {
 #[track_caller]
 fn check(account: &mut Account, envelope: &Envelope, limits: &Limits, code: Code) {
     let before = account.clone();
-    let refusal = push(account, Ordinal(1), &envelope.clone().into(), limits).expect_err("refused");
+    let refusal =
+        push(account, DeviceIndex(1), &envelope.clone().into(), limits).expect_err("refused");
     assert_eq!(
         (refusal.code, refusal.push_number),
         (code, envelope.push_number)
     );
     assert!(
-        refusal.text.len() > 20,
+        refusal.message.len() > 20,
         "says what happened: {}",
-        refusal.text
+        refusal.message
     );
     assert_eq!(*account, before, "a refusal changes nothing");
 }
@@ -57,18 +58,18 @@ fn each_trouble_has_its_own_code() {
         &mut account,
         &support::pushed(1, 0, 300, Some(3)),
         &limits,
-        Code::UnknownAddressee,
+        Code::UnknownRecipient,
     );
     check(
         &mut account,
         &support::pushed(1, 0, 300, Some(1)),
         &limits,
-        Code::UnknownAddressee,
+        Code::UnknownRecipient,
     );
     let plain = Envelope {
         push_number: 1,
         sealed: "{\"amount\": 12}".into(),
-        addressee: "".into(),
+        recipient: "".into(),
     };
     check(&mut account, &plain, &limits, Code::NotSealed);
     let none_left = Limits {
@@ -100,20 +101,20 @@ fn bytes_are_counted_as_they_come_and_as_they_go() {
     let mut kept = Vec::new();
     for number in 1..=5 {
         let size = 300 * usize::try_from(number).expect("small");
-        let verdict = push(
+        let decision = push(
             &mut account,
-            Ordinal(1),
+            DeviceIndex(1),
             &support::pushed(number, 0, size, None).into(),
             &limits,
         );
-        match verdict.expect("kept") {
-            Verdict::Keep { kept: one, .. } => kept.push(one),
-            Verdict::Repeat => panic!("new"),
+        match decision.expect("kept") {
+            PushDecision::Accept { meta: one, .. } => kept.push(one),
+            PushDecision::Duplicate => panic!("new"),
         }
     }
-    assert!(account.bytes_kept > 5 * 300);
+    assert!(account.stored_bytes > 5 * 300);
     for one in &kept {
-        account.let_go(one);
+        account.remove(one);
     }
-    assert_eq!((account.bytes_kept, account.envelopes_kept), (0, 0));
+    assert_eq!((account.stored_bytes, account.stored_envelopes), (0, 0));
 }

@@ -1,86 +1,86 @@
-//! How long a conversation waits for a device, and what counts as a sign of life.
+//! How long a session waits for a device, and what counts as a sign of life.
 
 use std::sync::Arc;
 
 use graceful_protocol::frame::{DeviceFrame, RelayFrame};
 use graceful_protocol::wire::{JoinRendezvous, Ping};
 use graceful_protocol::{Code, Limits, RelayId, StoreEpoch};
-use graceful_rules::conversation::{Conversation, Hosts, Request, Terms};
 use graceful_rules::membership::Registration;
+use graceful_rules::session::{Output, ServerNames, Session, SessionConfig};
 
 const AUTHENTICATION_MS: u64 = 10_000;
 const SILENCE_MS: u64 = 75_000;
 
-fn conversation() -> Conversation {
-    let terms = Terms {
+fn session() -> Session {
+    let config = SessionConfig {
         relay_id: RelayId::new([1; 16]),
         epoch: StoreEpoch::new([2; 16]),
         limits: Limits::default(),
         registration: Registration::Open,
-        hosts: Hosts::default(),
-        authentication_ms_max: AUTHENTICATION_MS,
+        server_names: ServerNames::default(),
+        auth_timeout_ms: AUTHENTICATION_MS,
     };
-    let mut conversation = Conversation::new(Arc::new(terms), [3; 32], 0, 0);
+    let mut session = Session::new(Arc::new(config), [3; 32], 0, 0);
     assert!(matches!(
-        conversation.next(),
-        Some(Request::Send(RelayFrame::Greeting(_)))
+        session.poll_output(),
+        Some(Output::Send(RelayFrame::Greeting(_)))
     ));
-    conversation
+    session
 }
 
-fn joining() -> Conversation {
-    let mut conversation = conversation();
+fn joining() -> Session {
+    let mut session = session();
     let join = JoinRendezvous {
         id: vec![9; 16].into(),
         sealed: "it is me".into(),
     };
-    conversation.received(DeviceFrame::JoinRendezvous(join), 0);
+    session.handle_frame(DeviceFrame::JoinRendezvous(join), 0);
     assert!(matches!(
-        conversation.next(),
-        Some(Request::JoinSlot { .. })
+        session.poll_output(),
+        Some(Output::JoinRendezvous { .. })
     ));
-    conversation
+    session
 }
 
 #[track_caller]
-fn times_out(conversation: &mut Conversation) {
-    let Some(Request::Send(RelayFrame::Refusal(refusal))) = conversation.next() else {
+fn times_out(session: &mut Session) {
+    let Some(Output::Send(RelayFrame::Refusal(refusal))) = session.poll_output() else {
         panic!("refused");
     };
     assert_eq!(refusal.code(), Code::Timeout);
     assert!(matches!(
-        conversation.next(),
-        Some(Request::Close { code: 4408, .. })
+        session.poll_output(),
+        Some(Output::Close { code: 4408, .. })
     ));
 }
 
 #[test]
 fn a_stranger_has_its_time_to_say_who_it_is_and_trickling_bytes_give_it_no_more() {
-    let mut stranger = conversation();
-    stranger.tick(AUTHENTICATION_MS - 1);
-    assert_eq!(stranger.next(), None);
-    stranger.alive(AUTHENTICATION_MS - 1);
-    stranger.tick(AUTHENTICATION_MS);
+    let mut stranger = session();
+    stranger.handle_timeout(AUTHENTICATION_MS - 1);
+    assert_eq!(stranger.poll_output(), None);
+    stranger.on_activity(AUTHENTICATION_MS - 1);
+    stranger.handle_timeout(AUTHENTICATION_MS);
     times_out(&mut stranger);
 }
 
 #[test]
 fn silence_ends_a_conversation_and_bytes_on_their_way_do_not_count_as_silence() {
     let mut silent = joining();
-    silent.tick(SILENCE_MS);
+    silent.handle_timeout(SILENCE_MS);
     times_out(&mut silent);
 
     let mut slow = joining();
-    slow.alive(SILENCE_MS - 1);
-    slow.tick(SILENCE_MS);
-    assert_eq!(slow.next(), None);
-    slow.received(DeviceFrame::Ping(Ping { number: 1 }), 2 * SILENCE_MS - 2);
+    slow.on_activity(SILENCE_MS - 1);
+    slow.handle_timeout(SILENCE_MS);
+    assert_eq!(slow.poll_output(), None);
+    slow.handle_frame(DeviceFrame::Ping(Ping { number: 1 }), 2 * SILENCE_MS - 2);
     assert!(matches!(
-        slow.next(),
-        Some(Request::Send(RelayFrame::Pong(_)))
+        slow.poll_output(),
+        Some(Output::Send(RelayFrame::Pong(_)))
     ));
-    slow.tick(3 * SILENCE_MS - 3);
-    assert_eq!(slow.next(), None);
-    slow.tick(3 * SILENCE_MS);
+    slow.handle_timeout(3 * SILENCE_MS - 3);
+    assert_eq!(slow.poll_output(), None);
+    slow.handle_timeout(3 * SILENCE_MS);
     times_out(&mut slow);
 }

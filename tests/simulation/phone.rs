@@ -17,9 +17,9 @@ use crate::chance::Chance;
 use crate::relay::Wire;
 
 /// A seed's chance, as the client library takes it.
-pub struct Seeded(pub Chance);
+pub struct SeededRng(pub Chance);
 
-impl graceful_client::Chance for Seeded {
+impl graceful_client::CryptoRng for SeededRng {
     fn fill(&mut self, bytes: &mut [u8]) {
         self.0.fill(bytes);
     }
@@ -90,18 +90,18 @@ impl Phone {
         phone
     }
 
-    /// The founder of an account.
-    pub fn found(name: &str, chance: &mut Chance) -> Self {
-        let mut seeded = Seeded(Chance::new(chance.next()));
+    /// The creator of an account.
+    pub fn create(name: &str, chance: &mut Chance) -> Self {
+        let mut seeded = SeededRng(Chance::new(chance.next()));
         Self {
             has_past: true,
-            ..Self::new(Identity::found(name, name, &mut seeded), chance)
+            ..Self::new(Identity::create(name, name, &mut seeded), chance)
         }
     }
 
     /// Keys for a device that is to join.
     pub fn joining(name: &str, chance: &mut Chance) -> (DeviceKeys, Joining) {
-        let keys = DeviceKeys::random(&mut Seeded(Chance::new(chance.next())));
+        let keys = DeviceKeys::random(&mut SeededRng(Chance::new(chance.next())));
         let joining = Joining {
             device: keys.device(),
             agreement: keys.agreement().public(),
@@ -148,7 +148,7 @@ impl Phone {
                 .extend(before.iter().map(|(at, _)| *at).filter(is_unsaid));
             state.applied_by_app(position);
         }
-        let chance = Box::new(Seeded(Chance::new(chance.next())));
+        let chance = Box::new(SeededRng(Chance::new(chance.next())));
         self.engine = Some(Engine::new(state, "", chance));
     }
 
@@ -163,7 +163,7 @@ impl Phone {
     pub fn drain(&mut self, dies_after: Option<u64>) -> Vec<Wish> {
         let mut wishes = Vec::new();
         let mut done = 0;
-        while let Some(output) = self.engine.as_mut().and_then(Engine::poll) {
+        while let Some(output) = self.engine.as_mut().and_then(Engine::poll_output) {
             if dies_after == Some(done) {
                 self.kill();
                 return wishes;
@@ -185,12 +185,12 @@ impl Phone {
         match event {
             Event::State(state) => self.state = Some(state),
             Event::Stored(number) => self.stored = self.stored.max(number),
-            Event::Unreadable { .. }
-            | Event::Distrust(_)
+            Event::UndecryptableEnvelope { .. }
+            | Event::MisbehaviorDetected(_)
             | Event::LostPushes { .. }
             | Event::Renumbered { .. }
             | Event::KeyMissing(_)
-            | Event::NewHistory => self.troubles.push(format!("{event:?}")),
+            | Event::RelayRestored => self.troubles.push(format!("{event:?}")),
             _ => {}
         }
     }
@@ -214,12 +214,12 @@ impl Phone {
                 // Nobody to ask is no trouble: then nobody pushes either.
                 self.with(|engine| {
                     let asked = engine.request_snapshot(gap.whom_to_ask(), now_ms);
-                    if asked == Err(PushError::Addressee) {
+                    if asked == Err(PushError::Recipient) {
                         let _ = engine.request_snapshot(None, now_ms);
                     }
                 });
             }
-            Incoming::SnapshotWanted { device, .. } => drop(self.tell_everything(device, now_ms)),
+            Incoming::SnapshotRequest { device, .. } => drop(self.tell_everything(device, now_ms)),
         }
         self.with(|engine| engine.applied(&position, now_ms));
     }
@@ -274,12 +274,12 @@ impl Phone {
     }
 
     /// Pushes changes by these names. Returns whether the device took them.
-    pub fn push(&mut self, names: &[String], addressee: Option<DeviceKey>, now_ms: u64) -> bool {
+    pub fn push(&mut self, names: &[String], recipient: Option<DeviceKey>, now_ms: u64) -> bool {
         let Some(engine) = &mut self.engine else {
             return false;
         };
         let changes = names.iter().map(|name| Change {
-            addressee,
+            recipient,
             ..Change::new(name.clone(), body(name))
         });
         let taken = engine.enqueue(changes, now_ms).is_ok();

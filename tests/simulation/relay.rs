@@ -1,5 +1,5 @@
 //! The relay on one thread: its real store, rules and conversations; what tasks and channels do in
-//! the real one is done here by turns that the world hands out.
+//! the real one is done here by revision that the world hands out.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -7,8 +7,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use graceful_protocol::frame;
 use graceful_protocol::{RelayId, StoreEpoch};
-use graceful_rules::change::{Change, Look, News, Outcome, Whose};
-use graceful_rules::conversation::{Conversation, Hosts, Request, Terms};
+use graceful_rules::command::{AccountVersion, Command, Fetch, Member, Outcome};
+use graceful_rules::session::{Output, ServerNames, Session, SessionConfig};
 use graceful_rules::{AccountNumber, RelayTime};
 use graceful_store::{Committed, Files, Identity, Options, Store, StoreError};
 
@@ -25,27 +25,27 @@ pub enum Said {
     Close,
 }
 
-struct Session {
-    conversation: Conversation,
-    look: Option<Look>,
+struct Connection {
+    machine: Session,
+    look: Option<Fetch>,
     account: Option<AccountNumber>,
 }
 
 /// A change that waits for the writer.
 struct Asked {
     wire: Wire,
-    change: Change,
+    change: Command,
 }
 
 /// One process of the relay.
 pub struct Relay {
     store: Store,
-    terms: Arc<Terms>,
+    config: Arc<SessionConfig>,
     base: RelayTime,
     started_ms: u64,
-    sessions: BTreeMap<Wire, Session>,
+    sessions: BTreeMap<Wire, Connection>,
     inbox: VecDeque<Asked>,
-    turns: u64,
+    revision: u64,
 }
 
 /// What came of a commit, and what is said on which wire because of it.
@@ -71,22 +71,22 @@ impl Relay {
             journals: [disk.handle(File::Journal), disk.handle(File::OtherJournal)],
         };
         let store = Store::open_on(files, options.clone(), fresh, chance)?;
-        let terms = Terms {
+        let config = SessionConfig {
             relay_id: store.identity().relay_id,
             epoch: store.identity().epoch,
             limits: options.limits.clone(),
             registration: options.registration,
-            hosts: Hosts::default(),
-            authentication_ms_max: 10_000,
+            server_names: ServerNames::default(),
+            auth_timeout_ms: 10_000,
         };
         Ok(Self {
             base: store.clock_at_open(),
             store,
-            terms: Arc::new(terms),
+            config: Arc::new(config),
             started_ms: now_ms,
             sessions: BTreeMap::new(),
             inbox: VecDeque::new(),
-            turns: 0,
+            revision: 0,
         })
     }
 
@@ -102,11 +102,11 @@ impl Relay {
     pub fn connect(&mut self, wire: Wire, chance: &mut Chance, now_ms: u64) -> Vec<(Wire, Said)> {
         // The wall clock is whatever it is: nothing may depend on it.
         let wall_ms = chance.next() >> chance.below(60);
-        let conversation = Conversation::new(self.terms.clone(), chance.bytes(), wall_ms, now_ms);
+        let machine = Session::new(self.config.clone(), chance.bytes(), wall_ms, now_ms);
         self.sessions.insert(
             wire,
-            Session {
-                conversation,
+            Connection {
+                machine,
                 look: None,
                 account: None,
             },
@@ -122,14 +122,14 @@ impl Relay {
     pub fn wants_frames(&self, wire: Wire) -> bool {
         self.sessions
             .get(&wire)
-            .is_some_and(|session| session.conversation.wants_frames())
+            .is_some_and(|session| session.machine.wants_frames())
     }
 
     /// A frame arrived.
     pub fn hear(&mut self, wire: Wire, bytes: Bytes, now_ms: u64) -> Vec<(Wire, Said)> {
         let frame = frame::from_device(bytes).expect("devices follow the protocol");
         if let Some(session) = self.sessions.get_mut(&wire) {
-            session.conversation.received(frame, now_ms);
+            session.machine.handle_frame(frame, now_ms);
         }
         self.run(wire)
     }
@@ -141,8 +141,8 @@ impl Relay {
             self.sessions
                 .get_mut(wire)
                 .expect("listed")
-                .conversation
-                .tick(now_ms);
+                .machine
+                .handle_timeout(now_ms);
         }
         wires.into_iter().flat_map(|wire| self.run(wire)).collect()
     }
@@ -163,22 +163,22 @@ impl Relay {
             return Ok(Vec::new());
         };
         if let Some(look) = session.look.take() {
-            let view = self.store.look(&look, now)?;
-            session.conversation.viewed(view);
+            let view = self.store.fetch(&look, now)?;
+            session.machine.on_fetched(view);
         }
         Ok(self.run(wire))
     }
 
     /// Which device a session serves, once that is known.
-    pub fn whose(&self, wire: Wire) -> Option<Whose> {
-        self.sessions.get(&wire)?.conversation.whose()
+    pub fn member(&self, wire: Wire) -> Option<Member> {
+        self.sessions.get(&wire)?.machine.member()
     }
 
     /// What a session stands at, for whoever looks for the reason of a failure.
     pub fn describe(&self, wire: Wire) -> String {
         self.sessions
             .get(&wire)
-            .map(|session| format!("{:?}", session.conversation))
+            .map(|session| format!("{:?}", session.machine))
             .unwrap_or_default()
     }
 
@@ -190,7 +190,7 @@ impl Relay {
     pub fn sweep(&mut self) {
         self.inbox.push_back(Asked {
             wire: Wire::MAX,
-            change: Change::Sweep,
+            change: Command::Sweep,
         });
     }
 
@@ -200,7 +200,7 @@ impl Relay {
     }
 
     /// What the writer would commit now.
-    pub fn waiting(&self) -> impl Iterator<Item = &Change> {
+    pub fn waiting(&self) -> impl Iterator<Item = &Command> {
         self.inbox.iter().map(|asked| &asked.change)
     }
 
@@ -208,27 +208,30 @@ impl Relay {
     pub fn commit(&mut self, now_ms: u64) -> Result<Committing, StoreError> {
         let batch = std::mem::take(&mut self.inbox);
         let changes = batch.iter().map(|asked| asked.change.clone()).collect();
-        let Committed { outcomes, stirs } = self.store.commit(changes, self.time(now_ms))?;
+        let Committed {
+            outcomes,
+            changed_accounts,
+        } = self.store.commit(changes, self.time(now_ms))?;
         let mut said = Vec::new();
         for (asked, outcome) in batch.iter().zip(&outcomes) {
             if let Some(session) = self.sessions.get_mut(&asked.wire) {
-                session.conversation.committed(outcome.clone());
+                session.machine.on_committed(outcome.clone());
                 said.extend(self.run(asked.wire));
             }
         }
-        for stir in stirs {
-            self.turns += u64::from(stir.turned);
-            let news = News {
-                head: stir.head,
-                membership_count: stir.membership_count,
-                turns: self.turns,
+        for change in changed_accounts {
+            self.revision += u64::from(change.needs_refetch);
+            let news = AccountVersion {
+                head: change.head,
+                membership_count: change.membership_count,
+                revision: self.revision,
             };
             let listeners = self
                 .sessions
                 .iter_mut()
-                .filter(|(_, one)| one.account == Some(stir.account));
+                .filter(|(_, one)| one.account == Some(change.account));
             let wires = listeners.map(|(wire, session)| {
-                session.conversation.woken(news);
+                session.machine.on_account_changed(news);
                 *wire
             });
             for wire in wires.collect::<Vec<_>>() {
@@ -238,27 +241,31 @@ impl Relay {
         Ok((outcomes, said))
     }
 
-    /// Does what a conversation asks for.
+    /// Does what a machine asks for.
     fn run(&mut self, wire: Wire) -> Vec<(Wire, Said)> {
         let mut said = Vec::new();
         let Some(session) = self.sessions.get_mut(&wire) else {
             return said;
         };
-        while let Some(request) = session.conversation.next() {
+        while let Some(request) = session.machine.poll_output() {
             match request {
-                Request::Send(frame) => said.push((wire, Said::Frame(frame::relay_bytes(frame)))),
-                Request::Commit(change) => self.inbox.push_back(Asked { wire, change }),
-                Request::Look(look) => session.look = Some(look),
-                Request::Find { account, device } => {
-                    let standing = self.store.find(&account, &device).unwrap_or_default();
-                    session.account = standing.as_ref().map(|standing| standing.whose.account);
-                    session.conversation.looked_up(standing);
+                Output::Send(frame) => said.push((wire, Said::Frame(frame::relay_bytes(frame)))),
+                Output::Commit(change) => self.inbox.push_back(Asked { wire, change }),
+                Output::Fetch(look) => session.look = Some(look),
+                Output::FindDevice { account, device } => {
+                    let device_state = self.store.find(&account, &device).unwrap_or_default();
+                    session.account = device_state
+                        .as_ref()
+                        .map(|device_state| device_state.member.account);
+                    session.machine.on_device_found(device_state);
                 }
-                Request::FindRecovery { .. } | Request::LookAtLog { .. } => {
+                Output::FindRecoveryKey { .. } | Output::FetchMembership { .. } => {
                     unreachable!("phones have keys")
                 }
-                Request::OpenSlot { .. } | Request::JoinSlot { .. } | Request::Reply { .. } => {}
-                Request::Close { .. } => {
+                Output::OpenRendezvous { .. }
+                | Output::JoinRendezvous { .. }
+                | Output::ReplyRendezvous { .. } => {}
+                Output::Close { .. } => {
                     said.push((wire, Said::Close));
                     self.sessions.remove(&wire);
                     return said;

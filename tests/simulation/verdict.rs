@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use graceful_protocol::DeviceKey;
-use graceful_rules::Ordinal;
-use graceful_rules::change::{Change, Outcome};
-use graceful_rules::push::Offered;
+use graceful_rules::DeviceIndex;
+use graceful_rules::command::{Command, Outcome};
+use graceful_rules::push::IncomingEnvelope;
 
 use crate::phone::Phone;
 use crate::relay::Relay;
@@ -30,7 +30,7 @@ pub struct Facts {
     /// Where each device's pushes stand.
     push_numbers: BTreeMap<DeviceKey, u64>,
     /// A batch whose commit was cut off: it is on the disk as a whole, or not at all.
-    in_doubt: Option<Vec<Change>>,
+    in_doubt: Option<Vec<Command>>,
     leaving: BTreeSet<DeviceKey>,
     /// Commits that the power cut off: how many were then on the disk, and how many not.
     pub cut_kept: u64,
@@ -68,19 +68,19 @@ impl Facts {
         self.leaving.insert(device);
     }
 
-    pub fn in_doubt(&mut self, batch: Vec<Change>) {
+    pub fn in_doubt(&mut self, batch: Vec<Command>) {
         self.in_doubt = Some(batch);
     }
 
-    /// The relay has taken this device in under this ordinal.
-    pub fn serves(&mut self, ordinal: Ordinal, device: DeviceKey) {
-        self.owners.insert(ordinal.0, device);
+    /// The relay has taken this device in under this device_index.
+    pub fn serves(&mut self, device_index: DeviceIndex, device: DeviceKey) {
+        self.owners.insert(device_index.0, device);
     }
 
     /// A commit went through.
-    pub fn committed(&mut self, batch: &[Change], outcomes: &[Outcome]) {
+    pub fn committed(&mut self, batch: &[Command], outcomes: &[Outcome]) {
         for (change, outcome) in batch.iter().zip(outcomes) {
-            let (Change::Push { by, .. }, Outcome::Pushed(pushed)) = (change, outcome) else {
+            let (Command::Push { by, .. }, Outcome::Pushed(pushed)) = (change, outcome) else {
                 continue;
             };
             let Some(sender) = self.owners.get(&by.device.0).copied() else {
@@ -118,34 +118,34 @@ impl Facts {
             self.cut_lost += 1;
             return;
         }
-        let Ok(all) = relay.store().seen() else {
+        let Ok(all) = relay.store().visible_metadata() else {
             self.in_doubt = Some(batch);
             return;
         };
-        let Some(standings) = standings(relay, phones) else {
+        let Some(device_states) = device_states(relay, phones) else {
             self.in_doubt = Some(batch);
             return;
         };
         self.cut_kept += 1;
-        self.check_whole(&batch, head, &standings);
+        self.check_whole(&batch, head, &device_states);
         for seen in all {
             if seen.seq > self.head {
                 self.log.insert(seen.seq, (seen.sender, seen.push_number));
             }
         }
         self.head = head;
-        self.push_numbers.extend(standings);
+        self.push_numbers.extend(device_states);
     }
 
     /// A batch of which anything is on the disk is there as a whole. Where the rules may have refused
     /// a part of it, that cannot be told from outside.
-    fn check_whole(&self, batch: &[Change], head: u64, standings: &BTreeMap<DeviceKey, u64>) {
+    fn check_whole(&self, batch: &[Command], head: u64, device_states: &BTreeMap<DeviceKey, u64>) {
         let mut numbers = self.push_numbers.clone();
         let mut expected = self.head;
         for change in batch {
             let (by, envelopes) = match change {
-                Change::Push { by, envelopes } => (by, envelopes),
-                Change::Ack { .. } | Change::Sweep => continue,
+                Command::Push { by, envelopes } => (by, envelopes),
+                Command::Ack { .. } | Command::Sweep => continue,
                 _ => return,
             };
             let Some(sender) = self.owners.get(&by.device.0) else {
@@ -153,12 +153,12 @@ impl Facts {
             };
             // Who is no member now was removed before, for a batch that removes is not judged: its session
             // had not yet heard of that, and what it pushed was refused.
-            if !standings.contains_key(sender) {
+            if !device_states.contains_key(sender) {
                 continue;
             }
             let number = numbers.entry(*sender).or_default();
-            for Offered { envelope, .. } in envelopes {
-                if !envelope.addressee.is_empty() {
+            for IncomingEnvelope { envelope, .. } in envelopes {
+                if !envelope.recipient.is_empty() {
                     return;
                 }
                 if envelope.push_number == *number + 1 {
@@ -181,7 +181,7 @@ impl Facts {
                 .store()
                 .find(&phone.account, &phone.key)
                 .ok()?
-                .map(|standing| standing.head)
+                .map(|device_state| device_state.head)
         })
     }
 
@@ -194,14 +194,14 @@ impl Facts {
 }
 
 /// Where the pushes of every device stand that is a member; `None`: the disk did not say.
-fn standings(relay: &Relay, phones: &[Phone]) -> Option<BTreeMap<DeviceKey, u64>> {
-    let mut standings = BTreeMap::new();
+fn device_states(relay: &Relay, phones: &[Phone]) -> Option<BTreeMap<DeviceKey, u64>> {
+    let mut device_states = BTreeMap::new();
     for phone in phones {
-        if let Some(standing) = relay.store().find(&phone.account, &phone.key).ok()? {
-            standings.insert(phone.key, standing.push_number);
+        if let Some(device_state) = relay.store().find(&phone.account, &phone.key).ok()? {
+            device_states.insert(phone.key, device_state.push_number);
         }
     }
-    Some(standings)
+    Some(device_states)
 }
 
 /// Judges a history that came to rest.
@@ -230,7 +230,10 @@ pub fn judge(world: &World) -> Result<(), String> {
 /// that is not on the ring.
 fn no_key_left(world: &World) -> Result<(), String> {
     let relay = world.relay.as_ref().ok_or("the relay is down")?;
-    let kept = relay.store().seen().map_err(|error| error.to_string())?;
+    let kept = relay
+        .store()
+        .visible_metadata()
+        .map_err(|error| error.to_string())?;
     let days = kept
         .iter()
         .map(|seen| seen.arrived.day())
@@ -239,7 +242,7 @@ fn no_key_left(world: &World) -> Result<(), String> {
     relay
         .retire_day_keys(world.now_ms())
         .map_err(|error| error.to_string())?;
-    let keys = relay.store().day_keys();
+    let keys = relay.store().day_key_count();
     if keys > days + 1 {
         return Err(format!(
             "{keys} keys are left, for envelopes of {days} days"

@@ -9,7 +9,7 @@ use graceful_client::Identity;
 use graceful_engine::pairing::Joining;
 use graceful_protocol::frame::{self, DeviceFrame};
 use graceful_protocol::{DeviceKey, Limits};
-use graceful_rules::change::Change;
+use graceful_rules::command::Command;
 use graceful_rules::membership::Registration;
 use graceful_store::Options;
 
@@ -77,7 +77,7 @@ impl World {
             envelope_bytes_max: 1_000,
             window_bytes: 8 * 1024,
             push_envelopes_max: 5,
-            unanswered_frames_max: 3,
+            in_flight_frames_max: 3,
             account_envelopes_max: if chance.once_in(3) { 60 } else { 10_000 },
             ..Limits::default()
         };
@@ -86,7 +86,7 @@ impl World {
             registration: Registration::Open,
             cache_bytes: 1 << 20,
             journal_bytes: [16 * 1024, 128 * 1024, 16 << 20][chance.below(3) as usize],
-            straight_bytes: [0, 2 * 1024, 512 * 1024][chance.below(3) as usize],
+            direct_write_min_bytes: [0, 2 * 1024, 512 * 1024][chance.below(3) as usize],
             ..Options::default()
         };
         let disk = Disk::new();
@@ -100,7 +100,7 @@ impl World {
         if sabotage == Sabotage::StoreNotSynced {
             disk.lie_about(File::Store);
         }
-        let phones = vec![Phone::found("phone 0", &mut chance)];
+        let phones = vec![Phone::create("phone 0", &mut chance)];
         let mut world = Self {
             chance,
             disk,
@@ -224,12 +224,14 @@ impl World {
                 let Some(engine) = phone.engine() else {
                     return false;
                 };
-                let standing = relay
+                let device_state = relay
                     .store()
                     .find(&phone.account, &phone.key)
                     .ok()
                     .flatten();
-                standing.is_some_and(|standing| standing.cursor >= engine.state().inbox().cursor())
+                device_state.is_some_and(|device_state| {
+                    device_state.cursor >= engine.state().inbox().cursor()
+                })
             })
     }
 
@@ -272,8 +274,8 @@ impl World {
         self.trace ^= bytes.len() as u64;
         let key = self.phones[line.phone].key;
         let said = relay.hear(wire, bytes, self.now_ms);
-        if let Some(whose) = relay.whose(wire) {
-            self.facts.serves(whose.device, key);
+        if let Some(member) = relay.member(wire) {
+            self.facts.serves(member.device, key);
         }
         self.say(said);
     }
@@ -289,7 +291,7 @@ impl World {
             Said::Frame(bytes) => {
                 self.note(bytes.len() as u64);
                 let frame = frame::from_relay(bytes).expect("the relay follows the protocol");
-                self.phones[phone].with(|engine| engine.frame(frame, now_ms));
+                self.phones[phone].with(|engine| engine.handle_frame(frame, now_ms));
             }
             Said::Close => self.cut(wire),
         }
@@ -308,7 +310,7 @@ impl World {
         if phone.wire == Some(wire) {
             phone.wire = None;
             let now_ms = self.now_ms;
-            phone.with(|engine| engine.disconnected(now_ms));
+            phone.with(|engine| engine.handle_disconnected(now_ms));
         }
     }
 
@@ -341,7 +343,7 @@ impl World {
     fn dial(&mut self, phone: usize) {
         let now_ms = self.now_ms;
         let Some(relay) = &mut self.relay else {
-            self.phones[phone].with(|engine| engine.disconnected(now_ms));
+            self.phones[phone].with(|engine| engine.handle_disconnected(now_ms));
             return;
         };
         self.next_wire += 1;
@@ -354,7 +356,7 @@ impl World {
         };
         self.lines.insert(wire, line);
         self.phones[phone].wire = Some(wire);
-        self.phones[phone].with(|engine| engine.connected("localhost", now_ms));
+        self.phones[phone].with(|engine| engine.handle_connected("localhost", now_ms));
         self.say(said);
     }
 
@@ -395,7 +397,7 @@ impl World {
         let Some(relay) = self.relay.as_mut().filter(|relay| relay.has_changes()) else {
             return;
         };
-        let waiting = relay.waiting().cloned().collect::<Vec<Change>>();
+        let waiting = relay.waiting().cloned().collect::<Vec<Command>>();
         let before = (self.sabotage == Sabotage::AnswerBeforeCommit).then(|| self.disk.copy());
         match relay.commit(self.now_ms) {
             Ok((outcomes, said)) => {
@@ -474,18 +476,18 @@ impl World {
             .copied()
             .filter(|key| *key != self.phones[phone].key)
             .collect::<Vec<_>>();
-        let addressee = if self.chance.once_in(6) {
+        let recipient = if self.chance.once_in(6) {
             others
                 .get(usize::try_from(self.chance.below(3)).expect("small"))
                 .copied()
         } else {
             None
         };
-        if self.phones[phone].push(&names, addressee, self.now_ms) {
+        if self.phones[phone].push(&names, recipient, self.now_ms) {
             let sender = self.phones[phone].key;
             self.named += count;
-            let for_all = addressee.is_none();
-            let owed = addressee.map_or(others, |one| vec![one]);
+            let for_all = recipient.is_none();
+            let owed = recipient.map_or(others, |one| vec![one]);
             // Only what the disk has can be promised: the outputs are drained without a death.
             let wishes = self.phones[phone].drain(None);
             for name in names {
@@ -590,25 +592,25 @@ impl World {
             self.say(said);
             self.retire_day_keys();
             if self.chance.once_in(10) {
-                self.fold();
+                self.flush();
             }
         }
         for phone in 0..self.phones.len() {
-            self.phones[phone].with(|engine| engine.tick(now_ms));
+            self.phones[phone].with(|engine| engine.handle_timeout(now_ms));
             self.drain(phone);
         }
     }
 
     /// The folder's turn, or the janitor's when it has all folded in.
-    fn fold(&mut self) {
+    fn flush(&mut self) {
         let Some(relay) = &self.relay else {
             return;
         };
         let all = self.chance.once_in(4);
         let folded = if all {
-            relay.store().fold_all()
+            relay.store().flush_all()
         } else {
-            relay.store().fold()
+            relay.store().flush()
         };
         match folded {
             Ok(()) => {

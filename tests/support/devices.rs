@@ -117,7 +117,7 @@ pub async fn two_clients(folder: &Path, relay: &str) -> (Client, Client) {
         recovery: None,
         connect: ConnectOptions::default(),
     };
-    let laptop = Client::create(create).await.expect("founds");
+    let laptop = Client::create(create).await.expect("account is created");
     let mut pairing = laptop
         .pair(Duration::from_secs(60))
         .await

@@ -4,10 +4,10 @@
 use bytes::Bytes;
 use ed25519_dalek::SigningKey;
 use graceful_protocol::membership::{Membership, WRAPPED_BYTES, sign};
-use graceful_protocol::recovery::sign_founding;
+use graceful_protocol::recovery::sign_genesis;
 use graceful_protocol::wire::membership_entry::Change as EntryChange;
 use graceful_protocol::wire::{
-    AddDevice, Envelope, FoundAccount, MembershipEntry, RemoveDevice, SignedEntry, WrappedSecret,
+    AddDevice, Envelope, Genesis, MembershipEntry, RemoveDevice, SignedEntry, WrappedSecret,
 };
 use graceful_protocol::{AccountId, DeviceKey, envelope};
 use graceful_store::{Files, Identity, Options, Store, StoreError};
@@ -25,15 +25,15 @@ pub fn device_key(number: u8) -> DeviceKey {
 }
 
 /// The entry with which device `number` founds an account.
-pub fn founding(number: u8) -> SignedEntry {
+pub fn genesis(number: u8) -> SignedEntry {
     let entry = MembershipEntry {
         index: 0,
         previous: Bytes::new(),
         author: device_key(number).to_wire(),
-        change: Some(EntryChange::Found(FoundAccount {
+        change: Some(EntryChange::Genesis(Genesis {
             agreement_key: Bytes::from(vec![number; 32]),
             salt: Bytes::from(vec![0x5a; 32]),
-            ..FoundAccount::default()
+            ..Genesis::default()
         })),
     };
     sign(&entry, &signing_key(number))
@@ -42,7 +42,7 @@ pub fn founding(number: u8) -> SignedEntry {
 /// The number whose keys are the recovery key of an account founded by [`recoverable`].
 pub const RECOVERY: u8 = 200;
 
-/// As [`founding`], of an account with a recovery key.
+/// As [`genesis`], of an account with a recovery key.
 pub fn recoverable(number: u8) -> SignedEntry {
     recoverable_agreed(number, RECOVERY)
 }
@@ -53,7 +53,7 @@ pub fn recoverable_without_consent(number: u8) -> SignedEntry {
 }
 
 fn recoverable_agreed(number: u8, signer: u8) -> SignedEntry {
-    let mut found = FoundAccount {
+    let mut found = Genesis {
         agreement_key: Bytes::from(vec![number; 32]),
         recovery_key: device_key(RECOVERY).to_wire(),
         recovery_agreement_key: Bytes::from(vec![RECOVERY; 32]),
@@ -61,13 +61,13 @@ fn recoverable_agreed(number: u8, signer: u8) -> SignedEntry {
         recovery_wrapped: Bytes::from(vec![0x77; WRAPPED_BYTES]),
         recovery_signature: Bytes::new(),
     };
-    let agreed = sign_founding(&device_key(number), &found, &signing_key(signer));
+    let agreed = sign_genesis(&device_key(number), &found, &signing_key(signer));
     found.recovery_signature = Bytes::copy_from_slice(&agreed);
     let entry = MembershipEntry {
         index: 0,
         previous: Bytes::new(),
         author: device_key(number).to_wire(),
-        change: Some(EntryChange::Found(found)),
+        change: Some(EntryChange::Genesis(found)),
     };
     sign(&entry, &signing_key(number))
 }
@@ -119,11 +119,11 @@ pub fn sealed(mark: u64, at_least: usize) -> Bytes {
 }
 
 /// An envelope to push.
-pub fn pushed(push_number: u64, mark: u64, at_least: usize, addressee: Option<u8>) -> Envelope {
+pub fn pushed(push_number: u64, mark: u64, at_least: usize, recipient: Option<u8>) -> Envelope {
     Envelope {
         push_number,
         sealed: sealed(mark, at_least),
-        addressee: addressee.map_or_else(Bytes::new, |number| device_key(number).to_wire()),
+        recipient: recipient.map_or_else(Bytes::new, |number| device_key(number).to_wire()),
     }
 }
 
@@ -150,5 +150,5 @@ pub fn store(options: Options) -> Result<Store, StoreError> {
 
 /// The id of the account that device `number` founds.
 pub fn account_id(number: u8) -> AccountId {
-    graceful_protocol::membership::account_id(&founding(number))
+    graceful_protocol::membership::account_id(&genesis(number))
 }

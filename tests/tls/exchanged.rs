@@ -5,8 +5,8 @@ use graceful_server::http::tls::{Tls, TlsSetup};
 use tokio_tungstenite::tungstenite::Message;
 
 use crate::authority::Authority;
-use crate::door::{LONG, options};
-use crate::house::House;
+use crate::harness::TestRelay;
+use crate::server::{LONG, options};
 
 /// The connection still carries messages both ways.
 async fn is_alive(
@@ -34,14 +34,14 @@ async fn is_alive(
 
 #[tokio::test]
 async fn a_changed_file_is_taken_and_nobody_is_cut() {
-    let house = House::open(options()).await;
-    let before = house.shown().await;
-    let mut socket = house.websocket().await;
-    let (chain, key) = house.authority.chain(&["localhost"]);
-    house.pair.replace(&chain, &key);
+    let relay_under_test = TestRelay::open(options()).await;
+    let before = relay_under_test.shown().await;
+    let mut socket = relay_under_test.websocket().await;
+    let (chain, key) = relay_under_test.authority.chain(&["localhost"]);
+    relay_under_test.pair.replace(&chain, &key);
     // Nobody tells it: it looks.
     let seen = async {
-        while house.shown().await == before {
+        while relay_under_test.shown().await == before {
             tokio::time::sleep(std::time::Duration::from_millis(50)).await;
         }
     };
@@ -49,15 +49,15 @@ async fn a_changed_file_is_taken_and_nobody_is_cut() {
         .await
         .expect("the change is seen");
     is_alive(&mut socket).await;
-    assert_eq!(house.tls.status().tls_trouble, None);
+    assert_eq!(relay_under_test.tls.status().tls_trouble, None);
 }
 
 #[tokio::test]
 async fn a_pair_that_does_not_serve_leaves_the_old_one_in_use() {
-    let house = House::open(options()).await;
-    let before = house.shown().await;
-    let (good_chain, good_key) = house.authority.chain(&["localhost"]);
-    let (_, other_key) = house.authority.chain(&["localhost"]);
+    let relay_under_test = TestRelay::open(options()).await;
+    let before = relay_under_test.shown().await;
+    let (good_chain, good_key) = relay_under_test.authority.chain(&["localhost"]);
+    let (_, other_key) = relay_under_test.authority.chain(&["localhost"]);
     let cases = [
         (
             good_chain.as_str(),
@@ -72,43 +72,53 @@ async fn a_pair_that_does_not_serve_leaves_the_old_one_in_use() {
         (good_chain.as_str(), "", "no private key in PEM form"),
     ];
     for (chain, key, why) in cases {
-        house.pair.replace(chain, key);
-        let error = house
+        relay_under_test.pair.replace(chain, key);
+        let error = relay_under_test
             .tls
             .reload()
             .expect_err("it does not serve")
             .to_string();
         assert!(error.contains(why), "{error}");
-        assert_eq!(house.shown().await, before);
-        let trouble = house.tls.status().tls_trouble.expect("it is told");
+        assert_eq!(relay_under_test.shown().await, before);
+        let trouble = relay_under_test
+            .tls
+            .status()
+            .tls_trouble
+            .expect("it is told");
         assert!(
             trouble.contains(why) && trouble.contains("still in use"),
             "{trouble}"
         );
     }
-    house.pair.replace(&good_chain, &good_key);
-    house.pair.allow(0o644);
-    let error = house
+    relay_under_test.pair.replace(&good_chain, &good_key);
+    relay_under_test.pair.allow(0o644);
+    let error = relay_under_test
         .tls
         .reload()
         .expect_err("everybody can read it")
         .to_string();
     assert!(error.contains("chmod o="), "{error}");
-    assert_eq!(house.shown().await, before);
-    house.pair.allow(0o640);
-    assert!(house.tls.reload().expect("good").contains("good until"));
-    assert_ne!(house.shown().await, before);
-    assert_eq!(house.tls.status().tls_trouble, None);
-    std::fs::remove_file(&house.pair.key).expect("ours");
+    assert_eq!(relay_under_test.shown().await, before);
+    relay_under_test.pair.allow(0o640);
     assert!(
-        house
+        relay_under_test
+            .tls
+            .reload()
+            .expect("good")
+            .contains("good until")
+    );
+    assert_ne!(relay_under_test.shown().await, before);
+    assert_eq!(relay_under_test.tls.status().tls_trouble, None);
+    std::fs::remove_file(&relay_under_test.pair.key).expect("ours");
+    assert!(
+        relay_under_test
             .tls
             .reload()
             .expect_err("it is gone")
             .to_string()
             .contains("cannot read")
     );
-    assert!(!house.shown().await.is_empty());
+    assert!(!relay_under_test.shown().await.is_empty());
 }
 
 #[tokio::test]
@@ -150,8 +160,8 @@ fn end_of(certificate: &[u8]) -> i64 {
 #[tokio::test]
 async fn when_the_certificate_ends_is_in_the_metrics() {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    let house = House::open(options()).await;
-    let mut stream = tokio::net::TcpStream::connect(house.operators)
+    let relay_under_test = TestRelay::open(options()).await;
+    let mut stream = tokio::net::TcpStream::connect(relay_under_test.operators)
         .await
         .expect("open");
     let request = "GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
@@ -163,7 +173,7 @@ async fn when_the_certificate_ends_is_in_the_metrics() {
         .lines()
         .find_map(|line| line.strip_prefix(name))
         .expect("it is there");
-    let shown = end_of(&house.shown().await);
+    let shown = end_of(&relay_under_test.shown().await);
     assert_eq!(
         value.parse::<f64>().expect("a number"),
         shown as f64,

@@ -5,8 +5,8 @@ use graceful_server::http::Options;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::door::{self, options};
-use crate::house::House;
+use crate::harness::TestRelay;
+use crate::server::{self, options};
 
 const ALWAYS: [&str; 4] = [
     "x-content-type-options: nosniff",
@@ -75,13 +75,13 @@ fn requests() -> Vec<(&'static str, String)> {
 
 #[tokio::test]
 async fn every_answer_is_guarded_over_tls() {
-    let house = House::open(Options {
+    let relay_under_test = TestRelay::open(Options {
         connections_max: 0,
         ..options()
     })
     .await;
     for (status, request) in requests() {
-        let answer = house.ask(&request).await;
+        let answer = relay_under_test.ask(&request).await;
         assert!(
             answer.starts_with(&format!("HTTP/1.1 {status}")),
             "{request}\n{answer}"
@@ -92,8 +92,8 @@ async fn every_answer_is_guarded_over_tls() {
 
 #[tokio::test]
 async fn an_answer_that_becomes_a_conversation_is_guarded_too() {
-    let house = House::open(options()).await;
-    let mut stream = house.connect().await;
+    let relay_under_test = TestRelay::open(options()).await;
+    let mut stream = relay_under_test.connect().await;
     stream.write_all(upgrade().as_bytes()).await.expect("open");
     let mut answer = [0; 1024];
     let length = stream.read(&mut answer).await.expect("an answer");
@@ -104,13 +104,13 @@ async fn an_answer_that_becomes_a_conversation_is_guarded_too() {
 
 #[tokio::test]
 async fn without_tls_nothing_is_promised_about_it() {
-    let door = door::open(Options {
+    let server = server::open(Options {
         connections_max: 0,
         ..options()
     })
     .await;
     for (status, request) in requests() {
-        let mut stream = door.connect().await;
+        let mut stream = server.connect().await;
         stream.write_all(request.as_bytes()).await.expect("open");
         let mut answer = Vec::new();
         stream.read_to_end(&mut answer).await.expect("an answer");
@@ -121,14 +121,16 @@ async fn without_tls_nothing_is_promised_about_it() {
         );
         has_all(&answer, false);
     }
-    door.stop().await;
+    server.stop().await;
 }
 
 #[tokio::test]
 async fn whoever_comes_without_tls_is_sent_on() {
-    let house = House::open(options()).await;
+    let relay_under_test = TestRelay::open(options()).await;
     let ask = async |request: &str| {
-        let mut stream = TcpStream::connect(house.plain).await.expect("open");
+        let mut stream = TcpStream::connect(relay_under_test.plain)
+            .await
+            .expect("open");
         stream.write_all(request.as_bytes()).await.expect("open");
         let mut answer = String::new();
         stream.read_to_string(&mut answer).await.expect("an answer");

@@ -9,8 +9,8 @@ use rustls::{NamedGroup, ProtocolVersion};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::door::{LONG, options};
-use crate::house::House;
+use crate::harness::TestRelay;
+use crate::server::{LONG, options};
 
 /// A client that knows nothing newer than TLS 1.2, byte by byte.
 fn hello_of_tls_1_2() -> Vec<u8> {
@@ -53,8 +53,10 @@ fn hello_of_tls_1_2() -> Vec<u8> {
 
 #[tokio::test]
 async fn tls_1_2_is_refused() {
-    let house = House::open(options()).await;
-    let mut stream = TcpStream::connect(house.address).await.expect("open");
+    let relay_under_test = TestRelay::open(options()).await;
+    let mut stream = TcpStream::connect(relay_under_test.address)
+        .await
+        .expect("open");
     stream.write_all(&hello_of_tls_1_2()).await.expect("open");
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer).await.expect("an end");
@@ -64,8 +66,8 @@ async fn tls_1_2_is_refused() {
 
 #[tokio::test]
 async fn the_key_exchange_withstands_quantum_computers_where_the_client_can() {
-    let house = House::open(options()).await;
-    let stream = house.connect().await;
+    let relay_under_test = TestRelay::open(options()).await;
+    let stream = relay_under_test.connect().await;
     let (_, connection) = stream.get_ref();
     assert_eq!(
         connection.protocol_version(),
@@ -80,8 +82,8 @@ async fn the_key_exchange_withstands_quantum_computers_where_the_client_can() {
 
     let mut provider = default_provider();
     provider.kx_groups = vec![kx_group::X25519];
-    let stream = house
-        .shake(client(&house, provider))
+    let stream = relay_under_test
+        .shake(client(&relay_under_test, provider))
         .await
         .expect("the older exchange is spoken too");
     let group = stream
@@ -95,7 +97,7 @@ async fn the_key_exchange_withstands_quantum_computers_where_the_client_can() {
 
 #[tokio::test]
 async fn each_suite_of_tls_1_3_is_spoken() {
-    let house = House::open(options()).await;
+    let relay_under_test = TestRelay::open(options()).await;
     for suite in [
         cipher_suite::TLS13_AES_128_GCM_SHA256,
         cipher_suite::TLS13_AES_256_GCM_SHA384,
@@ -103,7 +105,10 @@ async fn each_suite_of_tls_1_3_is_spoken() {
     ] {
         let mut provider = default_provider();
         provider.cipher_suites = vec![suite];
-        let stream = house.shake(client(&house, provider)).await.expect("spoken");
+        let stream = relay_under_test
+            .shake(client(&relay_under_test, provider))
+            .await
+            .expect("spoken");
         let spoken = stream
             .get_ref()
             .1
@@ -113,10 +118,13 @@ async fn each_suite_of_tls_1_3_is_spoken() {
     }
 }
 
-fn client(house: &House, provider: rustls::crypto::CryptoProvider) -> rustls::ClientConfig {
-    let trusting = house.authority.client();
+fn client(
+    relay_under_test: &TestRelay,
+    provider: rustls::crypto::CryptoProvider,
+) -> rustls::ClientConfig {
+    let trusting = relay_under_test.authority.client();
     let mut roots = rustls::RootCertStore::empty();
-    let pem = house.authority.root_pem();
+    let pem = relay_under_test.authority.root_pem();
     let root = rustls::pki_types::pem::PemObject::from_pem_slice(pem.as_bytes()).expect("a root");
     roots.add(root).expect("a root");
     let mut config = rustls::ClientConfig::builder_with_provider(Arc::new(provider))
@@ -130,31 +138,37 @@ fn client(house: &House, provider: rustls::crypto::CryptoProvider) -> rustls::Cl
 
 #[tokio::test]
 async fn the_chain_leads_to_the_root() {
-    let house = House::open(options()).await;
-    let stream = house.connect().await;
+    let relay_under_test = TestRelay::open(options()).await;
+    let stream = relay_under_test.connect().await;
     let chain = stream.get_ref().1.peer_certificates().expect("a chain");
     assert_eq!(chain.len(), 2);
-    assert_eq!(&chain[1], house.authority.between());
+    assert_eq!(&chain[1], relay_under_test.authority.between());
 }
 
 #[tokio::test]
 async fn whoever_speaks_another_protocol_inside_is_refused() {
-    let house = House::open(options()).await;
-    let mut client = house.authority.client();
+    let relay_under_test = TestRelay::open(options()).await;
+    let mut client = relay_under_test.authority.client();
     client.alpn_protocols = vec![b"h2".to_vec()];
-    let error = house.shake(client).await.expect_err("refused").to_string();
+    let error = relay_under_test
+        .shake(client)
+        .await
+        .expect_err("refused")
+        .to_string();
     assert!(error.contains("NoApplicationProtocol"), "{error}");
 }
 
 #[tokio::test]
 async fn a_handshake_that_does_not_come_is_not_waited_for() {
-    let house = House::open(Options {
+    let relay_under_test = TestRelay::open(Options {
         handshake_timeout: Duration::from_millis(50),
         ..options()
     })
     .await;
     for beginning in [&[][..], &hello_of_tls_1_2()[..20]] {
-        let mut stream = TcpStream::connect(house.address).await.expect("open");
+        let mut stream = TcpStream::connect(relay_under_test.address)
+            .await
+            .expect("open");
         stream.write_all(beginning).await.expect("open");
         let mut rest = Vec::new();
         // Ended or reset: it is over.
@@ -163,7 +177,7 @@ async fn a_handshake_that_does_not_come_is_not_waited_for() {
         assert!(rest.is_empty(), "{rest:?}");
     }
     assert!(
-        house
+        relay_under_test
             .ask("GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
             .await
             .starts_with("HTTP/1.1 200")

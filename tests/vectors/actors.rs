@@ -1,20 +1,20 @@
 //! The devices of the examples, their account, and chance that is no chance.
 
 use bytes::Bytes;
-use graceful_client::{AgreementSecret, Chance, DeviceKeys, EpochSecret, RecoveryKey};
+use graceful_client::{AgreementSecret, CryptoRng, DeviceKeys, EpochSecret, RecoveryKey};
 use graceful_engine::wrap::{Wrapping, wrap};
 use graceful_protocol::AccountId;
 use graceful_protocol::membership::{Membership, WRAPPED_BYTES, sign};
-use graceful_protocol::recovery::sign_founding;
+use graceful_protocol::recovery::sign_genesis;
 use graceful_protocol::wire::membership_entry::Change;
 use graceful_protocol::wire::{
-    AddDevice, FoundAccount, MembershipEntry, RemoveDevice, SignedEntry, WrappedSecret,
+    AddDevice, Genesis, MembershipEntry, RemoveDevice, SignedEntry, WrappedSecret,
 };
 
 /// Gives out these bytes, once.
 pub struct Given(pub Vec<u8>);
 
-impl Chance for Given {
+impl CryptoRng for Given {
     fn fill(&mut self, bytes: &mut [u8]) {
         assert!(
             bytes.len() <= self.0.len(),
@@ -104,9 +104,9 @@ fn entry(log: Option<&Membership>, author: &Actor, change: Change) -> SignedEntr
 }
 
 /// What the desk says, and the recovery key has agreed to.
-pub fn founding() -> FoundAccount {
+pub fn genesis() -> Genesis {
     let (desk, keys) = (DESK.keys(), recovery().keys());
-    let mut found = FoundAccount {
+    let mut found = Genesis {
         agreement_key: desk.agreement().public().to_wire(),
         recovery_key: keys.device().to_wire(),
         recovery_agreement_key: keys.agreement().public().to_wire(),
@@ -114,7 +114,7 @@ pub fn founding() -> FoundAccount {
         recovery_wrapped: Bytes::copy_from_slice(&wrapped(None, 0, &recovery(), 0x90)),
         recovery_signature: Bytes::new(),
     };
-    let agreed = sign_founding(&desk.device(), &found, keys.signing());
+    let agreed = sign_genesis(&desk.device(), &found, keys.signing());
     found.recovery_signature = Bytes::copy_from_slice(&agreed);
     found
 }
@@ -122,8 +122,8 @@ pub fn founding() -> FoundAccount {
 /// The desk founds an account with a recovery key, adds the phone; the phone adds the tablet; the
 /// desk removes it again.
 pub fn entries() -> Vec<SignedEntry> {
-    let mut entries = vec![entry(None, &DESK, Change::Found(founding()))];
-    let mut log = Membership::found(&entries[0]).expect("the founding entry is valid");
+    let mut entries = vec![entry(None, &DESK, Change::Genesis(genesis()))];
+    let mut log = Membership::from_genesis(&entries[0]).expect("the genesis entry is valid");
     let add = |actor: &Actor| {
         let keys = actor.keys();
         Change::Add(AddDevice {

@@ -197,7 +197,7 @@ def check_sealing():
         content_message = hkdf(content_key, given.salt, domain("content message"), 44)
         same(name, (header_message, content_message), (gives.header_message, gives.content_message))
         epoch = given.key_epoch.to_bytes(4, "big")
-        associated = domain("envelope") + b"\1" + given.account + epoch + given.sender + given.addressee
+        associated = domain("envelope") + b"\1" + given.account + epoch + given.sender + given.recipient
         same(name, associated, gives.associated)
         header = (len(given.header).to_bytes(2, "big") + given.header).ljust(288, b"\0")
         same(name, header, gives.header_plain)

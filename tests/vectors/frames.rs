@@ -29,7 +29,7 @@ fn from_the_device(frame: DeviceFrame) -> Vector {
     let bytes = device_bytes(frame.clone());
     assert_eq!(from_device(bytes.clone()).as_ref(), Ok(&frame));
     let mut debug = format!("{frame:?}");
-    if let DeviceFrame::Found(found) = &frame {
+    if let DeviceFrame::CreateAccount(found) = &frame {
         // It keeps the invitation to itself; whoever writes a client needs it.
         debug = debug.replace(", .. })", &format!(", invite: {:?} }})", found.invite));
     }
@@ -69,30 +69,30 @@ pub fn device_frames() -> Vec<DeviceFrame> {
         wire::Envelope {
             push_number: 1,
             sealed: sealed.clone(),
-            addressee: Bytes::new(),
+            recipient: Bytes::new(),
         },
         wire::Envelope {
             push_number: 2,
             sealed: sealed.clone(),
-            addressee: PHONE.keys().device().to_wire(),
+            recipient: PHONE.keys().device().to_wire(),
         },
     ];
-    let found = wire::Found {
+    let found = wire::CreateAccount {
         authenticate: Some(authenticate()),
         entry: Some(entries().remove(0)),
         invite: "mfrgg2lon5wwk".to_owned(),
     };
     vec![
         DeviceFrame::Authenticate(authenticate()),
-        DeviceFrame::Found(found),
+        DeviceFrame::CreateAccount(found),
         DeviceFrame::Push(wire::Push { envelopes }),
         DeviceFrame::Ack(wire::Ack { through: 300 }),
-        DeviceFrame::Append(wire::Append {
+        DeviceFrame::AppendMembership(wire::AppendMembership {
             first: 1,
             entries: vec![added()],
         }),
         DeviceFrame::DeleteThrough(wire::DeleteThrough { through: u64::MAX }),
-        DeviceFrame::CloseAccount(wire::CloseAccount {
+        DeviceFrame::DeleteAccount(wire::DeleteAccount {
             account: account().to_wire(),
         }),
         DeviceFrame::Ping(wire::Ping { number: 7 }),
@@ -105,7 +105,7 @@ pub fn device_frames() -> Vec<DeviceFrame> {
             sealed: sealed.clone(),
         }),
         DeviceFrame::RendezvousReply(wire::RendezvousReply { id, sealed }),
-        DeviceFrame::Recover(wire::Recover {
+        DeviceFrame::RecoverAccount(wire::RecoverAccount {
             version: 1,
             recovery_key: recovery().keys().device().to_wire(),
             host: "relay.example".to_owned(),
@@ -136,15 +136,15 @@ pub fn relay_frames() -> Vec<RelayFrame> {
         push_number: 2,
         sealed: sealed.clone(),
         chain: Bytes::from(vec![0x63; 32]),
-        addressed: true,
+        targeted: true,
     };
     let welcome = wire::Welcome {
-        ordinal: 1,
+        device_index: 1,
         head: 300,
         cursor: 290,
         push_number: 12,
-        bytes_kept: 4_096,
-        envelopes_kept: 10,
+        stored_bytes: 4_096,
+        stored_envelopes: 10,
         membership_count: 4,
         chain: Bytes::from(vec![0x63; 32]),
     };
@@ -187,7 +187,7 @@ pub fn relay_frames() -> Vec<RelayFrame> {
         RelayFrame::Pong(wire::Pong { number: 7 }),
         RelayFrame::RendezvousOpened(wire::RendezvousOpened { id: id.clone() }),
         RelayFrame::RendezvousMessage(wire::RendezvousMessage { id, sealed }),
-        RelayFrame::Recovering(wire::Recovering {
+        RelayFrame::RecoveryAccepted(wire::RecoveryAccepted {
             membership_count: 4,
         }),
     ]

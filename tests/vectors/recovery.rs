@@ -3,9 +3,9 @@
 use bip39::Language;
 use graceful_client::RecoveryKey;
 use graceful_protocol::StoreEpoch;
-use graceful_protocol::recovery::{RecoveryChallenge, founding_message};
+use graceful_protocol::recovery::{RecoveryChallenge, genesis_message};
 
-use super::actors::{DESK, ENTROPY, founding, recovery};
+use super::actors::{DESK, ENTROPY, genesis, recovery};
 use super::{Vector, hex};
 
 pub fn all() -> Vec<Vector> {
@@ -69,10 +69,10 @@ fn challenge() -> Vector {
 }
 
 fn agreement() -> Vector {
-    let (found, author) = (founding(), DESK.keys().device());
+    let (found, author) = (genesis(), DESK.keys().device());
     Vector::new(
-        "founding",
-        "what the recovery key signs in the founding entry of membership.json",
+        "genesis",
+        "what the recovery key signs in the genesis entry of membership.json",
     )
     .given("signing_seed", hex(&recovery().seed))
     .given("author", hex(author.as_bytes()))
@@ -80,6 +80,6 @@ fn agreement() -> Vector {
     .given("recovery_agreement_key", hex(&found.recovery_agreement_key))
     .given("recovery_wrapped", hex(&found.recovery_wrapped))
     .given("salt", hex(&found.salt))
-    .gives("message", hex(&founding_message(author.as_bytes(), &found)))
+    .gives("message", hex(&genesis_message(author.as_bytes(), &found)))
     .gives("recovery_signature", hex(&found.recovery_signature))
 }

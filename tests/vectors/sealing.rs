@@ -43,11 +43,11 @@ pub fn envelopes() -> Vec<Vector> {
         kind: 1,
         ..whole.clone()
     };
-    let binding = |key_epoch, addressee| Binding {
+    let binding = |key_epoch, recipient| Binding {
         account: account(),
         key_epoch,
         sender: DESK.keys().device(),
-        addressee,
+        recipient,
     };
     let phone = PHONE.keys().device();
     vec![
@@ -129,15 +129,15 @@ fn envelope(name: &str, binding: &Binding, header: &Header, content: &[u8]) -> V
         "graceful-relay/1 content message\0",
         44,
     );
-    let addressee = binding
-        .addressee
+    let recipient = binding
+        .recipient
         .map_or([0; 32], |device| *device.as_bytes());
     let associated = [
         &b"graceful-relay/1 envelope\0\x01"[..],
         binding.account.as_bytes(),
         &binding.key_epoch.to_be_bytes(),
         binding.sender.as_bytes(),
-        &addressee,
+        &recipient,
     ]
     .concat();
     let encoded = header.encode_to_vec();
@@ -164,7 +164,7 @@ fn envelope(name: &str, binding: &Binding, header: &Header, content: &[u8]) -> V
     .given("account", hex(binding.account.as_bytes()))
     .given("key_epoch", binding.key_epoch)
     .given("sender", hex(binding.sender.as_bytes()))
-    .given("addressee", hex(&addressee))
+    .given("recipient", hex(&recipient))
     .given("salt", hex(&salt))
     .given("header", hex(&encoded))
     .given("content", hex(content))

@@ -11,7 +11,7 @@ pub fn secrets() -> Vec<Vector> {
     let account = account();
     vec![
         secret(
-            "the recovery key's, in the founding entry",
+            "the recovery key's, in the genesis entry",
             None,
             0,
             &recovery(),
@@ -52,7 +52,7 @@ fn secret(name: &str, account: Option<&AccountId>, key_epoch: u32, to: &Actor, i
     let secret = EpochSecret::new(SECRETS[key_epoch as usize]);
     assert_eq!(unwrap(&sealed, &wrapping, keys.agreement()), Ok(secret));
     let note = "HPKE base mode; the ephemeral key is DeriveKeyPair(ephemeral_ikm) of RFC 9180, section 7.1.3; \
-                32 zero bytes stand for the account in the founding entry";
+                32 zero bytes stand for the account in the genesis entry";
     Vector::new(name, note)
         .given("secret", hex(&SECRETS[key_epoch as usize]))
         .given(

@@ -5,22 +5,22 @@ use bytes::Bytes;
 use graceful_protocol::frame::{DeviceFrame, RelayFrame, device_bytes};
 use graceful_protocol::wire::{Ack, Envelope, Push};
 use graceful_raw_client::ConnectOptions;
-use graceful_raw_client::{BareAccount, Conversation, Dialler, Trouble};
+use graceful_raw_client::{Connector, RawAccount, RawConnection, RawError};
 
 use crate::driver::{Driver, Target};
 
 pub struct Relay {
-    conversation: Conversation,
-    account: BareAccount,
+    conversation: RawConnection,
+    account: RawAccount,
     pushed: u64,
 }
 
-fn said(trouble: Trouble) -> anyhow::Error {
+fn said(trouble: RawError) -> anyhow::Error {
     anyhow!("the relay: {trouble}")
 }
 
-async fn dial(target: &Target) -> Result<Conversation> {
-    Dialler::new(&target.url, &ConnectOptions::default())?
+async fn dial(target: &Target) -> Result<RawConnection> {
+    Connector::new(&target.url, &ConnectOptions::default())?
         .dial()
         .await
         .map_err(said)
@@ -29,7 +29,7 @@ async fn dial(target: &Target) -> Result<Conversation> {
 impl Relay {
     async fn next(&mut self) -> Result<RelayFrame> {
         match self.conversation.receiver.next().await.map_err(said)? {
-            RelayFrame::Refusal(refusal) => Err(anyhow!("the relay refuses: {}", refusal.text)),
+            RelayFrame::Refusal(refusal) => Err(anyhow!("the relay refuses: {}", refusal.message)),
             frame => Ok(frame),
         }
     }
@@ -46,8 +46,11 @@ impl Relay {
 impl Driver for Relay {
     async fn connect(target: &Target, _number: usize) -> Result<Self> {
         let mut conversation = dial(target).await?;
-        let account = BareAccount::new();
-        conversation.found(&account, "").await.map_err(said)?;
+        let account = RawAccount::new();
+        conversation
+            .create_account(&account, "")
+            .await
+            .map_err(said)?;
         Ok(Self {
             conversation,
             account,
@@ -60,7 +63,7 @@ impl Driver for Relay {
         let envelope = Envelope {
             push_number: self.pushed,
             sealed: payload.clone(),
-            addressee: Bytes::new(),
+            recipient: Bytes::new(),
         };
         self.send(DeviceFrame::Push(Push {
             envelopes: vec![envelope],
@@ -77,7 +80,10 @@ impl Driver for Relay {
 
     async fn listen(&mut self, target: &Target, _number: usize) -> Result<Self> {
         let added = self.account.add();
-        self.conversation.append(added, 2).await.map_err(said)?;
+        self.conversation
+            .append_membership(added, 2)
+            .await
+            .map_err(said)?;
         let mut conversation = dial(target).await?;
         conversation
             .authenticate(&self.account.devices()[1])
@@ -85,7 +91,7 @@ impl Driver for Relay {
             .map_err(said)?;
         Ok(Self {
             conversation,
-            account: BareAccount::new(),
+            account: RawAccount::new(),
             pushed: 0,
         })
     }

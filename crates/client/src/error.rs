@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use graceful_engine::PushError;
-use graceful_engine::account::CannotSign;
+use graceful_engine::account::MembershipError;
 use graceful_engine::link::InvalidLink;
 use graceful_engine::pairing::PairingError;
 use graceful_engine::recovery::RecoveryError;
@@ -65,14 +65,14 @@ pub enum ClientError {
     Push(#[from] PushError),
     /// The membership log would not take this.
     #[error(transparent)]
-    Membership(#[from] CannotSign),
+    Membership(#[from] MembershipError),
     /// Pairing failed.
     #[error(transparent)]
     Pairing(#[from] PairingError),
     /// An account did not come back.
     #[error(transparent)]
     Recovery(RecoveryError),
-    /// Founding goes on with an account that has another recovery key, or none.
+    /// Genesis goes on with an account that has another recovery key, or none.
     #[error("the account in {} was begun with another recovery key, or without one, and keeps to that; go on without giving one", .0.display())]
     OtherRecoveryKey(PathBuf),
     /// Not a pairing link.

@@ -11,15 +11,15 @@ use super::error::ClientError;
 use super::pair::Pairing;
 use super::profile;
 use super::status::{Device, Status};
-use super::task::{Command, Ends, Reply, start};
+use super::task::{Channels, Command, Reply, start};
 use graceful_engine::Identity;
-use graceful_engine::OsChance;
+use graceful_engine::OsRng;
 use graceful_engine::engine::{Change, Event, Incoming, PushReceipt, State};
 use graceful_engine::inbox::Position;
 use graceful_engine::link::PairingLink;
+use graceful_engine::mnemonic::RecoveryKey;
 use graceful_engine::pairing::check_name;
 use graceful_engine::seal::ID_BYTES_MAX;
-use graceful_engine::words::RecoveryKey;
 use graceful_protocol::DeviceKey;
 use graceful_raw_client::dial::{Address, ConnectOptions};
 
@@ -52,7 +52,7 @@ impl CreateOptions {
     pub fn check(&self) -> Result<(), ClientError> {
         Address::parse(&self.relay, &self.connect)?;
         check_ids(&self.device_id, &self.device_name)?;
-        profile::may_found(&self.folder, self.recovery.as_ref())
+        profile::check_create_account(&self.folder, self.recovery.as_ref())
     }
 }
 
@@ -129,7 +129,7 @@ impl Client {
         let address = Address::parse(&options.relay, &options.connect)?;
         let folder = &options.folder;
         if profile::exists(folder) {
-            profile::found_again(
+            profile::resume_creation(
                 folder,
                 &options.relay,
                 &options.device_id,
@@ -142,13 +142,17 @@ impl Client {
                 recovery,
                 ..
             } = &options;
-            let identity =
-                Identity::found_with(device_id, device_name, recovery.as_ref(), &mut OsChance);
+            let identity = Identity::create_with_recovery(
+                device_id,
+                device_name,
+                recovery.as_ref(),
+                &mut OsRng,
+            );
             profile::create(folder, &options.relay, &identity)?;
         }
         let profile = profile::open(folder)?;
         let client = Self::over(start(profile, address, options.invite.unwrap_or_default())?);
-        match client.founded().await {
+        match client.wait_created().await {
             Ok(()) => Ok(client),
             Err(error) => {
                 let _ = client.close().await;
@@ -157,18 +161,18 @@ impl Client {
         }
     }
 
-    async fn founded(&self) -> Result<(), ClientError> {
+    async fn wait_created(&self) -> Result<(), ClientError> {
         let mut status = self.status.clone();
         let settled = |status: &Status| {
-            status.founded
-                || status.trouble.is_some()
+            status.created
+                || status.last_error.is_some()
                 || matches!(status.state, State::Refused { .. })
         };
         let Ok(status) = status.wait_for(settled).await else {
             return Err(self.closed().await);
         };
-        match (&status.state, &status.trouble) {
-            _ if status.founded => Ok(()),
+        match (&status.state, &status.last_error) {
+            _ if status.created => Ok(()),
             (State::Refused { code, text }, _) => Err(ClientError::Refused {
                 code: *code,
                 text: text.clone(),
@@ -177,9 +181,9 @@ impl Client {
                 code,
                 text: text.clone(),
             }),
-            (_, trouble) => Err(ClientError::Unreachable {
+            (_, error) => Err(ClientError::Unreachable {
                 relay: status.relay.clone(),
-                what: trouble.clone().unwrap_or_default(),
+                what: error.clone().unwrap_or_default(),
             }),
         }
     }
@@ -211,16 +215,16 @@ impl Client {
         ))
     }
 
-    fn over(ends: Ends) -> Self {
-        let relay = ends.status.borrow().relay.clone();
-        let deliveries = Arc::new(Mutex::new(ends.deliveries));
-        let Ends {
+    fn over(channels: Channels) -> Self {
+        let relay = channels.status.borrow().relay.clone();
+        let deliveries = Arc::new(Mutex::new(channels.deliveries));
+        let Channels {
             commands,
             events,
             status,
             failure,
             ..
-        } = ends;
+        } = channels;
         Self {
             commands,
             deliveries,
@@ -341,7 +345,7 @@ impl Client {
     /// # Errors
     /// [`ClientError::Offline`], [`ClientError::Refused`]
     pub async fn pair(&self, lifetime: Duration) -> Result<Pairing, ClientError> {
-        let link = PairingLink::random(self.relay.clone(), &mut OsChance);
+        let link = PairingLink::random(self.relay.clone(), &mut OsRng);
         let (sender, requests) = mpsc::channel(1);
         let slot = link.clone();
         self.ask(|reply| Command::OpenSlot(slot, lifetime, sender, reply))
@@ -371,16 +375,16 @@ impl Client {
     ///
     /// # Errors
     /// [`ClientError::Refused`]
-    pub async fn close_account(&self) -> Result<u64, ClientError> {
-        self.ask(Command::CloseAccount).await
+    pub async fn delete_account(&self) -> Result<u64, ClientError> {
+        self.ask(Command::DeleteAccount).await
     }
 
     /// A person has seen the warnings in [`Client::status`]: they are not kept any longer.
     ///
     /// # Errors
     /// [`ClientError::Closed`]
-    pub async fn dismiss_warnings(&self) -> Result<(), ClientError> {
-        self.ask(Command::DismissWarnings).await
+    pub async fn dismiss_alerts(&self) -> Result<(), ClientError> {
+        self.ask(Command::DismissAlerts).await
     }
 
     /// Sends what is still to be acknowledged, closes the connection and the files.

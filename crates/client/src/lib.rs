@@ -3,13 +3,13 @@
 //! [`Client`] keeps changes until the relay has them, receives those of the other devices, and pairs
 //! new ones. What is decided and sealed is in [`graceful_engine`]; here are its sockets and files.
 
-mod begun;
 mod connection;
 mod error;
-mod greet;
 mod handle;
 mod journal;
 mod pair;
+mod pending_recovery;
+mod probe;
 mod profile;
 mod recover;
 mod snapshot;
@@ -20,14 +20,14 @@ mod tests;
 
 pub use error::ClientError;
 pub use graceful_engine::{
-    AgreementSecret, Chance, Change, ChangeKind, DeviceKeys, Engine, EngineState, EpochSecret,
-    Event, Gap, GapReason, Identity, Incoming, InvalidRecord, InvalidWords, OsChance, Output,
-    PairingLink, PairingSecret, Position, PushError, PushReceipt, Received, RecoveryError,
-    RecoveryKey, State, Warned, link, outbox, pairing, record, words,
+    AgreementSecret, Alert, Change, ChangeKind, CryptoRng, DeviceKeys, Engine, EngineState,
+    EpochSecret, Event, Gap, GapReason, Identity, Incoming, InvalidRecord, MnemonicError, OsRng,
+    Output, PairingLink, PairingSecret, Position, PushError, PushReceipt, Received, RecoveryError,
+    RecoveryKey, State, link, mnemonic, outbox, pairing, record,
 };
 pub use graceful_raw_client::{ConnectOptions, RelayKey};
-pub use greet::{Greeted, greet};
 pub use handle::{Changes, Client, CreateOptions, OpenOptions};
 pub use pair::{JoinAsk, JoinOptions, JoinProgress, Pairing};
+pub use probe::{RelayInfo, fetch_greeting};
 pub use recover::{RecoverOptions, RecoverProgress};
 pub use status::{Device, Status};

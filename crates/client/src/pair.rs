@@ -15,7 +15,7 @@ use super::profile;
 use super::task::Command;
 use graceful_engine::DeviceKeys;
 use graceful_engine::Identity;
-use graceful_engine::OsChance;
+use graceful_engine::OsRng;
 use graceful_engine::link::PairingLink;
 use graceful_engine::pairing::{Joining, open_bundle, open_request, seal_request};
 use graceful_protocol::frame::{DeviceFrame, RelayFrame};
@@ -175,8 +175,8 @@ impl Client {
             return Err(ClientError::ProfileExists(options.folder));
         }
         let address = Address::parse(&link.relay, &options.connect)?;
-        let keys = DeviceKeys::random(&mut OsChance);
-        let request = seal_request(&link, &keys, &options.device_name, &mut OsChance)?;
+        let keys = DeviceKeys::random(&mut OsRng);
+        let request = seal_request(&link, &keys, &options.device_name, &mut OsRng)?;
         progress(JoinProgress::Connecting);
         let unreachable = |what| ClientError::Unreachable {
             relay: link.relay.clone(),
@@ -222,10 +222,10 @@ async fn ask(
         match timeout_at(patience, connection.receive()).await {
             Ok(frame) => match frame.map_err(unreachable)? {
                 RelayFrame::Greeting(greeting) => {
-                    let heartbeat_s = greeting
+                    let ping_interval_s = greeting
                         .limits
-                        .map_or(30, |limits| limits.heartbeat_s.max(1));
-                    heartbeat = Duration::from_secs(u64::from(heartbeat_s));
+                        .map_or(30, |limits| limits.ping_interval_s.max(1));
+                    heartbeat = Duration::from_secs(u64::from(ping_interval_s));
                     let Some(sealed) = request.take() else {
                         continue;
                     };
@@ -246,7 +246,7 @@ async fn ask(
                     let code = refusal.code();
                     return Err(ClientError::Refused {
                         code,
-                        text: refusal.text,
+                        text: refusal.message,
                     });
                 }
                 _ => {}

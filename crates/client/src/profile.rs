@@ -10,8 +10,8 @@ use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use super::error::ClientError;
 use super::journal::{Journal, peek, private, write_atomically};
+use graceful_engine::mnemonic::RecoveryKey;
 use graceful_engine::pairing::Account;
-use graceful_engine::words::RecoveryKey;
 use graceful_engine::{AgreementSecret, DeviceKeys, EpochSecret};
 use graceful_engine::{EngineState, Identity};
 use graceful_protocol::wire::SignedEntry;
@@ -65,7 +65,10 @@ pub(super) fn claim(folder: &Path) -> Result<File, ClientError> {
 
 /// Whether an account can be founded here: anew, or going on with one that no relay knows yet and
 /// whose recovery key this is.
-pub(super) fn may_found(folder: &Path, recovery: Option<&RecoveryKey>) -> Result<(), ClientError> {
+pub(super) fn check_create_account(
+    folder: &Path,
+    recovery: Option<&RecoveryKey>,
+) -> Result<(), ClientError> {
     if !exists(folder) {
         return Ok(());
     }
@@ -83,14 +86,14 @@ pub(super) fn may_found(folder: &Path, recovery: Option<&RecoveryKey>) -> Result
 
 /// Goes on with an account that no relay knows yet, under another name. The keys stay: the relay may
 /// have taken them and its answer been lost, and an invitation is good for one account alone.
-pub(super) fn found_again(
+pub(super) fn resume_creation(
     folder: &Path,
     relay: &str,
     device_id: &str,
     device_name: &str,
 ) -> Result<(), ClientError> {
     let _lock = lock(folder)?;
-    may_found(folder, None)?;
+    check_create_account(folder, None)?;
     let (_, mut identity) = read_device(folder)?;
     device_id.clone_into(&mut identity.device_id);
     identity.account.names = vec![(identity.keys.device(), device_name.to_owned())];

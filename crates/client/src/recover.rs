@@ -5,18 +5,18 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
-use super::begun;
 use super::connection::Connection;
 use super::error::ClientError;
 use super::handle::{Client, OpenOptions, check_ids};
+use super::pending_recovery;
 use super::profile;
 use super::task::Command;
 use graceful_engine::DeviceKeys;
 use graceful_engine::Identity;
-use graceful_engine::OsChance;
+use graceful_engine::OsRng;
+use graceful_engine::mnemonic::RecoveryKey;
 use graceful_engine::pairing::{Account, Joining};
 use graceful_engine::recovery::{Recovery, RecoveryError, Step};
-use graceful_engine::words::RecoveryKey;
 use graceful_protocol::frame::DeviceFrame;
 use graceful_raw_client::dial::{Address, ConnectOptions};
 
@@ -72,13 +72,13 @@ impl Client {
         let folder = &options.folder;
         let lock = profile::claim(folder)?;
         if profile::exists(folder) {
-            begun::forget(folder)?;
+            pending_recovery::forget(folder)?;
             return Err(ClientError::ProfileExists(folder.clone()));
         }
-        let keys = begun::keys(folder, &options.recovery.keys().device())?;
+        let keys = pending_recovery::keys(folder, &options.recovery.keys().device())?;
         let account = match ask(&address, &options, &keys, &mut progress).await {
             Err(error @ ClientError::Recovery(RecoveryError::Removed)) => {
-                begun::forget(folder)?;
+                pending_recovery::forget(folder)?;
                 return Err(error);
             }
             account => account?,
@@ -100,7 +100,7 @@ impl Client {
                 account,
             },
         )?;
-        begun::forget(&folder)?;
+        pending_recovery::forget(&folder)?;
         drop(lock);
         let client = Self::open(OpenOptions {
             folder,
@@ -161,11 +161,11 @@ async fn converse(
                     .map_or_else(|| unreachable(what), ClientError::from));
             }
         };
-        match recovery.frame(frame, &mut OsChance)? {
+        match recovery.handle_frame(frame, &mut OsRng)? {
             Step::Wait => {}
             Step::Send(frame) => {
                 match &frame {
-                    DeviceFrame::Recover(_) => progress(RecoverProgress::Asking),
+                    DeviceFrame::RecoverAccount(_) => progress(RecoverProgress::Asking),
                     _ => progress(RecoverProgress::Adding),
                 }
                 connection.send(frame).await.map_err(&unreachable)?;

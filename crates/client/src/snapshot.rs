@@ -1,4 +1,4 @@
-//! What a device that lacks the past is given: a snapshot, addressed to it alone.
+//! What a device that lacks the past is given: a snapshot, targeted to it alone.
 
 use bytes::Bytes;
 
@@ -28,7 +28,7 @@ impl Client {
     }
 
     /// Asks a device for a snapshot: the named one, or that which was heard last. It is asked as
-    /// soon as it comes, and finds [`super::Incoming::SnapshotWanted`] among its changes; the answer
+    /// soon as it comes, and finds [`super::Incoming::SnapshotRequest`] among its changes; the answer
     /// comes among the changes here. Asked after a gap was told, it has all that the gap took, if
     /// that device has it; [`super::Gap::whom_to_ask`] says whether one has it for certain.
     ///

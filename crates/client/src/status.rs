@@ -2,7 +2,7 @@
 
 use graceful_engine::EngineState;
 use graceful_engine::engine::State;
-use graceful_engine::record::Warned;
+use graceful_engine::record::Alert;
 use graceful_protocol::{AccountId, Code, DeviceKey};
 
 /// One device of the account.
@@ -32,11 +32,11 @@ pub struct Status {
     /// How syncing stands.
     pub state: State,
     /// Why the last attempt to connect failed; `None` while connected.
-    pub trouble: Option<String>,
+    pub last_error: Option<String>,
     /// With `trouble`: the relay's refusal, if it was reached and said no.
     pub refusal: Option<Code>,
     /// Whether the relay ever knew the account.
-    pub founded: bool,
+    pub created: bool,
     /// Received and applied up to this seq.
     pub cursor: u64,
     /// Own changes that the relay has, by push number.
@@ -50,12 +50,12 @@ pub struct Status {
     /// The devices, removed ones last.
     pub devices: Vec<Device>,
     /// What a person should know of and has not dismissed, oldest first.
-    pub warnings: Vec<Warned>,
+    pub alerts: Vec<Alert>,
 }
 
 /// Why the last attempt to connect failed.
 #[derive(Debug, Clone)]
-pub(super) struct Trouble {
+pub(super) struct ConnectError {
     pub(super) text: String,
     pub(super) refusal: Option<Code>,
 }
@@ -65,7 +65,7 @@ impl Status {
         state: &EngineState,
         relay: &str,
         sync: State,
-        trouble: Option<Trouble>,
+        error: Option<ConnectError>,
     ) -> Self {
         let account = state.account();
         let own = account.keys().device();
@@ -87,16 +87,16 @@ impl Status {
             device_id: state.device_id().to_owned(),
             relay: relay.to_owned(),
             state: sync,
-            refusal: trouble.as_ref().and_then(|trouble| trouble.refusal),
-            trouble: trouble.map(|trouble| trouble.text),
-            founded: state.welcomed(),
+            refusal: error.as_ref().and_then(|error| error.refusal),
+            last_error: error.map(|error| error.text),
+            created: state.welcomed(),
             cursor: state.inbox().cursor(),
-            stored_through: state.outbox().relay_has(),
+            stored_through: state.outbox().stored_through(),
             waiting: state.outbox().waiting(),
             key_epoch: log.key_epoch(),
             recovery: log.recovery().map(|recovery| recovery.key),
             devices: members.chain(removed).collect(),
-            warnings: state.warnings().iter().cloned().collect(),
+            alerts: state.alerts().iter().cloned().collect(),
         }
     }
 }

@@ -120,14 +120,14 @@ impl Server {
                     };
                     answers.push(RelayFrame::RendezvousMessage(message));
                 }
-                DeviceFrame::Found(found) if found.invite != shared.invite => {
-                    let refusal = Refusal::new(Code::InviteNeeded, "an invitation is needed");
+                DeviceFrame::CreateAccount(found) if found.invite != shared.invite => {
+                    let refusal = Refusal::new(Code::InviteRequired, "an invitation is needed");
                     answers.push(RelayFrame::Refusal(refusal.into()));
                 }
                 frame => {
                     let proof = match &frame {
                         DeviceFrame::Authenticate(proof) => Some(proof),
-                        DeviceFrame::Found(found) => found.authenticate.as_ref(),
+                        DeviceFrame::CreateAccount(found) => found.authenticate.as_ref(),
                         _ => None,
                     };
                     let proven = proof.map(|proof| DeviceKey::try_from(&*proof.device).unwrap());
@@ -258,7 +258,7 @@ async fn creating_says_what_is_missing_and_goes_on_where_it_stopped() {
         matches!(
             error,
             ClientError::Refused {
-                code: Code::InviteNeeded,
+                code: Code::InviteRequired,
                 ..
             }
         ),
@@ -301,7 +301,7 @@ async fn creating_says_what_is_missing_and_goes_on_where_it_stopped() {
 
 #[tokio::test]
 async fn when_the_disk_fails_the_caller_hears_which_file() {
-    let ends = {
+    let channels = {
         let (commands, queue) = mpsc::channel(1);
         drop(queue);
         let folder = tempfile::tempdir().unwrap();
@@ -311,7 +311,7 @@ async fn when_the_disk_fails_the_caller_hears_which_file() {
             .unwrap();
         client.dying_of("cannot write the journal: no space", commands)
     };
-    let error = ends.push(changes(0..1)).await.unwrap_err().to_string();
+    let error = channels.push(changes(0..1)).await.unwrap_err().to_string();
     assert!(error.contains("cannot write the journal"), "{error}");
-    assert!(ends.close().await.is_err());
+    assert!(channels.close().await.is_err());
 }

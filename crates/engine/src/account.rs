@@ -4,17 +4,17 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
-use super::chance::{Chance, random};
 use super::keys::{DeviceKeys, EpochSecret};
+use super::mnemonic::RecoveryKey;
 use super::pairing::{Account, Joining};
+use super::rng::{CryptoRng, random};
 use super::seal::EpochKeys;
-use super::words::RecoveryKey;
 use super::wrap::{WrapError, Wrapping, unwrap, wrap};
 use graceful_protocol::membership::{self, Changed, InvalidEntry, Membership};
-use graceful_protocol::recovery::sign_founding;
+use graceful_protocol::recovery::sign_genesis;
 use graceful_protocol::wire::membership_entry::Change;
 use graceful_protocol::wire::{
-    AddDevice, FoundAccount, MembershipEntry, RemoveDevice, SignedEntry, WrappedSecret,
+    AddDevice, Genesis, MembershipEntry, RemoveDevice, SignedEntry, WrappedSecret,
 };
 use graceful_protocol::{AccountId, DeviceKey, EntryHash};
 
@@ -34,7 +34,7 @@ pub struct AccountView {
 
 /// What cannot be signed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum CannotSign {
+pub enum MembershipError {
     /// The log would not take it.
     #[error(transparent)]
     Entry(#[from] InvalidEntry),
@@ -44,36 +44,36 @@ pub enum CannotSign {
 }
 
 /// Signs the entry that founds an account of one device. `secret` is that of key epoch 0.
-pub fn founding_entry(
+pub fn genesis_entry(
     keys: &DeviceKeys,
     secret: &EpochSecret,
     recovery: Option<&RecoveryKey>,
-    chance: &mut dyn Chance,
+    rng: &mut dyn CryptoRng,
 ) -> SignedEntry {
-    let mut found = FoundAccount {
+    let mut found = Genesis {
         agreement_key: keys.agreement().public().to_wire(),
-        salt: Bytes::copy_from_slice(&random::<32>(chance)),
-        ..FoundAccount::default()
+        salt: Bytes::copy_from_slice(&random::<32>(rng)),
+        ..Genesis::default()
     };
     if let Some(recovery) = recovery {
-        name_recovery(&mut found, &keys.device(), secret, &recovery.keys(), chance);
+        set_recovery_key(&mut found, &keys.device(), secret, &recovery.keys(), rng);
     }
     let entry = MembershipEntry {
         index: 0,
         previous: Bytes::new(),
         author: keys.device().to_wire(),
-        change: Some(Change::Found(found)),
+        change: Some(Change::Genesis(found)),
     };
     membership::sign(&entry, keys.signing())
 }
 
-/// Names a recovery key in a founding, hands it the first secret, and has it agree.
-fn name_recovery(
-    found: &mut FoundAccount,
+/// Names a recovery key in a genesis, hands it the first secret, and has it agree.
+fn set_recovery_key(
+    found: &mut Genesis,
     author: &DeviceKey,
     secret: &EpochSecret,
     recovery: &DeviceKeys,
-    chance: &mut dyn Chance,
+    rng: &mut dyn CryptoRng,
 ) {
     let (key, agreement) = (recovery.device(), recovery.agreement().public());
     let wrapping = Wrapping {
@@ -81,11 +81,11 @@ fn name_recovery(
         key_epoch: 0,
         recipient: &key,
     };
-    let wrapped = wrap(secret, &wrapping, &agreement, chance).expect("a key made here is a key");
+    let wrapped = wrap(secret, &wrapping, &agreement, rng).expect("a key made here is a key");
     found.recovery_key = key.to_wire();
     found.recovery_agreement_key = agreement.to_wire();
     found.recovery_wrapped = Bytes::copy_from_slice(&wrapped);
-    let signature = sign_founding(author, found, recovery.signing());
+    let signature = sign_genesis(author, found, recovery.signing());
     found.recovery_signature = Bytes::copy_from_slice(&signature);
 }
 
@@ -101,15 +101,15 @@ impl AccountView {
         secrets: &[EpochSecret],
         names: &[(DeviceKey, String)],
     ) -> Result<Self, InvalidEntry> {
-        let founding = entries
+        let genesis = entries
             .first()
             .ok_or(InvalidEntry::Malformed("the log is empty"))?;
-        let membership = Membership::found(founding)?;
+        let membership = Membership::from_genesis(genesis)?;
         let mut view = Self {
             keys,
             membership,
-            entries: vec![founding.clone()],
-            hashes: vec![membership::hash(founding)],
+            entries: vec![genesis.clone()],
+            hashes: vec![membership::hash(genesis)],
             key_epochs: vec![0],
             secrets: BTreeMap::new(),
             epoch_keys: BTreeMap::new(),
@@ -182,8 +182,8 @@ impl AccountView {
     /// A signed entry that adds a device; the log does not hold it yet.
     ///
     /// # Errors
-    /// [`CannotSign`]
-    pub fn sign_add(&self, joining: &Joining) -> Result<SignedEntry, CannotSign> {
+    /// [`MembershipError`]
+    pub fn sign_add(&self, joining: &Joining) -> Result<SignedEntry, MembershipError> {
         let add = AddDevice {
             device: joining.device.to_wire(),
             agreement_key: joining.agreement.to_wire(),
@@ -194,13 +194,13 @@ impl AccountView {
     /// A signed entry that removes a device, with a fresh secret for those that remain.
     ///
     /// # Errors
-    /// [`CannotSign`]
+    /// [`MembershipError`]
     pub fn sign_remove(
         &self,
         device: &DeviceKey,
-        chance: &mut dyn Chance,
-    ) -> Result<SignedEntry, CannotSign> {
-        let secret = EpochSecret::random(chance);
+        rng: &mut dyn CryptoRng,
+    ) -> Result<SignedEntry, MembershipError> {
+        let secret = EpochSecret::random(rng);
         let account = self.account();
         let key_epoch = self.membership.key_epoch() + 1;
         let mut secrets = Vec::new();
@@ -215,7 +215,7 @@ impl AccountView {
                 key_epoch,
                 recipient: &member.device,
             };
-            let wrapped = wrap(&secret, &wrapping, &member.agreement, chance)?;
+            let wrapped = wrap(&secret, &wrapping, &member.agreement, rng)?;
             secrets.push(WrappedSecret {
                 device: member.device.to_wire(),
                 wrapped: Bytes::copy_from_slice(&wrapped),
@@ -229,7 +229,7 @@ impl AccountView {
                 recipient: &recovery.key,
             };
             recovery_wrapped =
-                Bytes::copy_from_slice(&wrap(&secret, &wrapping, &recovery.agreement, chance)?);
+                Bytes::copy_from_slice(&wrap(&secret, &wrapping, &recovery.agreement, rng)?);
         }
         self.sign(Change::Remove(RemoveDevice {
             device: device.to_wire(),
@@ -238,7 +238,7 @@ impl AccountView {
         }))
     }
 
-    fn sign(&self, change: Change) -> Result<SignedEntry, CannotSign> {
+    fn sign(&self, change: Change) -> Result<SignedEntry, MembershipError> {
         let entry = MembershipEntry {
             index: self.membership.count(),
             previous: self.membership.head().to_wire(),
@@ -334,7 +334,7 @@ impl AccountView {
 
 #[cfg(test)]
 mod tests {
-    use super::super::chance::Seeded;
+    use super::super::rng::SeededRng;
     use super::*;
 
     fn joining(keys: &DeviceKeys) -> Joining {
@@ -347,16 +347,16 @@ mod tests {
 
     #[test]
     fn a_removal_gives_the_new_secret_to_those_that_remain_and_to_nobody_else() {
-        let mut chance = Seeded(1);
-        let [one, two, three] = [(); 3].map(|()| DeviceKeys::random(&mut chance));
-        let secrets = [EpochSecret::random(&mut chance)];
-        let founding = founding_entry(&one, &secrets[0], None, &mut chance);
-        let mut first = AccountView::new(one, &[founding], &secrets, &[]).unwrap();
+        let mut rng = SeededRng(1);
+        let [one, two, three] = [(); 3].map(|()| DeviceKeys::random(&mut rng));
+        let secrets = [EpochSecret::random(&mut rng)];
+        let genesis = genesis_entry(&one, &secrets[0], None, &mut rng);
+        let mut first = AccountView::new(one, &[genesis], &secrets, &[]).unwrap();
         for keys in [&two, &three] {
             let entry = first.sign_add(&joining(keys)).unwrap();
             first.append(&entry).unwrap();
         }
-        let removal = first.sign_remove(&three.device(), &mut chance).unwrap();
+        let removal = first.sign_remove(&three.device(), &mut rng).unwrap();
         let view = |keys: &DeviceKeys| {
             let mut view = AccountView::new(keys.clone(), first.entries(), &secrets, &[]).unwrap();
             view.append(&removal).unwrap();

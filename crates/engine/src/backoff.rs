@@ -1,7 +1,7 @@
 //! How long to wait before dialling again: a random time under a bound that doubles (full jitter),
 //! so that a relay that comes back is not met by all its devices at once.
 
-use super::chance::{Chance, random};
+use super::rng::{CryptoRng, random};
 
 /// Bound after the first failure, in milliseconds.
 pub const FIRST_MS: u64 = 1_000;
@@ -21,12 +21,12 @@ impl Backoff {
     }
 
     /// Milliseconds to wait after one more failure; not less than what a refusal asked for.
-    pub fn failed(&mut self, retry_after_ms: u64, chance: &mut dyn Chance) -> u64 {
+    pub fn failed(&mut self, retry_after_ms: u64, rng: &mut dyn CryptoRng) -> u64 {
         let bound = FIRST_MS
             .saturating_mul(1 << self.failures.min(16))
             .min(HIGHEST_MS);
         self.failures = self.failures.saturating_add(1);
-        let wait = u64::from_be_bytes(random(chance)) % (bound + 1);
+        let wait = u64::from_be_bytes(random(rng)) % (bound + 1);
         wait.max(retry_after_ms)
     }
 }
@@ -35,20 +35,20 @@ impl Backoff {
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::chance::Seeded;
+    use super::super::rng::SeededRng;
     use super::*;
 
     proptest! {
         #[test]
         fn waits_stay_under_the_doubling_bound(seed: u64, failures in 0_u32..100) {
-            let (mut backoff, mut chance) = (Backoff::default(), Seeded(seed));
+            let (mut backoff, mut rng) = (Backoff::default(), SeededRng(seed));
             for failure in 0..failures {
                 let bound = (1_000_u64 << failure.min(6)).min(60_000);
-                prop_assert!(backoff.failed(0, &mut chance) <= bound);
+                prop_assert!(backoff.failed(0, &mut rng) <= bound);
             }
             backoff.succeeded();
-            prop_assert!(backoff.failed(0, &mut chance) <= 1_000);
-            prop_assert!(backoff.failed(90_000, &mut chance) >= 90_000);
+            prop_assert!(backoff.failed(0, &mut rng) <= 1_000);
+            prop_assert!(backoff.failed(90_000, &mut rng) >= 90_000);
         }
     }
 }

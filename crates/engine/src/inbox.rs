@@ -3,8 +3,8 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use super::links::Links;
 use super::record::{Applied, Cursor, Sender};
+use super::senders::SenderStates;
 use graceful_protocol::{Chain, DeviceKey, StoreEpoch, chain};
 
 /// Running hashes that are remembered, to compare with what others witness.
@@ -14,7 +14,7 @@ const CHAINS_MAX: usize = 4_096;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Position {
     /// The relay's history that `seq` belongs to; new after a restore.
-    pub history: StoreEpoch,
+    pub store_epoch: StoreEpoch,
     /// Place in the account's log.
     pub seq: u64,
     /// Who sent it; zeros for a gap that the relay told.
@@ -34,13 +34,13 @@ struct Pending {
 /// State of receiving.
 #[derive(Debug, Clone, Default)]
 pub struct Inbox {
-    history: Option<StoreEpoch>,
+    store_epoch: Option<StoreEpoch>,
     cursor: u64,
     applied: BTreeMap<DeviceKey, u64>,
     /// Whose change was applied last.
-    heard: Option<DeviceKey>,
-    handed_out: BTreeMap<DeviceKey, u64>,
-    links: Links,
+    last_sender: Option<DeviceKey>,
+    delivered_through: BTreeMap<DeviceKey, u64>,
+    sender_states: SenderStates,
     reached: u64,
     known: Option<(u64, Chain)>,
     recent: VecDeque<(u64, Chain)>,
@@ -58,17 +58,17 @@ pub struct Inbox {
 
 /// What running hashes say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Witnessed {
+pub enum ChainCheck {
     /// Checked, or nothing to compare with.
     Consistent,
     /// Another history than the one this device was shown.
-    Different,
+    Mismatch,
 }
 
 impl Inbox {
     /// The history being read.
-    pub fn history(&self) -> Option<StoreEpoch> {
-        self.history
+    pub fn store_epoch(&self) -> Option<StoreEpoch> {
+        self.store_epoch
     }
 
     /// Everything up to here is done with.
@@ -97,9 +97,9 @@ impl Inbox {
         let others = self
             .applied
             .iter()
-            .filter(|(device, _)| Some(**device) != self.heard);
+            .filter(|(device, _)| Some(**device) != self.last_sender);
         let last = self
-            .heard
+            .last_sender
             .and_then(|device| self.applied.get_key_value(&device));
         let sender = |(device, number): (&DeviceKey, &u64)| Sender {
             device: device.to_wire(),
@@ -109,36 +109,36 @@ impl Inbox {
     }
 
     /// Whose change was applied last.
-    pub fn heard(&self) -> Option<DeviceKey> {
-        self.heard
+    pub fn last_sender(&self) -> Option<DeviceKey> {
+        self.last_sender
     }
 
     /// What else is known of each sender.
-    pub fn links(&self) -> &Links {
-        &self.links
+    pub fn sender_states(&self) -> &SenderStates {
+        &self.sender_states
     }
 
     /// The same, to change.
-    pub fn links_mut(&mut self) -> &mut Links {
-        &mut self.links
+    pub fn sender_states_mut(&mut self) -> &mut SenderStates {
+        &mut self.sender_states
     }
 
     /// Whether a push that comes after `after` shows that this one never came.
-    pub fn lacks(&self, sender: &DeviceKey, after: u64) -> bool {
+    pub fn is_withheld(&self, sender: &DeviceKey, after: u64) -> bool {
         // Of a sender that is new here, earlier pushes may have been deleted: others had them.
-        let highest = self.handed_out.get(sender);
-        highest.is_some_and(|highest| self.links.is_broken(sender, *highest, after))
+        let highest = self.delivered_through.get(sender);
+        highest.is_some_and(|highest| self.sender_states.skips_push(sender, *highest, after))
     }
 
     /// Behind what came of these (`None`: all) senders some may be missing, and that is told. Gives
     /// what to record.
-    pub fn unlink(&mut self, sender: Option<&DeviceKey>) -> Vec<Sender> {
+    pub fn mark_gap(&mut self, sender: Option<&DeviceKey>) -> Vec<Sender> {
         let senders = self
-            .handed_out
+            .delivered_through
             .iter()
             .filter(|(device, _)| sender.is_none_or(|one| one == *device));
-        let links = &mut self.links;
-        let news = senders.filter(|(device, highest)| links.unlink(**device, **highest));
+        let sender_states = &mut self.sender_states;
+        let news = senders.filter(|(device, highest)| sender_states.mark_gap(**device, **highest));
         let record = |(device, highest): (&DeviceKey, &u64)| Sender {
             device: device.to_wire(),
             push_number: *highest,
@@ -152,8 +152,8 @@ impl Inbox {
     }
 
     /// Reads another history from `cursor` on. What is handed out stays due.
-    pub fn start_history(&mut self, history: StoreEpoch, cursor: u64, chain: Option<Chain>) {
-        self.history = Some(history);
+    pub fn start_epoch(&mut self, store_epoch: StoreEpoch, cursor: u64, chain: Option<Chain>) {
+        self.store_epoch = Some(store_epoch);
         self.cursor = cursor;
         self.reached = cursor;
         self.own.clear();
@@ -174,13 +174,13 @@ impl Inbox {
         if self.pending.is_empty() {
             self.cursor = self.cursor.max(cursor);
             self.reached = self.reached.max(cursor);
-            self.pass_own();
+            self.skip_own();
         }
     }
 
     /// How many seqs up to the relay's cursor are neither known here nor this device's own pushes, of
     /// which the relay has `push_number`: another copy of the profile was given them.
-    pub fn unexplained(&self, cursor: u64, push_number: u64) -> u64 {
+    pub fn unaccounted_for(&self, cursor: u64, push_number: u64) -> u64 {
         let beyond = cursor.saturating_sub(self.reached);
         beyond.saturating_sub(push_number.saturating_sub(self.own_done))
     }
@@ -203,10 +203,10 @@ impl Inbox {
             self.own.pop_front();
         }
         self.own.push_back((push_number, seq));
-        self.pass_own();
+        self.skip_own();
     }
 
-    fn pass_own(&mut self) {
+    fn skip_own(&mut self) {
         while let Some((push_number, _)) = self.own.pop_front_if(|(_, seq)| *seq <= self.cursor) {
             self.own_done = self.own_done.max(push_number);
         }
@@ -221,7 +221,7 @@ impl Inbox {
     }
 
     /// The same if the journal does not know it yet.
-    pub fn news(&mut self) -> Option<Cursor> {
+    pub fn take_unrecorded(&mut self) -> Option<Cursor> {
         let done = self.done();
         (done != self.journaled).then(|| {
             self.journaled = done.clone();
@@ -239,7 +239,7 @@ impl Inbox {
 
     /// Takes up what a journal, or the app itself, recorded as applied.
     pub fn restore(&mut self, position: &Position, chain: Option<Chain>) {
-        if self.history == Some(position.history) && position.seq > self.cursor {
+        if self.store_epoch == Some(position.store_epoch) && position.seq > self.cursor {
             self.cursor = position.seq;
             self.reached = self.reached.max(position.seq);
             self.known = None;
@@ -253,42 +253,42 @@ impl Inbox {
     /// The highest push number applied of a sender.
     pub fn note_sender(&mut self, sender: DeviceKey, push_number: u64) {
         if push_number > 0 {
-            self.heard = Some(sender);
+            self.last_sender = Some(sender);
             let highest = self.applied.entry(sender).or_default();
             *highest = push_number.max(*highest);
-            let highest = self.handed_out.entry(sender).or_default();
+            let highest = self.delivered_through.entry(sender).or_default();
             *highest = push_number.max(*highest);
         }
     }
 
     /// Whether this push was handed out before, under this seq or another.
-    pub fn is_repeat(&self, sender: &DeviceKey, push_number: u64) -> bool {
-        self.handed_out
+    pub fn is_duplicate(&self, sender: &DeviceKey, push_number: u64) -> bool {
+        self.delivered_through
             .get(sender)
             .is_some_and(|highest| push_number <= *highest)
     }
 
     /// Checks the running hash where seqs follow each other; elsewhere takes the relay's word.
-    pub fn witness(
+    pub fn check_chain(
         &mut self,
         seq: u64,
         sender: &DeviceKey,
         sealed: &[u8],
         claimed: Chain,
-    ) -> Witnessed {
+    ) -> ChainCheck {
         let expected = self
             .known
             .filter(|(known, _)| known.checked_add(1) == Some(seq));
         let expected = expected.map(|(_, before)| chain::extend(&before, seq, sender, sealed));
         self.remember(seq, claimed);
         if expected.is_some_and(|expected| expected != claimed) {
-            return Witnessed::Different;
+            return ChainCheck::Mismatch;
         }
-        Witnessed::Consistent
+        ChainCheck::Consistent
     }
 
     /// This device's own push was given a seq: the running hash goes on through it.
-    pub fn witness_own(&mut self, seq: u64, own: &DeviceKey, sealed: &[u8]) {
+    pub fn extend_own(&mut self, seq: u64, own: &DeviceKey, sealed: &[u8]) {
         if self.own_ahead.len() == CHAINS_MAX {
             self.own_ahead.pop_first();
         }
@@ -307,11 +307,11 @@ impl Inbox {
     }
 
     /// Compares with what another device saw.
-    pub fn compare(&self, seq: u64, seen: &[u8]) -> Witnessed {
+    pub fn compare(&self, seq: u64, seen: &[u8]) -> ChainCheck {
         let known = self.recent.iter().rev().find(|(known, _)| *known == seq);
         match known {
-            Some((_, chain)) if seen != chain.as_bytes() => Witnessed::Different,
-            _ => Witnessed::Consistent,
+            Some((_, chain)) if seen != chain.as_bytes() => ChainCheck::Mismatch,
+            _ => ChainCheck::Consistent,
         }
     }
 
@@ -336,9 +336,9 @@ impl Inbox {
     }
 
     /// Something was handed out: due until the app has applied it.
-    pub fn hand_out(&mut self, position: Position, chain: Option<Chain>, bytes: u64) {
+    pub fn deliver_to_app(&mut self, position: Position, chain: Option<Chain>, bytes: u64) {
         if position.push_number > 0 {
-            self.handed_out
+            self.delivered_through
                 .insert(position.sender, position.push_number);
         }
         self.reached = self.reached.max(position.seq);
@@ -352,11 +352,13 @@ impl Inbox {
     }
 
     /// Everything up to `seq` that is not due is done with.
-    pub fn pass(&mut self, seq: u64, bytes: u64) {
+    pub fn skip(&mut self, seq: u64, bytes: u64) {
         self.reached = self.reached.max(seq);
-        let Some(history) = self.history else { return };
+        let Some(store_epoch) = self.store_epoch else {
+            return;
+        };
         let position = Position {
-            history,
+            store_epoch,
             seq,
             sender: DeviceKey::new([0; 32]),
             push_number: 0,
@@ -416,13 +418,13 @@ impl Inbox {
             freed += pending.bytes;
             self.pending_bytes -= pending.bytes;
             let position = pending.position;
-            if self.history == Some(position.history) {
+            if self.store_epoch == Some(position.store_epoch) {
                 self.cursor = self.cursor.max(position.seq);
             }
             if position.push_number > 0 {
                 self.note_sender(position.sender, position.push_number);
                 let applied = Applied {
-                    history: position.history.to_wire(),
+                    store_epoch: position.store_epoch.to_wire(),
                     seq: position.seq,
                     sender: position.sender.to_wire(),
                     push_number: position.push_number,
@@ -434,7 +436,7 @@ impl Inbox {
                 records.push((position.sender, applied));
             }
         }
-        self.pass_own();
+        self.skip_own();
         (records, freed)
     }
 }
@@ -451,21 +453,21 @@ mod tests {
         fn exactly_the_repeats_are_dropped_and_the_cursor_never_passes_what_is_due(
             deliveries in prop::collection::vec((0_u8..2, 1_u64..20, any::<bool>()), 0..100),
         ) {
-            let history = StoreEpoch::new([1; 16]);
+            let store_epoch = StoreEpoch::new([1; 16]);
             let mut inbox = Inbox::default();
-            inbox.start_history(history, 0, None);
+            inbox.start_epoch(store_epoch, 0, None);
             let mut highest = [0; 2];
             let mut due = Vec::new();
             for (seq, (sender, push_number, apply)) in (1..).zip(deliveries) {
                 let device = DeviceKey::new([sender + 1; 32]);
                 let known = highest[usize::from(sender)] >= push_number;
-                prop_assert_eq!(inbox.is_repeat(&device, push_number), known);
+                prop_assert_eq!(inbox.is_duplicate(&device, push_number), known);
                 if known {
-                    inbox.pass(seq, 1);
+                    inbox.skip(seq, 1);
                 } else {
                     highest[usize::from(sender)] = push_number;
-                    let position = Position { history, seq, sender: device, push_number };
-                    inbox.hand_out(position, None, 1);
+                    let position = Position { store_epoch, seq, sender: device, push_number };
+                    inbox.deliver_to_app(position, None, 1);
                     due.push(position);
                 }
                 if apply && let Some(last) = due.pop() {

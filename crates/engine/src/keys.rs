@@ -6,7 +6,7 @@ use ed25519_dalek::SigningKey;
 use hpke::{Deserializable, Kem, Serializable, kem::X25519HkdfSha256};
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
-use super::chance::{Chance, random};
+use super::rng::{CryptoRng, random};
 use graceful_protocol::{AgreementKey, DeviceKey};
 
 macro_rules! secret {
@@ -25,8 +25,8 @@ macro_rules! secret {
             }
 
             /// A fresh one.
-            pub fn random(chance: &mut dyn Chance) -> Self {
-                Self(random(chance))
+            pub fn random(rng: &mut dyn CryptoRng) -> Self {
+                Self(random(rng))
             }
 
             /// The secret itself. Keep it out of logs, errors and names.
@@ -82,9 +82,9 @@ pub struct DeviceKeys {
 
 impl DeviceKeys {
     /// Fresh keys.
-    pub fn random(chance: &mut dyn Chance) -> Self {
-        let mut seed = random(chance);
-        let keys = Self::new(&seed, AgreementSecret::random(chance));
+    pub fn random(rng: &mut dyn CryptoRng) -> Self {
+        let mut seed = random(rng);
+        let keys = Self::new(&seed, AgreementSecret::random(rng));
         seed.zeroize();
         keys
     }
@@ -121,7 +121,7 @@ impl fmt::Debug for DeviceKeys {
 
 #[cfg(test)]
 mod tests {
-    use super::super::chance::Seeded;
+    use super::super::rng::SeededRng;
     use super::*;
 
     #[test]
@@ -136,7 +136,7 @@ mod tests {
             format!("{:?}", AgreementSecret::new([0xab; 32])),
             "AgreementSecret(…)"
         );
-        let keys = DeviceKeys::random(&mut Seeded(1));
+        let keys = DeviceKeys::random(&mut SeededRng(1));
         assert_eq!(
             format!("{keys:?}"),
             format!("DeviceKeys({:?}, …)", keys.device())
@@ -145,10 +145,13 @@ mod tests {
 
     #[test]
     fn the_same_chance_gives_the_same_keys() {
-        let once = DeviceKeys::random(&mut Seeded(5));
-        let again = DeviceKeys::random(&mut Seeded(5));
+        let once = DeviceKeys::random(&mut SeededRng(5));
+        let again = DeviceKeys::random(&mut SeededRng(5));
         assert_eq!(once.device(), again.device());
         assert_eq!(once.agreement().public(), again.agreement().public());
-        assert_ne!(once.device(), DeviceKeys::random(&mut Seeded(6)).device());
+        assert_ne!(
+            once.device(),
+            DeviceKeys::random(&mut SeededRng(6)).device()
+        );
     }
 }

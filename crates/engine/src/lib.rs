@@ -6,28 +6,25 @@
 //! stranger sends can end a connection, but cannot make it panic.
 
 pub mod account;
-pub mod assembly;
+pub mod alerts;
 pub mod backoff;
-mod chance;
 pub mod engine;
 pub mod inbox;
 mod keys;
 pub mod link;
-pub mod links;
+pub mod mnemonic;
 pub mod outbox;
 pub mod pairing;
-mod readers;
+pub mod reassembly;
+mod recipients;
 pub mod record;
 pub mod recovery;
+mod rng;
 pub mod seal;
+pub mod senders;
 mod state;
-pub mod warnings;
-pub mod words;
 pub mod wrap;
 
-#[cfg(any(test, feature = "testing"))]
-pub use chance::Seeded;
-pub use chance::{Chance, OsChance, random};
 pub use engine::{
     Change, ChangeKind, Engine, Event, Gap, GapReason, Incoming, Output, PushError, PushReceipt,
     Received, State,
@@ -35,10 +32,13 @@ pub use engine::{
 pub use inbox::Position;
 pub use keys::{AgreementSecret, DeviceKeys, EpochSecret, PairingSecret};
 pub use link::PairingLink;
-pub use record::Warned;
+pub use mnemonic::{MnemonicError, RecoveryKey};
+pub use record::Alert;
 pub use recovery::RecoveryError;
+#[cfg(any(test, feature = "testing"))]
+pub use rng::SeededRng;
+pub use rng::{CryptoRng, OsRng, random};
 pub use state::{EngineState, Identity, InvalidRecord};
-pub use words::{InvalidWords, RecoveryKey};
 
 /// The messages of `proto/sealed.proto`, as generated: only devices can name them.
 #[allow(missing_docs, unreachable_pub, clippy::all)]

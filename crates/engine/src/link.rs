@@ -5,8 +5,8 @@ use std::str::FromStr;
 
 use data_encoding::BASE64URL_NOPAD;
 
-use super::chance::{Chance, random};
 use super::keys::PairingSecret;
+use super::rng::{CryptoRng, random};
 use graceful_protocol::RendezvousId;
 
 const START: &str = "graceful-relay://pair?";
@@ -40,12 +40,12 @@ pub enum InvalidLink {
 
 impl PairingLink {
     /// A fresh meeting place at a relay.
-    pub fn random(relay: impl Into<String>, chance: &mut dyn Chance) -> Self {
-        let id = RendezvousId::new(random(chance));
+    pub fn random(relay: impl Into<String>, rng: &mut dyn CryptoRng) -> Self {
+        let id = RendezvousId::new(random(rng));
         Self {
             relay: relay.into(),
             id,
-            secret: PairingSecret::random(chance),
+            secret: PairingSecret::random(rng),
         }
     }
 }
@@ -134,13 +134,13 @@ fn decode(text: &str) -> Option<String> {
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::chance::Seeded;
+    use super::super::rng::SeededRng;
     use super::*;
 
     proptest! {
         #[test]
         fn a_link_comes_back_as_it_went(relay in "[ -~äß]{1,80}", seed: u64) {
-            let link = PairingLink::random(relay, &mut Seeded(seed));
+            let link = PairingLink::random(relay, &mut SeededRng(seed));
             prop_assert_eq!(link.to_string().parse(), Ok(link));
         }
 
@@ -153,7 +153,8 @@ mod tests {
 
     #[test]
     fn a_damaged_link_says_what_is_wrong() {
-        let link = PairingLink::random("wss://relay.example/a?b&c=d", &mut Seeded(1)).to_string();
+        let link =
+            PairingLink::random("wss://relay.example/a?b&c=d", &mut SeededRng(1)).to_string();
         assert!(link.starts_with(
             "graceful-relay://pair?relay=wss%3A%2F%2Frelay.example%2Fa%3Fb%26c%3Dd&id="
         ));

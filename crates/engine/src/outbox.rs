@@ -5,27 +5,27 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 
-use super::readers::Readers;
+use super::recipients::Recipients;
 use super::record::{Numbering, Queued};
 use super::seal::sealed_size;
 use graceful_protocol::Limits;
 
 /// Bytes of content of stored changes that are kept in case the relay loses them.
 pub const RETAINED_BYTES_MAX: usize = 32 * 1024 * 1024;
-/// Bytes of a Push around each envelope: tags, lengths, push number, addressee.
+/// Bytes of a Push around each envelope: tags, lengths, push number, recipient.
 const ENVELOPE_EXTRA_BYTES: u64 = 64;
 /// Bytes of a frame around its envelopes.
 const FRAME_EXTRA_BYTES: u64 = 64;
 
 /// What follows from where the relay says this device's pushes stand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Standing {
+pub enum PushReconciliation {
     /// As expected.
-    Same,
+    InSync,
     /// Some pushes were stored whose answer never arrived.
     Stored(u64),
     /// The relay lost pushes; all are still here and go again.
-    Again {
+    Resend {
         /// First and last number.
         from: u64,
         /// First and last number.
@@ -40,7 +40,7 @@ pub enum Standing {
     },
     /// The relay has numbers that this profile never sent: the profile is a copy. What waits goes
     /// on behind them.
-    Renumbered {
+    Renumber {
         /// The number of the first waiting change now.
         first: u64,
     },
@@ -50,7 +50,7 @@ pub enum Standing {
 pub type Slot<'a> = (u64, Option<&'a Queued>);
 
 #[derive(Debug, Clone)]
-struct Sent {
+struct InFlight {
     last: u64,
     sealed: Vec<Bytes>,
 }
@@ -63,17 +63,17 @@ pub struct Outbox {
     /// What it had of that in the history that it tells now, at least.
     confirmed: u64,
     /// The relay has everything up to here: less than `stored` when it went back to a backup.
-    relay_has: u64,
+    stored_through: u64,
     next: u64,
     changes: VecDeque<Queued>,
     retained_bytes: usize,
     /// Changes up to here may have been sent, on this connection or before.
     sending: u64,
     sent: u64,
-    unanswered: VecDeque<Sent>,
+    in_flight: VecDeque<InFlight>,
     /// After a refusal: the number before the refused one, once all answers are in.
-    back_to: Option<u64>,
-    readers: Readers,
+    rewind_to: Option<u64>,
+    recipients: Recipients,
 }
 
 impl Default for Outbox {
@@ -81,15 +81,15 @@ impl Default for Outbox {
         Self {
             stored: 0,
             confirmed: 0,
-            relay_has: 0,
+            stored_through: 0,
             next: 1,
             changes: VecDeque::new(),
             retained_bytes: 0,
             sending: 0,
             sent: 0,
-            unanswered: VecDeque::new(),
-            back_to: None,
-            readers: Readers::default(),
+            in_flight: VecDeque::new(),
+            rewind_to: None,
+            recipients: Recipients::default(),
         }
     }
 }
@@ -101,7 +101,7 @@ impl Outbox {
     }
 
     /// The relay had everything up to here; a relay that was restored may have less.
-    pub fn stored_through(&self) -> u64 {
+    pub fn ever_stored_through(&self) -> u64 {
         self.stored
     }
 
@@ -111,13 +111,13 @@ impl Outbox {
     }
 
     /// The relay tells another history: what it had in the old one says nothing about this one.
-    pub fn start_history(&mut self) {
+    pub fn start_epoch(&mut self) {
         self.confirmed = 0;
     }
 
     /// The relay has everything up to here, as far as is known.
-    pub fn relay_has(&self) -> u64 {
-        self.relay_has
+    pub fn stored_through(&self) -> u64 {
+        self.stored_through
     }
 
     /// The highest number that is on its way, or was answered, on this connection.
@@ -127,7 +127,7 @@ impl Outbox {
 
     /// Changes that the relay does not have yet.
     pub fn waiting(&self) -> u64 {
-        (self.next - 1).saturating_sub(self.relay_has)
+        (self.next - 1).saturating_sub(self.stored_through)
     }
 
     /// Every change kept, stored ones first.
@@ -137,17 +137,17 @@ impl Outbox {
 
     /// Whether answers to pushes of this connection are outstanding.
     pub fn awaits_answers(&self) -> bool {
-        !self.unanswered.is_empty()
+        !self.in_flight.is_empty()
     }
 
-    /// What a change for this addressee (empty: for all) follows: its readers should have that one.
-    pub fn newest_for(&self, addressee: &Bytes) -> u64 {
-        self.readers.newest_for(addressee)
+    /// What a change for this recipient (empty: for all) follows: its readers should have that one.
+    pub fn newest_for(&self, recipient: &Bytes) -> u64 {
+        self.recipients.newest_for(recipient)
     }
 
     /// The newest push that is for every device.
     pub fn shared(&self) -> u64 {
-        self.readers.shared
+        self.recipients.shared
     }
 
     /// Takes a change that has its number: the next one, or a later one. Whether it was taken.
@@ -156,7 +156,7 @@ impl Outbox {
             return false;
         }
         self.next = change.push_number + 1;
-        self.readers.note(&change);
+        self.recipients.note(&change);
         if change.push_number <= self.stored {
             self.retained_bytes += change.content.len();
         }
@@ -167,17 +167,17 @@ impl Outbox {
     /// Where numbering stands, as compaction wrote it down.
     pub fn set_numbering(&mut self, numbering: &Numbering) {
         self.stored = numbering.stored;
-        self.relay_has = numbering.stored;
+        self.stored_through = numbering.stored;
         self.next = numbering.next.max(1);
         self.sending = numbering.sending;
         self.confirmed = numbering.confirmed;
-        self.readers.shared = numbering.shared;
+        self.recipients.shared = numbering.shared;
     }
 
     /// The relay has everything up to `number`. Whether that is news.
     pub fn stored(&mut self, number: u64) -> bool {
         let number = number.min(self.next - 1);
-        self.relay_has = self.relay_has.max(number);
+        self.stored_through = self.stored_through.max(number);
         self.confirmed = self.confirmed.max(number);
         if number <= self.stored {
             return false;
@@ -189,13 +189,13 @@ impl Outbox {
         let newly = newly.take_while(|change| change.push_number <= number);
         self.retained_bytes += newly.map(|change| change.content.len()).sum::<usize>();
         self.stored = number;
-        self.forget_oldest();
+        self.evict_oldest();
         true
     }
 
     /// A change that was cut goes whole, and not before all of it is stored: half of it would be of no
     /// use to anybody.
-    fn forget_oldest(&mut self) {
+    fn evict_oldest(&mut self) {
         while self.retained_bytes > RETAINED_BYTES_MAX {
             let oldest = 0..self.group_end(0);
             let stored = |change: &Queued| change.push_number <= self.stored;
@@ -246,15 +246,15 @@ impl Outbox {
         self.retained_bytes -= again.sum::<usize>();
         let mut number = first;
         // What the other copy pushed is not known: nothing is said to follow it.
-        self.readers = Readers::default();
+        self.recipients = Recipients::default();
         for change in self.changes.range_mut(start..) {
             change.push_number = number;
-            change.after = self.readers.newest_for(&change.addressee);
-            self.readers.note(change);
+            change.after = self.recipients.newest_for(&change.recipient);
+            self.recipients.note(change);
             number += 1;
         }
         self.stored = first.saturating_sub(1);
-        self.relay_has = self.stored;
+        self.stored_through = self.stored;
         self.sending = self.stored;
         self.next = number;
     }
@@ -271,7 +271,7 @@ impl Outbox {
 
     /// What is to be on disk before `last` is sent, if it is not there yet. All that is queued by now
     /// is named at once: a copy of the profile made later has the same changes under these numbers.
-    pub fn begin_sending(&mut self, last: u64) -> Option<u64> {
+    pub fn reserve_sending(&mut self, last: u64) -> Option<u64> {
         if last <= self.sending {
             return None;
         }
@@ -280,17 +280,17 @@ impl Outbox {
     }
 
     /// Compares with what a welcome says. Changes nothing: the caller records, then applies.
-    pub fn standing(&self, relay_number: u64) -> Standing {
+    pub fn reconcile(&self, relay_number: u64) -> PushReconciliation {
         if relay_number > self.sending.max(self.stored) {
-            return Standing::Renumbered {
+            return PushReconciliation::Renumber {
                 first: relay_number.saturating_add(1),
             };
         }
         if relay_number > self.stored {
-            return Standing::Stored(relay_number);
+            return PushReconciliation::Stored(relay_number);
         }
         if relay_number == self.stored {
-            return Standing::Same;
+            return PushReconciliation::InSync;
         }
         let kept = self
             .changes
@@ -298,12 +298,12 @@ impl Outbox {
             .find(|change| change.push_number > relay_number);
         let first = kept.map_or(self.next, |change| change.push_number);
         if first > relay_number + 1 {
-            Standing::Lost {
+            PushReconciliation::Lost {
                 from: relay_number + 1,
                 through: (first - 1).min(self.stored),
             }
         } else {
-            Standing::Again {
+            PushReconciliation::Resend {
                 from: relay_number + 1,
                 through: self.stored,
             }
@@ -313,19 +313,19 @@ impl Outbox {
     /// A connection begins: the next push is the one after what the relay has.
     pub fn restart(&mut self, relay_number: u64) {
         self.sent = relay_number;
-        self.relay_has = relay_number;
-        self.unanswered.clear();
-        self.back_to = None;
+        self.stored_through = relay_number;
+        self.in_flight.clear();
+        self.rewind_to = None;
     }
 
     /// What to push next within the relay's limits; empty when there is nothing, or answers must
     /// come first.
     pub fn next_batch(&self, limits: &Limits) -> Vec<Slot<'_>> {
         // Two stay free for requests that are not pushes.
-        let ahead = (limits.unanswered_frames_max as usize)
+        let ahead = (limits.in_flight_frames_max as usize)
             .saturating_sub(2)
             .max(1);
-        if self.back_to.is_some() || self.unanswered.len() >= ahead {
+        if self.rewind_to.is_some() || self.in_flight.len() >= ahead {
             return Vec::new();
         }
         let mut bytes = FRAME_EXTRA_BYTES;
@@ -353,12 +353,12 @@ impl Outbox {
     /// A batch is on its way.
     pub fn sent(&mut self, last: u64, sealed: Vec<Bytes>) {
         self.sent = last;
-        self.unanswered.push_back(Sent { last, sealed });
+        self.in_flight.push_back(InFlight { last, sealed });
     }
 
     /// The relay answered `Stored`; gives the sealed form of `number` while it is still known.
     pub fn sealed(&self, number: u64) -> Option<&Bytes> {
-        let sent = self.unanswered.iter().find(|sent| number <= sent.last)?;
+        let sent = self.in_flight.iter().find(|sent| number <= sent.last)?;
         let first = sent.last + 1 - sent.sealed.len() as u64;
         sent.sealed
             .get(usize::try_from(number.checked_sub(first)?).ok()?)
@@ -367,28 +367,31 @@ impl Outbox {
     /// `Stored` answers every push up to this number.
     pub fn answered(&mut self, number: u64) {
         while self
-            .unanswered
+            .in_flight
             .front()
             .is_some_and(|sent| sent.last <= number)
         {
-            self.unanswered.pop_front();
+            self.in_flight.pop_front();
         }
-        self.go_back();
+        self.rewind();
     }
 
     /// A push was refused: go back to `number` when the answers to those behind it are in.
     pub fn refused(&mut self, number: u64) {
-        self.unanswered.pop_front();
+        self.in_flight.pop_front();
         let before = number.saturating_sub(1).min(self.sent);
-        self.back_to = Some(self.back_to.map_or(before, |back_to| back_to.min(before)));
-        self.go_back();
+        self.rewind_to = Some(
+            self.rewind_to
+                .map_or(before, |rewind_to| rewind_to.min(before)),
+        );
+        self.rewind();
     }
 
-    fn go_back(&mut self) {
-        if self.unanswered.is_empty()
-            && let Some(back_to) = self.back_to.take()
+    fn rewind(&mut self) {
+        if self.in_flight.is_empty()
+            && let Some(rewind_to) = self.rewind_to.take()
         {
-            self.sent = back_to;
+            self.sent = rewind_to;
         }
     }
 
@@ -513,7 +516,7 @@ mod tests {
     proptest! {
         #[test]
         fn nothing_is_lost_reordered_or_renumbered(steps in steps()) {
-            let limits = Limits { push_envelopes_max: 3, unanswered_frames_max: 5, ..Limits::default() };
+            let limits = Limits { push_envelopes_max: 3, in_flight_frames_max: 5, ..Limits::default() };
             let (mut outbox, mut model, mut made) = (Outbox::default(), Model::default(), 0);
             for step in steps.into_iter().chain([Step::Reconnect]) {
                 match step {
@@ -538,7 +541,7 @@ mod tests {
                         outbox.restart(model.kept.len() as u64);
                     }
                 }
-                prop_assert!(outbox.stored_through() <= model.kept.len() as u64);
+                prop_assert!(outbox.ever_stored_through() <= model.kept.len() as u64);
             }
             let rest = contents(&outbox.next_batch(&Limits::default()));
             model.kept.extend(rest.into_iter().map(|(_, content)| content));
@@ -554,29 +557,32 @@ mod tests {
             outbox.add(change(number));
         }
         outbox.stored(3);
-        assert_eq!(outbox.standing(3), Standing::Same);
+        assert_eq!(outbox.reconcile(3), PushReconciliation::InSync);
         assert_eq!(
-            outbox.standing(4),
-            Standing::Renumbered { first: 5 },
+            outbox.reconcile(4),
+            PushReconciliation::Renumber { first: 5 },
             "it was never sent from here"
         );
         assert_eq!(
-            (outbox.begin_sending(4), outbox.begin_sending(4)),
+            (outbox.reserve_sending(4), outbox.reserve_sending(4)),
             (Some(4), None)
         );
-        assert_eq!(outbox.standing(4), Standing::Stored(4));
+        assert_eq!(outbox.reconcile(4), PushReconciliation::Stored(4));
         assert_eq!(
-            outbox.standing(1),
-            Standing::Again {
+            outbox.reconcile(1),
+            PushReconciliation::Resend {
                 from: 2,
                 through: 3
             }
         );
-        assert_eq!(outbox.standing(9), Standing::Renumbered { first: 10 });
+        assert_eq!(
+            outbox.reconcile(9),
+            PushReconciliation::Renumber { first: 10 }
+        );
         outbox.drop_content(1);
         assert_eq!(
-            outbox.standing(0),
-            Standing::Lost {
+            outbox.reconcile(0),
+            PushReconciliation::Lost {
                 from: 1,
                 through: 1
             }
@@ -585,7 +591,7 @@ mod tests {
         outbox.restart(0);
         assert_eq!(outbox.waiting(), 4, "what goes again is waited for");
         outbox.stored(2);
-        assert_eq!((outbox.waiting(), outbox.stored_through()), (2, 3));
+        assert_eq!((outbox.waiting(), outbox.ever_stored_through()), (2, 3));
         outbox.restart(0);
         let batch = outbox.next_batch(&Limits::default());
         let batch: Vec<_> = batch

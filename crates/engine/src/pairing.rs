@@ -6,9 +6,9 @@ use hpke::{OpModeR, OpModeS, PskBundle};
 use prost::Message;
 use zeroize::Zeroizing;
 
-use super::chance::{Chance, random};
 use super::keys::{DeviceKeys, EpochSecret};
 use super::link::PairingLink;
+use super::rng::{CryptoRng, random};
 use super::seal::{decrypt, encrypt, expand, unpad};
 use super::sealed::{AccountBundle, DeviceName, JoinRequest};
 use super::wrap::{open_with, seal_to};
@@ -75,7 +75,7 @@ pub fn seal_request(
     link: &PairingLink,
     keys: &DeviceKeys,
     name: &str,
-    chance: &mut dyn Chance,
+    rng: &mut dyn CryptoRng,
 ) -> Result<Bytes, PairingError> {
     check_name(name)?;
     let request = JoinRequest {
@@ -87,7 +87,7 @@ pub fn seal_request(
     let length = u16::try_from(request.len()).map_err(|_| PairingError::Name)?;
     let mut padded = [&length.to_be_bytes()[..], &request].concat();
     padded.resize(REQUEST_BYTES, 0);
-    let salt = random::<SALT_BYTES>(chance);
+    let salt = random::<SALT_BYTES>(rng);
     let sealed = encrypt(
         link.secret.expose(),
         &salt,
@@ -134,7 +134,7 @@ pub fn seal_bundle(
     link: &PairingLink,
     joining: &Joining,
     account: &Account,
-    chance: &mut dyn Chance,
+    rng: &mut dyn CryptoRng,
 ) -> Result<Bytes, PairingError> {
     let id = account
         .entries
@@ -160,7 +160,7 @@ pub fn seal_bundle(
         names: wire_names(&account.names),
         refused: String::new(),
     };
-    seal_answer(link, joining, &bundle, chance)
+    seal_answer(link, joining, &bundle, rng)
 }
 
 /// Seals the answer "no".
@@ -171,7 +171,7 @@ pub fn seal_refusal(
     link: &PairingLink,
     joining: &Joining,
     text: &str,
-    chance: &mut dyn Chance,
+    rng: &mut dyn CryptoRng,
 ) -> Result<Bytes, PairingError> {
     let refused = if text.is_empty() {
         "the request was declined".to_owned()
@@ -185,7 +185,7 @@ pub fn seal_refusal(
             refused,
             ..AccountBundle::default()
         },
-        chance,
+        rng,
     )
 }
 
@@ -257,13 +257,13 @@ fn seal_answer(
     link: &PairingLink,
     joining: &Joining,
     bundle: &AccountBundle,
-    chance: &mut dyn Chance,
+    rng: &mut dyn CryptoRng,
 ) -> Result<Bytes, PairingError> {
     let plain = Zeroizing::new(bundle.encode_to_vec());
     let psk = psk(link);
     let mode = OpModeS::Psk(bundle_psk(&psk, link)?);
     let device = joining.device.as_bytes();
-    seal_to(&mode, &joining.agreement, BUNDLE, device, &plain, chance)
+    seal_to(&mode, &joining.agreement, BUNDLE, device, &plain, rng)
         .map(Bytes::from)
         .map_err(|_| PairingError::Inside("agreement key"))
 }
@@ -309,17 +309,17 @@ pub(crate) fn read_names(names: &[DeviceName]) -> Vec<(DeviceKey, String)> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::chance::Seeded;
+    use super::super::rng::SeededRng;
     use super::*;
     use graceful_protocol::membership;
     use graceful_protocol::wire::membership_entry::Change;
-    use graceful_protocol::wire::{AddDevice, FoundAccount, MembershipEntry};
+    use graceful_protocol::wire::{AddDevice, Genesis, MembershipEntry};
 
     fn account(owner: &DeviceKeys, joining: &Joining) -> Account {
-        let found = FoundAccount {
+        let found = Genesis {
             agreement_key: owner.agreement().public().to_wire(),
             salt: Bytes::from(vec![3; 32]),
-            ..FoundAccount::default()
+            ..Genesis::default()
         };
         let entry = |index, previous, change| MembershipEntry {
             index,
@@ -328,7 +328,7 @@ mod tests {
             change: Some(change),
         };
         let first = membership::sign(
-            &entry(0, Bytes::new(), Change::Found(found)),
+            &entry(0, Bytes::new(), Change::Genesis(found)),
             owner.signing(),
         );
         let add = AddDevice {
@@ -346,13 +346,10 @@ mod tests {
 
     #[test]
     fn two_devices_meet() {
-        let mut chance = Seeded(1);
-        let (owner, new) = (
-            DeviceKeys::random(&mut chance),
-            DeviceKeys::random(&mut chance),
-        );
-        let link = PairingLink::random("wss://relay.example", &mut chance);
-        let request = seal_request(&link, &new, "Phone", &mut chance).unwrap();
+        let mut rng = SeededRng(1);
+        let (owner, new) = (DeviceKeys::random(&mut rng), DeviceKeys::random(&mut rng));
+        let link = PairingLink::random("wss://relay.example", &mut rng);
+        let request = seal_request(&link, &new, "Phone", &mut rng).unwrap();
         let joining = open_request(&link, &request).unwrap();
         assert_eq!(
             (joining.device, joining.name.as_str()),
@@ -360,10 +357,10 @@ mod tests {
         );
 
         let account = account(&owner, &joining);
-        let answer = seal_bundle(&link, &joining, &account, &mut chance).unwrap();
+        let answer = seal_bundle(&link, &joining, &account, &mut rng).unwrap();
         assert_eq!(open_bundle(&link, &new, &answer), Ok(account.clone()));
 
-        let other = PairingLink::random("wss://relay.example", &mut chance);
+        let other = PairingLink::random("wss://relay.example", &mut rng);
         assert_eq!(open_request(&other, &request), Err(PairingError::Seal));
         assert_eq!(open_bundle(&other, &new, &answer), Err(PairingError::Seal));
         assert_eq!(open_bundle(&link, &owner, &answer), Err(PairingError::Seal));
@@ -372,7 +369,7 @@ mod tests {
             secrets: Vec::new(),
             ..account
         };
-        let answer = seal_bundle(&link, &joining, &short, &mut chance).unwrap();
+        let answer = seal_bundle(&link, &joining, &short, &mut rng).unwrap();
         assert!(matches!(
             open_bundle(&link, &new, &answer),
             Err(PairingError::Inside(_))
@@ -381,23 +378,23 @@ mod tests {
 
     #[test]
     fn a_refusal_arrives_as_one() {
-        let mut chance = Seeded(2);
-        let new = DeviceKeys::random(&mut chance);
-        let link = PairingLink::random("wss://relay.example", &mut chance);
-        let request = seal_request(&link, &new, "Phone", &mut chance).unwrap();
+        let mut rng = SeededRng(2);
+        let new = DeviceKeys::random(&mut rng);
+        let link = PairingLink::random("wss://relay.example", &mut rng);
+        let request = seal_request(&link, &new, "Phone", &mut rng).unwrap();
         let joining = open_request(&link, &request).unwrap();
-        let answer = seal_refusal(&link, &joining, "", &mut chance).unwrap();
+        let answer = seal_refusal(&link, &joining, "", &mut rng).unwrap();
         let refused = PairingError::Refused("the request was declined".to_owned());
         assert_eq!(open_bundle(&link, &new, &answer), Err(refused));
     }
 
     #[test]
     fn names_of_every_length_look_alike_and_too_long_ones_are_refused() {
-        let mut chance = Seeded(2);
-        let new = DeviceKeys::random(&mut chance);
-        let link = PairingLink::random("wss://relay.example", &mut chance);
+        let mut rng = SeededRng(2);
+        let new = DeviceKeys::random(&mut rng);
+        let link = PairingLink::random("wss://relay.example", &mut rng);
         let mut size =
-            |name: &str| seal_request(&link, &new, name, &mut chance).map(|sealed| sealed.len());
+            |name: &str| seal_request(&link, &new, name, &mut rng).map(|sealed| sealed.len());
         assert_eq!(size("x"), size(&"x".repeat(NAME_BYTES_MAX)));
         assert_eq!(size(" "), Err(PairingError::Name));
         assert_eq!(

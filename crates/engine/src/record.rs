@@ -25,7 +25,7 @@ pub enum Record {
     Applied(Applied),
     /// The relay tells this history now, and this is where reading starts in it.
     #[prost(message, tag = "5")]
-    History(History),
+    EpochStarted(EpochStart),
     /// The next entries of the membership log.
     #[prost(message, tag = "6")]
     Membership(Entries),
@@ -52,16 +52,16 @@ pub enum Record {
     Cursor(Cursor),
     /// A part of a change came, or it is known that the change will never be whole.
     #[prost(message, tag = "14")]
-    Parts(Parts),
+    Chunk(ChunkStep),
     /// The relay, or someone on the way, showed something that a person should know of.
     #[prost(message, tag = "15")]
-    Warned(Warned),
+    Alert(Alert),
     /// A person has seen the warnings so far.
     #[prost(bool, tag = "16")]
     Dismissed(bool),
     /// Behind these pushes some may be missing, and that was told.
     #[prost(message, tag = "17")]
-    Unlinked(Senders),
+    SenderGaps(Senders),
     /// A sender went on to a newer key epoch: nothing older is taken from it any more.
     #[prost(message, tag = "18")]
     SenderKeyEpoch(SenderKeyEpoch),
@@ -77,7 +77,7 @@ pub struct Senders {
 
 /// Something that a person should know of.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
-pub struct Warned {
+pub struct Alert {
     /// For people.
     #[prost(string, tag = "1")]
     pub text: String,
@@ -114,7 +114,7 @@ pub struct Queued {
     pub content: Bytes,
     /// 32 bytes of the one device it is for, or empty.
     #[prost(bytes = "bytes", tag = "5")]
-    pub addressee: Bytes,
+    pub recipient: Bytes,
     /// The newest earlier push that whoever reads this one should have; 0: not known.
     #[prost(uint64, tag = "6")]
     pub after: u64,
@@ -128,7 +128,7 @@ pub struct Queued {
 pub struct Applied {
     /// 16 bytes: the history that `seq` belongs to.
     #[prost(bytes = "bytes", tag = "1")]
-    pub history: Bytes,
+    pub store_epoch: Bytes,
     /// Everything up to here is done with.
     #[prost(uint64, tag = "2")]
     pub seq: u64,
@@ -145,7 +145,7 @@ pub struct Applied {
 
 /// A relay's history.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
-pub struct History {
+pub struct EpochStart {
     /// 16 bytes.
     #[prost(bytes = "bytes", tag = "1")]
     pub store_epoch: Bytes,
@@ -234,18 +234,18 @@ pub struct Cursor {
 
 /// What became of a change that comes in parts.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
-pub struct Parts {
+pub struct ChunkStep {
     /// One step.
-    #[prost(oneof = "PartsRecord", tags = "1, 2")]
-    pub step: Option<PartsRecord>,
+    #[prost(oneof = "ChunkRecord", tags = "1, 2")]
+    pub step: Option<ChunkRecord>,
 }
 
 /// One step of a change that comes in parts.
 #[derive(Clone, PartialEq, Eq, prost::Oneof)]
-pub enum PartsRecord {
+pub enum ChunkRecord {
     /// A part, the last one excepted: with it the change goes to the app.
     #[prost(message, tag = "1")]
-    Kept(Piece),
+    Received(Chunk),
     /// The others are missing for good.
     #[prost(message, tag = "2")]
     Unfinished(Unfinished),
@@ -253,7 +253,7 @@ pub enum PartsRecord {
 
 /// One part of a change of another device.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
-pub struct Piece {
+pub struct Chunk {
     /// 32 bytes.
     #[prost(bytes = "bytes", tag = "1")]
     pub sender: Bytes,
@@ -294,7 +294,7 @@ pub struct Unfinished {
     pub through_seq: u64,
     /// Whether the app has heard of it: nothing more is to be known of this change.
     #[prost(bool, tag = "7")]
-    pub told: bool,
+    pub reported: bool,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]

@@ -6,11 +6,11 @@ use std::fmt;
 
 use bytes::Bytes;
 
-use super::account::{AccountView, CannotSign};
-use super::chance::Chance;
+use super::account::{AccountView, MembershipError};
 use super::keys::{DeviceKeys, EpochSecret};
+use super::mnemonic::RecoveryKey;
 use super::pairing::{Account, Joining};
-use super::words::RecoveryKey;
+use super::rng::CryptoRng;
 use super::wrap::{Wrapping, unwrap};
 use graceful_protocol::challenge::NONCE_BYTES;
 use graceful_protocol::frame::{DeviceFrame, RelayFrame};
@@ -39,7 +39,7 @@ pub enum RecoveryError {
         /// What is wrong with it.
         cause: InvalidEntry,
     },
-    /// A valid founding of somebody else's account.
+    /// A valid genesis of somebody else's account.
     #[error("the relay shows an account that these words did not found; it may not be honest")]
     OtherAccount,
     /// It told one history and then another.
@@ -77,7 +77,7 @@ pub enum RecoveryError {
     },
     /// The log would not take this device.
     #[error(transparent)]
-    CannotSign(#[from] CannotSign),
+    Membership(#[from] MembershipError),
 }
 
 /// What comes of a frame.
@@ -138,21 +138,21 @@ impl Recovery {
     ///
     /// # Errors
     /// [`RecoveryError`] ends the attempt.
-    pub fn frame(
+    pub fn handle_frame(
         &mut self,
         frame: RelayFrame,
-        chance: &mut dyn Chance,
+        rng: &mut dyn CryptoRng,
     ) -> Result<Step, RecoveryError> {
         match frame {
-            RelayFrame::Refusal(refusal) => self.refused(refusal.into(), chance),
+            RelayFrame::Refusal(refusal) => self.refused(refusal.into(), rng),
             RelayFrame::Greeting(greeting) if !self.greeted => self.greeting(&greeting),
-            RelayFrame::Recovering(recovering) if self.greeted && self.wanted.is_none() => {
+            RelayFrame::RecoveryAccepted(recovering) if self.greeted && self.wanted.is_none() => {
                 self.wanted = Some(recovering.membership_count.max(1));
                 Ok(Step::Wait)
             }
             RelayFrame::Membership(membership) if self.wanted.is_some() => {
                 self.take(membership)?;
-                self.go_on(chance)
+                self.advance(rng)
             }
             RelayFrame::Pong(_) => Ok(Step::Wait),
             _ => Err(RecoveryError::Protocol("a frame came before its turn")),
@@ -183,12 +183,14 @@ impl Recovery {
             host: &self.host,
             key,
         };
-        Ok(Step::Send(DeviceFrame::Recover(wire::Recover {
-            version: VERSION,
-            recovery_key: key.to_wire(),
-            host: self.host.clone(),
-            signature: Bytes::copy_from_slice(&challenge.sign(self.recovery.signing())),
-        })))
+        Ok(Step::Send(DeviceFrame::RecoverAccount(
+            wire::RecoverAccount {
+                version: VERSION,
+                recovery_key: key.to_wire(),
+                host: self.host.clone(),
+                signature: Bytes::copy_from_slice(&challenge.sign(self.recovery.signing())),
+            },
+        )))
     }
 
     fn take(&mut self, membership: wire::Membership) -> Result<(), RecoveryError> {
@@ -203,15 +205,15 @@ impl Recovery {
         Ok(())
     }
 
-    /// The founding entry, if the words founded this account: the recovery key has signed it.
+    /// The genesis entry, if the words founded this account: the recovery key has signed it.
     fn found(&self, entry: &SignedEntry) -> Result<AccountView, RecoveryError> {
         let invalid = |cause| RecoveryError::Entry { index: 0, cause };
-        let log = Membership::found(entry).map_err(invalid)?;
+        let log = Membership::from_genesis(entry).map_err(invalid)?;
         let (key, agreement) = (self.recovery.device(), self.recovery.agreement());
         let named = log
             .recovery()
             .filter(|named| named.key == key && named.agreement == agreement.public());
-        let Some(Change::Found(found)) = membership::open(entry).map_err(invalid)?.change else {
+        let Some(Change::Genesis(found)) = membership::open(entry).map_err(invalid)?.change else {
             return Err(RecoveryError::OtherAccount);
         };
         if named.is_none() {
@@ -229,7 +231,7 @@ impl Recovery {
     }
 
     /// With the whole log there: is the device in it, or does it have to be added?
-    fn go_on(&mut self, chance: &mut dyn Chance) -> Result<Step, RecoveryError> {
+    fn advance(&mut self, rng: &mut dyn CryptoRng) -> Result<Step, RecoveryError> {
         let complete = |view: &&AccountView| {
             self.wanted
                 .is_some_and(|wanted| view.membership().count() >= wanted)
@@ -259,20 +261,20 @@ impl Recovery {
                 "it takes no entry, however often it is signed anew",
             ));
         }
-        let append = wire::Append {
+        let append = wire::AppendMembership {
             first: log.count(),
-            entries: self.sign(view, chance)?,
+            entries: self.sign(view, rng)?,
         };
         self.appends += 1;
         self.offered = true;
-        Ok(Step::Send(DeviceFrame::Append(append)))
+        Ok(Step::Send(DeviceFrame::AppendMembership(append)))
     }
 
     /// Removals come first: a full account has no room for one more device.
     fn sign(
         &self,
         view: &AccountView,
-        chance: &mut dyn Chance,
+        rng: &mut dyn CryptoRng,
     ) -> Result<Vec<SignedEntry>, RecoveryError> {
         let mut after = view.clone();
         let mut entries = Vec::new();
@@ -282,8 +284,8 @@ impl Recovery {
             .iter()
             .filter(|_| self.remove_others);
         for member in others {
-            let entry = after.sign_remove(&member.device, chance)?;
-            after.append(&entry).map_err(CannotSign::from)?;
+            let entry = after.sign_remove(&member.device, rng)?;
+            after.append(&entry).map_err(MembershipError::from)?;
             entries.push(entry);
         }
         entries.push(after.sign_add(&self.joining)?);
@@ -293,16 +295,20 @@ impl Recovery {
     fn refused(
         &mut self,
         refusal: Refusal,
-        chance: &mut dyn Chance,
+        rng: &mut dyn CryptoRng,
     ) -> Result<Step, RecoveryError> {
         if refusal.code != Code::StaleMembership || !self.offered {
-            let Refusal { code, text, .. } = refusal;
+            let Refusal {
+                code,
+                message: text,
+                ..
+            } = refusal;
             return Err(RecoveryError::Refused { code, text });
         }
         // What is missing is on its way or here already; then it is signed anew.
         self.offered = false;
         self.wanted = self.wanted.max(Some(refusal.expected));
-        self.go_on(chance)
+        self.advance(rng)
     }
 }
 

@@ -60,19 +60,19 @@ pub struct Binding {
     /// The device that sealed it.
     pub sender: DeviceKey,
     /// The one device it is for; `None`: every other.
-    pub addressee: Option<DeviceKey>,
+    pub recipient: Option<DeviceKey>,
 }
 
 impl Binding {
     fn associated(&self) -> Vec<u8> {
-        let addressee = self.addressee.map_or([0; 32], |device| *device.as_bytes());
+        let recipient = self.recipient.map_or([0; 32], |device| *device.as_bytes());
         [
             ASSOCIATED,
             &[FORM],
             self.account.as_bytes(),
             &self.key_epoch.to_be_bytes(),
             self.sender.as_bytes(),
-            &addressee,
+            &recipient,
         ]
         .concat()
     }
@@ -91,7 +91,7 @@ pub enum SealError {
 
 /// Why an envelope does not open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Unsealable {
+pub enum OpenError {
     /// Not the outer form of an envelope.
     #[error("it does not have the form of a sealed envelope")]
     Form,
@@ -178,14 +178,14 @@ pub fn seal(
 /// Opens one envelope.
 ///
 /// # Errors
-/// [`Unsealable`]
+/// [`OpenError`]
 pub fn open(
     keys: &EpochKeys,
     binding: &Binding,
     sealed: &[u8],
-) -> Result<(Header, Bytes), Unsealable> {
+) -> Result<(Header, Bytes), OpenError> {
     if !has_sealed_form(sealed) || key_epoch(sealed) != Some(binding.key_epoch) {
-        return Err(Unsealable::Form);
+        return Err(OpenError::Form);
     }
     let salt = &sealed[HEADER_START - SALT_BYTES..HEADER_START];
     let sealed_header = &sealed[HEADER_START..CONTENT_START];
@@ -199,7 +199,7 @@ pub fn open(
     )?;
     let header = unpad::<2>(&header)?;
     let header =
-        Header::decode(header).map_err(|_| Unsealable::Inside("its header is not protobuf"))?;
+        Header::decode(header).map_err(|_| OpenError::Inside("its header is not protobuf"))?;
     associated.extend_from_slice(sealed_header);
     let content = decrypt(
         &keys.content,
@@ -227,15 +227,15 @@ fn padded_header(header: &Header) -> Result<Zeroizing<Vec<u8>>, SealError> {
 }
 
 /// What stands behind a length of `WIDTH` bytes; the rest must be zeros.
-pub(crate) fn unpad<const WIDTH: usize>(padded: &[u8]) -> Result<&[u8], Unsealable> {
-    let cut_short = Unsealable::Inside("it is cut short");
+pub(crate) fn unpad<const WIDTH: usize>(padded: &[u8]) -> Result<&[u8], OpenError> {
+    let cut_short = OpenError::Inside("it is cut short");
     let (length, rest) = padded.split_at_checked(WIDTH).ok_or(cut_short)?;
     let length = length
         .iter()
         .fold(0_usize, |length, byte| length << 8 | usize::from(*byte));
     let (inside, zeros) = rest.split_at_checked(length).ok_or(cut_short)?;
     if zeros.iter().any(|byte| *byte != 0) {
-        return Err(Unsealable::Inside("its padding is not zeros"));
+        return Err(OpenError::Inside("its padding is not zeros"));
     }
     Ok(inside)
 }
@@ -265,7 +265,7 @@ pub(crate) fn decrypt(
     purpose: &[u8],
     associated: &[u8],
     sealed: &[u8],
-) -> Result<Zeroizing<Vec<u8>>, Unsealable> {
+) -> Result<Zeroizing<Vec<u8>>, OpenError> {
     let (cipher, nonce) = message_cipher(key, salt, purpose);
     let payload = Payload {
         msg: sealed,
@@ -274,7 +274,7 @@ pub(crate) fn decrypt(
     cipher
         .decrypt(&nonce, payload)
         .map(Zeroizing::new)
-        .map_err(|_| Unsealable::Seal)
+        .map_err(|_| OpenError::Seal)
 }
 
 /// Key and nonce of one message: they follow from its random salt, so none is ever used twice.
@@ -311,13 +311,13 @@ pub(crate) fn expand<const LENGTH: usize>(
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::chance::Seeded;
+    use super::super::rng::SeededRng;
     use super::super::sealed::{Heads, Part};
     use super::*;
 
     fn keys() -> EpochKeys {
         EpochKeys::derive(
-            &EpochSecret::random(&mut Seeded(9)),
+            &EpochSecret::random(&mut SeededRng(9)),
             &AccountId::new([1; 32]),
         )
     }
@@ -328,7 +328,7 @@ mod tests {
             account,
             key_epoch: 7,
             sender: DeviceKey::new([2; 32]),
-            addressee: None,
+            recipient: None,
         }
     }
 
@@ -390,7 +390,7 @@ mod tests {
                 ..binding()
             },
             Binding {
-                addressee: Some(DeviceKey::new([9; 32])),
+                recipient: Some(DeviceKey::new([9; 32])),
                 ..binding()
             },
         ];

@@ -4,19 +4,19 @@ use graceful_protocol::membership::InvalidEntry;
 use graceful_protocol::wire::SignedEntry;
 use graceful_protocol::{Chain, DeviceKey, StoreEpoch};
 
-use super::account::{AccountView, founding_entry};
-use super::assembly::Assemblies;
-use super::chance::Chance;
+use super::account::{AccountView, genesis_entry};
+use super::alerts::Alerts;
 use super::inbox::{Inbox, Position};
 use super::keys::{DeviceKeys, EpochSecret};
+use super::mnemonic::RecoveryKey;
 use super::outbox::Outbox;
 use super::pairing::Account;
+use super::reassembly::Reassembler;
 use super::record::{
-    Applied, Batch, Entries, History, Named, Numbering, Parts, PartsRecord, Piece, Record, Sender,
-    SenderKeyEpoch, Senders,
+    Applied, Batch, Chunk, ChunkRecord, ChunkStep, Entries, EpochStart, Named, Numbering, Record,
+    Sender, SenderKeyEpoch, Senders,
 };
-use super::warnings::Warnings;
-use super::words::RecoveryKey;
+use super::rng::CryptoRng;
 
 /// What was fixed when the device founded or joined its account.
 #[derive(Debug, Clone)]
@@ -31,20 +31,20 @@ pub struct Identity {
 
 impl Identity {
     /// A new account of one device, and of no recovery key.
-    pub fn found(device_id: &str, device_name: &str, chance: &mut dyn Chance) -> Self {
-        Self::found_with(device_id, device_name, None, chance)
+    pub fn create(device_id: &str, device_name: &str, rng: &mut dyn CryptoRng) -> Self {
+        Self::create_with_recovery(device_id, device_name, None, rng)
     }
 
     /// A new account of one device, which this recovery key can bring back.
-    pub fn found_with(
+    pub fn create_with_recovery(
         device_id: &str,
         device_name: &str,
         recovery: Option<&RecoveryKey>,
-        chance: &mut dyn Chance,
+        rng: &mut dyn CryptoRng,
     ) -> Self {
-        let (keys, secret) = (DeviceKeys::random(chance), EpochSecret::random(chance));
+        let (keys, secret) = (DeviceKeys::random(rng), EpochSecret::random(rng));
         let account = Account {
-            entries: vec![founding_entry(&keys, &secret, recovery, chance)],
+            entries: vec![genesis_entry(&keys, &secret, recovery, rng)],
             secrets: vec![secret],
             names: vec![(keys.device(), device_name.to_owned())],
         };
@@ -83,10 +83,10 @@ pub struct EngineState {
     pub(crate) account: AccountView,
     pub(crate) outbox: Outbox,
     pub(crate) inbox: Inbox,
-    pub(crate) warnings: Warnings,
+    pub(crate) alerts: Alerts,
     /// Senders behind whose pushes the journal has a hole; the engine records it.
-    pub(crate) unlinked: Vec<Sender>,
-    pub(crate) assemblies: Assemblies,
+    pub(crate) sender_gaps: Vec<Sender>,
+    pub(crate) reassembler: Reassembler,
 }
 
 impl EngineState {
@@ -107,9 +107,9 @@ impl EngineState {
             account: AccountView::new(identity.keys.clone(), entries, secrets, names)?,
             outbox: Outbox::default(),
             inbox: Inbox::default(),
-            warnings: Warnings::default(),
-            unlinked: Vec::new(),
-            assemblies: Assemblies::default(),
+            alerts: Alerts::default(),
+            sender_gaps: Vec::new(),
+            reassembler: Reassembler::default(),
         })
     }
 
@@ -135,7 +135,7 @@ impl EngineState {
             Record::Sending(number) => self.outbox.restore_sending(number),
             Record::Cursor(cursor) => self.inbox.restore_cursor(&cursor),
             Record::Applied(applied) => self.apply_applied(&applied)?,
-            Record::History(history) => self.apply_history(&history)?,
+            Record::EpochStarted(store_epoch) => self.apply_epoch_start(&store_epoch)?,
             Record::Sender(sender) => {
                 self.inbox
                     .note_sender(device_key(&sender.device)?, sender.push_number);
@@ -145,45 +145,51 @@ impl EngineState {
                 push_number,
                 key_epoch,
             }) => {
-                self.inbox
-                    .links_mut()
-                    .note_key_epoch(device_key(&device)?, push_number, key_epoch);
+                self.inbox.sender_states_mut().note_key_epoch(
+                    device_key(&device)?,
+                    push_number,
+                    key_epoch,
+                );
             }
-            Record::Unlinked(Senders { senders }) => {
+            Record::SenderGaps(Senders { senders }) => {
                 for sender in senders {
                     let device = device_key(&sender.device)?;
-                    self.inbox.links_mut().unlink(device, sender.push_number);
+                    self.inbox
+                        .sender_states_mut()
+                        .mark_gap(device, sender.push_number);
                 }
             }
-            Record::Warned(warned) => self.warnings.add(warned),
-            Record::Dismissed(_) => self.warnings.clear(),
+            Record::Alert(alert) => self.alerts.add(alert),
+            Record::Dismissed(_) => self.alerts.clear(),
             Record::Membership(Entries { entries }) => self.apply_entries(&entries)?,
             Record::Named(Named { device, name }) => {
                 self.account.rename(device_key(&device)?, &name);
             }
             Record::EnvelopeBytesMax(bytes) => self.envelope_bytes_max = Some(bytes),
             Record::Welcomed(welcomed) => self.welcomed = welcomed,
-            Record::Parts(Parts { step }) => self.apply_parts(step.ok_or(InvalidRecord::Part)?)?,
+            Record::Chunk(ChunkStep { step }) => {
+                self.apply_chunk(step.ok_or(InvalidRecord::Part)?)?
+            }
         }
         Ok(())
     }
 
     fn apply_applied(&mut self, applied: &Applied) -> Result<(), InvalidRecord> {
         let position = Position {
-            history: store_epoch(&applied.history)?,
+            store_epoch: store_epoch(&applied.store_epoch)?,
             seq: applied.seq,
             sender: device_key(&applied.sender)?,
             push_number: applied.push_number,
         };
         self.inbox.restore(&position, chain(&applied.chain)?);
-        self.assemblies
+        self.reassembler
             .applied(&position.sender, position.push_number);
         Ok(())
     }
 
-    fn apply_parts(&mut self, step: PartsRecord) -> Result<(), InvalidRecord> {
+    fn apply_chunk(&mut self, step: ChunkRecord) -> Result<(), InvalidRecord> {
         match step {
-            PartsRecord::Kept(Piece {
+            ChunkRecord::Received(Chunk {
                 sender,
                 push_number,
                 seq,
@@ -192,33 +198,33 @@ impl EngineState {
             }) => {
                 let part = part.ok_or(InvalidRecord::Part)?;
                 // Which history it came in does not matter any more.
-                let history = StoreEpoch::new([0; 16]);
+                let store_epoch = StoreEpoch::new([0; 16]);
                 let position = Position {
-                    history,
+                    store_epoch,
                     seq,
                     sender: device_key(&sender)?,
                     push_number,
                 };
-                let fits = self.assemblies.restore(&position, &part, content);
+                let fits = self.reassembler.restore(&position, &part, content);
                 if fits {
                     Ok(())
                 } else {
                     Err(InvalidRecord::Part)
                 }
             }
-            PartsRecord::Unfinished(unfinished) => {
+            ChunkRecord::Unfinished(unfinished) => {
                 let sender = device_key(&unfinished.sender)?;
-                self.assemblies.restore_unfinished(sender, &unfinished);
+                self.reassembler.restore_unfinished(sender, &unfinished);
                 Ok(())
             }
         }
     }
 
-    fn apply_history(&mut self, history: &History) -> Result<(), InvalidRecord> {
-        let chain = chain(&history.chain)?;
+    fn apply_epoch_start(&mut self, start: &EpochStart) -> Result<(), InvalidRecord> {
+        let chain = chain(&start.chain)?;
         self.inbox
-            .start_history(store_epoch(&history.store_epoch)?, history.cursor, chain);
-        self.outbox.start_history();
+            .start_epoch(store_epoch(&start.store_epoch)?, start.cursor, chain);
+        self.outbox.start_epoch();
         Ok(())
     }
 
@@ -235,11 +241,13 @@ impl EngineState {
     /// The app knows better than the journal how far it got: a crash came between the two. What else
     /// it had applied by then is not known one by one.
     pub fn applied_by_app(&mut self, position: &Position) {
-        if self.inbox.history() == Some(position.history) && position.seq > self.inbox.cursor() {
-            self.unlinked = self.inbox.unlink(None);
+        if self.inbox.store_epoch() == Some(position.store_epoch)
+            && position.seq > self.inbox.cursor()
+        {
+            self.sender_gaps = self.inbox.mark_gap(None);
         }
         self.inbox.restore(position, None);
-        self.assemblies.applied_by_app(position);
+        self.reassembler.applied_by_app(position);
     }
 
     /// The records that lead to this state again: what compaction writes.
@@ -256,28 +264,33 @@ impl EngineState {
                 name: name.clone(),
             })
         }));
-        if let Some(history) = self.inbox.history() {
+        if let Some(store_epoch) = self.inbox.store_epoch() {
             let cursor = self.inbox.cursor();
             let chain = self.inbox.known().filter(|(seq, _)| *seq == cursor);
-            records.push(Record::History(History {
-                store_epoch: history.to_wire(),
+            records.push(Record::EpochStarted(EpochStart {
+                store_epoch: store_epoch.to_wire(),
                 cursor,
                 chain: chain.map(|(_, chain)| chain.to_wire()).unwrap_or_default(),
             }));
             records.push(Record::Cursor(self.inbox.done()));
         }
         records.extend(self.inbox.senders().map(Record::Sender));
-        records.extend(self.inbox.links().key_epochs().map(Record::SenderKeyEpoch));
-        records.push(Record::Unlinked(Senders {
-            senders: self.inbox.links().unlinked(),
-        }));
-        records.extend(self.warnings.iter().cloned().map(Record::Warned));
         records.extend(
-            self.assemblies
-                .records()
-                .map(|step| Record::Parts(Parts { step: Some(step) })),
+            self.inbox
+                .sender_states()
+                .key_epochs()
+                .map(Record::SenderKeyEpoch),
         );
-        let (stored, next) = (self.outbox.stored_through(), self.outbox.next_number());
+        records.push(Record::SenderGaps(Senders {
+            senders: self.inbox.sender_states().gaps(),
+        }));
+        records.extend(self.alerts.iter().cloned().map(Record::Alert));
+        records.extend(
+            self.reassembler
+                .records()
+                .map(|step| Record::Chunk(ChunkStep { step: Some(step) })),
+        );
+        let (stored, next) = (self.outbox.ever_stored_through(), self.outbox.next_number());
         let (sending, shared) = (self.outbox.sending_through(), self.outbox.shared());
         let confirmed = self.outbox.confirmed_through();
         let numbering = |next, shared| Numbering {
@@ -306,7 +319,7 @@ impl EngineState {
     /// Returns a copy to work with, and drops the outbox and the unfinished changes from this one.
     pub fn take(&mut self) -> Self {
         let taken = self.clone();
-        (self.outbox, self.assemblies) = Default::default();
+        (self.outbox, self.reassembler) = Default::default();
         taken
     }
 
@@ -326,8 +339,8 @@ impl EngineState {
     }
 
     /// What a person should know of, and has not dismissed.
-    pub fn warnings(&self) -> &Warnings {
-        &self.warnings
+    pub fn alerts(&self) -> &Alerts {
+        &self.alerts
     }
 
     /// Whether the relay ever knew the account.

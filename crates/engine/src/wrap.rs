@@ -9,8 +9,8 @@ use hpke::{
 };
 use zeroize::Zeroizing;
 
-use super::chance::{Chance, ChanceRng};
 use super::keys::{AgreementSecret, EpochSecret};
+use super::rng::{CryptoRng, HpkeRng};
 use graceful_protocol::membership::WRAPPED_BYTES;
 use graceful_protocol::{AccountId, AgreementKey, DeviceKey};
 
@@ -31,7 +31,7 @@ pub enum WrapError {
 /// To whom, and for which key epoch of which account, a secret is wrapped.
 #[derive(Debug, Clone, Copy)]
 pub struct Wrapping<'a> {
-    /// `None` in the founding entry, whose hash becomes the account id.
+    /// `None` in the genesis entry, whose hash becomes the account id.
     pub account: Option<&'a AccountId>,
     /// The epoch whose secret this is.
     pub key_epoch: u32,
@@ -54,7 +54,7 @@ pub fn wrap(
     secret: &EpochSecret,
     wrapping: &Wrapping<'_>,
     to: &AgreementKey,
-    chance: &mut dyn Chance,
+    rng: &mut dyn CryptoRng,
 ) -> Result<[u8; WRAPPED_BYTES], WrapError> {
     let wrapped = seal_to(
         &OpModeS::Base,
@@ -62,7 +62,7 @@ pub fn wrap(
         &wrapping.info(),
         wrapping.recipient.as_bytes(),
         secret.expose(),
-        chance,
+        rng,
     )?;
     Ok(wrapped.try_into().expect("32 bytes of secret wrap to 80"))
 }
@@ -93,7 +93,7 @@ pub(crate) fn seal_to(
     info: &[u8],
     associated: &[u8],
     plain: &[u8],
-    chance: &mut dyn Chance,
+    rng: &mut dyn CryptoRng,
 ) -> Result<Vec<u8>, WrapError> {
     let to = <X25519HkdfSha256 as Kem>::PublicKey::from_bytes(to.as_bytes())
         .map_err(|_| WrapError::Key)?;
@@ -101,9 +101,7 @@ pub(crate) fn seal_to(
         AesGcm256,
         HkdfSha256,
         X25519HkdfSha256,
-    >(
-        mode, &to, info, plain, associated, &mut ChanceRng(chance)
-    )
+    >(mode, &to, info, plain, associated, &mut HpkeRng(rng))
     .map_err(|_| WrapError::Key)?;
     Ok([&encapsulated.to_bytes()[..], &ciphertext].concat())
 }
@@ -137,16 +135,16 @@ pub(crate) fn open_with(
 
 #[cfg(test)]
 mod tests {
-    use super::super::chance::Seeded;
     use super::super::keys::DeviceKeys;
+    use super::super::rng::SeededRng;
     use super::*;
 
     #[test]
     fn a_wrapped_secret_opens_only_where_and_for_what_it_was_meant() {
-        let mut chance = Seeded(3);
-        let device = DeviceKeys::random(&mut chance);
-        let other = DeviceKeys::random(&mut chance);
-        let secret = EpochSecret::random(&mut chance);
+        let mut rng = SeededRng(3);
+        let device = DeviceKeys::random(&mut rng);
+        let other = DeviceKeys::random(&mut rng);
+        let secret = EpochSecret::random(&mut rng);
         let account = AccountId::new([4; 32]);
         let key = device.device();
         let wrapping = Wrapping {
@@ -154,13 +152,7 @@ mod tests {
             key_epoch: 2,
             recipient: &key,
         };
-        let wrapped = wrap(
-            &secret,
-            &wrapping,
-            &device.agreement().public(),
-            &mut chance,
-        )
-        .unwrap();
+        let wrapped = wrap(&secret, &wrapping, &device.agreement().public(), &mut rng).unwrap();
         assert_eq!(unwrap(&wrapped, &wrapping, device.agreement()), Ok(secret));
         let elsewhere = [
             unwrap(&wrapped, &wrapping, other.agreement()),
@@ -211,7 +203,7 @@ mod tests {
             &secret,
             &wrapping,
             &AgreementKey::new([0; 32]),
-            &mut Seeded(1),
+            &mut SeededRng(1),
         );
         assert_eq!(result, Err(WrapError::Key));
     }

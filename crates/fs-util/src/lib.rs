@@ -44,7 +44,7 @@ pub fn create_private(file: &Path) -> io::Result<File> {
     options.open(file)
 }
 
-/// Puts this content into a file, and makes its folder where there is none. After a crash at any moment it
+/// Puts this content into a file, and makes its folder where there is none. After a crash at any snapshot it
 /// is the old content or the new one; when this returns, it is on the disk.
 ///
 /// # Errors

@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use graceful_protocol::Code;
-use graceful_raw_client::{BareAccount, BareDevice, Conversation, Dialler, Trouble};
+use graceful_raw_client::{Connector, RawAccount, RawClient, RawConnection, RawError};
 
 /// Connections that are begun or ended at a time: no more than a relay takes for a rush.
 const AT_A_TIME: usize = 16;
@@ -19,13 +19,13 @@ const CLOSE_PAUSE: Duration = Duration::from_secs(2);
 
 /// The accounts, and the relay that they are at.
 pub struct Accounts {
-    dialler: Arc<Dialler>,
+    connector: Arc<Connector>,
     entries: Vec<Arc<Entry>>,
 }
 
 /// One account, known to the relay from when it was tried to found it.
 struct Entry {
-    founder: BareDevice,
+    creator: RawClient,
     tried: AtomicBool,
     closed: AtomicBool,
 }
@@ -40,13 +40,13 @@ pub struct Wanted {
 }
 
 /// A device that is connected and welcome.
-pub struct Seated {
+pub struct ProvisionedDevice {
     /// Which account it belongs to, counted from 0.
     pub account: usize,
-    /// Which device of it, the founder first.
+    /// Which device of it, the creator first.
     pub device: usize,
     /// Its connection.
-    pub conversation: Conversation,
+    pub conversation: RawConnection,
     /// How long connecting took, from dialling to the greeting.
     pub connecting: Duration,
 }
@@ -64,9 +64,9 @@ pub struct Closed {
 
 impl Accounts {
     /// None yet.
-    pub fn new(dialler: Dialler) -> Self {
+    pub fn new(connector: Connector) -> Self {
         Self {
-            dialler: Arc::new(dialler),
+            connector: Arc::new(connector),
             entries: Vec::new(),
         }
     }
@@ -77,39 +77,40 @@ impl Accounts {
     ///
     /// # Errors
     /// The first trouble; what was founded so far stays to be closed.
-    pub async fn found(
+    pub async fn create(
         &mut self,
         wanted: Wanted,
         invites: &[String],
         stop: &CancellationToken,
         seated: impl Fn(u64),
-    ) -> Result<Vec<Seated>, Trouble> {
+    ) -> Result<Vec<ProvisionedDevice>, RawError> {
         let stop = stop.child_token();
         let permits = Arc::new(Semaphore::new(AT_A_TIME));
         let mut tasks = JoinSet::new();
         for number in 0..wanted.accounts {
-            let account = BareAccount::new();
+            let account = RawAccount::new();
             let entry = Entry {
-                founder: account.devices()[0].clone(),
+                creator: account.devices()[0].clone(),
                 tried: AtomicBool::new(false),
                 closed: AtomicBool::new(false),
             };
             let entry = Arc::new(entry);
             self.entries.push(entry.clone());
             let invite = invites.get(number).cloned().unwrap_or_default();
-            let (dialler, permits, stop) = (self.dialler.clone(), permits.clone(), stop.clone());
+            let (connector, permits, stop) =
+                (self.connector.clone(), permits.clone(), stop.clone());
             tasks.spawn(async move {
                 let _permit = permits.acquire_owned().await;
                 if stop.is_cancelled() {
                     return Ok(Vec::new());
                 }
-                household(number, wanted.devices, account, &dialler, &entry, &invite).await
+                household(number, wanted.devices, account, &connector, &entry, &invite).await
             });
         }
         let (mut all, mut trouble) = (Vec::new(), None);
         while let Some(done) = tasks.join_next().await {
-            match done.unwrap_or_else(|error| Err(Trouble::Broken(error.to_string()))) {
-                Ok(seats) => all.extend(seats),
+            match done.unwrap_or_else(|error| Err(RawError::Broken(error.to_string()))) {
+                Ok(provisioned) => all.extend(provisioned),
                 Err(error) => {
                     stop.cancel();
                     trouble = trouble.or(Some(error));
@@ -120,25 +121,26 @@ impl Accounts {
         if let Some(trouble) = trouble {
             return Err(trouble);
         }
-        all.sort_by_key(|seat| (seat.device, seat.account));
+        all.sort_by_key(|slot| (slot.device, slot.account));
         Ok(all)
     }
 
-    /// Closes every account that the relay may know, over these connections of their founders where they
+    /// Closes every account that the relay may know, over these connections of their creators where they
     /// still serve.
-    pub async fn close(&self, mut founders: Vec<(usize, Conversation)>) -> Closed {
+    pub async fn close(&self, mut creators: Vec<(usize, RawConnection)>) -> Closed {
         let permits = Arc::new(Semaphore::new(AT_A_TIME));
         let mut tasks = JoinSet::new();
         for (number, entry) in self.entries.iter().enumerate() {
             if !entry.tried.load(Ordering::Relaxed) || entry.closed.load(Ordering::Relaxed) {
                 continue;
             }
-            let at = founders.iter().position(|(account, _)| *account == number);
-            let conversation = at.map(|at| founders.swap_remove(at).1);
-            let (dialler, permits, entry) = (self.dialler.clone(), permits.clone(), entry.clone());
+            let at = creators.iter().position(|(account, _)| *account == number);
+            let conversation = at.map(|at| creators.swap_remove(at).1);
+            let (connector, permits, entry) =
+                (self.connector.clone(), permits.clone(), entry.clone());
             tasks.spawn(async move {
                 let _permit = permits.acquire_owned().await;
-                close(&entry, conversation, &dialler).await
+                close(&entry, conversation, &connector).await
             });
         }
         let mut closed = Closed::default();
@@ -159,56 +161,56 @@ impl Accounts {
 async fn household(
     number: usize,
     devices: usize,
-    mut account: BareAccount,
-    dialler: &Dialler,
+    mut account: RawAccount,
+    connector: &Connector,
     entry: &Entry,
     invite: &str,
-) -> Result<Vec<Seated>, Trouble> {
-    let (mut founder, connecting) = dial(dialler).await?;
+) -> Result<Vec<ProvisionedDevice>, RawError> {
+    let (mut creator, connecting) = dial(connector).await?;
     entry.tried.store(true, Ordering::Relaxed);
-    founder.found(&account, invite).await?;
+    creator.create_account(&account, invite).await?;
     for _ in 1..devices {
         let added = account.add();
-        founder
-            .append(added, account.devices().len() as u64)
+        creator
+            .append_membership(added, account.devices().len() as u64)
             .await?;
     }
-    let mut seats = vec![Seated {
+    let mut provisioned = vec![ProvisionedDevice {
         account: number,
         device: 0,
-        conversation: founder,
+        conversation: creator,
         connecting,
     }];
     for (device, keys) in account.devices().iter().enumerate().skip(1) {
-        let (mut conversation, connecting) = dial(dialler).await?;
+        let (mut conversation, connecting) = dial(connector).await?;
         conversation.authenticate(keys).await?;
-        seats.push(Seated {
+        provisioned.push(ProvisionedDevice {
             account: number,
             device,
             conversation,
             connecting,
         });
     }
-    Ok(seats)
+    Ok(provisioned)
 }
 
-async fn dial(dialler: &Dialler) -> Result<(Conversation, Duration), Trouble> {
+async fn dial(connector: &Connector) -> Result<(RawConnection, Duration), RawError> {
     let begun = Instant::now();
-    let conversation = dialler.dial().await?;
+    let conversation = connector.dial().await?;
     Ok((conversation, begun.elapsed()))
 }
 
 async fn close(
     entry: &Entry,
-    conversation: Option<Conversation>,
-    dialler: &Dialler,
-) -> Result<u64, Trouble> {
+    conversation: Option<RawConnection>,
+    connector: &Connector,
+) -> Result<u64, RawError> {
     let deadline = Instant::now() + CLOSE_PATIENCE;
     let mut conversation = conversation;
     loop {
         let closing = match conversation.take() {
-            Some(mut conversation) => conversation.close_account(&entry.founder).await,
-            None => close_anew(entry, dialler).await,
+            Some(mut conversation) => conversation.delete_account(&entry.creator).await,
+            None => close_anew(entry, connector).await,
         };
         match closing {
             Ok(envelopes) => {
@@ -228,16 +230,18 @@ async fn close(
     }
 }
 
-async fn close_anew(entry: &Entry, dialler: &Dialler) -> Result<u64, Trouble> {
-    let mut conversation = dialler.dial().await?;
-    conversation.authenticate(&entry.founder).await?;
-    conversation.close_account(&entry.founder).await
+async fn close_anew(entry: &Entry, connector: &Connector) -> Result<u64, RawError> {
+    let mut conversation = connector.dial().await?;
+    conversation.authenticate(&entry.creator).await?;
+    conversation.delete_account(&entry.creator).await
 }
 
 /// A relay that is only busy.
-fn may_pass(trouble: &Trouble) -> bool {
+fn may_pass(trouble: &RawError) -> bool {
     match trouble {
-        Trouble::TurnedAway { .. } | Trouble::Broken(_) => true,
-        Trouble::Refused(refusal) => refusal.retry_after_ms > 0 || refusal.code == Code::Overloaded,
+        RawError::HttpStatus { .. } | RawError::Broken(_) => true,
+        RawError::Refused(refusal) => {
+            refusal.retry_after_ms > 0 || refusal.code == Code::Overloaded
+        }
     }
 }

@@ -9,17 +9,17 @@
 )]
 
 pub mod accounts;
-pub mod advice;
 pub mod chart;
 pub mod disk;
+pub mod hints;
 pub mod load;
 pub mod local;
-pub mod pace;
-pub mod pacer;
 pub mod page;
 pub mod plan;
 pub mod plot;
 pub mod process;
 pub mod report;
-pub mod station;
-pub mod tally;
+pub mod schedule;
+pub mod stats;
+pub mod timer;
+pub mod worker;

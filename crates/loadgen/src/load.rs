@@ -7,14 +7,14 @@ use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::accounts::Seated;
-use super::pace::Paced;
-use super::pacer::Pacer;
+use super::accounts::ProvisionedDevice;
 use super::plan::{Mode, Plan};
 use super::process::{Process, Used};
-use super::station::{Ended, Payload, Run, Station};
-use super::tally::{Counted, Tally};
-use graceful_raw_client::{Conversation, Trouble};
+use super::schedule::Schedule;
+use super::stats::{Stats, Summary};
+use super::timer::Timer;
+use super::worker::{Payload, Run, Worker, WorkerResult};
+use graceful_raw_client::{RawConnection, RawError};
 
 /// After the end, answers are waited for no longer than this.
 const DRAIN_WAIT: Duration = Duration::from_secs(10);
@@ -30,17 +30,17 @@ pub struct Outcome {
     /// Pushes that were meant to leave and were never answered.
     pub unanswered: u64,
     /// Pushes that the relay has stored.
-    pub stored: Counted,
+    pub stored: Summary,
     /// Pushes that another device has received, where others are connected.
-    pub delivered: Option<Counted>,
+    pub delivered: Option<Summary>,
     /// What the relay used while it counted, and what it had used at its beginning.
     pub relay: Option<(Used, Used)>,
     /// What this program used in that time.
     pub generator: Used,
-    /// Connections that still serve: of founders, with the number of their account.
-    pub founders: Vec<(usize, Conversation)>,
+    /// Connections that still serve: of creators, with the number of their account.
+    pub creators: Vec<(usize, RawConnection)>,
     /// What ended it before its time.
-    pub trouble: Option<Trouble>,
+    pub trouble: Option<RawError>,
 }
 
 /// How far a run is.
@@ -55,7 +55,7 @@ pub struct Progress {
 /// Runs the load over connections that are welcome, until its time is over or it is told to stop.
 pub async fn run(
     plan: &Plan,
-    seats: Vec<Seated>,
+    provisioned: Vec<ProvisionedDevice>,
     payload: Payload,
     relay: Option<Process>,
     stop: &CancellationToken,
@@ -67,11 +67,11 @@ pub async fn run(
         begun: Instant::now(),
         payload,
         batch: plan.batch,
-        stored: Tally::new(window.clone()),
-        delivered: Tally::new(window.clone()),
+        stored: Stats::new(window.clone()),
+        delivered: Stats::new(window.clone()),
         stop: CancellationToken::new(),
     });
-    let mut work = Work::begin(plan, seats, &run, end, stop);
+    let mut work = Work::begin(plan, provisioned, &run, end, stop);
     let own = Process::new(std::process::id());
     let used = || (relay.and_then(Process::used), own.used_alone());
     let progress = |run: &Run| Progress {
@@ -83,79 +83,79 @@ pub async fn run(
     work.until(window.end, || tell(progress(&run))).await;
     let after = used();
     work.drain(plan, &run).await;
-    let delivered = (plan.mode == Mode::Deliver).then(|| run.delivered.counted());
+    let delivered = (plan.mode == Mode::Deliver).then(|| run.delivered.summary());
     Outcome {
         pushed: work.pushed,
         unanswered: work.unanswered,
-        stored: run.stored.counted(),
+        stored: run.stored.summary(),
         delivered,
         relay: after
             .0
             .zip(before.0)
             .map(|(after, before)| (after.since(&before), before)),
         generator: after.1.since(&before.1),
-        founders: work.founders,
+        creators: work.creators,
         trouble: work.trouble,
     }
 }
 
-/// All stations, and what came of those that ended.
+/// All workers, and what came of those that ended.
 struct Work {
-    stations: JoinSet<(usize, usize, Ended)>,
+    workers: JoinSet<(usize, usize, WorkerResult)>,
     run: Arc<Run>,
     /// Devices that push and are not done.
     pushing: usize,
     pushed: u64,
     unanswered: u64,
-    founders: Vec<(usize, Conversation)>,
-    trouble: Option<Trouble>,
+    creators: Vec<(usize, RawConnection)>,
+    trouble: Option<RawError>,
     /// From outside.
     stop: CancellationToken,
-    _pacer: Option<Pacer>,
+    _pacer: Option<Timer>,
 }
 
 impl Work {
     fn begin(
         plan: &Plan,
-        seats: Vec<Seated>,
+        provisioned: Vec<ProvisionedDevice>,
         run: &Arc<Run>,
         end: Duration,
         stop: &CancellationToken,
     ) -> Self {
-        let mut stations = JoinSet::new();
+        let mut workers = JoinSet::new();
         let mut wakes = Vec::new();
-        for seat in seats {
+        for slot in provisioned {
             let wake = Arc::new(Notify::new());
-            let pushes = seat.device == 0 && plan.mode != Mode::Idle;
-            let limits = seat.conversation.greeting.limits.as_ref();
+            let pushes = slot.device == 0 && plan.mode != Mode::Idle;
+            let limits = slot.conversation.greeting.limits.as_ref();
             let in_flight_max =
-                limits.map_or(UNANSWERED_FRAMES_MAX, |limits| limits.unanswered_frames_max);
-            let paced = pushes.then(|| {
+                limits.map_or(UNANSWERED_FRAMES_MAX, |limits| limits.in_flight_frames_max);
+            let schedule = pushes.then(|| {
                 wakes.push(wake.clone());
-                Paced::new(
-                    plan.pace(seat.account),
+                Schedule::new(
+                    plan.pace(slot.account),
                     in_flight_max as usize,
                     plan.batch,
                     end,
                 )
             });
-            let station = Station::new(seat.conversation, run.clone(), paced, wake);
-            stations.spawn(async move { (seat.account, seat.device, station.work().await) });
+            let worker = Worker::new(slot.conversation, run.clone(), schedule, wake);
+            workers.spawn(async move { (slot.account, slot.device, worker.work().await) });
         }
         let pushing = wakes.len();
-        let pacer = plan
+        let timer = plan
             .frame_rate()
-            .map(|rate| Pacer::start(rate, run.begun, wakes));
+            .map(|rate| Timer::start(rate, run.begun, wakes));
         Self {
-            stations,
+            workers,
             run: run.clone(),
             pushing,
             pushed: 0,
             unanswered: 0,
-            founders: Vec::new(),
+            creators: Vec::new(),
             trouble: None,
             stop: stop.clone(),
-            _pacer: pacer,
+            _pacer: timer,
         }
     }
 
@@ -169,7 +169,7 @@ impl Work {
                 () = stop.cancelled() => return,
                 () = tokio::time::sleep_until(deadline) => return,
                 _ = progress.tick() => tell(),
-                Some(ended) = self.stations.join_next() => self.take(ended),
+                Some(ended) = self.workers.join_next() => self.take(ended),
             }
         }
     }
@@ -188,20 +188,20 @@ impl Work {
             tokio::select! {
                 () = tokio::time::sleep_until(deadline) => break,
                 _ = look.tick() => {}
-                Some(ended) = self.stations.join_next() => self.take(ended),
+                Some(ended) = self.workers.join_next() => self.take(ended),
             }
         }
         run.stop.cancel();
-        while let Some(ended) = self.stations.join_next().await {
+        while let Some(ended) = self.workers.join_next().await {
             self.take(ended);
         }
     }
 
-    fn take(&mut self, ended: Result<(usize, usize, Ended), tokio::task::JoinError>) {
+    fn take(&mut self, ended: Result<(usize, usize, WorkerResult), tokio::task::JoinError>) {
         let (account, device, ended) = match ended {
             Ok(ended) => ended,
             Err(error) => {
-                self.trouble = Some(Trouble::Broken(error.to_string()));
+                self.trouble = Some(RawError::Broken(error.to_string()));
                 return;
             }
         };
@@ -212,7 +212,7 @@ impl Work {
         }
         match ended.trouble {
             Some(trouble) => self.trouble = self.trouble.take().or(Some(trouble)),
-            None if device == 0 => self.founders.push((account, ended.conversation)),
+            None if device == 0 => self.creators.push((account, ended.conversation)),
             None => {}
         }
     }

@@ -186,7 +186,13 @@ mod tests {
             };
             let config = load(&sources).unwrap_or_else(|error| panic!("{error}"));
             assert!(config.http_options().connections_max > connections);
-            assert!(config.relay_options().fairness.founding_connections_max > connections as u64);
+            assert!(
+                config
+                    .relay_options()
+                    .rate_limits
+                    .create_account_connections_max
+                    > connections as u64
+            );
         }
     }
 }

@@ -4,7 +4,7 @@ use console::style;
 use indicatif::{DecimalBytes, HumanCount};
 
 use super::report::{Cost, Report};
-use super::tally::{Counted, Latencies};
+use super::stats::{Latencies, Summary};
 
 /// The whole page.
 pub fn page(report: &Report) -> String {
@@ -69,7 +69,7 @@ fn row(name: &str, latency: &Latencies) -> String {
     )
 }
 
-fn rate(counted: &Counted, megabytes_per_s: f64, duration_s: f64) -> String {
+fn rate(counted: &Summary, megabytes_per_s: f64, duration_s: f64) -> String {
     let per_s = HumanCount(counted.per_s.round() as u64);
     let measured = HumanCount(counted.measured);
     format!("{per_s} a second, {megabytes_per_s:.1} MB/s ({measured} in {duration_s:.1} s)")

@@ -7,8 +7,8 @@ use std::time::Duration;
 use anyhow::{Context, ensure};
 use clap::{Args, ValueEnum};
 
-use super::pace::Pace;
-use super::pacer::Rate;
+use super::schedule::LoadModel;
+use super::timer::Rate;
 
 /// Devices in one run at most: each takes an open file here and there.
 const CONNECTIONS_MAX: usize = 100_000;
@@ -136,10 +136,10 @@ impl Plan {
     }
 
     /// When the device of this account sends.
-    pub fn pace(&self, account: usize) -> Pace {
+    pub fn pace(&self, account: usize) -> LoadModel {
         match self.frame_rate() {
             Some(rate) => rate.pace(account),
-            None => Pace::Closed {
+            None => LoadModel::Closed {
                 in_flight: self.in_flight,
             },
         }

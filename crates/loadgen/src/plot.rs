@@ -2,7 +2,7 @@
 
 use super::chart::{Axis, Chart, Line, svg};
 use super::report::Report;
-use super::tally::{Counted, SLOT};
+use super::stats::{SLOT, Summary};
 
 /// Percentiles that are written at the axis.
 const PERCENTILES: [f64; 6] = [0.0, 90.0, 99.0, 99.9, 99.99, 99.999];
@@ -71,7 +71,7 @@ fn tailwards(percent: f64) -> Option<f64> {
     (percent < 100.0).then(|| -(1.0 - percent / 100.0).log10())
 }
 
-fn over_time(counted: &Counted) -> Vec<(f64, f64)> {
+fn over_time(counted: &Summary) -> Vec<(f64, f64)> {
     let slot_s = SLOT.as_secs_f64();
     let points = counted.over_time_per_s.iter().enumerate();
     points

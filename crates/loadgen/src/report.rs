@@ -6,11 +6,11 @@ use hdrhistogram::Histogram;
 use serde::Serialize;
 
 use super::accounts::Closed;
-use super::advice;
+use super::hints;
 use super::load::Outcome;
 use super::plan::{Mode, Plan};
 use super::process::Used;
-use super::tally::Counted;
+use super::stats::Summary;
 
 /// One run.
 #[derive(Debug, Serialize)]
@@ -36,8 +36,8 @@ pub struct Report {
     /// Pushes that left, the warm-up included.
     pushed: u64,
     pub unanswered: u64,
-    pub stored: Counted,
-    pub delivered: Option<Counted>,
+    pub stored: Summary,
+    pub delivered: Option<Summary>,
     /// Of envelopes stored, in a second, in millions.
     pub stored_mb_per_s: f64,
     /// From dialling to the greeting.
@@ -180,7 +180,7 @@ fn notes(outcome: &Outcome, plan: &Plan, own_relay: bool, envelope_bytes: usize)
     let mut notes = Vec::new();
     if !own_relay && plan.mode != Mode::Idle {
         let per_s = outcome.stored.per_s;
-        notes.extend(advice::suspicion(plan, envelope_bytes as u64, per_s));
+        notes.extend(hints::suspicion(plan, envelope_bytes as u64, per_s));
     }
     if outcome.unanswered > 0 {
         notes.push(format!(

@@ -16,8 +16,8 @@ pub type RelayFrame = from_relay::Frame;
 /// Elements (of whatever kind) in one frame. More is not a frame.
 pub const ELEMENTS_MAX: usize = 20_000;
 
-/// The one message inside a message that itself repeats elements: `authenticate` in `Found`.
-const FOUND_AUTHENTICATE: (u64, u64) = (2, 1);
+/// The one message inside a message that itself repeats elements: `authenticate` in `CreateAccount`.
+const CREATE_ACCOUNT_AUTHENTICATE: (u64, u64) = (2, 1);
 
 /// Bytes that are not a frame.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -41,7 +41,7 @@ pub enum Malformed {
 /// # Errors
 /// [`Malformed`] for anything that no device following the protocol sends.
 pub fn from_device(bytes: Bytes) -> Result<DeviceFrame, Malformed> {
-    count_elements(&bytes, Some(FOUND_AUTHENTICATE))?;
+    count_elements(&bytes, Some(CREATE_ACCOUNT_AUTHENTICATE))?;
     let message =
         FromDevice::decode(bytes).map_err(|error| Malformed::Encoding(error.to_string()))?;
     message.frame.ok_or(Malformed::UnknownKind)

@@ -77,7 +77,7 @@ macro_rules! id {
 }
 
 id!(
-    /// The unit that syncs: the hash of its founding membership entry.
+    /// The unit that syncs: the hash of its genesis membership entry.
     AccountId, 32, "an account id"
 );
 id!(

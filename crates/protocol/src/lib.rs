@@ -27,14 +27,14 @@ pub mod wire {
     include!(concat!(env!("OUT_DIR"), "/graceful.relay.v1.rs"));
 
     /// Without the invitation.
-    impl std::fmt::Debug for Found {
+    impl std::fmt::Debug for CreateAccount {
         fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
             let Self {
                 authenticate,
                 entry,
                 invite: _,
             } = self;
-            let mut shown = f.debug_struct("Found");
+            let mut shown = f.debug_struct("CreateAccount");
             shown
                 .field("authenticate", authenticate)
                 .field("entry", entry)

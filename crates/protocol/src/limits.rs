@@ -12,13 +12,13 @@ pub struct Limits {
     /// Envelopes in one Push.
     pub push_envelopes_max: u32,
     /// Frames a device may send before the first of them is answered.
-    pub unanswered_frames_max: u32,
+    pub in_flight_frames_max: u32,
     /// Bytes delivered to a device and not yet acknowledged. One envelope always fits.
     pub window_bytes: u64,
     /// A device sends Ping at least this often, in seconds.
-    pub heartbeat_s: u32,
+    pub ping_interval_s: u32,
     /// A connection silent for longer is closed, in seconds.
-    pub silence_s_max: u32,
+    pub idle_timeout_s: u32,
     /// How long an envelope is kept at most, in seconds of the relay's running time.
     pub retention_s: u32,
     /// Bytes of envelopes kept for one account.
@@ -44,10 +44,10 @@ impl Default for Limits {
             frame_bytes_max: 1_200 * 1024,
             envelope_bytes_max: 1_100 * 1024,
             push_envelopes_max: 1_000,
-            unanswered_frames_max: 8,
+            in_flight_frames_max: 8,
             window_bytes: 4 * 1024 * 1024,
-            heartbeat_s: 30,
-            silence_s_max: 75,
+            ping_interval_s: 30,
+            idle_timeout_s: 75,
             retention_s: 30 * DAY_S,
             account_bytes_max: 512 * 1024 * 1024,
             account_envelopes_max: 200_000,
@@ -78,10 +78,10 @@ macro_rules! same_fields {
             frame_bytes_max: $from.frame_bytes_max,
             envelope_bytes_max: $from.envelope_bytes_max,
             push_envelopes_max: $from.push_envelopes_max,
-            unanswered_frames_max: $from.unanswered_frames_max,
+            in_flight_frames_max: $from.in_flight_frames_max,
             window_bytes: $from.window_bytes,
-            heartbeat_s: $from.heartbeat_s,
-            silence_s_max: $from.silence_s_max,
+            ping_interval_s: $from.ping_interval_s,
+            idle_timeout_s: $from.idle_timeout_s,
             retention_s: $from.retention_s,
             account_bytes_max: $from.account_bytes_max,
             account_envelopes_max: $from.account_envelopes_max,

@@ -8,9 +8,9 @@ use sha2::{Digest, Sha256};
 
 use super::challenge::verify;
 use super::limits::ENTRY_BYTES_MAX;
-use super::recovery::agreed;
+use super::recovery::recovery_key_consents;
 use super::wire::membership_entry::Change;
-use super::wire::{AddDevice, FoundAccount, MembershipEntry, RemoveDevice, SignedEntry};
+use super::wire::{AddDevice, Genesis, MembershipEntry, RemoveDevice, SignedEntry};
 use super::{AccountId, AgreementKey, DeviceKey, EntryHash};
 
 const SIGNATURE_DOMAIN: &[u8] = b"graceful-relay/1 membership\0";
@@ -23,7 +23,7 @@ pub const WRAPPED_BYTES: usize = 32 + 32 + 16;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Member {
     /// Index of the entry that added it: never given twice.
-    pub ordinal: u64,
+    pub device_index: u64,
     /// Signs for it.
     pub device: DeviceKey,
     /// Secrets are wrapped to it.
@@ -75,8 +75,8 @@ pub enum InvalidEntry {
     /// The signature is not its author's.
     #[error("the entry's signature is wrong")]
     Signature,
-    /// The recovery key did not sign the founding that names it.
-    #[error("the recovery key did not agree to this founding")]
+    /// The recovery key did not sign the genesis that names it.
+    #[error("the recovery key did not agree to this genesis")]
     Recovery,
     /// Only members and the recovery key may change the membership.
     #[error("the entry's author is not a member")]
@@ -92,7 +92,7 @@ pub enum InvalidEntry {
     NoSuchMember,
     /// Who leaves must not know the next key, so another device has to do it.
     #[error("a device cannot remove itself; remove it from another device, or close the account")]
-    Itself,
+    SelfRemoval,
     /// The new key epoch must reach each remaining device, and nobody else.
     #[error("the entry must wrap the new secret once for each remaining device")]
     Secrets,
@@ -119,8 +119,8 @@ pub fn hash(entry: &SignedEntry) -> EntryHash {
 }
 
 /// The id of the account that this entry founds.
-pub fn account_id(founding: &SignedEntry) -> AccountId {
-    AccountId::new(*hash(founding).as_bytes())
+pub fn account_id(genesis: &SignedEntry) -> AccountId {
+    AccountId::new(*hash(genesis).as_bytes())
 }
 
 /// Whether signatures have to be checked, or were when the entry was taken in.
@@ -147,18 +147,18 @@ fn signed_message(body: &[u8]) -> Vec<u8> {
 }
 
 impl Membership {
-    /// Checks a founding entry.
+    /// Checks a genesis entry.
     ///
     /// # Errors
     /// [`InvalidEntry`] where it is not one.
-    pub fn found(signed: &SignedEntry) -> Result<Self, InvalidEntry> {
+    pub fn from_genesis(signed: &SignedEntry) -> Result<Self, InvalidEntry> {
         Self::begin(signed, Signatures::Check)
     }
 
     fn begin(signed: &SignedEntry, signatures: Signatures) -> Result<Self, InvalidEntry> {
         let entry = open(signed)?;
         let author = device_key(&entry.author)?;
-        let Some(Change::Found(found)) = &entry.change else {
+        let Some(Change::Genesis(genesis)) = &entry.change else {
             return Err(InvalidEntry::Malformed(
                 "the first entry must found the account",
             ));
@@ -167,19 +167,19 @@ impl Membership {
             return Err(InvalidEntry::Malformed("the first entry follows none"));
         }
         signatures.check(&author, signed)?;
-        let agreement = agreement_key(&found.agreement_key)?;
+        let agreement = agreement_key(&genesis.agreement_key)?;
         Ok(Self {
             account: account_id(signed),
             count: 1,
             head: hash(signed),
             key_epoch: 0,
             members: vec![Member {
-                ordinal: 0,
+                device_index: 0,
                 device: author,
                 agreement,
             }],
             removed: Vec::new(),
-            recovery: recovery(found, &author, signatures)?,
+            recovery: recovery(genesis, &author, signatures)?,
         })
     }
 
@@ -197,7 +197,7 @@ impl Membership {
     ///
     /// # Errors
     /// [`InvalidEntry`] of the first entry that does not belong.
-    pub fn recall<'a>(
+    pub fn replay_trusted<'a>(
         entries: impl IntoIterator<Item = &'a SignedEntry>,
     ) -> Result<Self, InvalidEntry> {
         Self::run(entries, Signatures::Known)
@@ -208,10 +208,10 @@ impl Membership {
         signatures: Signatures,
     ) -> Result<Self, InvalidEntry> {
         let mut entries = entries.into_iter();
-        let founding = entries
+        let genesis = entries
             .next()
             .ok_or(InvalidEntry::Malformed("the log is empty"))?;
-        let mut membership = Self::begin(founding, signatures)?;
+        let mut membership = Self::begin(genesis, signatures)?;
         for entry in entries {
             membership.take(entry, signatures)?;
         }
@@ -245,7 +245,7 @@ impl Membership {
         let changed = match &entry.change {
             Some(Change::Add(add)) => self.add(add)?,
             Some(Change::Remove(remove)) => self.remove(&author, remove)?,
-            Some(Change::Found(_)) => {
+            Some(Change::Genesis(_)) => {
                 return Err(InvalidEntry::Malformed("an account is founded once"));
             }
             None => {
@@ -273,7 +273,7 @@ impl Membership {
             return Err(InvalidEntry::WasRemoved);
         }
         let member = Member {
-            ordinal: self.count,
+            device_index: self.count,
             device,
             agreement,
         };
@@ -288,7 +288,7 @@ impl Membership {
     ) -> Result<Changed, InvalidEntry> {
         let device = device_key(&remove.device)?;
         if device == *author {
-            return Err(InvalidEntry::Itself);
+            return Err(InvalidEntry::SelfRemoval);
         }
         let position = self
             .members
@@ -394,16 +394,16 @@ fn agreement_key(bytes: &[u8]) -> Result<AgreementKey, InvalidEntry> {
 }
 
 fn recovery(
-    found: &FoundAccount,
+    genesis: &Genesis,
     author: &DeviceKey,
     signatures: Signatures,
 ) -> Result<Option<Recovery>, InvalidEntry> {
     let rest = [
-        &found.recovery_agreement_key,
-        &found.recovery_wrapped,
-        &found.recovery_signature,
+        &genesis.recovery_agreement_key,
+        &genesis.recovery_wrapped,
+        &genesis.recovery_signature,
     ];
-    if found.recovery_key.is_empty() {
+    if genesis.recovery_key.is_empty() {
         let none = rest.iter().all(|part| part.is_empty());
         return if none {
             Ok(None)
@@ -411,13 +411,15 @@ fn recovery(
             Err(InvalidEntry::Malformed("half a recovery key"))
         };
     }
-    if found.recovery_wrapped.len() != WRAPPED_BYTES {
+    if genesis.recovery_wrapped.len() != WRAPPED_BYTES {
         return Err(InvalidEntry::Secrets);
     }
-    let key = device_key(&found.recovery_key)?;
-    let agreement = agreement_key(&found.recovery_agreement_key)?;
+    let key = device_key(&genesis.recovery_key)?;
+    let agreement = agreement_key(&genesis.recovery_agreement_key)?;
     match signatures {
-        Signatures::Check if !agreed(author, found, &key) => Err(InvalidEntry::Recovery),
+        Signatures::Check if !recovery_key_consents(author, genesis, &key) => {
+            Err(InvalidEntry::Recovery)
+        }
         _ => Ok(Some(Recovery { key, agreement })),
     }
 }

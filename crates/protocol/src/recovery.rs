@@ -4,11 +4,11 @@
 use ed25519_dalek::{Signer, SigningKey};
 
 use super::challenge::verify;
-use super::wire::FoundAccount;
+use super::wire::Genesis;
 use super::{DeviceKey, StoreEpoch};
 
 const RECOVER_DOMAIN: &[u8] = b"graceful-relay/1 recover\0";
-const FOUNDING_DOMAIN: &[u8] = b"graceful-relay/1 recovery founding\0";
+const GENESIS_DOMAIN: &[u8] = b"graceful-relay/1 recovery founding\0";
 
 /// What is signed to open a conversation as the recovery key: as a device's challenge, but for the
 /// account, which who has only the words does not know.
@@ -52,30 +52,34 @@ impl RecoveryChallenge<'_> {
 /// domain ‖ author (32) ‖ agreement key (32) ‖ recovery key (32) ‖ recovery agreement key (32) ‖
 /// wrapped (80) ‖ salt. Without it, whoever has seen the recovery key (the relay, a removed device)
 /// could found an account in its name, and have the words lead there.
-pub fn founding_message(author: &[u8], found: &FoundAccount) -> Vec<u8> {
+pub fn genesis_message(author: &[u8], genesis: &Genesis) -> Vec<u8> {
     [
-        FOUNDING_DOMAIN,
+        GENESIS_DOMAIN,
         author,
-        &found.agreement_key,
-        &found.recovery_key,
-        &found.recovery_agreement_key,
-        &found.recovery_wrapped,
-        &found.salt,
+        &genesis.agreement_key,
+        &genesis.recovery_key,
+        &genesis.recovery_agreement_key,
+        &genesis.recovery_wrapped,
+        &genesis.salt,
     ]
     .concat()
 }
 
-/// Signs a founding with the recovery key that it names.
-pub fn sign_founding(author: &DeviceKey, found: &FoundAccount, key: &SigningKey) -> [u8; 64] {
-    key.sign(&founding_message(author.as_bytes(), found))
+/// Signs a genesis with the recovery key that it names.
+pub fn sign_genesis(author: &DeviceKey, genesis: &Genesis, key: &SigningKey) -> [u8; 64] {
+    key.sign(&genesis_message(author.as_bytes(), genesis))
         .to_bytes()
 }
 
-/// Whether the recovery key agreed to this founding. Every part but the salt has its length by now.
-pub(super) fn agreed(author: &DeviceKey, found: &FoundAccount, key: &DeviceKey) -> bool {
+/// Whether the recovery key recovery_key_consents to this genesis. Every part but the salt has its length by now.
+pub(super) fn recovery_key_consents(
+    author: &DeviceKey,
+    genesis: &Genesis,
+    key: &DeviceKey,
+) -> bool {
     verify(
         key,
-        &founding_message(author.as_bytes(), found),
-        &found.recovery_signature,
+        &genesis_message(author.as_bytes(), genesis),
+        &genesis.recovery_signature,
     )
 }

@@ -6,12 +6,12 @@ pub use wire::refusal::Code;
 
 /// An answer that says no, and leaves everything as it was.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{text}")]
+#[error("{message}")]
 pub struct Refusal {
     /// For programs.
     pub code: Code,
     /// For people: what happened and what to do.
-    pub text: String,
+    pub message: String,
     /// When to try again, in milliseconds; 0: trying again will not help.
     pub retry_after_ms: u64,
     /// For pushes: the first push number that was not kept.
@@ -23,10 +23,10 @@ pub struct Refusal {
 
 impl Refusal {
     /// One that trying again will not change.
-    pub fn new(code: Code, text: impl Into<String>) -> Self {
+    pub fn new(code: Code, message: impl Into<String>) -> Self {
         Self {
             code,
-            text: text.into(),
+            message: message.into(),
             retry_after_ms: 0,
             push_number: 0,
             expected: 0,
@@ -67,7 +67,7 @@ impl From<Refusal> for wire::Refusal {
     fn from(refusal: Refusal) -> Self {
         Self {
             code: refusal.code.into(),
-            text: refusal.text,
+            message: refusal.message,
             retry_after_ms: refusal.retry_after_ms,
             push_number: refusal.push_number,
             expected: refusal.expected,
@@ -79,7 +79,7 @@ impl From<wire::Refusal> for Refusal {
     fn from(refusal: wire::Refusal) -> Self {
         Self {
             code: refusal.code(),
-            text: refusal.text,
+            message: refusal.message,
             retry_after_ms: refusal.retry_after_ms,
             push_number: refusal.push_number,
             expected: refusal.expected,
@@ -91,16 +91,16 @@ impl From<wire::Refusal> for Refusal {
 /// `None` when the connection goes on.
 pub const fn close_code(code: Code) -> Option<u16> {
     Some(match code {
-        Code::Malformed | Code::Unexpected => 4400,
+        Code::Malformed | Code::UnexpectedFrame => 4400,
         Code::NotAMember => 4401,
-        Code::Removed => 4403,
+        Code::DeviceRemoved => 4403,
         Code::VersionUnsupported => 4406,
         Code::Timeout => 4408,
-        Code::AccountClosed => 4410,
+        Code::AccountDeleted => 4410,
         Code::WrongHost => 4421,
-        Code::RegistrationClosed | Code::InviteNeeded => 4423,
-        Code::NoRendezvous => 4404,
-        Code::TooLarge => 1009,
+        Code::RegistrationClosed | Code::InviteRequired => 4423,
+        Code::RendezvousNotFound => 4404,
+        Code::FrameTooLarge => 1009,
         Code::Restarting => 1012,
         Code::Overloaded => 1013,
         _ => return None,

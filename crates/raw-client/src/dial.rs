@@ -65,7 +65,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
 pub type Socket = WebSocketStream<Box<dyn Stream>>;
 
 /// Counts the bytes that pass: a slow line moves, a dead one does not.
-fn counted(stream: TcpStream, moved: &Arc<AtomicU64>) -> impl Stream + use<> {
+fn plural(stream: TcpStream, moved: &Arc<AtomicU64>) -> impl Stream + use<> {
     let count = || {
         let moved = moved.clone();
         move |bytes: &[u8]| {
@@ -164,7 +164,7 @@ impl Address {
         let tcp = first_that_answers(addresses, ADDRESS_WAIT, TcpStream::connect).await?;
         tcp.set_nodelay(true).map_err(|error| error.to_string())?;
         let moved = Arc::new(AtomicU64::new(0));
-        let tcp = counted(tcp, &moved);
+        let tcp = plural(tcp, &moved);
         let stream: Box<dyn Stream> = if let Some(config) = config {
             let name =
                 ServerName::try_from(self.host.clone()).map_err(|error| error.to_string())?;
@@ -173,7 +173,7 @@ impl Address {
                 connector
                     .connect(name, tcp)
                     .await
-                    .map_err(|error| tls::trouble(&error))?,
+                    .map_err(|error| tls::explain(&error))?,
             )
         } else {
             Box::new(tcp)
@@ -207,15 +207,15 @@ async fn first_that_answers<T, F: Future<Output = std::io::Result<T>>>(
     wait: Duration,
     connect: impl Fn(SocketAddr) -> F,
 ) -> Result<T, String> {
-    let mut trouble = "the name has no address".to_owned();
+    let mut last_error = "the name has no address".to_owned();
     for address in addresses {
         match tokio::time::timeout(wait, connect(address)).await {
             Ok(Ok(stream)) => return Ok(stream),
-            Ok(Err(error)) => trouble = error.to_string(),
-            Err(_) => trouble = format!("{address} does not answer"),
+            Ok(Err(error)) => last_error = error.to_string(),
+            Err(_) => last_error = format!("{address} does not answer"),
         }
     }
-    Err(trouble)
+    Err(last_error)
 }
 
 /// The two families in turn, beginning with the one that the system prefers: where all addresses of

@@ -137,7 +137,7 @@ impl ServerCertVerifier for Pinned {
 }
 
 /// What went wrong, and what a person can do.
-pub fn trouble(error: &io::Error) -> String {
+pub fn explain(error: &io::Error) -> String {
     let cause = error
         .get_ref()
         .and_then(|cause| cause.downcast_ref::<Error>());
@@ -146,7 +146,7 @@ pub fn trouble(error: &io::Error) -> String {
             "something answers there that does not speak TLS; perhaps its address begins with ws://"
                 .to_owned()
         }
-        Some(Error::InvalidCertificate(why)) => certificate_trouble(why),
+        Some(Error::InvalidCertificate(why)) => explain_certificate(why),
         Some(Error::AlertReceived(alert)) => {
             format!("the relay broke off the TLS handshake ({alert:?}); does it speak TLS 1.3?")
         }
@@ -157,7 +157,7 @@ pub fn trouble(error: &io::Error) -> String {
     }
 }
 
-fn certificate_trouble(why: &CertificateError) -> String {
+fn explain_certificate(why: &CertificateError) -> String {
     use CertificateError as Why;
     match why {
         Why::ApplicationVerificationFailure => {
@@ -190,7 +190,7 @@ mod tests {
     use super::*;
 
     fn told(error: Error) -> String {
-        trouble(&io::Error::new(io::ErrorKind::InvalidData, error))
+        explain(&io::Error::new(io::ErrorKind::InvalidData, error))
     }
 
     #[test]

@@ -10,26 +10,26 @@ pub struct AccountNumber(pub u64);
 
 /// A device within its account: the index of the membership entry that added it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Ordinal(pub u32);
+pub struct DeviceIndex(pub u32);
 
 /// Whom an envelope is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Addressee {
+pub enum Recipient {
     /// Every device but the sender, those that join later included.
     Everyone,
     /// One device.
-    One(Ordinal),
+    One(DeviceIndex),
 }
 
 /// What of a kept envelope the rules need.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Kept {
+pub struct EnvelopeMeta {
     /// Its position.
     pub seq: u64,
     /// Who pushed it.
-    pub sender: Ordinal,
+    pub sender: DeviceIndex,
     /// Whom it is for.
-    pub addressee: Addressee,
+    pub recipient: Recipient,
     /// Bytes of the sealed envelope.
     pub size: u32,
 }
@@ -49,7 +49,7 @@ pub struct Gap {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Device {
     /// Its name within the account.
-    pub ordinal: Ordinal,
+    pub device_index: DeviceIndex,
     /// Its name to everybody.
     pub key: DeviceKey,
     /// Highest seq it has acknowledged.
@@ -72,14 +72,14 @@ pub struct Account {
     /// Running hash through `head`.
     pub chain: Chain,
     /// What is kept, as counted against the quota.
-    pub bytes_kept: u64,
+    pub stored_bytes: u64,
     /// How many envelopes are kept.
-    pub envelopes_kept: u64,
+    pub stored_envelopes: u64,
     /// How many of them are for one device alone.
-    pub addressed_kept: u64,
+    pub stored_targeted: u64,
     /// Entries in the membership log.
     pub membership_count: u64,
-    /// The members, by ordinal.
+    /// The members, by device_index.
     pub devices: Vec<Device>,
     /// What it may keep, where that is not what all may.
     pub quota: Quota,
@@ -88,17 +88,17 @@ pub struct Account {
 /// Bytes that an envelope costs beside its own: its row's head and tag, and its place in the index.
 pub(super) const ENVELOPE_OVERHEAD_BYTES: u64 = 176;
 
-impl Kept {
+impl EnvelopeMeta {
     /// What it counts against the quota, in bytes.
     pub fn cost(&self) -> u64 {
         u64::from(self.size) + ENVELOPE_OVERHEAD_BYTES
     }
 
     /// Whether it is for this device at all.
-    pub fn is_for(&self, device: Ordinal) -> bool {
-        match self.addressee {
-            Addressee::Everyone => self.sender != device,
-            Addressee::One(one) => one == device,
+    pub fn is_for(&self, device: DeviceIndex) -> bool {
+        match self.recipient {
+            Recipient::Everyone => self.sender != device,
+            Recipient::One(one) => one == device,
         }
     }
 }
@@ -111,9 +111,9 @@ impl Account {
             id,
             head: 0,
             chain: chain::START,
-            bytes_kept: 0,
-            envelopes_kept: 0,
-            addressed_kept: 0,
+            stored_bytes: 0,
+            stored_envelopes: 0,
+            stored_targeted: 0,
             membership_count: 0,
             devices: Vec::new(),
             quota: Quota::default(),
@@ -121,15 +121,17 @@ impl Account {
     }
 
     /// The member of this name.
-    pub fn device(&self, ordinal: Ordinal) -> Option<&Device> {
-        self.devices.iter().find(|device| device.ordinal == ordinal)
+    pub fn device(&self, device_index: DeviceIndex) -> Option<&Device> {
+        self.devices
+            .iter()
+            .find(|device| device.device_index == device_index)
     }
 
     /// The member of this name, to change.
-    pub fn device_mut(&mut self, ordinal: Ordinal) -> Option<&mut Device> {
+    pub fn device_mut(&mut self, device_index: DeviceIndex) -> Option<&mut Device> {
         self.devices
             .iter_mut()
-            .find(|device| device.ordinal == ordinal)
+            .find(|device| device.device_index == device_index)
     }
 
     /// The member with this key.
@@ -140,37 +142,37 @@ impl Account {
     /// Whether any device still has to have this envelope. What nobody awaits is deleted.
     ///
     /// An envelope for everyone, whose sender is the only member, waits for a device to join.
-    pub fn awaits(&self, kept: &Kept) -> bool {
+    pub fn needs(&self, meta: &EnvelopeMeta) -> bool {
         let mut readers = self
             .devices
             .iter()
-            .filter(|device| kept.is_for(device.ordinal))
+            .filter(|device| meta.is_for(device.device_index))
             .peekable();
         if readers.peek().is_none() {
-            return kept.addressee == Addressee::Everyone && !self.devices.is_empty();
+            return meta.recipient == Recipient::Everyone && !self.devices.is_empty();
         }
-        readers.any(|device| device.cursor < kept.seq)
+        readers.any(|device| device.cursor < meta.seq)
     }
 
     /// Counts an envelope in.
-    pub(super) fn take_in(&mut self, kept: &Kept) {
-        self.bytes_kept += kept.cost();
-        self.envelopes_kept += 1;
-        self.addressed_kept += u64::from(kept.addressee != Addressee::Everyone);
+    pub(super) fn add(&mut self, meta: &EnvelopeMeta) {
+        self.stored_bytes += meta.cost();
+        self.stored_envelopes += 1;
+        self.stored_targeted += u64::from(meta.recipient != Recipient::Everyone);
     }
 
     /// Counts an envelope out again when its row goes.
     ///
     /// # Panics
     /// If more goes than came: the row would be lying.
-    pub fn let_go(&mut self, kept: &Kept) {
+    pub fn remove(&mut self, meta: &EnvelopeMeta) {
         assert!(
-            self.envelopes_kept > 0 && self.bytes_kept >= kept.cost(),
+            self.stored_envelopes > 0 && self.stored_bytes >= meta.cost(),
             "more envelopes went than came"
         );
-        self.bytes_kept -= kept.cost();
-        self.envelopes_kept -= 1;
-        self.addressed_kept -= u64::from(kept.addressee != Addressee::Everyone);
+        self.stored_bytes -= meta.cost();
+        self.stored_envelopes -= 1;
+        self.stored_targeted -= u64::from(meta.recipient != Recipient::Everyone);
     }
 }
 

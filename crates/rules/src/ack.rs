@@ -4,16 +4,16 @@ use std::ops::RangeInclusive;
 
 use graceful_protocol::{Code, Refusal};
 
-use super::{Account, Ordinal};
+use super::{Account, DeviceIndex};
 
 /// Moves a device's cursor. Returns the seqs among which rows may have become unneeded: each is to
-/// be judged by [`Account::awaits`].
+/// be judged by [`Account::needs`].
 ///
 /// # Errors
 /// Not a member, or an ack for more than there is.
 pub fn ack(
     account: &mut Account,
-    device: Ordinal,
+    device: DeviceIndex,
     through: u64,
 ) -> Result<RangeInclusive<u64>, Refusal> {
     let head = account.head;
@@ -26,22 +26,22 @@ pub fn ack(
     }
     let before = acker.cursor;
     if through <= before {
-        return Ok(NOTHING);
+        return Ok(EMPTY);
     }
     acker.cursor = through;
     acker.gap = acker.gap.and_then(|gap| gap.after(through));
-    Ok(before + 1..=through.min(settled(account)))
+    Ok(before + 1..=through.min(unneeded_through(account)))
 }
 
 /// An empty range of seqs.
 #[allow(clippy::reversed_empty_ranges)]
-pub const NOTHING: RangeInclusive<u64> = 1..=0;
+pub const EMPTY: RangeInclusive<u64> = 1..=0;
 
 /// The highest seq that can be unneeded. An envelope for everyone waits for all but its sender, so
 /// at most one member may be behind it: the second lowest cursor is the bound. With envelopes for
 /// single devices about, any may be unneeded.
-fn settled(account: &Account) -> u64 {
-    if account.addressed_kept > 0 {
+fn unneeded_through(account: &Account) -> u64 {
+    if account.stored_targeted > 0 {
         return account.head;
     }
     let mut lowest = u64::MAX;

@@ -1,19 +1,19 @@
-//! Who is let in when many come. A connection is a newcomer until a device has proved on it who it
-//! is; newcomers may take a share of the room only, one address a part of it, and when the share is
+//! Who is let in when many come. A connection is a connection until a device has proved on it who it
+//! is; unauthenticated may take a share of the room only, one address a part of it, and when the share is
 //! taken up the greediest address makes room for others.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, Ipv4Addr};
 
-use super::rate::{Allowance, Rates};
+use super::rate::{KeyedLimiter, RateLimit};
 
-/// Addresses whose arrivals are remembered.
+/// Addresses whose attempts are remembered.
 const ADDRESSES_MAX: usize = 65_536;
 
-/// How long to stay away where only the crowd is in the way, in milliseconds.
-const CROWD_RETRY_MS: u64 = 5_000;
+/// How long to stay rejected where only the table is in the way, in milliseconds.
+const BUSY_RETRY_MS: u64 = 5_000;
 
-/// How long to stay away for an address that has as many connections as it may have, in milliseconds.
+/// How long to stay rejected for an address that has as many connections as it may have, in milliseconds.
 const ADDRESS_RETRY_MS: u64 = 30_000;
 
 /// Where somebody comes from, as far as it is told apart: an IPv4 address, or the 64 bits of an IPv6
@@ -40,65 +40,65 @@ impl From<IpAddr> for Address {
 
 /// How much room there is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct CrowdLimits {
+pub struct ConnectionLimits {
     /// Newcomers at a time.
-    pub newcomers_max: usize,
+    pub unauthenticated_max: usize,
     /// Newcomers from one address at a time.
-    pub address_newcomers_max: usize,
-    /// Connections from one address at a time, newcomers or not.
+    pub address_unauthenticated_max: usize,
+    /// Connections from one address at a time, unauthenticated or not.
     pub address_connections_max: usize,
     /// Connections begun from one address.
-    pub address_arrivals: Allowance,
+    pub address_attempts: RateLimit,
 }
 
 /// One connection. Never given twice.
-pub type VisitorNumber = u64;
+pub type ConnectionId = u64;
 
 /// Why somebody is not let in, and when to come again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct TurnedAway {
+pub struct Rejected {
     /// For people.
-    pub why: &'static str,
+    pub reason: &'static str,
     /// Whether it is the address that asks for too much, or everybody together.
-    pub greedy: bool,
+    pub per_address_limit: bool,
     /// In milliseconds.
     pub retry_after_ms: u64,
 }
 
 #[derive(Debug, Default)]
-struct FromOne {
+struct PerAddress {
     connections: usize,
     /// Oldest first.
-    newcomers: VecDeque<VisitorNumber>,
+    unauthenticated: VecDeque<ConnectionId>,
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Visit {
+struct Entry {
     /// Unknown where a proxy has not said it.
     address: Option<Address>,
-    known: bool,
+    authenticated: bool,
 }
 
 /// Everybody who is connected.
 #[derive(Debug)]
-pub struct Crowd {
-    limits: CrowdLimits,
-    visits: BTreeMap<VisitorNumber, Visit>,
-    addresses: BTreeMap<Address, FromOne>,
-    newcomers: usize,
-    arrivals: Rates<Address>,
-    next: VisitorNumber,
+pub struct ConnectionTable {
+    limits: ConnectionLimits,
+    entries: BTreeMap<ConnectionId, Entry>,
+    addresses: BTreeMap<Address, PerAddress>,
+    unauthenticated: usize,
+    attempts: KeyedLimiter<Address>,
+    next: ConnectionId,
 }
 
-impl Crowd {
+impl ConnectionTable {
     /// Nobody is there.
-    pub fn new(limits: CrowdLimits) -> Self {
+    pub fn new(limits: ConnectionLimits) -> Self {
         Self {
             limits,
-            visits: BTreeMap::new(),
+            entries: BTreeMap::new(),
             addresses: BTreeMap::new(),
-            newcomers: 0,
-            arrivals: Rates::new(limits.address_arrivals, ADDRESSES_MAX),
+            unauthenticated: 0,
+            attempts: KeyedLimiter::new(limits.address_attempts, ADDRESSES_MAX),
             next: 0,
         }
     }
@@ -106,50 +106,50 @@ impl Crowd {
     /// Somebody comes. Where room has to be made, the second is whose connection is to be cut.
     ///
     /// # Errors
-    /// [`TurnedAway`]
-    pub fn enter(
+    /// [`Rejected`]
+    pub fn insert(
         &mut self,
         address: Option<Address>,
         now_ms: u64,
-    ) -> Result<(VisitorNumber, Option<VisitorNumber>), TurnedAway> {
+    ) -> Result<(ConnectionId, Option<ConnectionId>), Rejected> {
         if let Some(address) = address {
             self.check(address, now_ms)?;
         }
-        let cut = if self.newcomers < self.limits.newcomers_max {
+        let cut = if self.unauthenticated < self.limits.unauthenticated_max {
             None
         } else {
-            Some(self.make_room(address)?)
+            Some(self.choose_eviction(address)?)
         };
         let number = self.next;
         self.next += 1;
-        self.visits.insert(
+        self.entries.insert(
             number,
-            Visit {
+            Entry {
                 address: None,
-                known: false,
+                authenticated: false,
             },
         );
-        self.newcomers += 1;
+        self.unauthenticated += 1;
         if let Some(address) = address {
             self.place(number, address);
         }
         Ok((number, cut))
     }
 
-    /// A visitor of whom nothing was known turns out to come from here.
+    /// A id of whom nothing was authenticated revision out to come from here.
     ///
     /// # Errors
-    /// [`TurnedAway`]; the visitor is still to leave.
-    pub fn settle(
+    /// [`Rejected`]; the id is still to leave.
+    pub fn set_address(
         &mut self,
-        number: VisitorNumber,
+        number: ConnectionId,
         address: Address,
         now_ms: u64,
-    ) -> Result<(), TurnedAway> {
+    ) -> Result<(), Rejected> {
         if self
-            .visits
+            .entries
             .get(&number)
-            .is_none_or(|visit| visit.address.is_some())
+            .is_none_or(|entry| entry.address.is_some())
         {
             return Ok(());
         }
@@ -159,109 +159,115 @@ impl Crowd {
     }
 
     /// A device has proved on this connection who it is.
-    pub fn known(&mut self, number: VisitorNumber) {
-        let Some(visit) = self.visits.get_mut(&number).filter(|visit| !visit.known) else {
+    pub fn mark_authenticated(&mut self, number: ConnectionId) {
+        let Some(entry) = self
+            .entries
+            .get_mut(&number)
+            .filter(|entry| !entry.authenticated)
+        else {
             return;
         };
-        visit.known = true;
-        self.newcomers -= 1;
-        if let Some(from_one) = visit
+        entry.authenticated = true;
+        self.unauthenticated -= 1;
+        if let Some(per_address) = entry
             .address
             .and_then(|address| self.addresses.get_mut(&address))
         {
-            from_one.newcomers.retain(|newcomer| *newcomer != number);
+            per_address
+                .unauthenticated
+                .retain(|connection| *connection != number);
         }
     }
 
     /// The connection has ended.
-    pub fn leave(&mut self, number: VisitorNumber) {
-        self.known(number);
-        let Some(address) = self.visits.remove(&number).and_then(|visit| visit.address) else {
+    pub fn remove(&mut self, number: ConnectionId) {
+        self.mark_authenticated(number);
+        let Some(address) = self.entries.remove(&number).and_then(|entry| entry.address) else {
             return;
         };
-        if let Some(from_one) = self.addresses.get_mut(&address) {
-            from_one.connections -= 1;
-            if from_one.connections == 0 {
+        if let Some(per_address) = self.addresses.get_mut(&address) {
+            per_address.connections -= 1;
+            if per_address.connections == 0 {
                 self.addresses.remove(&address);
             }
         }
     }
 
     /// Connections on which nobody has proved who they are.
-    pub fn newcomers(&self) -> usize {
-        self.newcomers
+    pub fn unauthenticated(&self) -> usize {
+        self.unauthenticated
     }
 
     /// All connections.
     pub fn len(&self) -> usize {
-        self.visits.len()
+        self.entries.len()
     }
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.visits.is_empty()
+        self.entries.is_empty()
     }
 
-    fn check(&mut self, address: Address, now_ms: u64) -> Result<(), TurnedAway> {
-        let away = |why, retry_after_ms| {
-            Err(TurnedAway {
-                why,
-                greedy: true,
+    fn check(&mut self, address: Address, now_ms: u64) -> Result<(), Rejected> {
+        let rejected = |reason, retry_after_ms| {
+            Err(Rejected {
+                reason,
+                per_address_limit: true,
                 retry_after_ms,
             })
         };
-        if let Err(wait_ms) = self.arrivals.take(address, 1, now_ms) {
-            return away(
+        if let Err(wait_ms) = self.attempts.take(address, 1, now_ms) {
+            return rejected(
                 "Too many connections were begun from this address.",
                 wait_ms,
             );
         }
-        let Some(from_one) = self.addresses.get(&address) else {
+        let Some(per_address) = self.addresses.get(&address) else {
             return Ok(());
         };
-        if from_one.connections >= self.limits.address_connections_max {
-            return away(
+        if per_address.connections >= self.limits.address_connections_max {
+            return rejected(
                 "There are as many connections from this address as it may have.",
                 ADDRESS_RETRY_MS,
             );
         }
-        if from_one.newcomers.len() >= self.limits.address_newcomers_max {
-            let why = "Too many connections from this address have not yet said who they are.";
-            return away(why, CROWD_RETRY_MS);
+        if per_address.unauthenticated.len() >= self.limits.address_unauthenticated_max {
+            let reason = "Too many connections from this address have not yet said who they are.";
+            return rejected(reason, BUSY_RETRY_MS);
         }
         Ok(())
     }
 
-    fn place(&mut self, number: VisitorNumber, address: Address) {
-        let Some(visit) = self.visits.get_mut(&number) else {
+    fn place(&mut self, number: ConnectionId, address: Address) {
+        let Some(entry) = self.entries.get_mut(&number) else {
             return;
         };
-        visit.address = Some(address);
-        let from_one = self.addresses.entry(address).or_default();
-        from_one.connections += 1;
-        if !visit.known {
-            from_one.newcomers.push_back(number);
+        entry.address = Some(address);
+        let per_address = self.addresses.entry(address).or_default();
+        per_address.connections += 1;
+        if !entry.authenticated {
+            per_address.unauthenticated.push_back(number);
         }
     }
 
-    /// The oldest newcomer of the address that has most of them, if that has at least two more
+    /// The oldest connection of the address that has most of them, if that has at least two more
     /// than the one that comes: so nobody is cut for an equal.
-    fn make_room(&self, coming: Option<Address>) -> Result<VisitorNumber, TurnedAway> {
-        let count = |from_one: &FromOne| from_one.newcomers.len();
+    fn choose_eviction(&self, coming: Option<Address>) -> Result<ConnectionId, Rejected> {
+        let count = |per_address: &PerAddress| per_address.unauthenticated.len();
         let own = coming
             .and_then(|address| self.addresses.get(&address))
             .map_or(0, count);
         let greediest = self
             .addresses
             .values()
-            .max_by_key(|from_one| count(from_one));
-        let oldest = greediest.filter(|from_one| count(from_one) >= own + 2);
+            .max_by_key(|per_address| count(per_address));
+        let oldest = greediest.filter(|per_address| count(per_address) >= own + 2);
         oldest
-            .and_then(|from_one| from_one.newcomers.front().copied())
-            .ok_or(TurnedAway {
-                why: "This relay is busy with newcomers.",
-                greedy: false,
-                retry_after_ms: CROWD_RETRY_MS,
+            .and_then(|per_address| per_address.unauthenticated.front().copied())
+            .ok_or(Rejected {
+                reason: "This relay is busy with unauthenticated.",
+                per_address_limit: false,
+                retry_after_ms: BUSY_RETRY_MS,
             })
     }
 }
@@ -271,19 +277,19 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const LIMITS: CrowdLimits = CrowdLimits {
-        newcomers_max: 8,
-        address_newcomers_max: 5,
+    const LIMITS: ConnectionLimits = ConnectionLimits {
+        unauthenticated_max: 8,
+        address_unauthenticated_max: 5,
         address_connections_max: 10,
-        address_arrivals: Allowance::per_minute(1_000),
+        address_attempts: RateLimit::per_minute(1_000),
     };
 
     fn address(number: u8) -> Option<Address> {
         Some(Address::V4(Ipv4Addr::new(192, 0, 2, number)))
     }
 
-    fn enter(crowd: &mut Crowd, from: Option<Address>) -> VisitorNumber {
-        let (number, cut) = crowd.enter(from, 0).expect("there is room");
+    fn enter(table: &mut ConnectionTable, from: Option<Address>) -> ConnectionId {
+        let (number, cut) = table.insert(from, 0).expect("there is room");
         assert_eq!(cut, None);
         number
     }
@@ -299,139 +305,153 @@ mod tests {
 
     #[test]
     fn an_address_has_its_share_of_newcomers_and_of_connections() {
-        let mut crowd = Crowd::new(LIMITS);
-        let first: Vec<_> = (0..5).map(|_| enter(&mut crowd, address(1))).collect();
-        let away = crowd.enter(address(1), 0).expect_err("five newcomers");
-        assert!(away.greedy && away.retry_after_ms > 0);
-        enter(&mut crowd, address(2));
-        // Whoever proves who it is makes room for the next newcomer.
-        first.iter().for_each(|number| crowd.known(*number));
-        let more: Vec<_> = (0..5).map(|_| enter(&mut crowd, address(1))).collect();
-        more.iter().for_each(|number| crowd.known(*number));
-        assert!(crowd.enter(address(1), 0).is_err(), "ten connections");
-        crowd.leave(first[0]);
-        enter(&mut crowd, address(1));
+        let mut table = ConnectionTable::new(LIMITS);
+        let first: Vec<_> = (0..5).map(|_| enter(&mut table, address(1))).collect();
+        let rejected = table
+            .insert(address(1), 0)
+            .expect_err("five unauthenticated");
+        assert!(rejected.per_address_limit && rejected.retry_after_ms > 0);
+        enter(&mut table, address(2));
+        // Whoever proves who it is makes room for the next connection.
+        first
+            .iter()
+            .for_each(|number| table.mark_authenticated(*number));
+        let more: Vec<_> = (0..5).map(|_| enter(&mut table, address(1))).collect();
+        more.iter()
+            .for_each(|number| table.mark_authenticated(*number));
+        assert!(table.insert(address(1), 0).is_err(), "ten connections");
+        table.remove(first[0]);
+        enter(&mut table, address(1));
     }
 
     #[test]
     fn arrivals_are_counted_even_if_they_leave_at_once() {
-        let mut crowd = Crowd::new(CrowdLimits {
-            address_arrivals: Allowance::per_minute(3),
+        let mut table = ConnectionTable::new(ConnectionLimits {
+            address_attempts: RateLimit::per_minute(3),
             ..LIMITS
         });
         for _ in 0..3 {
-            let number = enter(&mut crowd, address(1));
-            crowd.leave(number);
+            let number = enter(&mut table, address(1));
+            table.remove(number);
         }
         assert_eq!(
-            crowd
-                .enter(address(1), 0)
+            table
+                .insert(address(1), 0)
                 .expect_err("the fourth")
                 .retry_after_ms,
             20_000
         );
-        enter(&mut crowd, address(2));
-        crowd
-            .enter(address(1), 20_000)
+        enter(&mut table, address(2));
+        table
+            .insert(address(1), 20_000)
             .expect("a third of a minute later");
     }
 
     #[test]
     fn the_greediest_makes_room_for_others() {
-        let mut crowd = Crowd::new(LIMITS);
-        let greedy: Vec<_> = (0..5).map(|_| enter(&mut crowd, address(1))).collect();
+        let mut table = ConnectionTable::new(LIMITS);
+        let per_address_limit: Vec<_> = (0..5).map(|_| enter(&mut table, address(1))).collect();
         let others: Vec<_> = (2..5)
-            .map(|number| enter(&mut crowd, address(number)))
+            .map(|number| enter(&mut table, address(number)))
             .collect();
-        let (_, cut) = crowd.enter(address(9), 0).expect("room is made");
-        assert_eq!(cut, Some(greedy[0]), "the oldest of the greediest");
-        crowd.leave(greedy[0]);
-        // The greedy one cannot make itself room at the cost of others.
-        assert!(!crowd.enter(address(1), 0).expect_err("full").greedy);
+        let (_, cut) = table.insert(address(9), 0).expect("room is made");
+        assert_eq!(
+            cut,
+            Some(per_address_limit[0]),
+            "the oldest of the greediest"
+        );
+        table.remove(per_address_limit[0]);
+        // The per_address_limit one cannot make itself room at the cost of others.
+        assert!(
+            !table
+                .insert(address(1), 0)
+                .expect_err("full")
+                .per_address_limit
+        );
         // Nor does anybody lose a place to an equal.
-        let all_equal = CrowdLimits {
-            newcomers_max: 2,
+        let all_equal = ConnectionLimits {
+            unauthenticated_max: 2,
             ..LIMITS
         };
-        let mut crowd = Crowd::new(all_equal);
-        enter(&mut crowd, address(1));
-        enter(&mut crowd, address(2));
-        assert!(crowd.enter(address(3), 0).is_err());
+        let mut table = ConnectionTable::new(all_equal);
+        enter(&mut table, address(1));
+        enter(&mut table, address(2));
+        assert!(table.insert(address(3), 0).is_err());
         drop(others);
     }
 
     #[test]
     fn devices_that_are_known_take_nothing_from_newcomers_and_are_never_cut() {
-        let mut crowd = Crowd::new(LIMITS);
+        let mut table = ConnectionTable::new(LIMITS);
         for number in 0..100 {
-            let visitor = enter(&mut crowd, address(number));
-            crowd.known(visitor);
-            crowd.known(visitor);
+            let id = enter(&mut table, address(number));
+            table.mark_authenticated(id);
+            table.mark_authenticated(id);
         }
-        assert_eq!((crowd.newcomers(), crowd.len()), (0, 100));
+        assert_eq!((table.unauthenticated(), table.len()), (0, 100));
     }
 
     #[test]
     fn who_comes_through_a_proxy_is_judged_when_that_is_told() {
-        let mut crowd = Crowd::new(LIMITS);
-        let through: Vec<_> = (0..6).map(|_| enter(&mut crowd, None)).collect();
+        let mut table = ConnectionTable::new(LIMITS);
+        let through: Vec<_> = (0..6).map(|_| enter(&mut table, None)).collect();
         let told = Address::V4(Ipv4Addr::new(192, 0, 2, 1));
         for number in &through[..5] {
-            crowd.settle(*number, told, 0).expect("its share");
+            table.set_address(*number, told, 0).expect("its share");
         }
         assert!(
-            crowd
-                .settle(through[5], told, 0)
+            table
+                .set_address(through[5], told, 0)
                 .expect_err("one too many")
-                .greedy
+                .per_address_limit
         );
-        crowd.leave(through[5]);
-        assert_eq!(crowd.newcomers(), 5);
-        crowd
-            .settle(through[0], Address::V6(7), 0)
+        table.remove(through[5]);
+        assert_eq!(table.unauthenticated(), 5);
+        table
+            .set_address(through[0], Address::V6(7), 0)
             .expect("told once, it stays");
-        assert!(crowd.enter(address(1), 0).is_err());
+        assert!(table.insert(address(1), 0).is_err());
     }
 
     proptest! {
         /// After any comings and goings the counts are those of who is there, and none is over.
         #[test]
         fn counts_stay_true(steps in proptest::collection::vec((0_u8..4, 0_u8..6, 0_usize..20), 1..300)) {
-            let mut crowd = Crowd::new(LIMITS);
-            let mut there: Vec<(VisitorNumber, bool)> = Vec::new();
+            let mut table = ConnectionTable::new(LIMITS);
+            let mut there: Vec<(ConnectionId, bool)> = Vec::new();
             for (step, from, which) in steps {
                 match step {
                     0 | 1 => {
                         let from = address(from).filter(|_| from > 0);
-                        if let Ok((number, cut)) = crowd.enter(from, 0) {
+                        if let Ok((number, cut)) = table.insert(from, 0) {
                             if let Some(cut) = cut {
                                 let at = there.iter().position(|(number, _)| *number == cut);
-                                let (_, known) = there.remove(at.expect("it was there"));
-                                prop_assert!(!known, "a known device was cut");
-                                crowd.leave(cut);
+                                let (_, authenticated) = there.remove(at.expect("it was there"));
+                                prop_assert!(!authenticated, "a authenticated device was cut");
+                                table.remove(cut);
                             }
                             there.push((number, false));
                         }
                     }
                     2 if which < there.len() => {
                         there[which].1 = true;
-                        crowd.known(there[which].0);
+                        table.mark_authenticated(there[which].0);
                     }
-                    _ if which < there.len() => crowd.leave(there.swap_remove(which).0),
+                    _ if which < there.len() => table.remove(there.swap_remove(which).0),
                     _ => {}
                 }
-                let newcomers = there.iter().filter(|(_, known)| !known).count();
-                prop_assert_eq!((crowd.newcomers(), crowd.len()), (newcomers, there.len()));
-                prop_assert!(newcomers <= LIMITS.newcomers_max);
-                for from_one in crowd.addresses.values() {
-                    prop_assert!(from_one.newcomers.len() <= LIMITS.address_newcomers_max);
-                    prop_assert!((1..=LIMITS.address_connections_max).contains(&from_one.connections));
+                let unauthenticated = there.iter().filter(|(_, authenticated)| !authenticated).count();
+                prop_assert_eq!((table.unauthenticated(), table.len()), (unauthenticated, there.len()));
+                prop_assert!(unauthenticated <= LIMITS.unauthenticated_max);
+                for per_address in table.addresses.values() {
+                    prop_assert!(per_address.unauthenticated.len() <= LIMITS.address_unauthenticated_max);
+                    prop_assert!((1..=LIMITS.address_connections_max).contains(&per_address.connections));
                 }
             }
             for (number, _) in there {
-                crowd.leave(number);
+                table.remove(number);
             }
-            prop_assert!(crowd.is_empty() && crowd.addresses.is_empty());
+            prop_assert!(table.is_empty() && table.addresses.is_empty());
         }
     }
 }

@@ -4,7 +4,7 @@ use std::ops::RangeInclusive;
 
 use graceful_protocol::Refusal;
 
-use super::{Account, Ordinal};
+use super::{Account, DeviceIndex};
 
 /// The seqs to delete: everything up to `through`, which may lie beyond the newest.
 ///
@@ -12,7 +12,7 @@ use super::{Account, Ordinal};
 /// Not a member.
 pub fn delete_through(
     account: &Account,
-    device: Ordinal,
+    device: DeviceIndex,
     through: u64,
 ) -> Result<RangeInclusive<u64>, Refusal> {
     account.device(device).ok_or_else(Refusal::not_a_member)?;

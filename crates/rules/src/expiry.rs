@@ -3,7 +3,7 @@
 use graceful_protocol::Limits;
 use graceful_protocol::wire::gap::Reason;
 
-use super::{Account, Gap, Kept, RelayTime};
+use super::{Account, EnvelopeMeta, Gap, RelayTime};
 
 /// Whether an envelope that arrived then is over now.
 pub fn is_expired(arrived: RelayTime, now: RelayTime, limits: &Limits) -> bool {
@@ -15,11 +15,11 @@ pub fn is_expired(arrived: RelayTime, now: RelayTime, limits: &Limits) -> bool {
 
 /// Takes an envelope out of the account before everyone had it: each device that still awaited it
 /// will be told.
-pub fn lose(account: &mut Account, kept: &Kept, reason: Reason) {
+pub fn mark_lost(account: &mut Account, meta: &EnvelopeMeta, reason: Reason) {
     for device in &mut account.devices {
-        if kept.is_for(device.ordinal) && device.cursor < kept.seq {
-            device.gap = Some(Gap::with(device.gap, kept.seq, reason));
+        if meta.is_for(device.device_index) && device.cursor < meta.seq {
+            device.gap = Some(Gap::with(device.gap, meta.seq, reason));
         }
     }
-    account.let_go(kept);
+    account.remove(meta);
 }

@@ -7,40 +7,42 @@ use serde::{Deserialize, Serialize};
 const FIRST_US: f64 = 50.0;
 
 /// Steps to each doubling.
-const STEPS_PER_DOUBLING: f64 = 4.0;
+const BUCKETS_PER_DOUBLING: f64 = 4.0;
 
 /// Steps altogether; the last holds whatever took longer than all others (100 s).
-pub const STEPS: usize = 86;
+pub const BUCKETS: usize = 86;
 
 /// Counts of durations, step by step.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Latency {
-    counts: [u64; STEPS],
+    counts: [u64; BUCKETS],
 }
 
 impl Default for Latency {
     fn default() -> Self {
-        Self { counts: [0; STEPS] }
+        Self {
+            counts: [0; BUCKETS],
+        }
     }
 }
 
 /// The step that a duration belongs to.
-pub fn step_of(us: u64) -> usize {
+pub fn bucket(us: u64) -> usize {
     #[expect(clippy::cast_precision_loss, reason = "steps are a fifth wide")]
-    let steps = ((us.max(1) as f64 / FIRST_US).log2() * STEPS_PER_DOUBLING).ceil();
+    let steps = ((us.max(1) as f64 / FIRST_US).log2() * BUCKETS_PER_DOUBLING).ceil();
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
         reason = "held within the steps"
     )]
-    let step = steps.clamp(0.0, (STEPS - 1) as f64) as usize;
+    let step = steps.clamp(0.0, (BUCKETS - 1) as f64) as usize;
     step
 }
 
 /// Where a step ends, in milliseconds.
 pub fn end_ms(step: usize) -> f64 {
     #[expect(clippy::cast_precision_loss, reason = "a small number")]
-    let doublings = step as f64 / STEPS_PER_DOUBLING;
+    let doublings = step as f64 / BUCKETS_PER_DOUBLING;
     FIRST_US * doublings.exp2() / 1_000.0
 }
 
@@ -54,7 +56,7 @@ impl Latency {
 
     /// Counts in so many at one step.
     pub fn add(&mut self, step: usize, count: u64) {
-        self.counts[step.min(STEPS - 1)] += count;
+        self.counts[step.min(BUCKETS - 1)] += count;
     }
 
     /// How many durations were counted.
@@ -64,7 +66,7 @@ impl Latency {
 
     /// The time within which this share of them was done, in milliseconds: the end of a step, so at most
     /// a fifth too much and never too little. `None` where there are none.
-    pub fn within_ms(&self, percent: u64) -> Option<f64> {
+    pub fn percentile_ms(&self, percent: u64) -> Option<f64> {
         let needed = (self.count() * percent).div_ceil(100);
         let mut counted = 0;
         let step = self.counts.iter().position(|count| {
@@ -105,24 +107,24 @@ mod tests {
     fn what_is_told_is_never_less_than_it_was_and_at_most_a_fifth_more() {
         for us in [1, 50, 51, 999, 1_000, 123_456, 90_000_000] {
             let mut latency = Latency::default();
-            latency.add(step_of(us), 1);
+            latency.add(bucket(us), 1);
             #[expect(clippy::cast_precision_loss, reason = "small numbers")]
             let ms = us as f64 / 1_000.0;
-            let told = latency.within_ms(50).expect("one");
+            let told = latency.percentile_ms(50).expect("one");
             assert!(told >= ms * 0.999, "{us}: {told}");
             assert!(us < 50 || told <= ms * 1.2, "{us}: {told}");
         }
-        assert_eq!(step_of(u64::MAX), STEPS - 1);
+        assert_eq!(bucket(u64::MAX), BUCKETS - 1);
     }
 
     #[test]
     fn shares_are_counted_over_all() {
         let mut latency = Latency::default();
-        assert_eq!(latency.within_ms(50), None);
-        latency.add(step_of(1_000), 95);
-        latency.add(step_of(50_000), 4);
-        latency.add(step_of(2_000_000), 1);
-        let within = |percent| latency.within_ms(percent).expect("some");
+        assert_eq!(latency.percentile_ms(50), None);
+        latency.add(bucket(1_000), 95);
+        latency.add(bucket(50_000), 4);
+        latency.add(bucket(2_000_000), 1);
+        let within = |percent| latency.percentile_ms(percent).expect("some");
         assert!(within(50) < 1.3 && within(95) < 1.3 && within(99) < 61.0 && within(100) > 1_900.0);
     }
 }

@@ -6,8 +6,8 @@ use graceful_protocol::membership::{Changed, InvalidEntry, Member, Membership};
 use graceful_protocol::wire::SignedEntry;
 use graceful_protocol::{Code, DeviceKey, Limits, Refusal};
 
-use super::ack::NOTHING;
-use super::{Account, AccountNumber, Device, Ordinal};
+use super::ack::EMPTY;
+use super::{Account, AccountNumber, Device, DeviceIndex};
 
 /// Who may found an account here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -21,11 +21,11 @@ pub enum Registration {
     Closed,
 }
 
-/// Decides a founding, given whether the invitation that came with it is good.
+/// Decides a genesis, given whether the invitation that came with it is good.
 ///
 /// # Errors
 /// Registration does not allow it, or the entry founds nothing.
-pub fn found(
+pub fn create_account(
     number: AccountNumber,
     entry: &SignedEntry,
     by: &DeviceKey,
@@ -40,14 +40,14 @@ pub fn found(
         Registration::Invite if !invited => {
             let text = "this relay takes new accounts by invitation, and this one is missing, used or expired; \
                         ask who runs it for one (they make it with `graceful-relay invite`)";
-            return Err(Refusal::new(Code::InviteNeeded, text));
+            return Err(Refusal::new(Code::InviteRequired, text));
         }
         Registration::Open | Registration::Invite => {}
     }
-    let membership = Membership::found(entry).map_err(refusal)?;
+    let membership = Membership::from_genesis(entry).map_err(refusal)?;
     let mut account = Account::new(number, membership.account());
     for member in membership.members() {
-        admit(&mut account, member);
+        add_device(&mut account, member);
     }
     if account.device_by_key(by).is_none() {
         return Err(Refusal::not_a_member());
@@ -56,9 +56,9 @@ pub fn found(
     Ok(account)
 }
 
-/// The recovery key that a founding names, if it names one. The entry was checked before.
-pub fn recovery_key(founding: &SignedEntry) -> Option<DeviceKey> {
-    Some(Membership::recall([founding]).ok()?.recovery()?.key)
+/// The recovery key that a genesis names, if it names one. The entry was checked before.
+pub fn recovery_key(genesis: &SignedEntry) -> Option<DeviceKey> {
+    Some(Membership::replay_trusted([genesis]).ok()?.recovery()?.key)
 }
 
 /// What appending did.
@@ -83,7 +83,7 @@ pub fn append(
     limits: &Limits,
 ) -> Result<Appended, Refusal> {
     let new = new_entries(log, first, entries)?;
-    let mut membership = Membership::recall(log).map_err(refusal)?;
+    let mut membership = Membership::replay_trusted(log).map_err(refusal)?;
     let mut changed = account.clone();
     let mut released = Vec::new();
     for entry in new {
@@ -143,17 +143,17 @@ fn apply(
                 );
                 return Err(Refusal::new(Code::QuotaDevices, text));
             }
-            admit(account, &member);
-            Ok(NOTHING)
+            add_device(account, &member);
+            Ok(EMPTY)
         }
-        Changed::Removed(member) => Ok(dismiss(account, &member.device)),
+        Changed::Removed(member) => Ok(remove_device(account, &member.device)),
     }
 }
 
 /// A device that joins has everything still before it.
-fn admit(account: &mut Account, member: &Member) {
+fn add_device(account: &mut Account, member: &Member) {
     account.devices.push(Device {
-        ordinal: ordinal(member),
+        device_index: device_index(member),
         key: member.device,
         cursor: 0,
         push_number: 0,
@@ -162,7 +162,7 @@ fn admit(account: &mut Account, member: &Member) {
 }
 
 /// What the leaving device had not acknowledged may now be needed by nobody.
-fn dismiss(account: &mut Account, device: &DeviceKey) -> RangeInclusive<u64> {
+fn remove_device(account: &mut Account, device: &DeviceKey) -> RangeInclusive<u64> {
     let position = account.devices.iter().position(|one| one.key == *device);
     let left = account
         .devices
@@ -174,8 +174,8 @@ fn dismiss(account: &mut Account, device: &DeviceKey) -> RangeInclusive<u64> {
 ///
 /// # Panics
 /// Never: a log has far fewer entries than 2³².
-pub fn ordinal(member: &Member) -> Ordinal {
-    Ordinal(u32::try_from(member.ordinal).expect("bounded by membership_entries_max"))
+pub fn device_index(member: &Member) -> DeviceIndex {
+    DeviceIndex(u32::try_from(member.device_index).expect("bounded by membership_entries_max"))
 }
 
 /// How an invalid entry is answered.

@@ -4,18 +4,18 @@ use graceful_protocol::wire::Envelope;
 use graceful_protocol::{Chain, Code, DeviceKey, Limits, Refusal, chain, envelope};
 
 use super::account::ENVELOPE_OVERHEAD_BYTES;
-use super::{Account, Addressee, Kept, Ordinal};
+use super::{Account, DeviceIndex, EnvelopeMeta, Recipient};
 
 /// An envelope that a device pushes.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Offered {
+pub struct IncomingEnvelope {
     /// As it came.
     pub envelope: Envelope,
     /// What stands for it in the running hash. Made before the writer has it, who works for everybody.
     pub digest: [u8; 32],
 }
 
-impl From<Envelope> for Offered {
+impl From<Envelope> for IncomingEnvelope {
     fn from(envelope: Envelope) -> Self {
         let digest = chain::digest(&envelope.sealed);
         Self { envelope, digest }
@@ -24,13 +24,13 @@ impl From<Envelope> for Offered {
 
 /// What becomes of a push that is not refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
+pub enum PushDecision {
     /// It was kept before: answered as kept, stored once.
-    Repeat,
+    Duplicate,
     /// It goes to this place in the log.
-    Keep {
-        /// Place, sender, addressee, size.
-        kept: Kept,
+    Accept {
+        /// Place, sender, recipient, size.
+        meta: EnvelopeMeta,
         /// Running hash through this place.
         chain: Chain,
     },
@@ -43,14 +43,14 @@ const FULL_RETRY_MS: u64 = 30_000;
 ///
 /// # Errors
 /// A [`Refusal`] that names the first push number.
-pub fn check_count(envelopes: &[Offered], limits: &Limits) -> Result<(), Refusal> {
+pub fn check_count(envelopes: &[IncomingEnvelope], limits: &Limits) -> Result<(), Refusal> {
     let (count, most) = (envelopes.len(), limits.push_envelopes_max);
     if count <= most as usize {
         return Ok(());
     }
     let first = envelopes
         .first()
-        .map_or(0, |offered| offered.envelope.push_number);
+        .map_or(0, |incoming| incoming.envelope.push_number);
     let text = format!("a push of {count} envelopes; this relay takes {most} at a time");
     Err(Refusal::new(Code::TooManyEnvelopes, text).push_number(first))
 }
@@ -61,26 +61,26 @@ pub fn check_count(envelopes: &[Offered], limits: &Limits) -> Result<(), Refusal
 /// A [`Refusal`] that names the push number.
 pub fn push(
     account: &mut Account,
-    sender: Ordinal,
-    offered: &Offered,
+    sender: DeviceIndex,
+    incoming: &IncomingEnvelope,
     limits: &Limits,
-) -> Result<Verdict, Refusal> {
-    let number = offered.envelope.push_number;
-    decide(account, sender, offered, limits).map_err(|refusal| refusal.push_number(number))
+) -> Result<PushDecision, Refusal> {
+    let number = incoming.envelope.push_number;
+    decide(account, sender, incoming, limits).map_err(|refusal| refusal.push_number(number))
 }
 
 fn decide(
     account: &mut Account,
-    sender: Ordinal,
-    Offered {
+    sender: DeviceIndex,
+    IncomingEnvelope {
         envelope: pushed,
         digest,
-    }: &Offered,
+    }: &IncomingEnvelope,
     limits: &Limits,
-) -> Result<Verdict, Refusal> {
+) -> Result<PushDecision, Refusal> {
     let device = account.device(sender).ok_or_else(Refusal::not_a_member)?;
     if pushed.push_number <= device.push_number {
-        return Ok(Verdict::Repeat);
+        return Ok(PushDecision::Duplicate);
     }
     let expected = device.push_number + 1;
     if pushed.push_number != expected {
@@ -92,33 +92,33 @@ fn decide(
     }
     check_form(&pushed.sealed, limits)?;
     let size = u32::try_from(pushed.sealed.len()).expect("bounded by envelope_bytes_max");
-    let addressee = addressee(account, sender, &pushed.addressee)?;
+    let recipient = recipient(account, sender, &pushed.recipient)?;
     check_quota(account, u64::from(size), limits)?;
 
     let sender_key = device.key;
-    let kept = Kept {
+    let meta = EnvelopeMeta {
         seq: account.head + 1,
         sender,
-        addressee,
+        recipient,
         size,
     };
-    let chain = chain::extend_by_digest(&account.chain, kept.seq, &sender_key, digest);
-    place(account, &kept, chain);
-    Ok(Verdict::Keep { kept, chain })
+    let chain = chain::extend_by_digest(&account.chain, meta.seq, &sender_key, digest);
+    place(account, &meta, chain);
+    Ok(PushDecision::Accept { meta, chain })
 }
 
 /// A sender that had everything before its own envelope has everything with it.
-fn place(account: &mut Account, kept: &Kept, chain: Chain) {
-    account.take_in(kept);
+fn place(account: &mut Account, meta: &EnvelopeMeta, chain: Chain) {
+    account.add(meta);
     let head = account.head;
     let device = account
-        .device_mut(kept.sender)
+        .device_mut(meta.sender)
         .expect("decided for a member");
     device.push_number += 1;
     if device.cursor == head {
-        device.cursor = kept.seq;
+        device.cursor = meta.seq;
     }
-    account.head = kept.seq;
+    account.head = meta.seq;
     account.chain = chain;
 }
 
@@ -139,38 +139,38 @@ fn check_form(sealed: &[u8], limits: &Limits) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn addressee(account: &Account, sender: Ordinal, named: &[u8]) -> Result<Addressee, Refusal> {
+fn recipient(account: &Account, sender: DeviceIndex, named: &[u8]) -> Result<Recipient, Refusal> {
     if named.is_empty() {
-        return Ok(Addressee::Everyone);
+        return Ok(Recipient::Everyone);
     }
     let unknown = || {
         Refusal::new(
-            Code::UnknownAddressee,
-            "the addressee is not another device of this account",
+            Code::UnknownRecipient,
+            "the recipient is not another device of this account",
         )
     };
     let key = DeviceKey::try_from(named).map_err(|_| unknown())?;
     match account.device_by_key(&key) {
-        Some(device) if device.ordinal != sender => Ok(Addressee::One(device.ordinal)),
+        Some(device) if device.device_index != sender => Ok(Recipient::One(device.device_index)),
         _ => Err(unknown()),
     }
 }
 
 fn check_quota(account: &Account, size: u64, limits: &Limits) -> Result<(), Refusal> {
-    if account.envelopes_kept >= account.quota.envelopes_max(limits) {
+    if account.stored_envelopes >= account.quota.envelopes_max(limits) {
         let text = format!(
             "the relay already keeps {} envelopes for this account; connect the devices that have not fetched them, \
              or remove those that never will",
-            account.envelopes_kept
+            account.stored_envelopes
         );
         return Err(Refusal::new(Code::QuotaEnvelopes, text).retry_after_ms(FULL_RETRY_MS));
     }
     let bytes_max = account.quota.bytes_max(limits);
-    if account.bytes_kept + size + ENVELOPE_OVERHEAD_BYTES > bytes_max {
+    if account.stored_bytes + size + ENVELOPE_OVERHEAD_BYTES > bytes_max {
         let text = format!(
             "the relay already keeps {} of {} bytes for this account; connect the devices that have not fetched them, \
              or remove those that never will",
-            account.bytes_kept, bytes_max
+            account.stored_bytes, bytes_max
         );
         return Err(Refusal::new(Code::QuotaBytes, text).retry_after_ms(FULL_RETRY_MS));
     }

@@ -7,11 +7,11 @@ use std::collections::BTreeMap;
 const NS_PER_MS: u64 = 1_000_000;
 
 /// How often tables that are full are looked through for keys at rest, in milliseconds.
-const TIDY_MS: u64 = 1_000;
+const PRUNE_INTERVAL_MS: u64 = 1_000;
 
 /// So many in a period, and so many at once after a rest. A count of 0 is no limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Allowance {
+pub struct RateLimit {
     /// How many in a period.
     pub count: u64,
     /// The period, in milliseconds.
@@ -20,7 +20,7 @@ pub struct Allowance {
     pub burst: u64,
 }
 
-impl Allowance {
+impl RateLimit {
     /// So many a second, and ten seconds' worth at once.
     pub const fn per_second(count: u64) -> Self {
         Self {
@@ -56,62 +56,51 @@ impl Allowance {
     }
 }
 
-/// What one key has taken: the moment at which it will be at rest again.
+/// What one key has gcra: the moment at which it will be at rest again.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Taken {
-    rested_ns: u64,
+pub struct Gcra {
+    tat_ns: u64,
 }
 
-impl Taken {
+impl Gcra {
     /// Takes this many if they are allowed now.
     ///
     /// # Errors
-    /// In how many milliseconds they will be; nothing was taken.
-    pub fn take(&mut self, allowance: &Allowance, units: u64, now_ms: u64) -> Result<(), u64> {
-        let (taken, wait_ms) = self.after(allowance, units, now_ms);
+    /// In how many milliseconds they will be; nothing was gcra.
+    pub fn take(&mut self, limit: &RateLimit, units: u64, now_ms: u64) -> Result<(), u64> {
+        let (gcra, wait_ms) = self.after(limit, units, now_ms);
         if wait_ms > 0 {
             return Err(wait_ms);
         }
-        *self = taken;
+        *self = gcra;
         Ok(())
     }
 
     /// Takes this many, allowed or not, and says in how many milliseconds to take more. Never is
     /// the wait longer than `wait_ms_max`: what exceeds it is forgiven.
-    pub fn charge(
-        &mut self,
-        allowance: &Allowance,
-        units: u64,
-        now_ms: u64,
-        wait_ms_max: u64,
-    ) -> u64 {
-        let (taken, wait_ms) = self.after(allowance, units, now_ms);
-        *self = taken;
+    pub fn charge(&mut self, limit: &RateLimit, units: u64, now_ms: u64, wait_ms_max: u64) -> u64 {
+        let (gcra, wait_ms) = self.after(limit, units, now_ms);
+        *self = gcra;
         if wait_ms <= wait_ms_max {
             return wait_ms;
         }
-        let most_ns = allowance
-            .span_ns(allowance.burst)
-            .saturating_add(ns(wait_ms_max));
-        self.rested_ns = ns(now_ms).saturating_add(most_ns);
+        let most_ns = limit.span_ns(limit.burst).saturating_add(ns(wait_ms_max));
+        self.tat_ns = ns(now_ms).saturating_add(most_ns);
         wait_ms_max
     }
 
-    fn after(&self, allowance: &Allowance, units: u64, now_ms: u64) -> (Self, u64) {
-        if allowance.count == 0 {
+    fn after(&self, limit: &RateLimit, units: u64, now_ms: u64) -> (Self, u64) {
+        if limit.count == 0 {
             return (*self, 0);
         }
         let now_ns = ns(now_ms);
-        let rested_ns = self
-            .rested_ns
-            .max(now_ns)
-            .saturating_add(allowance.span_ns(units));
-        let over_ns = (rested_ns - now_ns).saturating_sub(allowance.span_ns(allowance.burst));
-        (Self { rested_ns }, over_ns.div_ceil(NS_PER_MS))
+        let tat_ns = self.tat_ns.max(now_ns).saturating_add(limit.span_ns(units));
+        let over_ns = (tat_ns - now_ns).saturating_sub(limit.span_ns(limit.burst));
+        (Self { tat_ns }, over_ns.div_ceil(NS_PER_MS))
     }
 
-    fn is_at_rest(&self, now_ms: u64) -> bool {
-        self.rested_ns <= ns(now_ms)
+    fn is_idle(&self, now_ms: u64) -> bool {
+        self.tat_ns <= ns(now_ms)
     }
 }
 
@@ -119,68 +108,68 @@ fn ns(ms: u64) -> u64 {
     ms.saturating_mul(NS_PER_MS)
 }
 
-/// One allowance for each of many keys, of which a bounded number is remembered. When there is no
+/// One limit for each of many keys, of which a bounded number is remembered. When there is no
 /// room for another, keys at rest are forgotten, which changes nothing for them; where none is, all
-/// further keys share one allowance, so that inventing keys gains nobody anything.
+/// further keys share one limit, so that inventing keys gains nobody anything.
 #[derive(Debug)]
-pub struct Rates<K> {
-    allowance: Allowance,
+pub struct KeyedLimiter<K> {
+    limit: RateLimit,
     keys_max: usize,
-    taken: BTreeMap<K, Taken>,
-    others: Taken,
-    tidied_ms: Option<u64>,
+    cells: BTreeMap<K, Gcra>,
+    overflow: Gcra,
+    pruned_ms: Option<u64>,
 }
 
-impl<K: Ord> Rates<K> {
-    /// Nobody has taken anything yet.
-    pub fn new(allowance: Allowance, keys_max: usize) -> Self {
+impl<K: Ord> KeyedLimiter<K> {
+    /// Nobody has gcra anything yet.
+    pub fn new(limit: RateLimit, keys_max: usize) -> Self {
         Self {
-            allowance,
+            limit,
             keys_max,
-            taken: BTreeMap::new(),
-            others: Taken::default(),
-            tidied_ms: None,
+            cells: BTreeMap::new(),
+            overflow: Gcra::default(),
+            pruned_ms: None,
         }
     }
 
-    /// As [`Taken::take`], for this key.
+    /// As [`Gcra::take`], for this key.
     ///
     /// # Errors
     /// In how many milliseconds to try again.
     pub fn take(&mut self, key: K, units: u64, now_ms: u64) -> Result<(), u64> {
-        let allowance = self.allowance;
-        self.of(key, now_ms).take(&allowance, units, now_ms)
+        let limit = self.limit;
+        self.cell(key, now_ms).take(&limit, units, now_ms)
     }
 
-    /// As [`Taken::charge`], for this key.
+    /// As [`Gcra::charge`], for this key.
     pub fn charge(&mut self, key: K, units: u64, now_ms: u64, wait_ms_max: u64) -> u64 {
-        let allowance = self.allowance;
-        self.of(key, now_ms)
-            .charge(&allowance, units, now_ms, wait_ms_max)
+        let limit = self.limit;
+        self.cell(key, now_ms)
+            .charge(&limit, units, now_ms, wait_ms_max)
     }
 
     /// How many keys are remembered.
     pub fn len(&self) -> usize {
-        self.taken.len()
+        self.cells.len()
     }
 
     /// Whether none is.
     pub fn is_empty(&self) -> bool {
-        self.taken.is_empty()
+        self.cells.is_empty()
     }
 
-    fn of(&mut self, key: K, now_ms: u64) -> &mut Taken {
-        let tidy_due = self
-            .tidied_ms
-            .is_none_or(|tidied_ms| now_ms >= tidied_ms.saturating_add(TIDY_MS));
-        if self.taken.len() >= self.keys_max && tidy_due {
-            self.tidied_ms = Some(now_ms);
-            self.taken.retain(|_, taken| !taken.is_at_rest(now_ms));
+    fn cell(&mut self, key: K, now_ms: u64) -> &mut Gcra {
+        let prune_due = self
+            .pruned_ms
+            .is_none_or(|pruned_ms| now_ms >= pruned_ms.saturating_add(PRUNE_INTERVAL_MS));
+        if self.cells.len() >= self.keys_max && prune_due {
+            self.pruned_ms = Some(now_ms);
+            self.cells.retain(|_, gcra| !gcra.is_idle(now_ms));
         }
-        if self.taken.len() < self.keys_max || self.taken.contains_key(&key) {
-            return self.taken.entry(key).or_default();
+        if self.cells.len() < self.keys_max || self.cells.contains_key(&key) {
+            return self.cells.entry(key).or_default();
         }
-        &mut self.others
+        &mut self.overflow
     }
 }
 
@@ -189,23 +178,23 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const TEN_A_MINUTE: Allowance = Allowance::per_minute(10);
+    const TEN_A_MINUTE: RateLimit = RateLimit::per_minute(10);
 
     #[test]
     fn a_burst_goes_through_and_then_the_rate_holds() {
-        let mut taken = Taken::default();
+        let mut gcra = Gcra::default();
         for _ in 0..10 {
-            assert_eq!(taken.take(&TEN_A_MINUTE, 1, 1_000), Ok(()));
+            assert_eq!(gcra.take(&TEN_A_MINUTE, 1, 1_000), Ok(()));
         }
-        assert_eq!(taken.take(&TEN_A_MINUTE, 1, 1_000), Err(6_000));
-        assert_eq!(taken.take(&TEN_A_MINUTE, 1, 6_999), Err(1));
-        assert_eq!(taken.take(&TEN_A_MINUTE, 1, 7_000), Ok(()));
+        assert_eq!(gcra.take(&TEN_A_MINUTE, 1, 1_000), Err(6_000));
+        assert_eq!(gcra.take(&TEN_A_MINUTE, 1, 6_999), Err(1));
+        assert_eq!(gcra.take(&TEN_A_MINUTE, 1, 7_000), Ok(()));
         assert!(
-            taken.take(&TEN_A_MINUTE, 1, 7_000).is_err(),
+            gcra.take(&TEN_A_MINUTE, 1, 7_000).is_err(),
             "one came back, not two"
         );
         assert_eq!(
-            taken.take(&TEN_A_MINUTE, 10, 1_000_000),
+            gcra.take(&TEN_A_MINUTE, 10, 1_000_000),
             Ok(()),
             "a rest brings all of it back"
         );
@@ -213,28 +202,28 @@ mod tests {
 
     #[test]
     fn a_count_of_nought_is_no_limit() {
-        let mut taken = Taken::default();
+        let mut gcra = Gcra::default();
         for _ in 0..1_000 {
-            assert_eq!(taken.take(&Allowance::per_second(0), 1 << 40, 0), Ok(()));
+            assert_eq!(gcra.take(&RateLimit::per_second(0), 1 << 40, 0), Ok(()));
         }
-        assert_eq!(taken.charge(&Allowance::per_second(0), 1 << 40, 0, 100), 0);
+        assert_eq!(gcra.charge(&RateLimit::per_second(0), 1 << 40, 0, 100), 0);
     }
 
     #[test]
     fn who_is_charged_waits_for_a_bounded_time() {
-        let (rate, mut taken) = (
-            Allowance {
+        let (rate, mut gcra) = (
+            RateLimit {
                 count: 100,
                 period_ms: 1_000,
                 burst: 100,
             },
-            Taken::default(),
+            Gcra::default(),
         );
-        assert_eq!(taken.charge(&rate, 100, 0, 5_000), 0);
-        assert_eq!(taken.charge(&rate, 50, 0, 5_000), 500);
-        assert_eq!(taken.charge(&rate, 1 << 50, 0, 5_000), 5_000);
+        assert_eq!(gcra.charge(&rate, 100, 0, 5_000), 0);
+        assert_eq!(gcra.charge(&rate, 50, 0, 5_000), 500);
+        assert_eq!(gcra.charge(&rate, 1 << 50, 0, 5_000), 5_000);
         assert_eq!(
-            taken.charge(&rate, 0, 5_000, 5_000),
+            gcra.charge(&rate, 0, 5_000, 5_000),
             0,
             "what was beyond is forgiven"
         );
@@ -242,11 +231,11 @@ mod tests {
 
     #[test]
     fn keys_are_bounded_and_inventing_them_gains_nothing() {
-        let mut rates = Rates::new(TEN_A_MINUTE, 4);
+        let mut rates = KeyedLimiter::new(TEN_A_MINUTE, 4);
         for key in 0..4 {
             assert_eq!(rates.take(key, 10, 0), Ok(()));
         }
-        // The table is full of keys that are busy: all others have one allowance between them.
+        // The table is full of keys that are busy: all others have one limit between them.
         let allowed = (100..1_000)
             .filter(|key| rates.take(*key, 1, 10).is_ok())
             .count();
@@ -267,15 +256,15 @@ mod tests {
             count in 1_u64..200,
             burst in 1_u64..100,
         ) {
-            let rate = Allowance { count, period_ms: 1_000, burst };
-            let (mut taken, mut now_ms, mut granted) = (Taken::default(), 0, Vec::new());
+            let rate = RateLimit { count, period_ms: 1_000, burst };
+            let (mut gcra, mut now_ms, mut granted) = (Gcra::default(), 0, Vec::new());
             for (wait_ms, units) in steps {
                 now_ms += wait_ms;
-                match taken.take(&rate, units, now_ms) {
+                match gcra.take(&rate, units, now_ms) {
                     Ok(()) => granted.push((now_ms, units)),
                     // Who waits as long as told is let in, unless it asks for more than a burst.
                     Err(wait_ms) if units <= burst => {
-                        prop_assert_eq!({ taken }.take(&rate, units, now_ms + wait_ms), Ok(()));
+                        prop_assert_eq!({ gcra }.take(&rate, units, now_ms + wait_ms), Ok(()));
                     }
                     Err(_) => {}
                 }

@@ -22,7 +22,7 @@ pub const DAY_INCIDENTS_MAX: usize = 100;
 
 /// A moment, on both clocks.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Moment {
+pub struct ClockReading {
     /// Which time the machine was switched on: within one of these the next field can be compared.
     pub boot: String,
     /// Milliseconds since then, sleep included.
@@ -36,8 +36,8 @@ pub struct Moment {
 
 /// While a relay ran, something was the matter.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Trouble {
-    /// From here, by [`Moment::clock_ms`].
+pub struct Outage {
+    /// From here, by [`ClockReading::clock_ms`].
     pub from_ms: u64,
     /// To here.
     pub until_ms: u64,
@@ -54,28 +54,31 @@ pub enum Record {
     /// The relay began.
     Started {
         /// When.
-        at: Moment,
+        at: ClockReading,
     },
     /// It has been running for a while.
-    Folded {
+    #[serde(rename = "folded")]
+    Interval {
         /// The end of that while.
-        at: Moment,
+        at: ClockReading,
         /// How long it was.
         lasted_ms: u64,
         /// Pushes in it.
         latency: Latency,
         /// What was the matter meanwhile.
-        troubles: Vec<Trouble>,
+        #[serde(rename = "troubles")]
+        outages: Vec<Outage>,
     },
     /// It ended in an orderly way.
     Stopped {
         /// When.
-        at: Moment,
+        at: ClockReading,
         /// It was told to.
         planned: bool,
     },
     /// What earlier runs come to, day by day.
-    Settled {
+    #[serde(rename = "settled")]
+    DaySummary {
         /// Days since 1970.
         day: i64,
         /// What it was like.
@@ -117,7 +120,7 @@ pub struct Incident {
 /// Why it was not there between two runs.
 const STOPPED: &str = "stopped as planned";
 const STOPPED_LONG: &str = "not started again for long after a planned stop";
-const GONE: &str = "not running, without having been told to stop";
+const CRASHED: &str = "not running, without having been told to stop";
 const CLOCK: &str = "not running; for how long is not known, for the clock went back meanwhile";
 
 /// Days under construction.
@@ -129,8 +132,8 @@ struct Days {
 
 /// The end of one run.
 #[derive(Debug, Clone)]
-struct End {
-    at: Moment,
+struct RunEnd {
+    at: ClockReading,
     /// Where in the calendar it belongs.
     wall_ms: i64,
     planned: bool,
@@ -142,9 +145,9 @@ struct End {
 pub fn days(
     records: &[Record],
     planned_stop_max_ms: i64,
-    now: Option<&Moment>,
+    now: Option<&ClockReading>,
 ) -> BTreeMap<i64, Day> {
-    let (mut days, last) = live_through(records, planned_stop_max_ms);
+    let (mut days, last) = replay(records, planned_stop_max_ms);
     if let (Some(last), Some(now)) = (last, now) {
         days.gap(&last, now, now.wall_ms);
     }
@@ -155,47 +158,47 @@ pub fn days(
 pub fn sum(all: &BTreeMap<i64, Day>, which: Range<i64>) -> Day {
     let mut sum = Day::default();
     for (_, day) in all.range(which) {
-        sum.take_in(day, usize::MAX);
+        sum.add(day, usize::MAX);
     }
     sum
 }
 
 /// The same in fewer records: a day each, and where the last run ended or has come to.
-pub fn settle(records: &[Record], planned_stop_max_ms: i64) -> Vec<Record> {
-    let (days, last) = live_through(records, planned_stop_max_ms);
+pub fn compact(records: &[Record], planned_stop_max_ms: i64) -> Vec<Record> {
+    let (days, last) = replay(records, planned_stop_max_ms);
     let settled = days
         .days
         .into_iter()
-        .map(|(day, of)| Record::Settled { day, of });
+        .map(|(day, of)| Record::DaySummary { day, of });
     let end = last.map(
-        |End {
+        |RunEnd {
              at,
              wall_ms,
              planned,
          }| Record::Stopped {
-            at: Moment { wall_ms, ..at },
+            at: ClockReading { wall_ms, ..at },
             planned,
         },
     );
     settled.chain(end).collect()
 }
 
-fn live_through(records: &[Record], planned_stop_max_ms: i64) -> (Days, Option<End>) {
+fn replay(records: &[Record], planned_stop_max_ms: i64) -> (Days, Option<RunEnd>) {
     let mut days = Days {
         planned_stop_max_ms,
         ..Days::default()
     };
-    let mut last: Option<End> = None;
+    let mut last: Option<RunEnd> = None;
     let mut rest = records;
     while let Some((first, behind)) = rest.split_first() {
         match first {
-            Record::Settled { day, of } => {
+            Record::DaySummary { day, of } => {
                 days.days.entry(*day).or_default().merge(of);
                 rest = behind;
             }
             _ => {
                 let others = |record: &Record| {
-                    matches!(record, Record::Started { .. } | Record::Settled { .. })
+                    matches!(record, Record::Started { .. } | Record::DaySummary { .. })
                 };
                 let next = behind.iter().position(others);
                 let (run, behind) = rest.split_at(next.map_or(rest.len(), |next| next + 1));
@@ -208,12 +211,12 @@ fn live_through(records: &[Record], planned_stop_max_ms: i64) -> (Days, Option<E
 }
 
 /// The moments of a record that belongs to a run.
-fn moment(record: &Record) -> Option<&Moment> {
+fn reading(record: &Record) -> Option<&ClockReading> {
     match record {
-        Record::Started { at, .. } | Record::Folded { at, .. } | Record::Stopped { at, .. } => {
+        Record::Started { at, .. } | Record::Interval { at, .. } | Record::Stopped { at, .. } => {
             Some(at)
         }
-        Record::Settled { .. } => None,
+        Record::DaySummary { .. } => None,
     }
 }
 
@@ -223,8 +226,8 @@ fn signed(ms: u64) -> i64 {
 
 impl Days {
     /// One run, and the time between it and the one before.
-    fn run(&mut self, run: &[Record], before: Option<&End>) -> Option<End> {
-        let (first, anchor) = (moment(run.first()?)?, moment(run.last()?)?);
+    fn run(&mut self, run: &[Record], before: Option<&RunEnd>) -> Option<RunEnd> {
+        let (first, anchor) = (reading(run.first()?)?, reading(run.last()?)?);
         // The last word on the time is the best: a board boots in 1970 and learns the date later.
         let mut offset_ms = anchor.wall_ms - signed(anchor.clock_ms);
         let floats = anchor.wall_ms < CLOCK_SET_MS;
@@ -239,26 +242,26 @@ impl Days {
         let mut planned = false;
         for record in run {
             match record {
-                Record::Folded {
+                Record::Interval {
                     at,
                     lasted_ms,
                     latency,
-                    troubles,
+                    outages,
                 } => {
                     let from_ms = wall_ms(at.clock_ms) - signed(*lasted_ms);
-                    self.up(from_ms, wall_ms(at.clock_ms), latency);
-                    for trouble in troubles {
+                    self.add_up(from_ms, wall_ms(at.clock_ms), latency);
+                    for outage in outages {
                         let (from_ms, until_ms) =
-                            (wall_ms(trouble.from_ms), wall_ms(trouble.until_ms));
-                        self.take_from_up(from_ms, until_ms);
-                        self.away(from_ms, until_ms, &trouble.cause, trouble.planned);
+                            (wall_ms(outage.from_ms), wall_ms(outage.until_ms));
+                        self.subtract_up(from_ms, until_ms);
+                        self.add_downtime(from_ms, until_ms, &outage.cause, outage.planned);
                     }
                 }
                 Record::Stopped { planned: was, .. } => planned = *was,
-                Record::Started { .. } | Record::Settled { .. } => {}
+                Record::Started { .. } | Record::DaySummary { .. } => {}
             }
         }
-        Some(End {
+        Some(RunEnd {
             at: anchor.clone(),
             wall_ms: wall_ms(anchor.clock_ms),
             planned,
@@ -266,50 +269,50 @@ impl Days {
     }
 
     /// The time between the end of one run and the begin of the next.
-    fn gap(&mut self, before: &End, next: &Moment, next_ms: i64) {
+    fn gap(&mut self, before: &RunEnd, next: &ClockReading, next_ms: i64) {
         let same_boot = before.at.boot == next.boot && next.clock_ms >= before.at.clock_ms;
         let length_ms = match same_boot {
             true => signed(next.clock_ms - before.at.clock_ms),
             false => next_ms - before.wall_ms,
         };
         if length_ms < 0 {
-            return self.away(next_ms, next_ms, CLOCK, false);
+            return self.add_downtime(next_ms, next_ms, CLOCK, false);
         }
         let mut from_ms = next_ms - length_ms;
         if before.planned {
             let until_ms = next_ms.min(from_ms + self.planned_stop_max_ms);
-            self.away(from_ms, until_ms, STOPPED, true);
-            return self.away_if_any(until_ms, next_ms, STOPPED_LONG);
+            self.add_downtime(from_ms, until_ms, STOPPED, true);
+            return self.add_downtime_if_any(until_ms, next_ms, STOPPED_LONG);
         }
         // It was alive when it last committed, whenever it last made a note.
         let alive_ms = signed(next.relay_ms.saturating_sub(before.at.relay_ms)).min(length_ms);
         if alive_ms > 0 {
-            self.up(from_ms, from_ms + alive_ms, &Latency::default());
+            self.add_up(from_ms, from_ms + alive_ms, &Latency::default());
             from_ms += alive_ms;
         }
-        self.away_if_any(from_ms, next_ms, GONE);
+        self.add_downtime_if_any(from_ms, next_ms, CRASHED);
     }
 
-    fn away_if_any(&mut self, from_ms: i64, until_ms: i64, cause: &str) {
+    fn add_downtime_if_any(&mut self, from_ms: i64, until_ms: i64, cause: &str) {
         if from_ms < until_ms {
-            self.away(from_ms, until_ms, cause, false);
+            self.add_downtime(from_ms, until_ms, cause, false);
         }
     }
 
-    fn up(&mut self, from_ms: i64, until_ms: i64, latency: &Latency) {
+    fn add_up(&mut self, from_ms: i64, until_ms: i64, latency: &Latency) {
         for (day, from_ms, until_ms) in parts(from_ms, until_ms) {
             self.day(day).up_ms += until_ms - from_ms;
         }
         self.day(until_ms.div_euclid(DAY_MS)).latency.merge(latency);
     }
 
-    fn take_from_up(&mut self, from_ms: i64, until_ms: i64) {
+    fn subtract_up(&mut self, from_ms: i64, until_ms: i64) {
         for (day, from_ms, until_ms) in parts(from_ms, until_ms) {
             self.day(day).up_ms -= until_ms - from_ms;
         }
     }
 
-    fn away(&mut self, from_ms: i64, until_ms: i64, cause: &str, planned: bool) {
+    fn add_downtime(&mut self, from_ms: i64, until_ms: i64, cause: &str, planned: bool) {
         for (day, from_ms, until_ms) in parts(from_ms, until_ms) {
             let day = self.day(day);
             *(if planned {
@@ -349,11 +352,11 @@ fn parts(from_ms: i64, until_ms: i64) -> impl Iterator<Item = (i64, i64, i64)> {
 impl Day {
     /// Counts in what is known of the same day from elsewhere.
     pub fn merge(&mut self, other: &Self) {
-        self.take_in(other, DAY_INCIDENTS_MAX);
+        self.add(other, DAY_INCIDENTS_MAX);
     }
 
     /// Adds what lasted, and lists so many incidents at most.
-    fn take_in(&mut self, other: &Self, incidents_max: usize) {
+    fn add(&mut self, other: &Self, incidents_max: usize) {
         self.up_ms += other.up_ms;
         self.down_ms += other.down_ms;
         self.planned_ms += other.planned_ms;
@@ -372,7 +375,7 @@ impl Day {
     fn list(&mut self, incident: Incident, incidents_max: usize) {
         let full = self.incidents.len() >= incidents_max;
         match self.incidents.last_mut() {
-            Some(last) if last.goes_on_as(&incident) => last.until_ms = incident.until_ms,
+            Some(last) if last.continues_as(&incident) => last.until_ms = incident.until_ms,
             _ if full => self.incidents_more += 1,
             _ => self.incidents.push(incident),
         }
@@ -381,7 +384,7 @@ impl Day {
 
 impl Incident {
     /// Whether the other one is the same, where this one ends.
-    fn goes_on_as(&self, other: &Self) -> bool {
+    fn continues_as(&self, other: &Self) -> bool {
         self.until_ms == other.from_ms && self.cause == other.cause && self.planned == other.planned
     }
 }

@@ -14,13 +14,13 @@ pub(super) fn load(
     let Some(bytes) = accounts.get(&number.0.to_be_bytes())? else {
         return Ok(None);
     };
-    row::account(number, bytes.value()).map(Some)
+    row::decode_account(number, bytes.value()).map(Some)
 }
 
 pub(super) fn save(accounts: &mut Accounts<'_>, account: &Account) {
     accounts.put(
         &account.number.0.to_be_bytes(),
-        row::account_bytes(account).into(),
+        row::encode_account(account).into(),
     );
 }
 

@@ -1,21 +1,21 @@
 //! Ack: a cursor moves, and what nobody awaits any more goes in the same transaction.
 
 use graceful_rules::ack::ack;
-use graceful_rules::change::{Outcome, Whose};
+use graceful_rules::command::{Member, Outcome};
 
 use super::StoreError;
-use super::commit::{Turn, not_a_member};
+use super::commit::{Transaction, not_a_member};
 
-impl Turn<'_> {
-    pub(super) fn ack(&mut self, by: Whose, through: u64) -> Result<Outcome, StoreError> {
-        let Some(open) = self.account(by.account)? else {
+impl Transaction<'_> {
+    pub(super) fn ack(&mut self, by: Member, through: u64) -> Result<Outcome, StoreError> {
+        let Some(cached) = self.account(by.account)? else {
             return Ok(not_a_member());
         };
-        let cursor_before = open.account.device(by.device).map(|device| device.cursor);
-        match ack(&mut open.account, by.device, through) {
+        let cursor_before = cached.account.device(by.device).map(|device| device.cursor);
+        match ack(&mut cached.account, by.device, through) {
             Ok(released) => {
-                open.dirty |= cursor_before < Some(through);
-                self.release(by.account, released)?;
+                cached.dirty |= cursor_before < Some(through);
+                self.remove_unawaited(by.account, released)?;
                 Ok(Outcome::Acked)
             }
             Err(refusal) => Ok(Outcome::Refused(refusal)),

@@ -1,6 +1,6 @@
 //! Payloads at rest: each row is sealed under the key of the day on which its envelope arrived.
 //!
-//! The only cryptography of this room. It hides nothing from the relay that runs; it is there so that
+//! The only cryptography of this disk_space. It hides nothing from the relay that runs; it is there so that
 //! what was deleted stays unreadable, wherever a disk keeps old blocks, once its day's key is gone.
 
 use aws_lc_rs::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, Nonce, UnboundKey};
@@ -90,12 +90,12 @@ impl DayKey {
     ) -> Result<(), StoreError> {
         let (sealed, tag) = row
             .split_last_chunk::<TAG_BYTES>()
-            .ok_or(StoreError::Altered)?;
+            .ok_or(StoreError::Corrupted)?;
         let start = payload.len();
         payload.resize(start + sealed.len(), 0);
         let (key, nonce) = self.of_row(nonces, part);
         key.open_separate_gather(nonce, Aad::empty(), sealed, tag, &mut payload[start..])
-            .map_err(|_| StoreError::Altered)
+            .map_err(|_| StoreError::Corrupted)
     }
 
     /// XChaCha20-Poly1305 is ChaCha20-Poly1305 (RFC 8439) under a key made of its own and of the nonce's

@@ -6,16 +6,16 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, MutexGuard};
 
 use graceful_protocol::Refusal;
-use graceful_rules::change::{Change, Outcome};
+use graceful_rules::command::{Command, Outcome};
 use graceful_rules::{Account, AccountNumber, RelayTime};
 
 use super::at_rest::DayKey;
 use super::day_keys::DayKeys;
 use super::journal::Journal;
-use super::layer::Layer;
-use super::look::Totals;
-use super::moment::Moment;
+use super::memtable::Memtable;
 use super::open::Options;
+use super::read::Totals;
+use super::snapshot::Snapshot;
 use super::tables::{Tables, meta};
 use super::{Store, StoreError};
 
@@ -25,12 +25,12 @@ pub struct Committed {
     /// One for each change, in order.
     pub outcomes: Vec<Outcome>,
     /// The accounts whose sessions should look.
-    pub stirs: Vec<Stir>,
+    pub changed_accounts: Vec<AccountChange>,
 }
 
 /// An account that changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Stir {
+pub struct AccountChange {
     /// Which.
     pub account: AccountNumber,
     /// Its newest seq.
@@ -38,54 +38,54 @@ pub struct Stir {
     /// Entries in its membership log.
     pub membership_count: u64,
     /// Whether there is more to see: a loss, a removal, the end.
-    pub turned: bool,
+    pub needs_refetch: bool,
 }
 
 /// An account as this transaction has it so far.
-pub(super) struct Open {
+pub(super) struct CachedAccount {
     pub(super) account: Account,
     pub(super) dirty: bool,
     /// Sessions have to look even where head and membership stayed.
-    pub(super) turned: bool,
+    pub(super) needs_refetch: bool,
     head_before: u64,
     membership_before: u64,
     /// What it added to the totals before.
-    had: Totals,
+    counted: Totals,
 }
 
 /// A transaction in progress.
-pub(super) struct Turn<'txn> {
+pub(super) struct Transaction<'txn> {
     pub(super) tables: Tables<'txn>,
     pub(super) options: &'txn Options,
     pub(super) now: RelayTime,
     /// The disk is nearly full: nothing new is kept.
-    pub(super) short_of_room: bool,
+    pub(super) low_disk_space: bool,
     pub(super) dirty: bool,
-    pub(super) stirs: Vec<Stir>,
-    accounts: HashMap<AccountNumber, Open>,
+    pub(super) changed_accounts: Vec<AccountChange>,
+    accounts: HashMap<AccountNumber, CachedAccount>,
     pub(super) keys: &'txn DayKeys,
-    key_of_today: Option<Arc<DayKey>>,
-    next_arrival: Counter,
-    next_account: Counter,
+    current_day_key: Option<Arc<DayKey>>,
+    next_arrival: Sequence,
+    next_account: Sequence,
     totals: Totals,
 }
 
 /// What a commit changes.
-pub(super) struct Changed {
-    pub(super) rows: Layer,
+pub(super) struct WriteSet {
+    pub(super) rows: Memtable,
     /// Bytes of payload that the store has with it.
     pub(super) stored_bytes: u64,
 }
 
-/// A number that is never given twice.
-struct Counter {
+/// A number that is never used twice.
+struct Sequence {
     next: u64,
-    given: bool,
+    used: bool,
 }
 
-impl Counter {
-    fn give(&mut self) -> u64 {
-        self.given = true;
+impl Sequence {
+    fn next(&mut self) -> u64 {
+        self.used = true;
         self.next += 1;
         self.next - 1
     }
@@ -97,53 +97,53 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`]: nobody knows what is on the disk, and the process has to end.
-    pub fn commit(&self, changes: Vec<Change>, now: RelayTime) -> Result<Committed, StoreError> {
+    pub fn commit(&self, changes: Vec<Command>, now: RelayTime) -> Result<Committed, StoreError> {
         let mut journal = self.journal();
-        if self.broken.load(Ordering::Relaxed) {
+        if self.poisoned.load(Ordering::Relaxed) {
             return Err(StoreError::Damaged(
                 "an earlier commit failed, and nobody knows what is on the disk",
             ));
         }
         let committed = self.decide(changes, now).and_then(|(committed, changed)| {
             if let Some(changed) = changed {
-                self.keep(&mut journal, changed)?;
+                self.persist(&mut journal, changed)?;
             }
             Ok(committed)
         });
-        committed.inspect_err(|_| self.broken.store(true, Ordering::Relaxed))
+        committed.inspect_err(|_| self.poisoned.store(true, Ordering::Relaxed))
     }
 
     /// What comes of these changes, and the rows that they change, if any.
     fn decide(
         &self,
-        changes: Vec<Change>,
+        changes: Vec<Command>,
         now: RelayTime,
-    ) -> Result<(Committed, Option<Changed>), StoreError> {
-        let moment = self.moment()?;
-        let mut turn = Turn::begin(&moment, self, now)?;
+    ) -> Result<(Committed, Option<WriteSet>), StoreError> {
+        let snapshot = self.snapshot()?;
+        let mut transaction = Transaction::begin(&snapshot, self, now)?;
         let mut committed = Committed::default();
         for change in changes {
-            committed.outcomes.push(turn.make(change)?);
+            committed.outcomes.push(transaction.apply(change)?);
         }
-        let changed = turn.finish(&mut committed.stirs)?;
+        let changed = transaction.finish(&mut committed.changed_accounts)?;
         Ok((committed, changed))
     }
 
     /// Puts rows on the disk, and from then on before whoever reads.
-    fn keep(&self, journal: &mut Journal, changed: Changed) -> Result<(), StoreError> {
-        if self.goes_straight(&changed) {
-            return self.fold_straight(journal, &changed.rows);
+    fn persist(&self, journal: &mut Journal, changed: WriteSet) -> Result<(), StoreError> {
+        if self.bypasses_journal(&changed) {
+            return self.write_direct(journal, &changed.rows);
         }
         journal.append(&changed.rows)?;
         let in_memory = {
-            let mut layers = self.layers.write().expect("nobody panics holding it");
-            layers.active.take_in(changed.rows);
-            layers.active.bytes()
+            let mut memtables = self.memtables.write().expect("nobody panics holding it");
+            memtables.active.merge_newer(changed.rows);
+            memtables.active.bytes()
         };
         if journal.bytes().max(in_memory) as u64 >= self.options.journal_bytes {
-            // Mostly folded in long since, by another thread.
-            self.fold()?;
-            self.freeze(journal);
+            // Mostly flushed long since, by another thread.
+            self.flush()?;
+            self.seal_memtable(journal);
         }
         Ok(())
     }
@@ -154,60 +154,62 @@ impl Store {
     }
 }
 
-impl<'txn> Turn<'txn> {
+impl<'txn> Transaction<'txn> {
     fn begin(
-        moment: &'txn Moment<'_>,
+        snapshot: &'txn Snapshot<'_>,
         store: &'txn Store,
         now: RelayTime,
     ) -> Result<Self, StoreError> {
         let counter = |name| {
-            Ok::<_, StoreError>(Counter {
-                next: moment.number(name)?,
-                given: false,
+            Ok::<_, StoreError>(Sequence {
+                next: snapshot.meta_number(name)?,
+                used: false,
             })
         };
         let (next_arrival, next_account) =
             (counter(meta::NEXT_ARRIVAL)?, counter(meta::NEXT_ACCOUNT)?);
-        let tables = Tables::at(moment);
+        let tables = Tables::new(snapshot);
         let totals = Totals::read(&tables.meta)?;
         Ok(Self {
             tables,
             options: &store.options,
             now,
-            short_of_room: store.is_short_of_room(totals.bytes),
+            low_disk_space: store.is_disk_low(totals.bytes),
             dirty: false,
-            stirs: Vec::new(),
+            changed_accounts: Vec::new(),
             accounts: HashMap::new(),
             keys: &store.keys,
-            key_of_today: None,
+            current_day_key: None,
             next_arrival,
             next_account,
             totals,
         })
     }
 
-    fn make(&mut self, change: Change) -> Result<Outcome, StoreError> {
+    fn apply(&mut self, change: Command) -> Result<Outcome, StoreError> {
         match change {
-            Change::Found { entry, by, invite } => self.found(&entry, &by, invite),
-            Change::Append { by, first, entries } => self.append(by, first, &entries),
-            Change::Regain { account, entries } => self.regain(&account, &entries),
-            Change::Recover {
+            Command::CreateAccount { entry, by, invite } => {
+                self.create_account(&entry, &by, invite)
+            }
+            Command::AppendMembership { by, first, entries } => self.append(by, first, &entries),
+            Command::RestoreMembership { account, entries } => self.regain(&account, &entries),
+            Command::RecoverAccount {
                 account,
                 first,
                 entries,
             } => self.recover(account, first, &entries),
-            Change::Push { by, envelopes } => self.push(by, &envelopes),
-            Change::Ack { by, through } => self.ack(by, through),
-            Change::DeleteThrough { by, through } => self.delete_through(by, through),
-            Change::CloseAccount { by } => self.close_account(by),
-            Change::Evict { account } => self.evict(&account),
-            Change::SetQuota { account, quota } => self.set_quota(&account, quota),
-            Change::Invite { hash, expires } => self.invite(&hash, expires),
-            Change::GiveUp { account, seq } => self.give_up(account, seq),
-            Change::Sweep => self.sweep(),
-            Change::MarkClock => {
+            Command::Push { by, envelopes } => self.push(by, &envelopes),
+            Command::Ack { by, through } => self.ack(by, through),
+            Command::DeleteThrough { by, through } => self.delete_through(by, through),
+            Command::DeleteAccount { by } => self.delete_account(by),
+            Command::DeleteAccountByOperator { account } => self.evict(&account),
+            Command::SetQuota { account, quota } => self.set_quota(&account, quota),
+            Command::CreateInvite { hash, expires } => self.invite(&hash, expires),
+            Command::DropCorrupted { account, seq } => self.drop_corrupted(account, seq),
+            Command::Sweep => self.sweep(),
+            Command::SaveClock => {
                 self.dirty = true;
-                Ok(Outcome::Marked)
+                Ok(Outcome::ClockSaved)
             }
         }
     }
@@ -216,71 +218,76 @@ impl<'txn> Turn<'txn> {
     pub(super) fn account(
         &mut self,
         number: AccountNumber,
-    ) -> Result<Option<&mut Open>, StoreError> {
+    ) -> Result<Option<&mut CachedAccount>, StoreError> {
         if !self.accounts.contains_key(&number) {
             let Some(account) = super::account::load(&self.tables.accounts, number)? else {
                 return Ok(None);
             };
-            self.accounts.insert(number, Open::unchanged(account));
+            self.accounts
+                .insert(number, CachedAccount::unchanged(account));
         }
         Ok(self.accounts.get_mut(&number))
     }
 
     /// Takes a new account in.
     pub(super) fn add_account(&mut self, account: Account) {
-        let mut open = Open {
+        let mut cached = CachedAccount {
             membership_before: 0,
-            had: Totals::default(),
-            ..Open::unchanged(account)
+            counted: Totals::default(),
+            ..CachedAccount::unchanged(account)
         };
-        open.dirty = true;
-        self.accounts.insert(open.account.number, open);
+        cached.dirty = true;
+        self.accounts.insert(cached.account.number, cached);
     }
 
     /// Drops an account whose rows are gone, and tells its sessions.
     pub(super) fn drop_account(&mut self, number: AccountNumber) {
-        if let Some(open) = self.accounts.remove(&number) {
-            self.totals.replace(&open.had, &Totals::default());
+        if let Some(cached) = self.accounts.remove(&number) {
+            self.totals.replace(&cached.counted, &Totals::default());
         }
-        self.stirs.push(Stir {
+        self.changed_accounts.push(AccountChange {
             account: number,
             head: 0,
             membership_count: 0,
-            turned: true,
+            needs_refetch: true,
         });
         self.dirty = true;
     }
 
-    pub(super) fn give_arrival(&mut self) -> u64 {
-        self.next_arrival.give()
+    pub(super) fn next_arrival_number(&mut self) -> u64 {
+        self.next_arrival.next()
     }
 
     /// The key for the envelope that arrives as this one: asked for once in a transaction, and within
     /// it, for that keeps the key from being retired.
-    pub(super) fn key_of_today(&mut self, arrival: u64) -> Result<Arc<DayKey>, StoreError> {
-        if self.key_of_today.is_none() {
-            self.key_of_today = Some(self.keys.for_arrival(arrival, self.now)?);
+    pub(super) fn current_day_key(&mut self, arrival: u64) -> Result<Arc<DayKey>, StoreError> {
+        if self.current_day_key.is_none() {
+            self.current_day_key = Some(self.keys.for_arrival(arrival, self.now)?);
         }
-        Ok(self.key_of_today.clone().expect("just asked for"))
+        Ok(self.current_day_key.clone().expect("just asked for"))
     }
 
-    pub(super) fn give_account_number(&mut self) -> AccountNumber {
-        AccountNumber(self.next_account.give())
+    pub(super) fn next_account_number(&mut self) -> AccountNumber {
+        AccountNumber(self.next_account.next())
     }
 
     /// The rows that changed, if any did.
-    fn finish(mut self, stirs: &mut Vec<Stir>) -> Result<Option<Changed>, StoreError> {
-        for open in self.accounts.values().filter(|open| open.dirty) {
-            if open.account.membership_count != open.membership_before {
-                let before = super::account::load(&self.tables.accounts, open.account.number)?;
-                super::members::replace(&mut self.tables.members, before.as_ref(), &open.account);
+    fn finish(
+        mut self,
+        changed_accounts: &mut Vec<AccountChange>,
+    ) -> Result<Option<WriteSet>, StoreError> {
+        for cached in self.accounts.values().filter(|cached| cached.dirty) {
+            if cached.account.membership_count != cached.membership_before {
+                let before = super::account::load(&self.tables.accounts, cached.account.number)?;
+                super::members::replace(&mut self.tables.members, before.as_ref(), &cached.account);
             }
-            self.totals.replace(&open.had, &Totals::of(&open.account));
-            super::account::save(&mut self.tables.accounts, &open.account);
+            self.totals
+                .replace(&cached.counted, &Totals::of(&cached.account));
+            super::account::save(&mut self.tables.accounts, &cached.account);
             self.dirty = true;
-            self.stirs.extend(open.stir());
+            self.changed_accounts.extend(cached.account_change());
         }
-        *stirs = self.stirs;
+        *changed_accounts = self.changed_accounts;
         if !self.dirty {
             return Ok(None);
         }
@@ -291,39 +298,39 @@ impl<'txn> Turn<'txn> {
             (meta::NEXT_ARRIVAL, &self.next_arrival),
             (meta::NEXT_ACCOUNT, &self.next_account),
         ] {
-            if counter.given {
+            if counter.used {
                 meta.insert(name, counter.next.to_be_bytes().as_slice());
             }
         }
-        Ok(Some(Changed {
-            rows: self.tables.into_layer(),
+        Ok(Some(WriteSet {
+            rows: self.tables.into_memtable(),
             stored_bytes: self.totals.bytes,
         }))
     }
 }
 
-impl Open {
+impl CachedAccount {
     fn unchanged(account: Account) -> Self {
         Self {
             dirty: false,
-            turned: false,
+            needs_refetch: false,
             head_before: account.head,
             membership_before: account.membership_count,
-            had: Totals::of(&account),
+            counted: Totals::of(&account),
             account,
         }
     }
 
-    fn stir(&self) -> Option<Stir> {
+    fn account_change(&self) -> Option<AccountChange> {
         let account = &self.account;
-        let stirred = self.turned
+        let changed = self.needs_refetch
             || account.head != self.head_before
             || account.membership_count != self.membership_before;
-        stirred.then_some(Stir {
+        changed.then_some(AccountChange {
             account: account.number,
             head: account.head,
             membership_count: account.membership_count,
-            turned: self.turned,
+            needs_refetch: self.needs_refetch,
         })
     }
 }

@@ -10,10 +10,10 @@ use redb::{
 };
 use sha2::{Digest, Sha256};
 
-use super::open::{COMPACTING, FILE, Layout, Options, builder, explain, look_into};
+use super::open::{COMPACTING, FILE, Layout, Options, builder, database_error, read_layout};
 use super::table::Spec;
 use super::tables::{EachTable, SCHEMA_VERSION, each};
-use super::{Store, StoreError, folder};
+use super::{Store, StoreError, data_dir};
 
 /// What came of a compaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,28 +26,28 @@ pub struct Compacted {
     pub rows: u64,
 }
 
-/// Compacts the store in a folder that no relay runs on. `progress` hears how many rows are done, and
-/// of how many. Cut off at any moment, it leaves the store as it was or compacted.
+/// Compacts the store in a data_dir that no relay runs on. `progress` hears how many rows are done, and
+/// of how many. Cut off at any snapshot, it leaves the store as it was or compacted.
 ///
 /// # Errors
 /// [`StoreError`]: the store is as it was.
 pub fn compact(
-    folder: &Path,
+    data_dir: &Path,
     options: Options,
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<Compacted, StoreError> {
-    // Open to the end, so that no relay can start on what is about to be replaced. Opening it has
+    // CachedAccount to the end, so that no relay can start on what is about to be replaced. Opening it has
     // removed what an earlier compaction left.
-    let store = Store::open(folder, options)?;
-    store.fold_all()?;
-    let (file, fresh) = (folder.join(FILE), folder.join(COMPACTING));
+    let store = Store::open(data_dir, options)?;
+    store.flush_all()?;
+    let (file, fresh) = (data_dir.join(FILE), data_dir.join(COMPACTING));
     let bytes_before = size(&file)?;
     let copied = copy(&store, &fresh, progress);
     let rows = copied.inspect_err(|_| drop(fs::remove_file(&fresh)))?;
     let bytes_after = size(&fresh)?;
-    fs::rename(&fresh, &file).map_err(|error| folder::cannot(&file, error))?;
-    folder::sync(folder)?;
-    store.journal().wipe()?;
+    fs::rename(&fresh, &file).map_err(|error| data_dir::cannot(&file, error))?;
+    data_dir::sync(data_dir)?;
+    store.journal().truncate()?;
     Ok(Compacted {
         bytes_before,
         bytes_after,
@@ -57,7 +57,7 @@ pub fn compact(
 
 fn size(file: &Path) -> Result<u64, StoreError> {
     Ok(fs::metadata(file)
-        .map_err(|error| folder::cannot(file, error))?
+        .map_err(|error| data_dir::cannot(file, error))?
         .len())
 }
 
@@ -75,10 +75,10 @@ fn copy(
     };
     each(&mut sum)?;
     let expected = sum.result();
-    folder::create_private(fresh)?;
+    data_dir::create_private(fresh)?;
     let database = builder(&store.options)
         .create(fresh)
-        .map_err(|error| explain(error, fresh))?;
+        .map_err(|error| database_error(error, fresh))?;
     let mut to = database.begin_write()?;
     to.set_two_phase_commit(true);
     each(&mut Copy {
@@ -90,7 +90,7 @@ fn copy(
     })?;
     to.commit()?;
     drop(database);
-    graceful_fs_util::sync_file(fresh).map_err(|error| folder::cannot(fresh, error))?;
+    graceful_fs_util::sync_file(fresh).map_err(|error| data_dir::cannot(fresh, error))?;
     check(&from, fresh, &expected)?;
     Ok(expected.0)
 }
@@ -103,10 +103,11 @@ fn check(
 ) -> Result<(), StoreError> {
     const DIFFERS: StoreError =
         StoreError::Damaged("the compacted copy is not what was copied, and was dropped");
-    if look_into(fresh)? != Layout::Number(SCHEMA_VERSION) {
+    if read_layout(fresh)? != Layout::Version(SCHEMA_VERSION) {
         return Err(DIFFERS);
     }
-    let database = redb::ReadOnlyDatabase::open(fresh).map_err(|error| explain(error, fresh))?;
+    let database =
+        redb::ReadOnlyDatabase::open(fresh).map_err(|error| database_error(error, fresh))?;
     let copied = database.begin_read()?;
     let mut sum = Sum {
         from: &copied,

@@ -8,13 +8,13 @@ use redb::StorageBackend;
 use graceful_rules::RelayTime;
 
 use super::at_rest::DayKey;
-use super::dump::KeyBytes;
-use super::key_slots::{Chance, Found, Slots};
+use super::export::KeyBytes;
+use super::key_slots::{FillRandom, SlotContents, Slots};
 use super::row::LogHead;
 use super::tables::{LOG, Log, arrival_of, log_key};
 use super::{Store, StoreError};
 
-/// The keys there are at one moment, by first arrival. Whoever holds it can open what a transaction
+/// The keys there are in one snapshot, by first arrival. Whoever holds it can open what a transaction
 /// begun with it shows, even if a key is overwritten meanwhile.
 #[derive(Clone, Default)]
 pub(super) struct Keyring(Arc<[Arc<DayKey>]>);
@@ -46,7 +46,7 @@ impl Keyring {
     }
 }
 
-/// The keys and where they are kept.
+/// The keys and where they are live.
 pub(super) struct DayKeys {
     ring: RwLock<Keyring>,
     slots: Mutex<Slots>,
@@ -57,34 +57,34 @@ impl DayKeys {
     /// nothing, where the store has envelopes that none of them opens.
     pub(super) fn open(
         backend: impl StorageBackend,
-        chance: Chance,
+        fill_random: FillRandom,
         log: &Log<'_>,
         now: RelayTime,
         next_arrival: u64,
     ) -> Result<Self, StoreError> {
-        let Found {
+        let SlotContents {
             mut slots,
             keys,
             torn,
-        } = Slots::read(backend, chance)?;
+        } = Slots::read(backend, fill_random)?;
         let ring = Keyring::new(keys.into_iter().map(Arc::new).collect());
-        check_cover(log, &ring)?;
-        slots.lay_out()?;
+        check_keys_cover_log(log, &ring)?;
+        slots.allocate()?;
         for slot in torn {
             slots.erase(slot)?;
         }
         // What no envelope of this store was sealed under: left by a commit that was cut off, or by a
         // later history than the one a backup brought back.
-        let (kept, idle): (Vec<_>, Vec<_>) = ring
+        let (live, unused): (Vec<_>, Vec<_>) = ring
             .0
             .iter()
             .cloned()
             .partition(|key| key.first_arrival < next_arrival && key.day <= now.day());
-        for key in idle {
+        for key in unused {
             slots.erase(key.slot)?;
         }
         Ok(Self {
-            ring: RwLock::new(Keyring::new(kept)),
+            ring: RwLock::new(Keyring::new(live)),
             slots: Mutex::new(slots),
         })
     }
@@ -111,14 +111,14 @@ impl DayKeys {
         if let Some(key) = newest.filter(|key| key.day >= now.day()) {
             return Ok(key);
         }
-        let key = Arc::new(self.slots().make(now.day(), arrival)?);
+        let key = Arc::new(self.slots().create(now.day(), arrival)?);
         let mut ring = self.ring.write().expect("nobody panics holding it");
         *ring = Keyring::new(ring.0.iter().cloned().chain([key.clone()]).collect());
         Ok(key)
     }
 
     /// Takes keys off the ring; from now on nobody who begins to read has them.
-    fn take_off(&self, gone: &[Arc<DayKey>]) {
+    fn remove(&self, gone: &[Arc<DayKey>]) {
         let mut ring = self.ring.write().expect("nobody panics holding it");
         let stays = |key: &&Arc<DayKey>| !gone.iter().any(|one| one.slot == key.slot);
         *ring = Keyring::new(ring.0.iter().filter(stays).cloned().collect());
@@ -131,7 +131,7 @@ impl DayKeys {
 
 impl Store {
     /// How many keys there are.
-    pub fn day_keys(&self) -> usize {
+    pub fn day_key_count(&self) -> usize {
         self.keys.ring().0.len()
     }
 
@@ -146,17 +146,17 @@ impl Store {
         if !ring.0.iter().any(|key| over(key)) {
             return Ok(0);
         }
-        if idle(&self.moment()?.table(LOG), &ring, over)?.is_empty() {
+        if unused(&self.snapshot()?.table(LOG), &ring, over)?.is_empty() {
             return Ok(0);
         }
         // No commit is under way while this is held, so that none can bring an envelope in under a
         // key that is about to go. What the store shows now is on the disk.
         let journal = self.journal();
         let gone = {
-            let moment = self.moment()?;
-            idle(&moment.table(LOG), &moment.keys, over)?
+            let snapshot = self.snapshot()?;
+            unused(&snapshot.table(LOG), &snapshot.keys, over)?
         };
-        self.keys.take_off(&gone);
+        self.keys.remove(&gone);
         drop(journal);
         for key in &gone {
             self.keys.slots().erase(key.slot)?;
@@ -166,21 +166,21 @@ impl Store {
 }
 
 /// The keys under which the log has nothing.
-fn idle(
+fn unused(
     log: &Log<'_>,
     ring: &Keyring,
     over: impl Fn(&DayKey) -> bool,
 ) -> Result<Vec<Arc<DayKey>>, StoreError> {
-    let mut idle = Vec::new();
+    let mut unused = Vec::new();
     for (key, end) in ring.with_ends().filter(|(key, _)| over(key)) {
         if last_arrival(log, key.first_arrival, end)?.is_none() {
-            idle.push(key.clone());
+            unused.push(key.clone());
         }
     }
-    Ok(idle)
+    Ok(unused)
 }
 
-/// The newest envelope that is kept among these arrivals, the last of which is not counted.
+/// The newest envelope that is live among these arrivals, the last of which is not counted.
 fn last_arrival(log: &Log<'_>, first: u64, end: u64) -> Result<Option<u64>, StoreError> {
     let last = log.last_in(&log_key(first, 0)..&log_key(end, 0))?;
     Ok(last.map(|(key, _)| arrival_of(key.value())))
@@ -188,7 +188,7 @@ fn last_arrival(log: &Log<'_>, first: u64, end: u64) -> Result<Option<u64>, Stor
 
 /// Every envelope has the key of its day. Days go with arrivals, so the last one before each key, and
 /// the last of all, speak for those before them.
-pub(super) fn check_cover(log: &Log<'_>, ring: &Keyring) -> Result<(), StoreError> {
+pub(super) fn check_keys_cover_log(log: &Log<'_>, ring: &Keyring) -> Result<(), StoreError> {
     let first_key = ring.0.first().map_or(u64::MAX, |key| key.first_arrival);
     let mut stretches = vec![(0, first_key, None)];
     stretches.extend(
@@ -201,7 +201,7 @@ pub(super) fn check_cover(log: &Log<'_>, ring: &Keyring) -> Result<(), StoreErro
         };
         let row = log.get(&log_key(arrival, 0))?;
         let row = row.ok_or(StoreError::Damaged("an envelope's first row is missing"))?;
-        let needed = LogHead::read(row.value())?.0.arrived.day();
+        let needed = LogHead::decode(row.value())?.0.arrived.day();
         if day.is_none_or(|day| day < needed) {
             return Err(StoreError::KeyMissing {
                 file: super::open::KEYS.into(),

@@ -11,9 +11,9 @@ use graceful_rules::AccountNumber;
 
 use super::StoreError;
 use super::at_rest::{Nonces, TAG_BYTES};
-use super::commit::Turn;
+use super::commit::Transaction;
 use super::day_keys::Keyring;
-use super::row::{LOG_HEAD_BYTES, LogHead, Place};
+use super::row::{IndexEntry, LOG_HEAD_BYTES, LogHead};
 use super::tables::{Log, log_key, pair, second};
 
 /// Bytes of a row at most.
@@ -33,46 +33,50 @@ fn parts(size: u32) -> u16 {
     u16::try_from(1 + more).expect("an envelope has far fewer than 65,535 rows")
 }
 
-/// An envelope's head and payload; [`StoreError::Altered`] where the disk does not give them back.
+/// An envelope's head and payload; [`StoreError::Corrupted`] where the disk does not give them back.
 pub(super) fn read(
     log: &Log<'_>,
     keys: &Keyring,
-    place: &Place,
+    entry: &IndexEntry,
 ) -> Result<(LogHead, Bytes), StoreError> {
     const MISSING: StoreError =
         StoreError::Damaged("the index names an envelope that the log lacks");
-    let row = log.get(&log_key(place.arrival, 0))?.ok_or(MISSING)?;
-    let (head, first) = LogHead::read(row.value()).map_err(|_| StoreError::Altered)?;
-    if head.kept != place.kept {
-        return Err(StoreError::Altered);
+    let row = log.get(&log_key(entry.arrival, 0))?.ok_or(MISSING)?;
+    let (head, first) = LogHead::decode(row.value()).map_err(|_| StoreError::Corrupted)?;
+    if head.meta != entry.meta {
+        return Err(StoreError::Corrupted);
     }
-    let mut payload = BytesMut::with_capacity(place.kept.size as usize);
-    let nonces = Nonces::of(place.arrival, &row.value()[..LOG_HEAD_BYTES]);
-    let key = keys.at(place.arrival)?;
+    let mut payload = BytesMut::with_capacity(entry.meta.size as usize);
+    let nonces = Nonces::of(entry.arrival, &row.value()[..LOG_HEAD_BYTES]);
+    let key = keys.at(entry.arrival)?;
     key.open(&nonces, 0, first, &mut payload)?;
-    for part in 1..parts(place.kept.size) {
-        let row = log.get(&log_key(place.arrival, part))?.ok_or(MISSING)?;
+    for part in 1..parts(entry.meta.size) {
+        let row = log.get(&log_key(entry.arrival, part))?.ok_or(MISSING)?;
         key.open(&nonces, part, row.value(), &mut payload)?;
     }
-    if payload.len() != place.kept.size as usize {
-        return Err(StoreError::Altered);
+    if payload.len() != entry.meta.size as usize {
+        return Err(StoreError::Corrupted);
     }
     Ok((head, payload.freeze()))
 }
 
-impl Turn<'_> {
+impl Transaction<'_> {
     /// Writes an envelope to the log's end and into the index.
-    pub(super) fn lay_down(&mut self, head: &LogHead, sealed: &[u8]) -> Result<(), StoreError> {
+    pub(super) fn append_envelope(
+        &mut self,
+        head: &LogHead,
+        sealed: &[u8],
+    ) -> Result<(), StoreError> {
         assert_eq!(
             sealed.len(),
-            head.kept.size as usize,
+            head.meta.size as usize,
             "a head says how long its payload is"
         );
-        let arrival = self.give_arrival();
+        let arrival = self.next_arrival_number();
         let (first, rest) = sealed.split_at(sealed.len().min(FIRST_PAYLOAD_MAX));
         let head_bytes = head.to_bytes();
         let nonces = Nonces::of(arrival, &head_bytes);
-        let key = self.key_of_today(arrival)?;
+        let key = self.current_day_key(arrival)?;
         self.tables.log.put(
             &log_key(arrival, 0),
             key.seal(&nonces, 0, &head_bytes, first),
@@ -83,55 +87,55 @@ impl Turn<'_> {
                 key.seal(&nonces, part, b"", payload),
             );
         }
-        let place = Place {
+        let entry = IndexEntry {
             arrival,
-            kept: head.kept,
+            meta: head.meta,
         };
         self.tables
             .index
-            .insert(&pair(head.account.0, head.kept.seq), &place.to_bytes());
+            .insert(&pair(head.account.0, head.meta.seq), &entry.to_bytes());
         Ok(())
     }
 
     /// The envelopes of an account that are kept among these seqs.
-    pub(super) fn places(
+    pub(super) fn index_entries(
         &self,
         account: AccountNumber,
         seqs: RangeInclusive<u64>,
-    ) -> Result<Vec<Place>, StoreError> {
+    ) -> Result<Vec<IndexEntry>, StoreError> {
         if seqs.is_empty() {
             return Ok(Vec::new());
         }
         let (first, last) = (pair(account.0, *seqs.start()), pair(account.0, *seqs.end()));
-        let mut places = Vec::new();
+        let mut entries = Vec::new();
         for item in self.tables.index.range(&first..=&last)? {
             let (key, value) = item?;
-            places.push(Place::from_bytes(second(key.value()), value.value()));
+            entries.push(IndexEntry::from_bytes(second(key.value()), value.value()));
         }
-        Ok(places)
+        Ok(entries)
     }
 
     /// Takes an envelope's rows away.
-    pub(super) fn take_away(&mut self, account: AccountNumber, place: &Place) {
-        for part in 0..parts(place.kept.size) {
-            self.tables.log.remove(&log_key(place.arrival, part));
+    pub(super) fn remove_envelope(&mut self, account: AccountNumber, entry: &IndexEntry) {
+        for part in 0..parts(entry.meta.size) {
+            self.tables.log.remove(&log_key(entry.arrival, part));
         }
-        self.tables.index.remove(&pair(account.0, place.kept.seq));
+        self.tables.index.remove(&pair(account.0, entry.meta.seq));
     }
 
     /// Takes away those among these seqs that no device awaits any more.
-    pub(super) fn release(
+    pub(super) fn remove_unawaited(
         &mut self,
         account: AccountNumber,
         seqs: RangeInclusive<u64>,
     ) -> Result<(), StoreError> {
-        for place in self.places(account, seqs)? {
-            let Some(open) = self.account(account)? else {
+        for entry in self.index_entries(account, seqs)? {
+            let Some(cached) = self.account(account)? else {
                 return Ok(());
             };
-            if !open.account.awaits(&place.kept) {
-                open.account.let_go(&place.kept);
-                self.take_away(account, &place);
+            if !cached.account.needs(&entry.meta) {
+                cached.account.remove(&entry.meta);
+                self.remove_envelope(account, &entry);
             }
         }
         Ok(())

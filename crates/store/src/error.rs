@@ -5,37 +5,37 @@ use std::path::{Path, PathBuf};
 /// Trouble with the store.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// The folder cannot be made or read.
+    /// The data_dir cannot be made or read.
     #[error(
-        "cannot use the data folder {folder}: {source}; check that it exists and belongs to the user who runs the relay"
+        "cannot use the data directory {data_dir}: {source}; check that it exists and belongs to the user who runs the relay"
     )]
-    Folder {
+    DataDir {
         /// Where.
-        folder: PathBuf,
+        data_dir: PathBuf,
         /// What the system said.
         source: std::io::Error,
     },
-    /// The folder holds things that are not ours.
+    /// The data_dir holds things that are not ours.
     #[error(
-        "the folder {folder} holds something else ({found}); give the relay an empty folder of its own"
+        "the directory {data_dir} holds something else ({found}); give the relay an empty directory of its own"
     )]
     Foreign {
         /// Where.
-        folder: PathBuf,
+        data_dir: PathBuf,
         /// One thing found there.
         found: String,
     },
     /// A restore moved the store away and did not come to its end.
     #[error(
-        "the restore into {folder} was cut off before the store was in its place; run `graceful-relay restore` again"
+        "the restore into {data_dir} was cut off before the store was in its place; run `graceful-relay restore` again"
     )]
     HalfRestored {
         /// Where.
-        folder: PathBuf,
+        data_dir: PathBuf,
     },
     /// The file is there, but no relay wrote it.
     #[error(
-        "{file} is not a store of this relay ({reason}); move it away, or give the relay another folder"
+        "{file} is not a store of this relay ({reason}); move it away, or give the relay another directory"
     )]
     NotAStore {
         /// Where.
@@ -45,7 +45,7 @@ pub enum StoreError {
     },
     /// Another process has it open.
     #[error(
-        "{file} is in use by another process; stop that relay first, or give this one another folder"
+        "{file} is in use by another process; stop that relay first, or give this one another directory"
     )]
     InUse {
         /// Where.
@@ -67,11 +67,11 @@ pub enum StoreError {
     },
     /// An upgrade writes the store a second time.
     #[error(
-        "the store in {folder} is of an earlier layout, and to upgrade it {needed} bytes must be free on its disk, not {free}; make room, or start the version before again"
+        "the store in {data_dir} is of an earlier layout, and to upgrade it {needed} bytes must be free on its disk, not {free}; make room, or start the version before again"
     )]
     NoRoomToUpgrade {
         /// Where.
-        folder: PathBuf,
+        data_dir: PathBuf,
         /// Bytes.
         needed: u64,
         /// Bytes.
@@ -79,15 +79,15 @@ pub enum StoreError {
     },
     /// What an upgrade made does not hold what was there.
     #[error(
-        "the store in {folder} could not be upgraded: what came of it is not whole; it was left as it was. Start the version before again, and report this"
+        "the store in {data_dir} could not be upgraded: what came of it is not whole; it was left as it was. Start the version before again, and report this"
     )]
     UpgradeDiffers {
         /// Where.
-        folder: PathBuf,
+        data_dir: PathBuf,
     },
     /// Envelopes are there, and the key that opens them is not.
     #[error(
-        "{file} has no key for envelopes of day {day} that are in {store} beside it; restore both files together from the same backup, or give the relay an empty folder",
+        "{file} has no key for envelopes of day {day} that are in {store} beside it; restore both files together from the same backup, or give the relay an empty directory",
         store = super::FILE
     )]
     KeyMissing {
@@ -98,16 +98,16 @@ pub enum StoreError {
     },
     /// The journal goes on from another state than the store is in.
     #[error(
-        "the journal in {folder} does not belong to this {store}: it goes on from another state of it; restore all files from the same backup, or, to give up what only the journal has, move journal-0 and journal-1 away",
+        "the journal in {data_dir} does not belong to this {store}: it goes on from another state of it; restore all files from the same backup, or, to give up what only the journal has, move journal-0 and journal-1 away",
         store = super::FILE
     )]
     OtherJournal {
         /// Where both are.
-        folder: PathBuf,
+        data_dir: PathBuf,
     },
     /// An envelope's bytes are not those that were kept.
     #[error("the disk gave back other bytes of an envelope than were kept; check the disk")]
-    Altered,
+    Corrupted,
     /// A row does not say what it must.
     #[error("the store is damaged: {0}; check the disk, and restore the latest backup")]
     Damaged(&'static str),
@@ -118,21 +118,21 @@ pub enum StoreError {
 
 impl StoreError {
     /// With the whole path, where only a name was known.
-    pub(super) fn in_folder(self, folder: &Path) -> Self {
+    pub(super) fn in_data_dir(self, data_dir: &Path) -> Self {
         match self {
             Self::KeyMissing { file, day } => Self::KeyMissing {
-                file: folder.join(file),
+                file: data_dir.join(file),
                 day,
             },
             Self::OtherJournal { .. } => Self::OtherJournal {
-                folder: folder.to_owned(),
+                data_dir: data_dir.to_owned(),
             },
             other => other,
         }
     }
 }
 
-/// Makes an error of this room from each of redb's own.
+/// Makes an error of this disk_space from each of redb's own.
 macro_rules! from_redb {
     ($to:ty, $make:expr; $($error:ty),+) => {$(
         impl From<$error> for $to {

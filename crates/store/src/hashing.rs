@@ -7,12 +7,12 @@ use sha2::{Digest, Sha256};
 
 /// Hashes all that goes through, with SHA-256.
 #[derive(Debug)]
-pub struct Hashing<W> {
+pub struct HashingWriter<W> {
     out: W,
     hash: Sha256,
 }
 
-impl<W: Write> Hashing<W> {
+impl<W: Write> HashingWriter<W> {
     /// Nothing went through yet.
     pub fn new(out: W) -> Self {
         Self {
@@ -37,7 +37,7 @@ impl<W: Write> Hashing<W> {
     }
 }
 
-impl<W: Write> Write for Hashing<W> {
+impl<W: Write> Write for HashingWriter<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let written = self.out.write(bytes)?;
         self.hash.update(&bytes[..written]);

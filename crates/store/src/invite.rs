@@ -1,12 +1,12 @@
 //! Invitations: only their hashes are kept, until they are used or void.
 
 use graceful_rules::RelayTime;
-use graceful_rules::change::{InviteHash, Outcome};
+use graceful_rules::command::{InviteHash, Outcome};
 
 use super::StoreError;
-use super::commit::Turn;
+use super::commit::Transaction;
 
-impl Turn<'_> {
+impl Transaction<'_> {
     /// Keeps one, and drops those that are void.
     pub(super) fn invite(
         &mut self,
@@ -19,7 +19,7 @@ impl Turn<'_> {
             .retain(.., |expires_ms| expires_ms > now_ms)?;
         self.tables.invites.insert(hash, expires.ms());
         self.dirty = true;
-        Ok(Outcome::Invited)
+        Ok(Outcome::InviteCreated)
     }
 
     pub(super) fn is_invited(&self, hash: &InviteHash) -> Result<bool, StoreError> {

@@ -1,7 +1,7 @@
 //! The journal: what a commit changes goes to its end and is synced, so that a commit costs the disk one
 //! write. redb gets it later, much of it at once (`fold.rs`).
 //!
-//! Two files take turns: while what one has is folded into redb, the other is written. `record.rs` has
+//! Two files take turns: while what one has is flushed_through into redb, the other is written. `record.rs` has
 //! their form.
 
 use std::path::PathBuf;
@@ -10,10 +10,10 @@ use bytes::Bytes;
 use redb::{StorageBackend, StorageError};
 
 use super::StoreError;
-use super::layer::Layer;
-use super::moment::{Frozen, Layers};
+use super::memtable::Memtable;
 use super::open::Identity;
-use super::record::{self, BLOCK_BYTES, HEAD_BYTES, HEADER_BYTES, Hash, Head, Header};
+use super::record::{self, BLOCK_BYTES, HEAD_BYTES, HEADER_BYTES, Hash, RecordHead, SegmentHeader};
+use super::snapshot::{Memtables, SealedMemtable};
 
 /// By how much a file grows. The new blocks are written with zeros right then: later writes change no
 /// more than their content, which is what makes their sync cheap.
@@ -41,8 +41,8 @@ pub(super) struct Journal {
 }
 
 /// What a file had in it.
-struct Stretch {
-    layer: Layer,
+struct RecoveredSegment {
+    memtable: Memtable,
     end: usize,
     hash: Hash,
     /// The number after that of its last record.
@@ -50,18 +50,18 @@ struct Stretch {
 }
 
 impl Journal {
-    /// Reads what redb has not got yet, which is all after record `folded`, and goes on behind it.
+    /// Reads what redb has not got yet, which is all after record `flushed_through`, and goes on behind it.
     pub(super) fn open(
         files: [File; 2],
         identity: Identity,
-        folded: u64,
-    ) -> Result<(Self, Layers), StoreError> {
-        const OTHER: StoreError = StoreError::OtherJournal {
-            folder: PathBuf::new(),
+        flushed_through: u64,
+    ) -> Result<(Self, Memtables), StoreError> {
+        const FOREIGN: StoreError = StoreError::OtherJournal {
+            data_dir: PathBuf::new(),
         };
         let mut headers = Vec::new();
         for (at, file) in files.iter().enumerate() {
-            headers.extend(header(file)?.map(|header| (at, header)));
+            headers.extend(read_header(file)?.map(|header| (at, header)));
         }
         headers.sort_by_key(|(_, header)| header.first);
         let mut journal = Self {
@@ -70,54 +70,55 @@ impl Journal {
             at: 0,
             end: 0,
             before: Hash::default(),
-            next: folded + 1,
+            next: flushed_through + 1,
             buffer: Vec::new(),
         };
-        let mut layers = Layers::default();
+        let mut memtables = Memtables::default();
         let (mut headers, others): (Vec<_>, Vec<_>) = headers
             .into_iter()
             .partition(|(_, header)| header.identity == identity);
         let other = others.last();
         if let Some((at, other)) = other
-            && read(&journal.files[*at], other, folded)?.next > other.first
+            && recover_segment(&journal.files[*at], other, flushed_through)?.next > other.first
         {
-            return Err(OTHER);
+            return Err(FOREIGN);
         }
         let Some((newer_at, newer)) = headers.pop() else {
             // Of the history before a restore, which was closed: there is nothing left in it. The older
             // file goes first: alone, its records would look like some that nobody has.
             if let Some((at, _)) = other {
-                journal.empty(1 - at)?;
-                journal.empty(*at)?;
+                journal.truncate_file(1 - at)?;
+                journal.truncate_file(*at)?;
             }
-            return Ok((journal, layers));
+            return Ok((journal, memtables));
         };
-        let stretch = read(&journal.files[newer_at], &newer, folded)?;
-        if newer.first > folded + 1 {
-            let Some((older_at, older)) =
-                headers.pop().filter(|(_, older)| older.first <= folded + 1)
+        let segment = recover_segment(&journal.files[newer_at], &newer, flushed_through)?;
+        if newer.first > flushed_through + 1 {
+            let Some((older_at, older)) = headers
+                .pop()
+                .filter(|(_, older)| older.first <= flushed_through + 1)
             else {
-                return Err(OTHER);
+                return Err(FOREIGN);
             };
-            let older = read(&journal.files[older_at], &older, folded)?;
+            let older = recover_segment(&journal.files[older_at], &older, flushed_through)?;
             if older.next != newer.first {
-                return Err(OTHER);
+                return Err(FOREIGN);
             }
-            layers.frozen = Some(Frozen {
-                layer: older.layer.into(),
+            memtables.sealed = Some(SealedMemtable {
+                memtable: older.memtable.into(),
                 last: newer.first - 1,
             });
         }
-        if stretch.next > folded {
-            layers.active = stretch.layer;
-            (journal.at, journal.end) = (newer_at, stretch.end);
-            (journal.before, journal.next) = (stretch.hash, stretch.next);
+        if segment.next > flushed_through {
+            memtables.active = segment.memtable;
+            (journal.at, journal.end) = (newer_at, segment.end);
+            (journal.before, journal.next) = (segment.hash, segment.next);
         }
-        Ok((journal, layers))
+        Ok((journal, memtables))
     }
 
     /// The number of the last record.
-    pub(super) fn last(&self) -> u64 {
+    pub(super) fn last_record(&self) -> u64 {
         self.next - 1
     }
 
@@ -127,13 +128,13 @@ impl Journal {
     }
 
     /// Puts what changed at the end. When this returns it is on the disk.
-    pub(super) fn append(&mut self, layer: &Layer) -> Result<(), StoreError> {
+    pub(super) fn append(&mut self, memtable: &Memtable) -> Result<(), StoreError> {
         let mut buffer = std::mem::take(&mut self.buffer);
         buffer.clear();
         if self.end == 0 {
-            self.before = Header::put(&mut buffer, &self.identity, self.next);
+            self.before = SegmentHeader::encode(&mut buffer, &self.identity, self.next);
         }
-        self.before = record::put(&mut buffer, &self.before, self.next, layer);
+        self.before = record::encode(&mut buffer, &self.before, self.next, memtable);
         self.write(&mut buffer)?;
         self.next += 1;
         if buffer.capacity() <= BUFFER_BYTES_MAX {
@@ -144,39 +145,39 @@ impl Journal {
 
     /// Gives a number to a commit that goes into redb without it, when redb has all there was before. So a
     /// file of redb from before that commit does not fit what the journal gets next.
-    pub(super) fn skip(&mut self) -> u64 {
+    pub(super) fn reserve_record(&mut self) -> u64 {
         if self.end > 0 {
-            self.turn();
+            self.rotate();
         }
         self.next += 1;
-        self.last()
+        self.last_record()
     }
 
     /// From now on the other file is written, from its beginning. Nobody may need what it had.
-    pub(super) fn turn(&mut self) {
+    pub(super) fn rotate(&mut self) {
         (self.at, self.end) = (1 - self.at, 0);
     }
 
     /// Takes everything out of both files. Nobody may need what they had.
-    pub(super) fn wipe(&mut self) -> Result<(), StoreError> {
-        self.empty(0)?;
-        self.empty(1)?;
+    pub(super) fn truncate(&mut self) -> Result<(), StoreError> {
+        self.truncate_file(0)?;
+        self.truncate_file(1)?;
         self.end = 0;
         Ok(())
     }
 
-    fn empty(&self, at: usize) -> Result<(), StoreError> {
+    fn truncate_file(&self, at: usize) -> Result<(), StoreError> {
         self.files[at].set_len(0).map_err(failed)?;
         self.files[at].sync_data().map_err(failed)
     }
 
     /// Begins the file that is written although there is no record for it: who opens it reads no further.
-    pub(super) fn begin(&mut self) -> Result<(), StoreError> {
+    pub(super) fn start_segment(&mut self) -> Result<(), StoreError> {
         if self.end > 0 {
             return Ok(());
         }
         let mut buffer = Vec::with_capacity(BLOCK_BYTES);
-        self.before = Header::put(&mut buffer, &self.identity, self.next);
+        self.before = SegmentHeader::encode(&mut buffer, &self.identity, self.next);
         self.write(&mut buffer)
     }
 
@@ -197,28 +198,32 @@ impl Journal {
 }
 
 /// What a file begins with. `None`: it was never begun.
-fn header(file: &File) -> Result<Option<Header>, StoreError> {
+fn read_header(file: &File) -> Result<Option<SegmentHeader>, StoreError> {
     let mut bytes = [0; HEADER_BYTES];
     if file.len().map_err(failed)? < BLOCK_BYTES as u64 {
         return Ok(None);
     }
     file.read(0, &mut bytes).map_err(failed)?;
-    Ok(Header::parse(&bytes))
+    Ok(SegmentHeader::parse(&bytes))
 }
 
-/// Reads a file to its end, and keeps what its records after number `folded` say.
-fn read(file: &File, header: &Header, folded: u64) -> Result<Stretch, StoreError> {
+/// Reads a file to its end, and keeps what its records after number `flushed_through` say.
+fn recover_segment(
+    file: &File,
+    header: &SegmentHeader,
+    flushed_through: u64,
+) -> Result<RecoveredSegment, StoreError> {
     let length = file.len().map_err(failed)?;
-    let mut found = Stretch {
-        layer: Layer::default(),
+    let mut found = RecoveredSegment {
+        memtable: Memtable::default(),
         end: BLOCK_BYTES,
         hash: header.hash,
         next: header.first,
     };
-    while let Some((hash, body)) = next(file, &found, length)? {
+    while let Some((hash, body)) = next_record(file, &found, length)? {
         found.end = end_of(found.end, &body);
-        if found.next > folded {
-            record::take(body, &mut found.layer)?;
+        if found.next > flushed_through {
+            record::decode(body, &mut found.memtable)?;
         }
         (found.hash, found.next) = (hash, found.next + 1);
     }
@@ -226,15 +231,19 @@ fn read(file: &File, header: &Header, folded: u64) -> Result<Stretch, StoreError
 }
 
 /// The record behind those that were found so far, if there is one.
-fn next(file: &File, found: &Stretch, length: u64) -> Result<Option<(Hash, Bytes)>, StoreError> {
-    let Some((head, body)) = piece(file, found.end, found.next, length)? else {
+fn next_record(
+    file: &File,
+    found: &RecoveredSegment,
+    length: u64,
+) -> Result<Option<(Hash, Bytes)>, StoreError> {
+    let Some((head, body)) = read_record(file, found.end, found.next, length)? else {
         return Ok(None);
     };
     if head.fits(&found.hash, &body) {
         return Ok(Some((head.hash, body)));
     }
     // A write that was cut off is the last there is. What another record goes on from was there whole.
-    match piece(file, end_of(found.end, &body), found.next + 1, length)? {
+    match read_record(file, end_of(found.end, &body), found.next + 1, length)? {
         Some((later, body)) if later.fits(&head.hash, &body) => Err(StoreError::Damaged(
             "a record of its journal is not as it was written",
         )),
@@ -243,19 +252,19 @@ fn next(file: &File, found: &Stretch, length: u64) -> Result<Option<(Hash, Bytes
 }
 
 /// What may be the record of this number, at this place of a file of this length.
-fn piece(
+fn read_record(
     file: &File,
     at: usize,
     number: u64,
     length: u64,
-) -> Result<Option<(Head, Bytes)>, StoreError> {
+) -> Result<Option<(RecordHead, Bytes)>, StoreError> {
     let left = length.saturating_sub(at as u64);
     if left < BLOCK_BYTES as u64 {
         return Ok(None);
     }
     let mut head = [0; HEAD_BYTES];
     file.read(at as u64, &mut head).map_err(failed)?;
-    let head = Head::parse(&head);
+    let head = RecordHead::parse(&head);
     // Read only what can be there: these bytes may be those of anything.
     if head.number != number || head.length > left - HEAD_BYTES as u64 {
         return Ok(None);

@@ -15,7 +15,7 @@ use zeroize::Zeroizing;
 use super::StoreError;
 use super::at_rest::{DayKey, KEY_BYTES};
 
-/// A day for each that an envelope may be kept, the day it comes and the day it goes, and some to spare.
+/// A day for each that an envelope may be backend, the day it comes and the day it goes, and some to spare.
 pub(super) const SLOTS: usize = 40;
 
 /// More than any disk writes at once.
@@ -29,18 +29,18 @@ const WHOLE_BYTES: usize = CHECKED_BYTES + 32;
 /// A block that may hold a key; wiped when dropped.
 type Block = Zeroizing<[u8; SLOT_BYTES]>;
 
-/// Where all chance of the store comes from.
-pub(super) type Chance = Box<dyn FnMut(&mut [u8]) + Send>;
+/// Where all fill_random of the store comes from.
+pub(super) type FillRandom = Box<dyn FnMut(&mut [u8]) + Send>;
 
 /// The slots on what keeps them.
 pub(super) struct Slots {
     backend: Box<dyn StorageBackend>,
-    chance: Chance,
+    fill_random: FillRandom,
     used: [bool; SLOTS],
 }
 
 /// What the slots hold.
-pub(super) struct Found {
+pub(super) struct SlotContents {
     pub(super) slots: Slots,
     pub(super) keys: Vec<DayKey>,
     /// Slots that hold what is no key.
@@ -49,11 +49,14 @@ pub(super) struct Found {
 
 impl Slots {
     /// Reads all of them, and changes nothing.
-    pub(super) fn read(backend: impl StorageBackend, chance: Chance) -> Result<Found, StoreError> {
+    pub(super) fn read(
+        backend: impl StorageBackend,
+        fill_random: FillRandom,
+    ) -> Result<SlotContents, StoreError> {
         let length = backend.len().map_err(failed)?;
         let mut slots = Self {
             backend: Box::new(backend),
-            chance,
+            fill_random,
             used: [false; SLOTS],
         };
         let (mut keys, mut torn) = (Vec::new(), Vec::new());
@@ -75,12 +78,12 @@ impl Slots {
                 None => {}
             }
         }
-        Ok(Found { slots, keys, torn })
+        Ok(SlotContents { slots, keys, torn })
     }
 
     /// Gives the file its whole size, in blocks that are really there: a day must be able to begin
     /// on a disk that is full.
-    pub(super) fn lay_out(&mut self) -> Result<(), StoreError> {
+    pub(super) fn allocate(&mut self) -> Result<(), StoreError> {
         let (length, whole) = (self.backend.len().map_err(failed)?, offset(SLOTS));
         if length < whole {
             self.backend.set_len(whole).map_err(failed)?;
@@ -95,11 +98,11 @@ impl Slots {
     }
 
     /// A new key. When this returns it is on the disk.
-    pub(super) fn make(&mut self, day: u64, first_arrival: u64) -> Result<DayKey, StoreError> {
+    pub(super) fn create(&mut self, day: u64, first_arrival: u64) -> Result<DayKey, StoreError> {
         let mut key = Zeroizing::new([0; CHECKED_BYTES]);
         key[..8].copy_from_slice(&day.to_be_bytes());
         key[8..16].copy_from_slice(&first_arrival.to_be_bytes());
-        (self.chance)(&mut key[16..]);
+        (self.fill_random)(&mut key[16..]);
         self.put(&key)
     }
 
@@ -128,10 +131,10 @@ impl Slots {
         Ok(key)
     }
 
-    /// Overwrites a slot, by chance and then by zeros, each on the disk before the next thing happens.
+    /// Overwrites a slot, by fill_random and then by zeros, each on the disk before the next thing happens.
     pub(super) fn erase(&mut self, slot: usize) -> Result<(), StoreError> {
         let mut block = Block::new([0; SLOT_BYTES]);
-        (self.chance)(&mut block[..]);
+        (self.fill_random)(&mut block[..]);
         self.write(slot, &block)?;
         self.write(slot, &Block::new([0; SLOT_BYTES]))?;
         self.used[slot] = false;
@@ -188,9 +191,9 @@ mod tests {
 
     /// A backend that stays when the slots on it are dropped.
     #[derive(Debug, Clone, Default)]
-    struct Kept(Arc<InMemoryBackend>);
+    struct SharedBackend(Arc<InMemoryBackend>);
 
-    impl StorageBackend for Kept {
+    impl StorageBackend for SharedBackend {
         fn len(&self) -> std::io::Result<u64> {
             self.0.len()
         }
@@ -208,33 +211,33 @@ mod tests {
         }
     }
 
-    fn read(kept: &Kept) -> Found {
+    fn read(backend: &SharedBackend) -> SlotContents {
         let mut next = 1_u8;
-        let chance = move |bytes: &mut [u8]| {
+        let fill_random = move |bytes: &mut [u8]| {
             for byte in bytes {
                 (*byte, next) = (next, next.wrapping_add(1));
             }
         };
-        Slots::read(kept.clone(), Box::new(chance)).expect("reads")
+        Slots::read(backend.clone(), Box::new(fill_random)).expect("reads")
     }
 
-    fn bytes(kept: &Kept) -> Vec<u8> {
-        let mut bytes = vec![0; usize::try_from(kept.len().expect("there")).expect("small")];
-        kept.read(0, &mut bytes).expect("reads");
+    fn bytes(backend: &SharedBackend) -> Vec<u8> {
+        let mut bytes = vec![0; usize::try_from(backend.len().expect("there")).expect("small")];
+        backend.read(0, &mut bytes).expect("reads");
         bytes
     }
 
     /// Two keys, in a file of its whole size.
-    fn two() -> Kept {
-        let kept = Kept::default();
-        let mut slots = read(&kept).slots;
-        slots.lay_out().expect("writes");
-        slots.make(5, 100).expect("writes");
-        slots.make(7, 200).expect("writes");
-        kept
+    fn two() -> SharedBackend {
+        let backend = SharedBackend::default();
+        let mut slots = read(&backend).slots;
+        slots.allocate().expect("writes");
+        slots.create(5, 100).expect("writes");
+        slots.create(7, 200).expect("writes");
+        backend
     }
 
-    fn days(found: &Found) -> Vec<(u64, u64, usize)> {
+    fn days(found: &SlotContents) -> Vec<(u64, u64, usize)> {
         found
             .keys
             .iter()
@@ -244,9 +247,9 @@ mod tests {
 
     #[test]
     fn keys_are_read_as_they_were_made() {
-        let kept = two();
-        assert_eq!(bytes(&kept).len(), SLOTS * SLOT_BYTES);
-        let found = read(&kept);
+        let backend = two();
+        assert_eq!(bytes(&backend).len(), SLOTS * SLOT_BYTES);
+        let found = read(&backend);
         assert_eq!(days(&found), [(5, 100, 0), (7, 200, 1)]);
         assert!(found.torn.is_empty());
     }
@@ -255,9 +258,9 @@ mod tests {
     fn a_slot_that_is_not_whole_is_no_key_and_hurts_no_other() {
         let whole = bytes(&two());
         for at in (0..WHOLE_BYTES).chain([WHOLE_BYTES, SLOT_BYTES - 1]) {
-            let kept = two();
-            kept.write(at as u64, &[whole[at] ^ 1]).expect("writes");
-            let found = read(&kept);
+            let backend = two();
+            backend.write(at as u64, &[whole[at] ^ 1]).expect("writes");
+            let found = read(&backend);
             assert_eq!(
                 (days(&found), &found.torn[..]),
                 (vec![(7, 200, 1)], &[0][..]),
@@ -271,22 +274,22 @@ mod tests {
 
     #[test]
     fn nothing_of_an_overwritten_key_is_left_and_its_slot_serves_again() {
-        let kept = two();
-        let mut slots = read(&kept).slots;
+        let backend = two();
+        let mut slots = read(&backend).slots;
         slots.erase(0).expect("writes");
-        assert!(bytes(&kept)[..SLOT_BYTES].iter().all(|byte| *byte == 0));
-        assert_eq!(slots.make(9, 300).expect("writes").slot, 0);
-        assert_eq!(days(&read(&kept)), [(9, 300, 0), (7, 200, 1)]);
+        assert!(bytes(&backend)[..SLOT_BYTES].iter().all(|byte| *byte == 0));
+        assert_eq!(slots.create(9, 300).expect("writes").slot, 0);
+        assert_eq!(days(&read(&backend)), [(9, 300, 0), (7, 200, 1)]);
     }
 
     #[test]
     fn the_number_of_keys_is_bounded() {
-        let kept = two();
-        let mut slots = read(&kept).slots;
+        let backend = two();
+        let mut slots = read(&backend).slots;
         for day in 2..SLOTS as u64 {
-            slots.make(day, day).expect("there is a slot");
+            slots.create(day, day).expect("there is a slot");
         }
-        assert!(matches!(slots.make(99, 99), Err(StoreError::Damaged(_))));
-        assert_eq!(bytes(&kept).len(), SLOTS * SLOT_BYTES);
+        assert!(matches!(slots.create(99, 99), Err(StoreError::Damaged(_))));
+        assert_eq!(bytes(&backend).len(), SLOTS * SLOT_BYTES);
     }
 }

@@ -3,62 +3,62 @@
 //!
 //! Plain and synchronous. [`Store::commit`] makes many changes in one transaction, each decided by
 //! the pure rules inside it, and returns when they are on disk; [`Store::look`] reads. redb is named
-//! in this room only, and this room never waits, spawns or talks to anybody.
+//! in this disk_space only, and this disk_space never waits, spawns or talks to anybody.
 
 mod account;
+mod account_list;
 mod ack;
 mod at_rest;
+mod audit;
+mod check;
 mod close;
 mod commit;
 mod compact;
+mod corrupted;
+mod data_dir;
 mod day_keys;
 mod delete;
-mod dump;
+mod disk_space;
 mod envelope;
+mod envelope_scan;
+mod epoch;
 mod error;
-mod fold;
-mod folder;
+mod export;
+mod flush;
 mod found;
-mod give_up;
 mod hashing;
-mod history;
-mod inspect;
+mod import;
 mod invite;
 mod journal;
 mod key_slots;
-mod layer;
-mod look;
 mod members;
 mod membership;
+mod memtable;
 mod merge;
-mod moment;
 mod open;
 mod operator;
-mod probe;
 mod push;
+mod read;
 mod record;
 mod recover;
-mod roll;
-mod room;
 mod row;
-mod seen;
+mod snapshot;
 mod start;
 mod sweep;
 mod table;
 mod tables;
-mod take_in;
 mod upgrade;
 
-pub use commit::{Committed, Stir};
+pub use account_list::DiskUsage;
+pub use check::{CheckResult, check};
+pub use commit::{AccountChange, Committed};
 pub use compact::{Compacted, compact};
-pub use dump::DumpError;
+pub use data_dir::{BEFORE_RESTORE, RESTORING, lock_exclusive};
+pub use envelope_scan::VisibleMetadata;
 pub use error::StoreError;
-pub use folder::{BEFORE_RESTORE, RESTORING, hold};
-pub use hashing::Hashing;
-pub use look::Totals;
+pub use export::ExportError;
+pub use hashing::HashingWriter;
+pub use import::import;
 pub use open::{FILE, Files, Identity, JOURNALS, KEYS, Options, Store};
-pub use probe::{Probed, probe};
-pub use roll::Holdings;
-pub use seen::Seen;
+pub use read::Totals;
 pub use tables::SCHEMA_VERSION;
-pub use take_in::take_in;

@@ -31,7 +31,7 @@ pub(super) fn number(
 /// The members as they are now, in the place of those that the account's row on disk names.
 pub(super) fn replace(members: &mut Members<'_>, before: Option<&Account>, after: &Account) {
     if let Some(before) = before {
-        clear(members, before);
+        remove_all(members, before);
     }
     for device in &after.devices {
         members.insert(&key(&after.id, &device.key), after.number.0);
@@ -39,7 +39,7 @@ pub(super) fn replace(members: &mut Members<'_>, before: Option<&Account>, after
 }
 
 /// None of them is a member any more.
-pub(super) fn clear(members: &mut Members<'_>, account: &Account) {
+pub(super) fn remove_all(members: &mut Members<'_>, account: &Account) {
     for device in &account.devices {
         members.remove(&key(&account.id, &device.key));
     }

@@ -5,10 +5,10 @@ use prost::Message;
 use graceful_protocol::AccountId;
 use graceful_protocol::wire::SignedEntry;
 use graceful_rules::AccountNumber;
-use graceful_rules::change::{Outcome, Whose};
+use graceful_rules::command::{Member, Outcome};
 use graceful_rules::membership::append;
 
-use super::commit::{Turn, not_a_member};
+use super::commit::{Transaction, not_a_member};
 use super::tables::{Membership, pair};
 use super::{StoreError, account};
 
@@ -34,15 +34,15 @@ pub(super) fn entries(
     Ok(entries)
 }
 
-impl Turn<'_> {
+impl Transaction<'_> {
     pub(super) fn append(
         &mut self,
-        by: Whose,
+        by: Member,
         first: u64,
         entries: &[SignedEntry],
     ) -> Result<Outcome, StoreError> {
         match self.account(by.account)? {
-            Some(open) if open.account.device(by.device).is_some() => {
+            Some(cached) if cached.account.device(by.device).is_some() => {
                 self.extend_log(by.account, first, entries)
             }
             _ => Ok(not_a_member()),
@@ -69,23 +69,23 @@ impl Turn<'_> {
     ) -> Result<Outcome, StoreError> {
         let log = entries(&self.tables.membership, number, 0, usize::MAX)?;
         let limits = &self.options.limits;
-        let Some(open) = self.account(number)? else {
+        let Some(cached) = self.account(number)? else {
             return Ok(not_a_member());
         };
-        let appended = match append(&mut open.account, &log, first, offered, limits) {
+        let appended = match append(&mut cached.account, &log, first, offered, limits) {
             Ok(appended) => appended,
             Err(refusal) => return Ok(Outcome::Refused(refusal)),
         };
-        open.dirty |= !appended.new.is_empty();
-        open.turned |= !appended.new.is_empty();
+        cached.dirty |= !appended.new.is_empty();
+        cached.needs_refetch |= !appended.new.is_empty();
         for (index, entry) in (log.len() as u64..).zip(&appended.new) {
             self.tables
                 .membership
                 .insert(&pair(number.0, index), entry.encode_to_vec().as_slice());
         }
         for released in appended.released {
-            self.release(number, released)?;
+            self.remove_unawaited(number, released)?;
         }
-        Ok(Outcome::Appended)
+        Ok(Outcome::MembershipAppended)
     }
 }

@@ -3,12 +3,12 @@
 use std::iter::Peekable;
 
 use super::StoreError;
-use super::layer::RowKey;
+use super::memtable::RowKey;
 
 /// What a source has of a row; `None`: it was taken away.
 type Item<R> = Result<(RowKey, Option<R>), StoreError>;
 
-/// Rows in order, of one layer or of redb.
+/// Rows in order, of one memtable or of redb.
 pub(super) struct Source<'a, R>(Peekable<Box<dyn Iterator<Item = Item<R>> + 'a>>);
 
 impl<'a, R> Source<'a, R> {
@@ -126,8 +126,8 @@ mod tests {
 
     #[test]
     fn trouble_is_told() {
-        let broken = Source::<char>::new(std::iter::once(Err(StoreError::Altered)));
-        let mut rows = Merge::new(vec![source(&[(1, Some('a'))], false), broken], false);
-        assert!(matches!(rows.next(), Some(Err(StoreError::Altered))));
+        let poisoned = Source::<char>::new(std::iter::once(Err(StoreError::Corrupted)));
+        let mut rows = Merge::new(vec![source(&[(1, Some('a'))], false), poisoned], false);
+        assert!(matches!(rows.next(), Some(Err(StoreError::Corrupted))));
     }
 }

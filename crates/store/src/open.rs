@@ -1,4 +1,4 @@
-//! Opening a store: the folder, the file, whose it is, and which layout it has.
+//! Opening a store: the data_dir, the file, whose it is, and which layout it has.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
@@ -15,15 +15,15 @@ use graceful_rules::RelayTime;
 use graceful_rules::membership::Registration;
 
 use super::day_keys::DayKeys;
+use super::disk_space::DiskSpace;
 use super::journal::{File, Journal};
-use super::moment::Layers;
-use super::room::Room;
-use super::start::Start;
+use super::snapshot::Memtables;
+use super::start::Recovery;
 use super::tables::{META, SCHEMA_VERSION, meta};
 use super::upgrade::{STEPS, UPGRADING, upgrade};
-use super::{StoreError, folder};
+use super::{StoreError, data_dir};
 
-/// The store's file in the data folder.
+/// The store's file in the data data_dir.
 pub const FILE: &str = "relay.redb";
 
 /// The keys of its envelopes, beside it.
@@ -48,12 +48,12 @@ pub struct Options {
     pub free_bytes_min: u64,
     /// Bytes put by for the day on which the disk is full. 0: none.
     pub ballast_bytes: u64,
-    /// Bytes after which the journal turns to its other file and what it has is folded into redb. About as
+    /// Bytes after which the journal turns to its other file and what it has is flushed_through into redb. About as
     /// much of it, twice at most, is in memory as well.
     pub journal_bytes: u64,
     /// Bytes of a commit of few and large rows from which on it goes into redb at once, and not through
     /// the journal: what it would save there in syncs is less than writing so much twice costs.
-    pub straight_bytes: usize,
+    pub direct_write_min_bytes: usize,
 }
 
 impl Default for Options {
@@ -65,7 +65,7 @@ impl Default for Options {
             free_bytes_min: 0,
             ballast_bytes: 0,
             journal_bytes: 16 * 1024 * 1024,
-            straight_bytes: 512 * 1024,
+            direct_write_min_bytes: 512 * 1024,
         }
     }
 }
@@ -84,7 +84,7 @@ impl Identity {
     ///
     /// # Panics
     /// If the system has no randomness to give, which nothing can do without.
-    pub fn fresh() -> Self {
+    pub fn generate() -> Self {
         let mut bytes = [0; 32];
         getrandom::fill(&mut bytes).expect("the system gives randomness");
         let (relay_id, epoch) = bytes.split_at(16);
@@ -100,20 +100,20 @@ pub struct Store {
     pub(super) database: Database,
     pub(super) options: Options,
     pub(super) keys: DayKeys,
-    /// `None`: not in a folder.
-    pub(super) room: Option<Room>,
+    /// `None`: not in a data_dir.
+    pub(super) disk_space: Option<DiskSpace>,
     /// Whoever changes anything holds it.
     pub(super) journal: Mutex<Journal>,
-    pub(super) layers: RwLock<Layers>,
+    pub(super) memtables: RwLock<Memtables>,
     /// Held by who folds.
-    pub(super) folding: Mutex<()>,
+    pub(super) flushing: Mutex<()>,
     /// Nobody knows what is on the disk.
-    pub(super) broken: AtomicBool,
+    pub(super) poisoned: AtomicBool,
     pub(super) identity: Identity,
     pub(super) clock: RelayTime,
 }
 
-/// Where a store's files are, if not in a folder.
+/// Where a store's files are, if not in a data_dir.
 pub struct Files<B> {
     /// redb's.
     pub store: B,
@@ -124,46 +124,46 @@ pub struct Files<B> {
 }
 
 impl Store {
-    /// Opens the store in a folder, which is made if it is not there.
+    /// Opens the store in a data_dir, which is made if it is not there.
     ///
     /// # Errors
     /// [`StoreError`] says what is in the way.
-    pub fn open(folder: &Path, options: Options) -> Result<Self, StoreError> {
-        folder::prepare(folder)?;
-        let room = Room::new(folder, options.free_bytes_min, options.ballast_bytes);
+    pub fn open(data_dir: &Path, options: Options) -> Result<Self, StoreError> {
+        data_dir::prepare(data_dir)?;
+        let disk_space = DiskSpace::new(data_dir, options.free_bytes_min, options.ballast_bytes);
         // Before the file is opened: that may have to write.
-        room.drop_ballast_if_full();
-        let file = folder.join(FILE);
+        disk_space.release_ballast_if_full();
+        let file = data_dir.join(FILE);
         // What is not ours, or not for this version, is not touched. Only a store that was not closed
         // has to be opened, and so repaired, before it can be looked into.
-        let (mut found, mut database) = (Layout::None, None);
+        let (mut found, mut database) = (Layout::Empty, None);
         if file.exists() {
-            found = look_into(&file)?;
+            found = read_layout(&file)?;
         } else {
-            folder::create_private(&file)?;
-            folder::sync(folder)?;
+            data_dir::create_private(&file)?;
+            data_dir::sync(data_dir)?;
         }
-        if found == Layout::Unclosed {
+        if found == Layout::Unclean {
             let opened = open_database(&file, &options)?;
             found = layout_of(&opened, &file)?;
             database = Some(opened);
         }
-        if let Layout::Number(layout) = found
+        if let Layout::Version(layout) = found
             && layout < SCHEMA_VERSION
         {
             drop(database.take());
-            upgrade(folder, &options, layout, STEPS)?;
+            upgrade(data_dir, &options, layout, STEPS)?;
         }
         let database = database.map_or_else(|| open_database(&file, &options), Ok)?;
         // Nobody else has the store: what lies there was left by one that was cut off.
-        folder::remove(&folder.join(COMPACTING))?;
-        folder::remove(&folder.join(UPGRADING))?;
-        let store = open_files(database, folder, options, room)?;
-        store.lay_ballast();
+        data_dir::remove(&data_dir.join(COMPACTING))?;
+        data_dir::remove(&data_dir.join(UPGRADING))?;
+        let store = open_files(database, data_dir, options, disk_space)?;
+        store.allocate_ballast();
         Ok(store)
     }
 
-    /// Opens a store on any backends. `fresh` is who it will be if it is new; `chance` fills with what nobody can guess, and is where its keys come from.
+    /// Opens a store on any backends. `fresh` is who it will be if it is new; `fill_random` fills with what nobody can guess, and is where its keys come from.
     ///
     /// # Errors
     /// [`StoreError`] where the backend or what is on it does not serve.
@@ -171,12 +171,12 @@ impl Store {
         files: Files<impl StorageBackend>,
         options: Options,
         fresh: Identity,
-        chance: impl FnMut(&mut [u8]) + Send + 'static,
+        fill_random: impl FnMut(&mut [u8]) + Send + 'static,
     ) -> Result<Self, StoreError> {
         let database = builder(&options).create_with_backend(files.store)?;
         let journals = files.journals.map(|file| Box::new(file) as File);
-        let start = Start::read(database, journals, fresh)?;
-        start.into_store(files.keys, options, Box::new(chance), None)
+        let recovery = Recovery::read(database, journals, fresh)?;
+        recovery.into_store(files.keys, options, Box::new(fill_random), None)
     }
 
     /// Which relay, and which history.
@@ -198,50 +198,50 @@ impl Store {
 pub(super) fn open_database(file: &Path, options: &Options) -> Result<Database, StoreError> {
     builder(options)
         .create(file)
-        .map_err(|error| explain(error, file))
+        .map_err(|error| database_error(error, file))
 }
 
-/// The store whose redb file is open, with the others of its folder.
+/// The store whose redb file is open, with the others of its data_dir.
 pub(super) fn open_files(
     database: Database,
-    folder: &Path,
+    data_dir: &Path,
     options: Options,
-    room: Room,
+    disk_space: DiskSpace,
 ) -> Result<Store, StoreError> {
     let journals =
-        JOURNALS.map(|name| open_or_make(folder, name).map(|file| Box::new(file) as File));
+        JOURNALS.map(|name| open_or_make(data_dir, name).map(|file| Box::new(file) as File));
     let [one, other] = journals;
     let journals = [one?, other?];
     let begun = || {
-        let start = Start::read(database, journals, Identity::fresh())?;
-        let keys = open_keys(&start, folder)?;
-        start.into_store(keys, options, Box::new(system_chance), Some(room))
+        let recovery = Recovery::read(database, journals, Identity::generate())?;
+        let keys = open_keys(&recovery, data_dir)?;
+        recovery.into_store(keys, options, Box::new(fill_from_os), Some(disk_space))
     };
-    begun().map_err(|error: StoreError| error.in_folder(folder))
+    begun().map_err(|error: StoreError| error.in_data_dir(data_dir))
 }
 
 /// # Panics
 /// If the system has no randomness to give, which nothing can do without.
-pub(super) fn system_chance(bytes: &mut [u8]) {
+pub(super) fn fill_from_os(bytes: &mut [u8]) {
     getrandom::fill(bytes).expect("the system gives randomness");
 }
 
 /// The key file. It is made only where there is no envelope that it should have a key for.
-fn open_keys(start: &Start, folder: &Path) -> Result<FileBackend, StoreError> {
-    if !folder.join(KEYS).exists() {
-        start.check_that_no_key_is_needed()?;
+fn open_keys(recovery: &Recovery, data_dir: &Path) -> Result<FileBackend, StoreError> {
+    if !data_dir.join(KEYS).exists() {
+        recovery.check_no_key_needed()?;
     }
-    open_or_make(folder, KEYS)
+    open_or_make(data_dir, KEYS)
 }
 
-/// A file of the folder, empty if it was not there.
-fn open_or_make(folder: &Path, name: &str) -> Result<FileBackend, StoreError> {
-    let file = folder.join(name);
+/// A file of the data_dir, empty if it was not there.
+fn open_or_make(data_dir: &Path, name: &str) -> Result<FileBackend, StoreError> {
+    let file = data_dir.join(name);
     if !file.exists() {
-        folder::create_private(&file)?;
-        folder::sync(folder)?;
+        data_dir::create_private(&file)?;
+        data_dir::sync(data_dir)?;
     }
-    Ok(FileBackend::new(folder::open_file(&file)?)?)
+    Ok(FileBackend::new(data_dir::open_file(&file)?)?)
 }
 
 pub(super) fn builder(options: &Options) -> Builder {
@@ -250,7 +250,7 @@ pub(super) fn builder(options: &Options) -> Builder {
     builder
 }
 
-pub(super) fn explain(error: DatabaseError, file: &Path) -> StoreError {
+pub(super) fn database_error(error: DatabaseError, file: &Path) -> StoreError {
     let file = PathBuf::from(file);
     match error {
         DatabaseError::DatabaseAlreadyOpen => StoreError::InUse { file },
@@ -261,8 +261,8 @@ pub(super) fn explain(error: DatabaseError, file: &Path) -> StoreError {
         DatabaseError::Storage(redb::StorageError::Io(source))
             if source.kind() != std::io::ErrorKind::InvalidData =>
         {
-            StoreError::Folder {
-                folder: file,
+            StoreError::DataDir {
+                data_dir: file,
                 source,
             }
         }
@@ -280,21 +280,21 @@ pub(super) fn explain(error: DatabaseError, file: &Path) -> StoreError {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Layout {
     /// It has no tables.
-    None,
+    Empty,
     /// This one, at most [`SCHEMA_VERSION`].
-    Number(u32),
+    Version(u32),
     /// It was not closed, and cannot be looked into without writing.
-    Unclosed,
+    Unclean,
 }
 
 /// Looks for the layout without writing.
-pub(super) fn look_into(file: &Path) -> Result<Layout, StoreError> {
+pub(super) fn read_layout(file: &Path) -> Result<Layout, StoreError> {
     match ReadOnlyDatabase::open(file) {
         Ok(database) => layout_of(&database, file),
-        Err(DatabaseError::RepairAborted) => Ok(Layout::Unclosed),
-        // An empty file is what a crash in the very first moment leaves.
-        Err(_) if std::fs::metadata(file).is_ok_and(|file| file.len() == 0) => Ok(Layout::Unclosed),
-        Err(error) => Err(explain(error, file)),
+        Err(DatabaseError::RepairAborted) => Ok(Layout::Unclean),
+        // An empty file is what a crash in the very first snapshot leaves.
+        Err(_) if std::fs::metadata(file).is_ok_and(|file| file.len() == 0) => Ok(Layout::Unclean),
+        Err(error) => Err(database_error(error, file)),
     }
 }
 
@@ -309,7 +309,7 @@ fn layout_of(database: &impl ReadableDatabase, file: &Path) -> Result<Layout, St
         // A crash before the first commit leaves a file without tables.
         Err(TableError::TableDoesNotExist(_)) => {
             return match transaction.list_tables()?.next() {
-                None => Ok(Layout::None),
+                None => Ok(Layout::Empty),
                 Some(_) => Err(not_ours("its tables are not those of a relay")),
             };
         }
@@ -336,6 +336,6 @@ fn layout_of(database: &impl ReadableDatabase, file: &Path) -> Result<Layout, St
                 known: SCHEMA_VERSION,
             })
         }
-        found => Ok(Layout::Number(found)),
+        found => Ok(Layout::Version(found)),
     }
 }

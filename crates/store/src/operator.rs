@@ -2,13 +2,13 @@
 
 use graceful_protocol::AccountId;
 use graceful_rules::Quota;
-use graceful_rules::change::Outcome;
+use graceful_rules::command::Outcome;
 
 use super::StoreError;
 use super::account;
-use super::commit::{Turn, not_a_member};
+use super::commit::{Transaction, not_a_member};
 
-impl Turn<'_> {
+impl Transaction<'_> {
     pub(super) fn evict(&mut self, id: &AccountId) -> Result<Outcome, StoreError> {
         match account::number(&self.tables.account_numbers, id)? {
             Some(number) => self.close(number, id),
@@ -24,11 +24,11 @@ impl Turn<'_> {
         let Some(number) = account::number(&self.tables.account_numbers, id)? else {
             return Ok(not_a_member());
         };
-        let Some(open) = self.account(number)? else {
+        let Some(cached) = self.account(number)? else {
             return Ok(not_a_member());
         };
-        open.dirty |= open.account.quota != quota;
-        open.account.quota = quota;
+        cached.dirty |= cached.account.quota != quota;
+        cached.account.quota = quota;
         Ok(Outcome::QuotaSet)
     }
 }

@@ -17,7 +17,7 @@ use sha2::{Digest, Sha256};
 use graceful_protocol::{RelayId, StoreEpoch};
 
 use super::StoreError;
-use super::layer::{Layer, RowKey};
+use super::memtable::{Memtable, RowKey};
 use super::open::Identity;
 use super::tables::TABLES;
 
@@ -36,7 +36,7 @@ pub(super) type Hash = [u8; 32];
 
 /// What a file begins with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Header {
+pub(super) struct SegmentHeader {
     pub(super) identity: Identity,
     /// The number of its first record.
     pub(super) first: u64,
@@ -44,15 +44,15 @@ pub(super) struct Header {
 }
 
 /// What a record begins with.
-pub(super) struct Head {
+pub(super) struct RecordHead {
     pub(super) length: u64,
     pub(super) number: u64,
     pub(super) hash: Hash,
 }
 
-impl Header {
+impl SegmentHeader {
     /// Puts one for a file whose first record has this number. Returns its hash.
-    pub(super) fn put(buffer: &mut Vec<u8>, identity: &Identity, first: u64) -> Hash {
+    pub(super) fn encode(buffer: &mut Vec<u8>, identity: &Identity, first: u64) -> Hash {
         let start = buffer.len();
         buffer.put_slice(MAGIC);
         buffer.put_slice(identity.relay_id.as_bytes());
@@ -86,7 +86,7 @@ impl Header {
     }
 }
 
-impl Head {
+impl RecordHead {
     pub(super) fn parse(bytes: &[u8; HEAD_BYTES]) -> Self {
         let bytes: &mut &[u8] = &mut bytes.as_slice();
         let (length, number) = (bytes.get_u64(), bytes.get_u64());
@@ -105,12 +105,17 @@ impl Head {
     }
 }
 
-/// Puts a record of what a layer has. Returns its hash.
-pub(super) fn put(buffer: &mut Vec<u8>, before: &Hash, number: u64, layer: &Layer) -> Hash {
+/// Puts a record of what a memtable has. Returns its hash.
+pub(super) fn encode(
+    buffer: &mut Vec<u8>,
+    before: &Hash,
+    number: u64,
+    memtable: &Memtable,
+) -> Hash {
     let start = buffer.len();
     buffer.resize(start + HEAD_BYTES, 0);
     for table in 0..TABLES {
-        for (key, value) in layer.rows(table) {
+        for (key, value) in memtable.rows(table) {
             buffer.put_u8(u8::try_from(table).expect("few tables"));
             buffer.put_u8(u8::try_from(key.as_bytes().len()).expect("short keys"));
             buffer.put_slice(key.as_bytes());
@@ -129,17 +134,17 @@ pub(super) fn put(buffer: &mut Vec<u8>, before: &Hash, number: u64, layer: &Laye
     hash
 }
 
-/// Lays what the body of a record says onto a layer.
-pub(super) fn take(mut body: Bytes, layer: &mut Layer) -> Result<(), StoreError> {
+/// Lays what the body of a record says onto a memtable.
+pub(super) fn decode(mut body: Bytes, memtable: &mut Memtable) -> Result<(), StoreError> {
     while body.has_remaining() {
-        take_row(&mut body, layer).ok_or(StoreError::Damaged(
+        take_row(&mut body, memtable).ok_or(StoreError::Damaged(
             "a record of its journal cannot be read",
         ))?;
     }
     Ok(())
 }
 
-fn take_row(body: &mut Bytes, layer: &mut Layer) -> Option<()> {
+fn take_row(body: &mut Bytes, memtable: &mut Memtable) -> Option<()> {
     let table = usize::from(body.try_get_u8().ok()?);
     let length = usize::from(body.try_get_u8().ok()?);
     let key = RowKey::parse(&take_bytes(body, length)?)?;
@@ -148,7 +153,7 @@ fn take_row(body: &mut Bytes, layer: &mut Layer) -> Option<()> {
         Some(length) => Some(take_bytes(body, length)?),
         None => None,
     };
-    (table < TABLES).then(|| layer.set(table, key, value))
+    (table < TABLES).then(|| memtable.set(table, key, value))
 }
 
 fn take_bytes(body: &mut Bytes, length: usize) -> Option<Bytes> {

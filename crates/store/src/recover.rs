@@ -3,9 +3,9 @@
 use graceful_protocol::wire::SignedEntry;
 use graceful_protocol::{Code, DeviceKey, Refusal};
 use graceful_rules::AccountNumber;
-use graceful_rules::change::{Outcome, Ready, Recoverable, View};
+use graceful_rules::command::{AccountPage, FetchResult, Outcome, RecoverableAccount};
 
-use super::commit::{Turn, not_a_member};
+use super::commit::{Transaction, not_a_member};
 use super::tables::{ACCOUNTS, MEMBERSHIP, RECOVERY};
 use super::{Store, StoreError, account, membership};
 
@@ -14,19 +14,19 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`]
-    pub fn find_recovery(&self, key: &DeviceKey) -> Result<Option<Recoverable>, StoreError> {
-        let moment = self.moment()?;
-        let recovery = moment.table(RECOVERY);
+    pub fn find_recovery(&self, key: &DeviceKey) -> Result<Option<RecoverableAccount>, StoreError> {
+        let snapshot = self.snapshot()?;
+        let recovery = snapshot.table(RECOVERY);
         let Some(number) = recovery
             .get(key.as_bytes())?
             .map(|number| AccountNumber(number.value()))
         else {
             return Ok(None);
         };
-        let account = account::load(&moment.table(ACCOUNTS), number)?.ok_or(
+        let account = account::load(&snapshot.table(ACCOUNTS), number)?.ok_or(
             StoreError::Damaged("a recovery key leads to an account without a row"),
         )?;
-        Ok(Some(Recoverable {
+        Ok(Some(RecoverableAccount {
             account: number,
             membership_count: account.membership_count,
         }))
@@ -36,30 +36,30 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`]
-    pub fn look_at_log(
+    pub fn fetch_membership(
         &self,
         number: AccountNumber,
         entries_from: u64,
-    ) -> Result<View, StoreError> {
-        let moment = self.moment()?;
-        let Some(account) = account::load(&moment.table(ACCOUNTS), number)? else {
-            return Ok(View::Gone);
+    ) -> Result<FetchResult, StoreError> {
+        let snapshot = self.snapshot()?;
+        let Some(account) = account::load(&snapshot.table(ACCOUNTS), number)? else {
+            return Ok(FetchResult::AccountDeleted);
         };
-        let table = moment.table(MEMBERSHIP);
+        let table = snapshot.table(MEMBERSHIP);
         let entries = membership::entries(&table, number, entries_from, self.entries_bytes_max())?;
         let membership_count = account.membership_count;
-        Ok(View::Ready(Ready {
+        Ok(FetchResult::Page(AccountPage {
             entries_from,
             entries,
             membership_count,
-            ..Ready::default()
+            ..AccountPage::default()
         }))
     }
 }
 
-impl Turn<'_> {
+impl Transaction<'_> {
     /// Remembers whose recovery key this is. Says no where it is another account's.
-    pub(super) fn keep_recovery(
+    pub(super) fn insert_recovery_key(
         &mut self,
         key: &DeviceKey,
         number: AccountNumber,

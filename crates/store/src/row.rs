@@ -5,7 +5,7 @@ use prost::Message;
 use graceful_protocol::wire::gap::Reason;
 use graceful_protocol::{AccountId, Chain, DeviceKey};
 use graceful_rules::{
-    Account, AccountNumber, Addressee, Device, Gap, Kept, Ordinal, Quota, RelayTime,
+    Account, AccountNumber, Device, DeviceIndex, EnvelopeMeta, Gap, Quota, Recipient, RelayTime,
 };
 
 use super::StoreError;
@@ -19,11 +19,11 @@ struct AccountRow {
     #[prost(bytes = "vec", tag = "3")]
     chain: Vec<u8>,
     #[prost(uint64, tag = "4")]
-    bytes_kept: u64,
+    stored_bytes: u64,
     #[prost(uint64, tag = "5")]
-    envelopes_kept: u64,
+    stored_envelopes: u64,
     #[prost(uint64, tag = "6")]
-    addressed_kept: u64,
+    stored_targeted: u64,
     #[prost(uint64, tag = "7")]
     membership_count: u64,
     #[prost(message, repeated, tag = "8")]
@@ -37,7 +37,7 @@ struct AccountRow {
 #[derive(Clone, PartialEq, Message)]
 struct DeviceRow {
     #[prost(uint32, tag = "1")]
-    ordinal: u32,
+    device_index: u32,
     #[prost(bytes = "vec", tag = "2")]
     key: Vec<u8>,
     #[prost(uint64, tag = "3")]
@@ -52,9 +52,9 @@ struct DeviceRow {
     gap_reason: i32,
 }
 
-pub(super) fn account_bytes(account: &Account) -> Vec<u8> {
+pub(super) fn encode_account(account: &Account) -> Vec<u8> {
     let devices = account.devices.iter().map(|device| DeviceRow {
-        ordinal: device.ordinal.0,
+        device_index: device.device_index.0,
         key: device.key.as_bytes().to_vec(),
         cursor: device.cursor,
         push_number: device.push_number,
@@ -66,9 +66,9 @@ pub(super) fn account_bytes(account: &Account) -> Vec<u8> {
         id: account.id.as_bytes().to_vec(),
         head: account.head,
         chain: account.chain.as_bytes().to_vec(),
-        bytes_kept: account.bytes_kept,
-        envelopes_kept: account.envelopes_kept,
-        addressed_kept: account.addressed_kept,
+        stored_bytes: account.stored_bytes,
+        stored_envelopes: account.stored_envelopes,
+        stored_targeted: account.stored_targeted,
         membership_count: account.membership_count,
         devices: devices.collect(),
         quota_bytes_max: account.quota.bytes_max,
@@ -77,12 +77,12 @@ pub(super) fn account_bytes(account: &Account) -> Vec<u8> {
     row.encode_to_vec()
 }
 
-pub(super) fn account(number: AccountNumber, bytes: &[u8]) -> Result<Account, StoreError> {
+pub(super) fn decode_account(number: AccountNumber, bytes: &[u8]) -> Result<Account, StoreError> {
     const DAMAGED: StoreError = StoreError::Damaged("an account's row cannot be read");
     let row = AccountRow::decode(bytes).map_err(|_| DAMAGED)?;
     let devices = row.devices.iter().map(|device| {
         Ok(Device {
-            ordinal: Ordinal(device.ordinal),
+            device_index: DeviceIndex(device.device_index),
             key: DeviceKey::try_from(device.key.as_slice()).map_err(|_| DAMAGED)?,
             cursor: device.cursor,
             push_number: device.push_number,
@@ -98,9 +98,9 @@ pub(super) fn account(number: AccountNumber, bytes: &[u8]) -> Result<Account, St
         id: AccountId::try_from(row.id.as_slice()).map_err(|_| DAMAGED)?,
         head: row.head,
         chain: Chain::try_from(row.chain.as_slice()).map_err(|_| DAMAGED)?,
-        bytes_kept: row.bytes_kept,
-        envelopes_kept: row.envelopes_kept,
-        addressed_kept: row.addressed_kept,
+        stored_bytes: row.stored_bytes,
+        stored_envelopes: row.stored_envelopes,
+        stored_targeted: row.stored_targeted,
         membership_count: row.membership_count,
         devices: devices.collect::<Result<_, StoreError>>()?,
         quota: Quota {
@@ -114,27 +114,27 @@ pub(super) fn account(number: AccountNumber, bytes: &[u8]) -> Result<Account, St
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct LogHead {
     pub(super) account: AccountNumber,
-    pub(super) kept: Kept,
+    pub(super) meta: EnvelopeMeta,
     pub(super) arrived: RelayTime,
     pub(super) push_number: u64,
     pub(super) sender_key: DeviceKey,
     pub(super) chain: Chain,
 }
 
-/// account 8, seq 8, sender 4, addressee 4, size 4, arrived 8, push number 8, sender's key 32, chain 32
+/// account 8, seq 8, sender 4, recipient 4, size 4, arrived 8, push number 8, sender's key 32, chain 32
 pub(super) const LOG_HEAD_BYTES: usize = 108;
 
-/// No member has this ordinal: logs are far shorter.
+/// No member has this device_index: logs are far shorter.
 const EVERYONE: u32 = u32::MAX;
 
 impl LogHead {
     pub(super) fn to_bytes(&self) -> [u8; LOG_HEAD_BYTES] {
         let mut row = Vec::with_capacity(LOG_HEAD_BYTES);
         row.extend_from_slice(&self.account.0.to_be_bytes());
-        row.extend_from_slice(&self.kept.seq.to_be_bytes());
-        row.extend_from_slice(&self.kept.sender.0.to_be_bytes());
-        row.extend_from_slice(&addressee_number(self.kept.addressee).to_be_bytes());
-        row.extend_from_slice(&self.kept.size.to_be_bytes());
+        row.extend_from_slice(&self.meta.seq.to_be_bytes());
+        row.extend_from_slice(&self.meta.sender.0.to_be_bytes());
+        row.extend_from_slice(&recipient_number(self.meta.recipient).to_be_bytes());
+        row.extend_from_slice(&self.meta.size.to_be_bytes());
         row.extend_from_slice(&self.arrived.ms().to_be_bytes());
         row.extend_from_slice(&self.push_number.to_be_bytes());
         row.extend_from_slice(self.sender_key.as_bytes());
@@ -143,7 +143,7 @@ impl LogHead {
     }
 
     /// The head and the payload behind it.
-    pub(super) fn read(row: &[u8]) -> Result<(Self, &[u8]), StoreError> {
+    pub(super) fn decode(row: &[u8]) -> Result<(Self, &[u8]), StoreError> {
         let mut bytes = row;
         let head =
             Self::parse(&mut bytes).ok_or(StoreError::Damaged("an envelope's row is too short"))?;
@@ -151,78 +151,78 @@ impl LogHead {
     }
 
     fn parse(bytes: &mut &[u8]) -> Option<Self> {
-        let account = AccountNumber(u64::from_be_bytes(take(bytes)?));
-        let seq = u64::from_be_bytes(take(bytes)?);
-        let sender = Ordinal(u32::from_be_bytes(take(bytes)?));
-        let addressee = addressee(u32::from_be_bytes(take(bytes)?));
-        let size = u32::from_be_bytes(take(bytes)?);
+        let account = AccountNumber(u64::from_be_bytes(split_array(bytes)?));
+        let seq = u64::from_be_bytes(split_array(bytes)?);
+        let sender = DeviceIndex(u32::from_be_bytes(split_array(bytes)?));
+        let recipient = decode_recipient(u32::from_be_bytes(split_array(bytes)?));
+        let size = u32::from_be_bytes(split_array(bytes)?);
         Some(Self {
             account,
-            kept: Kept {
+            meta: EnvelopeMeta {
                 seq,
                 sender,
-                addressee,
+                recipient,
                 size,
             },
-            arrived: RelayTime::from_ms(u64::from_be_bytes(take(bytes)?)),
-            push_number: u64::from_be_bytes(take(bytes)?),
-            sender_key: DeviceKey::new(take(bytes)?),
-            chain: Chain::new(take(bytes)?),
+            arrived: RelayTime::from_ms(u64::from_be_bytes(split_array(bytes)?)),
+            push_number: u64::from_be_bytes(split_array(bytes)?),
+            sender_key: DeviceKey::new(split_array(bytes)?),
+            chain: Chain::new(split_array(bytes)?),
         })
     }
 }
 
-fn take<const N: usize>(bytes: &mut &[u8]) -> Option<[u8; N]> {
+fn split_array<const N: usize>(bytes: &mut &[u8]) -> Option<[u8; N]> {
     let (front, rest) = bytes.split_first_chunk::<N>()?;
     *bytes = rest;
     Some(*front)
 }
 
-fn addressee_number(addressee: Addressee) -> u32 {
-    match addressee {
-        Addressee::Everyone => EVERYONE,
-        Addressee::One(ordinal) => ordinal.0,
+fn recipient_number(recipient: Recipient) -> u32 {
+    match recipient {
+        Recipient::Everyone => EVERYONE,
+        Recipient::One(device_index) => device_index.0,
     }
 }
 
-fn addressee(number: u32) -> Addressee {
+fn decode_recipient(number: u32) -> Recipient {
     if number == EVERYONE {
-        Addressee::Everyone
+        Recipient::Everyone
     } else {
-        Addressee::One(Ordinal(number))
+        Recipient::One(DeviceIndex(number))
     }
 }
 
 /// Where an envelope lies, as the index keeps it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Place {
+pub(super) struct IndexEntry {
     pub(super) arrival: u64,
-    pub(super) kept: Kept,
+    pub(super) meta: EnvelopeMeta,
 }
 
-impl Place {
+impl IndexEntry {
     pub(super) fn to_bytes(self) -> [u8; 20] {
         let mut bytes = [0; 20];
         bytes[..8].copy_from_slice(&self.arrival.to_be_bytes());
-        bytes[8..12].copy_from_slice(&self.kept.sender.0.to_be_bytes());
-        bytes[12..16].copy_from_slice(&addressee_number(self.kept.addressee).to_be_bytes());
-        bytes[16..].copy_from_slice(&self.kept.size.to_be_bytes());
+        bytes[8..12].copy_from_slice(&self.meta.sender.0.to_be_bytes());
+        bytes[12..16].copy_from_slice(&recipient_number(self.meta.recipient).to_be_bytes());
+        bytes[16..].copy_from_slice(&self.meta.size.to_be_bytes());
         bytes
     }
 
     pub(super) fn from_bytes(seq: u64, bytes: &[u8; 20]) -> Self {
         let mut bytes = bytes.as_slice();
         let mut parse = || {
-            let arrival = u64::from_be_bytes(take(&mut bytes)?);
-            let sender = Ordinal(u32::from_be_bytes(take(&mut bytes)?));
-            let addressee = addressee(u32::from_be_bytes(take(&mut bytes)?));
-            let size = u32::from_be_bytes(take(&mut bytes)?);
+            let arrival = u64::from_be_bytes(split_array(&mut bytes)?);
+            let sender = DeviceIndex(u32::from_be_bytes(split_array(&mut bytes)?));
+            let recipient = decode_recipient(u32::from_be_bytes(split_array(&mut bytes)?));
+            let size = u32::from_be_bytes(split_array(&mut bytes)?);
             Some(Self {
                 arrival,
-                kept: Kept {
+                meta: EnvelopeMeta {
                     seq,
                     sender,
-                    addressee,
+                    recipient,
                     size,
                 },
             })

@@ -9,25 +9,25 @@ use graceful_protocol::{RelayId, StoreEpoch};
 use graceful_rules::RelayTime;
 
 use super::day_keys::{self, DayKeys, Keyring};
+use super::disk_space::DiskSpace;
 use super::journal::{File, Journal};
-use super::key_slots::Chance;
-use super::look::Totals;
-use super::moment::{Layers, Moment};
+use super::key_slots::FillRandom;
 use super::open::{Identity, Options};
-use super::room::Room;
+use super::read::Totals;
+use super::snapshot::{Memtables, Snapshot};
 use super::table::Spec;
 use super::tables::{EachTable, LOG, META, SCHEMA_VERSION, each, meta};
 use super::{Store, StoreError};
 
 /// A store whose keys are not there yet.
-pub(super) struct Start {
+pub(super) struct Recovery {
     database: Database,
     journal: Journal,
-    layers: RwLock<Layers>,
+    memtables: RwLock<Memtables>,
     identity: Identity,
 }
 
-impl Start {
+impl Recovery {
     /// `fresh` is who it will be if it is new.
     pub(super) fn read(
         database: Database,
@@ -35,41 +35,41 @@ impl Start {
         fresh: Identity,
     ) -> Result<Self, StoreError> {
         const DAMAGED: StoreError = StoreError::Damaged("what was just written cannot be read");
-        if known(&database)?.is_none() {
+        if read_identity(&database)?.is_none() {
             write_identity(&database, fresh)?;
         }
-        let (identity, folded) = known(&database)?.ok_or(DAMAGED)?;
-        let (journal, layers) = Journal::open(journals, identity, folded)?;
+        let (identity, flushed_through) = read_identity(&database)?.ok_or(DAMAGED)?;
+        let (journal, memtables) = Journal::open(journals, identity, flushed_through)?;
         Ok(Self {
             database,
             journal,
-            layers: RwLock::new(layers),
+            memtables: RwLock::new(memtables),
             identity,
         })
     }
 
-    fn moment(&self) -> Result<Moment<'_>, StoreError> {
-        Moment::of(&self.layers, &self.database, Keyring::default)
+    fn snapshot(&self) -> Result<Snapshot<'_>, StoreError> {
+        Snapshot::new(&self.memtables, &self.database, Keyring::default)
     }
 
     /// Whether there are envelopes, for which there must be keys.
-    pub(super) fn check_that_no_key_is_needed(&self) -> Result<(), StoreError> {
-        day_keys::check_cover(&self.moment()?.table(LOG), &Keyring::default())
+    pub(super) fn check_no_key_needed(&self) -> Result<(), StoreError> {
+        day_keys::check_keys_cover_log(&self.snapshot()?.table(LOG), &Keyring::default())
     }
 
     pub(super) fn into_store(
         self,
         keys: impl StorageBackend,
         options: Options,
-        chance: Chance,
-        room: Option<Room>,
+        fill_random: FillRandom,
+        disk_space: Option<DiskSpace>,
     ) -> Result<Store, StoreError> {
         let (keys, clock) = {
-            let moment = self.moment()?;
-            let clock = RelayTime::from_ms(moment.number(meta::CLOCK)?);
-            let next_arrival = moment.number(meta::NEXT_ARRIVAL)?;
+            let snapshot = self.snapshot()?;
+            let clock = RelayTime::from_ms(snapshot.meta_number(meta::CLOCK)?);
+            let next_arrival = snapshot.meta_number(meta::NEXT_ARRIVAL)?;
             (
-                DayKeys::open(keys, chance, &moment.table(LOG), clock, next_arrival)?,
+                DayKeys::open(keys, fill_random, &snapshot.table(LOG), clock, next_arrival)?,
                 clock,
             )
         };
@@ -77,11 +77,11 @@ impl Start {
             database: self.database,
             options,
             keys,
-            room,
+            disk_space,
             journal: Mutex::new(self.journal),
-            layers: self.layers,
-            folding: Mutex::default(),
-            broken: AtomicBool::new(false),
+            memtables: self.memtables,
+            flushing: Mutex::default(),
+            poisoned: AtomicBool::new(false),
             identity: self.identity,
             clock,
         };
@@ -90,8 +90,8 @@ impl Start {
     }
 }
 
-/// Whose redb's file is, and the last record of the journal that is in it.
-fn known(database: &Database) -> Result<Option<(Identity, u64)>, StoreError> {
+/// Member redb's file is, and the last record of the journal that is in it.
+fn read_identity(database: &Database) -> Result<Option<(Identity, u64)>, StoreError> {
     const DAMAGED: StoreError = StoreError::Damaged("its identity cannot be read");
     let transaction = database.begin_read()?;
     let table = match transaction.open_table(META.definition) {
@@ -103,11 +103,11 @@ fn known(database: &Database) -> Result<Option<(Identity, u64)>, StoreError> {
         relay_id: RelayId::try_from(value(meta::RELAY_ID)?.as_slice()).map_err(|_| DAMAGED)?,
         epoch: StoreEpoch::try_from(value(meta::EPOCH)?.as_slice()).map_err(|_| DAMAGED)?,
     };
-    let folded = value(meta::FOLDED)?
+    let flushed_through = value(meta::FLUSHED_THROUGH)?
         .try_into()
         .map(u64::from_be_bytes)
         .map_err(|_| DAMAGED)?;
-    Ok(Some((identity, folded)))
+    Ok(Some((identity, flushed_through)))
 }
 
 /// All tables and who this is, in the store's first transaction.
@@ -116,7 +116,7 @@ fn write_identity(database: &Database, identity: Identity) -> Result<(), StoreEr
     // From the first one on, so that whatever happens the file opens at once.
     transaction.set_two_phase_commit(true);
     transaction.set_quick_repair(true);
-    each(&mut Make { to: &transaction })?;
+    each(&mut CreateTables { to: &transaction })?;
     {
         let mut table = transaction.open_table(META.definition)?;
         table.insert(meta::SCHEMA, SCHEMA_VERSION.to_be_bytes().as_slice())?;
@@ -127,7 +127,7 @@ fn write_identity(database: &Database, identity: Identity) -> Result<(), StoreEr
         for (name, number) in [
             (meta::UPGRADED, 0_u64),
             (meta::CLOCK, 0),
-            (meta::FOLDED, 0),
+            (meta::FLUSHED_THROUGH, 0),
             (meta::NEXT_ARRIVAL, 1),
             (meta::NEXT_ACCOUNT, 1),
         ] {
@@ -139,11 +139,11 @@ fn write_identity(database: &Database, identity: Identity) -> Result<(), StoreEr
 }
 
 /// Makes tables.
-struct Make<'a> {
+struct CreateTables<'a> {
     to: &'a redb::WriteTransaction,
 }
 
-impl EachTable for Make<'_> {
+impl EachTable for CreateTables<'_> {
     fn table<K: redb::Key + 'static, V: redb::Value + 'static>(
         &mut self,
         spec: Spec<K, V>,

@@ -1,26 +1,26 @@
 //! Sweep: what has expired leaves from the beginning of the log. The cost is that of what goes.
 
 use graceful_protocol::wire::gap::Reason;
-use graceful_rules::change::Outcome;
-use graceful_rules::expiry::{is_expired, lose};
+use graceful_rules::command::Outcome;
+use graceful_rules::expiry::{is_expired, mark_lost};
 
 use super::StoreError;
-use super::commit::Turn;
-use super::row::{LogHead, Place};
+use super::commit::Transaction;
+use super::row::{IndexEntry, LogHead};
 use super::tables::{arrival_of, log_key};
 
 /// Envelopes that one sweep takes at most, so that pushes behind it do not wait long.
 const SWEEP_ENVELOPES_MAX: usize = 1_000;
 
-impl Turn<'_> {
+impl Transaction<'_> {
     pub(super) fn sweep(&mut self) -> Result<Outcome, StoreError> {
         let expired = self.expired()?;
-        for (head, place) in &expired {
-            if let Some(open) = self.account(head.account)? {
-                lose(&mut open.account, &head.kept, Reason::Expired);
-                (open.dirty, open.turned) = (true, true);
+        for (head, entry) in &expired {
+            if let Some(cached) = self.account(head.account)? {
+                mark_lost(&mut cached.account, &head.meta, Reason::Expired);
+                (cached.dirty, cached.needs_refetch) = (true, true);
             }
-            self.take_away(head.account, place);
+            self.remove_envelope(head.account, entry);
         }
         Ok(Outcome::Swept {
             envelopes: expired.len() as u64,
@@ -29,7 +29,7 @@ impl Turn<'_> {
     }
 
     /// The oldest envelopes, as far as they are over.
-    fn expired(&self) -> Result<Vec<(LogHead, Place)>, StoreError> {
+    fn expired(&self) -> Result<Vec<(LogHead, IndexEntry)>, StoreError> {
         let mut expired = Vec::new();
         for item in self.tables.log.iter()? {
             let (key, row) = item?;
@@ -37,17 +37,17 @@ impl Turn<'_> {
             if *key.value() != log_key(arrival, 0) {
                 continue;
             }
-            let (head, _) = LogHead::read(row.value())?;
+            let (head, _) = LogHead::decode(row.value())?;
             if expired.len() == SWEEP_ENVELOPES_MAX
                 || !is_expired(head.arrived, self.now, &self.options.limits)
             {
                 break;
             }
-            let place = Place {
+            let entry = IndexEntry {
                 arrival,
-                kept: head.kept,
+                meta: head.meta,
             };
-            expired.push((head, place));
+            expired.push((head, entry));
         }
         Ok(expired)
     }

@@ -1,4 +1,4 @@
-//! A table as one transaction sees it: what it wrote itself, above what lies in the layers, above
+//! A table as one transaction sees it: what it wrote itself, above what lies in the memtables, above
 //! what is in redb.
 
 use std::borrow::Borrow;
@@ -10,13 +10,13 @@ use bytes::Bytes;
 use redb::{AccessGuard, Key, ReadOnlyTable, ReadTransaction, TableDefinition, TableError, Value};
 
 use super::StoreError;
-use super::layer::{Layer, RowKey, Rows};
+use super::memtable::{Memtable, RowKey, Rows};
 use super::merge::{Merge, Source};
 
-/// The layers that lie above redb, the newer first. There are never more.
-pub(super) type Layers<'a> = [Option<&'a Layer>; 2];
+/// The memtables that lie above redb, the newer first. There are never more.
+pub(super) type MemtableRefs<'a> = [Option<&'a Memtable>; 2];
 
-/// A table's place in every layer and in the journal, and its name and types in redb.
+/// A table's place in every memtable and in the journal, and its name and types in redb.
 pub(super) struct Spec<K: Key + 'static, V: Value + 'static> {
     pub(super) number: usize,
     pub(super) definition: TableDefinition<'static, K, V>,
@@ -43,19 +43,19 @@ impl<K: Key + 'static, V: Value + 'static> Spec<K, V> {
 pub(super) struct Table<'a, K: Key + 'static, V: Value + 'static> {
     spec: Spec<K, V>,
     own: Rows,
-    layers: Layers<'a>,
+    memtables: MemtableRefs<'a>,
     redb: &'a ReadTransaction,
-    /// Opened when it is asked for what no layer knows. `None`: an older store lacks it.
+    /// Opened when it is asked for what no memtable knows. `None`: an older store lacks it.
     table: OnceCell<Option<ReadOnlyTable<K, V>>>,
 }
 
 /// The key of a row that was found.
-pub(super) struct Found<K> {
+pub(super) struct FoundKey<K> {
     key: RowKey,
     kind: PhantomData<K>,
 }
 
-impl<K: Key + 'static> Found<K> {
+impl<K: Key + 'static> FoundKey<K> {
     pub(super) fn value(&self) -> K::SelfType<'_> {
         K::from_bytes(self.key.as_bytes())
     }
@@ -64,47 +64,51 @@ impl<K: Key + 'static> Found<K> {
 /// The value of a row.
 pub(super) enum Row<V: Value + 'static> {
     /// In redb.
-    Folded(AccessGuard<'static, V>),
-    /// In a layer.
-    Held(Bytes),
+    Redb(AccessGuard<'static, V>),
+    /// In a memtable.
+    Memtable(Bytes),
 }
 
 impl<V: Value + 'static> Row<V> {
     pub(super) fn value(&self) -> V::SelfType<'_> {
         match self {
-            Self::Folded(guard) => guard.value(),
-            Self::Held(bytes) => V::from_bytes(bytes),
+            Self::Redb(guard) => guard.value(),
+            Self::Memtable(bytes) => V::from_bytes(bytes),
         }
     }
 }
 
 /// A row: where it stands, and what it holds.
-pub(super) type Pair<K, V> = (Found<K>, Row<V>);
+pub(super) type Pair<K, V> = (FoundKey<K>, Row<V>);
 
 impl<'a, K: Key + 'static, V: Value + 'static> Table<'a, K, V> {
-    pub(super) fn new(spec: Spec<K, V>, layers: Layers<'a>, redb: &'a ReadTransaction) -> Self {
+    pub(super) fn new(
+        spec: Spec<K, V>,
+        memtables: MemtableRefs<'a>,
+        redb: &'a ReadTransaction,
+    ) -> Self {
         Self {
             spec,
             own: Rows::new(),
-            layers,
+            memtables,
             redb,
             table: OnceCell::new(),
         }
     }
 
     /// What this transaction wrote.
-    pub(super) fn into_own(self) -> Rows {
+    pub(super) fn into_own_rows(self) -> Rows {
         self.own
     }
 
-    fn held(&self) -> impl Iterator<Item = &Rows> {
+    fn memtable_rows(&self) -> impl Iterator<Item = &Rows> {
         let number = self.spec.number;
-        let layers = self
-            .layers
+        let memtables = self
+            .memtables
             .iter()
             .flatten()
-            .map(move |layer| layer.rows(number));
-        std::iter::once(&self.own).chain(layers)
+            .map(move |memtable| memtable.rows(number));
+        std::iter::once(&self.own).chain(memtables)
     }
 
     fn table(&self) -> Result<Option<&ReadOnlyTable<K, V>>, StoreError> {
@@ -123,13 +127,13 @@ impl<'a, K: Key + 'static, V: Value + 'static> Table<'a, K, V> {
         key: impl Borrow<K::SelfType<'k>>,
     ) -> Result<Option<Row<V>>, StoreError> {
         let row_key = key_of::<K>(key.borrow());
-        if let Some(value) = self.held().find_map(|rows| rows.get(&row_key)) {
-            return Ok(value.clone().map(Row::Held));
+        if let Some(value) = self.memtable_rows().find_map(|rows| rows.get(&row_key)) {
+            return Ok(value.clone().map(Row::Memtable));
         }
         let Some(table) = self.table()? else {
             return Ok(None);
         };
-        Ok(table.get(key)?.map(Row::Folded))
+        Ok(table.get(key)?.map(Row::Redb))
     }
 
     pub(super) fn insert<'k, 'v>(
@@ -211,9 +215,9 @@ impl<'a, K: Key + 'static, V: Value + 'static> Table<'a, K, V> {
     ) -> Result<impl Iterator<Item = Result<Pair<K, V>, StoreError>>, StoreError> {
         let mut sources = Vec::<Source<'_, Row<V>>>::with_capacity(4);
         if !is_empty(&bounds) {
-            for rows in self.held().filter(|rows| !rows.is_empty()) {
+            for rows in self.memtable_rows().filter(|rows| !rows.is_empty()) {
                 let rows = rows.range((bounds.0, bounds.1));
-                let rows = rows.map(|(key, value)| Ok((*key, value.clone().map(Row::Held))));
+                let rows = rows.map(|(key, value)| Ok((*key, value.clone().map(Row::Memtable))));
                 sources.push(if backwards {
                     Source::new(rows.rev())
                 } else {
@@ -225,7 +229,7 @@ impl<'a, K: Key + 'static, V: Value + 'static> Table<'a, K, V> {
                     .range::<K::SelfType<'_>>(borrowed::<K>(&bounds))?
                     .map(|item| {
                         let (key, value) = item?;
-                        Ok((key_of::<K>(&key.value()), Some(Row::Folded(value))))
+                        Ok((key_of::<K>(&key.value()), Some(Row::Redb(value))))
                     });
                 sources.push(if backwards {
                     Source::new(rows.rev())
@@ -237,7 +241,7 @@ impl<'a, K: Key + 'static, V: Value + 'static> Table<'a, K, V> {
         let found = |item: Result<(RowKey, Row<V>), StoreError>| {
             item.map(|(key, value)| {
                 (
-                    Found {
+                    FoundKey {
                         key,
                         kind: PhantomData,
                     },

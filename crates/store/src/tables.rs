@@ -9,10 +9,10 @@
 //! | `membership` | account number (8), index (8) | signed entry | appended … close |
 //! | `recovery` | recovery key (32) | account number | found … close |
 //! | `log` | arrival (8), part (2) | part 0: head, sealed payload, tag (16); others: the same without head | push … last ack, expiry |
-//! | `index` | account number (8), seq (8) | arrival (8), sender (4), addressee (4), size (4) | as in `log` |
+//! | `index` | account number (8), seq (8) | arrival (8), sender (4), recipient (4), size (4) | as in `log` |
 //! | `invites` | SHA-256 of the invitation (32) | relay time when it is void, ms | made … used, void |
 //!
-//! A row is written to the journal first (`journal.rs`) and lies in a layer above redb until it is folded
+//! A row is written to the journal first (`journal.rs`) and lies in a memtable above redb until it is flushed_through
 //! in (`fold.rs`); whoever reads sees all of that as one table (`table.rs`).
 //!
 //! The log is laid down in order of arrival: writing touches its end, sweeping its beginning. Payloads
@@ -23,8 +23,8 @@
 use redb::{Key, Value};
 
 use super::StoreError;
-use super::layer::Layer;
-use super::moment::Moment;
+use super::memtable::Memtable;
+use super::snapshot::Snapshot;
 use super::table::{Spec, Table};
 
 type Name = &'static [u8];
@@ -32,7 +32,7 @@ type Hash = &'static [u8; 32];
 type Number = &'static [u8; 8];
 type Numbers = &'static [u8; 16];
 type LogKey = &'static [u8; 10];
-type PlaceBytes = &'static [u8; 20];
+type IndexEntryBytes = &'static [u8; 20];
 type Bytes = &'static [u8];
 
 pub(super) type Meta<'a> = Table<'a, Name, Bytes>;
@@ -42,7 +42,7 @@ pub(super) type Accounts<'a> = Table<'a, Number, Bytes>;
 pub(super) type Membership<'a> = Table<'a, Numbers, Bytes>;
 pub(super) type Recovery<'a> = Table<'a, Hash, u64>;
 pub(super) type Log<'a> = Table<'a, LogKey, Bytes>;
-pub(super) type Index<'a> = Table<'a, Numbers, PlaceBytes>;
+pub(super) type Index<'a> = Table<'a, Numbers, IndexEntryBytes>;
 pub(super) type Invites<'a> = Table<'a, Hash, u64>;
 
 // The numbers stand in the journal: a table keeps its own.
@@ -53,7 +53,7 @@ pub(super) const ACCOUNTS: Spec<Number, Bytes> = Spec::new(3, "accounts");
 pub(super) const MEMBERSHIP: Spec<Numbers, Bytes> = Spec::new(4, "membership");
 pub(super) const RECOVERY: Spec<Hash, u64> = Spec::new(5, "recovery");
 pub(super) const LOG: Spec<LogKey, Bytes> = Spec::new(6, "log");
-pub(super) const INDEX: Spec<Numbers, PlaceBytes> = Spec::new(7, "index");
+pub(super) const INDEX: Spec<Numbers, IndexEntryBytes> = Spec::new(7, "index");
 pub(super) const INVITES: Spec<Hash, u64> = Spec::new(8, "invites");
 
 /// How many tables there are.
@@ -79,7 +79,7 @@ pub(super) mod meta {
     /// u64 each: accounts, envelopes kept, and what these count against quotas, in bytes.
     pub(in super::super) const TOTALS: &[u8] = b"totals";
     /// u64: the last record of the journal that is in this file.
-    pub(in super::super) const FOLDED: &[u8] = b"folded";
+    pub(in super::super) const FLUSHED_THROUGH: &[u8] = b"folded";
 }
 
 /// The layout this code writes.
@@ -99,32 +99,32 @@ pub(super) struct Tables<'a> {
 }
 
 impl<'a> Tables<'a> {
-    pub(super) fn at(moment: &'a Moment<'_>) -> Self {
+    pub(super) fn new(snapshot: &'a Snapshot<'_>) -> Self {
         Self {
-            meta: moment.table(META),
-            account_numbers: moment.table(ACCOUNT_NUMBERS),
-            members: moment.table(MEMBERS),
-            accounts: moment.table(ACCOUNTS),
-            membership: moment.table(MEMBERSHIP),
-            recovery: moment.table(RECOVERY),
-            log: moment.table(LOG),
-            index: moment.table(INDEX),
-            invites: moment.table(INVITES),
+            meta: snapshot.table(META),
+            account_numbers: snapshot.table(ACCOUNT_NUMBERS),
+            members: snapshot.table(MEMBERS),
+            accounts: snapshot.table(ACCOUNTS),
+            membership: snapshot.table(MEMBERSHIP),
+            recovery: snapshot.table(RECOVERY),
+            log: snapshot.table(LOG),
+            index: snapshot.table(INDEX),
+            invites: snapshot.table(INVITES),
         }
     }
 
     /// What was written into them, in the order of their numbers.
-    pub(super) fn into_layer(self) -> Layer {
-        Layer::of([
-            self.meta.into_own(),
-            self.account_numbers.into_own(),
-            self.members.into_own(),
-            self.accounts.into_own(),
-            self.membership.into_own(),
-            self.recovery.into_own(),
-            self.log.into_own(),
-            self.index.into_own(),
-            self.invites.into_own(),
+    pub(super) fn into_memtable(self) -> Memtable {
+        Memtable::from_rows([
+            self.meta.into_own_rows(),
+            self.account_numbers.into_own_rows(),
+            self.members.into_own_rows(),
+            self.accounts.into_own_rows(),
+            self.membership.into_own_rows(),
+            self.recovery.into_own_rows(),
+            self.log.into_own_rows(),
+            self.index.into_own_rows(),
+            self.invites.into_own_rows(),
         ])
     }
 }

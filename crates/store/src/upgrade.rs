@@ -15,12 +15,12 @@ use redb::{StorageBackend, WriteTransaction};
 
 use graceful_rules::RelayTime;
 
-use super::look::Totals;
-use super::open::{FILE, Identity, KEYS, Options, open_database, open_files, system_chance};
-use super::room::Room;
-use super::start::Start;
+use super::disk_space::DiskSpace;
+use super::open::{FILE, Identity, KEYS, Options, fill_from_os, open_database, open_files};
+use super::read::Totals;
+use super::start::Recovery;
 use super::tables::{META, SCHEMA_VERSION, meta};
-use super::{Store, StoreError, folder, journal};
+use super::{Store, StoreError, data_dir, journal};
 
 /// What an upgrade writes before it takes the store's place.
 pub(super) const UPGRADING: &str = "relay.redb.upgrading";
@@ -29,7 +29,7 @@ pub(super) const UPGRADING: &str = "relay.redb.upgrading";
 pub(super) const BEFORE_UPGRADE: &str = "relay.redb.before-upgrade";
 
 /// How long that stays, by the relay's own time, while everything is well.
-const GOOD_DAY: Duration = Duration::from_secs(24 * 60 * 60);
+const BACKUP_RETENTION: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Bytes that must be free beside a second file like the first: for what the steps write.
 const SPARE_BYTES: u64 = 16 * 1024 * 1024;
@@ -40,7 +40,7 @@ const BUFFER_BYTES: usize = 1024 * 1024;
 pub(super) type Step = fn(&WriteTransaction) -> Result<(), StoreError>;
 
 /// The first makes layout 2 of layout 1, and so on.
-pub(super) const STEPS: &[Step] = &[name_the_writer];
+pub(super) const STEPS: &[Step] = &[record_writer];
 
 const _: () = assert!(
     STEPS.len() == SCHEMA_VERSION as usize - 1,
@@ -48,22 +48,22 @@ const _: () = assert!(
 );
 
 /// Layout 2: the file says which program gave it its layout, as every upgrade notes.
-fn name_the_writer(_: &WriteTransaction) -> Result<(), StoreError> {
+fn record_writer(_: &WriteTransaction) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Makes the store in a folder one of this layout. Cut off at any moment, it leaves the store as it was, or
+/// Makes the store in a data_dir one of this layout. Cut off at any snapshot, it leaves the store as it was, or
 /// upgraded.
 pub(super) fn upgrade(
-    folder: &Path,
+    data_dir: &Path,
     options: &Options,
     from: u32,
     steps: &[Step],
 ) -> Result<(), StoreError> {
     let to = u32::try_from(steps.len()).expect("a handful") + 1;
-    let (file, copy) = (folder.join(FILE), folder.join(UPGRADING));
+    let (file, copy) = (data_dir.join(FILE), data_dir.join(UPGRADING));
     let bytes = fs::metadata(&file)
-        .map_err(|error| folder::cannot(&file, error))?
+        .map_err(|error| data_dir::cannot(&file, error))?
         .len();
     tracing::info!(
         from,
@@ -71,12 +71,12 @@ pub(super) fn upgrade(
         bytes,
         "this store is of an earlier layout: upgrading a copy of it"
     );
-    folder::remove(&copy)?;
-    let room = Room::new(folder, options.free_bytes_min, 0);
+    data_dir::remove(&copy)?;
+    let disk_space = DiskSpace::new(data_dir, options.free_bytes_min, 0);
     let needed = bytes + SPARE_BYTES;
-    if let Some(free) = room.free_bytes().filter(|free| *free < needed) {
+    if let Some(free) = disk_space.free_bytes().filter(|free| *free < needed) {
         return Err(StoreError::NoRoomToUpgrade {
-            folder: folder.to_owned(),
+            data_dir: data_dir.to_owned(),
             needed,
             free,
         });
@@ -84,21 +84,21 @@ pub(super) fn upgrade(
     // What only its journal had is in redb then.
     let old = open_files(
         open_database(&file, options)?,
-        folder,
+        data_dir,
         options.clone(),
-        room,
+        disk_space,
     )?;
     old.close()?;
     let (now, before) = (old.clock_at_open(), old.totals()?);
     drop(old);
     // To the end, so that no other relay can start on what is about to be replaced. Its store was open to be written:
     // like that, Windows lets nobody else read it.
-    let held = folder::hold(&file)?;
-    let made = copy_file(&file, &copy).map_err(|error| folder::cannot(&copy, error));
-    let stepped = made.and_then(|()| step_up(&copy, options, from, steps, now));
-    let whole = stepped.and_then(|()| look_through(folder, &copy, options, before));
+    let held = data_dir::lock_exclusive(&file)?;
+    let made = copy_file(&file, &copy).map_err(|error| data_dir::cannot(&copy, error));
+    let stepped = made.and_then(|()| run_steps(&copy, options, from, steps, now));
+    let whole = stepped.and_then(|()| verify_copy(data_dir, &copy, options, before));
     whole.inspect_err(|_| drop(fs::remove_file(&copy)))?;
-    swap(folder, (&file, held), &copy)?;
+    swap(data_dir, (&file, held), &copy)?;
     tracing::info!(
         from,
         to,
@@ -107,7 +107,7 @@ pub(super) fn upgrade(
     Ok(())
 }
 
-fn step_up(
+fn run_steps(
     copy: &Path,
     options: &Options,
     from: u32,
@@ -133,15 +133,15 @@ fn step_up(
 
 /// Opens it as a store, and every envelope in it: there must be as many as before, and of as many accounts. It
 /// has journals and keys of its own in memory: those on the disk are not touched.
-fn look_through(
-    folder: &Path,
+fn verify_copy(
+    data_dir: &Path,
     copy: &Path,
     options: &Options,
     before: Totals,
 ) -> Result<(), StoreError> {
-    let (keys, path) = (InMemoryBackend::new(), folder.join(KEYS));
+    let (keys, path) = (InMemoryBackend::new(), data_dir.join(KEYS));
     let bytes = graceful_fs_util::read_optional(&path)
-        .map_err(|error| folder::cannot(&path, error))?
+        .map_err(|error| data_dir::cannot(&path, error))?
         .unwrap_or_default();
     let laid = keys
         .set_len(bytes.len() as u64)
@@ -151,13 +151,17 @@ fn look_through(
         Box::new(InMemoryBackend::new()),
         Box::new(InMemoryBackend::new()),
     ];
-    let start = Start::read(open_database(copy, options)?, journals, Identity::fresh())?;
-    let store = start.into_store(keys, options.clone(), Box::new(system_chance), None)?;
-    let tally = store.inspect_all(&mut |_| {})?;
-    let same = (tally.accounts, tally.envelopes) == (before.accounts, before.envelopes);
-    if !same || tally.unopened + tally.misplaced + tally.miscounted > 0 {
+    let recovery = Recovery::read(
+        open_database(copy, options)?,
+        journals,
+        Identity::generate(),
+    )?;
+    let store = recovery.into_store(keys, options.clone(), Box::new(fill_from_os), None)?;
+    let counts = store.audit_all(&mut |_| {})?;
+    let same = (counts.accounts, counts.envelopes) == (before.accounts, before.envelopes);
+    if !same || counts.unreadable + counts.misplaced + counts.miscounted > 0 {
         return Err(StoreError::UpgradeDiffers {
-            folder: folder.to_owned(),
+            data_dir: data_dir.to_owned(),
         });
     }
     Ok(())
@@ -173,47 +177,47 @@ fn copy_file(from: &Path, to: &Path) -> io::Result<()> {
 
 /// The old file gets its second name before the new one takes the first.
 fn swap(
-    folder: &Path,
+    data_dir: &Path,
     (file, held): (&Path, Box<dyn Send>),
     copy: &Path,
 ) -> Result<(), StoreError> {
-    let kept = folder.join(BEFORE_UPGRADE);
-    folder::remove(&kept)?;
+    let backup = data_dir.join(BEFORE_UPGRADE);
+    data_dir::remove(&backup)?;
     // Not every file system has two names for one file.
-    if fs::hard_link(file, &kept).is_err() {
-        copy_file(file, &kept).map_err(|error| folder::cannot(&kept, error))?;
+    if fs::hard_link(file, &backup).is_err() {
+        copy_file(file, &backup).map_err(|error| data_dir::cannot(&backup, error))?;
     }
-    folder::sync(folder)?;
-    // Some file systems of Windows replace no file that is open: then it is let go of a moment before.
+    data_dir::sync(data_dir)?;
+    // Some file systems of Windows replace no file that is open: then it is let go of a snapshot before.
     let replaced = fs::rename(copy, file).or_else(|_| {
         drop(held);
         fs::rename(copy, file)
     });
-    replaced.map_err(|error| folder::cannot(file, error))?;
-    folder::sync(folder)
+    replaced.map_err(|error| data_dir::cannot(file, error))?;
+    data_dir::sync(data_dir)
 }
 
 impl Store {
-    /// Removes what an upgrade kept, if the relay has been well for a day since. Says whether it did.
+    /// Removes what an upgrade backup, if the relay has been well for a day since. Says whether it did.
     ///
     /// # Errors
     /// [`StoreError`]
-    pub fn forget_upgrade(&self, now: RelayTime) -> Result<bool, StoreError> {
-        let Some(kept) = self
-            .room
+    pub fn remove_upgrade_backup(&self, now: RelayTime) -> Result<bool, StoreError> {
+        let Some(backup) = self
+            .disk_space
             .as_ref()
-            .map(|room| room.folder().join(BEFORE_UPGRADE))
+            .map(|disk_space| disk_space.data_dir().join(BEFORE_UPGRADE))
         else {
             return Ok(false);
         };
-        if !kept.exists() {
+        if !backup.exists() {
             return Ok(false);
         }
-        let upgraded = RelayTime::from_ms(self.moment()?.number(meta::UPGRADED)?);
-        if now < upgraded.plus(GOOD_DAY) {
+        let upgraded = RelayTime::from_ms(self.snapshot()?.meta_number(meta::UPGRADED)?);
+        if now < upgraded.plus(BACKUP_RETENTION) {
             return Ok(false);
         }
-        folder::remove(&kept)?;
+        data_dir::remove(&backup)?;
         Ok(true)
     }
 }
@@ -223,25 +227,25 @@ mod tests {
     use redb::Database;
 
     use super::*;
-    use crate::open::{Layout, look_into};
+    use crate::open::{Layout, read_layout};
     use crate::tables::ACCOUNTS;
 
     fn store() -> tempfile::TempDir {
-        let folder = tempfile::tempdir().expect("a folder");
-        drop(Store::open(folder.path(), Options::default()).expect("a new store"));
-        folder
+        let data_dir = tempfile::tempdir().expect("a directory");
+        drop(Store::open(data_dir.path(), Options::default()).expect("a new store"));
+        data_dir
     }
 
-    fn step_after_the_last(folder: &Path, step: Step) -> Result<(), StoreError> {
+    fn step_after_the_last(data_dir: &Path, step: Step) -> Result<(), StoreError> {
         let steps: Vec<Step> = STEPS.iter().copied().chain([step]).collect();
-        upgrade(folder, &Options::default(), SCHEMA_VERSION, &steps)
+        upgrade(data_dir, &Options::default(), SCHEMA_VERSION, &steps)
     }
 
     #[test]
     fn the_version_before_names_the_one_that_it_cannot_read() {
-        let folder = store();
-        step_after_the_last(folder.path(), |_| Ok(())).expect("upgraded");
-        let refused = Store::open(folder.path(), Options::default())
+        let data_dir = store();
+        step_after_the_last(data_dir.path(), |_| Ok(())).expect("upgraded");
+        let refused = Store::open(data_dir.path(), Options::default())
             .err()
             .expect("from the future");
         let text = refused.to_string();
@@ -254,32 +258,32 @@ mod tests {
             "{text}"
         );
         assert!(
-            Database::open(folder.path().join(BEFORE_UPGRADE)).is_ok(),
+            Database::open(data_dir.path().join(BEFORE_UPGRADE)).is_ok(),
             "as it was"
         );
     }
 
     #[test]
     fn who_holds_a_store_has_it_alone() {
-        let folder = store();
-        let file = folder.path().join(FILE);
+        let data_dir = store();
+        let file = data_dir.path().join(FILE);
         let in_use = |error: StoreError| matches!(error, StoreError::InUse { .. });
-        let opened = Store::open(folder.path(), Options::default()).expect("opens");
-        assert!(folder::hold(&file).is_err_and(in_use));
+        let opened = Store::open(data_dir.path(), Options::default()).expect("opens");
+        assert!(data_dir::lock_exclusive(&file).is_err_and(in_use));
         drop(opened);
-        let held = folder::hold(&file).expect("nobody has it");
-        assert!(Store::open(folder.path(), Options::default()).is_err_and(in_use));
-        assert!(copy_file(&file, &folder.path().join("copy")).is_ok());
+        let held = data_dir::lock_exclusive(&file).expect("nobody has it");
+        assert!(Store::open(data_dir.path(), Options::default()).is_err_and(in_use));
+        assert!(copy_file(&file, &data_dir.path().join("copy")).is_ok());
         drop(held);
-        assert!(Store::open(folder.path(), Options::default()).is_ok());
+        assert!(Store::open(data_dir.path(), Options::default()).is_ok());
     }
 
     #[test]
     fn what_goes_wrong_leaves_the_store_as_it_was() {
-        let folder = store();
-        let file = folder.path().join(FILE);
+        let data_dir = store();
+        let file = data_dir.path().join(FILE);
         let identity = || {
-            Store::open(folder.path(), Options::default())
+            Store::open(data_dir.path(), Options::default())
                 .expect("opens")
                 .identity()
         };
@@ -291,13 +295,13 @@ mod tests {
             Ok(())
         };
         for step in [failing, inventing] {
-            assert!(step_after_the_last(folder.path(), step).is_err());
+            assert!(step_after_the_last(data_dir.path(), step).is_err());
             assert_eq!(
-                look_into(&file).expect("read"),
-                Layout::Number(SCHEMA_VERSION)
+                read_layout(&file).expect("read"),
+                Layout::Version(SCHEMA_VERSION)
             );
-            assert!(!folder.path().join(UPGRADING).exists());
-            assert!(!folder.path().join(BEFORE_UPGRADE).exists());
+            assert!(!data_dir.path().join(UPGRADING).exists());
+            assert!(!data_dir.path().join(BEFORE_UPGRADE).exists());
             assert_eq!(identity(), before);
         }
     }

@@ -1,7 +1,7 @@
 //! A client's engine at a relay that says anything, over a disk that forgets nothing.
 
 use bytes::Bytes;
-use graceful_client::{Chance, Change, Engine, EngineState, Identity, Incoming, Output};
+use graceful_client::{Change, CryptoRng, Engine, EngineState, Identity, Incoming, Output};
 use graceful_protocol::frame::{RelayFrame, from_relay};
 use graceful_protocol::wire::{self, Delivered};
 use graceful_protocol::{Code, Limits, Refusal};
@@ -11,7 +11,7 @@ use super::script::Script;
 /// Counts.
 struct Counting(u8);
 
-impl Chance for Counting {
+impl CryptoRng for Counting {
     fn fill(&mut self, bytes: &mut [u8]) {
         for byte in bytes {
             self.0 = self.0.wrapping_add(1);
@@ -21,26 +21,26 @@ impl Chance for Counting {
 }
 
 pub fn engine(data: &[u8]) {
-    let identity = Identity::found("desk-1", "Desk", &mut Counting(0));
+    let identity = Identity::create("desk-1", "Desk", &mut Counting(0));
     let state = EngineState::new(&identity).expect("a founded account is valid");
     let mut engine = Engine::new(state.clone(), "", Box::new(Counting(9)));
     let mut disk = state;
     let mut script = Script::new(data);
     let mut now_ms = 0;
     let mut incoming: Vec<Incoming> = Vec::new();
-    engine.tick(now_ms);
-    engine.connected("relay.example", now_ms);
+    engine.handle_timeout(now_ms);
+    engine.handle_connected("relay.example", now_ms);
     while !script.is_empty() {
         match script.byte() % 16 {
             0 => {
                 now_ms += script.number().min(1 << 40);
-                engine.tick(now_ms);
+                engine.handle_timeout(now_ms);
             }
-            1 => engine.disconnected(now_ms),
+            1 => engine.handle_disconnected(now_ms),
             2 => {
-                engine.connected("relay.example", now_ms);
-                engine.frame(greeting(&mut script), now_ms);
-                engine.frame(welcome(&mut script), now_ms);
+                engine.handle_connected("relay.example", now_ms);
+                engine.handle_frame(greeting(&mut script), now_ms);
+                engine.handle_frame(welcome(&mut script), now_ms);
             }
             3 => {
                 let content = script.piece();
@@ -53,11 +53,11 @@ pub fn engine(data: &[u8]) {
             }
             _ => {
                 if let Some(frame) = frame(&mut script) {
-                    engine.frame(frame, now_ms);
+                    engine.handle_frame(frame, now_ms);
                 }
             }
         }
-        while let Some(output) = engine.poll() {
+        while let Some(output) = engine.poll_output() {
             match output {
                 // After a crash the records are all there is: they must make sense again.
                 Output::Persist(record) => disk
@@ -77,8 +77,8 @@ fn greeting(script: &mut Script<'_>) -> RelayFrame {
         limits.frame_bytes_max = script.number();
         limits.envelope_bytes_max = script.number();
         limits.push_envelopes_max = script.number() as u32;
-        limits.unanswered_frames_max = script.number() as u32;
-        limits.heartbeat_s = script.number() as u32;
+        limits.in_flight_frames_max = script.number() as u32;
+        limits.ping_interval_s = script.number() as u32;
     }
     RelayFrame::Greeting(wire::Greeting {
         relay_id: Bytes::from_static(&[1; 16]),
@@ -93,12 +93,12 @@ fn greeting(script: &mut Script<'_>) -> RelayFrame {
 
 fn welcome(script: &mut Script<'_>) -> RelayFrame {
     RelayFrame::Welcome(wire::Welcome {
-        ordinal: 0,
+        device_index: 0,
         head: script.number(),
         cursor: script.number(),
         push_number: script.number(),
-        bytes_kept: 0,
-        envelopes_kept: 0,
+        stored_bytes: 0,
+        stored_envelopes: 0,
         membership_count: script.number(),
         chain: script.piece(),
     })
@@ -128,7 +128,7 @@ fn frame(script: &mut Script<'_>) -> Option<RelayFrame> {
                 push_number: script.number(),
                 sealed: script.piece(),
                 chain: Bytes::from(vec![script.byte(); 32]),
-                addressed: script.byte() % 2 == 1,
+                targeted: script.byte() % 2 == 1,
             };
             let envelopes = vec![delivered; usize::from(script.byte() % 3)];
             RelayFrame::Deliver(wire::Deliver {

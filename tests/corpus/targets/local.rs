@@ -1,14 +1,14 @@
 //! What lies on this machine's own disk, or comes over its own socket: a journal's records after bit
 //! rot or a hand in them, and an operator's question.
 
-use graceful_client::{Chance, EngineState, Identity};
+use graceful_client::{CryptoRng, EngineState, Identity};
 use graceful_engine::record::Record;
-use graceful_server::admin::Question;
+use graceful_server::admin::AdminRequest;
 
 /// Always the same bytes.
 struct Fixed;
 
-impl Chance for Fixed {
+impl CryptoRng for Fixed {
     fn fill(&mut self, bytes: &mut [u8]) {
         bytes.fill(0x31);
     }
@@ -23,7 +23,7 @@ pub fn journal_record(data: &[u8]) {
         Record::from_bytes(&record.to_bytes()).as_ref(),
         Some(&record)
     );
-    let identity = Identity::found("device", "name", &mut Fixed);
+    let identity = Identity::create("device", "name", &mut Fixed);
     let mut state = EngineState::new(&identity).expect("its own log is right");
     if state.apply(record).is_ok() {
         // What a state writes down when its journal is rewritten can be taken in again.
@@ -36,10 +36,10 @@ pub fn journal_record(data: &[u8]) {
 
 /// A question that is understood is asked again in the same way.
 pub fn operators_question(data: &[u8]) {
-    if let Ok(question) = serde_json::from_slice::<Question>(data) {
+    if let Ok(question) = serde_json::from_slice::<AdminRequest>(data) {
         let line = serde_json::to_vec(&question).expect("a question can be asked");
         assert_eq!(
-            serde_json::from_slice::<Question>(&line).ok(),
+            serde_json::from_slice::<AdminRequest>(&line).ok(),
             Some(question)
         );
     }

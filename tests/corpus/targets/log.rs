@@ -4,9 +4,9 @@ use bytes::Bytes;
 use ed25519_dalek::{Signer, SigningKey};
 use graceful_protocol::DeviceKey;
 use graceful_protocol::membership::{Membership, sign};
-use graceful_protocol::recovery::sign_founding;
+use graceful_protocol::recovery::sign_genesis;
 use graceful_protocol::wire::membership_entry::Change;
-use graceful_protocol::wire::{FoundAccount, MembershipEntry, SignedEntry};
+use graceful_protocol::wire::{Genesis, MembershipEntry, SignedEntry};
 
 use super::script::Script;
 
@@ -14,8 +14,8 @@ fn key(number: u8) -> SigningKey {
     SigningKey::from_bytes(&[number; 32])
 }
 
-fn founding() -> SignedEntry {
-    let mut found = FoundAccount {
+fn genesis() -> SignedEntry {
+    let mut found = Genesis {
         agreement_key: Bytes::from_static(&[9; 32]),
         recovery_key: Bytes::copy_from_slice(key(3).verifying_key().as_bytes()),
         recovery_agreement_key: Bytes::from_static(&[9; 32]),
@@ -24,13 +24,13 @@ fn founding() -> SignedEntry {
         recovery_signature: Bytes::new(),
     };
     let device = DeviceKey::new(key(1).verifying_key().to_bytes());
-    found.recovery_signature = Bytes::copy_from_slice(&sign_founding(&device, &found, &key(3)));
+    found.recovery_signature = Bytes::copy_from_slice(&sign_genesis(&device, &found, &key(3)));
     let author = device.to_wire();
     let entry = MembershipEntry {
         index: 0,
         previous: Bytes::new(),
         author,
-        change: Some(Change::Found(found)),
+        change: Some(Change::Genesis(found)),
     };
     sign(&entry, &key(1))
 }
@@ -58,8 +58,8 @@ fn fitting(log: &Membership, body: Bytes, by: u8) -> SignedEntry {
 /// A log takes in what is valid, and an invalid entry changes nothing.
 pub fn membership_log(data: &[u8]) {
     let mut script = Script::new(data);
-    let mut entries = vec![founding()];
-    let mut log = Membership::found(&entries[0]).expect("the founding entry is valid");
+    let mut entries = vec![genesis()];
+    let mut log = Membership::from_genesis(&entries[0]).expect("the genesis entry is valid");
     while !script.is_empty() {
         let (how, by, body) = (script.byte(), script.byte(), script.piece());
         let entry = match how % 4 {
@@ -70,7 +70,7 @@ pub fn membership_log(data: &[u8]) {
             1 => signed(body, by),
             2 => fitting(&log, body, by),
             _ => {
-                let _ = Membership::found(&signed(body, by));
+                let _ = Membership::from_genesis(&signed(body, by));
                 continue;
             }
         };
@@ -81,7 +81,7 @@ pub fn membership_log(data: &[u8]) {
         }
     }
     assert_eq!(Membership::replay(&entries).as_ref(), Ok(&log));
-    assert_eq!(Membership::recall(&entries).as_ref(), Ok(&log));
+    assert_eq!(Membership::replay_trusted(&entries).as_ref(), Ok(&log));
     let keys: std::collections::BTreeSet<_> =
         log.members().iter().map(|member| member.device).collect();
     assert_eq!(

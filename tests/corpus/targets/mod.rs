@@ -3,7 +3,6 @@
 
 #![allow(dead_code)]
 
-mod conversation;
 mod engine;
 mod frames;
 mod local;
@@ -12,6 +11,7 @@ mod pairing;
 mod recovery;
 mod script;
 mod sealed;
+mod session;
 
 pub use recovery::recovers;
 
@@ -21,7 +21,7 @@ pub type Target = (&'static str, fn(&[u8]));
 /// All of them.
 pub const TARGETS: &[Target] = &[
     ("account_bundle", pairing::account_bundle),
-    ("conversation", conversation::conversation),
+    ("session", session::session),
     ("device_frame", frames::device_frame),
     ("engine", engine::engine),
     ("exchange_body", frames::exchange_body),

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use graceful_client::{
-    AgreementSecret, Chance, DeviceKeys, EpochSecret, PairingLink, PairingSecret,
+    AgreementSecret, CryptoRng, DeviceKeys, EpochSecret, PairingLink, PairingSecret,
 };
 use graceful_engine::pairing::{
     Account, Joining, PairingError, open_bundle, open_request, seal_bundle, seal_request,
@@ -17,7 +17,7 @@ use super::sealed::encrypt_with;
 /// Always the same bytes.
 struct Fixed;
 
-impl Chance for Fixed {
+impl CryptoRng for Fixed {
     fn fill(&mut self, bytes: &mut [u8]) {
         bytes.fill(0x2f);
     }

@@ -1,9 +1,9 @@
 //! Recovery words that somebody typed, and a recovery at a relay that says anything.
 
-use graceful_client::{Chance, DeviceKeys, EngineState, Identity, RecoveryKey};
+use graceful_client::{CryptoRng, DeviceKeys, EngineState, Identity, RecoveryKey};
+use graceful_engine::mnemonic::{WORDS, count};
 use graceful_engine::pairing::Joining;
 use graceful_engine::recovery::{Recovery, Step};
-use graceful_engine::words::{WORDS, count};
 use graceful_protocol::frame::{DeviceFrame, RelayFrame, from_relay};
 use graceful_protocol::membership::{Membership, account_id};
 use graceful_protocol::wire::{self, SignedEntry};
@@ -14,7 +14,7 @@ use super::script::Script;
 /// Counts.
 struct Counting(u8);
 
-impl Chance for Counting {
+impl CryptoRng for Counting {
     fn fill(&mut self, bytes: &mut [u8]) {
         for byte in bytes {
             self.0 = self.0.wrapping_add(1);
@@ -40,7 +40,7 @@ pub fn recovery_words(data: &[u8]) {
 /// An account that the words founded, with a device that came and went.
 fn log(key: &RecoveryKey) -> Vec<SignedEntry> {
     let mut chance = Counting(0);
-    let identity = Identity::found_with("desk-1", "Desk", Some(key), &mut chance);
+    let identity = Identity::create_with_recovery("desk-1", "Desk", Some(key), &mut chance);
     let state = EngineState::new(&identity).expect("its own log is right");
     let mut view = state.account().clone();
     for _ in 0..2 {
@@ -82,10 +82,10 @@ pub fn recovers(data: &[u8]) -> bool {
         let Some(frame) = frame(&mut script, &shown, &offered) else {
             continue;
         };
-        match recovery.frame(frame, &mut Counting(script.byte())) {
+        match recovery.handle_frame(frame, &mut Counting(script.byte())) {
             Err(_) => return false,
-            Ok(Step::Wait | Step::Send(DeviceFrame::Recover(_))) => {}
-            Ok(Step::Send(DeviceFrame::Append(append))) => {
+            Ok(Step::Wait | Step::Send(DeviceFrame::RecoverAccount(_))) => {}
+            Ok(Step::Send(DeviceFrame::AppendMembership(append))) => {
                 shown.truncate(
                     usize::try_from(append.first).expect("no longer than what was shown"),
                 );
@@ -120,7 +120,7 @@ fn frame(
             nonce: vec![2; 32].into(),
             ..wire::Greeting::default()
         }),
-        1 => RelayFrame::Recovering(wire::Recovering {
+        1 => RelayFrame::RecoveryAccepted(wire::RecoveryAccepted {
             membership_count: script.number(),
         }),
         2 | 3 => {

@@ -21,7 +21,7 @@ pub fn sealed_envelope(data: &[u8]) {
         account,
         key_epoch: 0,
         sender: DeviceKey::new([2; 32]),
-        addressee: None,
+        recipient: None,
     };
     assert!(
         open(&keys, &binding, data).is_err(),

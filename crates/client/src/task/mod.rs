@@ -1,7 +1,7 @@
 //! The one owner of engine, journal and connection: a thread of its own, so that waiting for the
 //! disk never holds up the app. Handles talk to it through bounded channels.
 
-mod news;
+mod events;
 mod slots;
 
 use std::collections::VecDeque;
@@ -16,8 +16,8 @@ use tokio::time::Instant;
 use super::connection::Connection;
 use super::error::ClientError;
 use super::profile::Profile;
-use super::status::{Status, Trouble};
-use graceful_engine::OsChance;
+use super::status::{ConnectError, Status};
+use graceful_engine::OsRng;
 use graceful_engine::engine::{Change, Engine, Event, Incoming, Output, PushReceipt, State};
 use graceful_engine::inbox::Position;
 use graceful_engine::link::PairingLink;
@@ -42,8 +42,8 @@ pub(crate) enum Command {
     Applied(Position, Reply<()>),
     Remove(DeviceKey, Reply<()>),
     DeleteThrough(u64, Reply<u64>),
-    CloseAccount(Reply<u64>),
-    DismissWarnings(Reply<()>),
+    DeleteAccount(Reply<u64>),
+    DismissAlerts(Reply<()>),
     OpenSlot(PairingLink, Duration, mpsc::Sender<Bytes>, Reply<()>),
     Accept(PairingLink, Joining, Reply<()>),
     Decline(PairingLink, Joining, Reply<()>),
@@ -52,7 +52,7 @@ pub(crate) enum Command {
 }
 
 /// The app's ends of the channels.
-pub(crate) struct Ends {
+pub(crate) struct Channels {
     pub(crate) commands: mpsc::Sender<Command>,
     pub(crate) deliveries: mpsc::Receiver<Incoming>,
     pub(crate) events: broadcast::Sender<Event>,
@@ -80,8 +80,8 @@ struct Task {
     events: broadcast::Sender<Event>,
     status: watch::Sender<Status>,
     state: State,
-    trouble: Option<Trouble>,
-    turned_away: Option<Trouble>,
+    last_error: Option<ConnectError>,
+    refusal: Option<ConnectError>,
     connection: Option<Connection>,
     /// Bytes that had come and gone when the connection was last found to be alive.
     moved: u64,
@@ -96,7 +96,7 @@ pub(crate) fn start(
     mut profile: Profile,
     address: Address,
     invite: String,
-) -> Result<Ends, ClientError> {
+) -> Result<Channels, ClientError> {
     let (commands, command_queue) = mpsc::channel(COMMANDS);
     let (delivery_queue, deliveries) = mpsc::channel(DELIVERIES);
     let (events, _) = broadcast::channel(EVENTS);
@@ -116,7 +116,7 @@ pub(crate) fn start(
     let failed = failure.clone();
     let run = move || {
         runtime.block_on(async move {
-            let engine = Engine::new(profile.state.take(), invite, Box::new(OsChance));
+            let engine = Engine::new(profile.state.take(), invite, Box::new(OsRng));
             let mut task = Task {
                 engine,
                 profile,
@@ -128,8 +128,8 @@ pub(crate) fn start(
                 events: event_sender,
                 status: status_sender,
                 state,
-                trouble: None,
-                turned_away: None,
+                last_error: None,
+                refusal: None,
                 connection: None,
                 moved: 0,
                 dialling: None,
@@ -148,7 +148,7 @@ pub(crate) fn start(
         .name("graceful-client".to_owned())
         .spawn(run)
         .map_err(|error| ClientError::Closed(error.to_string()))?;
-    Ok(Ends {
+    Ok(Channels {
         commands,
         deliveries,
         events,
@@ -157,7 +157,7 @@ pub(crate) fn start(
     })
 }
 
-enum Happening {
+enum TaskEvent {
     Command(Option<Command>),
     Frame(Result<graceful_protocol::frame::RelayFrame, String>),
     Dialled(Result<Connection, String>),
@@ -167,14 +167,14 @@ enum Happening {
 
 impl Task {
     async fn run(&mut self) -> Result<(), ClientError> {
-        self.engine.tick(0);
+        self.engine.handle_timeout(0);
         loop {
             self.drain().await?;
             self.publish();
-            let happening = self.wait().await;
-            self.engine.wall_clock(wall_s());
-            match happening {
-                Happening::Command(Some(Command::Close(reply))) => {
+            let event = self.wait().await;
+            self.engine.set_wall_clock(wall_s());
+            match event {
+                TaskEvent::Command(Some(Command::Close(reply))) => {
                     let result = self.close().await;
                     let failed = result.is_err();
                     let _ = reply.send(result);
@@ -184,17 +184,18 @@ impl Task {
                         Ok(())
                     };
                 }
-                Happening::Command(None) => return self.close().await,
-                Happening::Command(Some(command)) => self.command(command).await?,
-                Happening::Frame(Ok(frame)) => self.engine.frame(frame, self.now_ms()),
-                Happening::Frame(Err(trouble)) => self.lost(trouble),
-                Happening::Dialled(Ok(connection)) => {
+                TaskEvent::Command(None) => return self.close().await,
+                TaskEvent::Command(Some(command)) => self.command(command).await?,
+                TaskEvent::Frame(Ok(frame)) => self.engine.handle_frame(frame, self.now_ms()),
+                TaskEvent::Frame(Err(error)) => self.on_disconnect(error),
+                TaskEvent::Dialled(Ok(connection)) => {
                     self.connection = Some(connection);
-                    self.engine.connected(&self.address.host, self.now_ms());
+                    self.engine
+                        .handle_connected(&self.address.host, self.now_ms());
                 }
-                Happening::Dialled(Err(trouble)) => self.lost(trouble),
-                Happening::Delivered => {}
-                Happening::Tick => self.time_passed(),
+                TaskEvent::Dialled(Err(error)) => self.on_disconnect(error),
+                TaskEvent::Delivered => {}
+                TaskEvent::Tick => self.time_passed(),
             }
         }
     }
@@ -207,46 +208,46 @@ impl Task {
         );
         if moved != self.moved {
             self.moved = moved;
-            self.engine.alive(now_ms);
+            self.engine.handle_progress(now_ms);
         }
-        self.engine.tick(now_ms);
+        self.engine.handle_timeout(now_ms);
     }
 
     fn now_ms(&self) -> u64 {
         u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
-    async fn wait(&mut self) -> Happening {
+    async fn wait(&mut self) -> TaskEvent {
         let next_tick = self
             .engine
-            .next_tick_ms()
+            .poll_timeout()
             .map(|at_ms| self.started + Duration::from_millis(at_ms));
         let (connection, dialling) = (&mut self.connection, &mut self.dialling);
-        let happening = tokio::select! {
+        let event = tokio::select! {
             permit = self.deliveries.reserve(), if !self.backlog.is_empty() && !self.deliveries.is_closed() => {
                 if let (Ok(permit), Some(incoming)) = (permit, self.backlog.pop_front()) {
                     permit.send(incoming);
                 }
-                Happening::Delivered
+                TaskEvent::Delivered
             }
-            command = self.commands.recv() => Happening::Command(command),
+            command = self.commands.recv() => TaskEvent::Command(command),
             frame = async { connection.as_mut().expect("checked below").receive().await }, if connection.is_some() => {
-                Happening::Frame(frame)
+                TaskEvent::Frame(frame)
             }
             dialled = async { dialling.as_mut().expect("checked below").await }, if dialling.is_some() => {
-                Happening::Dialled(dialled.unwrap_or_else(|error| Err(error.to_string())))
+                TaskEvent::Dialled(dialled.unwrap_or_else(|error| Err(error.to_string())))
             }
-            () = sleep_until(next_tick) => Happening::Tick,
+            () = sleep_until(next_tick) => TaskEvent::Tick,
         };
-        if matches!(happening, Happening::Dialled(_)) {
+        if matches!(event, TaskEvent::Dialled(_)) {
             self.dialling = None;
         }
-        happening
+        event
     }
 
     /// Acts on every output in order. Records reach the disk before what follows them, in groups.
     async fn drain(&mut self) -> Result<(), ClientError> {
-        while let Some(output) = self.engine.poll() {
+        while let Some(output) = self.engine.poll_output() {
             if let Output::Persist(record) = output {
                 self.profile.journal.append(&record);
                 continue;
@@ -259,14 +260,14 @@ impl Task {
                 }
                 Output::Send(frame) => {
                     if let Some(connection) = &self.connection
-                        && let Err(trouble) = connection.send(frame).await
+                        && let Err(error) = connection.send(frame).await
                     {
-                        self.lost(trouble);
+                        self.on_disconnect(error);
                     }
                 }
                 Output::Deliver(incoming) => self.backlog.push_back(incoming),
                 Output::Event(event) => self.event(event),
-                Output::Close => self.lost("the connection was closed".to_owned()),
+                Output::Close => self.on_disconnect("the connection was closed".to_owned()),
             }
         }
         self.profile.journal.sync()?;
@@ -278,20 +279,20 @@ impl Task {
         Ok(())
     }
 
-    fn lost(&mut self, trouble: String) {
+    fn on_disconnect(&mut self, error: String) {
         if let Some(connection) = self.connection.take() {
             // The goodbye may take a while, and nothing here waits for it.
             tokio::spawn(connection.close());
         }
-        let trouble = self.turned_away.take().unwrap_or(Trouble {
-            text: trouble,
+        let error = self.refusal.take().unwrap_or(ConnectError {
+            text: error,
             refusal: None,
         });
         // Before the rescue was tried, the refusal that it answers settles nothing.
-        if !self.engine.is_rescue_due() {
-            self.trouble = Some(trouble);
+        if !self.engine.needs_membership_resync() {
+            self.last_error = Some(error);
         }
-        self.engine.disconnected(self.now_ms());
+        self.engine.handle_disconnected(self.now_ms());
     }
 
     fn resolve(
@@ -344,12 +345,12 @@ impl Task {
                 self.deletes.push_back(reply);
                 self.engine.delete_through(through, now_ms);
             }
-            Command::CloseAccount(reply) => {
+            Command::DeleteAccount(reply) => {
                 self.deletes.push_back(reply);
-                self.engine.close_account(now_ms);
+                self.engine.delete_account(now_ms);
             }
-            Command::DismissWarnings(reply) => {
-                self.engine.dismiss_warnings();
+            Command::DismissAlerts(reply) => {
+                self.engine.dismiss_alerts();
                 self.drain().await?;
                 self.publish();
                 let _ = reply.send(Ok(()));
@@ -359,7 +360,7 @@ impl Task {
             }
             Command::Accept(link, joining, reply) => self.accept(link, joining, reply),
             Command::Decline(link, joining, reply) => {
-                let result = seal_refusal(&link, &joining, "", &mut OsChance).map(|sealed| {
+                let result = seal_refusal(&link, &joining, "", &mut OsRng).map(|sealed| {
                     self.engine.reply_rendezvous(link.id, sealed, now_ms);
                 });
                 let _ = reply.send(result.map_err(ClientError::from));
@@ -376,12 +377,12 @@ impl Task {
     }
 
     fn publish(&mut self) {
-        let trouble = self.trouble.clone();
+        let error = self.last_error.clone();
         let status = Status::of(
             self.engine.state(),
             &self.profile.relay,
             self.state.clone(),
-            trouble,
+            error,
         );
         self.status.send_if_modified(|current| {
             let changed = *current != status;

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::super::error::ClientError;
 use super::{Reply, Task, Waiter, resolve};
-use graceful_engine::OsChance;
+use graceful_engine::OsRng;
 use graceful_engine::link::PairingLink;
 use graceful_engine::pairing::{Joining, seal_bundle};
 use graceful_protocol::DeviceKey;
@@ -48,7 +48,7 @@ impl Task {
             let account = bundle.as_ref().ok_or(ClientError::Invalid(
                 "this device lacks one of the account's secrets; pair from another device",
             ))?;
-            let sealed = seal_bundle(link, joining, account, &mut OsChance)?;
+            let sealed = seal_bundle(link, joining, account, &mut OsRng)?;
             if sealed.len() as u64 > u64::from(engine.limits().rendezvous_bytes_max) {
                 return Err(ClientError::Invalid(
                     "the account's history of devices is too long to hand over",

@@ -19,7 +19,7 @@ pub struct Change {
     /// A change, or a snapshot.
     pub kind: ChangeKind,
     /// The one device it is for; `None`: every other device of the account.
-    pub addressee: Option<DeviceKey>,
+    pub recipient: Option<DeviceKey>,
 }
 
 impl Change {
@@ -30,16 +30,16 @@ impl Change {
             transaction_id,
             content,
             kind: ChangeKind::Change,
-            addressee: None,
+            recipient: None,
         }
     }
 
     /// The app's whole state, for one device that lacks the past.
-    pub fn snapshot(addressee: DeviceKey, content: impl Into<Bytes>) -> Self {
-        let (kind, addressee) = (ChangeKind::Snapshot, Some(addressee));
+    pub fn snapshot(recipient: DeviceKey, content: impl Into<Bytes>) -> Self {
+        let (kind, recipient) = (ChangeKind::Snapshot, Some(recipient));
         Self {
             kind,
-            addressee,
+            recipient,
             ..Self::new("snapshot", content)
         }
     }
@@ -55,7 +55,7 @@ impl Change {
             transaction_id: queued.transaction_id.clone(),
             content: queued.content.clone(),
             kind,
-            addressee: DeviceKey::try_from(&*queued.addressee).ok(),
+            recipient: DeviceKey::try_from(&*queued.recipient).ok(),
         })
     }
 }
@@ -86,9 +86,9 @@ pub enum Incoming {
     /// Changes that will never come: the app's state lacks them until a snapshot or a newer state.
     /// [`super::Engine::request_snapshot`] asks another device for one: that of [`Gap::whom_to_ask`].
     Gap(Gap),
-    /// A device of the account lacks something, and asks this one for a snapshot, to be addressed to
+    /// A device of the account lacks something, and asks this one for a snapshot, to be targeted to
     /// it alone. Best taken before this is said to be applied.
-    SnapshotWanted {
+    SnapshotRequest {
         /// Seq, sender and push number of the question.
         position: Position,
         /// Who asks.
@@ -102,7 +102,7 @@ impl Incoming {
         match self {
             Self::Change(received) => &received.position,
             Self::Gap(gap) => &gap.position,
-            Self::SnapshotWanted { position, .. } => position,
+            Self::SnapshotRequest { position, .. } => position,
         }
     }
 }
@@ -123,7 +123,7 @@ pub struct Received {
     /// The change itself.
     pub content: Bytes,
     /// Whether it was for this device alone.
-    pub addressed: bool,
+    pub targeted: bool,
 }
 
 /// Changes meant for this device that are gone.
@@ -210,8 +210,8 @@ pub enum PushError {
     #[error("a transaction id has at most 64 bytes, this one has {0}")]
     TransactionId(usize),
     /// There is no such device to address.
-    #[error("the addressed device is not another member of this account")]
-    Addressee,
+    #[error("the targeted device is not another member of this account")]
+    Recipient,
     /// There is nobody to ask.
     #[error("this device is the only one of its account: there is no other to ask for a snapshot")]
     Alone,

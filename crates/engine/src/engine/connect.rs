@@ -1,12 +1,12 @@
 //! From dialling to welcome, and what refusals do to a connection.
 
-use super::super::inbox::Witnessed;
-use super::super::outbox::Standing;
-use super::super::record::{History, Record};
-use super::{Distrust, Engine, Event, Phase};
+use super::super::inbox::ChainCheck;
+use super::super::outbox::PushReconciliation;
+use super::super::record::{EpochStart, Record};
+use super::{Engine, Event, Phase, RelayMisbehavior};
 use graceful_protocol::challenge::{Challenge, NONCE_BYTES};
 use graceful_protocol::frame::DeviceFrame;
-use graceful_protocol::wire::{self, Authenticate, Found};
+use graceful_protocol::wire::{self, Authenticate, CreateAccount};
 use graceful_protocol::{Code, Limits, Refusal, StoreEpoch, VERSION, close_code};
 
 /// How long to wait where a person must act first, but not on this device.
@@ -27,7 +27,7 @@ const GREETING_WAIT_MS: u64 = 15_000;
 
 impl Engine {
     /// A connection stands. `host` is what was dialled: lower case, no port, no brackets.
-    pub fn connected(&mut self, host: &str, now_ms: u64) {
+    pub fn handle_connected(&mut self, host: &str, now_ms: u64) {
         self.now_ms = self.now_ms.max(now_ms);
         self.host = host.to_ascii_lowercase();
         self.phase = Phase::Greeted;
@@ -37,7 +37,7 @@ impl Engine {
     }
 
     /// The connection ended, or could not be made. Dials again after a while, unless refused for good.
-    pub fn disconnected(&mut self, now_ms: u64) {
+    pub fn handle_disconnected(&mut self, now_ms: u64) {
         self.now_ms = self.now_ms.max(now_ms);
         self.phase = Phase::Offline;
         self.pong_due_ms = None;
@@ -47,30 +47,30 @@ impl Engine {
         self.delete_sent = false;
         self.dial_at_ms = if self.ended.is_some() {
             None
-        } else if self.is_rescue_due() {
+        } else if self.needs_membership_resync() {
             Some(self.now_ms)
         } else {
             let retry_after_ms = std::mem::take(&mut self.retry_after_ms);
-            Some(self.now_ms + self.backoff.failed(retry_after_ms, &mut *self.chance))
+            Some(self.now_ms + self.backoff.failed(retry_after_ms, &mut *self.rng))
         };
         self.report();
     }
 
-    pub(super) fn greeting(&mut self, greeting: &wire::Greeting) {
+    pub(super) fn handle_greeting(&mut self, greeting: &wire::Greeting) {
         let epoch = StoreEpoch::try_from(&*greeting.epoch);
         let (Ok(epoch), NONCE_BYTES, Some(limits)) =
             (epoch, greeting.nonce.len(), &greeting.limits)
         else {
             return self.violation("the relay's greeting is not one");
         };
-        self.take_limits(limits);
+        self.set_limits(limits);
         self.greeted_epoch = Some(epoch);
         let authenticate = self.authenticate(&greeting.nonce, epoch);
         let frame = if self.state.welcomed || self.state.account.membership().count() > 1 {
             DeviceFrame::Authenticate(authenticate)
         } else {
             let entry = self.state.account.entries().first().cloned();
-            DeviceFrame::Found(Found {
+            DeviceFrame::CreateAccount(CreateAccount {
                 authenticate: Some(authenticate),
                 entry,
                 invite: self.invite.clone(),
@@ -82,7 +82,7 @@ impl Engine {
     }
 
     /// What is measured against these takes memory here: a relay does not set them alone.
-    fn take_limits(&mut self, limits: &wire::Limits) {
+    fn set_limits(&mut self, limits: &wire::Limits) {
         self.limits = bounded(Limits::from(limits));
         let bytes_max = self.limits.envelope_bytes_max;
         if self.state.envelope_bytes_max != Some(bytes_max) {
@@ -102,9 +102,9 @@ impl Engine {
             device,
         };
         let signature = challenge.sign(keys.signing());
-        let rescue = self.rescue && !self.rescued;
-        self.rescued |= rescue;
-        let entries = if rescue {
+        let membership_resync = self.membership_resync && !self.membership_resynced;
+        self.membership_resynced |= membership_resync;
+        let entries = if membership_resync {
             self.state.account.entries().to_vec()
         } else {
             Vec::new()
@@ -120,7 +120,7 @@ impl Engine {
         }
     }
 
-    pub(super) fn welcome(&mut self, welcome: &wire::Welcome) {
+    pub(super) fn handle_welcome(&mut self, welcome: &wire::Welcome) {
         if welcome.push_number > NUMBER_MAX
             || welcome.head > NUMBER_MAX
             || welcome.cursor > welcome.head
@@ -139,21 +139,21 @@ impl Engine {
             self.persist(Record::Welcomed(true));
         }
         self.entries_due = welcome.membership_count;
-        self.judge_membership(welcome.membership_count);
+        self.check_membership_rollback(welcome.membership_count);
         self.reconcile_inbox(welcome);
         self.state.inbox.note_own(welcome.push_number, welcome.head);
         self.reconcile_outbox(welcome.push_number);
         self.reconcile_membership(welcome.membership_count);
-        (self.rescue, self.rescued) = (false, false);
+        (self.membership_resync, self.membership_resynced) = (false, false);
     }
 
     /// What is in this device's log was on the relay's disk: only a restore can make it lack that.
-    fn judge_membership(&mut self, relay_count: u64) {
-        let same_history =
-            self.greeted_epoch.is_some() && self.state.inbox.history() == self.greeted_epoch;
+    fn check_membership_rollback(&mut self, relay_count: u64) {
+        let same_epoch =
+            self.greeted_epoch.is_some() && self.state.inbox.store_epoch() == self.greeted_epoch;
         let known = self.state.account.membership().count();
-        if same_history && (relay_count < known || self.rescued) {
-            self.distrust(Distrust::MembershipRolledBack {
+        if same_epoch && (relay_count < known || self.membership_resynced) {
+            self.report_misbehavior(RelayMisbehavior::MembershipRolledBack {
                 from: known,
                 to: relay_count.min(known - 1),
             });
@@ -164,12 +164,12 @@ impl Engine {
         let Some(epoch) = self.greeted_epoch else {
             return;
         };
-        let before = self.state.inbox.history();
+        let before = self.state.inbox.store_epoch();
         if before != Some(epoch) {
             if before.is_some() {
-                self.new_history();
+                self.report_relay_restored();
             }
-            self.start_history(epoch, welcome.cursor);
+            self.start_epoch(epoch, welcome.cursor);
             return;
         }
         let (reached, stored) = (
@@ -177,57 +177,59 @@ impl Engine {
             self.state.outbox.confirmed_through(),
         );
         if reached > welcome.head {
-            self.distrust(Distrust::RolledBack {
+            self.report_misbehavior(RelayMisbehavior::RolledBack {
                 from: reached,
                 to: welcome.head,
             });
-            self.start_history(epoch, welcome.cursor);
-        } else if self.state.inbox.compare(welcome.head, &welcome.chain) == Witnessed::Different {
-            self.distrust(Distrust::Chain(welcome.head));
-            self.start_history(epoch, welcome.cursor);
+            self.start_epoch(epoch, welcome.cursor);
+        } else if self.state.inbox.compare(welcome.head, &welcome.chain) == ChainCheck::Mismatch {
+            self.report_misbehavior(RelayMisbehavior::ChainMismatch(welcome.head));
+            self.start_epoch(epoch, welcome.cursor);
         } else if stored > welcome.push_number {
-            self.distrust(Distrust::Forgotten {
+            self.report_misbehavior(RelayMisbehavior::StoredPushesLost {
                 from: welcome.push_number + 1,
                 through: stored,
             });
-            self.start_history(epoch, welcome.cursor);
+            self.start_epoch(epoch, welcome.cursor);
         } else if self
             .state
             .inbox
-            .unexplained(welcome.cursor, welcome.push_number)
+            .unaccounted_for(welcome.cursor, welcome.push_number)
             > 0
         {
             // Another copy of this profile acknowledged them: they will not come again.
-            self.hand_out_gap(reached + 1, welcome.cursor, wire::gap::Reason::Unspecified);
+            self.deliver_gap(reached + 1, welcome.cursor, wire::gap::Reason::Unspecified);
         } else {
             self.state.inbox.skip_to(welcome.cursor);
         }
     }
 
-    fn start_history(&mut self, epoch: StoreEpoch, cursor: u64) {
-        self.state.inbox.start_history(epoch, cursor, None);
-        self.state.outbox.start_history();
-        let history = History {
+    fn start_epoch(&mut self, epoch: StoreEpoch, cursor: u64) {
+        self.state.inbox.start_epoch(epoch, cursor, None);
+        self.state.outbox.start_epoch();
+        let store_epoch = EpochStart {
             store_epoch: epoch.to_wire(),
             cursor,
-            ..History::default()
+            ..EpochStart::default()
         };
-        self.persist(Record::History(history));
+        self.persist(Record::EpochStarted(store_epoch));
     }
 
     fn reconcile_outbox(&mut self, relay_number: u64) {
-        match self.state.outbox.standing(relay_number) {
-            Standing::Same => {}
-            Standing::Stored(number) => self.keep_stored(number),
-            Standing::Again { from, through } => self.event(Event::PushedAgain { from, through }),
-            Standing::Lost { from, through } => {
+        match self.state.outbox.reconcile(relay_number) {
+            PushReconciliation::InSync => {}
+            PushReconciliation::Stored(number) => self.record_stored(number),
+            PushReconciliation::Resend { from, through } => {
+                self.event(Event::PushedAgain { from, through })
+            }
+            PushReconciliation::Lost { from, through } => {
                 let text = format!(
                     "the relay lost the changes {from} to {through}, and this device no longer has them"
                 );
-                self.warn(text, false);
+                self.alert(text, false);
                 self.event(Event::LostPushes { from, through });
             }
-            Standing::Renumbered { first } => {
+            PushReconciliation::Renumber { first } => {
                 self.state.outbox.renumber(first);
                 self.persist(Record::Renumbered(first));
                 self.event(Event::Renumbered { first });
@@ -236,59 +238,61 @@ impl Engine {
         self.state.outbox.restart(relay_number);
     }
 
-    pub(super) fn refused(&mut self, refusal: Refusal) {
+    pub(super) fn handle_refusal(&mut self, refusal: Refusal) {
         if close_code(refusal.code).is_some() {
-            return self.refused_connection(refusal);
+            return self.handle_connection_refusal(refusal);
         }
         match refusal.code {
             Code::StaleMembership | Code::InvalidMembership | Code::QuotaDevices => {
-                self.refused_membership(&refusal);
+                self.handle_membership_refusal(&refusal);
             }
-            Code::RendezvousTaken => {
+            Code::RendezvousInUse => {
                 self.event(Event::RendezvousRefused {
                     code: refusal.code,
-                    text: refusal.text,
+                    text: refusal.message,
                 });
             }
             Code::AckBeyondHead => self.violation("the relay has less than it delivered"),
-            _ if refusal.push_number > 0 => self.refused_push(refusal),
+            _ if refusal.push_number > 0 => self.handle_push_refusal(refusal),
             _ => self.violation("the relay refused something that was not asked"),
         }
     }
 
-    fn refused_connection(&mut self, refusal: Refusal) {
+    fn handle_connection_refusal(&mut self, refusal: Refusal) {
         self.retry_after_ms = refusal.retry_after_ms.min(RETRY_AFTER_MS_MAX);
-        let (code, text) = (refusal.code, refusal.text.clone());
-        self.event(Event::TurnedAway { code, text });
+        let (code, text) = (refusal.code, refusal.message.clone());
+        self.event(Event::Disconnected { code, text });
         match refusal.code {
             // A reply or a join whose slot is gone: the pairing is over, and so is this connection.
-            Code::NoRendezvous => {
+            Code::RendezvousNotFound => {
                 self.event(Event::RendezvousRefused {
                     code: refusal.code,
-                    text: refusal.text,
+                    text: refusal.message,
                 });
             }
-            Code::NotAMember if self.may_be_rescued() => self.rescue = true,
+            Code::NotAMember if self.can_resync_membership() => self.membership_resync = true,
             Code::WrongHost
             | Code::VersionUnsupported
             | Code::Malformed
-            | Code::Unexpected
-            | Code::TooLarge
+            | Code::UnexpectedFrame
+            | Code::FrameTooLarge
                 if self.state.welcomed =>
             {
                 self.retry_after_ms = self.retry_after_ms.max(OPERATOR_WAIT_MS);
             }
             Code::Timeout | Code::Overloaded | Code::Restarting => {}
-            code => self.ended = Some((code, refusal.text)),
+            code => self.ended = Some((code, refusal.message)),
         }
         self.close();
     }
 
     /// A relay restored from an older backup may lack the entry that added this device.
-    fn may_be_rescued(&self) -> bool {
+    fn can_resync_membership(&self) -> bool {
         let account = &self.state.account;
         let log = account.membership();
-        !self.rescued && log.count() > 1 && log.member(&account.keys().device()).is_some()
+        !self.membership_resynced
+            && log.count() > 1
+            && log.member(&account.keys().device()).is_some()
     }
 }
 
@@ -296,9 +300,9 @@ fn bounded(mut limits: Limits) -> Limits {
     limits.frame_bytes_max = limits.frame_bytes_max.min(MESSAGE_BYTES_MAX);
     limits.envelope_bytes_max = limits.envelope_bytes_max.min(limits.frame_bytes_max);
     limits.push_envelopes_max = limits.push_envelopes_max.min(PUSH_ENVELOPES_MAX);
-    limits.unanswered_frames_max = limits.unanswered_frames_max.min(UNANSWERED_FRAMES_MAX);
+    limits.in_flight_frames_max = limits.in_flight_frames_max.min(UNANSWERED_FRAMES_MAX);
     limits.window_bytes = limits.window_bytes.min(WINDOW_BYTES_MAX);
-    limits.heartbeat_s = limits.heartbeat_s.clamp(1, HEARTBEAT_S_MAX);
+    limits.ping_interval_s = limits.ping_interval_s.clamp(1, HEARTBEAT_S_MAX);
     limits.rendezvous_bytes_max = limits.rendezvous_bytes_max.min(RENDEZVOUS_BYTES_MAX);
     limits
 }

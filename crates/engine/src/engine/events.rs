@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::super::seal::Unsealable;
+use super::super::seal::OpenError;
 use graceful_protocol::{Code, DeviceKey};
 
 /// How syncing stands.
@@ -37,10 +37,10 @@ pub enum State {
 
 /// Why an envelope was passed over.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Unreadable {
+pub enum UndecryptableReason {
     /// It does not open.
     #[error(transparent)]
-    Seal(#[from] Unsealable),
+    Seal(#[from] OpenError),
     /// Sealed in a key epoch whose secret this device does not have.
     #[error("this device has no secret for key epoch {0}")]
     KeyEpoch(u32),
@@ -71,13 +71,13 @@ pub enum Unreadable {
 
 /// The relay, or someone on the way, shows this device something that cannot be.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Distrust {
+pub enum RelayMisbehavior {
     /// Running hashes do not follow each other at this seq.
     #[error("the relay's history does not fit together at seq {0}")]
-    Chain(u64),
+    ChainMismatch(u64),
     /// Another device saw another history.
     #[error("another device was shown a different history at seq {0}")]
-    Witness(u64),
+    DivergentLog(u64),
     /// Something that another device pushed for this one never came, and no gap was told.
     #[error(
         "the relay withheld change {push_number} of device {sender}: a later one says that it was sent"
@@ -90,7 +90,7 @@ pub enum Distrust {
     },
     /// Another device saw another membership log.
     #[error("another device was shown a different membership log at entry {0}")]
-    Membership(u64),
+    DivergentMembership(u64),
     /// Another device saw more of the membership log than this one was shown.
     #[error(
         "the relay hides membership entries: it showed {shown} here, and {seen} to another device"
@@ -111,7 +111,7 @@ pub enum Distrust {
     },
     /// An entry that breaks the rules of the log.
     #[error("the relay sent a membership entry that does not belong: {0}")]
-    Entry(String),
+    InvalidEntry(String),
     /// Less than the relay had before, without a restore being announced.
     #[error("the relay went back from seq {from} to {to}")]
     RolledBack {
@@ -124,7 +124,7 @@ pub enum Distrust {
     #[error(
         "the relay no longer has the changes {from} to {through}, which it had said were stored"
     )]
-    Forgotten {
+    StoredPushesLost {
         /// First number.
         from: u64,
         /// Last number.
@@ -132,7 +132,7 @@ pub enum Distrust {
     },
     /// Not this protocol.
     #[error("{0}")]
-    Protocol(&'static str),
+    ProtocolViolation(&'static str),
 }
 
 /// Something happened.
@@ -141,7 +141,7 @@ pub enum Event {
     /// Syncing stands differently.
     State(State),
     /// The relay ended the connection, and said why. Whether it is for good, the state says.
-    TurnedAway {
+    Disconnected {
         /// For programs.
         code: Code,
         /// For people.
@@ -192,18 +192,18 @@ pub enum Event {
     /// This device has no secret for the newest key epoch and cannot push.
     KeyMissing(u32),
     /// An envelope was passed over.
-    Unreadable {
+    UndecryptableEnvelope {
         /// Its place in the log.
         seq: u64,
         /// Its sender, as the relay says.
         sender: DeviceKey,
         /// Why.
-        reason: Unreadable,
+        reason: UndecryptableReason,
     },
     /// Something that cannot be. Worth showing to a person.
-    Distrust(Distrust),
+    MisbehaviorDetected(RelayMisbehavior),
     /// The relay tells a new history: it was restored from a backup.
-    NewHistory,
+    RelayRestored,
     /// A device joined.
     Added(DeviceKey),
     /// A device was removed.

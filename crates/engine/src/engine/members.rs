@@ -5,7 +5,7 @@ use bytes::Bytes;
 use super::super::account::AccountView;
 use super::super::pairing::{Account, Joining};
 use super::super::record::{Entries, Named, Record};
-use super::{CannotSign, Code, Distrust, Engine, Event, Intent};
+use super::{Code, Engine, Event, Intent, MembershipError, RelayMisbehavior};
 use graceful_protocol::frame::DeviceFrame;
 use graceful_protocol::membership::Changed;
 use graceful_protocol::wire::{self, SignedEntry};
@@ -15,8 +15,8 @@ impl Engine {
     /// Adds a device to the account. [`Event::Added`] when the relay has it on disk.
     ///
     /// # Errors
-    /// [`CannotSign`] if the log would not take it.
-    pub fn add_device(&mut self, joining: Joining, now_ms: u64) -> Result<(), CannotSign> {
+    /// [`MembershipError`] if the log would not take it.
+    pub fn add_device(&mut self, joining: Joining, now_ms: u64) -> Result<(), MembershipError> {
         self.state.account.sign_add(&joining)?;
         self.intend(Intent::Add(joining), now_ms);
         Ok(())
@@ -25,9 +25,9 @@ impl Engine {
     /// Removes a device and starts a new key epoch. [`Event::Removed`] when the relay has it on disk.
     ///
     /// # Errors
-    /// [`CannotSign`] if the log would not take it.
-    pub fn remove_device(&mut self, device: DeviceKey, now_ms: u64) -> Result<(), CannotSign> {
-        self.state.account.sign_remove(&device, &mut *self.chance)?;
+    /// [`MembershipError`] if the log would not take it.
+    pub fn remove_device(&mut self, device: DeviceKey, now_ms: u64) -> Result<(), MembershipError> {
+        self.state.account.sign_remove(&device, &mut *self.rng)?;
         self.intend(Intent::Remove(device), now_ms);
         Ok(())
     }
@@ -37,7 +37,7 @@ impl Engine {
         if !self.intents.contains(&intent) {
             self.intents.push_back(intent);
         }
-        self.go_on();
+        self.drive();
     }
 
     /// What a device needs to be part of the account; `None` if this one lacks a secret itself.
@@ -72,7 +72,7 @@ impl Engine {
     pub fn announce_names(&mut self, now_ms: u64) {
         self.now_ms = self.now_ms.max(now_ms);
         self.queue_names();
-        self.go_on();
+        self.drive();
     }
 
     /// Deletes every envelope of the account up to a seq from the relay. [`Event::Deleted`] follows.
@@ -80,16 +80,16 @@ impl Engine {
         self.now_ms = self.now_ms.max(now_ms);
         self.deletes
             .push_back(DeviceFrame::DeleteThrough(wire::DeleteThrough { through }));
-        self.go_on();
+        self.drive();
     }
 
     /// Deletes everything the relay has of the account. [`Event::Deleted`] follows.
-    pub fn close_account(&mut self, now_ms: u64) {
+    pub fn delete_account(&mut self, now_ms: u64) {
         self.now_ms = self.now_ms.max(now_ms);
         let account = self.state.account.account().to_wire();
         self.deletes
-            .push_back(DeviceFrame::CloseAccount(wire::CloseAccount { account }));
-        self.go_on();
+            .push_back(DeviceFrame::DeleteAccount(wire::DeleteAccount { account }));
+        self.drive();
     }
 
     /// One at a time, and again after a reconnection: deleting twice does no harm.
@@ -103,7 +103,7 @@ impl Engine {
         }
     }
 
-    pub(super) fn deleted(&mut self, deleted: &wire::Deleted) {
+    pub(super) fn handle_deleted(&mut self, deleted: &wire::Deleted) {
         self.delete_sent = false;
         self.deletes.pop_front();
         let wire::Deleted {
@@ -118,7 +118,7 @@ impl Engine {
         });
         if account {
             self.ended = Some((
-                Code::AccountClosed,
+                Code::AccountDeleted,
                 "the account was closed from this device".to_owned(),
             ));
             self.close();
@@ -136,13 +136,13 @@ impl Engine {
         };
         let entry = match &intent {
             Intent::Add(joining) => self.state.account.sign_add(joining),
-            Intent::Remove(device) => self.state.account.sign_remove(device, &mut *self.chance),
+            Intent::Remove(device) => self.state.account.sign_remove(device, &mut *self.rng),
         };
         match entry {
             Ok(entry) => {
                 self.append_sent = true;
                 let first = self.state.account.membership().count();
-                self.send(DeviceFrame::Append(wire::Append {
+                self.send(DeviceFrame::AppendMembership(wire::AppendMembership {
                     first,
                     entries: vec![entry],
                 }));
@@ -172,23 +172,23 @@ impl Engine {
             .ok()
             .and_then(|count| entries.get(count..));
         if let Some(lacking) = lacking.filter(|lacking| !lacking.is_empty() && relay_count > 0) {
-            let frame = wire::Append {
+            let frame = wire::AppendMembership {
                 first: relay_count,
                 entries: lacking.to_vec(),
             };
             self.append_sent = true;
-            self.send(DeviceFrame::Append(frame));
+            self.send(DeviceFrame::AppendMembership(frame));
         }
     }
 
-    pub(super) fn membership(&mut self, membership: &wire::Membership) {
+    pub(super) fn handle_membership(&mut self, membership: &wire::Membership) {
         let mut news = Vec::new();
         for (step, entry) in (0..).zip(&membership.entries) {
             let index = membership.first.saturating_add(step);
             let count = self.state.account.membership().count();
             if index < count {
                 if self.known_differently(index, entry) {
-                    self.distrust(Distrust::Membership(index));
+                    self.report_misbehavior(RelayMisbehavior::DivergentMembership(index));
                     return self.close();
                 }
                 self.append_sent = false;
@@ -197,13 +197,13 @@ impl Engine {
             match self.state.account.append(entry) {
                 Ok(changed) => news.push((entry.clone(), changed)),
                 Err(error) => {
-                    self.keep_entries(news);
-                    self.distrust(Distrust::Entry(error.to_string()));
+                    self.record_entries(news);
+                    self.report_misbehavior(RelayMisbehavior::InvalidEntry(error.to_string()));
                     return self.close();
                 }
             }
         }
-        self.keep_entries(news);
+        self.record_entries(news);
     }
 
     fn known_differently(&self, index: u64, entry: &SignedEntry) -> bool {
@@ -213,7 +213,7 @@ impl Engine {
         known != Some(entry)
     }
 
-    fn keep_entries(&mut self, news: Vec<(SignedEntry, Changed)>) {
+    fn record_entries(&mut self, news: Vec<(SignedEntry, Changed)>) {
         if news.is_empty() {
             return;
         }
@@ -248,14 +248,14 @@ impl Engine {
                 self.event(Event::Removed(member.device));
                 if member.device == self.state.account.keys().device() {
                     let text = "this device was removed from the account by another one".to_owned();
-                    self.ended = Some((Code::Removed, text));
+                    self.ended = Some((Code::DeviceRemoved, text));
                     self.close();
                 }
             }
         }
     }
 
-    pub(super) fn refused_membership(&mut self, refusal: &Refusal) {
+    pub(super) fn handle_membership_refusal(&mut self, refusal: &Refusal) {
         self.append_sent = false;
         let stale = refusal.code == Code::StaleMembership;
         let count = self.state.account.membership().count();
@@ -270,7 +270,7 @@ impl Engine {
         if let Some(intent) = self.intents.pop_front() {
             self.event(Event::MembershipRefused {
                 device: intent.device(),
-                text: refusal.text.clone(),
+                text: refusal.message.clone(),
             });
         }
     }

@@ -1,13 +1,14 @@
 //! The conversation with a relay, without sockets, clock or disk: inputs go in by methods, outputs
-//! are drained in order by [`Engine::poll`]. The same inputs and the same chance give the same
+//! are drained in order by [`Engine::poll_output`]. The same inputs and the same chance give the same
 //! outputs.
 //!
 //! The one rule for a driver: a [`Output::Persist`] is on disk before any later output is acted on.
 //! Times are milliseconds of any clock that does not go back.
 
+mod alerts;
 mod change;
+mod chunking;
 mod connect;
-mod cut;
 mod events;
 mod members;
 #[cfg(any(test, feature = "testing"))]
@@ -18,18 +19,17 @@ mod receive;
 mod snapshot;
 #[cfg(test)]
 mod tests;
-mod warn;
 
 use std::collections::VecDeque;
 
 pub use change::{Change, ChangeKind, Gap, GapReason, Incoming, PushError, PushReceipt, Received};
-pub use events::{Distrust, Event, State, Unreadable};
+pub use events::{Event, RelayMisbehavior, State, UndecryptableReason};
 
-use super::account::CannotSign;
+use super::account::MembershipError;
 use super::backoff::Backoff;
-use super::chance::Chance;
 use super::pairing::Joining;
 use super::record::Record;
+use super::rng::CryptoRng;
 use super::state::EngineState;
 use graceful_protocol::frame::{DeviceFrame, RelayFrame};
 use graceful_protocol::wire;
@@ -43,7 +43,7 @@ const ACK_DELAY_MS: u64 = 200;
 pub enum Output {
     /// Put this on disk before going on. Several in a row may share one sync.
     Persist(Record),
-    /// Dial the relay; then [`Engine::connected`], or [`Engine::disconnected`] if it fails.
+    /// Dial the relay; then [`Engine::handle_connected`], or [`Engine::handle_disconnected`] if it fails.
     Connect,
     /// Send this frame.
     Send(DeviceFrame),
@@ -51,7 +51,7 @@ pub enum Output {
     Deliver(Incoming),
     /// Tell the app.
     Event(Event),
-    /// Close the connection; [`Engine::disconnected`] follows when it is closed.
+    /// Close the connection; [`Engine::handle_disconnected`] follows when it is closed.
     Close,
 }
 
@@ -75,7 +75,7 @@ enum Intent {
 /// One device's side of the conversation.
 pub struct Engine {
     state: EngineState,
-    chance: Box<dyn Chance + Send>,
+    rng: Box<dyn CryptoRng + Send>,
     outputs: VecDeque<Output>,
     now_ms: u64,
     phase: Phase,
@@ -89,8 +89,8 @@ pub struct Engine {
     reported: Option<State>,
     greeted_epoch: Option<StoreEpoch>,
     /// Whether the whole log is shown with the next proof, and whether that was tried already.
-    rescue: bool,
-    rescued: bool,
+    membership_resync: bool,
+    membership_resynced: bool,
     last_sent_ms: u64,
     pings: u64,
     pong_due_ms: Option<u64>,
@@ -120,12 +120,12 @@ impl std::fmt::Debug for Engine {
 }
 
 impl Engine {
-    /// Offline, and about to dial at the first [`Engine::tick`]. `invite` is for founding an
+    /// Offline, and about to dial at the first [`Engine::handle_timeout`]. `invite` is for genesis an
     /// account at a relay that asks for one; otherwise empty.
     pub fn new(
         state: EngineState,
         invite: impl Into<String>,
-        chance: Box<dyn Chance + Send>,
+        rng: Box<dyn CryptoRng + Send>,
     ) -> Self {
         let mut limits = Limits::default();
         limits.envelope_bytes_max = state
@@ -133,7 +133,7 @@ impl Engine {
             .unwrap_or(limits.envelope_bytes_max);
         let mut engine = Self {
             state,
-            chance,
+            rng,
             outputs: VecDeque::new(),
             now_ms: 0,
             phase: Phase::Offline,
@@ -146,8 +146,8 @@ impl Engine {
             ended: None,
             reported: None,
             greeted_epoch: None,
-            rescue: false,
-            rescued: false,
+            membership_resync: false,
+            membership_resynced: false,
             last_sent_ms: 0,
             pings: 0,
             pong_due_ms: None,
@@ -165,13 +165,13 @@ impl Engine {
             deletes: VecDeque::new(),
             wall_s: 0,
         };
-        let unlinked = std::mem::take(&mut engine.state.unlinked);
-        engine.record_unlinked(unlinked);
+        let gaps = std::mem::take(&mut engine.state.sender_gaps);
+        engine.record_sender_gaps(gaps);
         engine
     }
 
     /// The next thing to do, until there is nothing more.
-    pub fn poll(&mut self) -> Option<Output> {
+    pub fn poll_output(&mut self) -> Option<Output> {
         self.outputs.pop_front()
     }
 
@@ -198,12 +198,12 @@ impl Engine {
     }
 
     /// Whether it dials again at once, to show a relay that does not know this device its whole log.
-    pub fn is_rescue_due(&self) -> bool {
-        self.rescue && !self.rescued
+    pub fn needs_membership_resync(&self) -> bool {
+        self.membership_resync && !self.membership_resynced
     }
 
     /// Time passed. Dials, pings, acknowledges and tries again what is due.
-    pub fn tick(&mut self, now_ms: u64) {
+    pub fn handle_timeout(&mut self, now_ms: u64) {
         self.now_ms = self.now_ms.max(now_ms);
         if due(self.dial_at_ms, self.now_ms) {
             self.dial_at_ms = None;
@@ -221,12 +221,12 @@ impl Engine {
             if due(self.push_hold_ms, self.now_ms) {
                 self.push_hold_ms = None;
             }
-            self.go_on();
+            self.drive();
         }
     }
 
-    /// When [`Engine::tick`] has something to do next.
-    pub fn next_tick_ms(&self) -> Option<u64> {
+    /// When [`Engine::handle_timeout`] has something to do next.
+    pub fn poll_timeout(&self) -> Option<u64> {
         let live = (self.phase == Phase::Live).then(|| self.ping_at_ms());
         [
             self.dial_at_ms,
@@ -241,7 +241,7 @@ impl Engine {
     }
 
     fn heartbeat_ms(&self) -> u64 {
-        u64::from(self.limits.heartbeat_s.max(1)) * 1_000
+        u64::from(self.limits.ping_interval_s.max(1)) * 1_000
     }
 
     /// A little early: the relay counts from when it hears, not from when this device speaks.
@@ -260,7 +260,7 @@ impl Engine {
     }
 
     /// Bytes came or went: the relay is there, even if a whole frame takes long.
-    pub fn alive(&mut self, now_ms: u64) {
+    pub fn handle_progress(&mut self, now_ms: u64) {
         self.now_ms = self.now_ms.max(now_ms);
         if self.pong_due_ms.is_some() {
             self.pong_due_ms = Some(self.now_ms + self.heartbeat_ms());
@@ -268,27 +268,27 @@ impl Engine {
     }
 
     /// The relay sent a frame.
-    pub fn frame(&mut self, frame: RelayFrame, now_ms: u64) {
+    pub fn handle_frame(&mut self, frame: RelayFrame, now_ms: u64) {
         self.now_ms = self.now_ms.max(now_ms);
-        self.alive(now_ms);
+        self.handle_progress(now_ms);
         match (&self.phase, frame) {
             (Phase::Offline | Phase::Dialling | Phase::Closing, _) => return,
-            (_, RelayFrame::Refusal(refusal)) => self.refused(refusal.into()),
-            (Phase::Greeted, RelayFrame::Greeting(greeting)) => self.greeting(&greeting),
-            (Phase::Authenticating, RelayFrame::Welcome(welcome)) => self.welcome(&welcome),
-            (Phase::Live, frame) => self.live_frame(frame),
+            (_, RelayFrame::Refusal(refusal)) => self.handle_refusal(refusal.into()),
+            (Phase::Greeted, RelayFrame::Greeting(greeting)) => self.handle_greeting(&greeting),
+            (Phase::Authenticating, RelayFrame::Welcome(welcome)) => self.handle_welcome(&welcome),
+            (Phase::Live, frame) => self.handle_live_frame(frame),
             _ => self.violation("the relay sent a frame before its turn"),
         }
-        self.go_on();
+        self.drive();
     }
 
-    fn live_frame(&mut self, frame: RelayFrame) {
+    fn handle_live_frame(&mut self, frame: RelayFrame) {
         match frame {
-            RelayFrame::Stored(stored) => self.stored(&stored),
-            RelayFrame::Deliver(deliver) => self.deliver(deliver),
-            RelayFrame::Gap(gap) => self.gap(&gap),
-            RelayFrame::Membership(membership) => self.membership(&membership),
-            RelayFrame::Deleted(deleted) => self.deleted(&deleted),
+            RelayFrame::Stored(stored) => self.handle_stored(&stored),
+            RelayFrame::Deliver(deliver) => self.handle_deliver(deliver),
+            RelayFrame::Gap(gap) => self.handle_gap(&gap),
+            RelayFrame::Membership(membership) => self.handle_membership(&membership),
+            RelayFrame::Deleted(deleted) => self.handle_deleted(&deleted),
             RelayFrame::Pong(_) => self.pong_due_ms = None,
             RelayFrame::RendezvousOpened(opened) => {
                 self.event(Event::RendezvousOpened { id: opened.id });
@@ -301,7 +301,7 @@ impl Engine {
             }
             RelayFrame::Greeting(_)
             | RelayFrame::Welcome(_)
-            | RelayFrame::Recovering(_)
+            | RelayFrame::RecoveryAccepted(_)
             | RelayFrame::Refusal(_) => {
                 self.violation("the relay greeted twice");
             }
@@ -309,7 +309,7 @@ impl Engine {
     }
 
     /// Whatever can go on now, goes on.
-    fn go_on(&mut self) {
+    fn drive(&mut self) {
         if self.phase == Phase::Live {
             self.send_intent();
             self.send_deletes();
@@ -342,7 +342,7 @@ impl Engine {
 
     /// The relay does not follow the protocol: nothing more is believed on this connection.
     fn violation(&mut self, what: &'static str) {
-        self.distrust(Distrust::Protocol(what));
+        self.report_misbehavior(RelayMisbehavior::ProtocolViolation(what));
         self.close();
     }
 

@@ -30,7 +30,7 @@ impl NaiveRelay {
     pub fn greeting(&self) -> RelayFrame {
         let mut limits = Limits {
             push_envelopes_max: 3,
-            unanswered_frames_max: 4,
+            in_flight_frames_max: 4,
             ..Limits::default()
         };
         if self.envelope_bytes_max > 0 {
@@ -47,7 +47,7 @@ impl NaiveRelay {
     /// What it answers to a frame of this device.
     pub fn answer(&mut self, device: DeviceKey, frame: DeviceFrame) -> Vec<RelayFrame> {
         match frame {
-            DeviceFrame::Found(found) => {
+            DeviceFrame::CreateAccount(found) => {
                 self.entries = vec![found.entry.unwrap()];
                 self.welcome(device, 1)
             }
@@ -58,7 +58,7 @@ impl NaiveRelay {
                 *cursor = ack.through.max(*cursor);
                 Vec::new()
             }
-            DeviceFrame::Append(append) => {
+            DeviceFrame::AppendMembership(append) => {
                 self.entries
                     .truncate(usize::try_from(append.first).unwrap());
                 self.entries.extend(append.entries.clone());
@@ -131,7 +131,7 @@ impl NaiveRelay {
         let head = self.log.len() as u64;
         let after = after.max(self.expired_through);
         let is_for = |envelope: &Envelope| {
-            envelope.addressee.is_empty() || *envelope.addressee == *device.as_bytes()
+            envelope.recipient.is_empty() || *envelope.recipient == *device.as_bytes()
         };
         let envelopes = (1..).zip(&self.log).filter(|(seq, (sender, envelope, _))| {
             *seq > after && *sender != device && is_for(envelope)
@@ -142,7 +142,7 @@ impl NaiveRelay {
             push_number: envelope.push_number,
             sealed: envelope.sealed.clone(),
             chain: chain.to_wire(),
-            addressed: !envelope.addressee.is_empty(),
+            targeted: !envelope.recipient.is_empty(),
         });
         RelayFrame::Deliver(wire::Deliver {
             envelopes: envelopes.collect(),

@@ -2,28 +2,28 @@
 
 use bytes::Bytes;
 
-use super::super::assembly::Taken;
 use super::super::inbox::Position;
-use super::super::record::{Parts, PartsRecord, Record};
+use super::super::reassembly::ChunkOutcome;
+use super::super::record::{ChunkRecord, ChunkStep, Record};
 use super::super::sealed::Part;
 use super::receive::{GAP_BYTES, Opened};
 use super::{ChangeKind, Engine, Gap, GapReason, Incoming, Output};
 
 impl Engine {
     /// What came says of some changes that they will never be whole: the app hears of that before.
-    pub(super) fn give_up_unfinished(&mut self, position: &Position, part: Option<&Part>) {
+    pub(super) fn abandon_unfinished(&mut self, position: &Position, part: Option<&Part>) {
         // Everything before this one, which itself is still to be applied.
         let before = Position {
             seq: position.seq.saturating_sub(1),
             push_number: 0,
             ..*position
         };
-        for (from, through) in self
-            .state
-            .assemblies
-            .interrupted(before, position.push_number, part)
+        for (from, through) in
+            self.state
+                .reassembler
+                .interrupted(before, position.push_number, part)
         {
-            self.state.inbox.hand_out(before, None, GAP_BYTES);
+            self.state.inbox.deliver_to_app(before, None, GAP_BYTES);
             self.deliver_unfinished(before, from, through);
         }
     }
@@ -40,46 +40,50 @@ impl Engine {
 
     /// Takes one part of a change. It may be acknowledged when it is on disk; the last one, like any
     /// change, when the app has applied it.
-    pub(super) fn hand_out_part(
+    pub(super) fn deliver_chunk(
         &mut self,
         opened: Opened,
         part: &Part,
         kind: ChangeKind,
-        addressed: bool,
+        targeted: bool,
         bytes: u64,
     ) {
         let (position, chain) = (opened.position, opened.chain);
         let taken = self
             .state
-            .assemblies
+            .reassembler
             .take(&position, part, opened.content.clone());
-        self.state.inbox.hand_out(position, Some(chain), bytes);
+        self.state
+            .inbox
+            .deliver_to_app(position, Some(chain), bytes);
         match taken {
-            Taken::Kept(step) | Taken::Broken(step) => {
-                self.record_parts(step);
+            ChunkOutcome::Stored(step) | ChunkOutcome::Abandoned(step) => {
+                self.record_chunk(step);
                 self.state.inbox.finish(&position);
             }
-            Taken::Known => self.state.inbox.finish(&position),
-            Taken::Whole(content) => {
-                self.deliver_change(Opened { content, ..opened }, kind, addressed)
+            ChunkOutcome::Duplicate => self.state.inbox.finish(&position),
+            ChunkOutcome::Complete(content) => {
+                self.deliver_change(Opened { content, ..opened }, kind, targeted)
             }
-            Taken::Missing(from, through) => self.deliver_unfinished(position, from, through),
+            ChunkOutcome::Incomplete(from, through) => {
+                self.deliver_unfinished(position, from, through)
+            }
         }
     }
 
-    fn record_parts(&mut self, step: PartsRecord) {
-        self.persist(Record::Parts(Parts { step: Some(step) }));
+    fn record_chunk(&mut self, step: ChunkRecord) {
+        self.persist(Record::Chunk(ChunkStep { step: Some(step) }));
     }
 
     /// What the app has heard of is no longer known.
-    pub(super) fn forget_told(&mut self) {
+    pub(super) fn forget_reported(&mut self) {
         let inbox = &self.state.inbox;
         for step in self
             .state
-            .assemblies
-            .told(|position| inbox.is_due(position))
+            .reassembler
+            .reported(|position| inbox.is_due(position))
         {
-            self.record_parts(step);
+            self.record_chunk(step);
         }
     }
 

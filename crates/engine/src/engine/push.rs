@@ -2,13 +2,13 @@
 
 use bytes::Bytes;
 
-use super::super::chance::random;
 use super::super::pairing::wire_names;
 use super::super::record::{Batch, Queued, Record};
+use super::super::rng::random;
 use super::super::seal::{Binding, ID_BYTES_MAX, seal, sealed_size};
 use super::super::sealed::{Header, Heads, Kind, Names};
+use super::chunking::change_bytes_max;
 use super::connect::RETRY_AFTER_MS_MAX;
-use super::cut::change_bytes_max;
 use super::{Change, Engine, Event, Output, PushError, PushReceipt};
 use graceful_protocol::frame::DeviceFrame;
 use graceful_protocol::wire::{self, Envelope};
@@ -47,11 +47,11 @@ impl Engine {
         );
         let mut queued = Vec::with_capacity(changes.len());
         for change in changes {
-            queued.extend(self.cut(change, first + queued.len() as u64));
+            queued.extend(self.split(change, first + queued.len() as u64));
             numbers.push(first + queued.len() as u64 - 1);
         }
         self.queue(queued);
-        self.go_on();
+        self.drive();
         Ok(PushReceipt {
             first,
             last: self.state.outbox.next_number() - 1,
@@ -74,11 +74,11 @@ impl Engine {
             return Err(PushError::TransactionId(change.transaction_id.len()));
         }
         if change
-            .addressee
+            .recipient
             .as_ref()
             .is_some_and(|device| !self.is_other_member(device))
         {
-            return Err(PushError::Addressee);
+            return Err(PushError::Recipient);
         }
         Ok(())
     }
@@ -89,7 +89,7 @@ impl Engine {
             return;
         }
         for change in &mut changes {
-            change.after = self.state.outbox.newest_for(&change.addressee);
+            change.after = self.state.outbox.newest_for(&change.recipient);
             let taken = self.state.outbox.add(change.clone());
             assert!(taken, "the next number is free");
         }
@@ -129,7 +129,7 @@ impl Engine {
                 .iter()
                 .map(|envelope| envelope.sealed.clone())
                 .collect();
-            if let Some(through) = self.state.outbox.begin_sending(last) {
+            if let Some(through) = self.state.outbox.reserve_sending(last) {
                 self.persist(Record::Sending(through));
             }
             self.state.outbox.sent(last, sealed);
@@ -158,12 +158,12 @@ impl Engine {
                 ..Queued::default()
             };
             let change = change.unwrap_or(&filler);
-            let addressee = DeviceKey::try_from(&*change.addressee).ok();
+            let recipient = DeviceKey::try_from(&*change.recipient).ok();
             let binding = Binding {
                 account: account.account(),
                 key_epoch,
                 sender: account.keys().device(),
-                addressee,
+                recipient,
             };
             let header = Header {
                 device_id: self.state.device_id.clone(),
@@ -174,13 +174,13 @@ impl Engine {
                 kind: change.kind,
                 after: change.after,
             };
-            let salt = random(&mut *self.chance);
+            let salt = random(&mut *self.rng);
             let sealed = seal(keys, &binding, &header, &change.content, &salt)
                 .expect("a change was measured before it was queued");
             envelopes.push(Envelope {
                 push_number,
                 sealed,
-                addressee: change.addressee.clone(),
+                recipient: change.recipient.clone(),
             });
         }
         Some(envelopes)
@@ -201,7 +201,7 @@ impl Engine {
         }
     }
 
-    pub(super) fn stored(&mut self, stored: &wire::Stored) {
+    pub(super) fn handle_stored(&mut self, stored: &wire::Stored) {
         if stored.push_number > self.state.outbox.sent_through() {
             return self.violation("the relay stored a push that was never made");
         }
@@ -213,29 +213,29 @@ impl Engine {
                     break;
                 };
                 let seq = placement.seq.saturating_add(step);
-                self.state.inbox.witness_own(seq, &own, &sealed);
+                self.state.inbox.extend_own(seq, &own, &sealed);
                 // The relay moves a cursor at the head over an own push, too; but an ack may have been on
                 // its way, so this one is acknowledged like all others.
                 self.state.inbox.place_own(number, seq);
             }
         }
         self.state.outbox.answered(stored.push_number);
-        self.keep_stored(stored.push_number);
-        self.keep_cursor();
+        self.record_stored(stored.push_number);
+        self.record_cursor();
     }
 
-    pub(super) fn keep_stored(&mut self, number: u64) {
+    pub(super) fn record_stored(&mut self, number: u64) {
         if self.state.outbox.stored(number) {
             self.persist(Record::Stored(number));
             self.outputs.push_back(Output::Event(Event::Stored(number)));
         }
     }
 
-    pub(super) fn refused_push(&mut self, refusal: Refusal) {
+    pub(super) fn handle_push_refusal(&mut self, refusal: Refusal) {
         let number = refusal.push_number;
         match refusal.code {
             Code::PushOutOfOrder => self.state.outbox.refused(refusal.expected.max(1)),
-            Code::UnknownAddressee if self.addressee_is_gone(number) => {
+            Code::UnknownRecipient if self.recipient_is_gone(number) => {
                 self.state.outbox.refused(number);
                 self.state.outbox.drop_content(number);
             }
@@ -253,21 +253,21 @@ impl Engine {
                 self.event(Event::PushRefused {
                     push_number: number,
                     code,
-                    text: refusal.text,
+                    text: refusal.message,
                 });
             }
         }
     }
 
     /// The relay's word alone is not enough to let a change go: the membership log must agree.
-    fn addressee_is_gone(&self, number: u64) -> bool {
-        let addressee = self
+    fn recipient_is_gone(&self, number: u64) -> bool {
+        let recipient = self
             .state
             .outbox
             .change(number)
-            .map(|change| &*change.addressee);
-        let addressee = addressee.and_then(|addressee| DeviceKey::try_from(addressee).ok());
-        addressee.is_some_and(|device| self.state.account.membership().member(&device).is_none())
+            .map(|change| &*change.recipient);
+        let recipient = recipient.and_then(|recipient| DeviceKey::try_from(recipient).ok());
+        recipient.is_some_and(|device| self.state.account.membership().member(&device).is_none())
     }
 
     fn sealed_bytes(&self, number: u64) -> u64 {

@@ -3,14 +3,15 @@
 use bytes::Bytes;
 use prost::Message;
 
-use super::super::assembly::is_part;
-use super::super::inbox::{Position, Witnessed};
+use super::super::inbox::{ChainCheck, Position};
 use super::super::pairing::read_names;
+use super::super::reassembly::is_part;
 use super::super::record::{Named, Record, Sender, SenderKeyEpoch, Senders};
 use super::super::seal::{Binding, key_epoch, open};
 use super::super::sealed::{Header, Heads, Kind, Names};
 use super::{
-    ACK_DELAY_MS, ChangeKind, Distrust, Engine, Event, Gap, Incoming, Output, Received, Unreadable,
+    ACK_DELAY_MS, ChangeKind, Engine, Event, Gap, Incoming, Output, Received, RelayMisbehavior,
+    UndecryptableReason,
 };
 use graceful_protocol::frame::DeviceFrame;
 use graceful_protocol::wire::{self, Delivered};
@@ -33,10 +34,10 @@ impl Engine {
         self.now_ms = self.now_ms.max(now_ms);
         self.state.inbox.apply(position);
         self.settle();
-        self.go_on();
+        self.drive();
     }
 
-    pub(super) fn deliver(&mut self, deliver: wire::Deliver) {
+    pub(super) fn handle_deliver(&mut self, deliver: wire::Deliver) {
         for delivered in deliver.envelopes {
             if delivered.seq > self.state.inbox.reached() {
                 self.receive(&delivered);
@@ -46,7 +47,7 @@ impl Engine {
             return;
         }
         if deliver.through > self.state.inbox.reached() {
-            self.state.inbox.pass(deliver.through, 0);
+            self.state.inbox.skip(deliver.through, 0);
         }
         self.through = self.through.max(deliver.through);
         self.head = self.head.max(deliver.head);
@@ -68,79 +69,88 @@ impl Engine {
     fn receive(&mut self, delivered: &Delivered) {
         let (seq, bytes) = (delivered.seq, delivered.sealed.len() as u64);
         match self.open_delivered(delivered) {
-            Ok(Some(opened)) => self.hand_out(opened, delivered.addressed, bytes),
-            Ok(None) => self.state.inbox.pass(seq, bytes),
+            Ok(Some(opened)) => self.deliver_to_app(opened, delivered.targeted, bytes),
+            Ok(None) => self.state.inbox.skip(seq, bytes),
             Err(reason) => {
                 let sender =
                     DeviceKey::try_from(&*delivered.sender).unwrap_or(DeviceKey::new([0; 32]));
-                self.unreadable(seq, sender, reason);
-                self.state.inbox.pass(seq, bytes);
+                self.report_undecryptable(seq, sender, reason);
+                self.state.inbox.skip(seq, bytes);
             }
         }
     }
 
     /// That something is missing behind what came of this sender before is told herewith.
-    fn unreadable(&mut self, seq: u64, sender: DeviceKey, reason: Unreadable) {
-        self.unlink(Some(&sender));
-        self.warn(format!("an envelope was passed over: {reason}"), false);
-        self.event(Event::Unreadable {
+    fn report_undecryptable(&mut self, seq: u64, sender: DeviceKey, reason: UndecryptableReason) {
+        self.mark_gap(Some(&sender));
+        self.alert(format!("an envelope was passed over: {reason}"), false);
+        self.event(Event::UndecryptableEnvelope {
             seq,
             sender,
             reason,
         });
     }
 
-    fn unlink(&mut self, sender: Option<&DeviceKey>) {
-        let senders = self.state.inbox.unlink(sender);
-        self.record_unlinked(senders);
+    fn mark_gap(&mut self, sender: Option<&DeviceKey>) {
+        let senders = self.state.inbox.mark_gap(sender);
+        self.record_sender_gaps(senders);
     }
 
-    pub(super) fn record_unlinked(&mut self, senders: Vec<Sender>) {
+    pub(super) fn record_sender_gaps(&mut self, senders: Vec<Sender>) {
         if !senders.is_empty() {
-            self.persist(Record::Unlinked(Senders { senders }));
+            self.persist(Record::SenderGaps(Senders { senders }));
         }
     }
 
     /// `None` for what was handed out before.
-    fn open_delivered(&mut self, delivered: &Delivered) -> Result<Option<Opened>, Unreadable> {
+    fn open_delivered(
+        &mut self,
+        delivered: &Delivered,
+    ) -> Result<Option<Opened>, UndecryptableReason> {
         let (seq, push_number) = (delivered.seq, delivered.push_number);
-        let sender = DeviceKey::try_from(&*delivered.sender).map_err(|_| Unreadable::Delivery)?;
-        let chain = Chain::try_from(&*delivered.chain).map_err(|_| Unreadable::Delivery)?;
-        let history = self.state.inbox.history().ok_or(Unreadable::Delivery)?;
+        let sender =
+            DeviceKey::try_from(&*delivered.sender).map_err(|_| UndecryptableReason::Delivery)?;
+        let chain =
+            Chain::try_from(&*delivered.chain).map_err(|_| UndecryptableReason::Delivery)?;
+        let store_epoch = self
+            .state
+            .inbox
+            .store_epoch()
+            .ok_or(UndecryptableReason::Delivery)?;
         if self
             .state
             .inbox
-            .witness(seq, &sender, &delivered.sealed, chain)
-            == Witnessed::Different
+            .check_chain(seq, &sender, &delivered.sealed, chain)
+            == ChainCheck::Mismatch
         {
-            self.distrust(Distrust::Chain(seq));
+            self.report_misbehavior(RelayMisbehavior::ChainMismatch(seq));
         }
-        if self.state.inbox.is_repeat(&sender, push_number) {
+        if self.state.inbox.is_duplicate(&sender, push_number) {
             return Ok(None);
         }
         let account = &self.state.account;
         let own = account.keys().device();
         if sender == own || !account.ever_member(&sender) {
-            return Err(Unreadable::Sender);
+            return Err(UndecryptableReason::Sender);
         }
         let key_epoch = key_epoch(&delivered.sealed).unwrap_or(0);
         let keys = account
             .epoch_keys(key_epoch)
-            .ok_or(Unreadable::KeyEpoch(key_epoch))?;
-        let addressee = delivered.addressed.then_some(own);
+            .ok_or(UndecryptableReason::KeyEpoch(key_epoch))?;
+        let recipient = delivered.targeted.then_some(own);
         let binding = Binding {
             account: account.account(),
             key_epoch,
             sender,
-            addressee,
+            recipient,
         };
         let (header, content) = open(keys, &binding, &delivered.sealed)?;
         if header.push_number != push_number || push_number == 0 {
-            return Err(Unreadable::PushNumber);
+            return Err(UndecryptableReason::PushNumber);
         }
         self.check_key_epoch(&sender, key_epoch, &header)?;
         let position = Position {
-            history,
+            store_epoch,
             seq,
             sender,
             push_number,
@@ -160,20 +170,21 @@ impl Engine {
         sender: &DeviceKey,
         key_epoch: u32,
         header: &Header,
-    ) -> Result<(), Unreadable> {
+    ) -> Result<(), UndecryptableReason> {
         let membership_count = header
             .heads
             .as_ref()
             .map_or(0, |heads| heads.membership_count);
         let seen = self.state.account.key_epoch_at(membership_count);
         if membership_count == 0 || seen.is_some_and(|seen| seen != key_epoch) {
-            return Err(Unreadable::Heads);
+            return Err(UndecryptableReason::Heads);
         }
-        let (links, push_number) = (self.state.inbox.links_mut(), header.push_number);
-        if links.is_old(sender, push_number, key_epoch) {
-            return Err(Unreadable::OldKeyEpoch(key_epoch));
+        let (sender_states, push_number) =
+            (self.state.inbox.sender_states_mut(), header.push_number);
+        if sender_states.is_stale_key_epoch(sender, push_number, key_epoch) {
+            return Err(UndecryptableReason::OldKeyEpoch(key_epoch));
         }
-        if links.note_key_epoch(*sender, push_number, key_epoch) {
+        if sender_states.note_key_epoch(*sender, push_number, key_epoch) {
             let device = sender.to_wire();
             self.persist(Record::SenderKeyEpoch(SenderKeyEpoch {
                 device,
@@ -184,7 +195,7 @@ impl Engine {
         Ok(())
     }
 
-    fn hand_out(&mut self, opened: Opened, addressed: bool, bytes: u64) {
+    fn deliver_to_app(&mut self, opened: Opened, targeted: bool, bytes: u64) {
         let Opened {
             position,
             chain,
@@ -195,50 +206,56 @@ impl Engine {
         if let Some(heads) = &header.heads {
             self.compare_heads(position.seq, heads);
         }
-        if self.state.inbox.lacks(&position.sender, header.after) {
-            self.distrust(Distrust::Withheld {
+        if self.state.inbox.is_withheld(&position.sender, header.after) {
+            self.report_misbehavior(RelayMisbehavior::Withheld {
                 sender: position.sender,
                 push_number: header.after,
             });
         }
-        self.give_up_unfinished(&position, header.part.as_ref());
+        self.abandon_unfinished(&position, header.part.as_ref());
         let kind = match Kind::try_from(header.kind) {
             Ok(Kind::Change) => ChangeKind::Change,
             Ok(Kind::Snapshot) => ChangeKind::Snapshot,
             Ok(Kind::Names) => {
-                self.state.inbox.hand_out(position, Some(chain), bytes);
+                self.state
+                    .inbox
+                    .deliver_to_app(position, Some(chain), bytes);
                 self.read_names(opened.content);
                 // Earlier changes may still be with the app: only this one is done.
                 return self.state.inbox.finish(&position);
             }
-            Ok(Kind::SnapshotWanted) if addressed => {
-                self.state.inbox.hand_out(position, Some(chain), bytes);
-                let wanted = Incoming::SnapshotWanted {
+            Ok(Kind::SnapshotRequest) if targeted => {
+                self.state
+                    .inbox
+                    .deliver_to_app(position, Some(chain), bytes);
+                let wanted = Incoming::SnapshotRequest {
                     position,
                     device: position.sender,
                 };
                 return self.outputs.push_back(Output::Deliver(wanted));
             }
-            _ => return self.pass_over(&position, bytes, Unreadable::Kind),
+            _ => return self.skip_undecryptable(&position, bytes, UndecryptableReason::Kind),
         };
         match header.part.clone() {
             Some(part) if is_part(&part) => {
-                self.hand_out_part(opened, &part, kind, addressed, bytes)
+                self.deliver_chunk(opened, &part, kind, targeted, bytes)
             }
-            Some(_) => self.pass_over(&position, bytes, Unreadable::Part),
+            Some(_) => self.skip_undecryptable(&position, bytes, UndecryptableReason::Part),
             None => {
-                self.state.inbox.hand_out(position, Some(chain), bytes);
-                self.deliver_change(opened, kind, addressed);
+                self.state
+                    .inbox
+                    .deliver_to_app(position, Some(chain), bytes);
+                self.deliver_change(opened, kind, targeted);
             }
         }
     }
 
-    fn pass_over(&mut self, position: &Position, bytes: u64, reason: Unreadable) {
-        self.unreadable(position.seq, position.sender, reason);
-        self.state.inbox.pass(position.seq, bytes);
+    fn skip_undecryptable(&mut self, position: &Position, bytes: u64, reason: UndecryptableReason) {
+        self.report_undecryptable(position.seq, position.sender, reason);
+        self.state.inbox.skip(position.seq, bytes);
     }
 
-    pub(super) fn deliver_change(&mut self, opened: Opened, kind: ChangeKind, addressed: bool) {
+    pub(super) fn deliver_change(&mut self, opened: Opened, kind: ChangeKind, targeted: bool) {
         let Opened {
             position,
             header,
@@ -252,7 +269,7 @@ impl Engine {
             transaction_id: header.transaction_id,
             kind,
             content,
-            addressed,
+            targeted,
         };
         self.outputs
             .push_back(Output::Deliver(Incoming::Change(received)));
@@ -260,9 +277,9 @@ impl Engine {
 
     fn compare_heads(&mut self, seq: u64, heads: &Heads) {
         let different =
-            self.state.inbox.compare(heads.log_seq, &heads.log_chain) == Witnessed::Different;
+            self.state.inbox.compare(heads.log_seq, &heads.log_chain) == ChainCheck::Mismatch;
         if heads.log_seq > 0 && (heads.log_seq >= seq || different) {
-            self.distrust(Distrust::Witness(heads.log_seq));
+            self.report_misbehavior(RelayMisbehavior::DivergentLog(heads.log_seq));
         }
         let (seen, shown) = (
             heads.membership_count,
@@ -270,11 +287,11 @@ impl Engine {
         );
         if seen > shown {
             // The relay sends entries before envelopes, and had these before that envelope.
-            return self.distrust(Distrust::MembershipHidden { shown, seen });
+            return self.report_misbehavior(RelayMisbehavior::MembershipHidden { shown, seen });
         }
         let head = self.state.account.head_at(seen);
         if head.is_some_and(|head| *heads.membership_head != *head.as_bytes()) {
-            self.distrust(Distrust::Membership(seen));
+            self.report_misbehavior(RelayMisbehavior::DivergentMembership(seen));
         }
     }
 
@@ -293,24 +310,24 @@ impl Engine {
         }
     }
 
-    pub(super) fn gap(&mut self, gap: &wire::Gap) {
+    pub(super) fn handle_gap(&mut self, gap: &wire::Gap) {
         if gap.through > self.state.inbox.reached() && gap.from <= gap.through {
-            self.hand_out_gap(gap.from, gap.through, gap.reason());
+            self.deliver_gap(gap.from, gap.through, gap.reason());
         }
     }
 
-    pub(super) fn hand_out_gap(&mut self, from: u64, through: u64, reason: wire::gap::Reason) {
-        let Some(history) = self.state.inbox.history() else {
+    pub(super) fn deliver_gap(&mut self, from: u64, through: u64, reason: wire::gap::Reason) {
+        let Some(store_epoch) = self.state.inbox.store_epoch() else {
             return;
         };
-        self.unlink(None);
+        self.mark_gap(None);
         let position = Position {
-            history,
+            store_epoch,
             seq: through,
             sender: DeviceKey::new([0; 32]),
             push_number: 0,
         };
-        self.state.inbox.hand_out(position, None, GAP_BYTES);
+        self.state.inbox.deliver_to_app(position, None, GAP_BYTES);
         if !self.is_over_window() {
             let reason = reason.into();
             self.outputs.push_back(Output::Deliver(Incoming::Gap(Gap {
@@ -324,8 +341,8 @@ impl Engine {
 
     /// What the relay may count as done with is in the journal first: so it shows when another copy of
     /// this profile has acknowledged more.
-    pub(super) fn keep_cursor(&mut self) {
-        if let Some(cursor) = self.state.inbox.news() {
+    pub(super) fn record_cursor(&mut self) {
+        if let Some(cursor) = self.state.inbox.take_unrecorded() {
             self.persist(Record::Cursor(cursor));
         }
     }
@@ -335,17 +352,17 @@ impl Engine {
         let (records, freed_bytes) = self.state.inbox.settle();
         self.freed_bytes += freed_bytes;
         for (sender, record) in records {
-            self.state.assemblies.applied(&sender, record.push_number);
+            self.state.reassembler.applied(&sender, record.push_number);
             self.persist(Record::Applied(record));
         }
-        self.forget_told();
+        self.forget_reported();
     }
 
     /// Acknowledges all that is applied, before a goodbye.
     pub fn flush_acks(&mut self, now_ms: u64) {
         self.now_ms = self.now_ms.max(now_ms);
         self.ack_due_ms = Some(0);
-        self.go_on();
+        self.drive();
     }
 
     /// One ack for many: when all is applied, when a quarter of the window is free, or after a while.
@@ -353,7 +370,7 @@ impl Engine {
         let cursor = self.state.inbox.cursor();
         if cursor <= self.acked {
             self.ack_due_ms = None;
-            return self.keep_cursor();
+            return self.record_cursor();
         }
         let due_ms = *self.ack_due_ms.get_or_insert(self.now_ms + ACK_DELAY_MS);
         let quarter = self.freed_bytes >= self.limits.window_bytes / 4;
@@ -361,7 +378,7 @@ impl Engine {
             self.acked = cursor;
             self.freed_bytes = 0;
             self.ack_due_ms = None;
-            self.keep_cursor();
+            self.record_cursor();
             self.send(DeviceFrame::Ack(wire::Ack { through: cursor }));
         }
     }

@@ -6,7 +6,7 @@ use super::{Engine, PushError, PushReceipt};
 use graceful_protocol::DeviceKey;
 
 impl Engine {
-    /// Asks a device of the account for a snapshot, addressed to this one: the named one, or that
+    /// Asks a device of the account for a snapshot, targeted to this one: the named one, or that
     /// which was heard last. Like a change, the question waits until that device comes.
     ///
     /// # Errors
@@ -22,18 +22,18 @@ impl Engine {
         }
         let device = match from {
             Some(device) if self.is_other_member(&device) => device,
-            Some(_) => return Err(PushError::Addressee),
+            Some(_) => return Err(PushError::Recipient),
             None => self.likely_alive().ok_or(PushError::Alone)?,
         };
         let push_number = self.state.outbox.next_number();
-        let (kind, addressee) = (Kind::SnapshotWanted.into(), device.to_wire());
+        let (kind, recipient) = (Kind::SnapshotRequest.into(), device.to_wire());
         self.queue(vec![Queued {
             push_number,
             kind,
-            addressee,
+            recipient,
             ..Queued::default()
         }]);
-        self.go_on();
+        self.drive();
         Ok(PushReceipt {
             first: push_number,
             last: push_number,
@@ -49,7 +49,7 @@ impl Engine {
             .members()
             .iter()
             .map(|member| member.device);
-        let candidates = [self.state.inbox.heard(), account.added_by()]
+        let candidates = [self.state.inbox.last_sender(), account.added_by()]
             .into_iter()
             .flatten();
         candidates

@@ -9,9 +9,9 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 use proptest::prelude::*;
 
-use super::super::chance::Seeded;
 use super::super::keys::DeviceKeys;
 use super::super::record::Record;
+use super::super::rng::SeededRng;
 use super::super::state::{EngineState, Identity};
 use super::naive_relay::NaiveRelay;
 use super::*;
@@ -40,7 +40,7 @@ struct Side {
 impl Side {
     fn new(identity: Identity, seed: u64) -> Self {
         let state = EngineState::new(&identity).unwrap();
-        let engine = Engine::new(state, "", Box::new(Seeded(seed)));
+        let engine = Engine::new(state, "", Box::new(SeededRng(seed)));
         let (disk, pushed, applied, events) = Default::default();
         let (inbox, to_relay) = Default::default();
         Self {
@@ -65,7 +65,7 @@ impl Side {
     }
 
     fn drain(&mut self) {
-        while let Some(output) = self.engine.poll() {
+        while let Some(output) = self.engine.poll_output() {
             match output {
                 Output::Persist(record) => self
                     .disk
@@ -91,7 +91,7 @@ impl Side {
 
     fn cut(&mut self) {
         self.to_relay.clear();
-        self.engine.disconnected(self.now_ms);
+        self.engine.handle_disconnected(self.now_ms);
         self.drain();
     }
 
@@ -111,14 +111,14 @@ impl Side {
         }
         self.to_relay.clear();
         self.inbox.clear();
-        self.engine = Engine::new(state, "", Box::new(Seeded(self.seed)));
+        self.engine = Engine::new(state, "", Box::new(SeededRng(self.seed)));
     }
 
     fn connect(&mut self, relay: &NaiveRelay) {
         self.now_ms += 70_000;
-        self.engine.tick(self.now_ms);
-        self.engine.connected("relay.example", self.now_ms);
-        self.engine.frame(relay.greeting(), self.now_ms);
+        self.engine.handle_timeout(self.now_ms);
+        self.engine.handle_connected("relay.example", self.now_ms);
+        self.engine.handle_frame(relay.greeting(), self.now_ms);
         self.drain();
         self.sent_through = relay.cursors.get(&self.device()).copied().unwrap_or(0);
     }
@@ -129,7 +129,7 @@ impl Side {
             return false;
         };
         for answer in relay.answer(self.device(), frame) {
-            self.engine.frame(answer, self.now_ms);
+            self.engine.handle_frame(answer, self.now_ms);
             self.drain();
         }
         true
@@ -139,7 +139,7 @@ impl Side {
         if self.engine.is_live() {
             if relay.expired_through > self.sent_through {
                 let (from, through) = (self.sent_through + 1, relay.expired_through);
-                self.engine.frame(
+                self.engine.handle_frame(
                     RelayFrame::Gap(wire::Gap {
                         from,
                         through,
@@ -149,7 +149,7 @@ impl Side {
                 );
             }
             self.engine
-                .frame(relay.deliver(self.device(), self.sent_through), self.now_ms);
+                .handle_frame(relay.deliver(self.device(), self.sent_through), self.now_ms);
             self.sent_through = relay.log.len() as u64;
             self.drain();
         }
@@ -160,7 +160,7 @@ impl Side {
             match &incoming {
                 Incoming::Change(received) => self.applied.push(received.content.clone()),
                 Incoming::Gap(gap) => self.gaps.push(gap.clone()),
-                Incoming::SnapshotWanted { .. } => {}
+                Incoming::SnapshotRequest { .. } => {}
             }
             self.engine.applied(incoming.position(), self.now_ms);
             self.drain();
@@ -185,15 +185,15 @@ const SMALL_CONTENT_BYTES: usize = 631;
 
 /// Two devices of one account, both known to the relay.
 fn pair(seed: u64) -> (Side, Side, NaiveRelay) {
-    let mut chance = Seeded(seed);
-    let mut first = Side::new(Identity::found("desk", "Desk", &mut chance), seed);
+    let mut rng = SeededRng(seed);
+    let mut first = Side::new(Identity::create("desk", "Desk", &mut rng), seed);
     let mut relay = NaiveRelay {
         epoch: 1,
         ..NaiveRelay::default()
     };
     first.connect(&relay);
     while first.step(&mut relay) {}
-    let keys = DeviceKeys::random(&mut chance);
+    let keys = DeviceKeys::random(&mut rng);
     let (device, agreement) = (keys.device(), keys.agreement().public());
     let joining = Joining {
         device,
@@ -273,10 +273,12 @@ fn play(sides: &mut [Side; 2], relay: &mut NaiveRelay, steps: &[Step]) {
 }
 
 fn trusted(side: &Side) -> bool {
-    !side
-        .events
-        .iter()
-        .any(|event| matches!(event, Event::Distrust(_) | Event::Unreadable { .. }))
+    !side.events.iter().any(|event| {
+        matches!(
+            event,
+            Event::MisbehaviorDetected(_) | Event::UndecryptableEnvelope { .. }
+        )
+    })
 }
 
 proptest! {
@@ -340,7 +342,9 @@ fn a_relay_that_drops_an_envelope_is_noticed() {
     let chain = |event: &Event| {
         matches!(
             event,
-            Event::Distrust(Distrust::Chain(_) | Distrust::Witness(_))
+            Event::MisbehaviorDetected(
+                RelayMisbehavior::ChainMismatch(_) | RelayMisbehavior::DivergentLog(_)
+            )
         )
     };
     assert!(second.events.iter().any(chain), "{:?}", second.events);
@@ -361,7 +365,7 @@ fn what_does_not_open_is_passed_over_and_told() {
         second
             .events
             .iter()
-            .any(|event| matches!(event, Event::Unreadable { seq: 2, .. }))
+            .any(|event| matches!(event, Event::UndecryptableEnvelope { seq: 2, .. }))
     );
     assert_eq!(relay.cursors[&second.device()], 3);
 }
@@ -384,13 +388,13 @@ fn a_removed_device_stops_and_the_others_go_on_with_a_new_secret() {
         Some(1)
     );
     let entries = relay.entries[2..].to_vec();
-    second.engine.frame(
+    second.engine.handle_frame(
         RelayFrame::Membership(wire::Membership { first: 2, entries }),
         second.now_ms,
     );
     assert_eq!(
         second.engine.ended().map(|(code, _)| code),
-        Some(Code::Removed)
+        Some(Code::DeviceRemoved)
     );
 }
 
@@ -402,7 +406,7 @@ fn a_refused_push_goes_again_from_the_refused_number() {
     let number = first.engine.state().outbox().next_number() - 1;
     first.to_relay.clear();
     let refusal = graceful_protocol::Refusal::new(Code::QuotaBytes, "full").push_number(number);
-    first.engine.frame(
+    first.engine.handle_frame(
         RelayFrame::Refusal(refusal.retry_after_ms(1_000).into()),
         first.now_ms,
     );
@@ -415,7 +419,7 @@ fn a_refused_push_goes_again_from_the_refused_number() {
             .any(|event| matches!(event, Event::PushRefused { .. }))
     );
     first.now_ms += 1_000;
-    first.engine.tick(first.now_ms);
+    first.engine.handle_timeout(first.now_ms);
     first.drain();
     while first.step(&mut relay) {}
     assert_eq!(first.engine.state().outbox().waiting(), 0);
@@ -463,12 +467,12 @@ fn what_goes_to_a_restored_relay_again_is_waited_for() {
 fn what_a_relay_says_of_its_limits_is_believed_only_so_far() {
     let (mut first, ..) = pair(1);
     first.cut();
-    first.engine.connected("relay.example", first.now_ms);
+    first.engine.handle_connected("relay.example", first.now_ms);
     let limits = Limits {
         frame_bytes_max: u64::MAX,
         envelope_bytes_max: u64::MAX,
         push_envelopes_max: u32::MAX,
-        unanswered_frames_max: u32::MAX,
+        in_flight_frames_max: u32::MAX,
         window_bytes: u64::MAX,
         ..Limits::default()
     };
@@ -480,10 +484,10 @@ fn what_a_relay_says_of_its_limits_is_believed_only_so_far() {
     };
     first
         .engine
-        .frame(RelayFrame::Greeting(greeting), first.now_ms);
+        .handle_frame(RelayFrame::Greeting(greeting), first.now_ms);
     let limits = first.engine.limits();
     assert!(limits.frame_bytes_max <= 16 << 20 && limits.envelope_bytes_max <= 16 << 20);
-    assert!(limits.push_envelopes_max <= 10_000 && limits.unanswered_frames_max <= 64);
+    assert!(limits.push_envelopes_max <= 10_000 && limits.in_flight_frames_max <= 64);
     assert!(limits.window_bytes <= 64 << 20);
 }
 
@@ -497,8 +501,10 @@ fn endless_gaps_end_the_connection() {
             through: seq * 2,
             reason: 1,
         };
-        first.engine.frame(RelayFrame::Gap(gap), first.now_ms);
-        std::iter::from_fn(|| first.engine.poll()).any(|output| output == Output::Close)
+        first
+            .engine
+            .handle_frame(RelayFrame::Gap(gap), first.now_ms);
+        std::iter::from_fn(|| first.engine.poll_output()).any(|output| output == Output::Close)
     });
     assert!(closed);
 }
@@ -527,8 +533,10 @@ fn a_change_that_became_too_large_is_let_go_and_named() {
         .enqueue([large.clone(), Change::new("small", "s")], first.now_ms)
         .unwrap();
     first.drain();
-    first.engine.connected("relay.example", first.now_ms);
-    first.engine.frame(small_greeting(&relay), first.now_ms);
+    first.engine.handle_connected("relay.example", first.now_ms);
+    first
+        .engine
+        .handle_frame(small_greeting(&relay), first.now_ms);
     first.drain();
     first.step(&mut relay);
     first.to_relay.clear();
@@ -536,7 +544,7 @@ fn a_change_that_became_too_large_is_let_go_and_named() {
         graceful_protocol::Refusal::new(Code::EnvelopeTooLarge, "no").push_number(receipt.first);
     first
         .engine
-        .frame(RelayFrame::Refusal(refusal.into()), first.now_ms);
+        .handle_frame(RelayFrame::Refusal(refusal.into()), first.now_ms);
     first.drain();
     let dropped = |event: &Event| {
         matches!(event, Event::ChangeDropped { push_number, transaction_id, bytes_max: 8_192, .. }
@@ -549,7 +557,7 @@ fn a_change_that_became_too_large_is_let_go_and_named() {
     first.crash(true);
     let receipt = first.engine.enqueue([large], first.now_ms).unwrap();
     assert_eq!(receipt.numbers, [receipt.first + 1]);
-    let limit = crate::assembly::CHANGE_BYTES_MAX;
+    let limit = crate::reassembly::CHANGE_BYTES_MAX;
     let error = first
         .engine
         .enqueue([Change::new("t", vec![0; limit + 1])], first.now_ms)
@@ -566,7 +574,7 @@ fn a_relay_that_calls_a_small_change_too_large_does_not_make_it_go() {
     let refusal = graceful_protocol::Refusal::new(Code::EnvelopeTooLarge, "no").push_number(number);
     first
         .engine
-        .frame(RelayFrame::Refusal(refusal.into()), first.now_ms);
+        .handle_frame(RelayFrame::Refusal(refusal.into()), first.now_ms);
     first.drain();
     assert!(first.engine.state().outbox().change(number).is_some());
 }
@@ -666,13 +674,13 @@ fn hostile_frame() -> impl Strategy<Value = RelayFrame> {
         any::<bool>(),
     )
         .prop_map(
-            |(seq, sender, push_number, sealed, chain, addressed)| Delivered {
+            |(seq, sender, push_number, sealed, chain, targeted)| Delivered {
                 seq,
                 sender,
                 push_number,
                 sealed,
                 chain,
-                addressed,
+                targeted,
             },
         );
     let placement =
@@ -688,7 +696,7 @@ fn hostile_frame() -> impl Strategy<Value = RelayFrame> {
                 cursor: numbers[1],
                 push_number: numbers[2],
                 membership_count: numbers[3],
-                ordinal: numbers[4],
+                device_index: numbers[4],
                 ..wire::Welcome::default()
             }
         )),
@@ -718,10 +726,10 @@ fn hostile_frame() -> impl Strategy<Value = RelayFrame> {
         })),
         (1_i32..27, number(), number(), number()).prop_map(
             |(code, retry_after_ms, push_number, expected)| {
-                let text = String::new();
+                let message = String::new();
                 RelayFrame::Refusal(wire::Refusal {
                     code,
-                    text,
+                    message,
                     retry_after_ms,
                     push_number,
                     expected,
@@ -734,9 +742,9 @@ fn hostile_frame() -> impl Strategy<Value = RelayFrame> {
                 frame_bytes_max: bytes,
                 envelope_bytes_max: bytes,
                 push_envelopes_max: count,
-                unanswered_frames_max: count,
+                in_flight_frames_max: count,
                 window_bytes: bytes,
-                heartbeat_s: seconds,
+                ping_interval_s: seconds,
                 ..Limits::default()
             };
             RelayFrame::Greeting(wire::Greeting {
@@ -756,21 +764,21 @@ proptest! {
     ) {
         let (mut side, _, relay) = pair(7);
         for (honest, connection) in frames {
-            side.engine.disconnected(side.now_ms);
-            side.engine.connected("relay.example", side.now_ms);
+            side.engine.handle_disconnected(side.now_ms);
+            side.engine.handle_connected("relay.example", side.now_ms);
             if honest > 0 {
-                side.engine.frame(relay.greeting(), side.now_ms);
+                side.engine.handle_frame(relay.greeting(), side.now_ms);
             }
             if honest > 1 {
                 let welcome = wire::Welcome { head: 3, membership_count: 2, ..wire::Welcome::default() };
-                side.engine.frame(RelayFrame::Welcome(welcome), side.now_ms);
+                side.engine.handle_frame(RelayFrame::Welcome(welcome), side.now_ms);
             }
             for frame in connection {
                 let _ = side.engine.enqueue([Change::new("t", "x")], side.now_ms);
-                side.engine.frame(frame, side.now_ms);
+                side.engine.handle_frame(frame, side.now_ms);
                 side.now_ms += 1;
-                side.engine.tick(side.now_ms);
-                while let Some(output) = side.engine.poll() {
+                side.engine.handle_timeout(side.now_ms);
+                while let Some(output) = side.engine.poll_output() {
                     if let Output::Deliver(incoming) = output {
                         side.engine.applied(incoming.position(), side.now_ms);
                     }

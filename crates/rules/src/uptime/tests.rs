@@ -1,15 +1,15 @@
 //! Lives of a relay, and the days they come to.
 
 use super::*;
-use crate::latency::step_of;
+use crate::latency::bucket;
 
 /// 2026-11-02 00:00 UTC.
 const MONDAY_MS: i64 = 1_793_577_600_000;
 const HOUR_MS: u64 = 3_600_000;
 const PLANNED_MAX_MS: i64 = 30 * 60_000;
 
-fn at(boot: &str, clock_ms: u64, wall_ms: i64) -> Moment {
-    Moment {
+fn at(boot: &str, clock_ms: u64, wall_ms: i64) -> ClockReading {
+    ClockReading {
         boot: boot.to_owned(),
         clock_ms,
         wall_ms,
@@ -18,29 +18,29 @@ fn at(boot: &str, clock_ms: u64, wall_ms: i64) -> Moment {
 }
 
 /// A moment of a machine that was switched on on Monday at midnight, with the right time.
-fn right(clock_ms: u64) -> Moment {
+fn right(clock_ms: u64) -> ClockReading {
     at("a", clock_ms, MONDAY_MS + signed(clock_ms))
 }
 
-fn started(at: Moment) -> Record {
+fn started(at: ClockReading) -> Record {
     Record::Started { at }
 }
 
-fn folded(at: Moment, lasted_ms: u64) -> Record {
-    Record::Folded {
+fn folded(at: ClockReading, lasted_ms: u64) -> Record {
+    Record::Interval {
         at,
         lasted_ms,
         latency: Latency::default(),
-        troubles: Vec::new(),
+        outages: Vec::new(),
     }
 }
 
-fn stopped(at: Moment) -> Record {
+fn stopped(at: ClockReading) -> Record {
     Record::Stopped { at, planned: true }
 }
 
 /// Up, down and planned time of all days, in seconds, and the incidents.
-fn sums(records: &[Record], now: Option<&Moment>) -> ((i64, i64, i64), Vec<Incident>) {
+fn sums(records: &[Record], now: Option<&ClockReading>) -> ((i64, i64, i64), Vec<Incident>) {
     let days = days(records, PLANNED_MAX_MS, now);
     let sum = |of: fn(&Day) -> i64| days.values().map(of).sum::<i64>() / 1_000;
     let incidents = days
@@ -70,7 +70,7 @@ fn a_crash_counts_from_the_last_sign_of_life() {
     };
     let (all, incidents) = sums(&life(&again), None);
     assert_eq!(all, (7_200, 7_200, 0));
-    assert_eq!((incidents.len(), incidents[0].cause.as_str()), (1, GONE));
+    assert_eq!((incidents.len(), incidents[0].cause.as_str()), (1, CRASHED));
     // Its store was written to half an hour after it last made a note.
     let mut seen = |relay_ms: u64| {
         if let Record::Started { at } = &mut again {
@@ -125,7 +125,7 @@ fn a_wall_clock_that_jumps_while_it_runs_changes_nothing() {
     ];
     // Ten hours forth after the start, and back to the right time at the end.
     let mut jumping = steady.clone();
-    if let Record::Folded { at, .. } = &mut jumping[1] {
+    if let Record::Interval { at, .. } = &mut jumping[1] {
         at.wall_ms += 36_000_000;
     }
     assert_eq!(
@@ -202,8 +202,8 @@ fn a_clock_that_went_back_between_two_boots_is_told_and_nothing_is_made_up() {
 #[test]
 fn trouble_is_cut_at_midnight_and_what_goes_on_is_one() {
     let mut latency = Latency::default();
-    latency.add(step_of(2_000), 5);
-    let night = |from_ms: u64, until_ms: u64| Trouble {
+    latency.add(bucket(2_000), 5);
+    let night = |from_ms: u64, until_ms: u64| Outage {
         from_ms,
         until_ms,
         cause: "x".into(),
@@ -211,17 +211,17 @@ fn trouble_is_cut_at_midnight_and_what_goes_on_is_one() {
     };
     let records = [
         started(right(22 * HOUR_MS)),
-        Record::Folded {
+        Record::Interval {
             at: right(23 * HOUR_MS),
             lasted_ms: HOUR_MS,
             latency,
-            troubles: vec![night(22 * HOUR_MS + 60_000, 23 * HOUR_MS)],
+            outages: vec![night(22 * HOUR_MS + 60_000, 23 * HOUR_MS)],
         },
-        Record::Folded {
+        Record::Interval {
             at: right(25 * HOUR_MS),
             lasted_ms: 2 * HOUR_MS,
             latency: Latency::default(),
-            troubles: vec![night(23 * HOUR_MS, 24 * HOUR_MS + 60_000)],
+            outages: vec![night(23 * HOUR_MS, 24 * HOUR_MS + 60_000)],
         },
     ];
     let days = days(&records, PLANNED_MAX_MS, None);
@@ -235,7 +235,7 @@ fn trouble_is_cut_at_midnight_and_what_goes_on_is_one() {
         (tuesday.up_ms, tuesday.down_ms, tuesday.incidents.len()),
         (3_540_000, 60_000, 1)
     );
-    assert!(monday.incidents[0].goes_on_as(&tuesday.incidents[0]));
+    assert!(monday.incidents[0].continues_as(&tuesday.incidents[0]));
     assert_eq!(monday.latency.count(), 5);
 }
 
@@ -251,14 +251,14 @@ fn what_is_settled_is_the_same_as_what_it_was_made_of() {
     let all = [run(0), run(2 * HOUR_MS), run(30 * HOUR_MS)].concat();
     // At every place where the record may be settled: between runs, and in the middle of one.
     for cut in 0..=all.len() {
-        let records = [&settle(&all[..cut], PLANNED_MAX_MS)[..], &all[cut..]].concat();
+        let records = [&compact(&all[..cut], PLANNED_MAX_MS)[..], &all[cut..]].concat();
         assert_eq!(
             days(&records, PLANNED_MAX_MS, None),
             days(&all, PLANNED_MAX_MS, None),
             "{cut}"
         );
     }
-    assert_eq!(settle(&all, PLANNED_MAX_MS).len(), 2 + 1);
+    assert_eq!(compact(&all, PLANNED_MAX_MS).len(), 2 + 1);
 }
 
 #[test]

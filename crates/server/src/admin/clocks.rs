@@ -2,7 +2,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use graceful_rules::uptime::Moment;
+use graceful_rules::uptime::ClockReading;
 
 /// Milliseconds since 1970, as this machine believes.
 pub fn wall_ms() -> i64 {
@@ -34,8 +34,8 @@ pub fn clock_ms() -> u64 {
 }
 
 /// Now, on both, and by the relay's own time.
-pub fn moment(relay_ms: u64) -> Moment {
-    Moment {
+pub fn moment(relay_ms: u64) -> ClockReading {
+    ClockReading {
         boot: boot(),
         clock_ms: clock_ms(),
         wall_ms: wall_ms(),

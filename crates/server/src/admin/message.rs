@@ -6,19 +6,19 @@ use serde::{Deserialize, Serialize};
 
 use super::Backup;
 use graceful_rules::Quota;
-use graceful_rules::inspection::{Part, Stretch};
-use graceful_rules::roll::{Detail, Listed, Page};
+use graceful_rules::account_list::{AccountDetail, AccountListPage, ListRequest};
+use graceful_rules::audit::{ScanPage, ScanRange};
 
 /// Bytes of one line, either way.
 pub(super) const LINE_BYTES_MAX: u64 = 64 * 1024;
 
 /// For one question and its answer.
-pub(super) const PATIENCE: std::time::Duration = std::time::Duration::from_secs(10);
+pub(super) const TIMEOUT: std::time::Duration = std::time::Duration::from_secs(10);
 
 /// What an operator wants.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "question", rename_all = "snake_case", deny_unknown_fields)]
-pub enum Question {
+pub enum AdminRequest {
     /// An invitation to found one account.
     Invite {
         /// How long it is good, in seconds.
@@ -29,12 +29,12 @@ pub enum Question {
     /// What a part of the store looks like.
     Inspect {
         /// Which.
-        stretch: Stretch,
+        range: ScanRange,
     },
     /// A page of the roll of accounts.
     Accounts {
         /// Which.
-        page: Page,
+        page: ListRequest,
     },
     /// One account.
     Account {
@@ -71,7 +71,7 @@ pub enum Question {
 /// What the relay says.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Answer {
+pub enum AdminResponse {
     /// The invitation, as it is typed.
     Invite(String),
     /// Names and numbers; which ones depends on the version.
@@ -81,12 +81,12 @@ pub enum Answer {
         /// Of the relay that looked.
         version: String,
         /// What it found.
-        part: Part,
+        part: ScanPage,
     },
     /// Some of the accounts.
-    Accounts(Listed),
+    Accounts(AccountListPage),
     /// One of them.
-    Account(Box<Detail>),
+    Account(Box<AccountDetail>),
     /// The quota holds.
     QuotaSet,
     /// Nothing of the account is left.
@@ -107,7 +107,7 @@ pub enum Answer {
 }
 
 /// Without the invitation.
-impl fmt::Debug for Answer {
+impl fmt::Debug for AdminResponse {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Invite(_) => f.write_str("Invite(…)"),

@@ -2,35 +2,35 @@
 //!
 //! Only who may open the data folder gets here. This room never listens on a network.
 
-mod ask;
+mod canary;
+mod client;
 mod clocks;
 pub mod doctor;
+mod export;
+mod last_backup;
 mod local;
 mod message;
-mod noted;
-mod overview;
 pub mod page;
 mod process;
-mod serve;
-mod served;
+mod server;
+mod service;
 pub mod sla;
-mod stream;
-mod trial;
+mod status_report;
 mod warnings;
 
 use std::path::{Path, PathBuf};
 
-pub use ask::ask;
+pub use canary::{CanaryRunner, CanaryTarget};
+pub use client::request;
 pub use clocks::{moment, wall_ms};
+pub use export::request_export;
+pub use last_backup::{Backup, LAST_BACKUP, last_backup, record_backup};
 pub use local::Socket;
-pub use message::{Answer, Question};
-pub use noted::{Backup, LAST_BACKUP, last_backup, note_backup};
-pub use overview::{About, Overview};
-pub use serve::serve;
-pub use served::{Reread, Served};
+pub use message::{AdminRequest, AdminResponse};
+pub use server::serve;
+pub use service::{AdminService, Reloader};
 pub use sla::Recorder;
-pub use stream::ask_for_store;
-pub use trial::{Trials, Way};
+pub use status_report::{ServerInfo, StatusReport};
 pub use warnings::Warning;
 
 /// Why the running relay could not be asked, or cannot be reached by its operator.

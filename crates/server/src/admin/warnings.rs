@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::overview::Overview;
+use super::status_report::StatusReport;
 use graceful_rules::uptime::CLOCK_SET_MS;
 
 /// A certificate that renews itself does so long before.
@@ -39,20 +39,20 @@ fn warning(name: &str, text: impl Into<String>, next: impl Into<String>) -> Warn
 }
 
 /// Everything, the gravest first.
-pub(super) fn warnings(overview: &Overview) -> Vec<Warning> {
+pub(super) fn warnings(report: &StatusReport) -> Vec<Warning> {
     let all = [
-        disk(overview),
-        certificate(overview),
-        clock(overview),
-        files(overview),
-        backup(overview),
+        disk(report),
+        certificate(report),
+        clock(report),
+        files(report),
+        backup(report),
     ];
     all.into_iter().flatten().collect()
 }
 
-fn disk(overview: &Overview) -> Option<Warning> {
-    let free = overview.free_bytes?;
-    if overview.state == "short_of_room" {
+fn disk(report: &StatusReport) -> Option<Warning> {
+    let free = report.free_bytes?;
+    if report.state == "short_of_room" {
         let text = "The disk is nearly full: nothing new is kept, and devices are told to wait.";
         return Some(warning(
             "disk",
@@ -60,11 +60,11 @@ fn disk(overview: &Overview) -> Option<Warning> {
             "Make room on the disk; the relay goes on by itself within half a minute.",
         ));
     }
-    (free < overview.free_bytes_min.saturating_mul(WATERMARKS)).then(|| {
+    (free < report.free_bytes_min.saturating_mul(WATERMARKS)).then(|| {
         let text = format!(
             "{} MB are free on the disk; below {} MB nothing new is kept.",
             free / 1_000_000,
-            overview.free_bytes_min / 1_000_000
+            report.free_bytes_min / 1_000_000
         );
         warning(
             "disk",
@@ -74,8 +74,8 @@ fn disk(overview: &Overview) -> Option<Warning> {
     })
 }
 
-fn certificate(overview: &Overview) -> Option<Warning> {
-    let tls = overview.tls.as_ref()?;
+fn certificate(report: &StatusReport) -> Option<Warning> {
+    let tls = report.tls.as_ref()?;
     if let Some(trouble) = &tls.tls_trouble {
         let mut text = trouble.clone();
         text[..1].make_ascii_uppercase();
@@ -85,7 +85,7 @@ fn certificate(overview: &Overview) -> Option<Warning> {
             "See docs/tls.md; `graceful-relay doctor` looks closer.",
         ));
     }
-    let left_s = tls.certificate_expires_s? - overview.clock_s;
+    let left_s = tls.certificate_expires_s? - report.clock_s;
     (left_s < CERTIFICATE_DAYS * DAY_S).then(|| {
         let text = format!(
             "The certificate is good for {} days only.",
@@ -99,16 +99,16 @@ fn certificate(overview: &Overview) -> Option<Warning> {
     })
 }
 
-fn clock(overview: &Overview) -> Option<Warning> {
+fn clock(report: &StatusReport) -> Option<Warning> {
     let next = "See that the machine gets its time from the network (`timedatectl`).";
-    if overview.clock_s * 1_000 < CLOCK_SET_MS {
+    if report.clock_s * 1_000 < CLOCK_SET_MS {
         return Some(warning(
             "clock",
             "The machine's clock was never set: certificates cannot be judged.",
             next,
         ));
     }
-    let by_s = overview.clock_jumped_s?;
+    let by_s = report.clock_jumped_s?;
     let way = if by_s < 0 { "back" } else { "forward" };
     let text = format!(
         "The machine's clock was set {way} by {} s within the last day. Expiry and uptime do not follow it.",
@@ -117,10 +117,10 @@ fn clock(overview: &Overview) -> Option<Warning> {
     Some(warning("clock", text, next))
 }
 
-fn files(overview: &Overview) -> Option<Warning> {
+fn files(report: &StatusReport) -> Option<Warning> {
     let (may, wanted) = (
-        overview.open_files_max?,
-        overview.connections_max? + FILES_BESIDE,
+        report.open_files_max?,
+        report.connections_max? + FILES_BESIDE,
     );
     (may < wanted).then(|| {
         let text = format!(
@@ -137,13 +137,13 @@ fn files(overview: &Overview) -> Option<Warning> {
     })
 }
 
-fn backup(overview: &Overview) -> Option<Warning> {
+fn backup(report: &StatusReport) -> Option<Warning> {
     // Only who can note a backup can miss one.
-    overview.listening.as_ref()?;
+    report.listening.as_ref()?;
     let next =
         "Run `graceful-relay backup FILE`, or let its timer do it every day (docs/backup.md).";
-    match overview.last_backup_s {
-        None if overview.accounts == 0 => None,
+    match report.last_backup_s {
+        None if report.accounts == 0 => None,
         None => Some(warning("backup", "No backup was made yet.", next)),
         Some(age_s) if age_s > BACKUP_DAYS * DAY_S => {
             let text = format!("The last backup was made {} days ago.", age_s / DAY_S);
@@ -165,8 +165,8 @@ mod tests {
         })
     }
 
-    fn well() -> Overview {
-        Overview {
+    fn well() -> StatusReport {
+        StatusReport {
             state: "ready".into(),
             listening: Some("x".into()),
             accounts: 1,
@@ -177,17 +177,17 @@ mod tests {
             open_files_max: Some(4_096),
             connections_max: Some(2_000),
             last_backup_s: Some(DAY_S),
-            ..Overview::default()
+            ..StatusReport::default()
         }
     }
 
     #[test]
     fn each_trouble_is_told_and_nothing_else() {
         assert_eq!(warnings(&well()), []);
-        let told = |change: fn(&mut Overview)| {
-            let mut overview = well();
-            change(&mut overview);
-            let all = warnings(&overview);
+        let told = |change: fn(&mut StatusReport)| {
+            let mut report = well();
+            change(&mut report);
+            let all = warnings(&report);
             assert_eq!(all.len(), 1, "{all:?}");
             assert!(!all[0].next.is_empty());
             all[0].name.clone()
@@ -199,7 +199,7 @@ mod tests {
             "certificate"
         );
         assert_eq!(told(|it| it.tls = until(it.clock_s - 1)), "certificate");
-        let trouble = |it: &mut Overview| {
+        let trouble = |it: &mut StatusReport| {
             let trouble = Some("the key is lost".into());
             it.tls = it.tls.take().map(|tls| TlsStatus {
                 tls_trouble: trouble,

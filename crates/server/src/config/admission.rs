@@ -7,9 +7,9 @@ use super::raw::Raw;
 use super::validate::Check;
 use super::{Config, TlsMode};
 use crate::http::{Admission, AllowedOrigins, Network, ProxyHeader};
-use crate::relay::Fairness;
-use graceful_rules::admission::CrowdLimits;
-use graceful_rules::rate::Allowance;
+use crate::relay::RateLimits;
+use graceful_rules::admission::ConnectionLimits;
+use graceful_rules::rate::RateLimit;
 
 /// Newcomers that there is room for on the smallest relay: a crowd is no crowd below this.
 const NEWCOMERS_MIN: usize = 64;
@@ -64,40 +64,40 @@ impl Check<'_> {
         &self,
         raw: &Raw,
         mode: TlsMode,
-    ) -> Result<(Admission, Fairness), ConfigError> {
+    ) -> Result<(Admission, RateLimits), ConfigError> {
         let written = &raw.admission;
         self.counts(written)?;
         let connections_max = raw.limits.connections_max as usize;
         let share = connections_max * written.newcomers_percent as usize / 100;
         let trusted_proxies = self.trusted_proxies(raw)?;
         let admission = Admission {
-            crowd: CrowdLimits {
-                newcomers_max: share.max(NEWCOMERS_MIN),
-                address_newcomers_max: written.address_newcomers_max as usize,
+            crowd: ConnectionLimits {
+                unauthenticated_max: share.max(NEWCOMERS_MIN),
+                address_unauthenticated_max: written.address_newcomers_max as usize,
                 address_connections_max: written.address_connections_max as usize,
-                address_arrivals: Allowance::per_minute(written.address_arrivals_per_min.into()),
+                address_attempts: RateLimit::per_minute(written.address_arrivals_per_min.into()),
             },
             // Behind a proxy that nobody believes, everybody has the proxy's address.
             by_address: mode != TlsMode::Proxy || !trusted_proxies.is_empty(),
-            address_frames: Allowance::per_second(written.address_frames_per_s.into()),
-            address_bytes: Allowance::per_second(written.address_bytes_per_s),
+            address_frames: RateLimit::per_second(written.address_frames_per_s.into()),
+            address_bytes: RateLimit::per_second(written.address_bytes_per_s),
             handshakes_max: written.handshakes_max as usize,
             proxy_header: self.proxy_header(raw, &trusted_proxies)?,
             trusted_proxies,
             allowed_origins: self.allowed_origins(raw)?,
         };
-        let fairness = Fairness {
+        let rate_limits = RateLimits {
             account_connections_max: written.account_connections_max as usize,
-            account_frames: Allowance::per_second(written.account_frames_per_s.into()),
-            account_bytes: Allowance::per_second(written.account_bytes_per_s),
-            address_accounts: Allowance::per_hour(written.address_accounts_per_h.into()),
-            accounts: Allowance::per_hour(written.accounts_per_h.into()),
-            founding_connections_max: (connections_max - share).max(1) as u64,
-            address_joins: Allowance::per_hour(written.address_joins_per_h.into()),
+            account_frames: RateLimit::per_second(written.account_frames_per_s.into()),
+            account_bytes: RateLimit::per_second(written.account_bytes_per_s),
+            address_new_accounts: RateLimit::per_hour(written.address_accounts_per_h.into()),
+            accounts: RateLimit::per_hour(written.accounts_per_h.into()),
+            create_account_connections_max: (connections_max - share).max(1) as u64,
+            address_joins: RateLimit::per_hour(written.address_joins_per_h.into()),
             rendezvous_slots_max: written.rendezvous_max as usize,
             account_rendezvous_slots_max: written.account_rendezvous_max as usize,
         };
-        Ok((admission, fairness))
+        Ok((admission, rate_limits))
     }
 
     fn counts(&self, written: &RawAdmission) -> Result<(), ConfigError> {

@@ -97,13 +97,13 @@ pub struct Config {
     /// Who is let in.
     pub admission: crate::http::Admission,
     /// What one account and one address may take.
-    pub fairness: crate::relay::Fairness,
+    pub rate_limits: crate::relay::RateLimits,
     /// While the disk has less than this free, in bytes, nothing new is kept.
     pub free_bytes_min: u64,
     /// Bytes put by for a full disk.
     pub ballast_bytes: u64,
     /// What was agreed about uptime.
-    pub agreement: graceful_rules::agreement::Agreement,
+    pub sla_terms: graceful_rules::sla::SlaTerms,
     /// Where operators' programs ask, if anywhere.
     pub metrics: MetricsListen,
     /// How long between trials of itself; `None`: there are none.
@@ -111,7 +111,7 @@ pub struct Config {
     /// What the page for everybody calls this relay; `None`: there is no page.
     pub status_page: Option<String>,
     /// What may change while the relay runs.
-    pub live: crate::http::LiveOptions,
+    pub reloadable: crate::http::ReloadableOptions,
     /// What is logged.
     pub log_level: LogLevel,
     /// And where to.
@@ -217,9 +217,9 @@ impl Config {
     /// How the relay is started.
     pub fn relay_options(&self) -> crate::relay::RelayOptions {
         crate::relay::RelayOptions {
-            hosts: crate::relay::Hosts::new(self.names.iter().cloned()),
-            authentication_time_max: self.authentication_timeout,
-            fairness: self.fairness.clone(),
+            server_names: crate::relay::ServerNames::new(self.names.iter().cloned()),
+            auth_timeout: self.authentication_timeout,
+            rate_limits: self.rate_limits.clone(),
         }
     }
 

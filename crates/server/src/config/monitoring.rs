@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::error::ConfigError;
 use super::raw::{Raw, RawMetrics};
 use super::validate::Check;
-use crate::http::{Admission, LiveOptions, Secret};
+use crate::http::{Admission, BearerToken, ReloadableOptions};
 
 /// Characters of a region's name.
 const TEXT_MAX: usize = 60;
@@ -76,15 +76,15 @@ impl Check<'_> {
         &self,
         raw: &Raw,
         admission: &Admission,
-    ) -> Result<LiveOptions, ConfigError> {
-        Ok(LiveOptions {
+    ) -> Result<ReloadableOptions, ConfigError> {
+        Ok(ReloadableOptions {
             allowed_origins: admission.allowed_origins.clone(),
             status_token: self.secret("health.status_token_file", &raw.health.status_token_file)?,
             metrics_token: self.secret("metrics.token_file", &raw.metrics.token_file)?,
         })
     }
 
-    fn secret(&self, key: &str, written: &str) -> Result<Option<Secret>, ConfigError> {
+    fn secret(&self, key: &str, written: &str) -> Result<Option<BearerToken>, ConfigError> {
         if written.is_empty() {
             return Ok(None);
         }
@@ -92,7 +92,7 @@ impl Check<'_> {
         if !path.is_absolute() {
             return Err(self.wrong(key, &format!("is {written:?}; it must be a whole path")));
         }
-        Secret::read(&path)
+        BearerToken::read(&path)
             .map(Some)
             .map_err(|error| self.wrong(key, &format!("does not serve: {error}")))
     }

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::error::ConfigError;
 use super::raw::Raw;
 use super::validate::Check;
-use graceful_rules::agreement::{Agreement, Credit, credit, percent};
+use graceful_rules::sla::{Credit, SlaTerms, credit, percent};
 
 /// The section as it is written.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -30,7 +30,7 @@ impl Default for RawSla {
 }
 
 impl Check<'_> {
-    pub(super) fn sla(&self, raw: &Raw) -> Result<Agreement, ConfigError> {
+    pub(super) fn sla(&self, raw: &Raw) -> Result<SlaTerms, ConfigError> {
         let written = &raw.sla;
         let target_percent = percent(&written.target_percent).ok_or_else(|| {
             let text = format!(
@@ -60,7 +60,7 @@ impl Check<'_> {
             0..=10_080,
         )?;
         self.range("sla.reports_max", written.reports_max, 1..=1_200)?;
-        Ok(Agreement {
+        Ok(SlaTerms {
             target_percent,
             credits,
             planned_stop_max_ms: i64::from(written.planned_stop_max_min) * 60_000,

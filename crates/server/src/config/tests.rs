@@ -236,7 +236,7 @@ fn values_out_of_range_are_named_with_the_range() {
     );
     refused(
         "[limits]\nsilence_s_max = 40",
-        "config.toml, line 2, column 1: `limits.silence_s_max` is 40; it must be between 60 and 86400",
+        "config.toml, line 2, column 1: `limits.idle_timeout_s` is 40; it must be between 60 and 86400",
     );
     refused(
         "[limits]\n\nenvelope_bytes_max = 3_000_000",
@@ -433,7 +433,7 @@ fn limits_per_address_need_a_proxy_that_is_believed() {
 fn the_options_at_their_defaults_are_those_of_the_rooms() {
     let config = Case::new("").load();
     assert_eq!(config.admission, crate::http::Admission::default());
-    assert_eq!(config.fairness, crate::relay::Fairness::default());
+    assert_eq!(config.rate_limits, crate::relay::RateLimits::default());
 }
 
 #[test]
@@ -544,7 +544,7 @@ fn all_that_is_wrong_is_told_at_once_by_source_and_line() {
         "config.toml, line 2, column 1: `server.listen` is \"nowhere\"",
         "config.toml, line 3, column 1: there is no option `server.lisen`; did you mean `listen`?",
         "config.toml, line 5, column 1: `log.level` is \"loud\"",
-        "config.toml, line 7, column 15: `limits.heartbeat_s` must be a whole number",
+        "config.toml, line 7, column 15: `limits.ping_interval_s` must be a whole number",
         "config.toml, line 8, column 1: `limits.connections_max` is 0",
         "config.toml, line 10, column 1: `storage.cache_mib` must not be negative",
         "config.toml, line 11, column 2: there is no section [moon]",
@@ -626,16 +626,16 @@ fn a_secret_may_come_from_the_service_manager_unless_a_file_is_named() {
         let mode = std::fs::Permissions::from_mode(mode);
         std::fs::set_permissions(folder.join(name), mode).expect("its own");
     };
-    assert_eq!(case.load().live.status_token, None);
+    assert_eq!(case.load().reloadable.status_token, None);
     case.sources.surroundings.credentials = Some(folder.clone().into_os_string());
     assert_eq!(
-        case.load().live.status_token,
+        case.load().reloadable.status_token,
         None,
         "there is no such credential"
     );
     write("status-token", 0o400);
     let config = case.load();
-    assert!(config.live.status_token.is_some() && config.live.metrics_token.is_none());
+    assert!(config.reloadable.status_token.is_some() && config.reloadable.metrics_token.is_none());
     let origin = config
         .effective()
         .into_iter()
@@ -654,7 +654,7 @@ fn a_secret_may_come_from_the_service_manager_unless_a_file_is_named() {
     let own = folder.join("own").display().to_string();
     let case = case.with_variable("GRACEFUL_RELAY_HEALTH__STATUS_TOKEN_FILE", &own);
     assert!(
-        case.load().live.status_token.is_some(),
+        case.load().reloadable.status_token.is_some(),
         "the other file is not looked at"
     );
 }

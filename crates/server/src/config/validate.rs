@@ -12,12 +12,12 @@ use super::origin::Origins;
 use super::raw::{DAY_S, Raw};
 use super::{Config, Files, LogLevel, MetricsListen, Surroundings, TlsMode};
 use crate::http::tls::TlsSetup;
-use crate::http::{Admission, LiveOptions};
-use crate::relay::{Fairness, Registration};
+use crate::http::{Admission, ReloadableOptions};
+use crate::relay::{RateLimits, Registration};
 use graceful_protocol::Limits;
 use graceful_protocol::envelope;
 use graceful_protocol::limits::{HOST_BYTES_MAX, RETENTION_S_MAX};
-use graceful_rules::agreement::Agreement;
+use graceful_rules::sla::SlaTerms;
 
 /// Bytes of a frame around a single envelope: names, numbers, hashes.
 const FRAME_OVERHEAD_BYTES: u64 = 1024;
@@ -54,11 +54,11 @@ struct Checked {
     limits: Limits,
     registration: Registration,
     log: (LogLevel, Log),
-    doors: (Admission, Fairness),
-    agreement: Agreement,
+    doors: (Admission, RateLimits),
+    sla_terms: SlaTerms,
     metrics: MetricsListen,
     canary_interval: Option<Duration>,
-    live: LiveOptions,
+    live: ReloadableOptions,
     status_page: Option<String>,
 }
 
@@ -74,7 +74,7 @@ impl Check<'_> {
         let level = found.take(self.log_level(raw));
         let log = level.and_then(|level| Some((level, found.take(self.log(raw, level))?)));
         let doors = mode.and_then(|mode| found.take(self.admission(raw, mode)));
-        let agreement = found.take(self.sla(raw));
+        let sla_terms = found.take(self.sla(raw));
         let metrics = found.take(self.metrics(raw));
         let canary_interval = found.take(self.canary_interval(raw));
         let live = doors
@@ -91,7 +91,7 @@ impl Check<'_> {
             registration: registration?,
             log: log?,
             doors: doors?,
-            agreement: agreement?,
+            sla_terms: sla_terms?,
             metrics: metrics?,
             canary_interval: canary_interval?,
             live: live?,
@@ -164,7 +164,7 @@ impl Check<'_> {
 impl Checked {
     fn into_config(self, mut raw: Raw, origins: Origins, files: Files) -> Config {
         let ((tls_mode, tls, http_listen), (listen, names)) = (self.tls, self.server);
-        let ((log_level, log), (admission, fairness)) = (self.log, self.doors);
+        let ((log_level, log), (admission, rate_limits)) = (self.log, self.doors);
         raw.storage.folder = self.folder.display().to_string();
         raw.server.listen = listen.to_string();
         raw.server.names.clone_from(&names);
@@ -192,12 +192,12 @@ impl Checked {
             free_bytes_min: raw.storage.free_bytes_min,
             ballast_bytes: u64::from(raw.storage.ballast_mib) << 20,
             admission,
-            fairness,
-            agreement: self.agreement,
+            rate_limits,
+            sla_terms: self.sla_terms,
             metrics: self.metrics,
             canary_interval: self.canary_interval,
             status_page: self.status_page,
-            live: self.live,
+            reloadable: self.live,
             log_level,
             log,
             files,
@@ -354,12 +354,12 @@ impl Check<'_> {
         let (accounts, limits) = (&raw.accounts, &raw.limits);
         self.accounts(raw)?;
         self.frames(raw)?;
-        self.range("limits.heartbeat_s", limits.heartbeat_s, 5..=3_600)?;
+        self.range("limits.ping_interval_s", limits.ping_interval_s, 5..=3_600)?;
         // One lost heartbeat must not end a conversation.
         self.range(
-            "limits.silence_s_max",
-            limits.silence_s_max,
-            u64::from(limits.heartbeat_s) * 2..=86_400,
+            "limits.idle_timeout_s",
+            limits.idle_timeout_s,
+            u64::from(limits.ping_interval_s) * 2..=86_400,
         )?;
         self.range(
             "limits.rendezvous_s_max",
@@ -370,10 +370,10 @@ impl Check<'_> {
             frame_bytes_max: limits.frame_bytes_max,
             envelope_bytes_max: limits.envelope_bytes_max,
             push_envelopes_max: limits.push_envelopes_max,
-            unanswered_frames_max: limits.unanswered_frames_max,
+            in_flight_frames_max: limits.in_flight_frames_max,
             window_bytes: limits.window_bytes,
-            heartbeat_s: limits.heartbeat_s,
-            silence_s_max: limits.silence_s_max,
+            ping_interval_s: limits.ping_interval_s,
+            idle_timeout_s: limits.idle_timeout_s,
             retention_s: raw.retention.days * DAY_S,
             account_bytes_max: accounts.bytes_max,
             account_envelopes_max: accounts.envelopes_max,
@@ -439,8 +439,8 @@ impl Check<'_> {
             1..=10_000,
         )?;
         self.range(
-            "limits.unanswered_frames_max",
-            limits.unanswered_frames_max,
+            "limits.in_flight_frames_max",
+            limits.in_flight_frames_max,
             1..=1_024,
         )?;
         self.range(

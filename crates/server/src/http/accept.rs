@@ -8,12 +8,12 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 
-use super::connection::Connections;
-use super::operators::Operators;
-use super::redirect::redirects;
+use super::connection::ConnectionHandler;
+use super::metrics_listener::MetricsListener;
+use super::redirect::redirect_routes;
 use super::routes::routes;
 use super::tls::{Handshake, Tls};
-use super::{Door, Listener, Live, LiveOptions, Options, Stopped};
+use super::{Listener, Options, ReloadHandle, ReloadableOptions, ServerState, Stopped};
 use crate::relay::Relay;
 
 /// After an error that the next attempt would only repeat, such as too many open files.
@@ -33,32 +33,40 @@ pub async fn run(
         tcp,
         tls,
         plain,
-        operators,
-        live,
+        metrics_listener,
+        reloadable,
         page,
     } = listener.into();
-    let live = live.unwrap_or_else(|| Live::new(LiveOptions::of(&options)));
+    let reloadable =
+        reloadable.unwrap_or_else(|| ReloadHandle::new(ReloadableOptions::new(&options)));
     let metrics = relay.metrics().clone();
-    let door = Door::new(relay.clone(), options, (live, page), tls.clone(), metrics);
+    let state = ServerState::new(
+        relay.clone(),
+        options,
+        (reloadable, page),
+        tls.clone(),
+        metrics,
+    );
     // To the very end: what happens while it drains is of interest, too.
-    let operators = operators.map(|listener| Operators::serve(listener, &door));
-    let connections = the_relay(&door, tls.as_ref());
+    let metrics_listener =
+        metrics_listener.map(|listener| MetricsListener::serve(listener, &state));
+    let connections = relay_routes(&state, tls.as_ref());
     let stopped = tokio::select! {
         () = shutdown.cancelled() => Ok(()),
         () = relay.failed() => Err(Stopped::StoreFailed),
         () = accept_all(&tcp, &connections) => Ok(()),
-        () = redirect_all(plain, &door, tls.as_ref()) => Ok(()),
-        () = keep_watch(tls.as_ref()) => Ok(()),
+        () = redirect_all(plain, &state, tls.as_ref()) => Ok(()),
+        () = watch_certificate(tls.as_ref()) => Ok(()),
     };
     // Who comes meanwhile is told to come back.
     tokio::select! {
-        () = door.drain() => {}
+        () = state.drain() => {}
         () = accept_all(&tcp, &connections) => {}
     }
     drop(tcp);
-    door.close().await;
-    if let Some(operators) = operators {
-        operators.stop().await;
+    state.close().await;
+    if let Some(metrics_listener) = metrics_listener {
+        metrics_listener.stop().await;
     }
     // A relay whose store failed has nothing left to commit.
     if stopped.is_ok() {
@@ -68,28 +76,32 @@ pub async fn run(
 }
 
 /// What the relay is there for, behind its own TLS if it has one.
-fn the_relay(door: &Arc<Door>, tls: Option<&Tls>) -> Connections {
-    let handshake = tls.map(|tls| Handshake::new(tls, door.options.handshake_timeout));
-    Connections::new(door, routes(door), handshake)
+fn relay_routes(state: &Arc<ServerState>, tls: Option<&Tls>) -> ConnectionHandler {
+    let handshake = tls.map(|tls| Handshake::new(tls, state.options.handshake_timeout));
+    ConnectionHandler::new(state, routes(state), handshake)
 }
 
 /// Beside it, where there is a second listener: plain, and only to send people on. Never returns.
-async fn redirect_all(listener: Option<TcpListener>, door: &Arc<Door>, tls: Option<&Tls>) {
+async fn redirect_all(listener: Option<TcpListener>, state: &Arc<ServerState>, tls: Option<&Tls>) {
     let (Some(listener), Some(tls)) = (listener, tls) else {
         return std::future::pending().await;
     };
-    accept_all(&listener, &Connections::new(door, redirects(tls), None)).await;
+    accept_all(
+        &listener,
+        &ConnectionHandler::new(state, redirect_routes(tls), None),
+    )
+    .await;
 }
 
-async fn keep_watch(tls: Option<&Tls>) {
+async fn watch_certificate(tls: Option<&Tls>) {
     match tls {
-        Some(tls) => tls.keep_watch().await,
+        Some(tls) => tls.watch_certificate().await,
         None => std::future::pending().await,
     }
 }
 
 /// Never returns.
-pub(super) async fn accept_all(listener: &TcpListener, connections: &Connections) {
+pub(super) async fn accept_all(listener: &TcpListener, connections: &ConnectionHandler) {
     let mut failing = false;
     loop {
         match next(listener).await {
@@ -97,7 +109,7 @@ pub(super) async fn accept_all(listener: &TcpListener, connections: &Connections
                 failing = false;
                 connections.serve(stream, peer);
             }
-            Err(error) if is_the_peers(&error) => {}
+            Err(error) if is_peer_error(&error) => {}
             Err(error) => {
                 if !failing {
                     tracing::warn!(%error, "no new connections for now");
@@ -115,7 +127,7 @@ async fn next(listener: &TcpListener) -> io::Result<(TcpStream, IpAddr)> {
 }
 
 /// The peer left before it was accepted: says nothing about the next one.
-fn is_the_peers(error: &io::Error) -> bool {
+fn is_peer_error(error: &io::Error) -> bool {
     matches!(
         error.kind(),
         io::ErrorKind::ConnectionAborted
@@ -130,8 +142,8 @@ mod tests {
 
     #[test]
     fn only_errors_of_one_peer_are_passed_over_at_once() {
-        assert!(is_the_peers(&io::ErrorKind::ConnectionAborted.into()));
+        assert!(is_peer_error(&io::ErrorKind::ConnectionAborted.into()));
         // EMFILE: trying again at once would only spin.
-        assert!(!is_the_peers(&io::Error::from_raw_os_error(24)));
+        assert!(!is_peer_error(&io::Error::from_raw_os_error(24)));
     }
 }

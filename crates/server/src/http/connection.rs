@@ -16,18 +16,18 @@ use warp::filters::BoxedFilter;
 use warp::http::header::HeaderMap;
 use warp::reply::Response;
 
-use super::doorkeeper::{Reception, Visitor};
+use super::admission::{ConnectionGuard, PeerAddressSource};
+use super::client_ip::from_x_forwarded_for;
 use super::headers::secure;
-use super::pace::Paced;
-use super::proxy_header::{self, NoHeader};
+use super::proxy_header::{self, ProxyHeaderError};
 use super::read_ahead::ReadAhead;
-use super::source::forwarded;
-use super::stall::StallLimited;
+use super::reject::rejection_response;
+use super::throttle::Throttled;
 use super::tls::Handshake;
-use super::turn_away::turned_away;
-use super::{Door, ProxyHeader};
-use crate::relay::Away;
-use graceful_rules::admission::TurnedAway;
+use super::write_timeout::WriteTimeout;
+use super::{ProxyHeader, ServerState};
+use crate::relay::RejectReason;
+use graceful_rules::admission::Rejected;
 
 /// Bytes of a request's head.
 const HEAD_BYTES_MAX: usize = 16 * 1024;
@@ -40,28 +40,28 @@ const LAST_REQUEST: Duration = Duration::from_secs(2);
 
 /// Serves connections, all in the same way: who it is, the TLS handshake if there is one, then HTTP.
 #[derive(Clone)]
-pub(super) struct Connections {
-    door: Arc<Door>,
+pub(super) struct ConnectionHandler {
+    state: Arc<ServerState>,
     routes: BoxedFilter<(Response,)>,
     handshake: Option<Handshake>,
     protocol: http1::Builder,
 }
 
-impl Connections {
+impl ConnectionHandler {
     pub(super) fn new(
-        door: &Arc<Door>,
+        state: &Arc<ServerState>,
         routes: BoxedFilter<(Response,)>,
         handshake: Option<Handshake>,
     ) -> Self {
         let mut protocol = http1::Builder::new();
         protocol
             .timer(TokioTimer::new())
-            .header_read_timeout(door.options.head_timeout)
+            .header_read_timeout(state.options.head_timeout)
             .max_headers(HEADERS_MAX)
             .max_header_size(HEAD_BYTES_MAX)
             .max_buf_size(READ_AHEAD_BYTES_MAX);
         Self {
-            door: door.clone(),
+            state: state.clone(),
             routes,
             handshake,
             protocol,
@@ -74,79 +74,93 @@ impl Connections {
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "a connection without TCP_NODELAY");
         }
-        self.door.metrics.arrivals.increase();
-        let reception = self.door.doorkeeper.reception(peer);
-        let from = (reception == Reception::Direct).then_some(peer);
-        match self.door.doorkeeper.enter(from) {
-            Ok(visitor) => {
+        self.state.metrics.connections_accepted.increase();
+        let address_source = self.state.admission.address_source(peer);
+        let from = (address_source == PeerAddressSource::Socket).then_some(peer);
+        match self.state.admission.admit(from) {
+            Ok(guard) => {
                 let this = self.clone();
-                self.door
-                    .spawn(async move { this.receive(stream, visitor, reception).await });
+                self.state
+                    .spawn(async move { this.receive(stream, guard, address_source).await });
             }
-            Err(away) => self.turn_away(stream, away),
+            Err(rejected) => self.reject(stream, rejected),
         }
     }
 
     /// Where TLS is spoken, words could only be said after a handshake, which costs more than they are
     /// worth: the connection just ends.
-    fn turn_away(&self, stream: TcpStream, away: TurnedAway) {
-        self.door.metrics.sent_away(if away.greedy {
-            Away::Address
-        } else {
-            Away::Newcomers
-        });
+    fn reject(&self, stream: TcpStream, rejected: Rejected) {
+        self.state
+            .metrics
+            .record_rejection(if rejected.per_address_limit {
+                RejectReason::Address
+            } else {
+                RejectReason::Unauthenticated
+            });
         if self.handshake.is_some() {
-            tracing::debug!(why = away.why, "a connection was turned away");
+            tracing::debug!(why = rejected.reason, "a connection was rejected");
             return drop(stream);
         }
-        self.door.turn_away(stream, away);
+        self.state.reject(stream, rejected);
     }
 
     /// Until the connection has ended or has become a conversation.
-    async fn receive(&self, mut stream: TcpStream, visitor: Arc<Visitor>, reception: Reception) {
-        let cut = visitor.clone();
+    async fn receive(
+        &self,
+        mut stream: TcpStream,
+        guard: Arc<ConnectionGuard>,
+        address_source: PeerAddressSource,
+    ) {
+        let evicted = guard.clone();
         let received = async {
-            if reception == Reception::Header {
-                match tokio::time::timeout(self.door.options.head_timeout, self.ask(&mut stream))
-                    .await
+            if address_source == PeerAddressSource::ProxyHeader {
+                match tokio::time::timeout(
+                    self.state.options.head_timeout,
+                    self.read_proxy_header(&mut stream),
+                )
+                .await
                 {
                     Ok(Ok(Some(from))) => {
-                        if let Err(away) = visitor.settle(from) {
-                            return self.turn_away(stream, away);
+                        if let Err(rejected) = guard.set_address(from) {
+                            return self.reject(stream, rejected);
                         }
                     }
                     Ok(Ok(None)) => {}
                     Ok(Err(error)) => {
-                        self.door.metrics.sent_away(Away::ProxyHeader);
+                        self.state
+                            .metrics
+                            .record_rejection(RejectReason::ProxyHeader);
                         return tracing::debug!(%error, "a proxy's connection was not let in");
                     }
                     Err(_) => {
-                        self.door.metrics.sent_away(Away::ProxyHeader);
+                        self.state
+                            .metrics
+                            .record_rejection(RejectReason::ProxyHeader);
                         return tracing::debug!("a proxy's connection said nothing");
                     }
                 }
             }
             // Below TLS, so that a peer that takes nothing is noticed in the handshake, too.
-            let stream = StallLimited::new(stream, self.door.options.write_timeout);
-            let stream = Paced::new(stream, visitor.clone(), self.door.metrics.clone());
+            let stream = WriteTimeout::new(stream, self.state.options.write_timeout);
+            let stream = Throttled::new(stream, guard.clone(), self.state.metrics.clone());
             match &self.handshake {
-                None => self.speak_http(stream, visitor, reception).await,
+                None => self.serve_http(stream, guard, address_source).await,
                 Some(handshake) => match handshake
-                    .shake(ReadAhead::new(stream), &self.door.doorkeeper)
+                    .accept(ReadAhead::new(stream), &self.state.admission)
                     .await
                 {
-                    Ok(Some(stream)) => self.speak_http(stream, visitor, reception).await,
+                    Ok(Some(stream)) => self.serve_http(stream, guard, address_source).await,
                     Ok(None) => {}
                     Err(error) => {
-                        self.door.metrics.sent_away(Away::Handshake);
+                        self.state.metrics.record_rejection(RejectReason::Handshake);
                         tracing::debug!(%error, "no TLS handshake");
                     }
                 },
             }
         };
         tokio::select! {
-            () = cut.cut() => {
-                self.door.metrics.sent_away(Away::MadeRoom);
+            () = evicted.evicted() => {
+                self.state.metrics.record_rejection(RejectReason::Evicted);
                 tracing::debug!("a connection made room for others");
             }
             () = received => {}
@@ -154,8 +168,11 @@ impl Connections {
     }
 
     /// Whom the proxy names before everything else.
-    async fn ask(&self, stream: &mut TcpStream) -> Result<Option<IpAddr>, NoHeader> {
-        if self.door.doorkeeper.admission().proxy_header == ProxyHeader::Optional {
+    async fn read_proxy_header(
+        &self,
+        stream: &mut TcpStream,
+    ) -> Result<Option<IpAddr>, ProxyHeaderError> {
+        if self.state.admission.options().proxy_header == ProxyHeader::Optional {
             let mut first = [0];
             let came = stream.peek(&mut first).await?;
             if !proxy_header::begins(&first[..came]) {
@@ -166,24 +183,31 @@ impl Connections {
     }
 
     /// HTTP over whatever lies below, until it ends or the relay does.
-    async fn speak_http<S>(&self, stream: S, visitor: Arc<Visitor>, reception: Reception)
-    where
+    async fn serve_http<S>(
+        &self,
+        stream: S,
+        guard: Arc<ConnectionGuard>,
+        address_source: PeerAddressSource,
+    ) where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let routes = TowerToHyperService::new(warp::service(self.routes.clone()));
-        let (door, through_proxy) = (self.door.clone(), reception != Reception::Direct);
+        let (state, through_proxy) = (
+            self.state.clone(),
+            address_source != PeerAddressSource::Socket,
+        );
         let over_tls = self.handshake.is_some();
         let service = service_fn(move |mut request: hyper::Request<hyper::body::Incoming>| {
-            let away = if through_proxy {
-                settle(&door, &visitor, request.headers())
+            let rejected = if through_proxy {
+                apply_forwarded_address(&state, &guard, request.headers())
             } else {
                 None
             };
-            request.extensions_mut().insert(visitor.clone());
-            let answer = away.ok_or_else(|| routes.call(request));
+            request.extensions_mut().insert(guard.clone());
+            let answer = rejected.ok_or_else(|| routes.call(request));
             async move {
                 let mut response = match answer {
-                    Ok(away) => away,
+                    Ok(rejected) => rejected,
                     Err(answer) => answer.await?,
                 };
                 secure(response.headers_mut(), over_tls);
@@ -197,7 +221,7 @@ impl Connections {
         let mut connection = pin!(connection);
         let ended = tokio::select! {
             ended = connection.as_mut() => ended,
-            () = self.door.closing.cancelled() => {
+            () = self.state.closing.cancelled() => {
                 connection.as_mut().graceful_shutdown();
                 tokio::time::timeout(LAST_REQUEST, connection).await.unwrap_or(Ok(()))
             }
@@ -209,16 +233,22 @@ impl Connections {
 }
 
 /// Places a visitor where its proxy says it comes from, or says why it cannot stay.
-fn settle(door: &Door, visitor: &Visitor, headers: &HeaderMap) -> Option<Response> {
-    if visitor.address().is_some() {
+fn apply_forwarded_address(
+    state: &ServerState,
+    guard: &ConnectionGuard,
+    headers: &HeaderMap,
+) -> Option<Response> {
+    if guard.address().is_some() {
         return None;
     }
-    let from = forwarded(&door.doorkeeper.admission().trusted_proxies, headers)?;
-    let away = visitor.settle(from).err()?;
-    door.metrics.sent_away(if away.greedy {
-        Away::Address
-    } else {
-        Away::Newcomers
-    });
-    Some(turned_away(&away))
+    let from = from_x_forwarded_for(&state.admission.options().trusted_proxies, headers)?;
+    let rejected = guard.set_address(from).err()?;
+    state
+        .metrics
+        .record_rejection(if rejected.per_address_limit {
+            RejectReason::Address
+        } else {
+            RejectReason::Unauthenticated
+        });
+    Some(rejection_response(&rejected))
 }

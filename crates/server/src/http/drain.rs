@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::Door;
-use crate::relay::Cause;
+use super::ServerState;
+use crate::relay::NotReadyReason;
 
 /// Conversations that are ended together, at least: so few cost nobody anything.
 const SLICE_MIN: usize = 50;
@@ -29,19 +29,19 @@ fn slices(conversations: usize, time_max: Duration) -> (usize, Duration) {
     )
 }
 
-impl Door {
+impl ServerState {
     /// Ends conversations, while whoever comes is told to come back. Those that do not end in time
     /// are left for [`Door::close`] to cut.
     pub(super) async fn drain(&self) {
         self.draining.cancel();
-        self.relay.conditions().set(Cause::Draining, true);
-        let count = self.doorkeeper.count();
+        self.relay.readiness().set(NotReadyReason::Draining, true);
+        let count = self.admission.count();
         tracing::info!(connections = count, "draining");
         let (at_a_time, pause) = slices(count, self.options.stop_timeout);
         let drained = async {
-            self.doorkeeper.empty(at_a_time, pause).await;
-            self.talks.close();
-            self.talks.wait().await;
+            self.admission.drain(at_a_time, pause).await;
+            self.sessions.close();
+            self.sessions.wait().await;
         };
         let _ = tokio::time::timeout(self.options.stop_timeout, drained).await;
     }
@@ -50,12 +50,12 @@ impl Door {
     pub(super) async fn close(&self) {
         self.draining.cancel();
         self.closing.cancel();
-        let (talks, tasks) = (&self.talks, &self.tasks);
-        talks.close();
+        let (sessions, tasks) = (&self.sessions, &self.tasks);
+        sessions.close();
         tasks.close();
-        if !talks.is_empty() {
+        if !sessions.is_empty() {
             tracing::warn!(
-                connections = talks.len(),
+                connections = sessions.len(),
                 "some connections did not end in time and are cut"
             );
             self.cut.cancel();
@@ -64,7 +64,7 @@ impl Door {
         if ended.is_err() {
             self.cut.cancel();
         }
-        tokio::join!(talks.wait(), tasks.wait());
+        tokio::join!(sessions.wait(), tasks.wait());
     }
 }
 

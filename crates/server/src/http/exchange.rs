@@ -13,9 +13,9 @@ use warp::http::header::{
 use warp::http::{Method, StatusCode};
 use warp::reply::{Reply, Response, with_header};
 
-use super::Door;
-use super::answer::{body, not_allowed};
-use super::doorkeeper::Visitor;
+use super::ServerState;
+use super::admission::ConnectionGuard;
+use super::response::{body, not_allowed};
 use graceful_protocol::frame::{self, RelayFrame};
 use graceful_protocol::{Code, Refusal};
 
@@ -27,15 +27,15 @@ const RETRY_AFTER_MS: u64 = 1_000;
 const RESTART_RETRY_MS: u64 = 5_000;
 
 pub(super) async fn exchange<B: Buf>(
-    door: &Door,
+    state: &ServerState,
     method: &Method,
     headers: &HeaderMap,
-    visitor: &Visitor,
+    guard: &ConnectionGuard,
     body: impl Stream<Item = Result<B, warp::Error>>,
 ) -> Response {
     match *method {
-        Method::GET => frames(StatusCode::OK, &[door.relay.greeting()]),
-        Method::POST => match answer(door, headers, visitor, body).await {
+        Method::GET => frames(StatusCode::OK, &[state.relay.greeting()]),
+        Method::POST => match answer(state, headers, guard, body).await {
             Ok(answers) => frames(StatusCode::OK, &answers),
             Err(refusal) => refused(refusal),
         },
@@ -45,41 +45,43 @@ pub(super) async fn exchange<B: Buf>(
 }
 
 async fn answer<B: Buf>(
-    door: &Door,
+    state: &ServerState,
     headers: &HeaderMap,
-    visitor: &Visitor,
+    guard: &ConnectionGuard,
     body: impl Stream<Item = Result<B, warp::Error>>,
 ) -> Result<Vec<Bytes>, Refusal> {
-    let taken = take(door, headers, body).await;
+    let taken = take(state, headers, body).await;
     // What is refused from here on, the conversation counts.
-    let (nonce, frames, _slot) = taken.inspect_err(|refusal| door.metrics.refused(refusal.code))?;
-    door.relay.exchange(&nonce, frames, visitor.address()).await
+    let (nonce, frames, _slot) =
+        taken.inspect_err(|refusal| state.metrics.record_refusal(refusal.code))?;
+    state.relay.exchange(&nonce, frames, guard.address()).await
 }
 
 /// The request, if it is one for a conversation, and its slot.
 async fn take<'a, B: Buf>(
-    door: &'a Door,
+    state: &'a ServerState,
     headers: &HeaderMap,
     body: impl Stream<Item = Result<B, warp::Error>>,
 ) -> Result<(Vec<u8>, Vec<Bytes>, SemaphorePermit<'a>), Refusal> {
-    if door.draining.is_cancelled() {
+    if state.draining.is_cancelled() {
         let refusal = Refusal::new(Code::Restarting, "the relay is restarting");
         return Err(refusal.retry_after_ms(RESTART_RETRY_MS));
     }
     let nonce = nonce(headers)?;
-    if declared_length(headers).is_some_and(|length| length > door.options.frame_bytes_max as u64) {
-        return Err(too_large(door));
+    if declared_length(headers).is_some_and(|length| length > state.options.frame_bytes_max as u64)
+    {
+        return Err(too_large(state));
     }
     // Before a slot is taken: whoever makes nonces up must not fill them.
-    door.relay.check_nonce(&nonce)?;
-    let Ok(slot) = door.exchanges.try_acquire() else {
+    state.relay.check_nonce(&nonce)?;
+    let Ok(slot) = state.exchanges.try_acquire() else {
         let refusal = Refusal::new(
             Code::Overloaded,
             "this relay is busy; try again in a moment",
         );
         return Err(refusal.retry_after_ms(RETRY_AFTER_MS));
     };
-    let received = tokio::time::timeout(door.options.body_timeout, collect(door, body));
+    let received = tokio::time::timeout(state.options.body_timeout, collect(state, body));
     let received = received.await.map_err(|_| {
         Refusal::new(Code::Timeout, "the request took too long to arrive").retry_after_ms(1)
     })??;
@@ -106,27 +108,27 @@ fn declared_length(headers: &HeaderMap) -> Option<u64> {
 
 /// The whole body, if it is not longer than a frame. It grows as it comes, not as announced.
 async fn collect<B: Buf>(
-    door: &Door,
+    state: &ServerState,
     body: impl Stream<Item = Result<B, warp::Error>>,
 ) -> Result<Bytes, Refusal> {
     let mut body = pin!(body);
     let mut collected = BytesMut::new();
     while let Some(part) = body.next().await {
         let part = part.map_err(|_| Refusal::new(Code::Malformed, "the request was cut short"))?;
-        if collected.len() + part.remaining() > door.options.frame_bytes_max {
-            return Err(too_large(door));
+        if collected.len() + part.remaining() > state.options.frame_bytes_max {
+            return Err(too_large(state));
         }
         collected.put(part);
     }
     Ok(collected.freeze())
 }
 
-fn too_large(door: &Door) -> Refusal {
+fn too_large(state: &ServerState) -> Refusal {
     let text = format!(
         "the request has more than {} bytes",
-        door.options.frame_bytes_max
+        state.options.frame_bytes_max
     );
-    Refusal::new(Code::TooLarge, text)
+    Refusal::new(Code::FrameTooLarge, text)
 }
 
 fn frames(status: StatusCode, frames: &[Bytes]) -> Response {
@@ -153,13 +155,14 @@ fn refused(refusal: Refusal) -> Response {
 
 fn status(code: Code) -> StatusCode {
     match code {
-        Code::NotAMember | Code::Removed | Code::RegistrationClosed | Code::InviteNeeded => {
-            StatusCode::FORBIDDEN
-        }
+        Code::NotAMember
+        | Code::DeviceRemoved
+        | Code::RegistrationClosed
+        | Code::InviteRequired => StatusCode::FORBIDDEN,
         Code::WrongHost => StatusCode::MISDIRECTED_REQUEST,
         Code::Timeout => StatusCode::REQUEST_TIMEOUT,
-        Code::AccountClosed => StatusCode::GONE,
-        Code::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+        Code::AccountDeleted => StatusCode::GONE,
+        Code::FrameTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         Code::Overloaded | Code::Restarting => StatusCode::SERVICE_UNAVAILABLE,
         _ => StatusCode::BAD_REQUEST,
     }

@@ -3,7 +3,7 @@
 use tokio::net::TcpListener;
 
 use super::tls::Tls;
-use super::{Live, PublicPage};
+use super::{ReloadHandle, StatusPage};
 
 /// Where connections come in, and whether the relay itself speaks TLS there.
 pub struct Listener {
@@ -11,12 +11,12 @@ pub struct Listener {
     pub(super) tls: Option<Tls>,
     /// Beside it, for those who come without TLS.
     pub(super) plain: Option<TcpListener>,
-    /// Beside both, for operators.
-    pub(super) operators: Option<TcpListener>,
+    /// Beside both, for metrics_listener.
+    pub(super) metrics_listener: Option<TcpListener>,
     /// What may change while it listens; `None`: nothing.
-    pub(super) live: Option<Live>,
+    pub(super) reloadable: Option<ReloadHandle>,
     /// What anybody may read; empty: nothing.
-    pub(super) page: PublicPage,
+    pub(super) page: StatusPage,
 }
 
 /// Plain: for this machine, and for a proxy in front.
@@ -26,9 +26,9 @@ impl From<TcpListener> for Listener {
             tcp,
             tls: None,
             plain: None,
-            operators: None,
-            live: None,
-            page: PublicPage::default(),
+            metrics_listener: None,
+            reloadable: None,
+            page: StatusPage::default(),
         }
     }
 }
@@ -43,24 +43,24 @@ impl Listener {
         }
     }
 
-    /// With a socket of its own for operators: metrics, health and status.
+    /// With a socket of its own for metrics_listener: metrics, health and status.
     #[must_use]
-    pub fn with_operators(mut self, operators: TcpListener) -> Self {
-        self.operators = Some(operators);
+    pub fn with_metrics(mut self, metrics_listener: TcpListener) -> Self {
+        self.metrics_listener = Some(metrics_listener);
         self
     }
 
     /// With a page that anybody may read.
     #[must_use]
-    pub fn with_page(mut self, page: PublicPage) -> Self {
+    pub fn with_page(mut self, page: StatusPage) -> Self {
         self.page = page;
         self
     }
 
     /// With what may change while it listens.
     #[must_use]
-    pub fn with_live(mut self, live: Live) -> Self {
-        self.live = Some(live);
+    pub fn with_reloadable(mut self, reloadable: ReloadHandle) -> Self {
+        self.reloadable = Some(reloadable);
         self
     }
 }

@@ -10,10 +10,10 @@ use prometheus_client::encoding::{
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 
-use super::Door;
-use super::ready::why_not_ready;
+use super::ServerState;
+use super::ready::not_ready_message;
 use super::tls::wall_s;
-use crate::relay::{Figures, TIME_BOUNDS_S, Times};
+use crate::relay::{DURATION_BUCKETS_S, Histogram, StatsSnapshot};
 use graceful_protocol::Code;
 
 /// One metric at one moment.
@@ -42,17 +42,17 @@ enum Value {
 struct Picture(Vec<Metric>);
 
 /// The text that a scrape is answered with.
-pub(super) async fn written(door: &Door) -> Result<String, String> {
-    let figures = door
+pub(super) async fn written(state: &ServerState) -> Result<String, String> {
+    let stats = state
         .relay
-        .figures()
+        .stats()
         .await
         .map_err(|error| error.to_string())?;
     let mut picture = Picture(Vec::new());
-    picture.relay(door, why_not_ready(door).await.is_none());
-    picture.traffic(door);
-    picture.kept(door, &figures);
-    picture.process(door, &figures);
+    picture.relay(state, not_ready_message(state).await.is_none());
+    picture.traffic(state);
+    picture.kept(state, &stats);
+    picture.process(state, &stats);
     let mut registry = Registry::default();
     registry.register_collector(Box::new(picture));
     let mut written = String::new();
@@ -73,10 +73,10 @@ impl Picture {
         self.add(name, help, Value::Counter(count as f64));
     }
 
-    fn relay(&mut self, door: &Door, ready: bool) {
-        let metrics = door.relay.metrics();
-        let health = door.relay.health();
-        let trial = health.trial();
+    fn relay(&mut self, state: &ServerState, ready: bool) {
+        let metrics = state.relay.metrics();
+        let canary = state.relay.canary();
+        let trial = canary.last_result();
         let version = Value::Info("version", env!("CARGO_PKG_VERSION"));
         self.add("graceful_relay_build", "The version that runs", version);
         let uptime_s = metrics.uptime().as_secs_f64();
@@ -85,10 +85,10 @@ impl Picture {
             "Since the relay was started",
             uptime_s,
         );
-        let draining = door.draining.is_cancelled();
+        let draining = state.draining.is_cancelled();
         self.gauge(
             "graceful_relay_ready",
-            "1 while devices should come, as /health/ready says",
+            "1 while devices should come, as /canary/ready says",
             number(ready),
         );
         self.gauge(
@@ -97,27 +97,27 @@ impl Picture {
             number(draining),
         );
         let trials = vec![
-            ("good".to_owned(), health.good.count()),
-            ("bad".to_owned(), health.bad.count()),
+            ("ok".to_owned(), canary.succeeded.count()),
+            ("error".to_owned(), canary.failed.count()),
         ];
         self.add(
-            "graceful_relay_trials",
+            "graceful_relay_canary_runs",
             "Trials of itself, by result",
             Value::Counters("result", trials),
         );
         let took_s = trial.took.as_secs_f64();
         self.gauge(
-            "graceful_relay_trial_seconds",
+            "graceful_relay_canary_duration_seconds",
             "How long the last good trial took",
             took_s,
         );
-        let good_s = trial.good_s as f64;
+        let last_ok_s = trial.last_ok_s as f64;
         self.gauge(
-            "graceful_relay_trial_good_timestamp_seconds",
+            "graceful_relay_canary_last_success_timestamp_seconds",
             "When the last good trial ended",
-            good_s,
+            last_ok_s,
         );
-        if let Some(tls) = &door.tls {
+        if let Some(tls) = &state.tls {
             let expires_s = tls.status().certificate_expires_s.unwrap_or(0) as f64;
             let help = "When the certificate in use ends; 0 while there is none";
             self.gauge(
@@ -128,49 +128,49 @@ impl Picture {
         }
     }
 
-    fn traffic(&mut self, door: &Door) {
-        let metrics = door.relay.metrics();
-        let open = door.doorkeeper.count() as f64;
+    fn traffic(&mut self, state: &ServerState) {
+        let metrics = state.relay.metrics();
+        let open = state.admission.count() as f64;
         self.gauge(
             "graceful_relay_connections",
             "Connections open now, of any kind",
             open,
         );
-        let conversations = door.relay.connections() as f64;
+        let conversations = state.relay.connections() as f64;
         self.gauge(
-            "graceful_relay_conversations",
+            "graceful_relay_sessions",
             "Conversations with devices open now",
             conversations,
         );
-        let [large, large_max] = door.budget.in_use().map(|bytes| bytes as f64);
+        let [large, large_max] = state.budget.in_use().map(|bytes| bytes as f64);
         let help = "Memory that large frames on their way have taken";
-        self.gauge("graceful_relay_frames_bytes", help, large);
+        self.gauge("graceful_relay_frame_buffer_bytes", help, large);
         let help = "How much they may take: with more, the next are read later";
-        self.gauge("graceful_relay_frames_max_bytes", help, large_max);
+        self.gauge("graceful_relay_frame_buffer_max_bytes", help, large_max);
         self.counter(
-            "graceful_relay_arrivals",
+            "graceful_relay_connections_accepted",
             "Connections begun",
-            metrics.arrivals.count(),
+            metrics.connections_accepted.count(),
         );
         let away = metrics
-            .away()
+            .rejections()
             .map(|(why, count)| (why.name().to_owned(), count))
             .collect();
         let help = "Connections not let in, or not kept, by reason";
         self.add(
-            "graceful_relay_sent_away",
+            "graceful_relay_connections_rejected",
             help,
             Value::Counters("reason", away),
         );
         self.counter(
             "graceful_relay_received_bytes",
             "Bytes received, TLS included",
-            metrics.bytes_in.count(),
+            metrics.received_bytes.count(),
         );
         self.counter(
             "graceful_relay_sent_bytes",
             "Bytes sent, TLS included",
-            metrics.bytes_out.count(),
+            metrics.sent_bytes.count(),
         );
         let refusals = metrics
             .refusals()
@@ -180,15 +180,15 @@ impl Picture {
             .collect();
         let help = "Refusals said to devices, by code";
         self.add(
-            "graceful_relay_refusals",
+            "graceful_relay_errors",
             help,
             Value::Counters("code", refusals),
         );
         let help = "From a push's arrival until it is on disk";
         self.add(
-            "graceful_relay_push_stored_seconds",
+            "graceful_relay_push_duration_seconds",
             help,
-            histogram(&metrics.push_stored),
+            histogram(&metrics.push_duration),
         );
         let help = "Envelopes kept; repeats are not counted again";
         self.counter(
@@ -209,68 +209,72 @@ impl Picture {
         );
     }
 
-    fn kept(&mut self, door: &Door, figures: &Figures) {
-        let metrics = door.relay.metrics();
+    fn kept(&mut self, state: &ServerState, stats: &StatsSnapshot) {
+        let metrics = state.relay.metrics();
         let help = "One commit, from the decision to the disk";
         self.add(
-            "graceful_relay_commit_seconds",
+            "graceful_relay_commit_duration_seconds",
             help,
-            histogram(&metrics.commit),
+            histogram(&metrics.commit_duration),
         );
         self.counter(
-            "graceful_relay_changes",
+            "graceful_relay_commands_committed",
             "Changes committed",
             metrics.changes.count(),
         );
-        let waiting = metrics.waiting() as f64;
+        let waiting = metrics.commit_queue_length() as f64;
         self.gauge(
-            "graceful_relay_changes_waiting",
+            "graceful_relay_commit_queue_length",
             "Changes that wait for the writer",
             waiting,
         );
         self.gauge(
             "graceful_relay_accounts",
             "Accounts that exist",
-            figures.accounts as f64,
+            stats.accounts as f64,
         );
         self.gauge(
             "graceful_relay_envelopes",
             "Envelopes kept now",
-            figures.envelopes as f64,
+            stats.envelopes as f64,
         );
-        let oldest_s = figures.oldest_envelope_s as f64;
+        let oldest_s = stats.oldest_envelope_s as f64;
         self.gauge(
-            "graceful_relay_oldest_envelope_seconds",
+            "graceful_relay_oldest_envelope_age_seconds",
             "Age of the oldest envelope; 0: none",
             oldest_s,
         );
         self.gauge(
             "graceful_relay_store_bytes",
             "Size of the store's file",
-            figures.store_bytes as f64,
+            stats.store_bytes as f64,
         );
-        if let Some(free_bytes) = figures.disk_free_bytes {
+        if let Some(free_bytes) = stats.disk_free_bytes {
             self.gauge(
                 "graceful_relay_disk_free_bytes",
                 "Free on the store's disk",
                 free_bytes as f64,
             );
         }
-        let min_bytes = figures.disk_free_bytes_min as f64;
+        let min_bytes = stats.disk_free_bytes_min as f64;
         let help = "With fewer bytes free, nothing new is kept";
         self.gauge("graceful_relay_disk_free_min_bytes", help, min_bytes);
-        let [at_s, bytes] = door.relay.metrics().backup().map(|number| number as f64);
+        let [at_s, bytes] = state
+            .relay
+            .metrics()
+            .last_backup()
+            .map(|number| number as f64);
         let help = "When the last backup was made; 0: none yet";
-        self.gauge("graceful_relay_backup_timestamp_seconds", help, at_s);
+        self.gauge("graceful_relay_last_backup_timestamp_seconds", help, at_s);
         self.gauge(
-            "graceful_relay_backup_bytes",
+            "graceful_relay_last_backup_bytes",
             "Size of the last backup",
             bytes,
         );
     }
 
-    fn process(&mut self, door: &Door, figures: &Figures) {
-        let Some(process) = figures.process else {
+    fn process(&mut self, state: &ServerState, stats: &StatsSnapshot) {
+        let Some(process) = stats.process else {
             return;
         };
         let cpu = Value::Counter(process.cpu_s);
@@ -294,7 +298,7 @@ impl Picture {
             );
         }
         self.gauge("process_threads", "Threads", process.threads as f64);
-        let started_s = wall_s() as f64 - door.relay.metrics().uptime().as_secs_f64();
+        let started_s = wall_s() as f64 - state.relay.metrics().uptime().as_secs_f64();
         self.gauge(
             "process_start_time_seconds",
             "When it was started",
@@ -307,8 +311,8 @@ fn number(yes: bool) -> f64 {
     if yes { 1.0 } else { 0.0 }
 }
 
-fn histogram(times: &Times) -> Value {
-    let bounds = TIME_BOUNDS_S.into_iter().chain([f64::INFINITY]);
+fn histogram(times: &Histogram) -> Value {
+    let bounds = DURATION_BUCKETS_S.into_iter().chain([f64::INFINITY]);
     Value::Histogram {
         sum: times.sum_s(),
         buckets: bounds.zip(times.counts()).collect(),

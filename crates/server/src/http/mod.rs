@@ -4,34 +4,34 @@
 //! frame, and never writes a peer's address, an account or a key into a log.
 
 mod accept;
-mod answer;
-mod budget;
+mod admission;
+mod bearer_token;
+mod client_ip;
 mod connection;
-mod doorkeeper;
+mod cors;
 mod drain;
 mod exchange;
-mod frames;
 mod headers;
 mod listener;
-mod live;
+mod memory_budget;
 mod metrics;
-mod operators;
-mod origins;
-mod pace;
-mod page;
+mod metrics_listener;
 mod proxy_header;
 mod read_ahead;
 mod ready;
 mod redirect;
+mod reject;
+mod reloadable;
+mod response;
 mod routes;
-mod secret;
-mod socket;
-mod source;
-mod stall;
 mod status;
+mod status_page;
+mod throttle;
 pub mod tls;
-mod turn_away;
 mod upgrade;
+mod write_timeout;
+mod ws_connection;
+mod ws_transport;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -45,17 +45,17 @@ use tokio_util::task::TaskTracker;
 use crate::relay::{Metrics, Relay};
 
 pub use accept::run;
-pub use doorkeeper::Admission;
+pub use admission::Admission;
+pub use bearer_token::{BearerToken, BearerTokenError};
+pub use client_ip::{Network, NotANetwork};
+pub use cors::AllowedOrigins;
 pub use listener::Listener;
-pub use live::{Live, LiveOptions};
-pub use origins::AllowedOrigins;
-pub use page::PublicPage;
 pub use proxy_header::ProxyHeader;
-pub use secret::{Secret, SecretError};
-pub use source::{Network, NotANetwork};
+pub use reloadable::{ReloadHandle, ReloadableOptions};
+pub use status_page::StatusPage;
 
-use budget::Budget;
-use doorkeeper::Doorkeeper;
+use admission::AdmissionControl;
+use memory_budget::MemoryBudget;
 use tls::Tls;
 
 /// How far the door opens, and for how long it waits.
@@ -95,22 +95,22 @@ pub enum Stopped {
 const EXCHANGES_MAX: usize = 32;
 
 /// What every connection shares.
-struct Door {
+struct ServerState {
     relay: Relay,
     options: Options,
-    live: Live,
-    page: PublicPage,
+    reloadable: ReloadHandle,
+    page: StatusPage,
     tls: Option<Tls>,
     /// What is counted here: that of the relay, but not at the operators' door.
     metrics: Arc<Metrics>,
-    doorkeeper: Arc<Doorkeeper>,
+    admission: Arc<AdmissionControl>,
     /// Those who are turned away and told so.
-    refusals: Arc<Semaphore>,
-    conversations: Arc<Semaphore>,
-    budget: Budget,
+    rejections: Arc<Semaphore>,
+    session_slots: Arc<Semaphore>,
+    budget: MemoryBudget,
     exchanges: Semaphore,
     /// Conversations; and everything else.
-    talks: TaskTracker,
+    sessions: TaskTracker,
     tasks: TaskTracker,
     /// Nobody new is let in, and conversations are ended one after the other.
     draining: CancellationToken,
@@ -120,28 +120,28 @@ struct Door {
     cut: CancellationToken,
 }
 
-impl Door {
+impl ServerState {
     fn new(
         relay: Relay,
         options: Options,
-        (live, page): (Live, PublicPage),
+        (reloadable, page): (ReloadHandle, StatusPage),
         tls: Option<Tls>,
         metrics: Arc<Metrics>,
     ) -> Arc<Self> {
         Arc::new(Self {
-            doorkeeper: Doorkeeper::new(options.admission.clone()),
-            refusals: Arc::new(Semaphore::new(turn_away::REFUSALS_MAX)),
-            conversations: Arc::new(Semaphore::new(options.connections_max)),
-            budget: Budget::new(options.frames_bytes),
+            admission: AdmissionControl::new(options.admission.clone()),
+            rejections: Arc::new(Semaphore::new(reject::REJECTIONS_MAX)),
+            session_slots: Arc::new(Semaphore::new(options.connections_max)),
+            budget: MemoryBudget::new(options.frames_bytes),
             exchanges: Semaphore::new(EXCHANGES_MAX),
-            talks: TaskTracker::new(),
+            sessions: TaskTracker::new(),
             tasks: TaskTracker::new(),
             draining: CancellationToken::new(),
             closing: CancellationToken::new(),
             cut: CancellationToken::new(),
             relay,
             options,
-            live,
+            reloadable,
             page,
             tls,
             metrics,
@@ -150,19 +150,19 @@ impl Door {
 
     /// Runs a task that the relay waits for when it stops, until it must not wait any longer.
     fn spawn(self: &Arc<Self>, task: impl Future<Output = ()> + Send + 'static) {
-        self.tasks.spawn(cut_short(self.cut.child_token(), task));
+        self.tasks.spawn(abortable(self.cut.child_token(), task));
     }
 
     /// The same for a conversation: these are ended first, while others are still answered.
-    fn spawn_talk(self: &Arc<Self>, task: impl Future<Output = ()> + Send + 'static) {
-        self.talks.spawn(cut_short(self.cut.child_token(), task));
+    fn spawn_session(self: &Arc<Self>, task: impl Future<Output = ()> + Send + 'static) {
+        self.sessions.spawn(abortable(self.cut.child_token(), task));
     }
 }
 
 /// Runs a task until it is cut. Not an `async fn`, which would have room for the task twice. And the token
 /// is to be the task's own: it is looked at whenever the task runs, and one for all would have them wait
 /// for its lock.
-fn cut_short<F: Future<Output = ()>>(cut: CancellationToken, task: F) -> impl Future<Output = ()> {
+fn abortable<F: Future<Output = ()>>(cut: CancellationToken, task: F) -> impl Future<Output = ()> {
     task.with_cancellation_token_owned(cut).map(drop)
 }
 
@@ -195,7 +195,7 @@ pub(crate) mod tests {
         };
         let bytes = size_of_val(&large);
         let cut = CancellationToken::new();
-        let task = cut_short(cut.child_token(), large);
+        let task = abortable(cut.child_token(), large);
         assert!(
             size_of_val(&task) < bytes + 200,
             "{} of {bytes}",

@@ -28,7 +28,7 @@ pub enum ProxyHeader {
 
 /// Why what came is no such header.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum NoHeader {
+pub(super) enum ProxyHeaderError {
     #[error("the connection ended within the PROXY header: {0}")]
     Ended(#[from] io::Error),
     #[error("what came is not a PROXY header of version 2")]
@@ -38,21 +38,21 @@ pub(super) enum NoHeader {
 /// Reads the header. `None`: the proxy speaks for itself, as for a health check.
 pub(super) async fn read(
     stream: &mut (impl AsyncRead + Unpin),
-) -> Result<Option<IpAddr>, NoHeader> {
+) -> Result<Option<IpAddr>, ProxyHeaderError> {
     let mut head = [0; HEAD_BYTES];
     stream.read_exact(&mut head).await?;
     let [.., version, family, high, low] = head;
     let length = usize::from(u16::from_be_bytes([high, low]));
     if head[..12] != SIGNATURE || version >> 4 != 2 || length > BODY_BYTES_MAX {
-        return Err(NoHeader::Malformed);
+        return Err(ProxyHeaderError::Malformed);
     }
     let mut body = vec![0; length];
     stream.read_exact(&mut body).await?;
     match (version & 0x0f, family) {
         (0, _) | (1, 0) => Ok(None),
-        (1, 0x11) => v4(&body).map(Some).ok_or(NoHeader::Malformed),
-        (1, 0x21) => v6(&body).map(Some).ok_or(NoHeader::Malformed),
-        _ => Err(NoHeader::Malformed),
+        (1, 0x11) => v4(&body).map(Some).ok_or(ProxyHeaderError::Malformed),
+        (1, 0x21) => v6(&body).map(Some).ok_or(ProxyHeaderError::Malformed),
+        _ => Err(ProxyHeaderError::Malformed),
     }
 }
 
@@ -86,7 +86,7 @@ mod tests {
         bytes
     }
 
-    fn parse(bytes: &[u8]) -> Result<Option<IpAddr>, NoHeader> {
+    fn parse(bytes: &[u8]) -> Result<Option<IpAddr>, ProxyHeaderError> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .build()
             .expect("a runtime");
@@ -122,7 +122,7 @@ mod tests {
         let whole = header(1, 0x11, &[0; 12]);
         for cut in 0..whole.len() {
             assert!(
-                matches!(parse(&whole[..cut]), Err(NoHeader::Ended(_))),
+                matches!(parse(&whole[..cut]), Err(ProxyHeaderError::Ended(_))),
                 "{cut}"
             );
         }
@@ -135,7 +135,7 @@ mod tests {
             b"PROXY TCP4 192.0.2.1 10.0.0.1 4711 80\r\n".to_vec(),
         ] {
             assert!(
-                matches!(parse(&wrong), Err(NoHeader::Malformed)),
+                matches!(parse(&wrong), Err(ProxyHeaderError::Malformed)),
                 "{wrong:?}"
             );
         }

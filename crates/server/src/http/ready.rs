@@ -4,14 +4,14 @@
 use warp::http::{Method, StatusCode};
 use warp::reply::Response;
 
-use super::Door;
-use super::answer::{not_allowed, overloaded, text};
+use super::ServerState;
+use super::response::{not_allowed, overloaded, text};
 use super::tls::wall_s;
 
 /// 200 while a device that comes can push and is told `Stored`; 503 and the reason otherwise.
-pub(super) async fn ready(door: &Door, method: &Method) -> Response {
+pub(super) async fn ready(state: &ServerState, method: &Method) -> Response {
     match *method {
-        Method::GET | Method::HEAD => match why_not_ready(door).await {
+        Method::GET | Method::HEAD => match not_ready_message(state).await {
             Some(why) => overloaded(&why),
             None => text(StatusCode::OK, "ready"),
         },
@@ -20,17 +20,17 @@ pub(super) async fn ready(door: &Door, method: &Method) -> Response {
 }
 
 /// A sentence for anybody; `None` where all is well.
-pub(super) async fn why_not_ready(door: &Door) -> Option<String> {
-    if door.draining.is_cancelled() {
+pub(super) async fn not_ready_message(state: &ServerState) -> Option<String> {
+    if state.draining.is_cancelled() {
         return Some("This relay is about to restart.".to_owned());
     }
-    let Ok(figures) = door.relay.figures().await else {
+    let Ok(stats) = state.relay.stats().await else {
         return Some("This relay's store has failed.".to_owned());
     };
-    if figures.short_of_room {
+    if stats.low_disk_space {
         return Some("This relay's disk is nearly full: nothing new is kept.".to_owned());
     }
-    if let Some(tls) = &door.tls {
+    if let Some(tls) = &state.tls {
         match tls.status().certificate_expires_s {
             None => return Some("This relay has no certificate yet.".to_owned()),
             Some(expires_s) if expires_s <= wall_s() => {
@@ -39,6 +39,6 @@ pub(super) async fn why_not_ready(door: &Door) -> Option<String> {
             Some(_) => {}
         }
     }
-    let trouble = door.relay.health().trial().trouble?;
+    let trouble = state.relay.canary().last_result().trouble?;
     Some(format!("This relay's trial of itself failed: {trouble}."))
 }

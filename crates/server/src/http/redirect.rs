@@ -7,23 +7,23 @@ use warp::http::header::{CONNECTION, HeaderValue, LOCATION};
 use warp::http::{Method, StatusCode};
 use warp::reply::{Reply, Response, with_header};
 
-use super::answer::{body, not_allowed, text};
+use super::response::{body, not_allowed, text};
 use super::tls::Tls;
 
 const CHALLENGES: &str = "/.well-known/acme-challenge/";
 
-pub(super) fn redirects(tls: &Tls) -> BoxedFilter<(Response,)> {
+pub(super) fn redirect_routes(tls: &Tls) -> BoxedFilter<(Response,)> {
     let tls = tls.clone();
     let query = warp::query::raw().or(warp::any().map(String::new)).unify();
     let asked = warp::method().and(warp::path::full()).and(query);
     let answered = asked.map(move |method: Method, path: FullPath, query: String| {
         let mut response = match method {
             Method::GET | Method::HEAD
-                if let Some(answer) = asked_by_authority(&tls, path.as_str()) =>
+                if let Some(answer) = acme_challenge(&tls, path.as_str()) =>
             {
                 answer
             }
-            Method::GET | Method::HEAD => send_on(&tls, path.as_str(), &query),
+            Method::GET | Method::HEAD => redirect_to_https(&tls, path.as_str(), &query),
             // What was to be sent has gone over the wire in plain text already: it must not go on as if
             // nothing had happened.
             _ => not_allowed("GET, HEAD"),
@@ -37,13 +37,13 @@ pub(super) fn redirects(tls: &Tls) -> BoxedFilter<(Response,)> {
 }
 
 /// The one thing that must be answered here and not elsewhere (RFC 8555, section 8.3).
-fn asked_by_authority(tls: &Tls, path: &str) -> Option<Response> {
-    let answer = tls.answer_to(path.strip_prefix(CHALLENGES)?)?;
+fn acme_challenge(tls: &Tls, path: &str) -> Option<Response> {
+    let answer = tls.http01_response(path.strip_prefix(CHALLENGES)?)?;
     Some(body(StatusCode::OK, "application/octet-stream", answer))
 }
 
 /// To the relay's own name, whatever the request calls it.
-fn send_on(tls: &Tls, path: &str, query: &str) -> Response {
+fn redirect_to_https(tls: &Tls, path: &str, query: &str) -> Response {
     let Some(name) = tls.names().into_iter().next() else {
         return text(
             StatusCode::UPGRADE_REQUIRED,

@@ -9,28 +9,28 @@ use warp::http::header::{CONNECTION, HeaderMap, HeaderValue, ORIGIN};
 use warp::http::{Method, StatusCode};
 use warp::reply::Response;
 
-use super::Door;
-use super::answer::{not_allowed, not_found, text};
-use super::doorkeeper::Visitor;
+use super::ServerState;
+use super::admission::ConnectionGuard;
 use super::exchange::exchange;
 use super::ready::ready;
+use super::response::{not_allowed, not_found, text};
 use super::status::{status as told_status, version as told_version};
 use super::upgrade::upgrade;
-use crate::relay::Away;
+use crate::relay::RejectReason;
 
-pub(super) fn routes(door: &Arc<Door>) -> BoxedFilter<(Response,)> {
+pub(super) fn routes(state: &Arc<ServerState>) -> BoxedFilter<(Response,)> {
     let anything_else = warp::any().map(not_found);
-    let told = health(door)
-        .or(status(door))
+    let told = health(state)
+        .or(status(state))
         .unify()
-        .or(version(door))
+        .or(version(state))
         .unify()
-        .or(pages(door))
+        .or(pages(state))
         .unify();
     let routes = told
-        .or(sync(door))
+        .or(sync(state))
         .unify()
-        .or(exchanges(door))
+        .or(exchanges(state))
         .unify()
         .or(anything_else)
         .unify();
@@ -49,68 +49,69 @@ pub(super) fn one_request(mut response: Response) -> Response {
 }
 
 /// `/health` and `/health/live`: it answers. `/health/ready`: devices should come.
-pub(super) fn health(door: &Arc<Door>) -> BoxedFilter<(Response,)> {
+pub(super) fn health(state: &Arc<ServerState>) -> BoxedFilter<(Response,)> {
     let up_paths = warp::path!("health")
-        .or(warp::path!("health" / "live"))
+        .or(warp::path!("health" / "reloadable"))
         .unify()
         .boxed();
-    let up = asked(door, up_paths, |_, method, _| async move { up(&method) });
+    let up = route(state, up_paths, |_, method, _| async move { up(&method) });
     let ready_path = warp::path!("health" / "ready").boxed();
-    up.or(asked(door, ready_path, |door, method, _| async move {
-        ready(&door, &method).await
+    up.or(route(state, ready_path, |state, method, _| async move {
+        ready(&state, &method).await
     }))
     .unify()
     .boxed()
 }
 
-pub(super) fn status(door: &Arc<Door>) -> BoxedFilter<(Response,)> {
-    asked(
-        door,
+pub(super) fn status(state: &Arc<ServerState>) -> BoxedFilter<(Response,)> {
+    route(
+        state,
         warp::path!("status").boxed(),
-        |door, method, headers| async move { told_status(&door, &method, &headers).await },
+        |state, method, headers| async move { told_status(&state, &method, &headers).await },
     )
 }
 
 /// What anybody may read.
-fn pages(door: &Arc<Door>) -> BoxedFilter<(Response,)> {
-    let html = asked(
-        door,
+fn pages(state: &Arc<ServerState>) -> BoxedFilter<(Response,)> {
+    let html = route(
+        state,
         warp::path::end().boxed(),
-        |door, method, headers| async move { door.page.html(&method, &headers) },
+        |state, method, headers| async move { state.page.html(&method, &headers) },
     );
-    let json = asked(
-        door,
+    let json = route(
+        state,
         warp::path!("status.json").boxed(),
-        |door, method, headers| async move { door.page.json(&method, &headers) },
+        |state, method, headers| async move { state.page.json(&method, &headers) },
     );
     html.or(json).unify().boxed()
 }
 
-pub(super) fn version(door: &Arc<Door>) -> BoxedFilter<(Response,)> {
-    asked(
-        door,
+pub(super) fn version(state: &Arc<ServerState>) -> BoxedFilter<(Response,)> {
+    route(
+        state,
         warp::path!("version").boxed(),
         |_, method, _| async move { told_version(&method) },
     )
 }
 
 /// A question that any page on the list may ask.
-fn asked<A: Future<Output = Response> + Send + 'static>(
-    door: &Arc<Door>,
+fn route<A: Future<Output = Response> + Send + 'static>(
+    state: &Arc<ServerState>,
     path: BoxedFilter<()>,
-    answer: impl Fn(Arc<Door>, Method, HeaderMap) -> A + Clone + Send + Sync + 'static,
+    answer: impl Fn(Arc<ServerState>, Method, HeaderMap) -> A + Clone + Send + Sync + 'static,
 ) -> BoxedFilter<(Response,)> {
-    let door = door.clone();
+    let state = state.clone();
     path.and(warp::method())
         .and(warp::header::headers_cloned())
         .then(move |method: Method, headers: HeaderMap| {
             let origin = headers.get(ORIGIN).cloned();
-            let (door, answer) = (door.clone(), answer(door.clone(), method, headers));
+            let (state, answer) = (state.clone(), answer(state.clone(), method, headers));
             async move {
-                door.live
-                    .now()
+                state
+                    .reloadable
+                    .current()
                     .allowed_origins
-                    .open_to(origin.as_ref(), answer.await)
+                    .add_cors_headers(origin.as_ref(), answer.await)
             }
         })
         .boxed()
@@ -123,49 +124,50 @@ fn up(method: &Method) -> Response {
     }
 }
 
-fn sync(door: &Arc<Door>) -> BoxedFilter<(Response,)> {
-    let door = door.clone();
+fn sync(state: &Arc<ServerState>) -> BoxedFilter<(Response,)> {
+    let state = state.clone();
     warp::path!("v1" / "sync")
         .and(warp::method())
         .and(warp::header::headers_cloned())
         .and(warp::ext::optional::<OnUpgrade>())
-        .and(warp::ext::get::<Arc<Visitor>>())
+        .and(warp::ext::get::<Arc<ConnectionGuard>>())
         .map(
-            move |method: Method, headers: HeaderMap, on_upgrade, visitor| {
-                let refused = refused_origin(&door, &headers);
-                refused.unwrap_or_else(|| upgrade(&door, &method, &headers, on_upgrade, visitor))
+            move |method: Method, headers: HeaderMap, on_upgrade, guard| {
+                let refused = reject_origin(&state, &headers);
+                refused.unwrap_or_else(|| upgrade(&state, &method, &headers, on_upgrade, guard))
             },
         )
         .boxed()
 }
 
-fn exchanges(door: &Arc<Door>) -> BoxedFilter<(Response,)> {
-    let door = door.clone();
+fn exchanges(state: &Arc<ServerState>) -> BoxedFilter<(Response,)> {
+    let state = state.clone();
     warp::path!("v1" / "exchange")
         .and(warp::method())
         .and(warp::header::headers_cloned())
-        .and(warp::ext::get::<Arc<Visitor>>())
+        .and(warp::ext::get::<Arc<ConnectionGuard>>())
         .and(warp::body::stream())
         .then(
-            move |method: Method, headers: HeaderMap, visitor: Arc<Visitor>, body| {
-                let door = door.clone();
+            move |method: Method, headers: HeaderMap, guard: Arc<ConnectionGuard>, body| {
+                let state = state.clone();
                 async move {
-                    let answer = match refused_origin(&door, &headers) {
+                    let answer = match reject_origin(&state, &headers) {
                         Some(refused) => refused,
-                        None => exchange(&door, &method, &headers, &visitor, body).await,
+                        None => exchange(&state, &method, &headers, &guard, body).await,
                     };
-                    door.live
-                        .now()
+                    state
+                        .reloadable
+                        .current()
                         .allowed_origins
-                        .open_to(headers.get(ORIGIN), answer)
+                        .add_cors_headers(headers.get(ORIGIN), answer)
                 }
             },
         )
         .boxed()
 }
 
-fn refused_origin(door: &Door, headers: &HeaderMap) -> Option<Response> {
-    let refused = door.live.now().allowed_origins.refuse(headers)?;
-    door.metrics.sent_away(Away::Origin);
+fn reject_origin(state: &ServerState, headers: &HeaderMap) -> Option<Response> {
+    let refused = state.reloadable.current().allowed_origins.reject(headers)?;
+    state.metrics.record_rejection(RejectReason::Origin);
     Some(refused)
 }

@@ -6,24 +6,24 @@ use warp::http::header::HeaderMap;
 use warp::http::{Method, StatusCode};
 use warp::reply::Response;
 
-use super::Door;
-use super::answer::{body, not_allowed, not_found, text};
-use super::operators::refused;
-use super::ready::why_not_ready;
+use super::ServerState;
+use super::metrics_listener::refused;
+use super::ready::not_ready_message;
+use super::response::{body, not_allowed, not_found, text};
 
 const JSON: &str = "application/json";
 
 /// The status, to who shows the token. Without one in the settings there is nothing here for anybody.
-pub(super) async fn status(door: &Door, method: &Method, headers: &HeaderMap) -> Response {
-    let live = door.live.now();
-    let Some(token) = &live.status_token else {
+pub(super) async fn status(state: &ServerState, method: &Method, headers: &HeaderMap) -> Response {
+    let reloadable = state.reloadable.current();
+    let Some(token) = &reloadable.status_token else {
         return not_found();
     };
     if let Some(refused) = refused(Some(token), headers) {
         return refused;
     }
     match *method {
-        Method::GET | Method::HEAD => match picture(door).await {
+        Method::GET | Method::HEAD => match picture(state).await {
             Ok(picture) => body(StatusCode::OK, JSON, format!("{picture}\n")),
             Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, &error),
         },
@@ -31,35 +31,35 @@ pub(super) async fn status(door: &Door, method: &Method, headers: &HeaderMap) ->
     }
 }
 
-async fn picture(door: &Door) -> Result<Value, String> {
-    let figures = door
+async fn picture(state: &ServerState) -> Result<Value, String> {
+    let stats = state
         .relay
-        .figures()
+        .stats()
         .await
         .map_err(|error| error.to_string())?;
-    let metrics = door.relay.metrics();
-    let not_ready = why_not_ready(door).await;
-    let trial = door.relay.health().trial();
+    let metrics = state.relay.metrics();
+    let not_ready = not_ready_message(state).await;
+    let trial = state.relay.canary().last_result();
     let mut picture = json!({
         "version": env!("CARGO_PKG_VERSION"),
         "uptime_s": metrics.uptime().as_secs(),
         "ready": not_ready.is_none(),
         "not_ready_because": not_ready,
-        "draining": door.draining.is_cancelled(),
-        "connections": door.doorkeeper.count(),
-        "conversations": door.relay.connections(),
-        "changes_waiting": metrics.waiting(),
-        "accounts": figures.accounts,
-        "envelopes": figures.envelopes,
-        "oldest_envelope_s": figures.oldest_envelope_s,
-        "store_bytes": figures.store_bytes,
-        "disk_free_bytes": figures.disk_free_bytes,
-        "disk_free_bytes_min": figures.disk_free_bytes_min,
-        "trial": { "good_s": trial.good_s, "took_ms": u64::try_from(trial.took.as_millis()).ok(), "trouble": trial.trouble },
-        "memory_bytes": figures.process.map(|process| process.memory_bytes),
-        "cpu_s": figures.process.map(|process| process.cpu_s),
+        "draining": state.draining.is_cancelled(),
+        "connections": state.admission.count(),
+        "conversations": state.relay.connections(),
+        "changes_waiting": metrics.commit_queue_length(),
+        "accounts": stats.accounts,
+        "envelopes": stats.envelopes,
+        "oldest_envelope_s": stats.oldest_envelope_s,
+        "store_bytes": stats.store_bytes,
+        "disk_free_bytes": stats.disk_free_bytes,
+        "disk_free_bytes_min": stats.disk_free_bytes_min,
+        "trial": { "good_s": trial.last_ok_s, "took_ms": u64::try_from(trial.took.as_millis()).ok(), "trouble": trial.trouble },
+        "memory_bytes": stats.process.map(|process| process.memory_bytes),
+        "cpu_s": stats.process.map(|process| process.cpu_s),
     });
-    let tls = door
+    let tls = state
         .tls
         .as_ref()
         .map(|tls| serde_json::to_value(tls.status()));

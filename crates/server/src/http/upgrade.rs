@@ -14,21 +14,21 @@ use warp::http::header::{
 use warp::http::{Method, StatusCode};
 use warp::reply::{Reply, Response, with_header};
 
-use super::Door;
-use super::answer::{not_allowed, overloaded, text};
-use super::doorkeeper::Visitor;
-use super::socket::Socket;
-use crate::relay::Away;
+use super::ServerState;
+use super::admission::ConnectionGuard;
+use super::response::{not_allowed, overloaded, text};
+use super::ws_transport::WsTransport;
+use crate::relay::RejectReason;
 
 const VERSION: &str = "13";
 
 /// Answers a request to the WebSocket's path and, where it asks properly, goes on talking.
 pub(super) fn upgrade(
-    door: &Arc<Door>,
+    state: &Arc<ServerState>,
     method: &Method,
     headers: &HeaderMap,
     on_upgrade: Option<OnUpgrade>,
-    visitor: Arc<Visitor>,
+    guard: Arc<ConnectionGuard>,
 ) -> Response {
     if method != Method::GET {
         return not_allowed("GET");
@@ -52,15 +52,15 @@ pub(super) fn upgrade(
             "The WebSocket handshake has no valid Sec-WebSocket-Key.",
         );
     };
-    if door.draining.is_cancelled() {
-        door.metrics.sent_away(Away::Draining);
+    if state.draining.is_cancelled() {
+        state.metrics.record_rejection(RejectReason::Draining);
         return overloaded("This relay is about to restart.");
     }
-    let Ok(slot) = door.conversations.clone().try_acquire_owned() else {
-        door.metrics.sent_away(Away::Conversations);
+    let Ok(slot) = state.session_slots.clone().try_acquire_owned() else {
+        state.metrics.record_rejection(RejectReason::Sessions);
         return overloaded("This relay has as many connections as it may have.");
     };
-    door.spawn_talk(converse(door.clone(), on_upgrade, visitor, slot));
+    state.spawn_session(converse(state.clone(), on_upgrade, guard, slot));
     let response = with_header(StatusCode::SWITCHING_PROTOCOLS, CONNECTION, "upgrade");
     let response = with_header(response, UPGRADE, "websocket");
     with_header(response, SEC_WEBSOCKET_ACCEPT, accept).into_response()
@@ -68,44 +68,47 @@ pub(super) fn upgrade(
 
 /// The conversation, in a task of its own: it outlives the request it came from.
 async fn converse(
-    door: Arc<Door>,
+    state: Arc<ServerState>,
     on_upgrade: OnUpgrade,
-    visitor: Arc<Visitor>,
+    guard: Arc<ConnectionGuard>,
     slot: OwnedSemaphorePermit,
 ) {
     tokio::select! {
-        () = visitor.cut() => {
-            door.metrics.sent_away(Away::MadeRoom);
+        () = guard.evicted() => {
+            state.metrics.record_rejection(RejectReason::Evicted);
             tracing::debug!("a connection made room for others");
         }
-        () = talk(&door, on_upgrade, &visitor) => {}
+        () = talk(&state, on_upgrade, &guard) => {}
     }
     drop(slot);
 }
 
-async fn talk(door: &Door, on_upgrade: OnUpgrade, visitor: &Arc<Visitor>) {
+async fn talk(state: &ServerState, on_upgrade: OnUpgrade, guard: &Arc<ConnectionGuard>) {
     // What is only needed to begin and to end has memory of its own for so long: a conversation's task
     // lasts for days, and is as large as the largest of its steps.
-    let Some(mut socket) = Box::pin(take_over(door, on_upgrade, visitor)).await else {
+    let Some(mut socket) = Box::pin(take_over(state, on_upgrade, guard)).await else {
         tracing::debug!("a peer left during the WebSocket handshake");
         return;
     };
-    door.relay.converse(&mut socket, visitor.leave()).await;
+    state
+        .relay
+        .run_session(&mut socket, guard.drain_token())
+        .await;
     Box::pin(socket.finish()).await;
 }
 
 /// The peer has to take the answer before the connection changes hands.
 async fn take_over(
-    door: &Door,
+    state: &ServerState,
     on_upgrade: OnUpgrade,
-    visitor: &Arc<Visitor>,
-) -> Option<Socket<TokioIo<Upgraded>>> {
-    let upgraded = tokio::time::timeout(door.options.write_timeout, on_upgrade)
+    guard: &Arc<ConnectionGuard>,
+) -> Option<WsTransport<TokioIo<Upgraded>>> {
+    let upgraded = tokio::time::timeout(state.options.write_timeout, on_upgrade)
         .await
         .ok()?
         .ok()?;
-    let socket = Socket::new(TokioIo::new(upgraded), &door.options, door.budget.clone());
-    Some(socket.of(visitor.clone()))
+    let socket = WsTransport::new(TokioIo::new(upgraded), &state.options, state.budget.clone());
+    Some(socket.with_guard(guard.clone()))
 }
 
 fn upgrade_required(why: &str) -> Response {

@@ -6,9 +6,9 @@ use sha2::Sha256;
 
 use graceful_protocol::frame::{self, DeviceFrame, RelayFrame};
 use graceful_protocol::{Code, Refusal};
-use graceful_rules::conversation::{Conversation, Request};
+use graceful_rules::session::{Output, Session};
 
-use super::errands::{Doing, Errands};
+use super::pending_ops::{Effect, PendingOps};
 use super::{Address, Relay, random, wall_ms};
 
 /// How long a nonce is good, in milliseconds.
@@ -56,9 +56,9 @@ impl Relay {
         let now_ms = self.inner.clock.uptime_ms();
         let nonce = self.inner.nonce_key.issue(now_ms);
         let mut conversation =
-            Conversation::new(self.inner.terms.clone(), nonce, wall_ms(), now_ms);
-        match conversation.next() {
-            Some(Request::Send(greeting)) => frame::relay_bytes(greeting),
+            Session::new(self.inner.session_config.clone(), nonce, wall_ms(), now_ms);
+        match conversation.poll_output() {
+            Some(Output::Send(greeting)) => frame::relay_bytes(greeting),
             _ => unreachable!("a conversation begins with a greeting"),
         }
     }
@@ -89,18 +89,17 @@ impl Relay {
     ) -> Result<Vec<Bytes>, Refusal> {
         let now_ms = self.inner.clock.uptime_ms();
         let nonce = self.check_nonce(nonce)?;
-        let conversation = Conversation::greeted(self.inner.exchange_terms.clone(), nonce, now_ms);
-        let session = self
+        let conversation = Session::resume(self.inner.exchange_config.clone(), nonce, now_ms);
+        let session_id = self
             .inner
-            .sessions_begun
+            .next_session_id
             .fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        let errands = Errands::new(self.clone(), session, from);
-        let answers =
-            talk(conversation, errands, frames, now_ms)
-                .await
-                .map_err(|super::Stopped| {
-                    Refusal::new(Code::Restarting, "the relay is restarting").retry_after_ms(1_000)
-                })?;
+        let ops = PendingOps::new(self.clone(), session_id, from);
+        let answers = talk(conversation, ops, frames, now_ms)
+            .await
+            .map_err(|super::Stopped| {
+                Refusal::new(Code::Restarting, "the relay is restarting").retry_after_ms(1_000)
+            })?;
         match answers.as_slice() {
             [RelayFrame::Refusal(refusal)] => Err(refusal.clone().into()),
             _ => Ok(answers.into_iter().map(frame::relay_bytes).collect()),
@@ -115,11 +114,11 @@ fn read(bytes: Bytes) -> Result<DeviceFrame, Refusal> {
         DeviceFrame::OpenRendezvous(_)
         | DeviceFrame::JoinRendezvous(_)
         | DeviceFrame::RendezvousReply(_) => Err(Refusal::new(
-            Code::Unexpected,
+            Code::UnexpectedFrame,
             "a rendezvous needs the socket",
         )),
-        DeviceFrame::Recover(_) => Err(Refusal::new(
-            Code::Unexpected,
+        DeviceFrame::RecoverAccount(_) => Err(Refusal::new(
+            Code::UnexpectedFrame,
             "a recovery needs the socket",
         )),
         frame => Ok(frame),
@@ -127,37 +126,37 @@ fn read(bytes: Bytes) -> Result<DeviceFrame, Refusal> {
 }
 
 async fn talk(
-    mut conversation: Conversation,
-    mut errands: Errands,
+    mut conversation: Session,
+    mut ops: PendingOps,
     frames: Vec<Bytes>,
     now_ms: u64,
 ) -> Result<Vec<RelayFrame>, super::Stopped> {
     let mut answers = Vec::new();
     let mut frames = frames.into_iter().peekable();
     loop {
-        while let Some(doing) = errands.run(&mut conversation).await? {
+        while let Some(doing) = ops.next_effect(&mut conversation).await? {
             match doing {
-                Doing::Send(frame) => answers.push(frame),
-                Doing::Close { .. } => return Ok(answers),
+                Effect::Send(frame) => answers.push(frame),
+                Effect::Close { .. } => return Ok(answers),
             }
         }
         if conversation.wants_frames()
             && let Some(frame) = frames.next()
         {
             // One at a time, and none before the device is known: a frame takes many times its size.
-            if let Some(refusal) = errands.too_fast(&conversation, frame.len() as u64) {
+            if let Some(refusal) = ops.check_rate(&conversation, frame.len() as u64) {
                 conversation.refuse(refusal);
                 continue;
             }
             match read(frame) {
-                Ok(frame) => conversation.received(frame, now_ms),
+                Ok(frame) => conversation.handle_frame(frame, now_ms),
                 Err(refusal) => conversation.refuse(refusal),
             }
-        } else if frames.peek().is_none() && conversation.is_settled() {
+        } else if frames.peek().is_none() && conversation.is_idle() {
             return Ok(answers);
         } else {
-            let report = errands.next().await;
-            errands.report(report, &mut conversation)?;
+            let result = ops.next_result().await;
+            ops.apply(result, &mut conversation)?;
         }
     }
 }

@@ -3,26 +3,26 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use graceful_rules::latency::{Latency, STEPS, step_of};
+use graceful_rules::latency::{BUCKETS, Latency, bucket};
 
 /// Counts since they were last taken.
-pub(super) struct Stopwatch {
-    steps: [AtomicU64; STEPS],
+pub(super) struct LatencyHistogram {
+    steps: [AtomicU64; BUCKETS],
 }
 
-impl Default for Stopwatch {
+impl Default for LatencyHistogram {
     fn default() -> Self {
         Self {
-            steps: [const { AtomicU64::new(0) }; STEPS],
+            steps: [const { AtomicU64::new(0) }; BUCKETS],
         }
     }
 }
 
-impl Stopwatch {
+impl LatencyHistogram {
     /// One push is on disk.
-    pub(super) fn stored(&self, took: Duration) {
+    pub(super) fn record(&self, took: Duration) {
         let us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
-        self.steps[step_of(us)].fetch_add(1, Ordering::Relaxed);
+        self.steps[bucket(us)].fetch_add(1, Ordering::Relaxed);
     }
 
     /// All that were counted since this was last asked.

@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 
 use graceful_protocol::Code;
 use graceful_protocol::frame::RelayFrame;
-use graceful_rules::change::Outcome;
+use graceful_rules::command::Outcome;
 
 /// Upper bounds of the buckets of times, in seconds: fine enough for p50, p95 and p99 from a fast disk
 /// to an SD card that has a bad moment.
-pub const TIME_BOUNDS_S: [f64; 14] = [
+pub const DURATION_BUCKETS_S: [f64; 14] = [
     0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.5, 1.0, 2.5, 5.0, 10.0,
 ];
 
@@ -40,24 +40,26 @@ impl Counter {
 
 /// How long things took.
 #[derive(Debug, Default)]
-pub struct Times {
+pub struct Histogram {
     /// One for each bound, and one for what took longer.
-    buckets: [Counter; TIME_BOUNDS_S.len() + 1],
+    buckets: [Counter; DURATION_BUCKETS_S.len() + 1],
     sum_ns: Counter,
 }
 
-impl Times {
+impl Histogram {
     /// Something took so long.
-    pub fn took(&self, time: Duration) {
+    pub fn observe(&self, time: Duration) {
         let seconds = time.as_secs_f64();
-        let bucket = TIME_BOUNDS_S.iter().position(|bound| seconds <= *bound);
-        self.buckets[bucket.unwrap_or(TIME_BOUNDS_S.len())].increase();
+        let bucket = DURATION_BUCKETS_S
+            .iter()
+            .position(|bound| seconds <= *bound);
+        self.buckets[bucket.unwrap_or(DURATION_BUCKETS_S.len())].increase();
         self.sum_ns
             .add(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX));
     }
 
     /// How often, by bucket; the last has no bound.
-    pub fn counts(&self) -> [u64; TIME_BOUNDS_S.len() + 1] {
+    pub fn counts(&self) -> [u64; DURATION_BUCKETS_S.len() + 1] {
         std::array::from_fn(|bucket| self.buckets[bucket].count())
     }
 
@@ -69,17 +71,17 @@ impl Times {
 
 /// Why a connection was not let in, or not kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Away {
+pub enum RejectReason {
     /// Its address began too many, or has too many.
     Address,
     /// Too many had not said who they are.
-    Newcomers,
+    Unauthenticated,
     /// As many conversations as there may be.
-    Conversations,
+    Sessions,
     /// The relay is about to stop.
     Draining,
     /// It was let in, and made room for another.
-    MadeRoom,
+    Evicted,
     /// A page of another origin.
     Origin,
     /// The TLS handshake failed.
@@ -88,14 +90,14 @@ pub enum Away {
     ProxyHeader,
 }
 
-impl Away {
+impl RejectReason {
     /// All of them.
     pub const ALL: [Self; 8] = [
         Self::Address,
-        Self::Newcomers,
-        Self::Conversations,
+        Self::Unauthenticated,
+        Self::Sessions,
         Self::Draining,
-        Self::MadeRoom,
+        Self::Evicted,
         Self::Origin,
         Self::Handshake,
         Self::ProxyHeader,
@@ -104,11 +106,11 @@ impl Away {
     /// As it stands in a label.
     pub const fn name(self) -> &'static str {
         match self {
-            Self::Address => "address",
-            Self::Newcomers => "newcomers",
-            Self::Conversations => "conversations",
+            Self::Address => "per_ip",
+            Self::Unauthenticated => "unauthenticated",
+            Self::Sessions => "capacity",
             Self::Draining => "draining",
-            Self::MadeRoom => "made_room",
+            Self::Evicted => "evicted",
             Self::Origin => "origin",
             Self::Handshake => "handshake",
             Self::ProxyHeader => "proxy_header",
@@ -121,21 +123,21 @@ impl Away {
 pub struct Metrics {
     started: Instant,
     refusals: [Counter; CODES],
-    away: [Counter; Away::ALL.len()],
+    rejected: [Counter; RejectReason::ALL.len()],
     /// From the push's arrival to the moment at which it is on disk.
-    pub push_stored: Times,
+    pub push_duration: Histogram,
     /// One commit, from the decision to the disk.
-    pub commit: Times,
+    pub commit_duration: Histogram,
     /// Changes in all commits together.
     pub changes: Counter,
     /// Changes that wait for the writer or are in its hands.
     waiting: AtomicI64,
     /// Connections accepted, turned away or not.
-    pub arrivals: Counter,
+    pub connections_accepted: Counter,
     /// Bytes from and to connections, TLS included.
-    pub bytes_in: Counter,
+    pub received_bytes: Counter,
     /// The same, out.
-    pub bytes_out: Counter,
+    pub sent_bytes: Counter,
     /// Envelopes that were pushed and kept; repeats are not counted again.
     pub pushed: Counter,
     /// Envelopes sent to devices.
@@ -151,14 +153,14 @@ impl Default for Metrics {
         Self {
             started: Instant::now(),
             refusals: Default::default(),
-            away: Default::default(),
-            push_stored: Times::default(),
-            commit: Times::default(),
+            rejected: Default::default(),
+            push_duration: Histogram::default(),
+            commit_duration: Histogram::default(),
             changes: Counter::default(),
             waiting: AtomicI64::new(0),
-            arrivals: Counter::default(),
-            bytes_in: Counter::default(),
-            bytes_out: Counter::default(),
+            connections_accepted: Counter::default(),
+            received_bytes: Counter::default(),
+            sent_bytes: Counter::default(),
             pushed: Counter::default(),
             delivered: Counter::default(),
             expired: Counter::default(),
@@ -174,18 +176,18 @@ impl Metrics {
     }
 
     /// A backup was made.
-    pub fn backed_up(&self, at_s: i64, bytes: u64) {
+    pub fn record_backup(&self, at_s: i64, bytes: u64) {
         self.backup[0].store(at_s, Ordering::Relaxed);
         self.backup[1].store(i64::try_from(bytes).unwrap_or(i64::MAX), Ordering::Relaxed);
     }
 
     /// When the last backup was made, in seconds since 1970, and its bytes; 0: there is none.
-    pub fn backup(&self) -> [i64; 2] {
+    pub fn last_backup(&self) -> [i64; 2] {
         [0, 1].map(|at: usize| self.backup[at].load(Ordering::Relaxed))
     }
 
     /// A refusal is said.
-    pub fn refused(&self, code: Code) {
+    pub fn record_refusal(&self, code: Code) {
         let number = usize::try_from(i32::from(code)).unwrap_or(0);
         self.refusals
             .get(number)
@@ -203,8 +205,8 @@ impl Metrics {
     }
 
     /// Somebody was not let in, or not kept.
-    pub fn sent_away(&self, why: Away) {
-        self.away[Away::ALL
+    pub fn record_rejection(&self, why: RejectReason) {
+        self.rejected[RejectReason::ALL
             .iter()
             .position(|known| *known == why)
             .unwrap_or(0)]
@@ -212,42 +214,42 @@ impl Metrics {
     }
 
     /// How often for each reason.
-    pub fn away(&self) -> impl Iterator<Item = (Away, u64)> {
-        Away::ALL
+    pub fn rejections(&self) -> impl Iterator<Item = (RejectReason, u64)> {
+        RejectReason::ALL
             .into_iter()
-            .zip(self.away.iter().map(Counter::count))
+            .zip(self.rejected.iter().map(Counter::count))
     }
 
     /// A frame goes out.
-    pub(super) fn says(&self, frame: &RelayFrame) {
+    pub(super) fn record_frame(&self, frame: &RelayFrame) {
         match frame {
-            RelayFrame::Refusal(refusal) => self.refused(refusal.code()),
+            RelayFrame::Refusal(refusal) => self.record_refusal(refusal.code()),
             RelayFrame::Deliver(deliver) => self.delivered.add(deliver.envelopes.len() as u64),
             _ => {}
         }
     }
 
     /// A change goes to the writer.
-    pub(super) fn asked(&self) {
+    pub(super) fn command_queued(&self) {
         self.waiting.fetch_add(1, Ordering::Relaxed);
     }
 
     /// So many were committed together.
-    pub(super) fn committed(&self, changes: usize, time: Duration) {
-        self.commit.took(time);
+    pub(super) fn record_commit(&self, changes: usize, time: Duration) {
+        self.commit_duration.observe(time);
         self.changes.add(changes as u64);
         let changes = i64::try_from(changes).unwrap_or(i64::MAX);
         self.waiting.fetch_sub(changes, Ordering::Relaxed);
     }
 
     /// Changes that wait for the writer or are in its hands.
-    pub fn waiting(&self) -> u64 {
+    pub fn commit_queue_length(&self) -> u64 {
         // A commit may be counted in the same moment as what it commits.
         u64::try_from(self.waiting.load(Ordering::Relaxed)).unwrap_or(0)
     }
 
     /// What came of a change; of a push also how long that took.
-    pub(super) fn came(&self, outcome: &Outcome, took: Option<Duration>) {
+    pub(super) fn record_outcome(&self, outcome: &Outcome, took: Option<Duration>) {
         match outcome {
             Outcome::Pushed(pushed) => {
                 let kept: u64 = pushed
@@ -257,7 +259,7 @@ impl Metrics {
                     .sum();
                 self.pushed.add(kept);
                 if let Some(took) = took.filter(|_| pushed.through.is_some()) {
-                    self.push_stored.took(took);
+                    self.push_duration.observe(took);
                 }
             }
             Outcome::Swept { envelopes, .. } => self.expired.add(*envelopes),
@@ -282,7 +284,7 @@ mod tests {
             "CODES is one less than there are"
         );
         for code in &codes {
-            metrics.refused(*code);
+            metrics.record_refusal(*code);
         }
         assert!(metrics.refusals().map(|(code, _)| code).eq(codes));
         assert!(metrics.refusals().all(|(_, count)| count == 1));
@@ -290,9 +292,9 @@ mod tests {
 
     #[test]
     fn a_time_falls_into_the_first_bucket_that_holds_it() {
-        let times = Times::default();
+        let times = Histogram::default();
         for time_ms in [1, 100, 101, 60_000] {
-            times.took(Duration::from_millis(time_ms));
+            times.observe(Duration::from_millis(time_ms));
         }
         let counts = times.counts();
         assert_eq!((counts[1], counts[7], counts[8], counts[14]), (1, 1, 1, 1));

@@ -1,24 +1,24 @@
 //! What happens: the one writer, wake-ups, sessions, the janitor. Tasks and channels; no sockets,
 //! and no decisions, which are all in the rules.
 
+mod canary;
 mod clock;
-mod condition;
-mod errands;
+mod connection_limit;
 mod exchange;
-mod fair;
-mod figures;
-mod fold;
-mod health;
-mod janitor;
+mod flusher;
 mod latency;
+mod maintenance;
 mod metrics;
+mod notify;
 mod operator;
+mod pending_ops;
 mod process;
+mod rate_limits;
+mod readiness;
 mod rendezvous;
-mod seats;
-mod session;
+mod session_driver;
+mod stats;
 mod transport;
-mod wake;
 mod writer;
 
 use std::path::Path;
@@ -30,28 +30,28 @@ use data_encoding::BASE32_NOPAD;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use graceful_rules::change::{Change, InviteHash, Outcome, invite_hash};
-use graceful_rules::conversation::Terms;
-use graceful_rules::inspection::{Part, Stretch};
+use graceful_rules::audit::{ScanPage, ScanRange};
+use graceful_rules::command::{Command, InviteHash, Outcome, invite_hash};
+use graceful_rules::session::SessionConfig;
 use graceful_store::{Options, Store, StoreError};
 
-pub use condition::{Cause, Causes, Conditions};
-pub use fair::Fairness;
-pub use figures::Figures;
+pub use canary::{CanaryResult, CanaryStatus};
 pub use graceful_rules::admission::Address;
-pub use graceful_rules::conversation::Hosts;
 pub use graceful_rules::membership::Registration;
-pub use health::{Health, Trial};
-pub use metrics::{Away, Counter, Metrics, TIME_BOUNDS_S, Times};
+pub use graceful_rules::session::ServerNames;
+pub use metrics::{Counter, DURATION_BUCKETS_S, Histogram, Metrics, RejectReason};
 pub use process::Process;
+pub use rate_limits::RateLimits;
+pub use readiness::{NotReadyReason, NotReadyReasons, Readiness};
+pub use stats::StatsSnapshot;
 pub use transport::{Transport, TransportError};
 
 use clock::RelayClock;
+use connection_limit::ConnectionLimiter;
 use exchange::NonceKey;
-use fair::Fair;
+use notify::Subscriptions;
+use rate_limits::RateLimiter;
 use rendezvous::Rendezvous;
-use seats::Seats;
-use wake::Wakes;
 use writer::Writer;
 
 /// Bytes of envelopes in the answer to one exchange. One always goes.
@@ -61,19 +61,19 @@ const EXCHANGE_WINDOW_BYTES: u64 = 512 * 1024;
 #[derive(Debug, Clone)]
 pub struct RelayOptions {
     /// The names it goes by.
-    pub hosts: Hosts,
+    pub server_names: ServerNames,
     /// How long a device may take to say who it is.
-    pub authentication_time_max: Duration,
+    pub auth_timeout: Duration,
     /// What one account and one address may take.
-    pub fairness: Fairness,
+    pub rate_limits: RateLimits,
 }
 
 impl Default for RelayOptions {
     fn default() -> Self {
         Self {
-            hosts: Hosts::default(),
-            authentication_time_max: Duration::from_secs(10),
-            fairness: Fairness::default(),
+            server_names: ServerNames::default(),
+            auth_timeout: Duration::from_secs(10),
+            rate_limits: RateLimits::default(),
         }
     }
 }
@@ -97,24 +97,24 @@ pub struct Relay {
 
 struct Inner {
     store: Arc<Store>,
-    terms: Arc<Terms>,
+    session_config: Arc<SessionConfig>,
     /// The same, with less ahead of acks: all of an answer is in memory at once.
-    exchange_terms: Arc<Terms>,
+    exchange_config: Arc<SessionConfig>,
     clock: RelayClock,
     writer: Writer,
-    wakes: Arc<Wakes>,
+    subscriptions: Arc<Subscriptions>,
     rendezvous: Rendezvous,
-    seats: Arc<Seats>,
-    fair: Fair,
+    connection_limiter: Arc<ConnectionLimiter>,
+    rate_limiter: RateLimiter,
     nonce_key: NonceKey,
-    conditions: Conditions,
+    readiness: Readiness,
     connections: AtomicU64,
-    sessions_begun: AtomicU64,
+    next_session_id: AtomicU64,
     metrics: Arc<Metrics>,
-    health: Health,
+    canary: CanaryStatus,
     /// The invitation of the trial under way.
-    trial: Mutex<Option<InviteHash>>,
-    figures: tokio::sync::Mutex<Option<(std::time::Instant, Figures)>>,
+    canary_invite: Mutex<Option<InviteHash>>,
+    stats: tokio::sync::Mutex<Option<(std::time::Instant, StatsSnapshot)>>,
     stopping: CancellationToken,
     janitor: Mutex<Option<JoinHandle<()>>>,
 }
@@ -124,44 +124,46 @@ impl Relay {
     pub fn start(store: Store, options: RelayOptions) -> Self {
         let store = Arc::new(store);
         let identity = store.identity();
-        let terms = Terms {
+        let session_config = SessionConfig {
             relay_id: identity.relay_id,
             epoch: identity.epoch,
             limits: store.options().limits.clone(),
             registration: store.options().registration,
-            hosts: options.hosts,
-            authentication_ms_max: clock::milliseconds(options.authentication_time_max),
+            server_names: options.server_names,
+            auth_timeout_ms: clock::milliseconds(options.auth_timeout),
         };
-        let mut exchange_terms = terms.clone();
-        let window_bytes = &mut exchange_terms.limits.window_bytes;
+        let mut exchange_config = session_config.clone();
+        let window_bytes = &mut exchange_config.limits.window_bytes;
         *window_bytes = (*window_bytes).min(EXCHANGE_WINDOW_BYTES);
         let clock = RelayClock::starting_at(store.clock_at_open());
-        let wakes = Arc::new(Wakes::default());
+        let subscriptions = Arc::new(Subscriptions::default());
         let metrics = Arc::new(Metrics::default());
         let relay = Self {
             inner: Arc::new(Inner {
-                writer: Writer::start(store.clone(), clock, wakes.clone(), metrics.clone()),
+                writer: Writer::start(store.clone(), clock, subscriptions.clone(), metrics.clone()),
                 store,
-                terms: Arc::new(terms),
-                exchange_terms: Arc::new(exchange_terms),
+                session_config: Arc::new(session_config),
+                exchange_config: Arc::new(exchange_config),
                 clock,
-                wakes,
-                rendezvous: Rendezvous::new(&options.fairness),
-                seats: Seats::new(options.fairness.account_connections_max),
-                fair: Fair::new(&options.fairness),
+                subscriptions,
+                rendezvous: Rendezvous::new(&options.rate_limits),
+                connection_limiter: ConnectionLimiter::new(
+                    options.rate_limits.account_connections_max,
+                ),
+                rate_limiter: RateLimiter::new(&options.rate_limits),
                 nonce_key: NonceKey::fresh(),
-                conditions: Conditions::default(),
+                readiness: Readiness::default(),
                 connections: AtomicU64::new(0),
-                sessions_begun: AtomicU64::new(0),
+                next_session_id: AtomicU64::new(0),
                 metrics,
-                health: Health::default(),
-                trial: Mutex::default(),
-                figures: tokio::sync::Mutex::default(),
+                canary: CanaryStatus::default(),
+                canary_invite: Mutex::default(),
+                stats: tokio::sync::Mutex::default(),
                 stopping: CancellationToken::new(),
                 janitor: Mutex::new(None),
             }),
         };
-        let janitor = tokio::spawn(janitor::keep_house(
+        let janitor = tokio::spawn(maintenance::run(
             relay.clone(),
             relay.inner.stopping.clone(),
         ));
@@ -173,13 +175,13 @@ impl Relay {
         relay
     }
 
-    /// A new invitation: good for founding one account, within `lifetime` of the relay's running time.
+    /// A new invitation: good for genesis one account, within `lifetime` of the relay's running time.
     ///
     /// # Errors
     /// [`Stopped`] when the relay takes no more changes.
     pub async fn invite(&self, lifetime: Duration) -> Result<String, Stopped> {
         let (invitation, change) = new_invitation(lifetime, self.inner.clock.now());
-        self.change(change).await?;
+        self.commit(change).await?;
         Ok(invitation)
     }
 
@@ -188,7 +190,7 @@ impl Relay {
     ///
     /// # Errors
     /// [`Stopped`] when the relay takes no more changes.
-    pub async fn invite_for_trial(&self, lifetime: Duration) -> Result<Option<String>, Stopped> {
+    pub async fn invite_for_canary(&self, lifetime: Duration) -> Result<Option<String>, Stopped> {
         let registration = self.inner.store.options().registration;
         if registration == Registration::Closed {
             return Ok(None);
@@ -196,14 +198,17 @@ impl Relay {
         let (invitation, change) = new_invitation(lifetime, self.inner.clock.now());
         // Where everybody may, the store has no need to know it.
         if registration == Registration::Invite {
-            self.change(change).await?;
+            self.commit(change).await?;
         }
-        *self.trial() = Some(invite_hash(&invitation));
+        *self.canary_invite() = Some(invite_hash(&invitation));
         Ok(Some(invitation))
     }
 
-    fn trial(&self) -> MutexGuard<'_, Option<InviteHash>> {
-        self.inner.trial.lock().expect("nobody panics holding it")
+    fn canary_invite(&self) -> MutexGuard<'_, Option<InviteHash>> {
+        self.inner
+            .canary_invite
+            .lock()
+            .expect("nobody panics holding it")
     }
 
     /// What it is doing.
@@ -223,9 +228,9 @@ impl Relay {
     ///
     /// # Errors
     /// [`StoreError`], but not for what is found.
-    pub async fn inspect(&self, stretch: Stretch) -> Result<Part, StoreError> {
+    pub async fn inspect(&self, range: ScanRange) -> Result<ScanPage, StoreError> {
         let store = self.inner.store.clone();
-        let part = tokio::task::spawn_blocking(move || store.inspect(&stretch)).await;
+        let part = tokio::task::spawn_blocking(move || store.audit(&range)).await;
         part.unwrap_or(Err(StoreError::Damaged("looking at it ended badly")))
     }
 
@@ -249,17 +254,17 @@ impl Relay {
             let _ = janitor.await;
         }
         // So that a relay that is switched off every evening ages its envelopes all the same.
-        if self.change(Change::MarkClock).await.is_ok() {
+        if self.commit(Command::SaveClock).await.is_ok() {
             self.inner.writer.stop().await;
             // Here and not when the last handle goes, which a process that ends may never come to.
             let store = self.inner.store.clone();
             let closed = tokio::task::spawn_blocking(move || store.close()).await;
-            let _ = self.inner.writer.read(closed);
+            let _ = self.inner.writer.check_read(closed);
         }
     }
 
     /// Has one change made.
-    async fn change(&self, change: Change) -> Result<Outcome, Stopped> {
+    async fn commit(&self, change: Command) -> Result<Outcome, Stopped> {
         self.inner
             .writer
             .commit(change)
@@ -274,8 +279,8 @@ impl Relay {
     }
 
     /// What trials of its own have shown.
-    pub fn health(&self) -> &Health {
-        &self.inner.health
+    pub fn canary(&self) -> &CanaryStatus {
+        &self.inner.canary
     }
 
     /// Conversations open now.
@@ -284,8 +289,8 @@ impl Relay {
     }
 
     /// What devices are told of it, and held to.
-    pub fn terms(&self) -> &Terms {
-        &self.inner.terms
+    pub fn session_config(&self) -> &SessionConfig {
+        &self.inner.session_config
     }
 }
 
@@ -305,15 +310,15 @@ pub fn invite_offline(folder: &Path, lifetime: Duration) -> Result<String, Store
     let committed = store.commit(vec![change], now)?;
     assert_eq!(
         committed.outcomes,
-        [Outcome::Invited],
+        [Outcome::InviteCreated],
         "an invitation is never refused"
     );
     Ok(invitation)
 }
 
-fn new_invitation(lifetime: Duration, now: graceful_rules::RelayTime) -> (String, Change) {
+fn new_invitation(lifetime: Duration, now: graceful_rules::RelayTime) -> (String, Command) {
     let invitation = BASE32_NOPAD.encode(&random::<15>()).to_ascii_lowercase();
-    let change = Change::Invite {
+    let change = Command::CreateInvite {
         hash: invite_hash(&invitation),
         expires: now.plus(lifetime),
     };

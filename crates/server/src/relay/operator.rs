@@ -5,19 +5,19 @@ use std::io::Write;
 use std::time::Duration;
 
 use graceful_protocol::AccountId;
-use graceful_rules::change::{Change, Outcome};
+use graceful_rules::account_list::{AccountDetail, AccountListPage, ListRequest};
+use graceful_rules::command::{Command, Outcome};
 use graceful_rules::latency::Latency;
-use graceful_rules::roll::{Detail, Listed, Page};
 use graceful_rules::{AccountNumber, Quota};
-use graceful_store::{DumpError, Holdings, Store, StoreError};
+use graceful_store::{DiskUsage, ExportError, Store, StoreError};
 
-use super::condition::Conditions;
+use super::readiness::Readiness;
 use super::{Relay, Stopped};
 
 impl Relay {
     /// What is the matter with it, and where that is told.
-    pub fn conditions(&self) -> &Conditions {
-        &self.inner.conditions
+    pub fn readiness(&self) -> &Readiness {
+        &self.inner.readiness
     }
 
     /// How long it has been running.
@@ -32,34 +32,36 @@ impl Relay {
 
     /// How long pushes took to be stored, since this was last asked.
     pub fn take_latency(&self) -> Latency {
-        self.inner.writer.stopwatch().take()
+        self.inner.writer.latency().take()
     }
 
     /// What is kept, and the room for it; and how long ago the oldest envelope came.
     ///
     /// # Errors
     /// [`StoreError`]
-    pub async fn holdings(&self) -> Result<(Holdings, Option<Duration>), StoreError> {
+    pub async fn disk_usage(&self) -> Result<(DiskUsage, Option<Duration>), StoreError> {
         let now = self.inner.clock.now();
-        let holdings = self.look_in(|store| store.holdings()).await?;
-        let age = holdings
+        let disk_usage = self.read_store(|store| store.disk_usage()).await?;
+        let age = disk_usage
             .oldest
             .map(|then| Duration::from_millis(now.ms().saturating_sub(then.ms())));
-        Ok((holdings, age))
+        Ok((disk_usage, age))
     }
 
     /// A page of the roll.
     ///
     /// # Errors
     /// [`StoreError`]
-    pub async fn roll(&self, page: Page) -> Result<Listed, StoreError> {
+    pub async fn list_accounts(&self, page: ListRequest) -> Result<AccountListPage, StoreError> {
         let now = self.inner.clock.now();
-        let (entries, next) = self.look_in(move |store| store.roll(page, now)).await?;
+        let (entries, next) = self
+            .read_store(move |store| store.list_accounts(page, now))
+            .await?;
         let entries = entries.into_iter().map(|(number, mut entry)| {
             entry.connected = Some(self.connected(number));
             entry
         });
-        Ok(Listed {
+        Ok(AccountListPage {
             entries: entries.collect(),
             next,
         })
@@ -69,15 +71,18 @@ impl Relay {
     ///
     /// # Errors
     /// [`StoreError`]
-    pub async fn account(&self, letters: String) -> Result<Result<Detail, String>, StoreError> {
+    pub async fn account(
+        &self,
+        letters: String,
+    ) -> Result<Result<AccountDetail, String>, StoreError> {
         let now = self.inner.clock.now();
-        let found = self.look_in(move |store| {
-            let id = match store.account_that_begins(&letters)? {
+        let found = self.read_store(move |store| {
+            let id = match store.find_account_by_prefix(&letters)? {
                 Ok(id) => id,
                 Err(text) => return Ok(Err(text)),
             };
             let gone = "the account was closed a moment ago".to_owned();
-            Ok(store.detail(&id, now)?.ok_or(gone))
+            Ok(store.account_detail(&id, now)?.ok_or(gone))
         });
         Ok(found.await?.map(|(number, mut detail)| {
             detail.entry.connected = Some(self.connected(number));
@@ -90,7 +95,7 @@ impl Relay {
     /// # Errors
     /// [`Stopped`]
     pub async fn set_quota(&self, account: AccountId, quota: Quota) -> Result<bool, Stopped> {
-        Ok(self.change(Change::SetQuota { account, quota }).await? == Outcome::QuotaSet)
+        Ok(self.commit(Command::SetQuota { account, quota }).await? == Outcome::QuotaSet)
     }
 
     /// Deletes everything of an account, and tells its devices that are connected. Says how many
@@ -98,9 +103,12 @@ impl Relay {
     ///
     /// # Errors
     /// [`Stopped`]
-    pub async fn evict(&self, account: AccountId) -> Result<Option<u64>, Stopped> {
-        match self.change(Change::Evict { account }).await? {
-            Outcome::Closed { envelopes } => Ok(Some(envelopes)),
+    pub async fn delete_account(&self, account: AccountId) -> Result<Option<u64>, Stopped> {
+        match self
+            .commit(Command::DeleteAccountByOperator { account })
+            .await?
+        {
+            Outcome::AccountDeleted { envelopes } => Ok(Some(envelopes)),
             _ => Ok(None),
         }
     }
@@ -108,21 +116,21 @@ impl Relay {
     /// Sends all that is kept, as it is at one moment. Returns how many rows there are.
     ///
     /// # Errors
-    /// [`DumpError`]
-    pub async fn dump(&self, mut out: impl Write + Send + 'static) -> Result<u64, DumpError> {
+    /// [`ExportError`]
+    pub async fn export(&self, mut out: impl Write + Send + 'static) -> Result<u64, ExportError> {
         let store = self.inner.store.clone();
-        let sent = tokio::task::spawn_blocking(move || store.dump(&mut out)).await;
-        sent.unwrap_or(Err(DumpError::Store(StoreError::Damaged(
+        let sent = tokio::task::spawn_blocking(move || store.export(&mut out)).await;
+        sent.unwrap_or(Err(ExportError::Store(StoreError::Damaged(
             "reading it ended badly",
         ))))
     }
 
     fn connected(&self, account: AccountNumber) -> u64 {
-        self.inner.seats.taken(account) as u64
+        self.inner.connection_limiter.count(account) as u64
     }
 
     /// On a thread of its own: reading waits for the disk.
-    async fn look_in<T: Send + 'static>(
+    async fn read_store<T: Send + 'static>(
         &self,
         look: impl FnOnce(&Store) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {

@@ -11,22 +11,22 @@ use tokio::sync::{mpsc, oneshot};
 use graceful_protocol::{Code, Refusal, RendezvousId};
 use graceful_rules::AccountNumber;
 
-use super::Fairness;
+use super::RateLimits;
 
 /// When a device that found no free slot should try again.
 const SLOTS_RETRY_MS: u64 = 60_000;
 
 /// A device came, with this for the owner.
 #[derive(Debug)]
-pub(super) struct Met {
+pub(super) struct JoinRequest {
     pub(super) id: RendezvousId,
     pub(super) sealed: Bytes,
 }
 
 struct Slot {
-    session: u64,
+    session_id: u64,
     account: AccountNumber,
-    owner: mpsc::Sender<Met>,
+    owner: mpsc::Sender<JoinRequest>,
     expires: Instant,
     /// Who came, waiting for the reply. The slot is used up from then on.
     joining: Option<oneshot::Sender<Bytes>>,
@@ -40,10 +40,10 @@ pub(super) struct Rendezvous {
 }
 
 impl Rendezvous {
-    pub(super) fn new(fairness: &Fairness) -> Self {
+    pub(super) fn new(rate_limits: &RateLimits) -> Self {
         Self {
-            slots_max: fairness.rendezvous_slots_max,
-            account_slots_max: fairness.account_rendezvous_slots_max,
+            slots_max: rate_limits.rendezvous_slots_max,
+            account_slots_max: rate_limits.account_rendezvous_slots_max,
             slots: Mutex::default(),
         }
     }
@@ -52,16 +52,16 @@ impl Rendezvous {
     pub(super) fn open(
         &self,
         id: RendezvousId,
-        (session, account): (u64, AccountNumber),
-        owner: mpsc::Sender<Met>,
+        (session_id, account): (u64, AccountNumber),
+        owner: mpsc::Sender<JoinRequest>,
         lifetime: Duration,
     ) -> Result<(), Refusal> {
         let now = Instant::now();
         let mut slots = self.lock();
-        slots.retain(|_, slot| slot.expires > now && slot.session != session);
+        slots.retain(|_, slot| slot.expires > now && slot.session_id != session_id);
         if slots.contains_key(&id) {
             return Err(Refusal::new(
-                Code::RendezvousTaken,
+                Code::RendezvousInUse,
                 "this rendezvous id is taken; make another",
             ));
         }
@@ -71,12 +71,12 @@ impl Rendezvous {
             .count();
         if slots.len() >= self.slots_max || own >= self.account_slots_max {
             let text = "too many pairings are under way on this relay, or in this account";
-            return Err(Refusal::new(Code::RendezvousTaken, text).retry_after_ms(SLOTS_RETRY_MS));
+            return Err(Refusal::new(Code::RendezvousInUse, text).retry_after_ms(SLOTS_RETRY_MS));
         }
         slots.insert(
             id,
             Slot {
-                session,
+                session_id,
                 account,
                 owner,
                 expires: now + lifetime,
@@ -94,16 +94,19 @@ impl Rendezvous {
         if slot.joining.is_some() || slot.expires <= Instant::now() {
             return None;
         }
-        slot.owner.try_send(Met { id, sealed }).ok()?;
+        slot.owner.try_send(JoinRequest { id, sealed }).ok()?;
         let (reply, replied) = oneshot::channel();
         slot.joining = Some(reply);
         Some(replied)
     }
 
     /// The owner's answer to who came. Returns whether anybody waits for it.
-    pub(super) fn reply(&self, id: RendezvousId, session: u64, sealed: Bytes) -> bool {
+    pub(super) fn reply(&self, id: RendezvousId, session_id: u64, sealed: Bytes) -> bool {
         let mut slots = self.lock();
-        if slots.get(&id).is_none_or(|slot| slot.session != session) {
+        if slots
+            .get(&id)
+            .is_none_or(|slot| slot.session_id != session_id)
+        {
             return false;
         }
         let joining = slots.remove(&id).and_then(|slot| slot.joining);
@@ -111,8 +114,8 @@ impl Rendezvous {
     }
 
     /// A session ended, and its slot with it.
-    pub(super) fn leave(&self, session: u64) {
-        self.lock().retain(|_, slot| slot.session != session);
+    pub(super) fn leave(&self, session_id: u64) {
+        self.lock().retain(|_, slot| slot.session_id != session_id);
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<RendezvousId, Slot>> {

@@ -18,7 +18,7 @@ pub enum TransportError {
     NotBinary,
     /// The connection broke.
     #[error("the connection broke: {0}")]
-    Gone(String),
+    Disconnected(String),
 }
 
 /// One connection that carries binary messages.
@@ -31,7 +31,7 @@ pub trait Transport: Send {
     fn send(&mut self, frame: Bytes) -> impl Future<Output = Result<(), TransportError>> + Send;
 
     /// Counts the bytes that came and went so far: a slow line moves, a dead one does not.
-    fn moved(&self) -> u64;
+    fn bytes_transferred(&self) -> u64;
 
     /// Where it comes from, as far as that is known and tells anybody apart.
     fn address(&self) -> Option<Address> {
@@ -39,7 +39,7 @@ pub trait Transport: Send {
     }
 
     /// The device at the other end has proved who it is.
-    fn known(&mut self) {}
+    fn mark_authenticated(&mut self) {}
 
     /// Ends the connection with a WebSocket close code.
     fn close(&mut self, code: u16, reason: &str) -> impl Future<Output = ()> + Send;

@@ -1,4 +1,4 @@
-//! The one writer: takes every change that waits, commits them in one transaction, answers each.
+//! The one writer: takes every change that waits, commits them in one transaction, replies each.
 //! No timer: while one commit is on its way to the disk, the next batch gathers.
 
 use std::sync::{Arc, Mutex};
@@ -9,41 +9,41 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::task::JoinError;
 use tokio_util::sync::CancellationToken;
 
-use graceful_rules::change::{Change, Outcome};
+use graceful_rules::command::{Command, Outcome};
 use graceful_store::{Store, StoreError};
 
 use super::Stopped;
 use super::clock::RelayClock;
-use super::fold::Bell;
-use super::latency::Stopwatch;
+use super::flusher::Flusher;
+use super::latency::LatencyHistogram;
 use super::metrics::Metrics;
-use super::wake::Wakes;
+use super::notify::Subscriptions;
 
 /// Changes that may wait for the writer.
-const INBOX_CHANGES_MAX: usize = 4_096;
+const QUEUE_COMMANDS_MAX: usize = 4_096;
 
 /// Bytes of payload that may wait for the writer or be in its hands, in KiB.
-const IN_HAND_KIB_MAX: u32 = 64 * 1024;
+const QUEUED_KIB_MAX: u32 = 64 * 1024;
 
 /// Changes in one transaction: a bound on how long the first of them waits.
-const COMMIT_CHANGES_MAX: usize = 4_096;
+const BATCH_COMMANDS_MAX: usize = 4_096;
 
-struct Asked {
-    change: Change,
-    answer: oneshot::Sender<Outcome>,
+struct PendingCommand {
+    change: Command,
+    reply: oneshot::Sender<Outcome>,
     /// Its share of the memory for payloads, given back when it is dropped.
-    _room: OwnedSemaphorePermit,
+    _permit: OwnedSemaphorePermit,
     /// Since when it waits, if it is a push.
     pushed: Option<Instant>,
 }
 
 /// A handle to the writer.
 pub(super) struct Writer {
-    inbox: Mutex<Option<mpsc::Sender<Asked>>>,
+    inbox: Mutex<Option<mpsc::Sender<PendingCommand>>>,
     room: Arc<Semaphore>,
     metrics: Arc<Metrics>,
     failed: CancellationToken,
-    stopwatch: Arc<Stopwatch>,
+    latency: Arc<LatencyHistogram>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -51,20 +51,26 @@ impl Writer {
     pub(super) fn start(
         store: Arc<Store>,
         clock: RelayClock,
-        wakes: Arc<Wakes>,
+        subscriptions: Arc<Subscriptions>,
         metrics: Arc<Metrics>,
     ) -> Self {
-        let (inbox, waiting) = mpsc::channel(INBOX_CHANGES_MAX);
+        let (inbox, waiting) = mpsc::channel(QUEUE_COMMANDS_MAX);
         let failed = CancellationToken::new();
         // Dropped in a panic, too: a relay without a writer must not look alive.
         let failing = failed.clone().drop_guard();
-        let stopwatch = Arc::new(Stopwatch::default());
-        let (watch, counted) = (stopwatch.clone(), metrics.clone());
-        let bell = Bell::hang(store.clone(), failed.clone());
+        let latency = Arc::new(LatencyHistogram::default());
+        let (watch, counted) = (latency.clone(), metrics.clone());
+        let flusher = Flusher::spawn(store.clone(), failed.clone());
         let thread = std::thread::Builder::new()
             .name("writer".into())
             .spawn(move || {
-                match write(&store, &clock, (&wakes, &watch, &bell), &counted, waiting) {
+                match write(
+                    &store,
+                    &clock,
+                    (&subscriptions, &watch, &flusher),
+                    &counted,
+                    waiting,
+                ) {
                     Ok(()) => drop(failing.disarm()),
                     Err(error) => {
                         tracing::error!(%error, "the store failed; the relay has to stop")
@@ -74,10 +80,10 @@ impl Writer {
             .expect("a thread can be started at start-up");
         Self {
             inbox: Mutex::new(Some(inbox)),
-            room: Arc::new(Semaphore::new(IN_HAND_KIB_MAX as usize)),
+            room: Arc::new(Semaphore::new(QUEUED_KIB_MAX as usize)),
             metrics,
             failed,
-            stopwatch,
+            latency,
             thread: Mutex::new(Some(thread)),
         }
     }
@@ -86,9 +92,9 @@ impl Writer {
     /// the store fails.
     pub(super) async fn commit(
         &self,
-        change: Change,
+        change: Command,
     ) -> Result<oneshot::Receiver<Outcome>, Stopped> {
-        let pushed = matches!(change, Change::Push { .. }).then(Instant::now);
+        let pushed = matches!(change, Command::Push { .. }).then(Instant::now);
         let inbox = self
             .inbox
             .lock()
@@ -101,24 +107,24 @@ impl Writer {
             Some(both) => both,
             // Seldom, and so with memory of its own: a session's task is as large as the largest of its
             // steps for as long as it lasts.
-            None => Box::pin(self.wait_for_room(weight, inbox)).await?,
+            None => Box::pin(self.reserve_slow(weight, inbox)).await?,
         };
-        let (answer, answered) = oneshot::channel();
-        self.metrics.asked();
-        place.send(Asked {
+        let (reply, outcome) = oneshot::channel();
+        self.metrics.command_queued();
+        place.send(PendingCommand {
             change,
-            answer,
-            _room: room,
+            reply,
+            _permit: room,
             pushed,
         });
-        Ok(answered)
+        Ok(outcome)
     }
 
-    async fn wait_for_room(
+    async fn reserve_slow(
         &self,
         weight_kib: u32,
-        inbox: mpsc::Sender<Asked>,
-    ) -> Result<(OwnedSemaphorePermit, mpsc::OwnedPermit<Asked>), Stopped> {
+        inbox: mpsc::Sender<PendingCommand>,
+    ) -> Result<(OwnedSemaphorePermit, mpsc::OwnedPermit<PendingCommand>), Stopped> {
         let room = self
             .room
             .clone()
@@ -130,7 +136,7 @@ impl Writer {
     }
 
     /// What a reader got of the store, on a thread of its own. If that failed, the relay has to stop.
-    pub(super) fn read<T>(
+    pub(super) fn check_read<T>(
         &self,
         read: Result<Result<T, StoreError>, JoinError>,
     ) -> Result<T, Stopped> {
@@ -145,8 +151,8 @@ impl Writer {
     }
 
     /// How long pushes take.
-    pub(super) fn stopwatch(&self) -> &Stopwatch {
-        &self.stopwatch
+    pub(super) fn latency(&self) -> &LatencyHistogram {
+        &self.latency
     }
 
     pub(super) async fn failed(&self) {
@@ -167,55 +173,55 @@ impl Writer {
 }
 
 /// Bytes in KiB, one at least, and never more than there is room for.
-fn weight_kib(change: &Change) -> u32 {
+fn weight_kib(change: &Command) -> u32 {
     let bytes: usize = match change {
-        Change::Push { envelopes, .. } => envelopes
+        Command::Push { envelopes, .. } => envelopes
             .iter()
             .map(|offered| size_of_val(offered) + offered.envelope.sealed.len())
             .sum(),
-        Change::Append { entries, .. }
-        | Change::Regain { entries, .. }
-        | Change::Recover { entries, .. } => entries
+        Command::AppendMembership { entries, .. }
+        | Command::RestoreMembership { entries, .. }
+        | Command::RecoverAccount { entries, .. } => entries
             .iter()
             .map(|entry| size_of_val(entry) + entry.body.len() + entry.signature.len())
             .sum(),
         _ => 0,
     };
     u32::try_from(bytes / 1024 + 1)
-        .unwrap_or(IN_HAND_KIB_MAX)
-        .min(IN_HAND_KIB_MAX)
+        .unwrap_or(QUEUED_KIB_MAX)
+        .min(QUEUED_KIB_MAX)
 }
 
 fn write(
     store: &Store,
     clock: &RelayClock,
-    (wakes, stopwatch, bell): (&Wakes, &Stopwatch, &Bell),
+    (subscriptions, latency, flusher): (&Subscriptions, &LatencyHistogram, &Flusher),
     metrics: &Metrics,
-    mut waiting: mpsc::Receiver<Asked>,
+    mut waiting: mpsc::Receiver<PendingCommand>,
 ) -> Result<(), StoreError> {
     let mut batch = Vec::new();
-    while waiting.blocking_recv_many(&mut batch, COMMIT_CHANGES_MAX) > 0 {
-        let mut answers = Vec::with_capacity(batch.len());
+    while waiting.blocking_recv_many(&mut batch, BATCH_COMMANDS_MAX) > 0 {
+        let mut replies = Vec::with_capacity(batch.len());
         let mut changes = Vec::with_capacity(batch.len());
-        for asked in batch.drain(..) {
-            changes.push(asked.change);
-            answers.push((asked.answer, asked._room, asked.pushed));
+        for pending in batch.drain(..) {
+            changes.push(pending.change);
+            replies.push((pending.reply, pending._permit, pending.pushed));
         }
         let (count, began) = (changes.len(), Instant::now());
         let committed = store.commit(changes, clock.now())?;
-        metrics.committed(count, began.elapsed());
-        for ((answer, _room, pushed), outcome) in answers.into_iter().zip(committed.outcomes) {
+        metrics.record_commit(count, began.elapsed());
+        for ((reply, _permit, pushed), outcome) in replies.into_iter().zip(committed.outcomes) {
             let took = pushed.map(|since| since.elapsed());
-            metrics.came(&outcome, took);
-            took.inspect(|took| stopwatch.stored(*took));
+            metrics.record_outcome(&outcome, took);
+            took.inspect(|took| latency.record(*took));
             // Who asked may be gone; what was asked is done all the same.
-            let _ = answer.send(outcome);
+            let _ = reply.send(outcome);
         }
-        for stir in committed.stirs {
-            wakes.stir(&stir);
+        for change in committed.changed_accounts {
+            subscriptions.notify(&change);
         }
-        if store.has_to_fold() {
-            bell.ring();
+        if store.needs_flush() {
+            flusher.notify();
         }
     }
     Ok(())

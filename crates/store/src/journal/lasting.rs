@@ -8,25 +8,25 @@ use tempfile::TempDir;
 use crate::{JOURNALS, Options, Store, StoreError};
 use graceful_protocol::StoreEpoch;
 use graceful_rules::RelayTime;
-use graceful_rules::change::Change;
+use graceful_rules::command::Command;
 
 use crate::record::BLOCK_BYTES;
 
-fn open(folder: &Path) -> Result<Store, StoreError> {
-    Store::open(folder, Options::default())
+fn open(data_dir: &Path) -> Result<Store, StoreError> {
+    Store::open(data_dir, Options::default())
 }
 
 /// A commit, which can be told from others by its time.
 fn commit(store: &Store, at_ms: u64) {
     store
-        .commit(vec![Change::MarkClock], RelayTime::from_ms(at_ms))
+        .commit(vec![Command::SaveClock], RelayTime::from_ms(at_ms))
         .expect("committed");
 }
 
-/// What a relay leaves in its folder that dies just now.
-fn died(folder: &Path) -> TempDir {
-    let left = tempfile::tempdir().expect("a folder");
-    for entry in fs::read_dir(folder).expect("a folder") {
+/// What a relay leaves in its data_dir that dies just now.
+fn died(data_dir: &Path) -> TempDir {
+    let left = tempfile::tempdir().expect("a directory");
+    for entry in fs::read_dir(data_dir).expect("a directory") {
         let entry = entry.expect("a file");
         fs::copy(entry.path(), left.path().join(entry.file_name())).expect("copied");
     }
@@ -37,19 +37,19 @@ fn died(folder: &Path) -> TempDir {
 fn what_is_committed_after_a_restore_outlives_a_crash() {
     // The journal of the history before was closed in one of its files or the other.
     for turns in 1..4 {
-        let folder = tempfile::tempdir().expect("a folder");
+        let data_dir = tempfile::tempdir().expect("a directory");
         for turn in 0..turns {
-            commit(&open(folder.path()).expect("opened"), turn + 1);
+            commit(&open(data_dir.path()).expect("opened"), turn + 1);
         }
-        let restored = open(folder.path()).expect("opened");
+        let restored = open(data_dir.path()).expect("opened");
         restored
-            .begin_history(StoreEpoch::new([7; 16]))
+            .begin_epoch(StoreEpoch::new([7; 16]))
             .expect("begun");
         drop(restored);
-        let store = open(folder.path()).expect("opened");
+        let store = open(data_dir.path()).expect("opened");
         commit(&store, 100);
         commit(&store, 200);
-        let left = died(folder.path());
+        let left = died(data_dir.path());
         let again = open(left.path()).expect("opened");
         assert_eq!(
             again.clock_at_open(),
@@ -61,20 +61,20 @@ fn what_is_committed_after_a_restore_outlives_a_crash() {
 
 /// The journal's first file, with the header, three records of a block each, and their times.
 fn three_records() -> (TempDir, Vec<u8>) {
-    let folder = tempfile::tempdir().expect("a folder");
-    let store = open(folder.path()).expect("opened");
+    let data_dir = tempfile::tempdir().expect("a directory");
+    let store = open(data_dir.path()).expect("opened");
     (1..4).for_each(|at_ms| commit(&store, at_ms));
-    let left = died(folder.path());
+    let left = died(data_dir.path());
     let journal = fs::read(left.path().join(JOURNALS[0])).expect("read");
     (left, journal)
 }
 
 /// What becomes of it with one byte of a block altered.
 fn altered(block: usize, byte: usize) -> Result<u64, StoreError> {
-    let (folder, mut journal) = three_records();
+    let (data_dir, mut journal) = three_records();
     journal[block * BLOCK_BYTES + byte] ^= 1;
-    fs::write(folder.path().join(JOURNALS[0]), journal).expect("written");
-    Ok(open(folder.path())?.clock_at_open().ms())
+    fs::write(data_dir.path().join(JOURNALS[0]), journal).expect("written");
+    Ok(open(data_dir.path())?.clock_at_open().ms())
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use bytes::Bytes;
 
 use super::*;
-use crate::layer::RowKey;
+use crate::memtable::RowKey;
 use graceful_protocol::{RelayId, StoreEpoch};
 
 const IDENTITY: Identity = Identity {
@@ -60,35 +60,39 @@ impl StorageBackend for Memory {
 struct Disk([Memory; 2]);
 
 impl Disk {
-    fn open(&self, identity: Identity, folded: u64) -> Result<(Journal, Layers), StoreError> {
+    fn open(
+        &self,
+        identity: Identity,
+        flushed_through: u64,
+    ) -> Result<(Journal, Memtables), StoreError> {
         let files = self.0.each_ref().map(|file| Box::new(file.clone()) as File);
-        Journal::open(files, identity, folded)
+        Journal::open(files, identity, flushed_through)
     }
 
-    /// What is read back: the names of rows that are there, in the frozen layer and in the active one.
-    fn rows(&self, folded: u64) -> (String, String) {
-        let (_, layers) = self.open(IDENTITY, folded).expect("opens");
-        let frozen = layers
-            .frozen
-            .map(|frozen| names(&frozen.layer))
+    /// What is read back: the names of rows that are there, in the sealed memtable and in the active one.
+    fn rows(&self, flushed_through: u64) -> (String, String) {
+        let (_, memtables) = self.open(IDENTITY, flushed_through).expect("opens");
+        let sealed = memtables
+            .sealed
+            .map(|sealed| names(&sealed.memtable))
             .unwrap_or_default();
-        (frozen, names(&layers.active))
+        (sealed, names(&memtables.active))
     }
 }
 
-fn names(layer: &Layer) -> String {
-    let there = layer.rows(6).iter().filter(|(_, value)| value.is_some());
+fn names(memtable: &Memtable) -> String {
+    let there = memtable.rows(6).iter().filter(|(_, value)| value.is_some());
     there
         .map(|(key, _)| str::from_utf8(key.as_bytes()).expect("text"))
         .collect()
 }
 
 /// A change of one row: `+` puts it there, `-` takes it away.
-fn change(name: char, there: bool) -> Layer {
-    let mut layer = Layer::default();
+fn change(name: char, there: bool) -> Memtable {
+    let mut memtable = Memtable::default();
     let value = there.then(|| Bytes::from(vec![0x5a; 3_000]));
-    layer.set(6, RowKey::new(name.to_string().as_bytes()), value);
-    layer
+    memtable.set(6, RowKey::new(name.to_string().as_bytes()), value);
+    memtable
 }
 
 fn write(journal: &mut Journal, names: &str) {
@@ -100,18 +104,18 @@ fn write(journal: &mut Journal, names: &str) {
 #[test]
 fn what_was_appended_is_read_back_and_goes_on() {
     let disk = Disk::default();
-    let (mut journal, layers) = disk.open(IDENTITY, 0).expect("opens");
-    assert!(layers.active.is_empty() && layers.frozen.is_none());
+    let (mut journal, memtables) = disk.open(IDENTITY, 0).expect("opens");
+    assert!(memtables.active.is_empty() && memtables.sealed.is_none());
     write(&mut journal, "abc");
     journal.append(&change('b', false)).expect("writes");
     let (mut journal, _) = disk.open(IDENTITY, 0).expect("opens");
-    assert_eq!(journal.last(), 4);
+    assert_eq!(journal.last_record(), 4);
     write(&mut journal, "d");
     assert_eq!(disk.rows(0), (String::new(), "acd".into()));
     assert_eq!(
         disk.rows(3),
         (String::new(), "d".into()),
-        "what is folded in is not read again"
+        "what is flushed is not read again"
     );
     assert_eq!(disk.rows(5), (String::new(), String::new()));
 }
@@ -152,11 +156,11 @@ fn files_take_turns_and_what_an_earlier_turn_left_is_not_read() {
     let disk = Disk::default();
     let (mut journal, _) = disk.open(IDENTITY, 0).expect("opens");
     write(&mut journal, "abcdef");
-    journal.turn();
+    journal.rotate();
     write(&mut journal, "gh");
     assert_eq!(disk.rows(0), ("abcdef".into(), "gh".into()));
     assert_eq!(disk.rows(6), (String::new(), "gh".into()));
-    journal.turn();
+    journal.rotate();
     write(&mut journal, "i");
     assert_eq!(
         disk.rows(6),
@@ -171,8 +175,8 @@ fn a_file_that_was_begun_is_not_read_further() {
     let disk = Disk::default();
     let (mut journal, _) = disk.open(IDENTITY, 0).expect("opens");
     write(&mut journal, "abc");
-    journal.turn();
-    journal.begin().expect("writes");
+    journal.rotate();
+    journal.start_segment().expect("writes");
     assert_eq!(disk.rows(3), (String::new(), String::new()));
     let (mut journal, _) = disk.open(IDENTITY, 3).expect("opens");
     write(&mut journal, "d");
@@ -187,14 +191,14 @@ fn a_journal_that_does_not_fit_is_refused() {
     let disk = Disk::default();
     let (mut journal, _) = disk.open(IDENTITY, 0).expect("opens");
     write(&mut journal, "abc");
-    let refused = |identity, folded| match disk.open(identity, folded) {
+    let refused = |identity, flushed_through| match disk.open(identity, flushed_through) {
         Err(error) => assert!(matches!(error, StoreError::OtherJournal { .. }), "{error}"),
         Ok(_) => panic!("taken"),
     };
     refused(OTHER, 0);
-    journal.turn();
+    journal.rotate();
     write(&mut journal, "d");
-    journal.turn();
+    journal.rotate();
     write(&mut journal, "e");
     assert_eq!(disk.rows(3), ("d".into(), "e".into()));
     refused(IDENTITY, 2);
@@ -208,13 +212,13 @@ fn a_closed_journal_of_the_history_before_is_passed_over() {
     let disk = Disk::default();
     let (mut journal, _) = disk.open(IDENTITY, 0).expect("opens");
     write(&mut journal, "abc");
-    journal.turn();
-    journal.begin().expect("writes");
-    let (mut journal, layers) = disk.open(OTHER, 3).expect("opens");
-    assert!(layers.active.is_empty() && layers.frozen.is_none());
+    journal.rotate();
+    journal.start_segment().expect("writes");
+    let (mut journal, memtables) = disk.open(OTHER, 3).expect("opens");
+    assert!(memtables.active.is_empty() && memtables.sealed.is_none());
     write(&mut journal, "d");
-    let (_, layers) = disk.open(OTHER, 3).expect("opens");
-    assert_eq!(names(&layers.active), "d");
+    let (_, memtables) = disk.open(OTHER, 3).expect("opens");
+    assert_eq!(names(&memtables.active), "d");
 }
 
 #[test]

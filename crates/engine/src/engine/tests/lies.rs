@@ -25,11 +25,11 @@ fn rehash(relay: &mut NaiveRelay) {
     }
 }
 
-fn distrusts(side: &Side) -> Vec<&Distrust> {
+fn distrusts(side: &Side) -> Vec<&RelayMisbehavior> {
     let mut distrusts = Vec::new();
     for event in &side.events {
-        if let Event::Distrust(distrust) = event {
-            distrusts.push(distrust);
+        if let Event::MisbehaviorDetected(misbehavior) = event {
+            distrusts.push(misbehavior);
         }
     }
     distrusts
@@ -43,7 +43,7 @@ fn push(side: &mut Side, relay: &mut NaiveRelay, content: &'static str) -> u64 {
 
 /// A third device, which knows all that the first knows.
 fn third(first: &mut Side, relay: &mut NaiveRelay) -> Side {
-    let keys = DeviceKeys::random(&mut Seeded(99));
+    let keys = DeviceKeys::random(&mut SeededRng(99));
     let (device, agreement) = (keys.device(), keys.agreement().public());
     let joining = Joining {
         device,
@@ -78,22 +78,22 @@ fn a_withheld_change_is_named_when_a_later_one_comes() {
     let withheld = push(&mut first, &mut relay, "two");
     let seq = relay.log.len() as u64;
     push(&mut first, &mut relay, "three");
-    second.engine.frame(
+    second.engine.handle_frame(
         shown(&relay, second.device(), second.sent_through, &[seq]),
         second.now_ms,
     );
     second.drain();
-    let expected = Distrust::Withheld {
+    let expected = RelayMisbehavior::Withheld {
         sender: first.device(),
         push_number: withheld,
     };
     assert_eq!(distrusts(&second), [&expected]);
-    let handed_out = second
+    let delivered_through = second
         .inbox
         .iter()
         .filter(|incoming| matches!(incoming, Incoming::Change(_)))
         .count();
-    assert_eq!(handed_out, 2, "what came is not held back");
+    assert_eq!(delivered_through, 2, "what came is not held back");
 }
 
 #[test]
@@ -106,13 +106,13 @@ fn changes_in_another_order_are_noticed() {
     relay.log.swap(end - 2, end - 1);
     rehash(&mut relay);
     second.hear(&relay);
-    let withheld = Distrust::Withheld {
+    let withheld = RelayMisbehavior::Withheld {
         sender: first.device(),
         push_number: one,
     };
     assert_eq!(
         distrusts(&second),
-        [&Distrust::Witness(end as u64 - 1), &withheld]
+        [&RelayMisbehavior::DivergentLog(end as u64 - 1), &withheld]
     );
 }
 
@@ -154,7 +154,7 @@ fn two_devices_that_were_shown_different_histories_find_out() {
         side.hear(&relay);
         assert_eq!(
             distrusts(side),
-            [&Distrust::Witness(fork + 1)],
+            [&RelayMisbehavior::DivergentLog(fork + 1)],
             "{:?}",
             side.events
         );
@@ -183,14 +183,14 @@ fn a_relay_that_goes_back_without_a_word_is_told_from_one_that_was_restored() {
         first.step(&mut backup);
         if restored {
             assert!(distrusts(&first).is_empty(), "{:?}", distrusts(&first));
-            assert!(first.events.contains(&Event::NewHistory));
+            assert!(first.events.contains(&Event::RelayRestored));
         } else {
             let back = [
-                Distrust::MembershipRolledBack {
+                RelayMisbehavior::MembershipRolledBack {
                     from: known,
                     to: count,
                 },
-                Distrust::RolledBack {
+                RelayMisbehavior::RolledBack {
                     from: reached,
                     to: head,
                 },
@@ -200,9 +200,9 @@ fn a_relay_that_goes_back_without_a_word_is_told_from_one_that_was_restored() {
         let kinds: Vec<_> = first
             .engine
             .state()
-            .warnings()
+            .alerts()
             .iter()
-            .map(|warned| warned.restored)
+            .map(|alert| alert.restored)
             .collect();
         assert!(
             kinds.iter().all(|kind| *kind == restored) && !kinds.is_empty(),
@@ -215,7 +215,7 @@ fn a_relay_that_goes_back_without_a_word_is_told_from_one_that_was_restored() {
         assert!(second.applied.contains(&Bytes::from_static(b"own")));
         let forgot = distrusts(&second)
             .iter()
-            .any(|distrust| matches!(distrust, Distrust::Forgotten { .. }));
+            .any(|misbehavior| matches!(misbehavior, RelayMisbehavior::StoredPushesLost { .. }));
         assert_ne!(
             forgot, restored,
             "though others had filled the place of what it lost"
@@ -231,10 +231,12 @@ fn hidden_membership_entries_are_noticed() {
     third(&mut first, &mut relay);
     push(&mut first, &mut relay, "one");
     second.hear(&relay);
-    assert!(distrusts(&second).contains(&&Distrust::MembershipHidden {
-        shown: known,
-        seen: known + 1
-    }));
+    assert!(
+        distrusts(&second).contains(&&RelayMisbehavior::MembershipHidden {
+            shown: known,
+            seen: known + 1
+        })
+    );
 }
 
 /// An envelope that someone with these secrets makes in another's name.
@@ -249,7 +251,7 @@ fn forge(
         account: account.account(),
         key_epoch,
         sender,
-        addressee: None,
+        recipient: None,
     };
     let membership_head = account.head_at(membership_count).unwrap().to_wire();
     let heads = Heads {
@@ -267,7 +269,7 @@ fn forge(
     Envelope {
         push_number,
         sealed,
-        addressee: Bytes::new(),
+        recipient: Bytes::new(),
     }
 }
 
@@ -294,7 +296,7 @@ fn a_removed_device_cannot_speak_in_the_name_of_one_that_has_new_secrets() {
         "it was not given the new secret"
     );
     let reason = |side: &Side| match side.events.last() {
-        Some(Event::Unreadable { reason, .. }) => reason.clone(),
+        Some(Event::UndecryptableEnvelope { reason, .. }) => reason.clone(),
         other => panic!("{other:?}"),
     };
     let relay_makes = |relay: &mut NaiveRelay, side: &mut Side, envelope| {
@@ -307,7 +309,7 @@ fn a_removed_device_cannot_speak_in_the_name_of_one_that_has_new_secrets() {
         &mut second,
         forge(known, 0, first.device(), last + 1, 3),
     );
-    assert_eq!(reason(&second), Unreadable::OldKeyEpoch(0));
+    assert_eq!(reason(&second), UndecryptableReason::OldKeyEpoch(0));
     // Claiming to have seen the removal, it would have to seal with a secret it does not have.
     let longer = first.engine.state().account();
     relay_makes(
@@ -315,7 +317,7 @@ fn a_removed_device_cannot_speak_in_the_name_of_one_that_has_new_secrets() {
         &mut second,
         forge(longer, 0, first.device(), last + 2, 4),
     );
-    assert_eq!(reason(&second), Unreadable::Heads);
+    assert_eq!(reason(&second), UndecryptableReason::Heads);
     // The first rule holds after a crash, too, of a journal old or new.
     for compacted in [false, true] {
         second.crash(compacted);
@@ -326,7 +328,7 @@ fn a_removed_device_cannot_speak_in_the_name_of_one_that_has_new_secrets() {
             &mut second,
             forge(known, 0, first.device(), number, 3),
         );
-        assert_eq!(reason(&second), Unreadable::OldKeyEpoch(0));
+        assert_eq!(reason(&second), UndecryptableReason::OldKeyEpoch(0));
     }
     assert_eq!(
         second.applied.len(),
@@ -350,14 +352,18 @@ fn nothing_is_sealed_before_the_membership_log_is_whole() {
     let mut answers = relay
         .answer(second.device(), DeviceFrame::Authenticate(proof))
         .into_iter();
-    second.engine.frame(answers.next().unwrap(), second.now_ms);
+    second
+        .engine
+        .handle_frame(answers.next().unwrap(), second.now_ms);
     second.drain();
     assert!(
         second.engine.is_live() && second.to_relay.is_empty(),
         "{:?}",
         second.to_relay
     );
-    second.engine.frame(answers.next().unwrap(), second.now_ms);
+    second
+        .engine
+        .handle_frame(answers.next().unwrap(), second.now_ms);
     second.drain();
     while second.step(&mut relay) {}
     let sealed = &relay.log.last().unwrap().1.sealed;
@@ -367,25 +373,29 @@ fn nothing_is_sealed_before_the_membership_log_is_whole() {
 #[test]
 fn a_warning_is_kept_once_until_it_is_dismissed() {
     let (mut first, ..) = pair(1);
-    first.engine.wall_clock(1_000);
+    first.engine.set_wall_clock(1_000);
     for _ in 0..3 {
-        first.engine.distrust(Distrust::Chain(7));
+        first
+            .engine
+            .report_misbehavior(RelayMisbehavior::ChainMismatch(7));
     }
     first.drain();
     for compacted in [false, true] {
         first.crash(compacted);
-        let warnings: Vec<_> = first.engine.state().warnings().iter().cloned().collect();
-        assert_eq!(warnings.len(), 1);
-        assert_eq!((warnings[0].at_s, warnings[0].restored), (1_000, false));
+        let alerts: Vec<_> = first.engine.state().alerts().iter().cloned().collect();
+        assert_eq!(alerts.len(), 1);
+        assert_eq!((alerts[0].at_s, alerts[0].restored), (1_000, false));
     }
-    first.engine.dismiss_warnings();
+    first.engine.dismiss_alerts();
     first.drain();
     first.crash(false);
-    assert_eq!(first.engine.state().warnings().iter().count(), 0);
+    assert_eq!(first.engine.state().alerts().iter().count(), 0);
     for seq in 0..100 {
-        first.engine.distrust(Distrust::Chain(seq));
+        first
+            .engine
+            .report_misbehavior(RelayMisbehavior::ChainMismatch(seq));
     }
-    let kept: Vec<_> = first.engine.state().warnings().iter().collect();
-    assert_eq!(kept.len(), super::super::super::warnings::WARNINGS_MAX);
+    let kept: Vec<_> = first.engine.state().alerts().iter().collect();
+    assert_eq!(kept.len(), super::super::super::alerts::ALERTS_MAX);
     assert!(kept.last().unwrap().text.contains("99"));
 }

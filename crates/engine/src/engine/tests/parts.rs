@@ -150,7 +150,7 @@ fn what_the_app_was_not_yet_told_when_it_crashed_it_is_told_again() {
                 expected,
                 "told before: {told}, compacted: {compacted}"
             );
-            assert_eq!(second.engine.state().assemblies.records().count(), 0);
+            assert_eq!(second.engine.state().reassembler.records().count(), 0);
         }
     }
 }
@@ -187,7 +187,7 @@ fn a_whole_change_comes_again_until_it_is_applied_and_then_never() {
     second.crash(true);
     second.settle(&mut relay);
     assert_eq!(second.applied, [content(1, 4), content(2, 3)]);
-    assert_eq!(second.engine.state().assemblies.bytes(), 0);
+    assert_eq!(second.engine.state().reassembler.bytes(), 0);
 }
 
 #[test]
@@ -199,7 +199,7 @@ fn parts_are_acknowledged_as_they_come() {
         first.step(&mut relay);
         second.hear(&relay);
         second.now_ms += ACK_DELAY_MS;
-        second.engine.tick(second.now_ms);
+        second.engine.handle_timeout(second.now_ms);
         second.drain();
         while second.step(&mut relay) {}
         // The last part is acknowledged when the app has the change.
@@ -227,7 +227,7 @@ fn limits_that_shrink_let_a_cut_change_go_as_a_whole() {
         graceful_protocol::Refusal::new(Code::EnvelopeTooLarge, "no").push_number(refused);
     first
         .engine
-        .frame(RelayFrame::Refusal(refusal.into()), first.now_ms);
+        .handle_frame(RelayFrame::Refusal(refusal.into()), first.now_ms);
     first.drain();
     let dropped: Vec<_> = first
         .events

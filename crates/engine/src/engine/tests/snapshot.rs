@@ -4,7 +4,7 @@ use super::*;
 
 fn wanted(side: &Side) -> Option<DeviceKey> {
     side.inbox.iter().find_map(|incoming| match incoming {
-        Incoming::SnapshotWanted { device, .. } => Some(*device),
+        Incoming::SnapshotRequest { device, .. } => Some(*device),
         _ => None,
     })
 }
@@ -47,7 +47,7 @@ fn a_question_reaches_one_device_in_order_and_comes_again_until_it_is_applied() 
 #[test]
 fn asked_is_who_was_heard_last_also_after_a_restart() {
     let (mut first, mut second, mut relay) = pair(1);
-    let third = DeviceKeys::random(&mut Seeded(9));
+    let third = DeviceKeys::random(&mut SeededRng(9));
     let (device, agreement) = (third.device(), third.agreement().public());
     let joining = Joining {
         device,
@@ -89,7 +89,7 @@ fn asked_is_who_was_heard_last_also_after_a_restart() {
             .changes()
             .last()
             .unwrap()
-            .addressee
+            .recipient
             .clone();
         assert_eq!(*asked, *expected.as_bytes(), "turn {turn}");
     }
@@ -97,12 +97,12 @@ fn asked_is_who_was_heard_last_also_after_a_restart() {
         .engine
         .request_snapshot(Some(device), third.now_ms)
         .unwrap_err();
-    assert_eq!(own, PushError::Addressee);
+    assert_eq!(own, PushError::Recipient);
 }
 
 #[test]
 fn a_device_that_is_alone_is_told_that_there_is_nobody_to_ask() {
-    let mut alone = Side::new(Identity::found("desk", "Desk", &mut Seeded(1)), 1);
+    let mut alone = Side::new(Identity::create("desk", "Desk", &mut SeededRng(1)), 1);
     assert_eq!(
         alone.engine.request_snapshot(None, 0),
         Err(PushError::Alone)
@@ -122,7 +122,7 @@ fn who_joins_in_the_middle_of_a_change_gets_it_by_asking() {
     first.hear(&relay);
     // What both have acknowledged, the relay keeps no more.
     let kept_after = relay.log.len() as u64;
-    let keys = DeviceKeys::random(&mut Seeded(9));
+    let keys = DeviceKeys::random(&mut SeededRng(9));
     let joining = Joining {
         device: keys.device(),
         agreement: keys.agreement().public(),

@@ -64,7 +64,7 @@ fn kind(_folder: &Path) -> Option<Finding> {
 }
 
 /// What kind of disk it is, and how long it takes to sync a page.
-pub fn speed(folder: &Path) -> Vec<Finding> {
+pub fn sync_speed(folder: &Path) -> Vec<Finding> {
     let mut findings: Vec<_> = kind(folder).into_iter().collect();
     findings.push(match time_syncs(folder) {
         Ok(took) => judge(took),
@@ -100,12 +100,12 @@ fn judge(took: Duration) -> Finding {
 }
 
 /// A file that is gone when this is.
-struct Trial {
+struct TempFile {
     file: File,
     path: PathBuf,
 }
 
-impl Drop for Trial {
+impl Drop for TempFile {
     fn drop(&mut self) {
         let _ = std::fs::remove_file(&self.path);
     }
@@ -113,15 +113,15 @@ impl Drop for Trial {
 
 fn time_syncs(folder: &Path) -> io::Result<Duration> {
     let path = folder.join(format!(".doctor-{}", std::process::id()));
-    let mut trial = Trial {
+    let mut temp = TempFile {
         file: graceful_fs_util::create_private(&path)?,
         path,
     };
     let mut times = [Duration::ZERO; SYNCS];
     for time in &mut times {
         let begun = Instant::now();
-        trial.file.write_all(&[0x5a; PAGE_BYTES])?;
-        trial.file.sync_data()?;
+        temp.file.write_all(&[0x5a; PAGE_BYTES])?;
+        temp.file.sync_data()?;
         *time = begun.elapsed();
     }
     times.sort_unstable();
@@ -129,7 +129,7 @@ fn time_syncs(folder: &Path) -> io::Result<Duration> {
 }
 
 /// What is free, against what has to stay free.
-pub fn room(folder: &Path, free_bytes_min: u64) -> Finding {
+pub fn free_space(folder: &Path, free_bytes_min: u64) -> Finding {
     let Ok(free) = fs4::available_space(folder) else {
         return Finding::warning(
             FREE,
@@ -163,7 +163,7 @@ mod tests {
     #[test]
     fn what_is_measured_leaves_nothing_behind() {
         let folder = tempfile::tempdir().expect("a folder");
-        let findings = speed(folder.path());
+        let findings = sync_speed(folder.path());
         assert!(
             findings
                 .iter()
@@ -190,7 +190,7 @@ mod tests {
     #[test]
     fn room_is_judged_by_what_has_to_stay_free() {
         let folder = tempfile::tempdir().expect("a folder");
-        assert_eq!(room(folder.path(), 0).level, Level::Ok);
-        assert_eq!(room(folder.path(), 1 << 60).level, Level::Failure);
+        assert_eq!(free_space(folder.path(), 0).level, Level::Ok);
+        assert_eq!(free_space(folder.path(), 1 << 60).level, Level::Failure);
     }
 }

@@ -2,16 +2,16 @@
 //! gives findings in words, with what to do. Nothing is changed but a file that is made and removed again.
 
 mod clock;
+mod data_dir;
 mod disk;
-mod folder;
 mod limits;
 mod ports;
 
 use serde::{Deserialize, Serialize};
 
 pub use clock::clock;
-pub use disk::{room, speed};
-pub use folder::folder;
+pub use data_dir::data_dir;
+pub use disk::{free_space, sync_speed};
 pub use limits::open_files;
 pub use ports::{Owner, may_bind, owner_of_port};
 

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::{OneDay, Region, State};
+use super::{DaySummary, Region, State};
 use crate::admin::sla::{escaped, lasted};
 
 /// Its only style, which the relay's header names by its hash.
@@ -141,7 +141,7 @@ fn bars(region: &Region) -> String {
     svg + "</svg><p class=\"ends soft\"><span>90 days ago</span><span>today</span></p>\n"
 }
 
-fn class(day: &OneDay) -> &'static str {
+fn class(day: &DaySummary) -> &'static str {
     match day.uptime_percent {
         None => "none",
         Some(percent) if percent >= 100.0 => "up",
@@ -150,7 +150,7 @@ fn class(day: &OneDay) -> &'static str {
     }
 }
 
-fn in_words(day: &OneDay) -> String {
+fn in_words(day: &DaySummary) -> String {
     let uptime = match day.uptime_percent {
         Some(percent) => format!("{percent} %"),
         None => "not on record".to_owned(),

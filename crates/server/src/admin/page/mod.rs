@@ -2,18 +2,18 @@
 //! device, no number of them.
 
 mod html;
-mod keep;
+mod refresh;
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::sla::{Happened, Percentiles};
+use super::sla::{IncidentSummary, Percentiles};
 use super::sla::{date_of, happened, percentiles, uptime_percent, written};
 use graceful_rules::uptime::{self, DAY_MS, Day};
 
 pub use html::{STYLE, page};
-pub use keep::keep;
+pub use refresh::refresh;
 
 /// Days that the page looks back.
 pub const DAYS: i64 = 90;
@@ -59,16 +59,16 @@ pub struct Region {
     /// From a push's arrival to the disk, over the last 30 days.
     pub latency: Option<Percentiles>,
     /// The last 90 days, the oldest first.
-    pub days: Vec<OneDay>,
+    pub days: Vec<DaySummary>,
     /// What happened in them, the newest first.
-    pub incidents: Vec<Happened>,
+    pub incidents: Vec<IncidentSummary>,
     /// More that happened, and is not listed.
     pub incidents_more: u64,
 }
 
 /// One day of it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct OneDay {
+pub struct DaySummary {
     /// In UTC, like 2026-11-25.
     pub date: String,
     /// Of the time that counts; none: nothing was recorded.
@@ -92,7 +92,7 @@ impl Region {
         let none = Day::default();
         let day = |number: i64| {
             let day = all.get(&number).unwrap_or(&none);
-            OneDay {
+            DaySummary {
                 date: date_of(number),
                 uptime_percent: uptime_percent(day),
                 down_s: day.down_ms / 1_000,
@@ -124,7 +124,7 @@ impl Region {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use graceful_rules::latency::step_of;
+    use graceful_rules::latency::bucket;
     use graceful_rules::uptime::Incident;
 
     /// 2026-11-25 12:00:00.
@@ -139,7 +139,7 @@ pub(super) mod tests {
                 up_ms: DAY_MS,
                 ..Day::default()
             };
-            of.latency.add(step_of(2_000), 100);
+            of.latency.add(bucket(2_000), 100);
             all.insert(day, of);
         }
         let mut away = |day: i64, from_ms: i64, until_ms: i64, planned: bool| {

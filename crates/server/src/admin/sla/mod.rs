@@ -5,16 +5,16 @@
 //! and so that a store which fails can still be written about.
 
 mod html;
-mod ledger;
 mod month;
 mod monthly;
 mod plot;
 mod recorder;
 mod text;
+mod uptime_log;
 
-pub use ledger::{Ledger, LedgerError};
-pub use month::{Happened, Month, OneDay, Percentiles, Report};
+pub use month::{DaySummary, IncidentSummary, Month, Percentiles, Report};
 pub use recorder::{Jump, Recorder};
+pub use uptime_log::{UptimeLog, UptimeLogError};
 
 pub(super) use html::escaped;
 pub(super) use month::{date_of, happened, percentiles, uptime_percent, written};

@@ -8,11 +8,11 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
-use graceful_rules::agreement::Agreement;
 use graceful_rules::latency::Latency;
-use graceful_rules::uptime::{self, DAY_MS, Day, Incident, Moment, days};
+use graceful_rules::sla::SlaTerms;
+use graceful_rules::uptime::{self, ClockReading, DAY_MS, Day, Incident, days};
 
-use super::Ledger;
+use super::UptimeLog;
 
 /// A month of the calendar, in UTC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -112,7 +112,7 @@ pub struct Percentiles {
 
 /// Something that happened.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Happened {
+pub struct IncidentSummary {
     /// In UTC.
     pub from: String,
     /// In UTC.
@@ -127,7 +127,7 @@ pub struct Happened {
 
 /// One day of the report.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct OneDay {
+pub struct DaySummary {
     /// Of the month.
     pub day: u8,
     /// Of the time that counts; none: nothing was recorded.
@@ -172,37 +172,37 @@ pub struct Report {
     /// From the writer's inbox to the disk.
     pub latency: Option<Percentiles>,
     /// What happened.
-    pub incidents: Vec<Happened>,
+    pub incidents: Vec<IncidentSummary>,
     /// Incidents that are counted, but not listed.
     pub incidents_more: u64,
     /// Each day.
-    pub days: Vec<OneDay>,
+    pub days: Vec<DaySummary>,
 }
 
 impl Report {
     /// Of one month. `now` is the moment; `running` says whether the relay runs: if not, the time since
     /// its last run counts.
     pub fn new(
-        ledger: &Ledger,
-        agreement: &Agreement,
+        uptime_log: &UptimeLog,
+        sla_terms: &SlaTerms,
         month: Month,
-        now: &Moment,
+        now: &ClockReading,
         running: bool,
     ) -> Self {
         let all = days(
-            ledger.records(),
-            ledger.planned_stop_max_ms(),
+            uptime_log.records(),
+            uptime_log.planned_stop_max_ms(),
             (!running).then_some(now),
         );
-        Self::of_days(&all, agreement, month, now.wall_ms)
+        Self::of_days(&all, sla_terms, month, now.wall_ms)
     }
 
-    fn of_days(all: &BTreeMap<i64, Day>, agreement: &Agreement, month: Month, now_ms: i64) -> Self {
+    fn of_days(all: &BTreeMap<i64, Day>, sla_terms: &SlaTerms, month: Month, now_ms: i64) -> Self {
         let (first, end) = month.days();
         let none = Day::default();
         let one = |(number, day): (u8, i64)| {
             let of = all.get(&day).unwrap_or(&none);
-            OneDay {
+            DaySummary {
                 day: number,
                 uptime_percent: uptime_percent(of),
                 down_s: of.down_ms / 1_000,
@@ -219,10 +219,10 @@ impl Report {
             month: month.to_string(),
             is_over: month.is_over(now_ms),
             made: written(now_ms),
-            target_percent: agreement.target_percent,
+            target_percent: sla_terms.target_percent,
             uptime_percent: uptime,
-            target_met: uptime.map(|uptime| uptime >= agreement.target_percent),
-            credit_percent: uptime.map_or(0.0, |uptime| agreement.credit_percent(uptime)),
+            target_met: uptime.map(|uptime| uptime >= sla_terms.target_percent),
+            credit_percent: uptime.map_or(0.0, |uptime| sla_terms.credit_percent(uptime)),
             up_s: sum.up_ms / 1_000,
             down_s: sum.down_ms / 1_000,
             planned_s: sum.planned_ms / 1_000,
@@ -241,8 +241,8 @@ impl Report {
     }
 }
 
-pub(in crate::admin) fn happened(incident: &Incident) -> Happened {
-    Happened {
+pub(in crate::admin) fn happened(incident: &Incident) -> IncidentSummary {
+    IncidentSummary {
         from: written(incident.from_ms),
         until: written(incident.until_ms),
         lasted_s: (incident.until_ms - incident.from_ms) / 1_000,
@@ -262,7 +262,7 @@ pub(in crate::admin) fn uptime_percent(day: &Day) -> Option<f64> {
 pub(in crate::admin) fn percentiles(latency: &Latency) -> Option<Percentiles> {
     let within = |percent| {
         latency
-            .within_ms(percent)
+            .percentile_ms(percent)
             .map(|ms| (ms * 100.0).round() / 100.0)
     };
     Some(Percentiles {
@@ -275,15 +275,15 @@ pub(in crate::admin) fn percentiles(latency: &Latency) -> Option<Percentiles> {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use graceful_rules::agreement::credit;
-    use graceful_rules::latency::step_of;
+    use graceful_rules::latency::bucket;
+    use graceful_rules::sla::credit;
 
-    pub(crate) fn agreement() -> Agreement {
+    pub(crate) fn sla_terms() -> SlaTerms {
         let credits = vec![
             credit("99: 25").expect("a credit"),
             credit("99.9: 10").expect("a credit"),
         ];
-        Agreement {
+        SlaTerms {
             target_percent: 99.9,
             credits,
             planned_stop_max_ms: 3_600_000,
@@ -302,9 +302,9 @@ pub(super) mod tests {
                 ..Day::default()
             };
             let busy = u64::try_from(day - first).expect("small");
-            of.latency.add(step_of(900 + busy * 40), 950);
-            of.latency.add(step_of(6_000 + busy * 300), 45);
-            of.latency.add(step_of(40_000), 5);
+            of.latency.add(bucket(900 + busy * 40), 950);
+            of.latency.add(bucket(6_000 + busy * 300), 45);
+            of.latency.add(bucket(40_000), 5);
             all.insert(day, of);
         }
         let mut away = |day: i64, from_ms: i64, until_ms: i64, planned: bool| {
@@ -332,7 +332,7 @@ pub(super) mod tests {
         away(3, DAY_MS - 1_200_000, DAY_MS, false);
         away(4, 0, 2_400_000, false);
         away(10, 7_200_000, 7_500_000, true);
-        Report::of_days(&all, &agreement(), month, end * DAY_MS + 3_600_000)
+        Report::of_days(&all, &sla_terms(), month, end * DAY_MS + 3_600_000)
     }
 
     #[test]

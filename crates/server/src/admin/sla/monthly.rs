@@ -4,11 +4,11 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-use graceful_rules::agreement::Agreement;
-use graceful_rules::uptime::Moment;
+use graceful_rules::sla::SlaTerms;
+use graceful_rules::uptime::ClockReading;
 
 use super::month::{Month, Report};
-use super::{FOLDER, Ledger};
+use super::{FOLDER, UptimeLog};
 
 /// Months that are looked at: one that was missed is made up for.
 const LOOK_BACK: usize = 3;
@@ -17,21 +17,21 @@ const LOOK_BACK: usize = 3;
 /// of that month has changed, as when a clock that was wrong has been set.
 pub(super) fn make_due(
     data: &Path,
-    ledger: &Ledger,
-    agreement: &Agreement,
-    now: &Moment,
+    uptime_log: &UptimeLog,
+    sla_terms: &SlaTerms,
+    now: &ClockReading,
 ) -> io::Result<()> {
     let folder = data.join(FOLDER);
     let mut month = Month::of(now.wall_ms);
     for _ in 0..LOOK_BACK {
         month = month.before();
-        let report = Report::new(ledger, agreement, month, now, true);
+        let report = Report::new(uptime_log, sla_terms, month, now, true);
         if report.has_record() && !is_made(&folder, &report) {
             write(&folder, &report)?;
             tracing::info!(%month, "the month's report of uptime is made");
         }
     }
-    forget(&folder, agreement.reports_max)
+    forget(&folder, sla_terms.reports_max)
 }
 
 fn is_made(folder: &Path, report: &Report) -> bool {
@@ -85,7 +85,7 @@ fn forget(folder: &Path, reports_max: usize) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::month::tests::agreement;
+    use super::super::month::tests::sla_terms;
     use super::*;
     use graceful_rules::latency::Latency;
     use graceful_rules::uptime::Record;
@@ -94,9 +94,9 @@ mod tests {
     const AUGUST_MS: i64 = 1_785_542_400_000;
     const DAY: u64 = 86_400_000;
 
-    fn day(number: u64) -> Moment {
+    fn day(number: u64) -> ClockReading {
         let wall_ms = AUGUST_MS + i64::try_from(number * DAY).expect("small");
-        Moment {
+        ClockReading {
             boot: "a".into(),
             clock_ms: number * DAY,
             wall_ms,
@@ -123,25 +123,25 @@ mod tests {
     #[test]
     fn months_that_are_over_get_their_report_once_and_the_oldest_go() {
         let folder = tempfile::tempdir().expect("a folder");
-        let mut ledger = Ledger::read(folder.path(), 0).expect("none yet");
-        ledger
+        let mut uptime_log = UptimeLog::read(folder.path(), 0).expect("none yet");
+        uptime_log
             .begin(Record::Started { at: day(0) })
             .expect("written");
         let mut last = 0;
         let mut made = |until: u64| {
-            let (latency, troubles) = (Latency::default(), Vec::new());
+            let (latency, outages) = (Latency::default(), Vec::new());
             let lasted_ms = DAY * (until - last);
             last = until;
             let at = day(until);
-            ledger
-                .add(Record::Folded {
+            uptime_log
+                .add(Record::Interval {
                     at,
                     lasted_ms,
                     latency,
-                    troubles,
+                    outages,
                 })
                 .expect("written");
-            make_due(folder.path(), &ledger, &agreement(), &day(until)).expect("made");
+            make_due(folder.path(), &uptime_log, &sla_terms(), &day(until)).expect("made");
             files(folder.path())
         };
         assert_eq!(made(30), Vec::<String>::new(), "August is not over");

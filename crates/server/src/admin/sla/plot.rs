@@ -3,7 +3,7 @@
 
 use std::fmt::Write;
 
-use super::month::{OneDay, Percentiles, Report};
+use super::month::{DaySummary, Percentiles, Report};
 
 const LEFT: f64 = 68.0;
 const WIDTH: f64 = 720.0;
@@ -102,7 +102,7 @@ pub(super) fn latency(report: &Report) -> String {
 }
 
 /// A day without pushes breaks the line; a day between two such is a dot.
-fn line(all: &[OneDay], of: Share, height: impl Fn(f64) -> f64) -> String {
+fn line(all: &[DaySummary], of: Share, height: impl Fn(f64) -> f64) -> String {
     let (mut path, mut drawing, step) = (String::new(), false, step(all.len()));
     for (at, day) in all.iter().enumerate() {
         let Some(latency) = &day.latency else {
@@ -143,7 +143,7 @@ fn grid(height: f64, label: &str) -> String {
     )
 }
 
-fn days(all: &[OneDay]) -> String {
+fn days(all: &[DaySummary]) -> String {
     let step = step(all.len());
     let labels = all
         .iter()

@@ -9,13 +9,13 @@ use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use crate::admin::clocks::{clock_ms, moment, wall_ms};
-use crate::relay::{Cause, Relay};
-use graceful_rules::agreement::Agreement;
+use crate::relay::{NotReadyReason, Relay};
 use graceful_rules::latency::Latency;
-use graceful_rules::uptime::{CLOCK_SET_MS, Record, Trouble};
+use graceful_rules::sla::SlaTerms;
+use graceful_rules::uptime::{CLOCK_SET_MS, Outage, Record};
 
-use super::ledger::LedgerError;
-use super::{Ledger, monthly};
+use super::uptime_log::UptimeLogError;
+use super::{UptimeLog, monthly};
 
 /// How often it looks.
 const MINUTE: Duration = Duration::from_secs(60);
@@ -52,15 +52,15 @@ pub struct Recorder {
 }
 
 struct Inner {
-    ledger: Ledger,
+    uptime_log: UptimeLog,
     data: PathBuf,
-    agreement: Agreement,
+    sla_terms: SlaTerms,
     /// Since when nothing was noted.
     since_ms: u64,
     latency: Latency,
-    troubles: Vec<Trouble>,
+    outages: Vec<Outage>,
     /// What is the matter now, and since when.
-    matter: Option<(Cause, u64)>,
+    matter: Option<(NotReadyReason, u64)>,
     looked_ms: u64,
     wall_offset_ms: i64,
     jump: Option<Jump>,
@@ -69,22 +69,22 @@ struct Inner {
 impl Recorder {
     /// Begins the record of a run in the data folder. What cannot be written is told and no reason to stop:
     /// a relay has to start on a full disk, too.
-    pub fn begin(data: &Path, agreement: Agreement, relay: Relay) -> Self {
-        let mut ledger =
-            Ledger::read(data, agreement.planned_stop_max_ms).unwrap_or_else(|error| {
+    pub fn begin(data: &Path, sla_terms: SlaTerms, relay: Relay) -> Self {
+        let mut uptime_log =
+            UptimeLog::read(data, sla_terms.planned_stop_max_ms).unwrap_or_else(|error| {
                 tracing::warn!(%error, "the record of uptime begins anew");
-                Ledger::empty(data, agreement.planned_stop_max_ms)
+                UptimeLog::empty(data, sla_terms.planned_stop_max_ms)
             });
         let at = moment(relay_ms(&relay));
         let (since_ms, wall_offset_ms) = (at.clock_ms, offset_ms());
-        let begun = ledger.begin(Record::Started { at });
+        let begun = uptime_log.begin(Record::Started { at });
         let inner = Inner {
-            ledger,
+            uptime_log,
             data: data.to_path_buf(),
-            agreement,
+            sla_terms,
             since_ms,
             latency: Latency::default(),
-            troubles: Vec::new(),
+            outages: Vec::new(),
             matter: None,
             looked_ms: since_ms,
             wall_offset_ms,
@@ -101,19 +101,19 @@ impl Recorder {
 
     /// Looks and notes until told to stop noting.
     pub async fn keep(self, cancel: CancellationToken) {
-        let mut conditions = self.relay.conditions().listen();
+        let mut readiness = self.relay.readiness().subscribe();
         let mut minutes = interval(MINUTE);
         minutes.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 () = cancel.cancelled() => return,
                 () = self.relay.failed() => {
-                    self.relay.conditions().set(Cause::CommitFailed, true);
+                    self.relay.readiness().set(NotReadyReason::CommitFailed, true);
                     self.look(true);
                     return;
                 }
                 _ = minutes.tick() => self.look(true),
-                changed = conditions.changed() => {
+                changed = readiness.changed() => {
                     if changed.is_err() {
                         return;
                     }
@@ -138,7 +138,12 @@ impl Recorder {
         self.on_a_thread(move |recorder| {
             recorder.fold();
             let at = moment(relay_ms(&recorder.relay));
-            recorder.told(recorder.lock().ledger.add(Record::Stopped { at, planned }));
+            recorder.told(
+                recorder
+                    .lock()
+                    .uptime_log
+                    .add(Record::Stopped { at, planned }),
+            );
         })
         .await;
     }
@@ -154,12 +159,12 @@ impl Recorder {
     pub(in crate::admin) fn so_far(&self) -> (Vec<Record>, i64) {
         let inner = self.lock();
         let records = inner
-            .ledger
+            .uptime_log
             .records()
             .iter()
             .cloned()
             .chain([inner.since_noted(relay_ms(&self.relay))]);
-        (records.collect(), inner.ledger.planned_stop_max_ms())
+        (records.collect(), inner.uptime_log.planned_stop_max_ms())
     }
 
     /// Writing waits for the disk.
@@ -169,7 +174,7 @@ impl Recorder {
     }
 
     fn look(&self, minute: bool) {
-        let causes = self.relay.conditions().now();
+        let causes = self.relay.readiness().reasons();
         let latency = self.relay.take_latency();
         let mut inner = self.lock();
         inner.latency.merge(&latency);
@@ -188,13 +193,13 @@ impl Recorder {
         let now = moment(0);
         if now.wall_ms >= CLOCK_SET_MS
             && let Err(error) =
-                monthly::make_due(&inner.data, &inner.ledger, &inner.agreement, &now)
+                monthly::make_due(&inner.data, &inner.uptime_log, &inner.sla_terms, &now)
         {
             tracing::warn!(%error, "the month's report of uptime could not be made");
         }
     }
 
-    fn told(&self, written: Result<(), LedgerError>) {
+    fn told(&self, written: Result<(), UptimeLogError>) {
         if let Err(error) = written {
             tracing::warn!(%error, "the record of uptime lacks what was to be noted now");
         }
@@ -206,11 +211,11 @@ impl Recorder {
 }
 
 impl Inner {
-    fn look(&mut self, now_ms: u64, minute: bool, causes: &BTreeSet<Cause>) {
+    fn look(&mut self, now_ms: u64, minute: bool, causes: &BTreeSet<NotReadyReason>) {
         let took_ms = now_ms.saturating_sub(self.looked_ms);
         if took_ms > MINUTE_MS_MAX && self.matter.is_none() {
             let from_ms = self.looked_ms + u64::try_from(MINUTE.as_millis()).unwrap_or(0);
-            self.troubles.push(Trouble {
+            self.outages.push(Outage {
                 from_ms,
                 until_ms: now_ms,
                 cause: HELD_UP.into(),
@@ -233,47 +238,47 @@ impl Inner {
     fn close(&mut self, now_ms: u64) {
         if let Some((cause, from_ms)) = self.matter.take().filter(|(_, from_ms)| *from_ms < now_ms)
         {
-            self.troubles.push(trouble(cause, from_ms, now_ms));
+            self.outages.push(outage(cause, from_ms, now_ms));
         }
     }
 
     fn is_due(&self) -> bool {
         self.looked_ms.saturating_sub(self.since_ms) >= HOUR_MS
-            || self.troubles.len() >= TROUBLES_MAX
+            || self.outages.len() >= TROUBLES_MAX
     }
 
     /// The while since the last note, as it would be noted now.
     fn since_noted(&self, relay_ms: u64) -> Record {
         let at = moment(relay_ms);
-        let mut troubles = self.troubles.clone();
+        let mut outages = self.outages.clone();
         if let Some((cause, from_ms)) = self.matter.filter(|(_, from_ms)| *from_ms < at.clock_ms) {
-            troubles.push(trouble(cause, from_ms, at.clock_ms));
+            outages.push(outage(cause, from_ms, at.clock_ms));
         }
         let lasted_ms = at.clock_ms.saturating_sub(self.since_ms);
-        Record::Folded {
+        Record::Interval {
             at,
             lasted_ms,
             latency: self.latency.clone(),
-            troubles,
+            outages,
         }
     }
 
-    fn fold(&mut self, relay_ms: u64) -> Result<(), LedgerError> {
+    fn fold(&mut self, relay_ms: u64) -> Result<(), UptimeLogError> {
         let at = moment(relay_ms);
         let goes_on = self.matter;
         self.close(at.clock_ms);
         self.matter = goes_on.map(|(cause, _)| (cause, at.clock_ms));
         let lasted_ms = at.clock_ms.saturating_sub(self.since_ms);
         self.since_ms = at.clock_ms;
-        let (latency, troubles) = (
+        let (latency, outages) = (
             std::mem::take(&mut self.latency),
-            std::mem::take(&mut self.troubles),
+            std::mem::take(&mut self.outages),
         );
-        self.ledger.add(Record::Folded {
+        self.uptime_log.add(Record::Interval {
             at,
             lasted_ms,
             latency,
-            troubles,
+            outages,
         })
     }
 
@@ -292,8 +297,8 @@ impl Inner {
     }
 }
 
-fn trouble(cause: Cause, from_ms: u64, until_ms: u64) -> Trouble {
-    Trouble {
+fn outage(cause: NotReadyReason, from_ms: u64, until_ms: u64) -> Outage {
+    Outage {
         from_ms,
         until_ms,
         cause: cause.text().to_owned(),

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::month::{Happened, Percentiles, Report};
+use super::month::{IncidentSummary, Percentiles, Report};
 
 impl Report {
     /// For a terminal, 80 columns wide.
@@ -53,7 +53,7 @@ impl Report {
             text +=
                 "| from (UTC) | until (UTC) | lasted | cause | counts |\n|---|---|---|---|---|\n";
         }
-        for Happened {
+        for IncidentSummary {
             from,
             until,
             lasted_s,

@@ -33,7 +33,7 @@ pub(super) struct Certificate {
 impl Certificate {
     /// From PEM: a chain that begins with the relay's own certificate, and its key.
     pub(super) fn from_pem(chain: &[u8], key: &[u8]) -> Result<Self, String> {
-        let chain = chain_of(chain)?;
+        let chain = parse_chain(chain)?;
         let key = PrivateKeyDer::from_pem_slice(key).map_err(|_| {
             "it holds no private key in PEM form that can be used (it must not be encrypted)"
                 .to_owned()
@@ -53,7 +53,7 @@ impl Certificate {
             validity.not_before.timestamp(),
             validity.not_after.timestamp(),
         );
-        let names = names_of(&parsed);
+        let names = subject_names(&parsed);
         let certified = CertifiedKey::from_der(chain, key, &provider()).map_err(|error| match error {
             rustls::Error::InconsistentKeys(_) => "the certificate and the key do not belong together (the \
                                                    relay's own certificate must be the first in its file)"
@@ -87,7 +87,7 @@ impl Certificate {
     }
 
     /// Whether a device that dials `name` would take it.
-    pub(super) fn is_for(&self, name: &str) -> bool {
+    pub(super) fn is_valid_for(&self, name: &str) -> bool {
         let leaf = self
             .certified
             .end_entity_cert()
@@ -101,23 +101,23 @@ impl Certificate {
         verify_server_name(&parsed, &name).is_ok()
     }
 
-    pub(super) fn good_until(&self) -> String {
+    pub(super) fn validity(&self) -> String {
         format!(
             "the certificate is good until {}",
-            clock::written(self.not_after_s)
+            clock::format_utc(self.not_after_s)
         )
     }
 
     /// What an operator should know of it, if anything.
-    pub(super) fn trouble(&self, names: &[String], wall_s: i64) -> Option<String> {
-        if let Some(name) = names.iter().find(|name| !self.is_for(name)) {
+    pub(super) fn problem(&self, names: &[String], wall_s: i64) -> Option<String> {
+        if let Some(name) = names.iter().find(|name| !self.is_valid_for(name)) {
             return Some(format!(
                 "the certificate is not for {name}, which stands in `server.names`; it is for {}",
                 self.names.join(", ")
             ));
         }
         if wall_s < self.not_before_s {
-            let from = clock::written(self.not_before_s);
+            let from = clock::format_utc(self.not_before_s);
             return Some(format!(
                 "the certificate is good from {from} on only; is this machine's clock right?"
             ));
@@ -126,7 +126,7 @@ impl Certificate {
         if left_s < 0 {
             return Some(format!(
                 "the certificate expired on {}",
-                clock::written(self.not_after_s)
+                clock::format_utc(self.not_after_s)
             ));
         }
         let warning_s = (WARNING_DAYS * DAY_S).min((self.not_after_s - self.not_before_s) / 4);
@@ -134,13 +134,13 @@ impl Certificate {
             format!(
                 "the certificate expires in {} days, on {}",
                 left_s / DAY_S,
-                clock::written(self.not_after_s)
+                clock::format_utc(self.not_after_s)
             )
         })
     }
 }
 
-fn chain_of(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
+fn parse_chain(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
     let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
     match chain {
         Ok(chain) if !chain.is_empty() => Ok(chain),
@@ -148,7 +148,7 @@ fn chain_of(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
     }
 }
 
-fn names_of(certificate: &X509Certificate<'_>) -> Vec<String> {
+fn subject_names(certificate: &X509Certificate<'_>) -> Vec<String> {
     let Ok(Some(alternatives)) = certificate.subject_alternative_name() else {
         return Vec::new();
     };
@@ -178,16 +178,16 @@ fn address(bytes: &[u8]) -> Option<IpAddr> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::tls::own;
+    use crate::http::tls::self_signed;
 
     #[test]
     fn what_will_go_wrong_is_told_before_it_does() {
         let names = ["relay.example".to_owned()];
-        let mut certificate =
-            own::made(&own::new_key().expect("a key"), &names).expect("a certificate");
+        let mut certificate = self_signed::create(&self_signed::new_key().expect("a key"), &names)
+            .expect("a certificate");
         (certificate.not_before_s, certificate.not_after_s) = (1_000 * DAY_S, 1_090 * DAY_S);
         let told = |names: &[String], day: i64| {
-            certificate.trouble(names, day * DAY_S).unwrap_or_default()
+            certificate.problem(names, day * DAY_S).unwrap_or_default()
         };
         assert_eq!(told(&names, 1_000), "");
         assert!(

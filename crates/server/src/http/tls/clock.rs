@@ -21,7 +21,7 @@ pub(super) fn wall_ms() -> u64 {
 }
 
 /// A moment as people write it, in UTC.
-pub(super) fn written(wall_s: i64) -> String {
+pub(super) fn format_utc(wall_s: i64) -> String {
     let end = if wall_s < 0 {
         Timestamp::MIN
     } else {
@@ -35,18 +35,18 @@ pub(super) fn written(wall_s: i64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::written;
+    use super::format_utc;
 
     #[test]
     fn moments_are_written_as_people_do() {
-        assert_eq!(written(0), "1970-01-01 00:00 UTC");
-        assert_eq!(written(951_827_696), "2000-02-29 12:34 UTC");
-        assert_eq!(written(1_798_761_599), "2026-12-31 23:59 UTC");
-        assert_eq!(written(253_370_764_800), "9999-01-01 00:00 UTC");
+        assert_eq!(format_utc(0), "1970-01-01 00:00 UTC");
+        assert_eq!(format_utc(951_827_696), "2000-02-29 12:34 UTC");
+        assert_eq!(format_utc(1_798_761_599), "2026-12-31 23:59 UTC");
+        assert_eq!(format_utc(253_370_764_800), "9999-01-01 00:00 UTC");
         assert!(
-            written(253_402_300_799).starts_with("9999-12-"),
+            format_utc(253_402_300_799).starts_with("9999-12-"),
             "certificates without an end say this"
         );
-        assert_eq!(written(-1), "1969-12-31 23:59 UTC");
+        assert_eq!(format_utc(-1), "1969-12-31 23:59 UTC");
     }
 }

@@ -11,9 +11,9 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use super::super::doorkeeper::Doorkeeper;
+use super::super::admission::AdmissionControl;
 use super::Tls;
-use super::held::Held;
+use super::cert_resolver::CertResolver;
 
 /// The one protocol inside. HTTP/2 would carry WebSockets in another way.
 const HTTP: &[u8] = b"http/1.1";
@@ -29,13 +29,13 @@ pub(super) fn provider() -> CryptoProvider {
 /// TLS 1.3 alone, nothing resumed: each connection sees the certificate of its own moment, and the
 /// relay keeps nothing of those that ended.
 pub(super) fn server_config(
-    held: Arc<Held>,
+    resolver: Arc<CertResolver>,
     answers_acme: bool,
 ) -> Result<Arc<ServerConfig>, rustls::Error> {
     let mut config = ServerConfig::builder_with_provider(Arc::new(provider()))
         .with_protocol_versions(&[&rustls::version::TLS13])?
         .with_no_client_auth()
-        .with_cert_resolver(held);
+        .with_cert_resolver(resolver);
     config.alpn_protocols = vec![HTTP.to_vec()];
     if answers_acme {
         config.alpn_protocols.push(ACME.to_vec());
@@ -65,16 +65,16 @@ impl Handshake {
 
     /// The connection, if it is to go on; or why there is none: most who fail here scan ports.
     /// Waiting for one's turn counts, too.
-    pub(in crate::http) async fn shake<S>(
+    pub(in crate::http) async fn accept<S>(
         &self,
         stream: S,
-        doorkeeper: &Doorkeeper,
+        admission: &AdmissionControl,
     ) -> io::Result<Option<Secured<S>>>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
         let shaking = async {
-            let _turn = doorkeeper.handshake().await;
+            let _turn = admission.handshake().await;
             self.acceptor.accept(stream).await
         };
         let shaken = tokio::time::timeout(self.time_max, shaking).await;

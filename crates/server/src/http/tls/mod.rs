@@ -4,13 +4,13 @@
 //! keep theirs. A replacement that does not serve leaves the old one in place, and is told.
 
 mod acme;
+mod cert_resolver;
 mod certificate;
 mod clock;
 mod files;
 mod handshake;
-mod held;
-mod itself;
-mod own;
+mod self_connect;
+mod self_signed;
 mod status;
 mod watch;
 
@@ -20,9 +20,9 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use rustls::ServerConfig;
 
 use acme::Acme;
+use cert_resolver::CertResolver;
 use certificate::Certificate;
 use files::Files;
-use held::Held;
 
 pub use acme::{AcmeSetup, Challenge};
 pub(super) use clock::wall_s;
@@ -98,10 +98,10 @@ struct Inner {
     source: Source,
     /// What devices dial, if the operator said so.
     names: Vec<String>,
-    held: Arc<Held>,
+    resolver: Arc<CertResolver>,
     config: Arc<ServerConfig>,
     /// Why the newest certificate is not the one that is served, or what is wrong with that one.
-    trouble: Mutex<Option<String>>,
+    problem: Mutex<Option<String>>,
 }
 
 enum Source {
@@ -124,28 +124,28 @@ impl Tls {
             }
             TlsSetup::SelfSigned => (
                 Source::SelfSigned,
-                own::load_or_make(&folder.join(FOLDER), names.clone())?,
+                self_signed::load_or_create(&folder.join(FOLDER), names.clone())?,
             ),
             TlsSetup::Acme(setup) => {
                 let (acme, certificate) = Acme::prepare(setup, &folder.join(FOLDER))?;
                 (Source::Acme(acme), certificate)
             }
         };
-        let held = Arc::new(Held::new(certificate));
+        let resolver = Arc::new(CertResolver::new(certificate));
         let answers_acme = matches!(&source, Source::Acme(acme) if acme.answers_by_alpn());
-        let config = handshake::server_config(held.clone(), answers_acme)
+        let config = handshake::server_config(resolver.clone(), answers_acme)
             .map_err(|error| TlsError::Making(error.to_string()))?;
-        let trouble = Mutex::new(None);
+        let problem = Mutex::new(None);
         let tls = Self {
             inner: Arc::new(Inner {
                 source,
                 names,
-                held,
+                resolver,
                 config,
-                trouble,
+                problem,
             }),
         };
-        tls.judge();
+        tls.check_certificate();
         Ok(tls)
     }
 
@@ -154,7 +154,7 @@ impl Tls {
         if !self.inner.names.is_empty() {
             return self.inner.names.clone();
         }
-        let certificate = self.inner.held.now();
+        let certificate = self.inner.resolver.current();
         certificate
             .names
             .iter()
@@ -166,7 +166,7 @@ impl Tls {
     /// What devices know a relay by that made its own certificate.
     pub fn key(&self) -> Option<String> {
         match self.inner.source {
-            Source::SelfSigned => Some(self.inner.held.now().fingerprint()),
+            Source::SelfSigned => Some(self.inner.resolver.current().fingerprint()),
             Source::Files(_) | Source::Acme(_) => None,
         }
     }
@@ -179,10 +179,10 @@ impl Tls {
         match &self.inner.source {
             Source::Files(files) => {
                 let loaded = files.read();
-                self.take(loaded)?;
+                self.install(loaded)?;
                 Ok(format!(
                     "the certificate was read again; {}",
-                    self.inner.held.now().good_until()
+                    self.inner.resolver.current().validity()
                 ))
             }
             Source::SelfSigned => Ok(
@@ -194,7 +194,7 @@ impl Tls {
                     true => {
                         format!(
                             "{}; if it is due, it is ordered now",
-                            self.inner.held.now().good_until()
+                            self.inner.resolver.current().validity()
                         )
                     }
                     false => {
@@ -207,15 +207,15 @@ impl Tls {
     }
 
     /// Puts what was read into service, or says why not and keeps the old one.
-    fn take(&self, loaded: Result<Certificate, TlsError>) -> Result<(), TlsError> {
+    fn install(&self, loaded: Result<Certificate, TlsError>) -> Result<(), TlsError> {
         match loaded {
             Ok(certificate) => {
-                self.inner.held.replace(certificate);
-                self.judge();
+                self.inner.resolver.replace(certificate);
+                self.check_certificate();
                 Ok(())
             }
             Err(error) => {
-                self.say(Some(format!(
+                self.set_problem(Some(format!(
                     "{error}; the old certificate is still in use"
                 )));
                 Err(error)
@@ -224,37 +224,45 @@ impl Tls {
     }
 
     /// Looks at the certificate in use.
-    fn judge(&self) {
+    fn check_certificate(&self) {
         let names = match &self.inner.source {
             Source::Acme(acme) if !acme.has_certificate() => {
-                return self.say(Some(
+                return self.set_problem(Some(
                     "there is no certificate yet; devices cannot connect before".to_owned(),
                 ));
             }
             Source::Acme(acme) => acme.names(),
             Source::Files(_) | Source::SelfSigned => &self.inner.names,
         };
-        self.say(self.inner.held.now().trouble(names, clock::wall_s()));
+        self.set_problem(
+            self.inner
+                .resolver
+                .current()
+                .problem(names, clock::wall_s()),
+        );
     }
 
     /// Told once, not each time that it is found.
-    fn say(&self, trouble: Option<String>) {
-        let mut told = self.trouble();
-        if *told != trouble {
-            match &trouble {
+    fn set_problem(&self, problem: Option<String>) {
+        let mut told = self.problem();
+        if *told != problem {
+            match &problem {
                 Some(text) => tracing::warn!("TLS: {text}"),
-                None => tracing::info!("TLS: all is well; {}", self.inner.held.now().good_until()),
+                None => tracing::info!(
+                    "TLS: all is well; {}",
+                    self.inner.resolver.current().validity()
+                ),
             }
-            *told = trouble;
+            *told = problem;
         }
     }
 
     /// What is to be answered to an authority that asks over plain HTTP.
-    pub(super) fn answer_to(&self, token: &str) -> Option<String> {
-        self.inner.held.answer_to(token)
+    pub(super) fn http01_response(&self, token: &str) -> Option<String> {
+        self.inner.resolver.http01_response(token)
     }
 
-    fn trouble(&self) -> MutexGuard<'_, Option<String>> {
-        self.inner.trouble.lock().expect("nobody panics holding it")
+    fn problem(&self) -> MutexGuard<'_, Option<String>> {
+        self.inner.problem.lock().expect("nobody panics holding it")
     }
 }

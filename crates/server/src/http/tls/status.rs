@@ -24,7 +24,7 @@ pub struct TlsStatus {
 impl Tls {
     /// How it stands.
     pub fn status(&self) -> TlsStatus {
-        let certificate = self.inner.held.now();
+        let certificate = self.inner.resolver.current();
         let is_good = !matches!(&self.inner.source, Source::Acme(acme) if !acme.has_certificate());
         let expires_s = is_good.then_some(certificate.not_after_s);
         TlsStatus {
@@ -35,9 +35,9 @@ impl Tls {
             }
             .to_owned(),
             certificate_expires_s: expires_s,
-            certificate_expires: expires_s.map(clock::written),
+            certificate_expires: expires_s.map(clock::format_utc),
             relay_key: self.key(),
-            tls_trouble: self.trouble().clone(),
+            tls_trouble: self.problem().clone(),
         }
     }
 }

@@ -5,8 +5,8 @@
 
 mod attempts;
 mod order;
-mod own_address;
 mod renewal;
+mod self_check;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,7 +16,7 @@ use sha2::{Digest, Sha256};
 use tokio::sync::Notify;
 
 use super::certificate::Certificate;
-use super::{TlsError, clock, own};
+use super::{TlsError, clock, self_signed};
 use attempts::Attempts;
 
 pub use order::Challenge;
@@ -85,7 +85,7 @@ impl Acme {
         acme.issued.store(kept.is_some(), Ordering::Relaxed);
         let certificate = match kept {
             Some(certificate) => certificate,
-            None => own::made(&own::new_key()?, &acme.setup.names)?,
+            None => self_signed::create(&self_signed::new_key()?, &acme.setup.names)?,
         };
         Ok((acme, certificate))
     }
@@ -109,17 +109,21 @@ impl Acme {
     }
 
     fn is_due(&self, certificate: &Certificate) -> bool {
-        let covers = self.setup.names.iter().all(|name| certificate.is_for(name));
+        let covers = self
+            .setup
+            .names
+            .iter()
+            .all(|name| certificate.is_valid_for(name));
         !self.has_certificate() || !covers || renewal::is_due(certificate, clock::wall_s())
     }
 }
 
 impl super::Tls {
     /// Never returns. Looks every hour at the latest, for the clock may have been set.
-    pub(super) async fn keep_certificate(&self, acme: &Acme) {
+    pub(super) async fn run_renewal(&self, acme: &Acme) {
         let hour = acme.setup.minute * MINUTES_IN_AN_HOUR;
         loop {
-            let wait = match self.what_now(acme) {
+            let wait = match self.next_action(acme) {
                 Step::Order => self.order(acme).await,
                 Step::Wait(wait) => wait,
             };
@@ -130,18 +134,18 @@ impl super::Tls {
         }
     }
 
-    fn what_now(&self, acme: &Acme) -> Step {
+    fn next_action(&self, acme: &Acme) -> Step {
         let minute = acme.setup.minute;
         let asked = acme.asked.swap(false, Ordering::Relaxed);
         if !renewal::is_clock_set(clock::wall_s()) {
-            self.say(Some(format!(
+            self.set_problem(Some(format!(
                 "this machine's clock says {}; no certificate is ordered before it is set",
-                clock::written(clock::wall_s())
+                clock::format_utc(clock::wall_s())
             )));
             return Step::Wait(minute);
         }
-        if !acme.is_due(&self.inner.held.now()) {
-            self.judge();
+        if !acme.is_due(&self.inner.resolver.current()) {
+            self.check_certificate();
             return Step::Wait(minute * MINUTES_IN_AN_HOUR);
         }
         let attempts = Attempts::read(&acme.attempts, &acme.setup.names, clock::wall_ms());
@@ -155,22 +159,22 @@ impl super::Tls {
     async fn order(&self, acme: &Acme) -> Duration {
         let minute = acme.setup.minute;
         if let Some(port) = acme.setup.own_port.filter(|_| !acme.has_certificate())
-            && let Err(why) = own_address::check(&self.inner.held, &acme.setup, port).await
+            && let Err(why) = self_check::check(&self.inner.resolver, &acme.setup, port).await
         {
-            self.say(Some(format!("no certificate is ordered yet: {why}")));
+            self.set_problem(Some(format!("no certificate is ordered yet: {why}")));
             return minute;
         }
         // Noted as failed before it begins: so a process that dies on the way cannot forget it.
         let mut attempts = Attempts::read(&acme.attempts, &acme.setup.names, clock::wall_ms());
         attempts.begin(clock::wall_ms());
         if let Err(error) = attempts.write(&acme.attempts) {
-            self.say(Some(format!(
+            self.set_problem(Some(format!(
                 "no certificate is ordered: cannot write {}: {error}",
                 acme.attempts.display()
             )));
             return minute;
         }
-        match order::order(&acme.setup, &acme.account, &self.inner.held).await {
+        match order::order(&acme.setup, &acme.account, &self.inner.resolver).await {
             Ok((certificate, pem)) => {
                 self.issued(acme, certificate, &pem, &mut attempts);
                 Duration::ZERO
@@ -178,7 +182,7 @@ impl super::Tls {
             Err(why) => {
                 let wait = attempts.wait(clock::wall_ms(), minute, false);
                 let minutes = wait.as_millis().div_ceil(minute.as_millis().max(1));
-                self.say(Some(format!(
+                self.set_problem(Some(format!(
                     "no certificate from {}: {why}; tried again in {minutes} min",
                     acme.setup.directory
                 )));
@@ -191,13 +195,13 @@ impl super::Tls {
         if let Err(error) = graceful_fs_util::atomic_write(&acme.certificate, pem) {
             tracing::warn!("the new certificate is used, but cannot be kept: {error}");
         }
-        tracing::info!("a new certificate: {}", certificate.good_until());
-        self.inner.held.replace(certificate);
+        tracing::info!("a new certificate: {}", certificate.validity());
+        self.inner.resolver.replace(certificate);
         acme.issued.store(true, Ordering::Relaxed);
         attempts.succeeded();
         if let Err(error) = attempts.write(&acme.attempts) {
             tracing::warn!("cannot write {}: {error}", acme.attempts.display());
         }
-        self.judge();
+        self.check_certificate();
     }
 }

@@ -13,9 +13,9 @@ use rustls_acme::{
     AccountCache, AcmeConfig, CertCache, EventError, EventOk, OrderError, UseChallenge,
 };
 
+use super::super::cert_resolver::CertResolver;
 use super::super::certificate::Certificate;
 use super::super::handshake::provider;
-use super::super::held::Held;
 use super::AcmeSetup;
 
 /// Longer than an authority takes that answers at all.
@@ -39,9 +39,9 @@ type Failure = EventError<std::io::Error, std::io::Error>;
 pub(super) async fn order(
     setup: &AcmeSetup,
     account: &Path,
-    held: &Held,
+    resolver: &CertResolver,
 ) -> Result<(Certificate, Vec<u8>), String> {
-    let shelf = Shelf {
+    let shelf = OrderCache {
         account: account.to_owned(),
         issued: Arc::default(),
     };
@@ -59,7 +59,7 @@ pub(super) async fn order(
             Challenge::Http => UseChallenge::Http01,
         })
         .state();
-    held.answer_challenges(Some(state.resolver()));
+    resolver.set_challenges(Some(state.resolver()));
     let done = async {
         loop {
             match state.next().await {
@@ -72,7 +72,7 @@ pub(super) async fn order(
         }
     };
     let done = tokio::time::timeout(ORDER_TIME_MAX, done).await;
-    held.answer_challenges(None);
+    resolver.set_challenges(None);
     done.map_err(|_| format!("no answer within {} s", ORDER_TIME_MAX.as_secs()))??;
     let pem = issued
         .lock()
@@ -140,13 +140,13 @@ fn reason(error: &Failure) -> String {
 
 /// What rustls-acme keeps: the account on disk, the certificate with whoever asked for it. It is
 /// never given a certificate back, so that an order is all that it does.
-struct Shelf {
+struct OrderCache {
     account: PathBuf,
     issued: Arc<Mutex<Option<Vec<u8>>>>,
 }
 
 #[async_trait]
-impl CertCache for Shelf {
+impl CertCache for OrderCache {
     type EC = std::io::Error;
 
     async fn load_cert(
@@ -169,7 +169,7 @@ impl CertCache for Shelf {
 }
 
 #[async_trait]
-impl AccountCache for Shelf {
+impl AccountCache for OrderCache {
     type EA = std::io::Error;
 
     async fn load_account(

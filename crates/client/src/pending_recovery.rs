@@ -1,0 +1,92 @@
+//! A recovery that was begun: the new device's keys are on disk before the relay hears of them, so
+//! that a second try goes on with the same, and no device without keys is left in the account.
+
+use std::path::{Path, PathBuf};
+
+use data_encoding::BASE64URL_NOPAD;
+use serde::{Deserialize, Serialize};
+use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
+
+use super::error::ClientError;
+use super::journal::write_atomically;
+use graceful_engine::OsRng;
+use graceful_engine::{AgreementSecret, DeviceKeys};
+use graceful_protocol::DeviceKey;
+
+const VERSION: u32 = 1;
+
+/// The `recovering` file. Of the recovery key it holds the public half, which tells one try from another.
+#[derive(Serialize, Deserialize, Zeroize, ZeroizeOnDrop)]
+#[serde(deny_unknown_fields)]
+struct PendingRecovery {
+    version: u32,
+    recovery_key: String,
+    signing_seed: String,
+    agreement_secret: String,
+}
+
+fn path(folder: &Path) -> PathBuf {
+    folder.join("recovering")
+}
+
+/// The keys of an earlier try with the same words, or new ones. They are on disk when this returns.
+pub(super) fn keys(folder: &Path, recovery: &DeviceKey) -> Result<DeviceKeys, ClientError> {
+    let path = path(folder);
+    if path.exists()
+        && let Some(keys) = read(&path, recovery)?
+    {
+        return Ok(keys);
+    }
+    let keys = DeviceKeys::random(&mut OsRng);
+    let pending = PendingRecovery {
+        version: VERSION,
+        recovery_key: recovery.to_string(),
+        signing_seed: BASE64URL_NOPAD.encode(Zeroizing::new(keys.signing().to_bytes()).as_slice()),
+        agreement_secret: BASE64URL_NOPAD.encode(keys.agreement().expose()),
+    };
+    let text =
+        serde_json::to_vec_pretty(&pending).map_err(|error| ClientError::damaged(&path, error))?;
+    write_atomically(&path, &Zeroizing::new(text))?;
+    Ok(keys)
+}
+
+/// `None` where they were made for other words.
+fn read(path: &Path, recovery: &DeviceKey) -> Result<Option<DeviceKeys>, ClientError> {
+    let text = Zeroizing::new(std::fs::read(path).map_err(ClientError::file("read", path))?);
+    let pending: PendingRecovery =
+        serde_json::from_slice(&text).map_err(|error| ClientError::damaged(path, error))?;
+    if pending.version != VERSION {
+        return Err(ClientError::damaged(
+            path,
+            format!("its version is {}", pending.version),
+        ));
+    }
+    if pending.recovery_key != recovery.to_string() {
+        return Ok(None);
+    }
+    let decode = |text: &String| {
+        BASE64URL_NOPAD
+            .decode(text.as_bytes())
+            .ok()
+            .map(Zeroizing::new)
+    };
+    let seed = decode(&pending.signing_seed)
+        .and_then(|seed| seed.as_slice().try_into().ok().map(Zeroizing::new));
+    let agreement =
+        decode(&pending.agreement_secret).and_then(|secret| AgreementSecret::from_slice(&secret));
+    let (Some(seed), Some(agreement)) = (seed, agreement) else {
+        return Err(ClientError::damaged(path, "a key"));
+    };
+    Ok(Some(DeviceKeys::new(&seed, agreement)))
+}
+
+/// The device's own file has the keys now, or they are of no use any more.
+pub(super) fn forget(folder: &Path) -> Result<(), ClientError> {
+    let path = path(folder);
+    match std::fs::remove_file(&path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(ClientError::file("remove", &path)(error))
+        }
+        _ => Ok(()),
+    }
+}

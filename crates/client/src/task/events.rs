@@ -1,0 +1,98 @@
+//! What the engine reports, and who waits to hear of it.
+
+use super::super::error::ClientError;
+use super::{ConnectError, Task};
+use graceful_engine::engine::{Event, State};
+
+impl Task {
+    pub(super) fn event(&mut self, event: Event) {
+        // Who is answered below may look at the devices at once.
+        if matches!(event, Event::Added(_) | Event::Removed(_)) {
+            self.publish();
+        }
+        match &event {
+            Event::State(state) => self.state_changed(state.clone()),
+            Event::Disconnected { code, text } => {
+                self.refusal = Some(ConnectError {
+                    text: text.clone(),
+                    refusal: Some(*code),
+                });
+            }
+            Event::Added(device) => self.added(*device),
+            Event::Removed(device) => self.resolve(*device, |_| Ok(())),
+            Event::MembershipRefused { device, text } => {
+                let code = graceful_protocol::Code::InvalidMembership;
+                self.resolve(*device, |_| {
+                    Err(ClientError::Refused {
+                        code,
+                        text: text.clone(),
+                    })
+                });
+            }
+            Event::RendezvousOpened { id } => {
+                for slot in self
+                    .slots
+                    .iter_mut()
+                    .filter(|slot| *slot.link.id.as_bytes() == **id)
+                {
+                    if let Some(opened) = slot.opened.take() {
+                        let _ = opened.send(Ok(()));
+                    }
+                }
+            }
+            Event::RendezvousRefused { code, text } => {
+                for slot in self.slots.drain(..) {
+                    if let Some(opened) = slot.opened {
+                        let _ = opened.send(Err(ClientError::Refused {
+                            code: *code,
+                            text: text.clone(),
+                        }));
+                    }
+                }
+            }
+            Event::RendezvousMessage { id, sealed } => {
+                if let Some(at) = self
+                    .slots
+                    .iter()
+                    .position(|slot| *slot.link.id.as_bytes() == **id)
+                {
+                    let slot = self.slots.swap_remove(at);
+                    let _ = slot.requests.try_send(sealed.clone());
+                }
+            }
+            Event::Deleted { envelopes, .. } => {
+                if let Some(reply) = self.deletes.pop_front() {
+                    let _ = reply.send(Ok(*envelopes));
+                }
+            }
+            _ => {}
+        }
+        // Nobody listening is no failure.
+        let _ = self.events.send(event);
+    }
+
+    fn state_changed(&mut self, state: State) {
+        let was_live = matches!(self.state, State::Syncing { .. } | State::UpToDate);
+        let is_live = matches!(state, State::Syncing { .. } | State::UpToDate);
+        self.state = state;
+        if is_live && !was_live {
+            self.last_error = None;
+            self.reopen_slots();
+        }
+        if let State::Refused { code, text } = &self.state {
+            let refused = || ClientError::Refused {
+                code: *code,
+                text: text.clone(),
+            };
+            for waiter in self.waiters.drain(..) {
+                let _ = waiter.reply.send(Err(refused()));
+            }
+            for reply in self.deletes.drain(..) {
+                let _ = reply.send(Err(refused()));
+            }
+            for opened in self.slots.drain(..).filter_map(|slot| slot.opened) {
+                let _ = opened.send(Err(refused()));
+            }
+        }
+    }
+}

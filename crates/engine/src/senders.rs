@@ -1,0 +1,111 @@
+//! What is known of each sender beside its changes: where its pushes may have a hole that was told,
+//! and the newest key epoch that it has sealed in.
+
+use std::collections::BTreeMap;
+
+use super::record::{Sender, SenderKeyEpoch};
+use graceful_protocol::DeviceKey;
+
+/// What is known of one sender.
+#[derive(Debug, Clone, Copy, Default)]
+struct SenderState {
+    /// What follows this push number need not follow it directly: a hole behind it was told.
+    gap_after: Option<u64>,
+    key_epoch: u32,
+    /// The push number at which that key epoch was seen first.
+    since: u64,
+}
+
+/// What is known of every sender.
+#[derive(Debug, Clone, Default)]
+pub struct SenderStates(BTreeMap<DeviceKey, SenderState>);
+
+impl SenderStates {
+    /// Whether a push that follows `after` leaves one out, when `highest` was the last to come.
+    pub fn skips_push(&self, sender: &DeviceKey, highest: u64, after: u64) -> bool {
+        let gap_after = self.0.get(sender).and_then(|known| known.gap_after);
+        after > highest && gap_after.is_none_or(|gap_after| highest > gap_after)
+    }
+
+    /// A hole behind this push of a sender was told. Whether that is news.
+    pub fn mark_gap(&mut self, sender: DeviceKey, push_number: u64) -> bool {
+        let known = self.0.entry(sender).or_default();
+        let news = known.gap_after < Some(push_number);
+        known.gap_after = known.gap_after.max(Some(push_number));
+        news
+    }
+
+    /// Whether a push is sealed in an older key epoch than one before it.
+    pub fn is_stale_key_epoch(&self, sender: &DeviceKey, push_number: u64, key_epoch: u32) -> bool {
+        let known = self.0.get(sender);
+        known.is_some_and(|known| key_epoch < known.key_epoch && push_number > known.since)
+    }
+
+    /// A push was sealed in this key epoch. Whether that is news.
+    pub fn note_key_epoch(&mut self, sender: DeviceKey, push_number: u64, key_epoch: u32) -> bool {
+        let known = self.0.entry(sender).or_default();
+        let news = key_epoch > known.key_epoch;
+        if news {
+            (known.key_epoch, known.since) = (key_epoch, push_number);
+        }
+        news
+    }
+
+    /// Key epochs that senders went on to, for the journal.
+    pub fn key_epochs(&self) -> impl Iterator<Item = SenderKeyEpoch> {
+        let newer = self.0.iter().filter(|(_, known)| known.key_epoch > 0);
+        newer.map(|(device, known)| SenderKeyEpoch {
+            device: device.to_wire(),
+            push_number: known.since,
+            key_epoch: known.key_epoch,
+        })
+    }
+
+    /// Holes that were told, for the journal.
+    pub fn gaps(&self) -> Vec<Sender> {
+        let gaps = self
+            .0
+            .iter()
+            .filter_map(|(device, known)| Some((device, known.gap_after?)));
+        let sender = |(device, push_number): (&DeviceKey, _)| Sender {
+            device: device.to_wire(),
+            push_number,
+        };
+        gaps.map(sender).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_follows_something_that_never_came_is_noticed_unless_a_hole_was_told() {
+        let (mut links, sender) = (SenderStates::default(), DeviceKey::new([1; 32]));
+        assert!(!links.skips_push(&sender, 5, 5) && !links.skips_push(&sender, 5, 3));
+        assert!(links.skips_push(&sender, 5, 6));
+        assert!(
+            links.mark_gap(sender, 5) && !links.mark_gap(sender, 5) && !links.mark_gap(sender, 4)
+        );
+        assert!(!links.skips_push(&sender, 5, 6));
+        assert!(
+            !links.skips_push(&sender, 3, 6),
+            "after a crash, before all of it was applied"
+        );
+        assert!(links.skips_push(&sender, 7, 8), "the hole was before that");
+    }
+
+    #[test]
+    fn a_sender_does_not_go_back_to_an_older_key_epoch() {
+        let (mut links, sender) = (SenderStates::default(), DeviceKey::new([1; 32]));
+        assert!(!links.note_key_epoch(sender, 3, 0) && links.note_key_epoch(sender, 5, 2));
+        assert!(!links.note_key_epoch(sender, 6, 2) && !links.note_key_epoch(sender, 6, 1));
+        assert!(
+            links.is_stale_key_epoch(&sender, 6, 1) && !links.is_stale_key_epoch(&sender, 6, 2)
+        );
+        assert!(
+            !links.is_stale_key_epoch(&sender, 4, 1),
+            "what came before may come again after a crash"
+        );
+    }
+}

@@ -1,0 +1,240 @@
+//! What an operator's questions are about.
+
+use std::sync::Arc;
+
+use super::Recorder;
+use super::status_report::ServerInfo;
+use crate::http::tls::Tls;
+use crate::relay::Relay;
+
+/// A relay, and what stands around it.
+#[derive(Clone)]
+pub struct AdminService {
+    pub(super) relay: Relay,
+    pub(super) tls: Option<Tls>,
+    pub(super) about: Option<Arc<ServerInfo>>,
+    pub(super) recorder: Option<Recorder>,
+    /// Reads the settings again.
+    reloader: Option<Reloader>,
+}
+
+/// What reads the settings again: in words, what came of it.
+pub type Reloader = Arc<dyn Fn() -> Result<String, String> + Send + Sync>;
+
+impl AdminService {
+    /// A relay, and its TLS if it has its own.
+    pub fn new(relay: Relay, tls: Option<Tls>) -> Self {
+        Self {
+            relay,
+            tls,
+            about: None,
+            recorder: None,
+            reloader: None,
+        }
+    }
+
+    /// With what reads the settings again.
+    #[must_use]
+    pub fn with_reloader(mut self, reloader: Reloader) -> Self {
+        self.reloader = Some(reloader);
+        self
+    }
+
+    /// And what the process knows of its surroundings.
+    #[must_use]
+    pub fn about(mut self, about: ServerInfo, recorder: Recorder) -> Self {
+        if let Some(backup) = super::last_backup(&about.folder) {
+            self.relay
+                .metrics()
+                .record_backup(backup.at_s().unwrap_or(0), backup.bytes);
+        }
+        self.about = Some(Arc::new(about));
+        self.recorder = Some(recorder);
+        self
+    }
+
+    /// What can be read again without a restart.
+    ///
+    /// # Errors
+    /// What is wrong; what was in use stays so.
+    pub fn reload(&self) -> Result<String, String> {
+        let settings = self
+            .reloader
+            .as_ref()
+            .map(|reloader| reloader())
+            .transpose()?;
+        let certificate = self.reload_certificate()?;
+        Ok(settings.map_or(certificate.clone(), |settings| {
+            format!("{settings}; {certificate}")
+        }))
+    }
+
+    fn reload_certificate(&self) -> Result<String, String> {
+        match &self.tls {
+            Some(tls) => tls
+                .reload()
+                .map_err(|error| format!("{error}; the old certificate is still in use")),
+            None => Ok(
+                "this relay has no TLS of its own; there is no certificate to read again"
+                    .to_owned(),
+            ),
+        }
+    }
+}
+
+mod answers {
+    use super::AdminService;
+    use crate::admin::clocks::clock_ms;
+    use crate::admin::status_report::StatusReport;
+    use crate::admin::{AdminResponse, Backup, record_backup};
+    use crate::http::tls::Tls;
+    use crate::relay::NotReadyReason;
+    use graceful_protocol::AccountId;
+    use graceful_rules::Quota;
+    use graceful_rules::account_list::ListRequest;
+
+    /// A jump of the clock is told for so long, in milliseconds.
+    const JUMP_TOLD_MS: u64 = 24 * 60 * 60 * 1_000;
+
+    impl AdminService {
+        /// Names and numbers, in one list.
+        pub(in crate::admin) async fn status(&self) -> Result<serde_json::Value, String> {
+            let mut report = self.report().await?;
+            report.add_warnings();
+            serde_json::to_value(report).map_err(|error| error.to_string())
+        }
+
+        async fn report(&self) -> Result<StatusReport, String> {
+            let status = self.relay.status().map_err(|error| error.to_string())?;
+            let (disk_usage, oldest) = self
+                .relay
+                .disk_usage()
+                .await
+                .map_err(|error| error.to_string())?;
+            let mut causes = self.relay.readiness().reasons();
+            if disk_usage.low_disk_space {
+                causes.insert(NotReadyReason::DiskLow);
+            }
+            let mut report = StatusReport {
+                state: state(&causes).to_owned(),
+                causes: causes.iter().map(|cause| cause.text().to_owned()).collect(),
+                relay_id: Some(self.relay.session_config().relay_id.to_string()),
+                uptime_s: self.relay.uptime().as_secs(),
+                connections: status.connections,
+                accounts: status.accounts,
+                envelopes: status.envelopes,
+                oldest_envelope_s: oldest.map(|age| age.as_secs()),
+                retention_s: Some(self.relay.session_config().limits.retention_s.into()),
+                stored_bytes: disk_usage.stored_bytes,
+                file_bytes: disk_usage.file_bytes,
+                free_bytes: disk_usage.free_bytes,
+                free_bytes_min: disk_usage.free_bytes_min,
+                tls: self.tls.as_ref().map(Tls::status),
+                ..StatusReport::default()
+            };
+            report.add_process();
+            if let Some(about) = &self.about {
+                report.add_server_info(about);
+            }
+            let jump = self
+                .recorder
+                .as_ref()
+                .and_then(crate::admin::Recorder::jump);
+            let lately =
+                jump.filter(|jump| clock_ms().saturating_sub(jump.clock_ms) < JUMP_TOLD_MS);
+            report.clock_jumped_s = lately.map(|jump| jump.by_ms / 1_000);
+            Ok(report)
+        }
+
+        pub(in crate::admin) async fn list_accounts(&self, page: ListRequest) -> AdminResponse {
+            match self.relay.list_accounts(page).await {
+                Ok(listed) => AdminResponse::Accounts(listed),
+                Err(error) => AdminResponse::Error(error.to_string()),
+            }
+        }
+
+        pub(in crate::admin) async fn account(&self, letters: String) -> AdminResponse {
+            match self.relay.account(letters).await {
+                Ok(Ok(detail)) => AdminResponse::Account(Box::new(detail)),
+                Ok(Err(text)) => AdminResponse::Error(text),
+                Err(error) => AdminResponse::Error(error.to_string()),
+            }
+        }
+
+        pub(in crate::admin) async fn set_quota(
+            &self,
+            account: &str,
+            quota: Quota,
+        ) -> AdminResponse {
+            let Ok(account) = account.parse::<AccountId>() else {
+                return not_an_account();
+            };
+            match self.relay.set_quota(account, quota).await {
+                Ok(true) => AdminResponse::QuotaSet,
+                Ok(false) => not_an_account(),
+                Err(error) => AdminResponse::Error(error.to_string()),
+            }
+        }
+
+        pub(in crate::admin) async fn delete_account(&self, account: &str) -> AdminResponse {
+            let Ok(account) = account.parse::<AccountId>() else {
+                return not_an_account();
+            };
+            match self.relay.delete_account(account).await {
+                Ok(Some(envelopes)) => AdminResponse::Deleted { envelopes },
+                Ok(None) => not_an_account(),
+                Err(error) => AdminResponse::Error(error.to_string()),
+            }
+        }
+
+        /// A backup was made and is good.
+        pub(in crate::admin) async fn record_backup(&self, backup: Backup) -> AdminResponse {
+            let Some(folder) = self.about.as_ref().map(|about| about.folder.clone()) else {
+                return AdminResponse::Error("this relay keeps no note of backups".to_owned());
+            };
+            self.relay
+                .metrics()
+                .record_backup(backup.at_s().unwrap_or(0), backup.bytes);
+            let noted = tokio::task::spawn_blocking(move || record_backup(&folder, &backup)).await;
+            match noted.unwrap_or_else(|error| Err(error.into())) {
+                Ok(()) => AdminResponse::Noted,
+                Err(error) => {
+                    AdminResponse::Error(format!("the backup could not be noted: {error}"))
+                }
+            }
+        }
+
+        /// Everything up to now is in the record of uptime.
+        pub(in crate::admin) async fn note(&self) -> AdminResponse {
+            match &self.recorder {
+                Some(recorder) => {
+                    recorder.note().await;
+                    AdminResponse::Noted
+                }
+                None => AdminResponse::Error("this relay keeps no record of its uptime".to_owned()),
+            }
+        }
+    }
+
+    fn not_an_account() -> AdminResponse {
+        AdminResponse::Error(
+            "there is no such account here; it may have been closed a moment ago".to_owned(),
+        )
+    }
+
+    fn state(causes: &crate::relay::NotReadyReasons) -> &'static str {
+        let is = |cause| causes.contains(&cause);
+        match () {
+            () if is(NotReadyReason::CommitFailed) || is(NotReadyReason::CanaryFailed) => "failing",
+            () if is(NotReadyReason::Draining) => "draining",
+            () if is(NotReadyReason::DiskLow) => "short_of_room",
+            () => "ready",
+        }
+    }
+}
+
+impl From<Relay> for AdminService {
+    fn from(relay: Relay) -> Self {
+        Self::new(relay, None)
+    }
+}

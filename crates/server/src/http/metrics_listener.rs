@@ -1,0 +1,112 @@
+//! The operators' door: a listener of its own, so that what it tells stays on this machine, or in a
+//! network of theirs.
+
+use std::sync::Arc;
+
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use warp::Filter;
+use warp::filters::BoxedFilter;
+use warp::http::header::{HeaderMap, WWW_AUTHENTICATE};
+use warp::http::{Method, StatusCode};
+use warp::reply::{Reply, Response, with_header};
+
+use super::accept::accept_all;
+use super::connection::ConnectionHandler;
+use super::metrics::written;
+use super::response::{body, not_allowed, text};
+use super::routes::{health, one_request, status, version};
+use super::{Admission, BearerToken, Options, ServerState, StatusPage};
+
+/// The type of OpenMetrics 1.0, which Prometheus reads.
+const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// The door while it is open.
+pub(super) struct MetricsListener {
+    state: Arc<ServerState>,
+    stop: CancellationToken,
+}
+
+impl MetricsListener {
+    /// Opens it. `main` is the door that it tells of.
+    pub(super) fn serve(listener: TcpListener, main: &Arc<ServerState>) -> Self {
+        let options = Options {
+            admission: Admission::default(),
+            ..main.options.clone()
+        };
+        let open = (main.reloadable.clone(), StatusPage::default());
+        let state = ServerState::new(main.relay.clone(), options, open, None, Arc::default());
+        let connections = ConnectionHandler::new(&state, metrics_routes(main), None);
+        let stop = CancellationToken::new();
+        let stopped = stop.clone();
+        state.spawn(async move {
+            tokio::select! {
+                () = stopped.cancelled() => {}
+                () = accept_all(&listener, &connections) => {}
+            }
+        });
+        Self { state, stop }
+    }
+
+    pub(super) async fn stop(self) {
+        self.stop.cancel();
+        self.state.close().await;
+    }
+}
+
+fn metrics_routes(main: &Arc<ServerState>) -> BoxedFilter<(Response,)> {
+    let nothing = warp::any().map(|| {
+        text(
+            StatusCode::NOT_FOUND,
+            "This is for operators: /metrics, /health, /health/ready, /status, /version.",
+        )
+    });
+    let told = health(main)
+        .or(status(main))
+        .unify()
+        .or(version(main))
+        .unify();
+    told.or(metrics(main))
+        .unify()
+        .or(nothing)
+        .unify()
+        .map(one_request)
+        .boxed()
+}
+
+fn metrics(main: &Arc<ServerState>) -> BoxedFilter<(Response,)> {
+    let state = main.clone();
+    warp::path!("metrics")
+        .and(warp::method())
+        .and(warp::header::headers_cloned())
+        .then(move |method: Method, headers: HeaderMap| {
+            let state = state.clone();
+            async move {
+                if method != Method::GET && method != Method::HEAD {
+                    return not_allowed("GET, HEAD");
+                }
+                if let Some(refused) =
+                    refused(state.reloadable.current().metrics_token.as_ref(), &headers)
+                {
+                    return refused;
+                }
+                match written(&state).await {
+                    Ok(metrics) => body(StatusCode::OK, OPEN_METRICS, metrics),
+                    Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, &error),
+                }
+            }
+        })
+        .boxed()
+}
+
+/// Why a request is not answered that should show this token.
+pub(super) fn refused(token: Option<&BearerToken>, headers: &HeaderMap) -> Option<Response> {
+    if token.is_none_or(|token| token.authorizes(headers)) {
+        return None;
+    }
+    let response = text(
+        StatusCode::UNAUTHORIZED,
+        "This is for who has the operator's token.",
+    );
+    Some(with_header(response, WWW_AUTHENTICATE, "Bearer").into_response())
+}

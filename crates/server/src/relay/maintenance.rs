@@ -1,0 +1,88 @@
+//! The janitor: sweeps what has expired, overwrites the keys of days that are over, and marks the clock
+//! now and then so that a crash costs little of it, and folds in what the journal has. It writes only when there is reason to.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
+
+use graceful_rules::command::{Command, Outcome};
+
+use super::{NotReadyReason, Relay, Stopped};
+
+/// How often it looks whether something has expired.
+const INTERVAL: Duration = Duration::from_secs(30);
+
+/// How often an idle relay writes: only its clock.
+const CLOCK_CHECKPOINT_INTERVAL: Duration = Duration::from_secs(60 * 60);
+
+pub(super) async fn run(relay: Relay, stopping: CancellationToken) {
+    let mut rounds = interval(INTERVAL);
+    rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut marked = Instant::now();
+    loop {
+        tokio::select! {
+            _ = rounds.tick() => {}
+            () = stopping.cancelled() => return,
+        }
+        let checkpoint_due = marked.elapsed() >= CLOCK_CHECKPOINT_INTERVAL;
+        if checkpoint_due {
+            marked = Instant::now();
+        }
+        if relay.run_once(checkpoint_due).await.is_err() {
+            return;
+        }
+    }
+}
+
+impl Relay {
+    async fn run_once(&self, checkpoint_due: bool) -> Result<(), Stopped> {
+        if checkpoint_due {
+            self.commit(Command::SaveClock).await?;
+            let store = self.inner.store.clone();
+            let flushed = tokio::task::spawn_blocking(move || store.flush_all()).await;
+            self.inner.writer.check_read(flushed)?;
+        }
+        let (store, now) = (self.inner.store.clone(), self.inner.clock.now());
+        let due = tokio::task::spawn_blocking(move || {
+            store.allocate_ballast();
+            Ok((store.has_expired(now)?, store.has_low_disk_space()?))
+        });
+        let due = due.await;
+        let (due, has_low_disk_space) = self.inner.writer.check_read(due)?;
+        self.inner
+            .readiness
+            .set(NotReadyReason::DiskLow, has_low_disk_space);
+        if due {
+            while let Outcome::Swept {
+                envelopes,
+                more: true,
+            } = self.commit(Command::Sweep).await?
+            {
+                tracing::debug!(envelopes, "swept");
+            }
+        }
+        let (store, well) = (
+            self.inner.store.clone(),
+            self.inner.readiness.reasons().is_empty(),
+        );
+        let tidied = tokio::task::spawn_blocking(move || {
+            let forgot = well && store.remove_upgrade_backup(now)?;
+            Ok((store.retire_day_keys(now)?, forgot))
+        });
+        let tidied = tidied.await;
+        let (days, forgot) = self.inner.writer.check_read(tidied)?;
+        if forgot {
+            tracing::info!(
+                "a day has gone well since the upgrade: the store as it was before is removed"
+            );
+        }
+        if days > 0 {
+            tracing::info!(
+                days,
+                "what was kept on days that are over is gone, and their keys are overwritten"
+            );
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,394 @@
+//! What a conversation has asked for and not yet heard of: changes with the writer, a look at the
+//! store, an ear on the account, a slot at the rendezvous.
+
+use std::collections::VecDeque;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::oneshot::error::RecvError;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+
+use graceful_protocol::frame::RelayFrame;
+use graceful_protocol::{AccountId, Code, DeviceKey, Refusal, RendezvousId};
+use graceful_rules::AccountNumber;
+use graceful_rules::command::{
+    AccountVersion, Command, DeviceState, Fetch, FetchResult, Outcome, RecoverableAccount,
+};
+use graceful_rules::session::{Output, Session};
+use graceful_store::StoreError;
+
+use super::clock::milliseconds;
+use super::connection_limit::ConnectionPermit;
+use super::notify::Subscription;
+use super::rendezvous::JoinRequest;
+use super::{Address, Relay, Stopped};
+
+/// Devices that may come to one session's slots before it hears of the first.
+const JOIN_REQUESTS_MAX: usize = 2;
+
+/// Envelopes that a look may find for it to be made at once: they were committed a moment ago, so that their
+/// pages are in memory, and going to another thread would take longer than reading them.
+const INLINE_FETCH_ENVELOPES_MAX: u64 = 4;
+
+/// What comes back from an errand.
+pub(super) enum OpResult {
+    Committed(Outcome),
+    Fetched(FetchResult),
+    AccountChanged(AccountVersion),
+    JoinRequested(JoinRequest),
+    JoinReplied(Option<Bytes>),
+    /// The relay is stopping, or its store has failed: there will be no answer.
+    Stopped,
+}
+
+/// What is left for whoever holds the connection.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "made and taken apart at once, one at a time"
+)]
+pub(super) enum Effect {
+    Send(RelayFrame),
+    Close { code: u16, text: String },
+}
+
+/// A look at the store.
+enum PendingFetch {
+    /// By a thread that may wait for the disk.
+    Spawned(JoinHandle<Result<FetchResult, StoreError>>),
+    /// Made already.
+    Ready(Box<Result<FetchResult, StoreError>>),
+}
+
+/// The errands of one conversation.
+pub(super) struct PendingOps {
+    relay: Relay,
+    session_id: u64,
+    /// Answered in this order.
+    changes: VecDeque<oneshot::Receiver<Outcome>>,
+    look: Option<PendingFetch>,
+    /// How far its account's log goes, by the last news.
+    head: u64,
+    subscription: Option<Subscription>,
+    join_requests: Option<mpsc::Receiver<JoinRequest>>,
+    joining: Option<(RendezvousId, oneshot::Receiver<Bytes>)>,
+    /// Where the device comes from.
+    address: Option<Address>,
+    /// That of its account, once it has proved who it is.
+    permit: Option<ConnectionPermit>,
+}
+
+impl PendingOps {
+    pub(super) fn new(relay: Relay, session_id: u64, address: Option<Address>) -> Self {
+        Self {
+            relay,
+            session_id,
+            address,
+            permit: None,
+            changes: VecDeque::new(),
+            look: None,
+            head: 0,
+            subscription: None,
+            join_requests: None,
+            joining: None,
+        }
+    }
+
+    /// Does what the conversation asks, up to the next thing that concerns the connection.
+    pub(super) async fn next_effect(
+        &mut self,
+        conversation: &mut Session,
+    ) -> Result<Option<Effect>, Stopped> {
+        while let Some(request) = conversation.poll_output() {
+            match request {
+                Output::Send(frame) => {
+                    self.relay.inner.metrics.record_frame(&frame);
+                    return Ok(Some(Effect::Send(frame)));
+                }
+                Output::Close { code, text } => return Ok(Some(Effect::Close { code, text })),
+                Output::Commit(change) => {
+                    if let Command::CreateAccount { invite, .. } = &change
+                        && (invite.is_none() || *invite != *self.relay.canary_invite())
+                        && let Err(refusal) = self.check_create_account()
+                    {
+                        conversation.refuse(refusal);
+                        continue;
+                    }
+                    let answer = self.relay.inner.writer.commit(change).await?;
+                    self.changes.push_back(answer);
+                }
+                Output::FindDevice { account, device } => {
+                    let device_state = Box::pin(self.find(account, device)).await?;
+                    match self.acquire_permit(device_state.as_ref(), conversation) {
+                        Ok(()) => conversation.on_device_found(device_state),
+                        Err(refusal) => conversation.refuse(refusal),
+                    }
+                }
+                Output::FindRecoveryKey { key } => {
+                    let found = Box::pin(self.find_recovery(key)).await?;
+                    conversation.on_recovery_key_found(found);
+                }
+                Output::Fetch(look) => self.start_fetch(look),
+                Output::FetchMembership {
+                    account,
+                    entries_from,
+                } => {
+                    self.start_fetch_membership(account, entries_from);
+                }
+                Output::OpenRendezvous { id, lifetime_s } => {
+                    self.open_slot(id, lifetime_s, conversation)
+                }
+                Output::JoinRendezvous { id, sealed } => self.join_slot(id, sealed, conversation),
+                Output::ReplyRendezvous { id, sealed } => {
+                    if !self
+                        .relay
+                        .inner
+                        .rendezvous
+                        .reply(id, self.session_id, sealed)
+                    {
+                        conversation.on_rendezvous_reply_lost();
+                    }
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// Where nobody can be made to wait: whether the account has sent more than it should.
+    pub(super) fn check_rate(&self, conversation: &Session, bytes: u64) -> Option<Refusal> {
+        let now_ms = self.relay.inner.clock.uptime_ms();
+        let pause =
+            self.relay
+                .inner
+                .rate_limiter
+                .charge(conversation.member()?.account, 1, bytes, now_ms);
+        let text = "this account sends more than its share; go on a little later";
+        let retry_after_ms = milliseconds(pause);
+        (retry_after_ms > 0)
+            .then(|| Refusal::new(Code::Overloaded, text).retry_after_ms(retry_after_ms))
+    }
+
+    fn check_create_account(&self) -> Result<(), Refusal> {
+        let connections = self.relay.inner.connections.load(Ordering::Relaxed);
+        let now_ms = self.relay.inner.clock.uptime_ms();
+        self.relay
+            .inner
+            .rate_limiter
+            .check_create_account(self.address, connections, now_ms)
+    }
+
+    /// Takes a seat for who has proved to be this device. Others learn nothing of whether there is one.
+    fn acquire_permit(
+        &mut self,
+        device_state: Option<&DeviceState>,
+        conversation: &Session,
+    ) -> Result<(), Refusal> {
+        if let Some(device_state) = device_state.filter(|_| conversation.is_proven()) {
+            self.permit = Some(
+                self.relay
+                    .inner
+                    .connection_limiter
+                    .acquire(device_state.member.account)?,
+            );
+        }
+        Ok(())
+    }
+
+    fn open_slot(&mut self, id: RendezvousId, lifetime_s: u32, conversation: &mut Session) {
+        let Some(member) = conversation.member() else {
+            return;
+        };
+        let (owner, join_requests) = mpsc::channel(JOIN_REQUESTS_MAX);
+        let lifetime = Duration::from_secs(lifetime_s.into());
+        let owner_session = (self.session_id, member.account);
+        let opened = self
+            .relay
+            .inner
+            .rendezvous
+            .open(id, owner_session, owner, lifetime);
+        self.join_requests = Some(join_requests);
+        conversation.on_rendezvous_opened(id, opened);
+    }
+
+    fn join_slot(&mut self, id: RendezvousId, sealed: Bytes, conversation: &mut Session) {
+        let now_ms = self.relay.inner.clock.uptime_ms();
+        if let Err(refusal) = self
+            .relay
+            .inner
+            .rate_limiter
+            .check_join(self.address, now_ms)
+        {
+            return conversation.refuse(refusal);
+        }
+        match self.relay.inner.rendezvous.join(id, sealed) {
+            Some(reply) => self.joining = Some((id, reply)),
+            None => conversation.on_rendezvous_closed(),
+        }
+    }
+
+    /// Listens before it looks, so that nothing falls between.
+    async fn find(
+        &mut self,
+        account: AccountId,
+        device: DeviceKey,
+    ) -> Result<Option<DeviceState>, Stopped> {
+        let store = self.relay.inner.store.clone();
+        let found = tokio::task::spawn_blocking(move || store.find(&account, &device)).await;
+        let device_state = self.relay.inner.writer.check_read(found)?;
+        if let Some(device_state) = &device_state {
+            self.subscription = Some(
+                self.relay
+                    .inner
+                    .subscriptions
+                    .subscribe(device_state.member.account),
+            );
+        }
+        Ok(device_state)
+    }
+
+    /// As [`Errands::find`].
+    async fn find_recovery(
+        &mut self,
+        key: DeviceKey,
+    ) -> Result<Option<RecoverableAccount>, Stopped> {
+        let store = self.relay.inner.store.clone();
+        let found = tokio::task::spawn_blocking(move || store.find_recovery(&key)).await;
+        let found = self.relay.inner.writer.check_read(found)?;
+        if let Some(found) = &found {
+            self.subscription = Some(self.relay.inner.subscriptions.subscribe(found.account));
+        }
+        Ok(found)
+    }
+
+    fn start_fetch_membership(&mut self, account: AccountNumber, entries_from: u64) {
+        let store = self.relay.inner.store.clone();
+        let look =
+            tokio::task::spawn_blocking(move || store.fetch_membership(account, entries_from));
+        self.look = Some(PendingFetch::Spawned(look));
+    }
+
+    fn start_fetch(&mut self, look: Fetch) {
+        let (store, now) = (self.relay.inner.store.clone(), self.relay.inner.clock.now());
+        let live = look.after < self.head && self.head - look.after <= INLINE_FETCH_ENVELOPES_MAX;
+        self.look = Some(match live {
+            true => PendingFetch::Ready(Box::new(store.fetch(&look, now))),
+            false => {
+                PendingFetch::Spawned(tokio::task::spawn_blocking(move || store.fetch(&look, now)))
+            }
+        });
+    }
+
+    /// The next report, whichever errand it is of. May be dropped and called again.
+    pub(super) async fn next_result(&mut self) -> OpResult {
+        // Answers first: who has heard where its own push went need not look for it when the news comes.
+        tokio::select! {
+            biased;
+            answer = first_outcome(&mut self.changes) => {
+                self.changes.pop_front();
+                if self.changes.is_empty() {
+                    self.changes = VecDeque::new();
+                }
+                answer.map_or(OpResult::Stopped, OpResult::Committed)
+            }
+            view = fetched(&mut self.look) => {
+                self.look = None;
+                match self.relay.inner.writer.check_read(view) {
+                    Ok(view) => OpResult::Fetched(view),
+                    Err(Stopped) => OpResult::Stopped,
+                }
+            }
+            news = account_changed(&mut self.subscription) => OpResult::AccountChanged(news),
+            met = join_request(&mut self.join_requests) => OpResult::JoinRequested(met),
+            reply = join_reply(&mut self.joining) => {
+                OpResult::JoinReplied(reply.ok())
+            }
+        }
+    }
+
+    /// Tells the conversation.
+    pub(super) fn apply(
+        &mut self,
+        result: OpResult,
+        conversation: &mut Session,
+    ) -> Result<(), Stopped> {
+        match result {
+            OpResult::Committed(outcome) => {
+                if outcome == Outcome::AccountCreated {
+                    self.relay
+                        .inner
+                        .rate_limiter
+                        .on_account_created(self.relay.inner.clock.uptime_ms());
+                }
+                conversation.on_committed(outcome);
+            }
+            OpResult::Fetched(view) => conversation.on_fetched(view),
+            OpResult::AccountChanged(news) => {
+                self.head = news.head;
+                conversation.on_account_changed(news);
+            }
+            OpResult::JoinRequested(met) => conversation.on_rendezvous_message(met.id, met.sealed),
+            OpResult::JoinReplied(sealed) => match (self.joining.take(), sealed) {
+                (Some((id, _)), Some(sealed)) => conversation.on_rendezvous_reply(id, sealed),
+                _ => conversation.on_rendezvous_closed(),
+            },
+            OpResult::Stopped => return Err(Stopped),
+        }
+        Ok(())
+    }
+}
+
+impl Drop for PendingOps {
+    fn drop(&mut self) {
+        if self.join_requests.is_some() {
+            self.relay.inner.rendezvous.leave(self.session_id);
+        }
+    }
+}
+
+async fn first_outcome(
+    changes: &mut VecDeque<oneshot::Receiver<Outcome>>,
+) -> Result<Outcome, RecvError> {
+    match changes.front_mut() {
+        Some(answer) => answer.await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn fetched(
+    look: &mut Option<PendingFetch>,
+) -> Result<Result<FetchResult, StoreError>, tokio::task::JoinError> {
+    match look {
+        Some(PendingFetch::Spawned(handle)) => handle.await,
+        Some(PendingFetch::Ready(_)) => match look.take() {
+            Some(PendingFetch::Ready(view)) => Ok(*view),
+            _ => std::future::pending().await,
+        },
+        None => std::future::pending().await,
+    }
+}
+
+async fn account_changed(subscription: &mut Option<Subscription>) -> AccountVersion {
+    match subscription {
+        Some(subscription) => subscription.next().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn join_request(join_requests: &mut Option<mpsc::Receiver<JoinRequest>>) -> JoinRequest {
+    if let Some(join_requests) = join_requests
+        && let Some(met) = join_requests.recv().await
+    {
+        return met;
+    }
+    std::future::pending().await
+}
+
+async fn join_reply(
+    joining: &mut Option<(RendezvousId, oneshot::Receiver<Bytes>)>,
+) -> Result<Bytes, RecvError> {
+    match joining {
+        Some((_, reply)) => reply.await,
+        None => std::future::pending().await,
+    }
+}

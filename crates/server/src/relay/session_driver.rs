@@ -1,0 +1,228 @@
+//! One conversation over a connection, from greeting to close.
+
+use std::pin::{Pin, pin};
+use std::sync::atomic::Ordering;
+
+use bytes::Bytes;
+use futures_util::future::{FusedFuture, FutureExt};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use graceful_protocol::frame::{self, DeviceFrame, Malformed};
+use graceful_protocol::{Code, Refusal};
+use graceful_rules::session::Session;
+
+use super::pending_ops::{Effect, PendingOps};
+use super::{Relay, Stopped, Transport, TransportError, random, wall_ms};
+
+/// Devices come back over this many milliseconds after a restart, not all at once.
+const RESTART_SPREAD_MS: u64 = 10_000;
+
+/// Counts a conversation while it lasts.
+struct SessionGuard<'a>(&'a Relay);
+
+impl<'a> SessionGuard<'a> {
+    fn new(relay: &'a Relay) -> Self {
+        relay.inner.connections.fetch_add(1, Ordering::Relaxed);
+        Self(relay)
+    }
+}
+
+impl Drop for SessionGuard<'_> {
+    fn drop(&mut self) {
+        self.0.inner.connections.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// The connection broke, or nothing more can be said on it.
+struct ConnectionClosed;
+
+impl From<TransportError> for ConnectionClosed {
+    fn from(_: TransportError) -> Self {
+        Self
+    }
+}
+
+impl From<Stopped> for ConnectionClosed {
+    fn from(_: Stopped) -> Self {
+        Self
+    }
+}
+
+impl Relay {
+    /// Runs one conversation until either side ends it, or `cancel` does.
+    pub async fn run_session(&self, transport: &mut impl Transport, cancel: CancellationToken) {
+        let _guard = SessionGuard::new(self);
+        let now_ms = self.inner.clock.uptime_ms();
+        let conversation = Session::new(
+            self.inner.session_config.clone(),
+            random(),
+            wall_ms(),
+            now_ms,
+        );
+        let session_id = self.inner.next_session_id.fetch_add(1, Ordering::Relaxed);
+        let ops = PendingOps::new(self.clone(), session_id, transport.address());
+        let mut driver = SessionDriver {
+            relay: self,
+            conversation,
+            ops,
+            transport,
+            moved: 0,
+            known: false,
+            paused_until: None,
+        };
+        if driver.run(cancel).await.is_err() {
+            tracing::debug!("a connection ended without a goodbye");
+        }
+    }
+}
+
+struct SessionDriver<'a, T> {
+    relay: &'a Relay,
+    conversation: Session,
+    ops: PendingOps,
+    transport: &'a mut T,
+    /// Bytes that had come and gone when the connection was last found to be alive.
+    moved: u64,
+    /// The transport was told that the device has proved who it is.
+    known: bool,
+    /// Its account has sent more than it should: nothing is read before.
+    paused_until: Option<Instant>,
+}
+
+impl<T: Transport> SessionDriver<'_, T> {
+    async fn run(&mut self, cancel: CancellationToken) -> Result<(), ConnectionClosed> {
+        // Asked for once: a conversation waits a thousand times, and is stopped once.
+        let mut cancelled = pin!(cancel.cancelled_owned().fuse());
+        loop {
+            loop {
+                let doing = self.ops.next_effect(&mut self.conversation).await?;
+                // Encoded here, and not kept while it goes out.
+                let frame = match doing {
+                    Some(Effect::Send(frame)) => frame::relay_bytes(frame),
+                    Some(Effect::Close { code, text }) => {
+                        // Of this step's memory an open conversation has none.
+                        Box::pin(self.transport.close(code, &text)).await;
+                        return Ok(());
+                    }
+                    None => break,
+                };
+                self.transport.send(frame).await?;
+            }
+            self.report_authenticated();
+            self.wait(cancelled.as_mut()).await?;
+        }
+    }
+
+    fn report_authenticated(&mut self) {
+        if !self.known && self.conversation.member().is_some() {
+            self.known = true;
+            self.transport.mark_authenticated();
+        }
+    }
+
+    /// Waits for whatever comes first, and tells the conversation.
+    async fn wait(
+        &mut self,
+        mut cancelled: Pin<&mut impl FusedFuture<Output = ()>>,
+    ) -> Result<(), ConnectionClosed> {
+        let clock = &self.relay.inner.clock;
+        let deadline = self
+            .conversation
+            .poll_timeout()
+            .map(|deadline_ms| clock.instant(deadline_ms));
+        // What has happened goes before what has not happened in time.
+        tokio::select! {
+            biased;
+            () = &mut cancelled, if !cancelled.is_terminated() => {
+                let spread = u64::from_be_bytes(random()) % RESTART_SPREAD_MS;
+                self.conversation.shut_down(1 + spread);
+            }
+            result = self.ops.next_result() => self.ops.apply(result, &mut self.conversation)?,
+            received = receive(self.transport, self.paused_until), if self.conversation.wants_frames() => {
+                match received {
+                    Some(received) => self.received(received)?,
+                    None => return Err(ConnectionClosed),
+                }
+            }
+            () = sleep_until(deadline) => self.time_passed(clock.uptime_ms()),
+        }
+        Ok(())
+    }
+
+    /// A frame that is still on its way over a slow line is a sign of life, too.
+    fn time_passed(&mut self, now_ms: u64) {
+        let moved = self.transport.bytes_transferred();
+        if moved != self.moved {
+            self.moved = moved;
+            self.conversation.on_activity(now_ms);
+        }
+        self.conversation.handle_timeout(now_ms);
+    }
+
+    /// A frame, and how long its account has to wait for the next.
+    fn read(&mut self, bytes: Bytes) -> Result<DeviceFrame, Malformed> {
+        if let Some(member) = self.conversation.member() {
+            let (now_ms, size) = (self.relay.inner.clock.uptime_ms(), bytes.len() as u64);
+            let pause = self
+                .relay
+                .inner
+                .rate_limiter
+                .charge(member.account, 1, size, now_ms);
+            self.paused_until = (!pause.is_zero()).then(|| Instant::now() + pause);
+        }
+        frame::from_device(bytes)
+    }
+
+    fn received(
+        &mut self,
+        received: Result<Bytes, TransportError>,
+    ) -> Result<(), ConnectionClosed> {
+        let refusal = match received {
+            Ok(bytes) => match self.read(bytes) {
+                Ok(frame) => {
+                    self.conversation
+                        .handle_frame(frame, self.relay.inner.clock.uptime_ms());
+                    return Ok(());
+                }
+                Err(malformed) => Refusal::new(Code::Malformed, malformed.to_string()),
+            },
+            Err(TransportError::TooLarge) => {
+                let most = self.relay.inner.session_config.limits.frame_bytes_max;
+                Refusal::new(
+                    Code::FrameTooLarge,
+                    format!("a frame has at most {most} bytes here"),
+                )
+            }
+            Err(TransportError::TooSlow) => Refusal::new(
+                Code::Timeout,
+                "a large frame came slowly while others waited for the memory that it took; try again later",
+            ),
+            Err(TransportError::NotBinary) => Refusal::new(
+                Code::Malformed,
+                "frames are binary messages; this one was text",
+            ),
+            Err(TransportError::Disconnected(_)) => return Err(ConnectionClosed),
+        };
+        self.conversation.refuse(refusal);
+        Ok(())
+    }
+}
+
+/// May be dropped and called again, as what it waits for.
+async fn receive<T: Transport>(
+    transport: &mut T,
+    paused_until: Option<Instant>,
+) -> Option<Result<Bytes, TransportError>> {
+    if let Some(until) = paused_until {
+        tokio::time::sleep_until(until).await;
+    }
+    transport.receive().await
+}
+
+async fn sleep_until(deadline: Option<tokio::time::Instant>) {
+    match deadline {
+        Some(deadline) => tokio::time::sleep_until(deadline).await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,72 @@
+//! Figures that have to be looked up: what is kept, the disk, the process. Looked up at most once in a few
+//! seconds, however often they are asked for.
+
+use std::time::{Duration, Instant};
+
+use graceful_rules::RelayTime;
+use graceful_store::{Store, StoreError};
+
+use super::process::Process;
+use super::{Relay, Stopped};
+
+/// How long figures are good.
+const CACHE_TTL: Duration = Duration::from_secs(2);
+
+/// A picture of one moment.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct StatsSnapshot {
+    /// Accounts that exist.
+    pub accounts: u64,
+    /// Envelopes kept.
+    pub envelopes: u64,
+    /// For how long the oldest envelope has been kept, in seconds; 0 where there is none.
+    pub oldest_envelope_s: u64,
+    /// Bytes of the store's file.
+    pub store_bytes: u64,
+    /// Bytes that this user may still fill on the disk; `None` where the system does not say.
+    pub disk_free_bytes: Option<u64>,
+    /// Nothing new is kept with fewer free.
+    pub disk_free_bytes_min: u64,
+    /// Nothing new is kept for now.
+    pub low_disk_space: bool,
+    /// The process; `None` where the system does not say.
+    pub process: Option<Process>,
+}
+
+impl Relay {
+    /// What it keeps and takes, as of a moment ago.
+    ///
+    /// # Errors
+    /// [`Stopped`] where the store failed.
+    pub async fn stats(&self) -> Result<StatsSnapshot, Stopped> {
+        // One looks, others wait for what it sees.
+        let mut stats = self.inner.stats.lock().await;
+        if let Some((seen, stats)) = &*stats
+            && seen.elapsed() < CACHE_TTL
+        {
+            return Ok(*stats);
+        }
+        let (store, now) = (self.inner.store.clone(), self.inner.clock.now());
+        let looked = tokio::task::spawn_blocking(move || collect(&store, now)).await;
+        let seen = self.inner.writer.check_read(looked)?;
+        *stats = Some((Instant::now(), seen));
+        Ok(seen)
+    }
+}
+
+fn collect(store: &Store, now: RelayTime) -> Result<StatsSnapshot, StoreError> {
+    let (totals, disk_usage) = (store.totals()?, store.disk_usage()?);
+    let oldest_ms = disk_usage
+        .oldest
+        .map_or(0, |oldest| now.ms().saturating_sub(oldest.ms()));
+    Ok(StatsSnapshot {
+        accounts: totals.accounts,
+        envelopes: totals.envelopes,
+        oldest_envelope_s: oldest_ms / 1_000,
+        store_bytes: disk_usage.file_bytes,
+        disk_free_bytes: disk_usage.free_bytes,
+        disk_free_bytes_min: disk_usage.free_bytes_min,
+        low_disk_space: disk_usage.low_disk_space,
+        process: Process::of_this(),
+    })
+}

@@ -1,6 +1,0 @@
-#![no_main]
-
-#[path = "../../tests/corpus/targets/mod.rs"]
-mod targets;
-
-libfuzzer_sys::fuzz_target!(|data: &[u8]| targets::run("conversation", data));

@@ -1,0 +1,50 @@
+//! The words of a recovery key, as a person writes them down.
+
+use graceful_client::mnemonic::WORDS;
+
+/// Read down each column, as one writes.
+const COLUMNS: usize = 3;
+
+/// For a terminal of 80 columns.
+pub(super) fn recovery_sheet(words: &[&str; WORDS]) -> String {
+    let rows = WORDS / COLUMNS;
+    let mut text =
+        "RECOVERY KEY: write these 12 words down, on paper, in this order.\n\n".to_owned();
+    for row in 0..rows {
+        let cells = (0..COLUMNS).map(|column| {
+            let place = column * rows + row;
+            format!("{:6}. {:12}", place + 1, words[place])
+        });
+        text.push_str(cells.collect::<String>().trim_end());
+        text.push('\n');
+    }
+    text + "\nIf every device is lost, they bring the account back (graceful-relay client\n\
+            recover). Whoever has them owns the account: keep them where only you find\n\
+            them. No device keeps them, and they are NOT SHOWN AGAIN.\n"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use graceful_client::RecoveryKey;
+
+    #[test]
+    fn words_stand_numbered_in_columns_that_fit_a_terminal() {
+        let words = RecoveryKey::from_entropy([0x7f; 16]).words();
+        let text = recovery_sheet(&words);
+        assert!(
+            text.lines().all(|line| line.chars().count() <= 80),
+            "{text}"
+        );
+        assert!(
+            text.contains("     1. legal            5. wave             9. legal\n"),
+            "{text}"
+        );
+        assert!(
+            text.contains("     4. year             8. useful          12. yellow\n"),
+            "{text}"
+        );
+        let columns = text.lines().filter(|line| line.starts_with("  ")).count();
+        assert_eq!(columns, 4);
+    }
+}

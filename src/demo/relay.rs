@@ -1,0 +1,106 @@
+//! The relay of the demo: the real one, on a free port of this machine.
+
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::Context;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use graceful_protocol::Limits;
+use graceful_server::http::{self, Admission, Options, Stopped};
+use graceful_server::relay::{Registration, Relay, RelayOptions};
+use graceful_store::{self, Store};
+
+/// Nobody here is slow; whoever is, has failed.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Room for the frames of a few devices.
+const FRAMES_BYTES: u64 = 16 << 20;
+/// An invitation need not outlive the demo.
+const INVITE_LIFETIME: Duration = Duration::from_secs(600);
+
+/// A relay that runs.
+pub(super) struct DemoRelay {
+    /// What devices dial.
+    pub(super) url: String,
+    relay: Relay,
+    shutdown: CancellationToken,
+    running: JoinHandle<Result<(), Stopped>>,
+}
+
+impl DemoRelay {
+    /// Opens a store in an empty folder, and the door.
+    pub(super) async fn open(folder: &Path) -> anyhow::Result<Self> {
+        let options = graceful_store::Options {
+            registration: Registration::Invite,
+            ..graceful_store::Options::default()
+        };
+        let frame_bytes_max = usize::try_from(Limits::default().frame_bytes_max)?;
+        let relay = Relay::start(Store::open(folder, options)?, RelayOptions::default());
+        let listener = TcpListener::bind("127.0.0.1:0")
+            .await
+            .context("no free port on this machine")?;
+        let url = format!("ws://{}", listener.local_addr()?);
+        let shutdown = CancellationToken::new();
+        let options = Options {
+            connections_max: 16,
+            frame_bytes_max,
+            frames_bytes: FRAMES_BYTES,
+            handshake_timeout: PATIENCE,
+            head_timeout: PATIENCE,
+            body_timeout: PATIENCE,
+            write_timeout: PATIENCE,
+            close_timeout: PATIENCE,
+            stop_timeout: PATIENCE,
+            admission: Admission::default(),
+        };
+        let running = tokio::spawn(http::run(
+            listener,
+            relay.clone(),
+            options,
+            shutdown.clone(),
+        ));
+        Ok(Self {
+            url,
+            relay,
+            shutdown,
+            running,
+        })
+    }
+
+    /// What lets one account be founded.
+    pub(super) async fn invite(&self) -> anyhow::Result<String> {
+        Ok(self.relay.invite(INVITE_LIFETIME).await?)
+    }
+
+    /// Envelopes that it keeps.
+    pub(super) fn envelopes(&self) -> anyhow::Result<u64> {
+        Ok(self.relay.status()?.envelopes)
+    }
+
+    /// Waits until it keeps none.
+    pub(super) async fn is_empty(&self) -> anyhow::Result<()> {
+        let empty = async {
+            while self.envelopes()? > 0 {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            anyhow::Ok(())
+        };
+        let kept = tokio::time::timeout(PATIENCE, empty).await;
+        kept.with_context(|| {
+            format!(
+                "the relay still keeps {} envelopes that all have acknowledged",
+                self.envelopes().unwrap_or(0)
+            )
+        })?
+    }
+
+    /// Ends every conversation and closes the store.
+    pub(super) async fn close(self) -> anyhow::Result<()> {
+        self.shutdown.cancel();
+        drop(self.relay);
+        self.running.await.context("the relay ended badly")??;
+        Ok(())
+    }
+}

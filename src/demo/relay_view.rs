@@ -1,0 +1,105 @@
+//! What the relay could see: read from a copy of its files, as a thief of the disk would have them.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use anyhow::{Context, ensure};
+use data_encoding::HEXLOWER;
+use serde::Serialize;
+
+use super::devices::Named;
+use super::search::{Pieces, has_word};
+use graceful_store::{FILE, JOURNALS, KEYS, Options, Store, VisibleMetadata};
+
+/// Bytes of an envelope that are shown.
+const SHOWN_BYTES: usize = 64;
+/// Progress in which arrival times are counted.
+const TIME_STEPS: usize = 20;
+
+/// Everything there is to see.
+#[derive(Debug, Clone, Serialize)]
+pub(super) struct RelayView {
+    /// Envelopes kept.
+    pub(super) envelopes: u64,
+    /// Bytes of all of them.
+    pub(super) envelope_bytes: u64,
+    /// How many there are of each size.
+    pub(super) sizes: BTreeMap<usize, u64>,
+    /// When the first and the last came, by the relay's clock.
+    pub(super) arrived_ms: (u64, u64),
+    /// How many came in each of equal steps between.
+    pub(super) arrivals: Vec<u64>,
+    /// How one of them begins, in hex.
+    pub(super) beginning: String,
+    /// Bytes of the relay's store and its journal.
+    pub(super) file_bytes: u64,
+    /// Bytes of the ledger's text found in them.
+    pub(super) plaintext_bytes: u64,
+    /// Names and device ids found in it.
+    pub(super) names: Vec<String>,
+}
+
+/// Looks at the relay's folder, by way of a copy: its files are in use.
+pub(super) fn read(
+    folder: &Path,
+    scratch: &Path,
+    pieces: &Pieces,
+    devices: &[Named],
+) -> anyhow::Result<RelayView> {
+    std::fs::create_dir(scratch).context("cannot make a folder for a copy")?;
+    let mut bytes = Vec::new();
+    for name in [FILE, JOURNALS[0], JOURNALS[1], KEYS] {
+        std::fs::copy(folder.join(name), scratch.join(name))
+            .context("cannot copy the relay's files")?;
+        if name != KEYS {
+            bytes.extend(
+                std::fs::read(scratch.join(name))
+                    .context("cannot read the copy of the relay's files")?,
+            );
+        }
+    }
+    let seen = Store::open(scratch, Options::default())?.visible_metadata()?;
+    ensure!(
+        !seen.is_empty(),
+        "the relay's files hold no envelope, although some were stored"
+    );
+    let words = devices
+        .iter()
+        .flat_map(|device| [device.name, device.device_id]);
+    let names = words
+        .filter(|word| has_word(&bytes, word))
+        .map(str::to_owned)
+        .collect();
+    let first_ms = seen.iter().map(|seen| seen.arrived.ms()).min().unwrap_or(0);
+    let last_ms = seen.iter().map(|seen| seen.arrived.ms()).max().unwrap_or(0);
+    let middle = &seen[seen.len() / 2].sealed;
+    Ok(RelayView {
+        envelopes: seen.len() as u64,
+        envelope_bytes: seen.iter().map(|seen| seen.sealed.len() as u64).sum(),
+        sizes: sizes(&seen),
+        arrived_ms: (first_ms, last_ms),
+        arrivals: arrivals(&seen, first_ms, last_ms),
+        beginning: HEXLOWER.encode(&middle[..SHOWN_BYTES.min(middle.len())]),
+        file_bytes: bytes.len() as u64,
+        plaintext_bytes: pieces.bytes_in(&bytes),
+        names,
+    })
+}
+
+fn sizes(seen: &[VisibleMetadata]) -> BTreeMap<usize, u64> {
+    let mut sizes = BTreeMap::new();
+    for seen in seen {
+        *sizes.entry(seen.sealed.len()).or_default() += 1;
+    }
+    sizes
+}
+
+fn arrivals(seen: &[VisibleMetadata], first_ms: u64, last_ms: u64) -> Vec<u64> {
+    let span_ms = (last_ms - first_ms).max(1);
+    let mut progress = vec![0; TIME_STEPS];
+    for seen in seen {
+        let step = (seen.arrived.ms() - first_ms) * (TIME_STEPS as u64 - 1) / span_ms;
+        progress[usize::try_from(step).unwrap_or(0)] += 1;
+    }
+    progress
+}

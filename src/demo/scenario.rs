@@ -1,0 +1,303 @@
+//! The play itself: each scene does something for real, and checks it.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, ensure};
+use data_encoding::HEXLOWER;
+use indicatif::HumanCount;
+use sha2::{Digest, Sha256};
+
+use super::devices::{LAPTOP, Named, PHONE, TABLET};
+use super::progress::Progress;
+use super::receive::{Copy, one, receive};
+use super::relay::DemoRelay;
+use super::relay_view::{self, RelayView};
+use super::report::{Receiver, Report};
+use super::search::Pieces;
+use graceful_client::{Change, Client};
+use graceful_store::{Options, Store};
+
+/// No scene takes longer, not even on a slow board.
+const SCENE_WAIT: Duration = Duration::from_secs(300);
+/// Sent at the end, while all are connected.
+const LIVE_CHANGE: &str =
+    r#"{"operation":"CREATE","entity_type":"CONTACT","payload":{"name":"Sent live"}}"#;
+
+/// What is sent.
+struct Ledger {
+    lines: Vec<Vec<u8>>,
+    sha256: String,
+    bytes: u64,
+}
+
+/// Plays it in a folder.
+pub(super) async fn run(
+    folder: &Path,
+    lines: Vec<Vec<u8>>,
+    source: Option<String>,
+    progress: &Progress,
+) -> anyhow::Result<Report> {
+    let ledger = Ledger::new(lines);
+    let relay_folder = folder.join("relay");
+    let relay_process = DemoRelay::open(&relay_folder).await?;
+    progress.done(&format!(
+        "A relay listens on {}, for devices by invitation",
+        relay_process.url
+    ));
+
+    let laptop = scene("pairing", meet(folder, &relay_process, progress)).await?;
+    let (push_seconds, envelopes) = scene("pushing", push(&laptop, &ledger, progress)).await?;
+    let (pieces, relay) = scene("searching", search(folder, &ledger, progress)).await?;
+    let (phone, tablet, receivers) =
+        scene("receiving", catch_up(folder, &ledger, progress)).await?;
+    let copy = std::fs::read(PHONE.folder(folder).join("copy.jsonl"))
+        .context("cannot read Phone's copy")?;
+    let plaintext_bytes_in_copy = copy
+        .split(|byte| *byte == b'\n')
+        .map(|line| pieces.bytes_in(line))
+        .sum();
+    let live_milliseconds = scene("a live change", live(&phone, &laptop, &tablet)).await?;
+    relay_process.is_empty().await?;
+    progress.done("All devices have everything, and the relay has let go of it");
+
+    let status = laptop.status();
+    let device_keys = status
+        .devices
+        .iter()
+        .map(|device| device.key.to_string())
+        .collect();
+    for client in [laptop, phone, tablet] {
+        client.close().await?;
+    }
+    relay_process.close().await?;
+    let envelopes_left = left_on_disk(&relay_folder)?;
+    let report = Report {
+        source,
+        changes: ledger.lines.len() as u64,
+        bytes: ledger.bytes,
+        sha256: ledger.sha256.clone(),
+        account: status.account.to_string(),
+        device_keys,
+        push_seconds,
+        relay,
+        receivers,
+        plaintext_bytes_in_copy,
+        live_milliseconds,
+        samples: samples(&ledger.lines),
+        envelopes_left,
+    };
+    holds(&report, &ledger, envelopes)?;
+    Ok(report)
+}
+
+impl Ledger {
+    fn new(lines: Vec<Vec<u8>>) -> Self {
+        let mut hash = Sha256::new();
+        for line in &lines {
+            hash.update(line);
+            hash.update(b"\n");
+        }
+        let bytes = lines.iter().map(|line| line.len() as u64 + 1).sum();
+        Self {
+            sha256: HEXLOWER.encode(&hash.finalize()),
+            bytes,
+            lines,
+        }
+    }
+}
+
+/// A scene that hangs has failed.
+async fn scene<T>(what: &str, scene: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    let played = tokio::time::timeout(SCENE_WAIT, scene).await;
+    played.with_context(|| format!("{what} took longer than {} seconds", SCENE_WAIT.as_secs()))?
+}
+
+/// Three devices meet; then two of them are switched off.
+async fn meet(
+    folder: &Path,
+    relay_process: &DemoRelay,
+    progress: &Progress,
+) -> anyhow::Result<Client> {
+    let laptop = LAPTOP
+        .create(folder, &relay_process.url, relay_process.invite().await?)
+        .await?;
+    progress.done("Laptop founded an account with an invitation");
+    let phone = PHONE.join(folder, &laptop).await?;
+    let tablet = TABLET.join(folder, &laptop).await?;
+    // What devices tell each other when they meet is not part of what is counted later.
+    for client in [&laptop, &phone, &tablet] {
+        client.up_to_date().await?;
+    }
+    relay_process.is_empty().await?;
+    phone.close().await?;
+    tablet.close().await?;
+    progress.done("Phone and Tablet joined by pairing links, and are switched off");
+    Ok(laptop)
+}
+
+/// Seconds until the relay has all of it on its disk, and the envelopes that it took.
+async fn push(laptop: &Client, ledger: &Ledger, progress: &Progress) -> anyhow::Result<(f64, u64)> {
+    let count = ledger.lines.len() as u64;
+    let changes = ledger
+        .lines
+        .iter()
+        .enumerate()
+        .map(|(number, line)| Change::new(format!("ledger-{number}"), line.clone()));
+    let changes: Vec<_> = changes.collect();
+    let bar = progress.bar("Laptop seals and pushes", count);
+    let started = Instant::now();
+    let receipt = laptop
+        .push(changes)
+        .await
+        .context("Laptop could not push the ledger")?;
+    laptop
+        .stored(|waiting| bar.set_position(count.saturating_sub(waiting)))
+        .await?;
+    let seconds = started.elapsed().as_secs_f64();
+    bar.finish_and_clear();
+    let counted = HumanCount(count);
+    progress.done(&format!(
+        "Laptop pushed {counted} changes; the relay keeps them for the others"
+    ));
+    Ok((seconds, receipt.last + 1 - receipt.first))
+}
+
+async fn search(
+    folder: &Path,
+    ledger: &Ledger,
+    progress: &Progress,
+) -> anyhow::Result<(Pieces, RelayView)> {
+    let (relay, scratch) = (folder.join("relay"), folder.join("stolen"));
+    let lines = ledger.lines.clone();
+    let looked = tokio::task::spawn_blocking(move || {
+        let pieces = Pieces::of(lines.iter().map(Vec::as_slice));
+        let view = relay_view::read(&relay, &scratch, &pieces, &[LAPTOP, PHONE, TABLET])?;
+        anyhow::Ok((pieces, view))
+    });
+    let (pieces, view) = looked.await.context("the search ended badly")??;
+    progress.done("Searched a copy of the relay's file for every piece of the ledger's text");
+    Ok((pieces, view))
+}
+
+/// The two are switched on and receive at the same time.
+async fn catch_up(
+    folder: &Path,
+    ledger: &Ledger,
+    progress: &Progress,
+) -> anyhow::Result<(Client, Client, Vec<Receiver>)> {
+    let count = ledger.lines.len() as u64;
+    let run = async |device: Named, label| {
+        let client = device.open(folder).await?;
+        let bar = progress.bar(label, count);
+        let file = device.folder(folder).join("copy.jsonl");
+        let copy = receive(&client, &file, |changes| bar.set_position(changes)).await;
+        bar.finish_and_clear();
+        anyhow::Ok((
+            client,
+            copy.with_context(|| format!("{} did not receive the ledger", device.name))?,
+        ))
+    };
+    let (phone, tablet) = tokio::try_join!(
+        run(PHONE, "Phone receives and opens"),
+        run(TABLET, "Tablet receives and opens")
+    )?;
+    progress.done("Phone and Tablet, switched on again, received every change once and in order");
+    let receiver = |device: Named, copy: Copy| Receiver {
+        name: device.name,
+        copy,
+    };
+    let receivers = vec![receiver(PHONE, phone.1), receiver(TABLET, tablet.1)];
+    Ok((phone.0, tablet.0, receivers))
+}
+
+/// Milliseconds from pushing on one until the change is on both others.
+async fn live(from: &Client, to: &Client, and: &Client) -> anyhow::Result<f64> {
+    let started = Instant::now();
+    from.push([Change::new("live", LIVE_CHANGE)]).await?;
+    let (first, second) = tokio::try_join!(one(to), one(and))?;
+    let milliseconds = started.elapsed().as_secs_f64() * 1_000.0;
+    for received in [first, second] {
+        ensure!(
+            *received.content == *LIVE_CHANGE.as_bytes(),
+            "a live change came out different"
+        );
+    }
+    Ok(milliseconds)
+}
+
+/// Read from the disk, when the relay is no longer there to say so.
+fn left_on_disk(folder: &Path) -> anyhow::Result<u64> {
+    Ok(Store::open(folder, Options::default())?.totals()?.envelopes)
+}
+
+/// The changes that a person understands best: one of each kind, if there are kinds.
+fn samples(lines: &[Vec<u8>]) -> Vec<String> {
+    let texts = || lines.iter().map(|line| String::from_utf8_lossy(line));
+    let kinds = [
+        "\"CONTACT\"",
+        "\"TRANSACTION\"",
+        "\"TRANSACTION_LINE_ITEM\"",
+    ];
+    let of_kinds = kinds
+        .iter()
+        .filter_map(|kind| texts().find(|text| text.contains(kind)));
+    let samples: Vec<String> = of_kinds.map(|text| text.into_owned()).collect();
+    if samples.len() == kinds.len() {
+        samples
+    } else {
+        texts().take(3).map(|text| text.into_owned()).collect()
+    }
+}
+
+/// What the demo promises.
+fn holds(report: &Report, ledger: &Ledger, envelopes: u64) -> anyhow::Result<()> {
+    let Report {
+        changes,
+        relay,
+        receivers,
+        ..
+    } = report;
+    ensure!(
+        relay.envelopes == envelopes,
+        "the relay kept {} of {envelopes} envelopes for {changes} changes",
+        relay.envelopes
+    );
+    ensure!(
+        relay.plaintext_bytes == 0,
+        "{} bytes of the ledger's text were found in the relay's file",
+        relay.plaintext_bytes
+    );
+    ensure!(
+        relay.names.is_empty(),
+        "found in the relay's file: {}",
+        relay.names.join(", ")
+    );
+    for Receiver { name, copy } in receivers {
+        ensure!(
+            copy.changes == *changes,
+            "{name} received {} of {changes} changes",
+            copy.changes
+        );
+        ensure!(
+            copy.sha256 == ledger.sha256,
+            "{name}'s copy differs from what was sent"
+        );
+    }
+    let long = ledger
+        .lines
+        .iter()
+        .filter(|line| line.len() >= super::search::PIECE_BYTES);
+    let searched: u64 = long.map(|line| line.len() as u64).sum();
+    ensure!(
+        report.plaintext_bytes_in_copy == searched,
+        "the search is broken: in a copy in the clear it found {} of {searched} bytes",
+        report.plaintext_bytes_in_copy
+    );
+    ensure!(
+        report.envelopes_left == 0,
+        "the relay still keeps {} envelopes",
+        report.envelopes_left
+    );
+    Ok(())
+}
