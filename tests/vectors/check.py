@@ -250,15 +250,15 @@ def check_recovery():
             message += key.public_key().public_bytes_raw() + given.host_text.encode()
             same(name, message, gives.message)
             same(name, key.sign(message), gives.signature)
-        elif name == "founding":
+        elif name == "genesis":
             key = Ed25519PrivateKey.from_private_bytes(given.signing_seed)
             message = domain("recovery founding") + given.author + given.agreement_key
             message += key.public_key().public_bytes_raw() + given.recovery_agreement_key
             message += given.recovery_wrapped + given.salt
             same(name, message, gives.message)
             same(name, key.sign(message), gives.recovery_signature)
-            founding = next(iter(vectors("membership.json")))[1].body
-            same(name, gives.recovery_signature in founding, True)
+            genesis = next(iter(vectors("membership.json")))[1].body
+            same(name, gives.recovery_signature in genesis, True)
         else:
             # The word list is not at hand here; which words of it is arithmetic.
             checksum = hashlib.sha256(given.entropy).digest()[0] >> 4
