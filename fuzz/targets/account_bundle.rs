@@ -1,6 +1,6 @@
 #![no_main]
 
-#[path = "../../tests/corpus/targets/mod.rs"]
+#[path = "../../tests/protocol/corpus/targets/mod.rs"]
 mod targets;
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| targets::run("account_bundle", data));

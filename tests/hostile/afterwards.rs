@@ -2,7 +2,7 @@
 
 use crate::attacker::{Device, address};
 use crate::harness::{TestRelay, resident_kib};
-use crate::support;
+use graceful_testing::fixtures;
 
 const CONNECTIONS: u8 = 200;
 const ENVELOPE_BYTES: usize = 1_000_000;
@@ -32,7 +32,7 @@ async fn a_connection_costs_the_same_after_a_large_change() {
     for round in 1..=3 {
         for device in &mut devices {
             device
-                .push(vec![support::pushed(round, round, ENVELOPE_BYTES, None)])
+                .push(vec![fixtures::pushed(round, round, ENVELOPE_BYTES, None)])
                 .await;
             assert_eq!(device.answer().await.expect("open"), Ok(round));
         }

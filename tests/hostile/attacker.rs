@@ -17,7 +17,7 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::{Error, Message};
 
 use crate::harness::LONG;
-use crate::support;
+use graceful_testing::fixtures;
 
 /// An address of this machine: 127.0.`third`.`fourth`.
 pub fn address(third: u8, fourth: u8) -> Ipv4Addr {
@@ -116,7 +116,7 @@ impl Device {
             socket,
             greeting,
             number,
-            account: support::account_id(creator),
+            account: fixtures::account_id(creator),
         })
     }
 
@@ -127,7 +127,7 @@ impl Device {
             .expect("let in");
         let genesis = CreateAccount {
             authenticate: Some(device.proof()),
-            entry: Some(support::genesis(number)),
+            entry: Some(fixtures::genesis(number)),
             invite: String::new(),
         };
         device.send(DeviceFrame::CreateAccount(genesis)).await;
@@ -150,7 +150,7 @@ impl Device {
     }
 
     fn proof(&self) -> Authenticate {
-        let device = support::device_key(self.number);
+        let device = fixtures::device_key(self.number);
         let challenge = Challenge {
             nonce: &self.greeting.nonce,
             epoch: StoreEpoch::try_from(&*self.greeting.epoch).expect("16 bytes"),
@@ -163,7 +163,7 @@ impl Device {
             account: self.account.to_wire(),
             device: device.to_wire(),
             host: challenge.host.to_owned(),
-            signature: Bytes::copy_from_slice(&challenge.sign(&support::signing_key(self.number))),
+            signature: Bytes::copy_from_slice(&challenge.sign(&fixtures::signing_key(self.number))),
             ..Authenticate::default()
         }
     }
@@ -178,8 +178,8 @@ impl Device {
 
     /// The creator lets another device in.
     pub async fn add(&mut self, number: u8) {
-        let log = Membership::from_genesis(&support::genesis(self.number)).expect("an entry");
-        let entries = vec![support::adding(&log, self.number, number)];
+        let log = Membership::from_genesis(&fixtures::genesis(self.number)).expect("an entry");
+        let entries = vec![fixtures::adding(&log, self.number, number)];
         self.send(DeviceFrame::AppendMembership(AppendMembership {
             first: 1,
             entries,

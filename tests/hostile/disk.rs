@@ -11,8 +11,8 @@ use graceful_protocol::wire::{Ack, DeleteThrough};
 
 use crate::attacker::{Device, address};
 use crate::harness::{LONG, environment, status};
-use crate::relay_process::RelayProcess;
-use crate::support;
+use graceful_testing::fixtures;
+use graceful_testing::relay_process::RelayProcess;
 
 const DISK_BYTES: u64 = 48 << 20;
 const ENVELOPE_BYTES: usize = 200_000;
@@ -109,7 +109,7 @@ async fn push_until_stopped(
 ) -> (u64, Option<graceful_protocol::wire::Refusal>) {
     for number in from..from + PUSHES_MAX {
         device
-            .push(vec![support::pushed(number, number, ENVELOPE_BYTES, None)])
+            .push(vec![fixtures::pushed(number, number, ENVELOPE_BYTES, None)])
             .await;
         match device.answer().await {
             Some(Ok(stored)) => assert_eq!(stored, number),
@@ -135,7 +135,7 @@ async fn take_through(device: &mut Device, from: u64, through: u64) {
         for envelope in deliver.envelopes {
             if envelope.push_number >= next {
                 assert_eq!(envelope.push_number, next, "in order, each once");
-                assert_eq!(envelope.sealed, support::sealed(next, ENVELOPE_BYTES));
+                assert_eq!(envelope.sealed, fixtures::sealed(next, ENVELOPE_BYTES));
                 next += 1;
             }
         }
@@ -167,7 +167,7 @@ async fn push_when_there_is_room(device: &mut Device, number: u64) {
     let deadline = Instant::now() + LONG;
     loop {
         device
-            .push(vec![support::pushed(number, number, ENVELOPE_BYTES, None)])
+            .push(vec![fixtures::pushed(number, number, ENVELOPE_BYTES, None)])
             .await;
         match device.answer().await.expect("open") {
             Ok(stored) => return assert_eq!(stored, number),
@@ -197,7 +197,7 @@ async fn at_the_watermark_pushes_wait_while_everything_else_goes_on() {
         "{kept} were kept: {refusal:?}"
     );
     // What was kept is still answered as kept; nobody new founds; who is known comes and goes.
-    one.push(vec![support::pushed(kept, kept, ENVELOPE_BYTES, None)])
+    one.push(vec![fixtures::pushed(kept, kept, ENVELOPE_BYTES, None)])
         .await;
     assert_eq!(one.answer().await.expect("open"), Ok(kept));
     let refusal = Device::create(address(0, 2), relay.address, 7)
@@ -245,7 +245,7 @@ async fn on_a_full_disk_nothing_acknowledged_is_lost_and_the_ballast_lets_it_rec
         .await
         .expect("account is created");
     one.add(2).await;
-    one.push(vec![support::pushed(1, 1, ENVELOPE_BYTES, None)])
+    one.push(vec![fixtures::pushed(1, 1, ENVELOPE_BYTES, None)])
         .await;
     assert_eq!(one.answer().await.expect("open"), Ok(1));
     disk.fill(3 << 20);
@@ -283,7 +283,7 @@ async fn on_a_full_disk_nothing_acknowledged_is_lost_and_the_ballast_lets_it_rec
         welcome.push_number
     );
     let next = welcome.push_number + 1;
-    one.push(vec![support::pushed(next, next, ENVELOPE_BYTES, None)])
+    one.push(vec![fixtures::pushed(next, next, ENVELOPE_BYTES, None)])
         .await;
     assert_eq!(one.answer().await.expect("open"), Ok(next));
     drop(one);

@@ -13,8 +13,8 @@ use tokio_tungstenite::tungstenite::{Error, Message};
 
 use crate::attacker::{Device, address, get, say, status, websocket};
 use crate::harness::{LONG, environment, quick_folder};
-use crate::relay_process::RelayProcess;
-use crate::support;
+use graceful_testing::fixtures;
+use graceful_testing::relay_process::RelayProcess;
 
 /// Enough for several slices.
 const DEVICES: usize = 150;
@@ -73,7 +73,7 @@ async fn push_on(mut device: Device) -> (u8, u64) {
     let mut acknowledged = 0;
     for number in 1.. {
         device
-            .push(vec![support::pushed(number, number, 20_000, None)])
+            .push(vec![fixtures::pushed(number, number, 20_000, None)])
             .await;
         match device.answer().await {
             Some(Ok(stored)) => acknowledged = stored,
@@ -212,7 +212,7 @@ async fn an_operator_can_ask_for_a_drain() {
     let mut device = Device::create(address(0, 2), relay.address, 1)
         .await
         .expect("account is created");
-    let asked = Command::new(env!("CARGO_BIN_EXE_graceful-relay"))
+    let asked = Command::new(graceful_testing::program::path())
         .arg("drain")
         .arg("--data")
         .arg(&data)

@@ -12,7 +12,7 @@ use tokio_tungstenite::tungstenite::{Error, Message};
 
 use crate::attacker::{Device, address, close_code, connect, websocket};
 use crate::harness::TestRelay;
-use crate::support;
+use graceful_testing::fixtures;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_address_gets_its_share_of_connections_and_no_more() {
@@ -162,7 +162,7 @@ async fn an_account_that_sends_too_fast_is_slowed_and_loses_nothing() {
         let begun = Instant::now();
         for number in 1..=280 {
             device
-                .push(vec![support::pushed(number, number, 300, None)])
+                .push(vec![fixtures::pushed(number, number, 300, None)])
                 .await;
             assert_eq!(
                 device.answer().await.expect("open"),

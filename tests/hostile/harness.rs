@@ -10,9 +10,9 @@ use graceful_server::admin::{AdminRequest, AdminResponse, request};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-pub use crate::devices::LONG;
-use crate::devices::two_clients;
-use crate::relay_process::RelayProcess;
+pub use graceful_testing::devices::LONG;
+use graceful_testing::devices::two_clients;
+use graceful_testing::relay_process::RelayProcess;
 
 /// Round trips that the honest devices must make while something goes on.
 const ROUNDS: usize = 40;

@@ -3,15 +3,6 @@
 //! the relay's memory must stay within bounds.
 #![cfg(target_os = "linux")]
 
-#[path = "../support/mod.rs"]
-mod support;
-
-#[path = "../support/devices.rs"]
-mod devices;
-
-#[path = "../support/relay_process.rs"]
-mod relay_process;
-
 mod afterwards;
 mod attacker;
 mod disk;

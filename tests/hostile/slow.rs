@@ -9,7 +9,7 @@ use tokio::io::AsyncWriteExt;
 
 use crate::attacker::{Device, address, asking_for_websocket, connect, rest, status, websocket};
 use crate::harness::TestRelay;
-use crate::support;
+use graceful_testing::fixtures;
 
 /// Attackers' addresses, and connections from each: more than one address may have.
 const ADDRESSES: u8 = 4;
@@ -140,7 +140,7 @@ async fn devices_that_do_not_listen_are_given_up() {
         pusher.add(9).await;
         for number in 1..=20 {
             pusher
-                .push(vec![support::pushed(number, number, 1_000_000, None)])
+                .push(vec![fixtures::pushed(number, number, 1_000_000, None)])
                 .await;
             assert_eq!(pusher.answer().await.expect("open"), Ok(number));
         }

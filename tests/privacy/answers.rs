@@ -13,8 +13,8 @@ use graceful_server::relay::Registration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_tungstenite::tungstenite::Message;
 
-use crate::server::{self, LONG, TestServer, next_frame};
-use crate::support;
+use graceful_testing::fixtures;
+use graceful_testing::server::{self, LONG, TestServer, next_frame};
 
 /// Device 1 founded the account of this relay, and added device 2. Nobody else is known.
 const CREATOR: u8 = 1;
@@ -25,7 +25,7 @@ async fn open() -> TestServer {
     let greeting = greeting(next_frame(&mut client).await);
     let found = CreateAccount {
         authenticate: Some(proof(&greeting, CREATOR, CREATOR, CREATOR)),
-        entry: Some(support::genesis(CREATOR)),
+        entry: Some(fixtures::genesis(CREATOR)),
         invite: String::new(),
     };
     let append = AppendMembership {
@@ -49,9 +49,9 @@ async fn open() -> TestServer {
 
 /// The log of an account of two devices.
 fn log(creator: u8, second: u8) -> Vec<SignedEntry> {
-    let first = support::genesis(creator);
+    let first = fixtures::genesis(creator);
     let membership = Membership::from_genesis(&first).expect("account is created");
-    vec![first, support::adding(&membership, creator, second)]
+    vec![first, fixtures::adding(&membership, creator, second)]
 }
 
 fn greeting(frame: RelayFrame) -> Greeting {
@@ -67,8 +67,8 @@ fn proof(greeting: &Greeting, creator: u8, device: u8, signer: u8) -> Authentica
         nonce: &greeting.nonce,
         epoch: StoreEpoch::try_from(&*greeting.epoch).expect("16 bytes"),
         host: "127.0.0.1",
-        account: support::account_id(creator),
-        device: support::device_key(device),
+        account: fixtures::account_id(creator),
+        device: fixtures::device_key(device),
     };
     Authenticate {
         version: VERSION,
@@ -76,7 +76,7 @@ fn proof(greeting: &Greeting, creator: u8, device: u8, signer: u8) -> Authentica
         device: challenge.device.to_wire(),
         host: challenge.host.to_owned(),
         signature: challenge
-            .sign(&support::signing_key(signer))
+            .sign(&fixtures::signing_key(signer))
             .to_vec()
             .into(),
         ..Authenticate::default()
@@ -118,7 +118,7 @@ fn spoilt(spoil: fn(&mut Authenticate)) -> Opening {
 fn strangers() -> Vec<(&'static str, Opening)> {
     let forked = {
         let mut forked = log(CREATOR, 9);
-        forked[1] = support::adding(
+        forked[1] = fixtures::adding(
             &Membership::from_genesis(&forked[0]).expect("account is created"),
             9,
             9,
@@ -186,19 +186,19 @@ fn strangers() -> Vec<(&'static str, Opening)> {
         ),
         (
             "another's genesis entry",
-            create_account(support::genesis(CREATOR), CREATOR, 9, 9),
+            create_account(fixtures::genesis(CREATOR), CREATOR, 9, 9),
         ),
         (
             "another's genesis entry, unknown",
-            create_account(support::genesis(7), 7, 9, 9),
+            create_account(fixtures::genesis(7), 7, 9, 9),
         ),
         (
             "a genesis with a wrong signature",
-            create_account(support::genesis(CREATOR), CREATOR, CREATOR, 9),
+            create_account(fixtures::genesis(CREATOR), CREATOR, CREATOR, 9),
         ),
         (
             "a genesis with a wrong signature, unknown",
-            create_account(support::genesis(7), 7, 7, 9),
+            create_account(fixtures::genesis(7), 7, 7, 9),
         ),
     ]
 }
@@ -289,14 +289,14 @@ async fn strangers_get_the_same_bytes_without_a_socket() {
 async fn a_founding_entry_of_another_tells_nothing_where_accounts_need_an_invitation() {
     let server =
         server::open_with(server::options(), Limits::default(), Registration::Closed).await;
-    let opening = create_account(support::genesis(7), 7, 9, 9);
+    let opening = create_account(fixtures::genesis(7), 7, 9, 9);
     let closed = answer(&server, &opening).await;
     let server = open().await;
     assert_eq!(answer(&server, &opening).await, closed);
     assert_eq!(
         answer(
             &server,
-            &create_account(support::genesis(CREATOR), CREATOR, 9, 9)
+            &create_account(fixtures::genesis(CREATOR), CREATOR, 9, 9)
         )
         .await,
         closed
@@ -309,7 +309,7 @@ async fn a_device_that_the_relay_forgot_is_welcome_with_its_whole_log() {
     let server = open().await;
     let membership = Membership::replay(&log(CREATOR, 2)).expect("a log");
     let mut whole = log(CREATOR, 2);
-    whole.push(support::adding(&membership, 2, 3));
+    whole.push(fixtures::adding(&membership, 2, 3));
     let mut client = server.client().await.expect("the handshake");
     let greeting = greeting(next_frame(&mut client).await);
     let opening = authenticate(CREATOR, 3, 3, whole)(&greeting);

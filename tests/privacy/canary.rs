@@ -14,9 +14,9 @@ use graceful_protocol::wire::JoinRendezvous;
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
 
-use crate::program::{Home, LONG, Running, write};
 use crate::search::{Canary, Place, Reach, escaped, unseen};
 use crate::tap::Tap;
+use graceful_testing::program::{Home, LONG, Running, write};
 
 /// The relay's folder, below the home.
 const DATA: &str = "relay";

@@ -1,6 +1,6 @@
 //! No type that holds a secret shows it in `{:?}`: one value of each is printed, and searched.
 //!
-//! A private type with a secret in it has no `Debug` at all, or hides it: `tests/house` sees to that.
+//! A private type with a secret in it has no `Debug` at all, or hides it: `tests/architecture` sees to that.
 
 use std::fmt::Debug;
 use std::path::PathBuf;

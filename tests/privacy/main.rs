@@ -1,13 +1,6 @@
 //! What must not be learned: from an answer to a stranger, from how long it takes, from the wire,
 //! the disk and the logs, and from what a program prints of itself.
 
-#[path = "../program/mod.rs"]
-mod program;
-#[path = "../support/server.rs"]
-mod server;
-#[path = "../support/mod.rs"]
-mod support;
-
 mod answers;
 #[cfg(unix)]
 mod canary;

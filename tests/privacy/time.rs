@@ -22,7 +22,7 @@ use graceful_rules::membership::Registration;
 use graceful_rules::session::{Output, ServerNames, Session, SessionConfig};
 use graceful_store::{Options, Store};
 
-use crate::support;
+use graceful_testing::fixtures;
 
 /// Each asks every question once.
 const ROUNDS: u32 = 1_500;
@@ -141,20 +141,20 @@ impl Place {
         for creator in 0..ACCOUNTS {
             let changes = vec![
                 Command::CreateAccount {
-                    entry: support::genesis(creator),
-                    by: support::device_key(creator),
+                    entry: fixtures::genesis(creator),
+                    by: fixtures::device_key(creator),
                     invite: None,
                 },
                 Command::RestoreMembership {
-                    account: support::account_id(creator),
+                    account: fixtures::account_id(creator),
                     entries: log(creator),
                 },
             ];
             store.commit(changes, NOW).expect("commits");
-            let last = support::device_key(creator + devices(creator) - 1);
+            let last = fixtures::device_key(creator + devices(creator) - 1);
             assert!(
                 store
-                    .find(&support::account_id(creator), &last)
+                    .find(&fixtures::account_id(creator), &last)
                     .expect("reads")
                     .is_some()
             );
@@ -200,7 +200,7 @@ impl Place {
         );
         let number = u8::try_from(self.chance.below(ACCOUNTS.into())).expect("below 48");
         let creator = if known { number } else { number + ACCOUNTS };
-        let account = support::account_id(creator);
+        let account = fixtures::account_id(creator);
         let stranger = SigningKey::from_bytes(&self.chance.bytes());
         let mut device = DeviceKey::new(stranger.verifying_key().to_bytes());
         let mut signer = stranger;
@@ -208,13 +208,13 @@ impl Place {
         match question {
             // In the name of a member.
             WrongSignature => {
-                device = support::device_key(creator + self.chance.byte_below(devices(creator)));
+                device = fixtures::device_key(creator + self.chance.byte_below(devices(creator)));
             }
             LogForUnknownAccount | LogForAccount | ReadsTheLog => {
                 // A good log, but of another account.
                 let other = 2 * ACCOUNTS + self.chance.byte_below(ACCOUNTS);
-                (device, signer) = (support::device_key(other), support::signing_key(other));
-                entries = vec![support::genesis(other)];
+                (device, signer) = (fixtures::device_key(other), fixtures::signing_key(other));
+                entries = vec![fixtures::genesis(other)];
             }
             _ => {}
         }
@@ -242,7 +242,7 @@ impl Place {
         Asked {
             frame,
             account,
-            creator: support::device_key(creator),
+            creator: fixtures::device_key(creator),
         }
     }
 
@@ -294,10 +294,10 @@ fn devices(creator: u8) -> u8 {
 
 /// The log of an account whose creator added the devices with the numbers after its own.
 fn log(creator: u8) -> Vec<SignedEntry> {
-    let mut entries = vec![support::genesis(creator)];
+    let mut entries = vec![fixtures::genesis(creator)];
     let mut log = Membership::from_genesis(&entries[0]).expect("account is created");
     for device in creator + 1..creator + devices(creator) {
-        let entry = support::adding(&log, creator, device);
+        let entry = fixtures::adding(&log, creator, device);
         log.append(&entry).expect("follows");
         entries.push(entry);
     }

@@ -4,10 +4,9 @@
 //! `SIMULATION_SEEDS=10000 cargo test --release --test simulation` runs more of them;
 //! `SIMULATION_FIRST=4711 SIMULATION_SEEDS=1` runs one again, and it happens just as before.
 
-mod chance;
-mod disk;
 mod phone;
 mod relay;
+mod rules;
 mod verdict;
 mod world;
 

@@ -13,8 +13,8 @@ use graceful_protocol::frame::DeviceFrame;
 use graceful_protocol::membership::account_id;
 use graceful_protocol::{AccountId, DeviceKey};
 
-use crate::chance::Chance;
 use crate::relay::Wire;
+use graceful_testing::random::Chance;
 
 /// A seed's chance, as the client library takes it.
 pub struct SeededRng(pub Chance);

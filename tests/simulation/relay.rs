@@ -12,8 +12,8 @@ use graceful_rules::session::{Output, ServerNames, Session, SessionConfig};
 use graceful_rules::{AccountNumber, RelayTime};
 use graceful_store::{Committed, Files, Identity, Options, Store, StoreError};
 
-use crate::chance::Chance;
-use crate::disk::{Disk, File};
+use graceful_testing::disk::{Disk, File};
+use graceful_testing::random::Chance;
 
 /// A connection's name.
 pub type Wire = u64;

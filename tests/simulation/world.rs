@@ -13,11 +13,11 @@ use graceful_rules::command::Command;
 use graceful_rules::membership::Registration;
 use graceful_store::Options;
 
-use crate::chance::Chance;
-use crate::disk::{Disk, File};
 use crate::phone::{Phone, Wish};
 use crate::relay::{Relay, Said, Wire};
 use crate::verdict::Facts;
+use graceful_testing::disk::{Disk, File};
+use graceful_testing::random::Chance;
 
 /// Steps with troubles, and steps to come to rest after them.
 const STEPS: u64 = 1_500;

@@ -1,0 +1,269 @@
+//! The program as people and scripts use it: a relay and devices, each a process of its own.
+
+use graceful_testing::program;
+use std::path::Path;
+
+use graceful_store::{Options, Store};
+use graceful_testing::program::{Home, LONG, Relay, changes, lines, pair, write};
+
+#[test]
+fn what_one_device_pushes_another_follows() {
+    let home = Home::new();
+    let relay = Relay::start(&home);
+    relay.create(&home, "desk", "Desk");
+    pair(&home, "desk", "phone", "Phone");
+
+    let sent = lines(0, 200);
+    write(&home.path("changes.jsonl"), &sent);
+    let pushed = home
+        .client("desk", &["push", "--json", "--jsonl", "changes.jsonl"])
+        .well()
+        .json();
+    assert_eq!(
+        (&pushed[0]["pushed"], &pushed[0]["waiting"]),
+        (&200.into(), &0.into())
+    );
+    home.client(
+        "phone",
+        &["follow", "--jsonl", "copy.jsonl", "--until-up-to-date"],
+    )
+    .well();
+    assert_eq!(changes(&home.path("copy.jsonl")), sent);
+
+    home.client("phone", &["push", "Milk", "and", "bread"])
+        .well();
+    let followed = home.client("desk", &["follow", "--until", "1"]).well();
+    assert_eq!(followed.out, "Phone (phone)  Milk and bread\n");
+
+    let status = home.client("desk", &["status", "--json"]).well().json();
+    assert_eq!(
+        (status[0]["state"].as_str(), status[0]["trouble"].as_str()),
+        (Some("up_to_date"), None)
+    );
+    let devices = home.client("desk", &["devices"]).well();
+    assert!(
+        devices.out.contains("Desk ") && devices.out.contains("Phone "),
+        "{devices:?}"
+    );
+    relay.keeps_nothing(&home);
+}
+
+#[test]
+fn killed_again_and_again_a_file_has_each_change_once() {
+    let home = Home::new();
+    let relay = Relay::start(&home);
+    relay.create(&home, "desk", "Desk");
+    pair(&home, "desk", "phone", "Phone");
+    let copy = home.path("copy.jsonl");
+    let length = || std::fs::metadata(&copy).map_or(0, |file| file.len());
+    let mut sent = Vec::new();
+    for round in 0..6 {
+        let more = lines(round * 1_500, (round + 1) * 1_500);
+        write(&home.path("more.jsonl"), &more);
+        sent.extend(more);
+        home.client("desk", &["push", "--jsonl", "more.jsonl"])
+            .well();
+        let before = length();
+        let mut follow = home.start_client("phone", &["follow", "--jsonl", "copy.jsonl"]);
+        let deadline = std::time::Instant::now() + LONG;
+        while length() <= before {
+            assert!(
+                !follow.has_ended() && std::time::Instant::now() < deadline,
+                "nothing came"
+            );
+            std::thread::yield_now();
+        }
+        follow.kill();
+        // What a crash of the whole machine may leave behind: half a line.
+        let file = std::fs::OpenOptions::new().append(true).open(&copy);
+        std::io::Write::write_all(&mut file.expect("the copy"), b"{\"history\":\"half")
+            .expect("written");
+    }
+    home.client(
+        "phone",
+        &["follow", "--jsonl", "copy.jsonl", "--until-up-to-date"],
+    )
+    .well();
+    assert!(
+        changes(&copy) == sent,
+        "{} of {}",
+        changes(&copy).len(),
+        sent.len()
+    );
+}
+
+#[test]
+fn a_removed_device_is_told_and_a_deleted_account_leaves_nothing() {
+    let home = Home::new();
+    let mut relay = Relay::start(&home);
+    relay.create(&home, "desk", "Desk");
+    pair(&home, "desk", "phone", "Phone");
+    home.client("desk", &["push", "first"]).well();
+    let follow = home.start_client("phone", &["follow"]);
+    assert!(follow.line().contains("first"));
+
+    let said = home.client("desk", &["remove", "phone", "--yes"]).well();
+    assert!(said.out.contains("Phone was removed"), "{said:?}");
+    follow.wait().badly(&["the relay refused", "removed"]);
+    home.client("phone", &["push", "secret"])
+        .badly(&["refused"]);
+    let status = home.client("phone", &["status"]).well();
+    assert!(status.out.contains("refused by the relay: "), "{status:?}");
+    let devices = home.client("desk", &["devices", "--json"]).well().json();
+    assert_eq!(
+        (&devices[1]["name"], &devices[1]["removed"]),
+        (&"Phone".into(), &true.into())
+    );
+    home.client("desk", &["push", "second"]).well();
+
+    let said = home
+        .client("desk", &["delete", "--account", "--yes"])
+        .well();
+    assert!(said.out.contains("nothing of this account"), "{said:?}");
+    home.client("desk", &["push", "third"]).badly(&[]);
+    relay.running.kill();
+    let store = Store::open(&home.path("relay"), Options::default()).expect("a store");
+    assert_eq!(store.account_row_count().expect("rows"), 0);
+}
+
+#[test]
+fn what_waits_is_sent_when_the_relay_is_there_again() {
+    let home = Home::new();
+    let mut relay = Relay::start(&home);
+    relay.create(&home, "desk", "Desk");
+    let port = relay.url.rsplit(':').next().expect("a port").to_owned();
+    relay.running.kill();
+    let said = home.client("desk", &["push", "--no-wait", "later"]).well();
+    assert!(
+        said.out.contains("1 change in the outbox") && said.err.contains("client push"),
+        "{said:?}"
+    );
+    let status = home.client("desk", &["status"]).well();
+    assert!(
+        status.out.contains("1 waiting") && status.out.contains("trouble "),
+        "{status:?}"
+    );
+
+    let listen = format!("127.0.0.1:{port}");
+    let again = home.start(
+        &["serve", "--json", "--listen", &listen, "--data", "relay"],
+        "",
+    );
+    again.json_line();
+    let said = home.client("desk", &["push"]).well();
+    assert_eq!(said.out, "Nothing waits: the relay has everything.\n");
+    let said = home.client("desk", &["delete", "--yes"]).well();
+    assert_eq!(said.out, "1 change deleted from the relay.\n");
+}
+
+#[test]
+fn mistakes_are_told_in_words_that_help() {
+    let home = Home::new();
+    let relay = Relay::start(&home);
+    let url = &relay.url;
+    let create = |profile, relay: &str, more: &[&str]| {
+        let all: Vec<_> = ["create", "--relay", relay]
+            .into_iter()
+            .chain(more.iter().copied())
+            .collect();
+        home.client(profile, &all)
+    };
+    create("a", "ws://127.0.0.1:1", &[]).badly(&[
+        "cannot reach the relay ws://127.0.0.1:1",
+        "see that it runs",
+    ]);
+    create("b", url, &[]).badly(&["by invitation", "--invite"]);
+    create("c", url, &["--invite", "aaaabbbbccccddddeeeeffff"])
+        .badly(&["missing, used or expired"]);
+    create("d", "relay.example", &[]).badly(&["relay.example", "wss://"]);
+    create("d", "ws://relay.example", &[]).badly(&["not encrypted on the way"]);
+    let (invite, long) = (relay.invite(&home), "x".repeat(129));
+    create("d", url, &["--invite", &invite, "--name", &long]).badly(&["1 to 128 bytes"]);
+    create("desk", url, &["--invite", &invite, "--name", "Desk"]).well();
+    create("e", url, &["--invite", &invite]).badly(&["missing, used or expired"]);
+    create("desk", url, &["--invite", &invite]).badly(&["already holds a device"]);
+
+    for arguments in [
+        &["status"][..],
+        &["push", "x"],
+        &["follow"],
+        &["pair"],
+        &["devices"],
+        &["remove", "x"],
+    ] {
+        home.client("nowhere", arguments)
+            .badly(&["nowhere holds no device", "create an account or join"]);
+    }
+    std::fs::write(home.path("bad.jsonl"), "{}\n{\"id\":\n").expect("written");
+    home.client("desk", &["push", "--jsonl", "bad.jsonl"])
+        .badly(&["bad.jsonl, line 2", "not JSON", "nothing was pushed"]);
+    home.client("desk", &["push", "--jsonl", "none.jsonl"])
+        .badly(&["cannot read none.jsonl"]);
+    let waiting = home.client("desk", &["status", "--json"]).well().json();
+    assert_eq!(
+        (&waiting[0]["waiting"], &waiting[0]["stored_through"]),
+        (&0.into(), &0.into())
+    );
+
+    home.client("desk", &["remove", "Tablet", "--yes"])
+        .badly(&["no device of this account is called \"Tablet\""]);
+    home.client("desk", &["remove", "Desk", "--yes"])
+        .badly(&["cannot remove itself"]);
+    home.client("desk", &["delete"])
+        .badly(&["nothing was done", "--yes"]);
+    let letter = "Dear Ann\n";
+    std::fs::write(home.path("letter"), letter).expect("written");
+    home.client("desk", &["follow", "--jsonl", "letter"])
+        .badly(&["letter", "choose another file"]);
+    assert_eq!(read(&home.path("letter")), letter);
+
+    let link = pair(&home, "desk", "phone", "Phone");
+    home.client("f", &["join", &link])
+        .badly(&["used up or too old", "client pair"]);
+    home.client("phone", &["join", &link])
+        .badly(&["already holds a device"]);
+    home.client("f", &["join", &link[..link.len() - 1]])
+        .badly(&["damaged (its secret)"]);
+    home.client("f", &["join", "https://example.org"])
+        .badly(&["not a pairing link"]);
+    let _follow = busy(&home);
+    home.client("desk", &["push", "x"])
+        .badly(&["another program uses the profile"]);
+    let status = home.client("desk", &["status"]).well();
+    assert!(
+        status.out.contains("another program has this device open"),
+        "{status:?}"
+    );
+}
+
+#[test]
+fn a_device_that_is_not_wanted_stays_outside() {
+    let home = Home::new();
+    let relay = Relay::start(&home);
+    relay.create(&home, "desk", "Desk");
+    let pairing = home.start(&["client", "--profile", "desk", "--json", "pair"], "n\n");
+    let link = pairing.json_line()["link"]
+        .as_str()
+        .expect("a link")
+        .to_owned();
+    home.client("phone", &["join", &link])
+        .badly(&["the person at the other device said no"]);
+    pairing
+        .wait()
+        .badly(&["asks to join. Let it in? [y/N]", "was not let in"]);
+    assert!(!home.path("phone").exists());
+    let picture = home.start_client("desk", &["pair", "--qr"]);
+    assert!(picture.line().contains('█'), "a picture");
+}
+
+/// A device in use: known to be open when the first change has come through it.
+fn busy(home: &Home) -> program::Running {
+    home.client("phone", &["push", "hello"]).well();
+    let follow = home.start_client("desk", &["follow"]);
+    assert!(follow.line().contains("hello"));
+    follow
+}
+
+fn read(path: &Path) -> String {
+    std::fs::read_to_string(path).expect("a file")
+}

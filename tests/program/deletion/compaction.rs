@@ -1,0 +1,122 @@
+//! Compaction as operators do it.
+
+use std::fs;
+use std::path::Path;
+
+use graceful_rules::command::Command;
+use graceful_store::{self, FILE, JOURNALS, Store};
+
+use super::raw::{self, day, payloads, push, sealed};
+use graceful_testing::program::{Home, Relay};
+
+const COMPACTING: &str = "relay.redb.compacting";
+
+fn names(folder: &Path) -> Vec<String> {
+    let entries = fs::read_dir(folder).expect("reads");
+    let mut names = entries
+        .map(|one| one.expect("reads").file_name().into_string().expect("text"))
+        .collect::<Vec<_>>();
+    names.sort();
+    names
+}
+
+#[test]
+fn what_lives_stays_and_the_file_is_small() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = Store::open(folder.path(), raw::options()).expect("opens");
+    let identity = store.identity();
+    let (one, two) = raw::pair(&store, day(0));
+    for number in 1..=200 {
+        push(&store, one, number, &sealed(number, 50_000), day(0));
+    }
+    // What goes before it is folded in never gets into the file.
+    store.flush_all().expect("folds");
+    raw::commit(
+        &store,
+        Command::Ack {
+            by: two,
+            through: 195,
+        },
+        day(0),
+    );
+    drop(store);
+    let mut heard = Vec::new();
+    let compacted = graceful_store::compact(folder.path(), raw::options(), &mut |done, rows| {
+        heard.push((done, rows))
+    })
+    .expect("compacts");
+    assert!(
+        compacted.bytes_after * 5 < compacted.bytes_before,
+        "{compacted:?}"
+    );
+    assert_eq!(
+        fs::metadata(folder.path().join(FILE)).expect("there").len(),
+        compacted.bytes_after
+    );
+    assert_eq!(heard.last(), Some(&(compacted.rows, compacted.rows)));
+    assert_eq!(
+        names(folder.path()),
+        ["day-keys", JOURNALS[0], JOURNALS[1], FILE]
+    );
+    let store = Store::open(folder.path(), raw::options()).expect("opens");
+    assert_eq!(store.identity(), identity);
+    let kept = (196..=200)
+        .map(|number| sealed(number, 50_000))
+        .collect::<Vec<_>>();
+    assert_eq!(payloads(&store, two, day(0)).expect("reads"), kept);
+    push(&store, one, 201, &sealed(201, 50_000), day(0));
+}
+
+#[test]
+fn what_a_compaction_left_that_was_cut_off_is_removed() {
+    let folder = tempfile::tempdir().expect("a folder");
+    fs::write(folder.path().join(COMPACTING), b"half").expect("writes");
+    drop(Store::open(folder.path(), raw::options()).expect("the folder is still one of a relay"));
+    assert_eq!(
+        names(folder.path()),
+        ["day-keys", JOURNALS[0], JOURNALS[1], FILE]
+    );
+    fs::write(folder.path().join(COMPACTING), b"half").expect("writes");
+    graceful_store::compact(folder.path(), raw::options(), &mut |_, _| {}).expect("compacts");
+    assert_eq!(
+        names(folder.path()),
+        ["day-keys", JOURNALS[0], JOURNALS[1], FILE]
+    );
+}
+
+#[cfg(unix)]
+#[test]
+fn the_command_refuses_while_the_relay_runs_and_says_what_came_of_it() {
+    let home = Home::new();
+    home.run(&["compact", "--data", "relay"])
+        .badly(&["there is no store", "--data"]);
+    assert!(!home.path("relay").exists());
+    let mut relay = Relay::start(&home);
+    relay.create(&home, "desk", "Desk");
+    home.run(&["compact", "--data", "relay"])
+        .badly(&["is running", "stop it"]);
+    // What lies there while it runs may be another's compaction.
+    relay.running.kill();
+    fs::write(home.path("relay").join(COMPACTING), b"half").expect("writes");
+    let said = home.run(&["compact", "--data", "relay"]).well();
+    assert!(
+        said.out.starts_with("Compacted from ") && said.out.contains(" rows"),
+        "{said:?}"
+    );
+    let said = home
+        .run(&["compact", "--json", "--data", "relay"])
+        .well()
+        .json();
+    assert!(
+        said[0]["bytes_after"].as_u64() > Some(0) && said[0]["rows"].as_u64() > Some(0),
+        "{said:?}"
+    );
+    let relay = Relay::start(&home);
+    relay.keeps_nothing(&home);
+    use std::os::unix::fs::PermissionsExt;
+    let mode = fs::metadata(home.path("relay").join(FILE))
+        .expect("there")
+        .permissions()
+        .mode();
+    assert_eq!(mode & 0o777, 0o600);
+}

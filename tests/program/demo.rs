@@ -1,0 +1,114 @@
+//! The demo, in a smaller size: it finds what it should, fails when it should, and leaves nothing.
+
+use graceful_testing::program::{Home, LONG, lines, write};
+
+fn leftovers(home: &Home) -> Vec<String> {
+    let entries = std::fs::read_dir(home.folder.path()).expect("a folder");
+    let names = entries.map(|entry| {
+        entry
+            .expect("an entry")
+            .file_name()
+            .to_string_lossy()
+            .into_owned()
+    });
+    names
+        .filter(|name| name.starts_with("graceful-relay-demo-"))
+        .collect()
+}
+
+#[test]
+fn it_holds_and_leaves_nothing() {
+    let home = Home::new();
+    write(&home.path("small.jsonl"), &lines(0, 300));
+    let said = home
+        .run(&["demo", "--json", "--changes", "small.jsonl"])
+        .well();
+    let report = &said.json()[0];
+    assert_eq!(
+        (&report["changes"], &report["relay"]["envelopes"]),
+        (&300.into(), &300.into())
+    );
+    assert_eq!(report["relay"]["plaintext_bytes"], 0);
+    assert_eq!(report["relay"]["names"].as_array().map(Vec::len), Some(0));
+    assert!(report["plaintext_bytes_in_copy"].as_u64() > Some(10_000));
+    for receiver in report["receivers"].as_array().expect("two") {
+        assert_eq!(
+            (&receiver["changes"], &receiver["sha256"]),
+            (&300.into(), &report["sha256"])
+        );
+    }
+    assert_eq!(said.err, "");
+    assert!(leftovers(&home).is_empty());
+}
+
+#[test]
+fn people_get_a_page_without_colours_in_a_pipe() {
+    let home = Home::new();
+    write(&home.path("one.jsonl"), &lines(0, 1));
+    let said = home
+        .run(&["demo", "--keep", "--changes", "one.jsonl"])
+        .well();
+    for words in [
+        "WHAT THE RELAY COULD SEE",
+        "WHAT THE DEVICES SAW",
+        "0 bytes found",
+        "Everything held.",
+    ] {
+        assert!(said.out.contains(words), "{words:?} is not in {}", said.out);
+    }
+    assert!(!said.out.contains('\x1b') && !said.err.contains('\x1b'));
+    assert!(
+        said.out.lines().all(|line| line.chars().count() <= 100),
+        "{}",
+        said.out
+    );
+    assert_eq!(leftovers(&home).len(), 1);
+}
+
+#[test]
+fn it_says_what_is_wrong_with_a_file() {
+    let home = Home::new();
+    home.run(&["demo", "--changes", "none.jsonl"])
+        .badly(&["cannot read none.jsonl"]);
+    std::fs::write(home.path("empty.jsonl"), "\n\n").expect("written");
+    home.run(&["demo", "--changes", "empty.jsonl"])
+        .badly(&["empty.jsonl has no lines"]);
+    std::fs::write(home.path("huge.jsonl"), "x".repeat(101 << 20)).expect("written");
+    home.run(&["demo", "--changes", "huge.jsonl"])
+        .badly(&["too large"]);
+    assert!(leftovers(&home).is_empty());
+}
+
+#[test]
+fn a_change_that_fills_several_envelopes_is_taken_too() {
+    let home = Home::new();
+    std::fs::write(
+        home.path("large.jsonl"),
+        format!("{}\n{{}}\n", "x".repeat(2_500_000)),
+    )
+    .expect("written");
+    let said = home.run(&["demo", "--changes", "large.jsonl"]).well();
+    assert!(said.out.contains("Everything held"), "{said:?}");
+}
+
+#[cfg(unix)]
+#[test]
+fn stopped_on_the_way_it_leaves_nothing() {
+    let home = Home::new();
+    write(&home.path("many.jsonl"), &lines(0, 50_000));
+    let mut demo = home.start(&["demo", "--changes", "many.jsonl"], "");
+    let deadline = std::time::Instant::now() + LONG;
+    while leftovers(&home).is_empty() {
+        assert!(
+            !demo.has_ended() && std::time::Instant::now() < deadline,
+            "it makes no folder"
+        );
+    }
+    let id = demo.id().to_string();
+    let killed = std::process::Command::new("kill")
+        .args(["-INT", &id])
+        .status();
+    assert!(killed.expect("kill runs").success());
+    assert_eq!(demo.wait().status.code(), Some(130));
+    assert!(leftovers(&home).is_empty());
+}

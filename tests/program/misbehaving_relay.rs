@@ -1,0 +1,150 @@
+//! A relay whose files are put back is noticed by the devices: as one that went back without a word,
+//! or as one that was restored and says so. A removed device stays out either way.
+
+use std::path::Path;
+
+use graceful_testing::program::{Home, Relay, pair};
+use serde_json::Value;
+
+/// A relay that was stopped, with a copy of its folder from before what came last.
+struct Stopped {
+    home: Home,
+    address: String,
+}
+
+fn copy(from: &Path, to: &Path) {
+    let _ = std::fs::remove_dir_all(to);
+    std::fs::create_dir(to).expect("a folder");
+    for entry in std::fs::read_dir(from).expect("a folder") {
+        let entry = entry.expect("an entry");
+        if entry.file_type().expect("a type").is_file() {
+            std::fs::copy(entry.path(), to.join(entry.file_name())).expect("copied");
+        }
+    }
+}
+
+impl Stopped {
+    /// Desk and phone have seen "before" when the copy is made, and `between` happens after it.
+    fn after(between: impl FnOnce(&Home)) -> Self {
+        let home = Home::new();
+        let mut relay = Relay::start(&home);
+        relay.create(&home, "desk", "Desk");
+        pair(&home, "desk", "phone", "Phone");
+        home.client("desk", &["push", "before"]).well();
+        follow(&home, "phone");
+        relay.running.kill();
+        copy(&home.path("relay"), &home.path("backup"));
+        let address = relay.address().to_owned();
+        relay = Relay::start_on(&home, &address);
+        between(&home);
+        relay.running.kill();
+        Self { home, address }
+    }
+
+    /// The old files are back. Does the operator say so?
+    fn go_back(self, restored: bool) -> (Home, Relay) {
+        copy(&self.home.path("backup"), &self.home.path("relay"));
+        if restored {
+            self.home.run(&["restored", "--data", "relay"]).well();
+        }
+        let relay = Relay::start_on(&self.home, &self.address);
+        (self.home, relay)
+    }
+}
+
+fn follow(home: &Home, profile: &str) {
+    let copy = format!("{profile}.jsonl");
+    home.client(profile, &["follow", "--jsonl", &copy, "--until-up-to-date"])
+        .well();
+}
+
+fn received(home: &Home, profile: &str) -> Vec<String> {
+    let text = std::fs::read_to_string(home.path(&format!("{profile}.jsonl"))).expect("a copy");
+    let line = |line: &str| {
+        serde_json::from_str::<Value>(line).expect("JSON")["text"]
+            .as_str()
+            .map(str::to_owned)
+    };
+    text.lines().filter_map(line).collect()
+}
+
+fn warnings(home: &Home, profile: &str) -> Vec<Value> {
+    let status = home.client(profile, &["status", "--json"]).well().json();
+    status[0]["warnings"].as_array().expect("a list").clone()
+}
+
+#[test]
+fn a_relay_that_goes_back_without_a_word_is_distrusted() {
+    let stopped = Stopped::after(|home| {
+        home.client("desk", &["push", "lost"]).well();
+        follow(home, "phone");
+    });
+    let (home, _relay) = stopped.go_back(false);
+    for profile in ["desk", "phone"] {
+        let found = warnings(&home, profile);
+        assert!(
+            !found.is_empty() && found.iter().all(|warning| warning["restored"] == false),
+            "{found:?}"
+        );
+        let screen = home.client(profile, &["status"]).well().out;
+        assert!(screen.contains("WARNING: the relay"), "{screen}");
+        let screen = home.client(profile, &["status", "--dismiss"]).well().out;
+        assert!(!screen.contains("WARNING"), "{screen}");
+    }
+}
+
+#[test]
+fn a_relay_that_was_restored_is_given_back_what_it_lost() {
+    let stopped = Stopped::after(|home| {
+        home.client("desk", &["push", "lost by the relay"]).well();
+        home.client("phone", &["push", "lost as well"]).well();
+    });
+    let (home, relay) = stopped.go_back(true);
+    // With nothing to give, it asks the relay what it has, and sends what it lost.
+    home.client("desk", &["push"]).well();
+    home.client("phone", &["push"]).well();
+    for profile in ["desk", "phone"] {
+        follow(&home, profile);
+        let found = warnings(&home, profile);
+        assert!(
+            !found.is_empty() && found.iter().all(|warning| warning["restored"] == true),
+            "{found:?}"
+        );
+        let screen = home.client(profile, &["status"]).well().out;
+        assert!(
+            screen.contains("note: the relay was restored") && !screen.contains("WARNING"),
+            "{screen}"
+        );
+    }
+    assert_eq!(received(&home, "phone"), ["before", "lost by the relay"]);
+    assert_eq!(received(&home, "desk"), ["lost as well"]);
+    relay.keeps_nothing(&home);
+}
+
+#[test]
+fn a_restore_does_not_revive_a_removed_device() {
+    let stopped = Stopped::after(|home| {
+        pair(home, "desk", "tablet", "Tablet");
+        copy(&home.path("phone"), &home.path("stolen"));
+        home.client("desk", &["remove", "phone", "--yes"]).well();
+        home.client("desk", &["push", "after the removal"]).well();
+    });
+    let (home, _relay) = stopped.go_back(true);
+    // The desk has the longer log, and gives it back; the tablet, which joined meanwhile, is known again.
+    home.client("desk", &["push", "and after the restore"])
+        .well();
+    home.client("stolen", &["push", "I am back"])
+        .badly(&["refused"]);
+    let said = home.client("stolen", &["follow", "--until-up-to-date"]);
+    let said = said.badly(&["refused"]);
+    assert!(!said.out.contains("after"), "{said:?}");
+    home.client("stolen", &["pair", "--yes"])
+        .badly(&["refused"]);
+    follow(&home, "tablet");
+    let received = received(&home, "tablet");
+    assert!(
+        received.ends_with(&["after the removal".into(), "and after the restore".into()]),
+        "{received:?}"
+    );
+    assert!(!received.contains(&"I am back".to_owned()));
+}

@@ -1,0 +1,330 @@
+//! The relay under a service manager: what it tells it, what it takes over from it, and the files in `systemd`.
+#![cfg(target_os = "linux")]
+
+use std::io::{BufRead, BufReader, Read};
+use std::net::{SocketAddr, TcpListener};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixDatagram;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use graceful_testing::program::{Home, LONG};
+
+/// Ends with its test.
+struct Ending(Child);
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// The next thing that the manager is told that holds this.
+fn told(manager: &UnixDatagram, wanted: &str) -> String {
+    let deadline = Instant::now() + LONG;
+    let mut buffer = [0; 4096];
+    while Instant::now() < deadline {
+        let count = manager.recv(&mut buffer).expect("something in time");
+        let text = String::from_utf8_lossy(&buffer[..count]).into_owned();
+        if text.lines().any(|line| line.starts_with(wanted)) {
+            return text;
+        }
+    }
+    panic!("{wanted} was never told");
+}
+
+#[test]
+fn the_manager_hears_when_devices_may_come_that_the_relay_lives_and_that_it_ends() {
+    let home = Home::new();
+    let manager = UnixDatagram::bind(home.path("notify")).expect("a socket");
+    manager.set_read_timeout(Some(LONG)).expect("set");
+    let mut serve = Command::new(graceful_testing::program::path());
+    serve
+        .args(["serve", "--listen", "127.0.0.1:0", "--data"])
+        .arg(home.path("relay"));
+    serve
+        .env("NOTIFY_SOCKET", home.path("notify"))
+        .env("WATCHDOG_USEC", "150000");
+    serve
+        .env("GRACEFUL_RELAY_METRICS__LISTEN", "")
+        .stderr(Stdio::null());
+    let mut relay = Ending(serve.spawn().expect("starts"));
+    told(&manager, "EXTEND_TIMEOUT_USEC=");
+    let ready = told(&manager, "READY=1");
+    assert!(
+        ready.contains("STATUS=devices dial ws://127.0.0.1:"),
+        "{ready}"
+    );
+    // Again and again.
+    for _ in 0..3 {
+        told(&manager, "WATCHDOG=1");
+    }
+    let id = i32::try_from(relay.0.id()).expect("a process id");
+    let sent = Command::new("kill")
+        .args(["-TERM", &id.to_string()])
+        .status();
+    assert!(sent.is_ok_and(|sent| sent.success()));
+    told(&manager, "STOPPING=1");
+    assert!(relay.0.wait().expect("ends").success());
+}
+
+/// A relay that is handed this port.
+fn with_port(home: &Home, port: TcpListener) -> Ending {
+    // As sd_listen_fds(3) has it: the first is number 3, and who is meant is named.
+    let script = "export LISTEN_PID=$$ LISTEN_FDS=1; exec \"$0\" \"$@\" 3<&0 </dev/null";
+    let mut shell = Command::new("sh");
+    shell
+        .args(["-c", script])
+        .arg(graceful_testing::program::path());
+    shell.args(["serve", "--json", "--listen", "127.0.0.1:1", "--data"]);
+    shell
+        .arg(home.path("relay"))
+        .env("GRACEFUL_RELAY_METRICS__LISTEN", "");
+    shell
+        .stdin(Stdio::from(OwnedFd::from(port)))
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    Ending(shell.spawn().expect("starts"))
+}
+
+#[test]
+fn a_port_that_the_manager_opened_is_taken_over() {
+    let home = Home::new();
+    let port = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address: SocketAddr = port.local_addr().expect("bound");
+    let mut relay = with_port(&home, port);
+    let mut line = String::new();
+    let said = relay.0.stdout.take().expect("piped");
+    BufReader::new(said).read_line(&mut line).expect("a line");
+    assert!(line.contains(&format!("ws://{address}")), "{line}");
+    let status = home.run(&["healthcheck", "--data", "relay"]).well();
+    assert_eq!(status.out, "ready\n");
+}
+
+#[test]
+fn a_port_that_others_reach_is_not_served_in_the_clear() {
+    let home = Home::new();
+    let mut relay = with_port(&home, TcpListener::bind("0.0.0.0:0").expect("a port"));
+    let mut said = String::new();
+    relay
+        .0
+        .stderr
+        .take()
+        .expect("piped")
+        .read_to_string(&mut said)
+        .expect("text");
+    assert!(said.contains("which others can reach"), "{said}");
+    assert!(!relay.0.wait().expect("ends").success());
+}
+
+/// Waits until the relay is ready, or no longer.
+fn until_health_is(home: &Home, good: bool) {
+    let deadline = Instant::now() + LONG;
+    while home
+        .run(&["healthcheck", "--data", "relay"])
+        .status
+        .success()
+        != good
+    {
+        assert!(Instant::now() < deadline, "ready: {good} was waited for");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn health_is_asked_for_by_a_word_and_told_by_a_number() {
+    let home = Home::new();
+    home.run(&["healthcheck", "--data", "relay"])
+        .badly(&["no relay"]);
+    let environment = [
+        ("GRACEFUL_RELAY_STORAGE__FREE_BYTES_MIN", "1125899906842624"),
+        ("GRACEFUL_RELAY_METRICS__LISTEN", ""),
+    ];
+    let serve = [
+        "serve",
+        "--json",
+        "--listen",
+        "127.0.0.1:0",
+        "--data",
+        "relay",
+    ];
+    let mut full = home.start_with(&serve, "", &environment);
+    full.json_line();
+    // The janitor looks a moment after the start.
+    until_health_is(&home, false);
+    home.run(&["healthcheck", "--data", "relay"])
+        .badly(&["not ready", "disk"]);
+    full.kill();
+}
+
+#[test]
+fn wrong_settings_end_with_a_number_that_says_not_to_try_again() {
+    let home = Home::new();
+    std::fs::write(home.path("relay.toml"), "[server]\nlisten = 7\n").expect("written");
+    home.run(&["serve", "--config", "relay.toml"])
+        .wrongly_set(&["server.listen"]);
+    let unit = std::fs::read_to_string(systemd("graceful-relay.service")).expect("a unit");
+    assert!(unit.contains("RestartPreventExitStatus=78\n"));
+}
+
+fn systemd(name: &str) -> String {
+    format!("{}/systemd/{name}", env!("CARGO_MANIFEST_DIR"))
+}
+
+#[test]
+fn a_daemon_leaves_its_terminal_and_says_which_process_it_is() {
+    let home = Home::new();
+    let serve = [
+        "serve",
+        "--daemon",
+        "--listen",
+        "127.0.0.1:0",
+        "--data",
+        "relay",
+        "--pid-file",
+        "relay.pid",
+    ];
+    home.run(&serve).badly(&["log.to"]);
+    let logs = home.path("logs");
+    std::fs::create_dir(&logs).expect("a folder");
+    let logs = logs.to_str().expect("text");
+    let environment = [
+        ("GRACEFUL_RELAY_LOG__TO", "file"),
+        ("GRACEFUL_RELAY_LOG__FOLDER", logs),
+        ("GRACEFUL_RELAY_METRICS__LISTEN", ""),
+    ];
+    let said = home.start_with(&serve, "", &environment).wait();
+    assert!(said.status.success(), "{said:?}");
+    until_health_is(&home, true);
+    let id = std::fs::read_to_string(home.path("relay.pid")).expect("a number");
+    let status = home
+        .run(&["status", "--json", "--data", "relay"])
+        .well()
+        .json();
+    assert_eq!(status[0]["process_id"].to_string(), id.trim());
+    home.run(&["drain", "--data", "relay"]).well();
+    until_health_is(&home, false);
+}
+
+#[test]
+fn the_units_are_understood_and_the_relay_is_locked_in() {
+    let units: Vec<_> = [
+        "graceful-relay.service",
+        "graceful-relay.socket",
+        "graceful-relay-backup.service",
+        "graceful-relay-backup.timer",
+    ]
+    .map(systemd)
+    .into();
+    if !Path::new("/usr/bin/systemd-analyze").exists() {
+        println!("NOT CHECKED: systemd-analyze is not installed (apt-get install systemd)");
+        return;
+    }
+    let verified = Command::new("systemd-analyze")
+        .arg("verify")
+        .args(&units)
+        .output()
+        .expect("runs");
+    let said = String::from_utf8_lossy(&verified.stderr);
+    for line in said.lines().filter(|line| {
+        units
+            .iter()
+            .any(|unit| line.contains(unit.rsplit('/').next().unwrap_or(unit)))
+    }) {
+        // The program is not installed here, nor are its pages.
+        let missing = line.contains("is not executable") || line.contains("Command 'man");
+        assert!(missing, "{line}");
+    }
+    // A number for how much of the machine the service is exposed to, times ten: 100 is all of it.
+    let security = ["security", "--offline=yes", "--threshold=15"];
+    let judged = Command::new("systemd-analyze")
+        .args(security)
+        .arg(&units[0])
+        .output()
+        .expect("runs");
+    assert!(
+        judged.status.success(),
+        "{}",
+        String::from_utf8_lossy(&judged.stdout)
+    );
+}
+
+#[test]
+fn every_command_has_a_page_and_every_shell_its_completions() {
+    let home = Home::new();
+    home.run(&["papers", "papers"]).well();
+    for page in ["", "-serve", "-client-pair", "-sla-report", "-healthcheck"] {
+        let text =
+            std::fs::read_to_string(home.path(&format!("papers/man/graceful-relay{page}.1")))
+                .expect("a page");
+        assert!(text.contains(".SH SYNOPSIS"), "{page}");
+    }
+    assert!(
+        !home.path("papers/man/graceful-relay-help-serve.1").exists(),
+        "those of `help` say nothing new"
+    );
+    for (file, word) in [
+        ("graceful-relay.bash", "complete"),
+        ("_graceful-relay", "#compdef graceful-relay"),
+        ("graceful-relay.fish", "complete -c graceful-relay"),
+    ] {
+        let text = std::fs::read_to_string(home.path("papers/completions").join(file))
+            .expect("completions");
+        assert!(text.contains(word), "{file}");
+    }
+}
+
+#[test]
+fn what_installers_run_is_understood_by_the_shell() {
+    for script in [
+        "macos/postinstall",
+        "macos/uninstall",
+        "debian/postinst",
+        "debian/prerm",
+        "debian/postrm",
+    ] {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("packaging")
+            .join(script);
+        let read = Command::new("sh")
+            .arg("-n")
+            .arg(&path)
+            .output()
+            .expect("a shell");
+        assert!(
+            read.status.success(),
+            "{script}: {}",
+            String::from_utf8_lossy(&read.stderr)
+        );
+    }
+}
+
+/// Nobody keeps what a daemon of launchd says, so that there the log goes to files from the beginning.
+#[test]
+fn the_settings_that_a_mac_begins_with_have_its_log_in_files() {
+    let home = Home::new();
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let script =
+        std::fs::read_to_string(folder.join("packaging/macos/postinstall")).expect("it is there");
+    let line = script
+        .lines()
+        .find(|line| line.trim_start().starts_with("sed "))
+        .expect("it writes settings");
+    let written = Command::new("sh")
+        .args(["-euc", line])
+        .env("name", "graceful-relay")
+        .env("example", folder.join("config.example.toml"))
+        .env("settings", home.path("config.toml"))
+        .status()
+        .expect("a shell");
+    assert!(written.success());
+    let settings = std::fs::read_to_string(home.path("config.toml")).expect("written");
+    for wanted in [
+        "\nto = \"file\"\n",
+        "\nfolder = \"/var/log/graceful-relay\"\n",
+    ] {
+        assert!(settings.contains(wanted), "{wanted}");
+    }
+}

@@ -1,0 +1,198 @@
+//! Devices that sync over TLS, each a process of its own, as people run them.
+
+use serde_json::Value;
+
+use super::authority::Authority;
+use graceful_testing::program::{Home, Relay, pair};
+
+const SELF_SIGNED: &str = "[tls]\nmode = \"self-signed\"\n";
+
+fn serve(home: &Home, config: &str, listen: &str) -> Relay {
+    std::fs::write(home.path("relay.toml"), config).expect("written");
+    let arguments = [
+        "serve",
+        "--json",
+        "--config",
+        "relay.toml",
+        "--listen",
+        listen,
+        "--data",
+        "relay",
+    ];
+    let running = home.start(&arguments, "");
+    let url = running.json_line()["url"]
+        .as_str()
+        .expect("a URL")
+        .to_owned();
+    Relay { running, url }
+}
+
+fn status(home: &Home) -> Value {
+    home.run(&["status", "--json", "--data", "relay"])
+        .well()
+        .json()
+        .remove(0)
+}
+
+#[test]
+fn a_relay_without_a_name_is_known_by_its_key() {
+    let home = Home::new();
+    let mut relay = serve(&home, SELF_SIGNED, "127.0.0.1:0");
+    let (bare, key) = relay.url.split_once('#').expect("a key");
+    assert!(bare.starts_with("wss://127.0.0.1:"), "{bare}");
+    let status = status(&home);
+    assert_eq!(
+        (&status["tls"], &status["relay_key"]),
+        (&"self-signed".into(), &key.into())
+    );
+    assert_eq!(status["certificate_expires"], "9999-01-01 00:00 UTC");
+
+    relay.create(&home, "desk", "Desk");
+    let link = pair(&home, "desk", "phone", "Phone");
+    assert!(link.contains(&format!("%23{key}")), "{link}");
+    home.client("phone", &["push", "Milk"]).well();
+    let followed = home.client("desk", &["follow", "--until", "1"]).well();
+    assert_eq!(followed.out, "Phone (phone)  Milk\n");
+    let phone = home.client("phone", &["status", "--json"]).well().json();
+    assert_eq!(phone[0]["relay"], relay.url.as_str());
+
+    // The key outlives the process, and devices find the relay again by it.
+    let port = bare.rsplit(':').next().expect("a port").to_owned();
+    relay.running.kill();
+    let again = serve(&home, SELF_SIGNED, &format!("127.0.0.1:{port}"));
+    assert_eq!(again.url, relay.url);
+    home.client("phone", &["push", "Bread"]).well();
+    home.client("desk", &["follow", "--until", "1"]).well();
+}
+
+#[test]
+fn nobody_else_is_taken_for_the_relay() {
+    let home = Home::new();
+    let mut relay = serve(&home, SELF_SIGNED, "127.0.0.1:0");
+    let bare = relay.url.split('#').next().expect("an address").to_owned();
+    let create = |url: &str| home.client("stranger", &["create", "--relay", url]);
+    create(&bare).badly(&["nobody whom this system trusts", "wss://HOST#KEY"]);
+    let other = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8";
+    create(&format!("{bare}#{other}")).badly(&["another key than the one in its address"]);
+    create(&relay.url[..relay.url.len() - 1]).badly(&["not a relay's key"]);
+    create(&bare.replace("wss", "ws")).badly(&["cannot reach the relay"]);
+
+    relay.create(&home, "desk", "Desk");
+    // Another relay takes its place.
+    let port = bare.rsplit(':').next().expect("a port").to_owned();
+    relay.running.kill();
+    std::fs::remove_dir_all(home.path("relay/tls")).expect("ours");
+    let _impostor = serve(&home, SELF_SIGNED, &format!("127.0.0.1:{port}"));
+    let status = home.client("desk", &["status"]).well();
+    assert!(status.out.contains("another key"), "{status:?}");
+}
+
+#[cfg(unix)]
+#[test]
+fn the_key_is_for_the_relays_user_alone() {
+    use std::os::unix::fs::PermissionsExt;
+    let home = Home::new();
+    let _relay = serve(&home, SELF_SIGNED, "127.0.0.1:0");
+    let mode = |name: &str| {
+        std::fs::metadata(home.path(name))
+            .expect("there")
+            .permissions()
+            .mode()
+            & 0o777
+    };
+    assert_eq!(
+        (mode("relay/tls/self-signed.pem"), mode("relay/tls")),
+        (0o600, 0o700)
+    );
+}
+
+#[test]
+fn a_name_with_a_certificate_is_dialled_like_any_other() {
+    let home = Home::new();
+    let authority = Authority::new();
+    let files = authority.write(home.folder.path(), &["localhost"]);
+    std::fs::write(home.path("root.pem"), authority.root_pem()).expect("written");
+    let config = format!(
+        "[tls]\nmode = \"files\"\ncertificate = {:?}\nkey = {:?}\n",
+        files.certificate, files.key
+    );
+    let mut relay = serve(&home, &config, "127.0.0.1:0");
+    assert!(
+        relay.url.starts_with("wss://localhost:") && !relay.url.contains('#'),
+        "{}",
+        relay.url
+    );
+    let invite = relay.invite(&home);
+    let create = |profile: &str, url: &str, trusted: &str| {
+        let arguments = [
+            "client",
+            "--profile",
+            profile,
+            "create",
+            "--relay",
+            url,
+            "--invite",
+            &invite,
+            "--name",
+            "Desk",
+        ];
+        home.start_with(&arguments, "", &[("SSL_CERT_FILE", trusted)])
+            .wait()
+    };
+    let by_address = relay.url.replace("localhost", "127.0.0.1");
+    create("a", &by_address, "root.pem").badly(&["for another name", "localhost"]);
+    std::fs::write(home.path("other.pem"), Authority::new().root_pem()).expect("written");
+    create("b", &relay.url, "other.pem").badly(&["nobody whom this system trusts"]);
+    create("desk", &relay.url, "root.pem").well();
+
+    let reloaded = home.run(&["reload", "--data", "relay"]).well();
+    assert!(
+        reloaded
+            .out
+            .contains("was read again; the certificate is good until"),
+        "{reloaded:?}"
+    );
+    let (chain, _) = authority.chain(&["localhost"]);
+    std::fs::write(&files.certificate, chain).expect("written");
+    home.run(&["reload", "--data", "relay"])
+        .badly(&["do not belong together", "still in use"]);
+    assert!(
+        status(&home)["tls_trouble"]
+            .as_str()
+            .is_some_and(|text| text.contains("still in use"))
+    );
+
+    // The same on the signal of service managers, which must not end it.
+    let (chain, key) = authority.chain(&["localhost"]);
+    files.replace(&chain, &key);
+    let told = std::process::Command::new("kill")
+        .args(["-HUP", &relay.running.id().to_string()])
+        .status();
+    assert!(told.expect("kill is there").success());
+    let deadline = std::time::Instant::now() + graceful_testing::program::LONG;
+    while status(&home).get("tls_trouble").is_some() {
+        assert!(
+            std::time::Instant::now() < deadline,
+            "it does not take the good pair"
+        );
+    }
+    assert!(!relay.running.has_ended());
+}
+
+#[test]
+fn what_is_not_there_is_told_at_the_start() {
+    let home = Home::new();
+    let config =
+        "[tls]\nmode = \"files\"\ncertificate = \"/nowhere/c.pem\"\nkey = \"/nowhere/k.pem\"\n";
+    std::fs::write(home.path("relay.toml"), config).expect("written");
+    let arguments = [
+        "serve",
+        "--config",
+        "relay.toml",
+        "--listen",
+        "127.0.0.1:0",
+        "--data",
+        "relay",
+    ];
+    home.run(&arguments).badly(&["cannot read /nowhere/c.pem"]);
+}
