@@ -127,10 +127,10 @@ fn plain() -> String {
     text
 }
 
-/// `docs/config.md`.
+/// `docs/reference/configuration.md`.
 fn markdown() -> String {
     let mut page = "# Settings\n\nEvery option, with its default. Made by `graceful-relay config reference --markdown` from \
-        [`config.example.toml`](../config.example.toml),\nwhich is a file to start from.\n\n\
+        [`config.example.toml`](../../config.example.toml),\nwhich is a file to start from.\n\n\
         A setting comes from the first of these that has it: a flag; the environment, as\n\
         `GRACEFUL_RELAY_SECTION__KEY`; the files `config.d/*.toml` beside the file, the last by name first; the file\n\
         (`--config`, `GRACEFUL_RELAY_CONFIG` or `/etc/graceful-relay/config.toml`, on Windows\n\
@@ -169,10 +169,10 @@ mod tests {
 
     #[test]
     fn the_page_in_docs_is_this_one() {
-        let page = include_str!("../docs/config.md");
+        let page = include_str!("../docs/reference/configuration.md");
         assert!(
             page == markdown(),
-            "graceful-relay config reference --markdown > docs/config.md"
+            "graceful-relay config reference --markdown > docs/reference/configuration.md"
         );
     }
 

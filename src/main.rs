@@ -42,7 +42,7 @@ mod windows_service;
 
 use std::process::ExitCode;
 
-/// musl's own has one lock for all threads (docs/performance.md, "The static program").
+/// musl's own has one lock for all threads (docs/design/performance.md, "The static program").
 #[cfg(target_env = "musl")]
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;

@@ -1,5 +1,5 @@
 //! Graceful Relay beside what people would use instead: the same work through each, on the same disk, in
-//! turns. Run it by `benches/compare/run`; docs/performance.md is what it writes.
+//! turns. Run it by `benches/compare/run`; docs/design/performance.md is what it writes.
 //!
 //! The load comes from this one process for all of them, by the same loops over the same kind of
 //! connection, and shares the machine with the server.
@@ -55,7 +55,7 @@ struct Options {
     #[arg(long, default_value = "target")]
     folder: PathBuf,
     /// Where the raw numbers and the pictures go, beside the page that is named like it
-    #[arg(long, default_value = "docs/performance")]
+    #[arg(long, default_value = "docs/design/performance")]
     out: PathBuf,
     /// Keep what the raw numbers have of other scenarios
     #[arg(long)]

@@ -2,7 +2,7 @@
 //! devices wait or there are many accounts; how long opening takes; how large the file is after a month.
 //!
 //! `cargo bench --bench growth`, with `-- --quick` in a minute or two, with `-- --large` up to ten million.
-//! Writes its part of docs/performance.md.
+//! Writes its part of docs/design/performance.md.
 
 #[path = "../compare/block.rs"]
 mod block;
@@ -49,7 +49,7 @@ struct Options {
     #[arg(long, default_value = "target")]
     folder: PathBuf,
     /// Where the raw numbers and the pictures go, beside the page that is named like it
-    #[arg(long, default_value = "docs/performance")]
+    #[arg(long, default_value = "docs/design/performance")]
     out: PathBuf,
     /// Measure nothing: only write the page anew from the raw numbers
     #[arg(long)]

@@ -131,7 +131,7 @@ fn settings_of(config: &Config) -> Finding {
         Some(warning) => Finding::warning(
             "settings",
             format!("{from}: {warning}"),
-            "See docs/limits.md.",
+            "See docs/reference/limits.md.",
         ),
         None => Finding::ok("settings", from),
     }

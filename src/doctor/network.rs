@@ -125,7 +125,7 @@ pub(super) fn certificate(config: &Config, status: Option<&StatusReport>) -> Opt
         status.and_then(|status| status.tls.as_ref().map(|tls| (status, tls)))
     {
         if let Some(trouble) = &tls.tls_trouble {
-            return Some(Finding::failure(CHECK, trouble, "See docs/tls.md."));
+            return Some(Finding::failure(CHECK, trouble, "See docs/guide/tls.md."));
         }
         let Some(expires_s) = tls.certificate_expires_s else {
             return Some(Finding::warning(
@@ -137,8 +137,8 @@ pub(super) fn certificate(config: &Config, status: Option<&StatusReport>) -> Opt
         let days = (expires_s - status.clock_s).div_euclid(86_400);
         let text = format!("good for {days} more days");
         return Some(match days {
-            ..0 => Finding::failure(CHECK, "has expired", "Renew it; see docs/tls.md."),
-            0..DAYS_MIN => Finding::warning(CHECK, text, "Renew it; see docs/tls.md."),
+            ..0 => Finding::failure(CHECK, "has expired", "Renew it; see docs/guide/tls.md."),
+            0..DAYS_MIN => Finding::warning(CHECK, text, "Renew it; see docs/guide/tls.md."),
             36_500.. => Finding::ok(CHECK, "the relay's own, which has no end"),
             _ => Finding::ok(CHECK, text),
         });
@@ -146,9 +146,9 @@ pub(super) fn certificate(config: &Config, status: Option<&StatusReport>) -> Opt
     match (&config.tls, config.tls_mode) {
         (Some(setup @ TlsSetup::Files { .. }), _) => Some(
             match Tls::prepare(setup.clone(), config.names.clone(), &config.folder) {
-                Err(error) => Finding::failure(CHECK, error.to_string(), "See docs/tls.md."),
+                Err(error) => Finding::failure(CHECK, error.to_string(), "See docs/guide/tls.md."),
                 Ok(tls) => match tls.status().tls_trouble {
-                    Some(trouble) => Finding::failure(CHECK, trouble, "See docs/tls.md."),
+                    Some(trouble) => Finding::failure(CHECK, trouble, "See docs/guide/tls.md."),
                     None => {
                         let until = tls.status().certificate_expires.unwrap_or_default();
                         Finding::ok(
@@ -177,7 +177,7 @@ pub(super) async fn reach(status: &StatusReport) -> Option<Finding> {
     Some(match greeted {
         Err(error) => {
             let text = format!("{shown} as a device dials it: {error}");
-            let next = "See docs/tls.md for the proxy, firewall and port. Some routers do not let a machine reach its \
+            let next = "See docs/guide/tls.md for the proxy, firewall and port. Some routers do not let a machine reach its \
                         own public address: then try from outside.";
             Finding::failure(CHECK, text, next)
         }

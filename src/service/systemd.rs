@@ -139,7 +139,7 @@ fn may_as_root() -> anyhow::Result<()> {
     if !Path::new("/run/systemd/system").exists() {
         bail!(
             "systemd does not run here; have your service manager run `{NAME} serve`, or run \
-             `{NAME} serve --daemon --pid-file FILE` at boot (docs/install/binary.md)"
+             `{NAME} serve --daemon --pid-file FILE` at boot (docs/guide/install/binary.md)"
         );
     }
     only_root()

@@ -3,7 +3,7 @@
 use super::source::{Source, words};
 
 /// Pages whose tables name tests.
-pub const PAGES: &[&str] = &["docs/privacy.md", "docs/security.md"];
+pub const PAGES: &[&str] = &["docs/design/privacy.md", "docs/design/security.md"];
 
 /// The tests that a page names: in backticks, words joined by underscores.
 pub fn named(page: &str) -> Vec<&str> {

@@ -21,7 +21,7 @@ const ROUNDS: usize = 40;
 const P99_MAX: Duration = Duration::from_secs(1);
 
 /// What the relay may have in memory in these tests, in KiB: the program, 8 MiB of cache and what is on
-/// its way to the disk. The bound in docs/limits.md, with each connection at its worst, is far above.
+/// its way to the disk. The bound in docs/reference/limits.md, with each connection at its worst, is far above.
 const MEMORY_KIB_MAX: u64 = 128 * 1024;
 
 /// One attack at a time: two would each spoil the times of the other.

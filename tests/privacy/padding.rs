@@ -1,4 +1,4 @@
-//! What padding costs and hides, over a real ledger: the figures that `docs/privacy.md` gives.
+//! What padding costs and hides, over a real ledger: the figures that `docs/design/privacy.md` gives.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -41,7 +41,7 @@ fn padding_percent(content: usize) -> f64 {
 #[test]
 #[expect(clippy::cast_precision_loss, reason = "envelopes are small")]
 fn the_figures_of_padding_are_those_of_the_ledger() {
-    let page = read("docs/privacy.md");
+    let page = read("docs/design/privacy.md");
     let ledger = read("tests/data/ledger.jsonl");
     let lengths = ledger.lines().map(str::len);
     let sizes = lengths.clone().map(sealed_size);
@@ -90,7 +90,7 @@ fn the_figures_of_padding_are_those_of_the_ledger() {
     ] {
         assert!(
             page.replace('\n', " ").contains(&figure),
-            "docs/privacy.md does not say {figure:?}"
+            "docs/design/privacy.md does not say {figure:?}"
         );
     }
 }

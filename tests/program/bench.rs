@@ -139,7 +139,7 @@ fn with_a_relay_of_its_own_everything_is_delivered_measured_and_gone() {
 }
 
 /// What an idle connection over TLS may cost the relay, in bytes of resident memory: what this profile was
-/// measured at, 15,900 with so few of them, and 30 % more. With ten thousand it is 13,300 (docs/performance.md).
+/// measured at, 15,900 with so few of them, and 30 % more. With ten thousand it is 13,300 (docs/design/performance.md).
 #[cfg(target_os = "linux")]
 const IDLE_TLS_BYTES_MAX: i64 = 20_700;
 

@@ -23,7 +23,7 @@ use graceful_testing::server::{Answer, TestServer};
 const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 
 /// The list for people.
-const LIST: &str = include_str!("../../docs/metrics.md");
+const LIST: &str = include_str!("../../docs/reference/metrics.md");
 
 /// Only with TLS.
 const WITH_TLS: &str = "graceful_relay_certificate_expiry_timestamp_seconds";

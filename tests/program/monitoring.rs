@@ -17,7 +17,7 @@ use serde_json::Value;
 const KIT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/packaging/monitoring");
 
 /// The list for people.
-const LIST: &str = include_str!("../../docs/metrics.md");
+const LIST: &str = include_str!("../../docs/reference/metrics.md");
 
 fn file(name: &str) -> String {
     std::fs::read_to_string(Path::new(KIT).join(name)).expect("a file of the kit")

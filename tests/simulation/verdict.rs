@@ -327,7 +327,7 @@ fn past_known(world: &World, phone: &Phone) -> Result<(), String> {
         return Ok(());
     }
     // The first device was there from the beginning: it has seen every part of everything. Only what a
-    // crash left open may have been told all the same (docs/decisions/the-past.md).
+    // crash left open may have been told all the same (docs/adr/0003-history-for-new-devices.md).
     if phone.key == world.phones[0].key && phone.gaps.len() > phone.groundless {
         return Err(format!(
             "a device was told of gaps that are none: {:?}",

@@ -3,7 +3,7 @@
 
     pip install cryptography && python3 tests/vectors/check.py
 
-Derivations, AES-GCM, Ed25519 and HPKE (RFC 9180, written out below) are done from docs/protocol.md
+Derivations, AES-GCM, Ed25519 and HPKE (RFC 9180, written out below) are done from docs/reference/protocol.md
 alone, so that an error common to the library and its own tests shows here.
 """
 

@@ -1,5 +1,5 @@
 //! What two devices say to each other through a rendezvous, sealed under the secret in the link.
-//! docs/protocol.md, section 9.
+//! docs/reference/protocol.md, section 9.
 
 use bytes::Bytes;
 use hpke::{OpModeR, OpModeS, PskBundle};

@@ -1,6 +1,6 @@
 //! Recovery without sockets or disk: frames of the relay go in, frames for it come out, until the
 //! account is there and the new device in it. Nothing that the relay says is believed unless the
-//! recovery key, or a member in its turn, has signed it. docs/protocol.md, section 3.
+//! recovery key, or a member in its turn, has signed it. docs/reference/protocol.md, section 3.
 
 use std::fmt;
 

@@ -1,5 +1,5 @@
 //! Sealing: a change becomes an envelope that only the account's devices can open.
-//! docs/protocol.md, section 8, says it byte by byte.
+//! docs/reference/protocol.md, section 8, says it byte by byte.
 
 use aes_gcm::aead::{Aead, KeyInit, Payload};
 use aes_gcm::{Aes256Gcm, Key, Nonce};

@@ -53,7 +53,7 @@ pub enum StoreError {
     },
     /// A later version wrote it.
     #[error(
-        "{file} was written by {by} of the relay (layout {found}; this one, version {}, knows up to {known}); install that version again, or go back as docs/backup.md says", env!("CARGO_PKG_VERSION")
+        "{file} was written by {by} of the relay (layout {found}; this one, version {}, knows up to {known}); install that version again, or go back as docs/guide/backup.md says", env!("CARGO_PKG_VERSION")
     )]
     Newer {
         /// Where.

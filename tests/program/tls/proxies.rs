@@ -1,4 +1,4 @@
-//! The proxies of `docs/tls.md`, each with the very configuration that stands there, and two
+//! The proxies of `docs/guide/tls.md`, each with the very configuration that stands there, and two
 //! devices that sync through it.
 
 use std::net::TcpStream;
@@ -22,7 +22,7 @@ impl Drop for Proxy {
 
 /// The first block of this language.
 fn shown(language: &str) -> String {
-    let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/tls.md"))
+    let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/guide/tls.md"))
         .expect("the page");
     let (_, rest) = page
         .split_once(&format!("```{language}\n"))

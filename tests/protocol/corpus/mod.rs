@@ -1,5 +1,5 @@
 //! Runs what the fuzzer runs, over the committed seeds and what can be made of them by cutting and
-//! flipping: a few seconds, on any toolchain. docs/fuzzing.md tells of the longer way.
+//! flipping: a few seconds, on any toolchain. docs/design/fuzzing.md tells of the longer way.
 //!
 //! `UPDATE_SEEDS=1 cargo test --test protocol corpus` writes the seeds that come from the vectors anew.
 

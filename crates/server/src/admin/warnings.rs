@@ -82,7 +82,7 @@ fn certificate(report: &StatusReport) -> Option<Warning> {
         return Some(warning(
             "certificate",
             text + ".",
-            "See docs/tls.md; `graceful-relay doctor` looks closer.",
+            "See docs/guide/tls.md; `graceful-relay doctor` looks closer.",
         ));
     }
     let left_s = tls.certificate_expires_s? - report.clock_s;
@@ -140,8 +140,7 @@ fn files(report: &StatusReport) -> Option<Warning> {
 fn backup(report: &StatusReport) -> Option<Warning> {
     // Only who can note a backup can miss one.
     report.listening.as_ref()?;
-    let next =
-        "Run `graceful-relay backup FILE`, or let its timer do it every day (docs/backup.md).";
+    let next = "Run `graceful-relay backup FILE`, or let its timer do it every day (docs/guide/backup.md).";
     match report.last_backup_s {
         None if report.accounts == 0 => None,
         None => Some(warning("backup", "No backup was made yet.", next)),

@@ -1,5 +1,5 @@
 //! What is counted, as Prometheus reads it: OpenMetrics 1.0. Every metric is described in
-//! `docs/metrics.md`, and a test holds that list to this one.
+//! `docs/reference/metrics.md`, and a test holds that list to this one.
 
 use std::fmt;
 
