@@ -31,3 +31,9 @@ pub use pair::{JoinAsk, JoinOptions, JoinProgress, Pairing};
 pub use probe::{RelayInfo, fetch_greeting};
 pub use recover::{RecoverOptions, RecoverProgress};
 pub use status::{Device, Status};
+
+/// The examples of the README and of the guide compile.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+#[doc = include_str!("../../../docs/guide/app.md")]
+struct Examples;
