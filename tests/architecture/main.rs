@@ -9,6 +9,7 @@ mod purity;
 mod secrets;
 mod shape;
 mod source;
+mod wasm;
 
 use source::Source;
 
@@ -199,4 +200,45 @@ fn an_impure_decision_is_seen() {
         ),
         0
     );
+}
+
+/// The one import that a browser has to offer: randomness, by wasm-bindgen.
+fn unexpected_imports(module: &[u8]) -> Vec<String> {
+    wasm::imports(module)
+        .into_iter()
+        .filter(|(module, _)| !module.starts_with("__wbindgen_"))
+        .map(|(module, name)| format!("imports `{name}` from `{module}`"))
+        .collect()
+}
+
+/// Needs a module: `./check wasm` builds one of each pure crate.
+#[test]
+#[ignore = "needs GRACEFUL_WASM_MODULE; ./check wasm runs it"]
+fn wasm_module_imports_nothing_but_randomness() {
+    let path = std::env::var_os("GRACEFUL_WASM_MODULE").expect("GRACEFUL_WASM_MODULE is set");
+    let module = std::fs::read(&path).expect("the module can be read");
+    assert!(
+        module.len() > 100_000,
+        "a module of {} bytes has lost the crate",
+        module.len()
+    );
+    assert_none(&unexpected_imports(&module));
+}
+
+#[test]
+fn wasm_import_from_env_is_seen() {
+    let module = |name: &str, import: &[u8]| {
+        let mut section = vec![1, u8::try_from(name.len()).expect("short")];
+        section.extend(name.as_bytes());
+        section.extend(import);
+        let mut module = b"\0asm\x01\0\0\0".to_vec();
+        module.extend([2, u8::try_from(section.len()).expect("short")]);
+        module.extend(section);
+        module
+    };
+    assert_eq!(
+        unexpected_imports(&module("env", b"\x03now\x00\x00")),
+        ["imports `now` from `env`"]
+    );
+    assert!(unexpected_imports(&module("__wbindgen_placeholder__", b"\x01r\x00\x00")).is_empty());
 }
