@@ -6,6 +6,7 @@
 mod links;
 mod promises;
 mod purity;
+mod schema;
 mod secrets;
 mod shape;
 mod source;

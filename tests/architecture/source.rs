@@ -45,13 +45,16 @@ pub fn walk_all(root: &Path, folders: &[&str]) -> Vec<Source> {
     sources
 }
 
-/// Every Rust file below a folder, in order.
+/// Every Rust file below a folder, in order, without generated code.
 pub fn walk(folder: &Path) -> Vec<Source> {
     let mut sources = Vec::new();
     let mut folders = vec![folder.to_owned()];
     while let Some(next) = folders.pop() {
         for entry in std::fs::read_dir(&next).expect("a folder of the crate can be read") {
             let path = entry.expect("an entry of a folder can be read").path();
+            if path.ends_with("generated") {
+                continue;
+            }
             if path.is_dir() {
                 folders.push(path);
             } else if path.extension().is_some_and(|extension| extension == "rs") {

@@ -43,7 +43,7 @@ pub use state::{EngineState, Identity, InvalidRecord};
 /// The messages of `proto/sealed.proto`, as generated: only devices can name them.
 #[allow(missing_docs, unreachable_pub, clippy::all)]
 pub mod sealed {
-    include!(concat!(env!("OUT_DIR"), "/graceful.sealed.v1.rs"));
+    include!("generated/graceful.sealed.v1.rs");
 
     /// Without the secrets.
     impl std::fmt::Debug for AccountBundle {

@@ -24,7 +24,7 @@ pub use refusal::{Code, Refusal, close_code};
 /// The messages of `proto/relay.proto`, as generated.
 #[allow(missing_docs, unreachable_pub, clippy::all)]
 pub mod wire {
-    include!(concat!(env!("OUT_DIR"), "/graceful.relay.v1.rs"));
+    include!("generated/graceful.relay.v1.rs");
 
     /// Without the invitation.
     impl std::fmt::Debug for CreateAccount {
