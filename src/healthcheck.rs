@@ -21,8 +21,11 @@ impl Healthcheck {
         let config = self.config_args.load(None)?;
         let status: StatusReport =
             serde_json::from_value(admin_client::status(&config.folder).await?)?;
-        if !status.causes.is_empty() {
-            bail!("the relay is not ready: {}", status.causes.join("; "));
+        if !status.not_ready_messages.is_empty() {
+            bail!(
+                "the relay is not ready: {}",
+                status.not_ready_messages.join("; ")
+            );
         }
         println!("ready");
         Ok(())

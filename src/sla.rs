@@ -161,7 +161,7 @@ fn told(answer: AdminResponse) -> (State, Option<String>) {
     let AdminResponse::Status(status) = answer else {
         return (State::Down, None);
     };
-    let cause = status["causes"][0].as_str().map(str::to_owned);
+    let cause = status["not_ready_messages"][0].as_str().map(str::to_owned);
     match status["state"].as_str() {
         Some("ready") => (State::Up, None),
         Some("draining") => (State::Maintenance, cause),

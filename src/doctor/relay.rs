@@ -51,7 +51,7 @@ fn running(status: &StatusReport) -> Vec<Finding> {
         _ => {
             let text = format!(
                 "runs (version {version}), but {}",
-                status.causes.join(", and ")
+                status.not_ready_messages.join("; ")
             );
             Finding::failure("relay", text, "`graceful-relay status` says more.")
         }

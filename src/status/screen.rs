@@ -18,8 +18,8 @@ const DAYS_OF_A_YEAR: u64 = 365;
 
 pub(super) fn screen(overview: &StatusReport) -> String {
     let mut page = format!("\n {}\n", headline(overview));
-    for cause in &overview.causes {
-        page += &format!("   {}\n", wrap(cause, 3, COLUMNS));
+    for message in &overview.not_ready_messages {
+        page += &format!("   {}\n", wrap(message, 3, COLUMNS));
     }
     page.push('\n');
     for (name, value) in facts(overview) {
@@ -53,8 +53,10 @@ fn headline(overview: &StatusReport) -> String {
         match overview.state.as_str() {
             "ready" => (|mark| style(mark).green(), "ready"),
             "draining" => (|mark| style(mark).yellow(), "draining"),
-            "short_of_room" => (|mark| style(mark).red(), "short of room"),
-            "failing" => (|mark| style(mark).red(), "failing"),
+            "low_disk_space" => (|mark| style(mark).red(), "low disk space"),
+            "store_failed" | "canary_failed" => (|mark| style(mark).red(), "failing"),
+            "certificate_missing" => (|mark| style(mark).red(), "no certificate"),
+            "certificate_expired" => (|mark| style(mark).red(), "certificate expired"),
             other => (
                 |mark| style(mark).dim(),
                 if other.is_empty() { "running" } else { other },

@@ -182,16 +182,16 @@ async fn every_metric_on_the_list_is_there_and_every_one_that_is_there_is_listed
     assert!(listed.len() > 25 && listed.remove(WITH_TLS), "{listed:?}");
     assert_eq!(metrics.keys().cloned().collect::<BTreeSet<_>>(), listed);
     for name in [
-        "push_stored_seconds",
-        "commit_seconds",
-        "changes",
+        "push_duration_seconds",
+        "commit_duration_seconds",
+        "commands_committed",
         "accounts",
         "envelopes",
         "received_bytes",
         "sent_bytes",
         "store_bytes",
         "disk_free_bytes",
-        "arrivals",
+        "connections_accepted",
         "envelopes_pushed",
         "uptime_seconds",
         "ready",
@@ -421,7 +421,7 @@ async fn a_store_that_keeps_nothing_new_makes_it_not_ready() {
         .relay
         .canary()
         .last_result()
-        .trouble
+        .error
         .expect("trouble");
     assert!(trouble.contains("no account could be founded"), "{trouble}");
     let answer = ask(watched.server.address, "/health/ready", "").await;

@@ -6,4 +6,5 @@
 pub mod admin;
 pub mod config;
 pub mod http;
+pub mod observe;
 pub mod relay;

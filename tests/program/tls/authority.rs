@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use rcgen::{
     BasicConstraints, Certificate, CertificateParams, IsCa, KeyPair, PKCS_ECDSA_P256_SHA256,
@@ -35,6 +36,17 @@ fn authority(name: &str) -> CertificateParams {
     parameters
 }
 
+fn owned(names: &[&str]) -> Vec<String> {
+    names.iter().map(|name| (*name).to_owned()).collect()
+}
+
+fn pair_in(folder: &Path) -> Pair {
+    Pair {
+        certificate: folder.join("chain.pem"),
+        key: folder.join("key.pem"),
+    }
+}
+
 impl Authority {
     pub fn new() -> Self {
         let (root_key, between_key) = (key(), key());
@@ -60,9 +72,28 @@ impl Authority {
 
     /// A chain for these names, and its key.
     pub fn chain(&self, names: &[&str]) -> (String, String) {
+        self.signed(CertificateParams::new(owned(names)).expect("names"))
+    }
+
+    /// Files with a certificate that began 60 days ago and ends in `days_left` days, or ended.
+    pub fn write_valid_for(&self, folder: &Path, names: &[&str], days_left: i64) -> Pair {
+        let mut parameters = CertificateParams::new(owned(names)).expect("names");
+        let now = SystemTime::now();
+        let day = Duration::from_secs(86_400);
+        let shift = day * u32::try_from(days_left.unsigned_abs()).expect("few");
+        parameters.not_before = (now - day * 60).into();
+        parameters.not_after = match days_left < 0 {
+            true => (now - shift).into(),
+            false => (now + shift).into(),
+        };
+        let pair = pair_in(folder);
+        let (chain, key) = self.signed(parameters);
+        pair.replace(&chain, &key);
+        pair
+    }
+
+    fn signed(&self, parameters: CertificateParams) -> (String, String) {
         let key = key();
-        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
-        let parameters = CertificateParams::new(names).expect("names");
         let leaf = parameters
             .signed_by(&key, &self.between, &self.between_key)
             .expect("signed");
@@ -71,10 +102,7 @@ impl Authority {
 
     /// The same as files.
     pub fn write(&self, folder: &Path, names: &[&str]) -> Pair {
-        let pair = Pair {
-            certificate: folder.join("chain.pem"),
-            key: folder.join("key.pem"),
-        };
+        let pair = pair_in(folder);
         let (chain, key) = self.chain(names);
         pair.replace(&chain, &key);
         pair

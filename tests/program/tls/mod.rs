@@ -8,4 +8,5 @@ mod exchanged;
 mod harness;
 mod headers;
 mod proxies;
+mod readiness;
 mod spoken;

@@ -24,6 +24,9 @@ pub type Reloader = Arc<dyn Fn() -> Result<String, String> + Send + Sync>;
 impl AdminService {
     /// A relay, and its TLS if it has its own.
     pub fn new(relay: Relay, tls: Option<Tls>) -> Self {
+        if let Some(tls) = &tls {
+            tls.report_to(relay.readiness());
+        }
         Self {
             relay,
             tls,
@@ -88,7 +91,6 @@ mod answers {
     use crate::admin::status_report::StatusReport;
     use crate::admin::{AdminResponse, Backup, record_backup};
     use crate::http::tls::Tls;
-    use crate::relay::NotReadyReason;
     use graceful_protocol::AccountId;
     use graceful_rules::Quota;
     use graceful_rules::account_list::ListRequest;
@@ -111,13 +113,20 @@ mod answers {
                 .disk_usage()
                 .await
                 .map_err(|error| error.to_string())?;
-            let mut causes = self.relay.readiness().reasons();
-            if disk_usage.low_disk_space {
-                causes.insert(NotReadyReason::DiskLow);
-            }
+            let reasons = self.relay.readiness().reasons();
             let mut report = StatusReport {
-                state: state(&causes).to_owned(),
-                causes: causes.iter().map(|cause| cause.text().to_owned()).collect(),
+                state: reasons
+                    .first()
+                    .map_or("ready", |reason| reason.code())
+                    .to_owned(),
+                not_ready_reasons: reasons
+                    .iter()
+                    .map(|reason| reason.code().to_owned())
+                    .collect(),
+                not_ready_messages: reasons
+                    .iter()
+                    .map(|reason| reason.message().to_owned())
+                    .collect(),
                 relay_id: Some(self.relay.session_config().relay_id.to_string()),
                 uptime_s: self.relay.uptime().as_secs(),
                 connections: status.connections,
@@ -220,16 +229,6 @@ mod answers {
         AdminResponse::Error(
             "there is no such account here; it may have been closed a moment ago".to_owned(),
         )
-    }
-
-    fn state(causes: &crate::relay::NotReadyReasons) -> &'static str {
-        let is = |cause| causes.contains(&cause);
-        match () {
-            () if is(NotReadyReason::CommitFailed) || is(NotReadyReason::CanaryFailed) => "failing",
-            () if is(NotReadyReason::Draining) => "draining",
-            () if is(NotReadyReason::DiskLow) => "short_of_room",
-            () => "ready",
-        }
     }
 }
 

@@ -31,10 +31,12 @@ pub struct ServerInfo {
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct StatusReport {
-    /// `ready`, `low_disk_space`, `draining`, `failing`.
+    /// `ready`, or the code of the most severe reason why it is not.
     pub state: String,
-    /// Why it is not ready, in words.
-    pub causes: Vec<String>,
+    /// The codes of all reasons why it is not ready, the most severe first.
+    pub not_ready_reasons: Vec<String>,
+    /// The same for people.
+    pub not_ready_messages: Vec<String>,
     /// Of the running program.
     pub version: String,
     /// Which relay this is, as it tells devices.

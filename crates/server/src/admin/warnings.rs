@@ -52,7 +52,7 @@ pub(super) fn warnings(report: &StatusReport) -> Vec<Warning> {
 
 fn disk(report: &StatusReport) -> Option<Warning> {
     let free = report.free_bytes?;
-    if report.state == "short_of_room" {
+    if report.state == "low_disk_space" {
         let text = "The disk is nearly full: nothing new is kept, and devices are told to wait.";
         return Some(warning(
             "disk",
@@ -191,7 +191,7 @@ mod tests {
             assert!(!all[0].next.is_empty());
             all[0].name.clone()
         };
-        assert_eq!(told(|it| it.state = "short_of_room".into()), "disk");
+        assert_eq!(told(|it| it.state = "low_disk_space".into()), "disk");
         assert_eq!(told(|it| it.free_bytes = Some(900 << 20)), "disk");
         assert_eq!(
             told(|it| it.tls = until(it.clock_s + 13 * DAY_S)),

@@ -39,6 +39,9 @@ pub async fn run(
     } = listener.into();
     let reloadable =
         reloadable.unwrap_or_else(|| ReloadHandle::new(ReloadableOptions::new(&options)));
+    if let Some(tls) = &tls {
+        tls.report_to(relay.readiness());
+    }
     let metrics = relay.metrics().clone();
     let state = ServerState::new(
         relay.clone(),

@@ -7,7 +7,7 @@ use std::str::FromStr;
 use warp::http::header::{HeaderMap, HeaderName};
 
 /// Each proxy adds the address it was called from, at the end.
-const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-from_x_forwarded_for-for");
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 /// Hops that are looked at, from the nearest on.
 const HOPS_MAX: usize = 16;

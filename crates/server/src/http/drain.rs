@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::ServerState;
-use crate::relay::NotReadyReason;
+use crate::observe::NotReadyReason;
 
 /// Conversations that are ended together, at least: so few cost nobody anything.
 const SLICE_MIN: usize = 50;

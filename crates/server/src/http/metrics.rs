@@ -11,7 +11,6 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 
 use super::ServerState;
-use super::ready::not_ready_message;
 use super::tls::wall_s;
 use crate::relay::{DURATION_BUCKETS_S, Histogram, StatsSnapshot};
 use graceful_protocol::Code;
@@ -49,7 +48,7 @@ pub(super) async fn written(state: &ServerState) -> Result<String, String> {
         .await
         .map_err(|error| error.to_string())?;
     let mut picture = Picture(Vec::new());
-    picture.relay(state, not_ready_message(state).await.is_none());
+    picture.relay(state, state.relay.check_readiness().await.is_empty());
     picture.traffic(state);
     picture.kept(state, &stats);
     picture.process(state, &stats);
@@ -88,7 +87,7 @@ impl Picture {
         let draining = state.draining.is_cancelled();
         self.gauge(
             "graceful_relay_ready",
-            "1 while devices should come, as /canary/ready says",
+            "1 while devices should come, as /health/ready says",
             number(ready),
         );
         self.gauge(
@@ -105,7 +104,7 @@ impl Picture {
             "Trials of itself, by result",
             Value::Counters("result", trials),
         );
-        let took_s = trial.took.as_secs_f64();
+        let took_s = trial.duration.as_secs_f64();
         self.gauge(
             "graceful_relay_canary_duration_seconds",
             "How long the last good trial took",

@@ -51,7 +51,7 @@ pub(super) fn one_request(mut response: Response) -> Response {
 /// `/health` and `/health/live`: it answers. `/health/ready`: devices should come.
 pub(super) fn health(state: &Arc<ServerState>) -> BoxedFilter<(Response,)> {
     let up_paths = warp::path!("health")
-        .or(warp::path!("health" / "reloadable"))
+        .or(warp::path!("health" / "live"))
         .unify()
         .boxed();
     let up = route(state, up_paths, |_, method, _| async move { up(&method) });

@@ -8,7 +8,6 @@ use warp::reply::Response;
 
 use super::ServerState;
 use super::metrics_listener::refused;
-use super::ready::not_ready_message;
 use super::response::{body, not_allowed, not_found, text};
 
 const JSON: &str = "application/json";
@@ -38,24 +37,29 @@ async fn picture(state: &ServerState) -> Result<Value, String> {
         .await
         .map_err(|error| error.to_string())?;
     let metrics = state.relay.metrics();
-    let not_ready = not_ready_message(state).await;
-    let trial = state.relay.canary().last_result();
+    let reasons = state.relay.check_readiness().await;
+    let codes: Vec<_> = reasons.iter().map(|reason| reason.code()).collect();
+    let canary = state.relay.canary().last_result();
     let mut picture = json!({
         "version": env!("CARGO_PKG_VERSION"),
         "uptime_s": metrics.uptime().as_secs(),
-        "ready": not_ready.is_none(),
-        "not_ready_because": not_ready,
-        "draining": state.draining.is_cancelled(),
+        "ready": reasons.is_empty(),
+        "not_ready_reasons": codes,
+        "not_ready_message": state.relay.not_ready_message(&reasons),
         "connections": state.admission.count(),
-        "conversations": state.relay.connections(),
-        "changes_waiting": metrics.commit_queue_length(),
+        "sessions": state.relay.connections(),
+        "commit_queue_length": metrics.commit_queue_length(),
         "accounts": stats.accounts,
         "envelopes": stats.envelopes,
         "oldest_envelope_s": stats.oldest_envelope_s,
         "store_bytes": stats.store_bytes,
         "disk_free_bytes": stats.disk_free_bytes,
         "disk_free_bytes_min": stats.disk_free_bytes_min,
-        "trial": { "good_s": trial.last_ok_s, "took_ms": u64::try_from(trial.took.as_millis()).ok(), "trouble": trial.trouble },
+        "canary": {
+            "last_ok_timestamp_s": canary.last_ok_s,
+            "duration_ms": u64::try_from(canary.duration.as_millis()).ok(),
+            "error": canary.error,
+        },
         "memory_bytes": stats.process.map(|process| process.memory_bytes),
         "cpu_s": stats.process.map(|process| process.cpu_s),
     });

@@ -1,34 +1,45 @@
-//! What the relay's trials of itself have shown: whether a change really gets through it.
+//! The results of the canary: test devices that sync through the public listener.
 
-use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::Counter;
+use crate::observe::{NotReadyReason, Readiness};
+use std::sync::{Mutex, MutexGuard};
 
-/// How the last trial ended.
+/// The result of the last run.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct CanaryResult {
-    /// Why it failed, in a sentence that may be read by anyone; `None`: it did not, or there was none yet.
-    pub trouble: Option<String>,
-    /// When the last good one ended, in seconds since 1970; 0: there was none.
+    /// Why the last run failed, without addresses or ids; `None` if it succeeded or none has run.
+    pub error: Option<String>,
+    /// The end of the last successful run, in seconds since 1970; 0 if there is none.
     pub last_ok_s: u64,
-    /// How long the last good one took.
-    pub took: Duration,
+    /// The duration of the last successful run.
+    pub duration: Duration,
 }
 
-/// The results.
-#[derive(Debug, Default)]
+/// The results of all runs.
+#[derive(Debug)]
 pub struct CanaryStatus {
+    readiness: Readiness,
     last: Mutex<CanaryResult>,
-    /// Trials that went well.
+    /// Successful runs.
     pub succeeded: Counter,
-    /// Trials that did not.
+    /// Failed runs.
     pub failed: Counter,
 }
 
 impl CanaryStatus {
-    /// A trial went well.
-    pub fn record_ok(&self, took: Duration) {
+    pub(super) fn new(readiness: Readiness) -> Self {
+        Self {
+            readiness,
+            last: Mutex::default(),
+            succeeded: Counter::default(),
+            failed: Counter::default(),
+        }
+    }
+
+    /// Records a successful run.
+    pub fn record_ok(&self, duration: Duration) {
         self.succeeded.increase();
         let last_ok_s = SystemTime::now()
             .duration_since(UNIX_EPOCH)
@@ -36,32 +47,37 @@ impl CanaryStatus {
         let before = std::mem::replace(
             &mut *self.last(),
             CanaryResult {
-                trouble: None,
+                error: None,
                 last_ok_s,
-                took,
+                duration,
             },
         );
-        if before.trouble.is_some() {
-            tracing::info!("the relay's trial of itself goes well again");
+        self.readiness.set(NotReadyReason::CanaryFailed, false);
+        if before.error.is_some() {
+            tracing::info!("canary run succeeded again");
         }
     }
 
-    /// A trial failed.
-    pub fn record_failure(&self, trouble: String) {
+    /// Records a failed run.
+    pub fn record_failure(&self, error: String) {
         self.failed.increase();
-        tracing::error!(
-            trouble,
-            "the relay's trial of itself failed: devices may have the same trouble"
-        );
-        self.last().trouble = Some(trouble);
+        tracing::error!(error, "canary run failed; devices may fail in the same way");
+        self.last().error = Some(error);
+        self.readiness.set(NotReadyReason::CanaryFailed, true);
     }
 
-    /// How the last one ended.
+    /// Records a run that could not start, for a reason that readiness has already.
+    pub fn record_blocked(&self, reason: NotReadyReason) {
+        self.failed.increase();
+        self.last().error = Some(reason.message().to_owned());
+    }
+
+    /// Returns the result of the last run.
     pub fn last_result(&self) -> CanaryResult {
         self.last().clone()
     }
 
     fn last(&self) -> MutexGuard<'_, CanaryResult> {
-        self.last.lock().expect("nobody panics holding it")
+        self.last.lock().expect("mutex poisoned")
     }
 }

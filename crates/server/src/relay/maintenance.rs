@@ -8,7 +8,8 @@ use tokio_util::sync::CancellationToken;
 
 use graceful_rules::command::{Command, Outcome};
 
-use super::{NotReadyReason, Relay, Stopped};
+use super::{Relay, Stopped};
+use crate::observe::NotReadyReason;
 
 /// How often it looks whether something has expired.
 const INTERVAL: Duration = Duration::from_secs(30);
@@ -24,6 +25,10 @@ pub(super) async fn run(relay: Relay, stopping: CancellationToken) {
         tokio::select! {
             _ = rounds.tick() => {}
             () = stopping.cancelled() => return,
+            () = relay.failed() => {
+                let readiness = &relay.inner.readiness;
+                return readiness.set(NotReadyReason::StoreFailed, true);
+            }
         }
         let checkpoint_due = marked.elapsed() >= CLOCK_CHECKPOINT_INTERVAL;
         if checkpoint_due {

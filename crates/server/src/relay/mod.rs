@@ -14,7 +14,6 @@ mod operator;
 mod pending_ops;
 mod process;
 mod rate_limits;
-mod readiness;
 mod rendezvous;
 mod session_driver;
 mod stats;
@@ -30,6 +29,7 @@ use data_encoding::BASE32_NOPAD;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::observe::Readiness;
 use graceful_rules::audit::{ScanPage, ScanRange};
 use graceful_rules::command::{Command, InviteHash, Outcome, invite_hash};
 use graceful_rules::session::SessionConfig;
@@ -42,7 +42,6 @@ pub use graceful_rules::session::ServerNames;
 pub use metrics::{Counter, DURATION_BUCKETS_S, Histogram, Metrics, RejectReason};
 pub use process::Process;
 pub use rate_limits::RateLimits;
-pub use readiness::{NotReadyReason, NotReadyReasons, Readiness};
 pub use stats::StatsSnapshot;
 pub use transport::{Transport, TransportError};
 
@@ -138,6 +137,7 @@ impl Relay {
         let clock = RelayClock::starting_at(store.clock_at_open());
         let subscriptions = Arc::new(Subscriptions::default());
         let metrics = Arc::new(Metrics::default());
+        let readiness = Readiness::default();
         let relay = Self {
             inner: Arc::new(Inner {
                 writer: Writer::start(store.clone(), clock, subscriptions.clone(), metrics.clone()),
@@ -152,11 +152,11 @@ impl Relay {
                 ),
                 rate_limiter: RateLimiter::new(&options.rate_limits),
                 nonce_key: NonceKey::fresh(),
-                readiness: Readiness::default(),
+                canary: CanaryStatus::new(readiness.clone()),
+                readiness,
                 connections: AtomicU64::new(0),
                 next_session_id: AtomicU64::new(0),
                 metrics,
-                canary: CanaryStatus::default(),
                 canary_invite: Mutex::default(),
                 stats: tokio::sync::Mutex::default(),
                 stopping: CancellationToken::new(),

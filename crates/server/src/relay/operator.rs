@@ -11,11 +11,11 @@ use graceful_rules::latency::Latency;
 use graceful_rules::{AccountNumber, Quota};
 use graceful_store::{DiskUsage, ExportError, Store, StoreError};
 
-use super::readiness::Readiness;
 use super::{Relay, Stopped};
+use crate::observe::{NotReadyReason, Readiness};
 
 impl Relay {
-    /// What is the matter with it, and where that is told.
+    /// Whether it serves devices, and why not.
     pub fn readiness(&self) -> &Readiness {
         &self.inner.readiness
     }
@@ -42,6 +42,9 @@ impl Relay {
     pub async fn disk_usage(&self) -> Result<(DiskUsage, Option<Duration>), StoreError> {
         let now = self.inner.clock.now();
         let disk_usage = self.read_store(|store| store.disk_usage()).await?;
+        self.inner
+            .readiness
+            .set(NotReadyReason::DiskLow, disk_usage.low_disk_space);
         let age = disk_usage
             .oldest
             .map(|then| Duration::from_millis(now.ms().saturating_sub(then.ms())));

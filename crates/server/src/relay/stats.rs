@@ -8,6 +8,7 @@ use graceful_store::{Store, StoreError};
 
 use super::process::Process;
 use super::{Relay, Stopped};
+use crate::observe::{NotReadyReason, NotReadyReasons};
 
 /// How long figures are good.
 const CACHE_TTL: Duration = Duration::from_secs(2);
@@ -49,8 +50,32 @@ impl Relay {
         let (store, now) = (self.inner.store.clone(), self.inner.clock.now());
         let looked = tokio::task::spawn_blocking(move || collect(&store, now)).await;
         let seen = self.inner.writer.check_read(looked)?;
+        self.inner
+            .readiness
+            .set(NotReadyReason::DiskLow, seen.low_disk_space);
         *stats = Some((Instant::now(), seen));
         Ok(seen)
+    }
+
+    /// Measures what can change without an event, then returns why the relay is not ready.
+    pub async fn check_readiness(&self) -> NotReadyReasons {
+        if self.stats().await.is_err() {
+            self.inner.readiness.set(NotReadyReason::StoreFailed, true);
+        }
+        self.inner.readiness.reasons()
+    }
+
+    /// The reasons in one sentence for people, with the error of the last canary run.
+    pub fn not_ready_message(&self, reasons: &NotReadyReasons) -> Option<String> {
+        let message = |reason: &NotReadyReason| match reason {
+            NotReadyReason::CanaryFailed => match self.canary().last_result().error {
+                Some(error) => format!("{}: {error}", reason.message()),
+                None => reason.message().to_owned(),
+            },
+            _ => reason.message().to_owned(),
+        };
+        let messages: Vec<String> = reasons.iter().map(message).collect();
+        (!messages.is_empty()).then(|| messages.join("; "))
     }
 }
 

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::http::Admission;
 use crate::http::tls::Tls;
-use crate::relay::{NotReadyReason, Relay};
+use crate::relay::Relay;
 
 use device::{Device, Keys};
 
@@ -109,21 +109,23 @@ impl CanaryRunner {
         }
     }
 
-    /// Makes one; the relay's health says how it went.
+    /// Runs the canary once, records the result and returns whether it succeeded.
     pub async fn run_once(&self) -> bool {
-        let began = Instant::now();
-        let tried = tokio::time::timeout(TIMEOUT, self.attempt()).await;
-        let tried =
-            tried.unwrap_or_else(|_| Err(format!("it took longer than {} s", TIMEOUT.as_secs())));
-        let good = tried.is_ok();
-        self.relay
-            .readiness()
-            .set(NotReadyReason::CanaryFailed, !good);
-        match tried {
-            Ok(()) => self.relay.canary().record_ok(began.elapsed()),
-            Err(trouble) => self.relay.canary().record_failure(trouble),
+        // It connects with the relay's own certificate whatever its dates; a device would not.
+        if let Some(reason) = self.relay.readiness().certificate_problem() {
+            self.relay.canary().record_blocked(reason);
+            return false;
         }
-        good
+        let began = Instant::now();
+        let result = tokio::time::timeout(TIMEOUT, self.attempt()).await;
+        let result =
+            result.unwrap_or_else(|_| Err(format!("it took longer than {} s", TIMEOUT.as_secs())));
+        let ok = result.is_ok();
+        match result {
+            Ok(()) => self.relay.canary().record_ok(began.elapsed()),
+            Err(error) => self.relay.canary().record_failure(error),
+        }
+        ok
     }
 
     async fn attempt(&self) -> Result<(), String> {

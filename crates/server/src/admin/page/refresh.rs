@@ -63,11 +63,11 @@ fn make(page_handle: &StatusPage, name: &str, recorder: &Recorder, relay: &Relay
 
 /// And why, where devices cannot sync.
 fn state(relay: &Relay) -> (State, Option<String>) {
-    let causes = relay.readiness().reasons();
-    let gravest = causes.iter().min_by_key(|cause| cause.is_planned());
-    match gravest {
+    match relay.readiness().reasons().first() {
         None => (State::Up, None),
-        Some(cause) if cause.is_planned() => (State::Maintenance, Some(cause.text().to_owned())),
-        Some(cause) => (State::Down, Some(cause.text().to_owned())),
+        Some(reason) if reason.is_planned() => {
+            (State::Maintenance, Some(reason.message().to_owned()))
+        }
+        Some(reason) => (State::Down, Some(reason.message().to_owned())),
     }
 }

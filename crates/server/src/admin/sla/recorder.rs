@@ -1,6 +1,5 @@
 //! Who keeps the record while the relay runs: looks each minute, notes each hour.
 
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -9,7 +8,8 @@ use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use crate::admin::clocks::{clock_ms, moment, wall_ms};
-use crate::relay::{NotReadyReason, Relay};
+use crate::observe::{NotReadyReason, NotReadyReasons};
+use crate::relay::Relay;
 use graceful_rules::latency::Latency;
 use graceful_rules::sla::SlaTerms;
 use graceful_rules::uptime::{CLOCK_SET_MS, Outage, Record};
@@ -108,7 +108,7 @@ impl Recorder {
             tokio::select! {
                 () = cancel.cancelled() => return,
                 () = self.relay.failed() => {
-                    self.relay.readiness().set(NotReadyReason::CommitFailed, true);
+                    self.relay.readiness().set(NotReadyReason::StoreFailed, true);
                     self.look(true);
                     return;
                 }
@@ -174,11 +174,11 @@ impl Recorder {
     }
 
     fn look(&self, minute: bool) {
-        let causes = self.relay.readiness().reasons();
+        let reasons = self.relay.readiness().reasons();
         let latency = self.relay.take_latency();
         let mut inner = self.lock();
         inner.latency.merge(&latency);
-        inner.look(clock_ms(), minute, &causes);
+        inner.look(clock_ms(), minute, &reasons);
         inner.look_at_the_wall();
     }
 
@@ -211,7 +211,7 @@ impl Recorder {
 }
 
 impl Inner {
-    fn look(&mut self, now_ms: u64, minute: bool, causes: &BTreeSet<NotReadyReason>) {
+    fn look(&mut self, now_ms: u64, minute: bool, reasons: &NotReadyReasons) {
         let took_ms = now_ms.saturating_sub(self.looked_ms);
         if took_ms > MINUTE_MS_MAX && self.matter.is_none() {
             let from_ms = self.looked_ms + u64::try_from(MINUTE.as_millis()).unwrap_or(0);
@@ -223,11 +223,8 @@ impl Inner {
             });
         }
         self.looked_ms = now_ms;
-        // One at a time: what nobody planned goes before what somebody did.
-        let gravest = causes
-            .iter()
-            .copied()
-            .min_by_key(|cause| cause.is_planned());
+        // One at a time: the most severe.
+        let gravest = reasons.first().copied();
         if gravest != self.matter.map(|(cause, _)| cause) || minute && gravest.is_none() {
             self.close(now_ms);
             self.matter = gravest.map(|cause| (cause, now_ms));
@@ -301,7 +298,7 @@ fn outage(cause: NotReadyReason, from_ms: u64, until_ms: u64) -> Outage {
     Outage {
         from_ms,
         until_ms,
-        cause: cause.text().to_owned(),
+        cause: cause.message().to_owned(),
         planned: cause.is_planned(),
     }
 }

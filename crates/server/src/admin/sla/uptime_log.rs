@@ -9,7 +9,7 @@ use graceful_rules::uptime::{CLOCK_SET_MS, Record, compact};
 use super::FOLDER;
 
 /// Its name in the folder.
-const FILE: &str = "uptime_log.jsonl";
+const FILE: &str = "ledger.jsonl";
 
 /// Days that are kept.
 const DAYS_MAX: usize = 400;

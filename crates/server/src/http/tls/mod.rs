@@ -17,6 +17,8 @@ mod watch;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 
+use crate::observe::{NotReadyReason, Readiness};
+
 use rustls::ServerConfig;
 
 use acme::Acme;
@@ -255,6 +257,29 @@ impl Tls {
             }
             *told = problem;
         }
+    }
+
+    /// Lets readiness check this certificate.
+    pub fn report_to(&self, readiness: &Readiness) {
+        let tls = self.clone();
+        readiness.set_certificate_check(move || tls.not_ready_reason());
+    }
+
+    fn not_ready_reason(&self) -> Option<NotReadyReason> {
+        match self.expires_s() {
+            None => Some(NotReadyReason::CertificateMissing),
+            Some(expires_s) if expires_s <= clock::wall_s() => {
+                Some(NotReadyReason::CertificateExpired)
+            }
+            Some(_) => None,
+        }
+    }
+
+    /// When the certificate in use expires, in seconds since 1970; `None` before the first is issued.
+    fn expires_s(&self) -> Option<i64> {
+        let is_placeholder =
+            matches!(&self.inner.source, Source::Acme(acme) if !acme.has_certificate());
+        (!is_placeholder).then(|| self.inner.resolver.current().not_after_s)
     }
 
     /// What is to be answered to an authority that asks over plain HTTP.

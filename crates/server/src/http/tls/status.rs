@@ -24,9 +24,7 @@ pub struct TlsStatus {
 impl Tls {
     /// How it stands.
     pub fn status(&self) -> TlsStatus {
-        let certificate = self.inner.resolver.current();
-        let is_good = !matches!(&self.inner.source, Source::Acme(acme) if !acme.has_certificate());
-        let expires_s = is_good.then_some(certificate.not_after_s);
+        let expires_s = self.expires_s();
         TlsStatus {
             tls: match self.inner.source {
                 Source::Files(_) => "files",
