@@ -54,16 +54,16 @@ fn percent(value: f64) -> String {
     format!("{:.0} %", value * 100.0)
 }
 
-const PER_S: Column = Column("per_s", "a second", whole);
+const PER_S: Column = Column("per_s", "pushes/s", whole);
 const MB: Column = Column("mb_per_s", "MB/s", one);
 const P50: Column = Column("p50_us", "p50", ms);
 const P99: Column = Column("p99_us", "p99", ms);
-const CPU: Column = Column("server_cpu_us", "server's CPU each", microseconds);
-const LOAD_CPU: Column = Column("generator_cpu_us", "load's CPU each", microseconds);
+const CPU: Column = Column("server_cpu_us", "server CPU per push", microseconds);
+const LOAD_CPU: Column = Column("generator_cpu_us", "load CPU per push", microseconds);
 const WRITTEN: Column = Column("device_written_per_byte", "written ÷ payload", one);
 const PUSH: &[Column] = &[PER_S, P50, P99, CPU, LOAD_CPU, WRITTEN];
 const DELIVER: &[Column] = &[
-    Column("rate", "pushes a second", whole),
+    Column("rate", "pushes/s", whole),
     P50,
     P99,
     Column("delivered_p50_us", "delivered p50", ms),
@@ -77,68 +77,68 @@ const SECTIONS: &[Section] = &[
     Section {
         scenario: "machine",
         title: "The machine itself",
-        text: "What nobody gets past: each push ends with a sync of the disk, and goes over loopback and through TLS.",
+        text: "The lower bound: each push ends with a sync of the disk, and goes over loopback and through TLS.",
         columns: &[PER_S, P50, MB],
         drawn: None,
     },
     Section {
         scenario: "push-1",
         title: "Durable pushes of 1 KiB, 1 connection",
-        text: "One in flight: the time of one push is all that counts. The disk alone, in the same turns, appends and syncs as much.",
+        text: "One push in flight, so latency decides. The disk alone, in the same turns, appends and syncs as much.",
         columns: &[PER_S, P50, P99, CPU, LOAD_CPU, WRITTEN],
         drawn: Some("per_s"),
     },
     Section {
         scenario: "push-64",
         title: "Durable pushes of 1 KiB, 64 connections",
-        text: "One in flight on each connection.",
+        text: "One push in flight on each connection.",
         columns: PUSH,
         drawn: Some("per_s"),
     },
     Section {
         scenario: "push-1000",
         title: "Durable pushes of 1 KiB, 1,000 connections",
-        text: "One in flight on each connection, each an account (a stream, a subject, a topic) of its own.",
+        text: "One push in flight on each connection, each with its own account (stream, subject, topic).",
         columns: PUSH,
         drawn: Some("per_s"),
     },
     Section {
         scenario: "large",
         title: "Durable pushes of 1 MiB, 4 connections",
-        text: "One in flight on each connection.",
+        text: "One push in flight on each connection.",
         columns: &[MB, P50, P99, CPU, LOAD_CPU, WRITTEN],
         drawn: Some("mb_per_s"),
     },
     Section {
         scenario: "batch",
         title: "Batches: 4 connections, 500 changes of 1 KiB in a frame",
-        text: "As the client library sends when much waits. Beside it redb, the store inside, with nothing around it.",
+        text: "As the client library sends when its outbox is full. For comparison redb, the store inside, alone.",
         columns: &[PER_S, MB, P50, CPU, LOAD_CPU, WRITTEN],
         drawn: Some("per_s"),
     },
     Section {
         scenario: "deliver-200",
-        title: "Delivered to another device, 200 pushes a second",
-        text: "Open loop over 8 accounts: latencies count from the moment for which a push was meant. \"Between\" is the p50 of delivery less that of storing.",
+        title: "Delivered to another device, 200 pushes per second",
+        text: "Open loop over 8 accounts: latencies count from the scheduled time of a push. \"Between\" is the p50 of delivery minus that of storing.",
         columns: DELIVER,
         drawn: Some("delivered_p50_us"),
     },
     Section {
         scenario: "deliver-half",
         title: "Delivered to another device, at half load",
-        text: "Open loop over 64 accounts, at half of what the same server did with these devices as fast as it could.",
+        text: "Open loop over 64 accounts, at half of the same server's closed-loop rate with these devices.",
         columns: DELIVER,
         drawn: Some("delivered_p50_us"),
     },
     Section {
         scenario: "idle",
         title: "Idle connections over TLS",
-        text: "Resident memory for each, and how much more stays for one after a message of 1 MiB went through it. Redis keeps the message itself in memory.",
+        text: "Resident memory of each, and the increase after a message of 1 MiB went through it. Redis holds the message itself in memory.",
         columns: &[
             Column("connections", "connections", whole),
             Column("resident_kb_each", "kB each", one),
-            Column("resident_kb_after_message", "kB more after 1 MiB", one),
-            Column("connected_per_s", "connected a second", whole),
+            Column("resident_kb_after_message", "kB added by 1 MiB", one),
+            Column("connected_per_s", "connects/s", whole),
         ],
         drawn: Some("resident_kb_each"),
     },
@@ -155,7 +155,7 @@ const SECTIONS: &[Section] = &[
     Section {
         scenario: "reopen",
         title: "Start after a crash",
-        text: "Filled with payloads of 64 KB, killed while pushes were on their way, started again.",
+        text: "Filled with payloads of 64 KB, killed during pushes, started again.",
         columns: &[
             Column("filled_mb", "payload, MB", whole),
             Column("file_mb", "on disk, MB", whole),
@@ -192,14 +192,14 @@ fn preamble(raw: &Raw) -> Result<String> {
     )?;
     writeln!(
         text,
-        "| | version | settings | what its acknowledgement promises |\n|---|---|---|---|"
+        "| | version | settings | what its acknowledgement guarantees |\n|---|---|---|---|"
     )?;
     for kind in Kind::ALL {
         let version = raw.versions.iter().find(|(name, _)| name == kind.name());
         let version = version.map_or("", |(_, version)| version.as_str());
         let (settings, promise) = kind.peer().map_or(
             (
-                "as it comes, limits per address and account off",
+                "defaults, limits per address and account off",
                 "the envelope is on disk, and with it seq, quota and push number",
             ),
             |peer| (peer.settings, peer.promise),

@@ -57,7 +57,7 @@ pub enum Contender {
 /// What is done.
 #[derive(Debug, Clone, Copy)]
 pub enum Work {
-    /// One in flight on each connection.
+    /// One push in flight on each connection.
     Push(Connections, usize),
     Batch,
     /// So many in a second, or half of what it can; another device receives.

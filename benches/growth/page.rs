@@ -36,14 +36,14 @@ pub fn in_short(values: &Values) -> String {
 pub fn write(raw: &Raw, out: &Path) -> Result<()> {
     let mut text = format!(
         "\nThe store alone, without sockets, with envelopes of {} bytes. Times are medians of one \
-         commit (\"64 together\": of 64 pushes; sweep: of up to 1,000 envelopes) or one look; the processor's time \
-         and what is written are averages for each push, ack or envelope.\n",
+         commit (\"64 together\": of 64 pushes; sweep: of up to 1,000 envelopes) or one read. CPU time \
+         and bytes written are averages for each push, ack or envelope.\n",
         raw.envelope_bytes
     );
     for (name, title, label, rows) in [
         (
             "stored",
-            "By what is stored",
+            "By stored envelopes",
             "envelopes stored",
             &raw.stored,
         ),
@@ -144,9 +144,9 @@ fn picture(
         }),
     ];
     let charts = [
-        chart("Median time of a commit or a look", "µs", work("p50_us")),
+        chart("Median time of a commit or a read", "µs", work("p50_us")),
         chart(
-            "Processor time of each push, ack or envelope",
+            "CPU time of each push, ack or envelope",
             "µs",
             work("cpu_us"),
         ),
@@ -169,8 +169,8 @@ fn month(text: &mut String, raw: &Raw, out: &Path) -> Result<()> {
     let title = "Over a month";
     writeln!(
         text,
-        "\n### {title}\n\nAs many pushes every day; nine accounts of ten acknowledge theirs at its end, the tenth never \
-         does, and what it has not fetched expires after 30 days.\n"
+        "\n### {title}\n\nThe same number of pushes every day. Nine accounts of ten acknowledge theirs at its end. \
+         The tenth never does, and its envelopes expire after 30 days.\n"
     )?;
     writeln!(
         text,
@@ -196,13 +196,13 @@ fn month(text: &mut String, raw: &Raw, out: &Path) -> Result<()> {
     );
     writeln!(
         text,
-        "| then compacted | {live:.1} | {file:.1} | {:.1} | |",
+        "| after `compact` | {live:.1} | {file:.1} | {:.1} | |",
         file / live
     )?;
     let idle = |name: &str| raw.idle.get(name).copied().unwrap_or(0.0) / 1024.0;
     writeln!(
         text,
-        "\nKeeping the clock writes {:.1} KiB each time; a sweep that finds nothing, {:.1} KiB.",
+        "\nPersisting the clock writes {:.1} KiB each time; a sweep that finds nothing, {:.1} KiB.",
         idle("mark_written_bytes"),
         idle("empty_sweep_written_bytes")
     )?;
