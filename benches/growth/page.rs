@@ -202,7 +202,7 @@ fn month(text: &mut String, raw: &Raw, out: &Path) -> Result<()> {
     let idle = |name: &str| raw.idle.get(name).copied().unwrap_or(0.0) / 1024.0;
     writeln!(
         text,
-        "\nPersisting the clock writes {:.1} KiB each time; a sweep that finds nothing, {:.1} KiB.",
+        "\nPersisting the clock writes {:.1} KiB each time; an empty sweep {:.1} KiB.",
         idle("mark_written_bytes"),
         idle("empty_sweep_written_bytes")
     )?;
