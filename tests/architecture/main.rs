@@ -4,6 +4,7 @@
 //! Each rule is also fed a made-up offender, so that it is known to be able to fail.
 
 mod links;
+mod paths;
 mod promises;
 mod purity;
 mod schema;
