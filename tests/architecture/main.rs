@@ -1,8 +1,9 @@
-//! What Cargo does not check: the pure crates have no clock and no randomness, no secret has a derived
-//! Debug, promises name tests that exist, and nothing grows past what can be read at once.
+//! Rules that the compiler does not check: crate edges, purity, secrets without a derived `Debug`, promises that
+//! name existing tests, sizes and wording.
 //!
-//! Each rule is also fed a made-up offender, so that it is known to be able to fail.
+//! Each rule is also fed a planted offender, so that it is known to be able to fail.
 
+mod crates;
 mod links;
 mod paths;
 mod promises;
@@ -12,6 +13,7 @@ mod secrets;
 mod shape;
 mod source;
 mod wasm;
+mod wording;
 
 use source::Source;
 
@@ -243,4 +245,53 @@ fn wasm_import_from_env_is_seen() {
         ["imports `now` from `env`"]
     );
     assert!(unexpected_imports(&module("__wbindgen_placeholder__", b"\x01r\x00\x00")).is_empty());
+}
+
+#[test]
+fn crates_have_only_the_edges_of_the_layout() {
+    let mut dependencies = crates::read(root());
+    for (name, _) in crates::EDGES {
+        assert!(
+            dependencies.contains_key(*name),
+            "{name} is not a crate of the workspace"
+        );
+    }
+    assert_none(&crates::offences(&dependencies));
+    let server = dependencies
+        .get_mut("graceful-server")
+        .expect("the server is a crate");
+    server.extend(["graceful-engine".to_owned(), "hpke".to_owned()]);
+    // One edge, and two sealing crates.
+    assert_eq!(crates::offences(&dependencies).len(), 3);
+}
+
+#[test]
+#[ignore = "pages still have words of the list"]
+fn private_words_do_not_return() {
+    let pages = [
+        wording::pages(root()),
+        wording::help(&graceful_testing::program::path()),
+    ]
+    .concat();
+    assert!(pages.len() >= 300, "only {} pages found", pages.len());
+    assert_none(&wording::offences(&pages, wording::WORDS));
+}
+
+#[test]
+fn private_word_in_a_page_is_seen() {
+    let words: &[(&str, &str, &[&str])] = &[
+        ("founder", "creator", &["docs/old.md"]),
+        ("the roll", "the list", &[]),
+    ];
+    let seen = |path: &str, text: &str| {
+        let page = wording::Page {
+            path: path.to_owned(),
+            text: text.to_owned(),
+        };
+        wording::offences(&[page], words).len()
+    };
+    assert_eq!(seen("a.rs", "fn is_founder() {}"), 1);
+    assert_eq!(seen("a.md", "A Founder, and\nthe roll."), 2);
+    assert_eq!(seen("a.md", "founders, foundered, the rolling stone"), 0);
+    assert_eq!(seen("docs/old.md", "a founder"), 0);
 }

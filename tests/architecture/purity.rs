@@ -6,7 +6,7 @@ use super::source::{Source, words};
 const PURE_CRATES: &[&str] = &["crates/protocol/", "crates/rules/", "crates/engine/"];
 
 /// The one file that asks the system for random bytes.
-const RANDOMNESS: &str = "crates/engine/src/chance.rs";
+const RANDOMNESS: &str = "crates/engine/src/rng.rs";
 
 /// What no pure file may name.
 const IMPURE: &[&str] = &[

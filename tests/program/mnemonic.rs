@@ -209,6 +209,6 @@ fn mistyped_words_are_named() {
     typed(&words.replace("yellow", "zebra")).badly(&["not together", "swapped"]);
     typed("").badly(&["these are 0"]);
     // All in order, and yet of no account here.
-    typed(words).badly(&["no account of this relay has this recovery key", "address"]);
+    typed(words).badly(&["no account on this relay has this recovery key", "address"]);
     assert!(!home.path("x").join("device").exists());
 }

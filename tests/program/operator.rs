@@ -65,7 +65,7 @@ fn accounts_are_listed_and_shown_by_the_begin_of_their_id() {
         );
     }
     home.run(&["account", "show", "AAAA", "--data", "relay"])
-        .badly(&["8 letters"]);
+        .badly(&["at least 8 characters"]);
     home.run(&["account", "show", "AAAAAAAAAA", "--data", "relay"])
         .badly(&["no account here"]);
 }
@@ -197,7 +197,7 @@ fn a_crash_counts_and_a_planned_stop_does_not() {
     assert!(
         crashed["incidents"]
             .to_string()
-            .contains("without having been told to stop"),
+            .contains("stopped unexpectedly"),
         "{crashed}"
     );
 }

@@ -254,7 +254,7 @@ fn the_units_are_understood_and_the_relay_is_locked_in() {
 #[test]
 fn every_command_has_a_page_and_every_shell_its_completions() {
     let home = Home::new();
-    home.run(&["papers", "papers"]).well();
+    home.run(&["generate", "papers"]).well();
     for page in ["", "-serve", "-client-pair", "-sla-report", "-healthcheck"] {
         let text =
             std::fs::read_to_string(home.path(&format!("papers/man/graceful-relay{page}.1")))

@@ -1,5 +1,5 @@
-//! The running hash over an account's log: two devices that agree on it at one seq have seen the
-//! same envelopes, from the same senders, in the same order, up to there.
+//! The running hash of an account's log. Two devices that agree on it at a seq have seen the same
+//! envelopes from the same senders in the same order.
 
 use sha2::{Digest, Sha256};
 
@@ -7,21 +7,21 @@ use super::{Chain, DeviceKey};
 
 const DOMAIN: &[u8] = b"graceful-relay/1 chain\0";
 
-/// What precedes the first envelope.
+/// Running hash of an empty log.
 pub const START: Chain = Chain::new([0; 32]);
 
-/// The running hash after one more envelope:
-/// SHA-256(domain ‖ before ‖ seq ‖ sender ‖ SHA-256(sealed)), integers big-endian.
+/// Returns the running hash after one more envelope: SHA-256(domain ‖ before ‖ seq ‖ sender ‖
+/// SHA-256(sealed)), integers big-endian.
 pub fn extend(before: &Chain, seq: u64, sender: &DeviceKey, sealed: &[u8]) -> Chain {
     extend_by_digest(before, seq, sender, &digest(sealed))
 }
 
-/// What stands for an envelope in the running hash: SHA-256(sealed).
+/// Returns the digest of an envelope in the running hash: SHA-256(sealed).
 pub fn digest(sealed: &[u8]) -> [u8; 32] {
     Sha256::digest(sealed).into()
 }
 
-/// As [`extend`], where the envelope itself is no longer at hand.
+/// [`extend`] with a precomputed digest.
 pub fn extend_by_digest(before: &Chain, seq: u64, sender: &DeviceKey, digest: &[u8; 32]) -> Chain {
     let mut hash = Sha256::new();
     hash.update(DOMAIN);

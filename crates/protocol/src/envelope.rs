@@ -1,34 +1,34 @@
-//! The outer form of a sealed envelope: what a relay can check without any key.
+//! The outer format of a sealed envelope: what a relay can check without a key.
 //!
 //! ```text
 //! version 1 | key epoch 4 | salt 32 | sealed header 304 | sealed content, to a padded size
 //! ```
 
-/// First byte of every envelope.
+/// First byte of every envelope: the format version.
 pub const FORM: u8 = 1;
-/// Bytes of the random salt from which the message keys are derived.
+/// Length of the random salt from which the message keys are derived.
 pub const SALT_BYTES: usize = 32;
-/// Bytes of a header before sealing, padding included.
+/// Length of a plaintext header, including padding.
 pub const HEADER_BYTES: usize = 288;
-/// Bytes that AES-GCM adds.
+/// Length of an AES-GCM tag.
 pub const TAG_BYTES: usize = 16;
-/// Where the salt starts, and with it what looks like chance.
+/// Offset of the salt; all bytes from here look random.
 pub const SALT_START: usize = 1 + 4;
-/// Where the sealed header starts.
+/// Offset of the sealed header.
 pub const HEADER_START: usize = SALT_START + SALT_BYTES;
-/// Where the sealed content starts.
+/// Offset of the sealed content.
 pub const CONTENT_START: usize = HEADER_START + HEADER_BYTES + TAG_BYTES;
-/// The sealed content begins with the length of the content, and ends with a tag.
+/// Overhead of sealed content: a length prefix and a tag.
 pub const CONTENT_OVERHEAD: usize = 4 + TAG_BYTES;
-/// The smallest envelope there is.
+/// Size of the smallest envelope.
 pub const SIZE_MIN: usize = padded_size(CONTENT_START + CONTENT_OVERHEAD);
 
-/// The size an envelope of at least `length` bytes is padded to.
+/// Returns the padded size of an envelope of at least `length` bytes.
 ///
 /// PADMÉ (Nikitin et al., "Reducing Metadata Leakage from Encrypted Files and Communication with
 /// PURBs", 2019, section 4): at most 12 % more, and only O(log log n) bits of the length remain
-/// visible. Exact powers of two are avoided, because a store that allots pages by powers of two
-/// doubles them for such a value: 512 bytes less are used, or the next size.
+/// visible. Exact powers of two are avoided: a store that allocates pages in powers of two would
+/// double them. Instead 512 bytes less are used, or the next size.
 pub const fn padded_size(length: usize) -> usize {
     let size = padme(length);
     if !size.is_power_of_two() {
@@ -40,7 +40,7 @@ pub const fn padded_size(length: usize) -> usize {
     padme(size + 1)
 }
 
-/// PADMÉ itself.
+/// Plain PADMÉ.
 const fn padme(length: usize) -> usize {
     if length < 2 {
         return length;
@@ -52,17 +52,17 @@ const fn padme(length: usize) -> usize {
     (length + mask) & !mask
 }
 
-/// Whether `length` is a size that [`padded_size`] gives.
+/// Returns whether [`padded_size`] can produce `length`.
 pub const fn is_padded_size(length: usize) -> bool {
     if length < SIZE_MIN {
         return false;
     }
-    // A size of its own, or the one 512 below a power of two, which PADMÉ alone may not give.
+    // A padded size, or the one 512 below a power of two, which PADMÉ alone may not produce.
     padded_size(length) == length
         || (length + 512).is_power_of_two() && padded_size(length - 1) == length
 }
 
-/// Whether these bytes have the form of a sealed envelope. Says nothing of who sealed it.
+/// Returns whether the bytes have the sealed form. Proves nothing about who sealed them.
 pub fn has_sealed_form(sealed: &[u8]) -> bool {
     sealed.first() == Some(&FORM) && is_padded_size(sealed.len())
 }

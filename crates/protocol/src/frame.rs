@@ -1,45 +1,45 @@
-//! Frames: bytes to messages and back.
+//! Encoding and decoding of frames.
 //!
-//! Bytes from the network are hostile. A few bytes can ask for thousands of empty messages, so the
-//! number of elements is counted before anything is allocated.
+//! Bytes from the network are hostile: a few of them can ask for thousands of empty messages, so
+//! elements are counted before anything is allocated.
 
 use bytes::{Buf, Bytes, BytesMut};
 use prost::Message;
 
 use super::wire::{FromDevice, FromRelay, from_device, from_relay};
 
-/// What a device may say.
+/// A frame from a device.
 pub type DeviceFrame = from_device::Frame;
-/// What a relay may say.
+/// A frame from a relay.
 pub type RelayFrame = from_relay::Frame;
 
-/// Elements (of whatever kind) in one frame. More is not a frame.
+/// Limit of elements of any kind in one frame.
 pub const ELEMENTS_MAX: usize = 20_000;
 
-/// The one message inside a message that itself repeats elements: `authenticate` in `CreateAccount`.
+/// The only nested message with repeated elements: `authenticate` in `CreateAccount`.
 const CREATE_ACCOUNT_AUTHENTICATE: (u64, u64) = (2, 1);
 
-/// Bytes that are not a frame.
+/// A decoding error.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Malformed {
-    /// Not the encoding of any message of the schema.
+    /// Not an encoded message of the schema.
     #[error("not a frame of this protocol: {0}")]
     Encoding(String),
-    /// A message without a frame that this version knows.
-    #[error("a frame of a kind this version does not know")]
+    /// A frame type that this version does not know.
+    #[error("unknown frame type; the peer speaks a newer version")]
     UnknownKind,
-    /// More elements than any honest frame has.
-    #[error("a frame with more than {ELEMENTS_MAX} elements")]
+    /// More elements than [`ELEMENTS_MAX`].
+    #[error("frame has more than {ELEMENTS_MAX} elements")]
     TooManyElements,
-    /// A length prefix that promises more than there is.
-    #[error("a frame cut short")]
+    /// A length prefix beyond the end.
+    #[error("frame is truncated")]
     CutShort,
 }
 
-/// Reads what a device sent. Payloads share the memory of `bytes`.
+/// Decodes a frame from a device. Payloads share the memory of `bytes`.
 ///
 /// # Errors
-/// [`Malformed`] for anything that no device following the protocol sends.
+/// [`Malformed`]
 pub fn from_device(bytes: Bytes) -> Result<DeviceFrame, Malformed> {
     count_elements(&bytes, Some(CREATE_ACCOUNT_AUTHENTICATE))?;
     let message =
@@ -47,10 +47,10 @@ pub fn from_device(bytes: Bytes) -> Result<DeviceFrame, Malformed> {
     message.frame.ok_or(Malformed::UnknownKind)
 }
 
-/// Reads what a relay sent. Payloads share the memory of `bytes`.
+/// Decodes a frame from a relay. Payloads share the memory of `bytes`.
 ///
 /// # Errors
-/// [`Malformed`] for anything that no relay following the protocol sends.
+/// [`Malformed`]
 pub fn from_relay(bytes: Bytes) -> Result<RelayFrame, Malformed> {
     count_elements(&bytes, None)?;
     let message =
@@ -58,17 +58,17 @@ pub fn from_relay(bytes: Bytes) -> Result<RelayFrame, Malformed> {
     message.frame.ok_or(Malformed::UnknownKind)
 }
 
-/// The bytes of one frame for the relay.
+/// Encodes a frame from a device.
 pub fn device_bytes(frame: DeviceFrame) -> Bytes {
     FromDevice { frame: Some(frame) }.encode_to_vec().into()
 }
 
-/// The bytes of one frame for a device.
+/// Encodes a frame from a relay.
 pub fn relay_bytes(frame: RelayFrame) -> Bytes {
     FromRelay { frame: Some(frame) }.encode_to_vec().into()
 }
 
-/// Frames one after the other, each behind its length as a varint: the body of an exchange.
+/// Joins frames into the body of an exchange, each with a varint length prefix.
 pub fn join<'a>(frames: impl IntoIterator<Item = &'a Bytes>) -> Bytes {
     let mut body = BytesMut::new();
     for frame in frames {
@@ -78,11 +78,10 @@ pub fn join<'a>(frames: impl IntoIterator<Item = &'a Bytes>) -> Bytes {
     body.freeze()
 }
 
-/// The frames of a body made by [`join`].
+/// Splits a body made by [`join`].
 ///
 /// # Errors
-/// [`Malformed::CutShort`] where a length does not fit what follows,
-/// [`Malformed::TooManyElements`] for more frames than a body may have.
+/// [`Malformed::CutShort`] for a wrong length, [`Malformed::TooManyElements`] for too many frames.
 pub fn split(mut body: Bytes) -> Result<Vec<Bytes>, Malformed> {
     let mut frames = Vec::new();
     while body.has_remaining() {
@@ -99,8 +98,8 @@ pub fn split(mut body: Bytes) -> Result<Vec<Bytes>, Malformed> {
     Ok(frames)
 }
 
-/// Counts the fields of a frame and of its message: each repeated element is one such field.
-/// Allocates nothing. Malformed bytes are left to the decoder, which says what is wrong with them.
+/// Counts the fields of a frame and its message; each repeated element is a field. Allocates
+/// nothing. Malformed bytes are left to the decoder, which reports them.
 fn count_elements(bytes: &[u8], with_inner: Option<(u64, u64)>) -> Result<(), Malformed> {
     let mut elements = 0;
     walk(bytes, &mut elements, &mut |frame, elements| {
@@ -133,8 +132,8 @@ struct Field<'a> {
     content: &'a [u8],
 }
 
-/// The next field, with its bytes when it has a length; `None` at the end and at the first that is
-/// malformed.
+/// Returns the next field and its bytes, if length-delimited; `None` at the end and at the first
+/// malformed field.
 fn next_field<'a>(bytes: &mut &'a [u8]) -> Option<Field<'a>> {
     let key = prost::encoding::decode_varint(bytes).ok()?;
     let tag = key >> 3;

@@ -1,12 +1,12 @@
-//! Identifiers: fixed bytes with a meaning. Shown as base64url; `Debug` shows only the first
-//! bytes, so that a careless log line identifies nobody.
+//! Fixed-size identifiers. `Display` is base64url; `Debug` shows only the first bytes, so that a
+//! log line identifies no account or device.
 
 use std::fmt;
 
 use bytes::Bytes;
 use data_encoding::BASE64URL_NOPAD;
 
-/// Bytes from outside that cannot be the identifier they should be.
+/// An identifier of the wrong length.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{what} must be {expected} bytes, not {found}")]
 pub struct InvalidId {
@@ -22,20 +22,20 @@ macro_rules! id {
         pub struct $name([u8; $length]);
 
         impl $name {
-            /// Its length in bytes.
+            /// Length in bytes.
             pub const LENGTH: usize = $length;
 
-            /// From bytes already known to have the right length.
+            /// Creates the identifier from its bytes.
             pub const fn new(bytes: [u8; $length]) -> Self {
                 Self(bytes)
             }
 
-            /// The bytes themselves.
+            /// Returns the bytes.
             pub const fn as_bytes(&self) -> &[u8; $length] {
                 &self.0
             }
 
-            /// A copy to put into a frame.
+            /// Returns a copy for a frame.
             pub fn to_wire(&self) -> Bytes {
                 Bytes::copy_from_slice(&self.0)
             }
@@ -77,11 +77,11 @@ macro_rules! id {
 }
 
 id!(
-    /// The unit that syncs: the hash of its genesis membership entry.
+    /// An account id: the hash of its genesis entry.
     AccountId, 32, "an account id"
 );
 id!(
-    /// A device's Ed25519 public key, which is also its name to the relay.
+    /// A device's Ed25519 public key, by which the relay knows it.
     DeviceKey, 32, "a device key"
 );
 id!(
@@ -89,22 +89,22 @@ id!(
     AgreementKey, 32, "an agreement key"
 );
 id!(
-    /// Hash of one membership entry, which the next one names.
+    /// The hash of a membership entry, named by the next one.
     EntryHash, 32, "an entry hash"
 );
 id!(
-    /// Running hash over an account's log of envelopes.
+    /// The running hash of an account's log.
     Chain, 32, "a chain hash"
 );
 id!(
-    /// Which history a store tells. New after a restore.
+    /// The epoch of a store. Changes with each restore.
     StoreEpoch, 16, "a store epoch"
 );
 id!(
-    /// Which relay this is. Made with its store.
+    /// The id of a relay, created with its store.
     RelayId, 16, "a relay id"
 );
 id!(
-    /// A meeting place for one pairing.
+    /// The id of a rendezvous, used for one pairing.
     RendezvousId, 16, "a rendezvous id"
 );

@@ -1,8 +1,7 @@
-//! What travels: the wire schema, identifiers, frames, the membership log, limits.
+//! The wire protocol: schema, identifiers, frames, membership log and limits.
 //!
-//! Pure: no clock, no chance, no disk, no socket. Relay and client both build on this room, so
-//! that what one side checks, the other checks with the same code. It knows the outer form of a
-//! sealed envelope and nothing of what is inside one.
+//! Pure: no clock, randomness, disk or socket. Relay and client share this crate, so both apply the
+//! same checks. It knows the outer format of a sealed envelope and nothing of its content.
 
 pub mod chain;
 pub mod challenge;
@@ -21,12 +20,12 @@ pub use id::{
 pub use limits::Limits;
 pub use refusal::{Code, Refusal, close_code};
 
-/// The messages of `proto/relay.proto`, as generated.
+/// Generated messages of `proto/relay.proto`.
 #[allow(missing_docs, unreachable_pub, clippy::all)]
 pub mod wire {
     include!("generated/graceful.relay.v1.rs");
 
-    /// Without the invitation.
+    /// Omits the invitation.
     impl std::fmt::Debug for CreateAccount {
         fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
             let Self {
@@ -43,11 +42,11 @@ pub mod wire {
     }
 }
 
-/// The one protocol version there is so far.
+/// The only protocol version so far.
 pub const VERSION: u32 = 1;
 
 /// Path of the WebSocket endpoint.
 pub const SOCKET_PATH: &str = "/v1/sync";
 
-/// Path of the fallback for clients that cannot hold a socket.
+/// Path of the fallback for clients without a WebSocket.
 pub const EXCHANGE_PATH: &str = "/v1/exchange";

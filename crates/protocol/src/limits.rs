@@ -1,37 +1,37 @@
-//! Every limit a relay holds its devices to, with its default.
+//! Limits that a relay applies to its devices, with defaults.
 
 use super::wire::Limits as WireLimits;
 
-/// Told to each device in the greeting. A name ends with its unit.
+/// Limits announced in the greeting. Each name ends with its unit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
-    /// Bytes of one frame, either way.
+    /// Size of a frame in either direction.
     pub frame_bytes_max: u64,
-    /// Bytes of one sealed envelope.
+    /// Size of a sealed envelope.
     pub envelope_bytes_max: u64,
-    /// Envelopes in one Push.
+    /// Envelopes per Push.
     pub push_envelopes_max: u32,
-    /// Frames a device may send before the first of them is answered.
+    /// Frames that a device may send before the first is answered.
     pub in_flight_frames_max: u32,
-    /// Bytes delivered to a device and not yet acknowledged. One envelope always fits.
+    /// Delivered, unacknowledged bytes per device. One envelope always fits.
     pub window_bytes: u64,
-    /// A device sends Ping at least this often, in seconds.
+    /// Maximum interval between two frames of a device, in seconds.
     pub ping_interval_s: u32,
-    /// A connection silent for longer is closed, in seconds.
+    /// Idle time after which a connection is closed, in seconds.
     pub idle_timeout_s: u32,
-    /// How long an envelope is kept at most, in seconds of the relay's running time.
+    /// Retention of an envelope, in seconds of the relay's running time.
     pub retention_s: u32,
-    /// Bytes of envelopes kept for one account.
+    /// Stored bytes per account.
     pub account_bytes_max: u64,
-    /// Envelopes kept for one account.
+    /// Stored envelopes per account.
     pub account_envelopes_max: u64,
-    /// Devices in one account at a time.
+    /// Concurrent devices per account.
     pub account_devices_max: u32,
-    /// Entries in one membership log, ever.
+    /// Entries per membership log over its lifetime.
     pub membership_entries_max: u32,
-    /// How long a rendezvous slot lives at most, in seconds.
+    /// Longest lifetime of a rendezvous, in seconds.
     pub rendezvous_s_max: u32,
-    /// Bytes of one message through a rendezvous slot.
+    /// Size of a rendezvous message.
     pub rendezvous_bytes_max: u32,
 }
 
@@ -59,19 +59,19 @@ impl Default for Limits {
     }
 }
 
-/// The longest an operator may choose for `retention_s`: 30 days.
+/// Upper bound of `retention_s`: 30 days.
 pub const RETENTION_S_MAX: u32 = 30 * DAY_S;
 
-/// Bytes of one membership entry, body and signature: room for the wrapped secrets of a full account.
+/// Size of a membership entry with signature: fits the wrapped secrets of a full account.
 pub const ENTRY_BYTES_MAX: usize = 16 * 1024;
 
-/// Bytes of a host name in a challenge (RFC 1035, section 2.3.4).
+/// Length of a host name in a challenge (RFC 1035, section 2.3.4).
 pub const HOST_BYTES_MAX: usize = 253;
 
-/// Bytes of an invitation as it is typed.
+/// Length of an invitation.
 pub const INVITE_BYTES_MAX: usize = 64;
 
-/// The two forms have the same fields.
+/// Both types have the same fields.
 macro_rules! same_fields {
     ($from:expr => $into:ident) => {
         $into {

@@ -1,5 +1,5 @@
-//! The membership log: who belongs to an account, as a chain of signed entries that anyone can
-//! check and nobody can rewrite. Relay and client both check with [`Membership`].
+//! The membership log: a hash chain of signed entries that names an account's devices. Relay and
+//! client both validate it with [`Membership`].
 
 use bytes::Bytes;
 use ed25519_dalek::{Signer, SigningKey};
@@ -16,30 +16,30 @@ use super::{AccountId, AgreementKey, DeviceKey, EntryHash};
 const SIGNATURE_DOMAIN: &[u8] = b"graceful-relay/1 membership\0";
 const HASH_DOMAIN: &[u8] = b"graceful-relay/1 entry\0";
 
-/// Bytes of an epoch secret wrapped with HPKE: encapsulated key, ciphertext, tag.
+/// Size of an epoch secret wrapped with HPKE: encapsulated key, ciphertext and tag.
 pub const WRAPPED_BYTES: usize = 32 + 32 + 16;
 
-/// One device that belongs to the account.
+/// A member device.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Member {
-    /// Index of the entry that added it: never given twice.
+    /// Index of the entry that added it; never reused.
     pub device_index: u64,
-    /// Signs for it.
+    /// Signing key.
     pub device: DeviceKey,
-    /// Secrets are wrapped to it.
+    /// Key to which secrets are wrapped.
     pub agreement: AgreementKey,
 }
 
-/// The pair of keys that the recovery words give.
+/// The key pair derived from the recovery phrase.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Recovery {
-    /// May add a device when all are lost.
+    /// Signing key: may add a device when all are lost.
     pub key: DeviceKey,
-    /// Epoch secrets are wrapped to it too.
+    /// Key to which epoch secrets are wrapped.
     pub agreement: AgreementKey,
 }
 
-/// What a checked log comes to.
+/// The validated state of a log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Membership {
     account: AccountId,
@@ -51,54 +51,54 @@ pub struct Membership {
     recovery: Option<Recovery>,
 }
 
-/// What an accepted entry did.
+/// Effect of an accepted entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Changed {
-    /// This device is a member now.
+    /// The device joined.
     Added(Member),
-    /// This one no longer is, and a new key epoch began.
+    /// The device was removed and a new key epoch started.
     Removed(Member),
 }
 
-/// Why an entry does not belong in this log.
+/// Reason to reject an entry.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidEntry {
-    /// It follows another entry than the newest.
+    /// It does not follow the newest entry.
     #[error("the entry does not follow the newest one; the next index is {expected}")]
     Stale {
-        /// The index that would have been right.
+        /// The expected index.
         expected: u64,
     },
-    /// Its bytes are not an entry.
+    /// It cannot be decoded.
     #[error("not a membership entry: {0}")]
     Malformed(&'static str),
-    /// The signature is not its author's.
+    /// Its signature is not the author's.
     #[error("the entry's signature is wrong")]
     Signature,
-    /// The recovery key did not sign the genesis that names it.
-    #[error("the recovery key did not agree to this genesis")]
+    /// The recovery key did not sign the genesis entry that names it.
+    #[error("the recovery key did not sign this genesis entry")]
     Recovery,
-    /// Only members and the recovery key may change the membership.
+    /// Only members and the recovery key may author entries.
     #[error("the entry's author is not a member")]
     Author,
     /// The device is a member already.
     #[error("the device is a member already")]
     AlreadyMember,
-    /// A removed device stays removed; it joins again with new keys.
+    /// A removed device has to join with new keys.
     #[error("the device was removed before; it must join with new keys")]
     WasRemoved,
-    /// There is no such member to remove.
+    /// The device to remove is no member.
     #[error("the device to remove is not a member")]
     NoSuchMember,
-    /// Who leaves must not know the next key, so another device has to do it.
-    #[error("a device cannot remove itself; remove it from another device, or close the account")]
+    /// A leaving device must not know the next epoch secret, so another device has to remove it.
+    #[error("a device cannot remove itself; remove it from another device, or delete the account")]
     SelfRemoval,
-    /// The new key epoch must reach each remaining device, and nobody else.
+    /// The new epoch secret must be wrapped for every remaining device and no other.
     #[error("the entry must wrap the new secret once for each remaining device")]
     Secrets,
 }
 
-/// Signs an entry: over domain ‖ body.
+/// Signs domain ‖ body.
 pub fn sign(entry: &MembershipEntry, key: &SigningKey) -> SignedEntry {
     let body = entry.encode_to_vec();
     let signature = key.sign(&signed_message(&body)).to_bytes();
@@ -108,7 +108,8 @@ pub fn sign(entry: &MembershipEntry, key: &SigningKey) -> SignedEntry {
     }
 }
 
-/// What the next entry names: SHA-256(domain ‖ body length as 8 bytes ‖ body ‖ signature).
+/// Returns the hash that the next entry names: SHA-256(domain ‖ body length as 8 bytes ‖ body ‖
+/// signature).
 pub fn hash(entry: &SignedEntry) -> EntryHash {
     let mut hash = Sha256::new();
     hash.update(HASH_DOMAIN);
@@ -118,12 +119,12 @@ pub fn hash(entry: &SignedEntry) -> EntryHash {
     EntryHash::new(hash.finalize().into())
 }
 
-/// The id of the account that this entry founds.
+/// Returns the account id that this genesis entry creates.
 pub fn account_id(genesis: &SignedEntry) -> AccountId {
     AccountId::new(*hash(genesis).as_bytes())
 }
 
-/// Whether signatures have to be checked, or were when the entry was taken in.
+/// Whether to verify signatures or to trust those verified on receipt.
 #[derive(Clone, Copy)]
 enum Signatures {
     Check,
@@ -147,10 +148,10 @@ fn signed_message(body: &[u8]) -> Vec<u8> {
 }
 
 impl Membership {
-    /// Checks a genesis entry.
+    /// Validates a genesis entry.
     ///
     /// # Errors
-    /// [`InvalidEntry`] where it is not one.
+    /// [`InvalidEntry`]
     pub fn from_genesis(signed: &SignedEntry) -> Result<Self, InvalidEntry> {
         Self::begin(signed, Signatures::Check)
     }
@@ -160,11 +161,13 @@ impl Membership {
         let author = device_key(&entry.author)?;
         let Some(Change::Genesis(genesis)) = &entry.change else {
             return Err(InvalidEntry::Malformed(
-                "the first entry must found the account",
+                "the first entry must be a genesis entry",
             ));
         };
         if entry.index != 0 || !entry.previous.is_empty() {
-            return Err(InvalidEntry::Malformed("the first entry follows none"));
+            return Err(InvalidEntry::Malformed(
+                "the genesis entry must have index 0 and no predecessor",
+            ));
         }
         signatures.check(&author, signed)?;
         let agreement = agreement_key(&genesis.agreement_key)?;
@@ -183,20 +186,20 @@ impl Membership {
         })
     }
 
-    /// Checks a whole log.
+    /// Validates a whole log.
     ///
     /// # Errors
-    /// [`InvalidEntry`] of the first entry that does not belong.
+    /// [`InvalidEntry`] of the first invalid entry.
     pub fn replay<'a>(
         entries: impl IntoIterator<Item = &'a SignedEntry>,
     ) -> Result<Self, InvalidEntry> {
         Self::run(entries, Signatures::Check)
     }
 
-    /// What a log comes to that was checked when it was taken in: signatures are not checked again.
+    /// Replays a log that was validated on receipt, without verifying signatures again.
     ///
     /// # Errors
-    /// [`InvalidEntry`] of the first entry that does not belong.
+    /// [`InvalidEntry`] of the first invalid entry.
     pub fn replay_trusted<'a>(
         entries: impl IntoIterator<Item = &'a SignedEntry>,
     ) -> Result<Self, InvalidEntry> {
@@ -218,10 +221,10 @@ impl Membership {
         Ok(membership)
     }
 
-    /// Checks the next entry and takes it in. On error nothing changes.
+    /// Validates and applies the next entry. On error nothing changes.
     ///
     /// # Errors
-    /// [`InvalidEntry`] where it does not belong.
+    /// [`InvalidEntry`]
     pub fn append(&mut self, signed: &SignedEntry) -> Result<Changed, InvalidEntry> {
         self.take(signed, Signatures::Check)
     }
@@ -246,11 +249,13 @@ impl Membership {
             Some(Change::Add(add)) => self.add(add)?,
             Some(Change::Remove(remove)) => self.remove(&author, remove)?,
             Some(Change::Genesis(_)) => {
-                return Err(InvalidEntry::Malformed("an account is founded once"));
+                return Err(InvalidEntry::Malformed(
+                    "only the first entry may be a genesis entry",
+                ));
             }
             None => {
                 return Err(InvalidEntry::Malformed(
-                    "a change of a kind this version does not know",
+                    "an unknown change; the author runs a newer version",
                 ));
             }
         };
@@ -302,7 +307,7 @@ impl Membership {
         Ok(Changed::Removed(member))
     }
 
-    /// One secret for each remaining member, in the members' order, and one for the recovery key.
+    /// Checks for one secret per remaining member, in order, and one for the recovery key.
     fn check_secrets(
         &self,
         leaving: &DeviceKey,
@@ -331,54 +336,54 @@ impl Membership {
         }
     }
 
-    /// The account this log is of.
+    /// Returns the account id.
     pub fn account(&self) -> AccountId {
         self.account
     }
 
-    /// Entries so far, which is also the index of the next.
+    /// Returns the number of entries, which is the index of the next.
     pub fn count(&self) -> u64 {
         self.count
     }
 
-    /// Hash of the newest entry.
+    /// Returns the hash of the newest entry.
     pub fn head(&self) -> EntryHash {
         self.head
     }
 
-    /// How often the account's secret was replaced: once for each removal.
+    /// Returns the key epoch: the number of removals.
     pub fn key_epoch(&self) -> u32 {
         self.key_epoch
     }
 
-    /// The devices that belong, in the order in which they joined.
+    /// Returns the members in the order in which they joined.
     pub fn members(&self) -> &[Member] {
         &self.members
     }
 
-    /// The devices that were removed, in order.
+    /// Returns the removed devices in order.
     pub fn removed(&self) -> &[DeviceKey] {
         &self.removed
     }
 
-    /// This device's membership, if it has one.
+    /// Returns the member with this key.
     pub fn member(&self, device: &DeviceKey) -> Option<&Member> {
         self.members.iter().find(|member| member.device == *device)
     }
 
-    /// The recovery keys, if the account was founded with some.
+    /// Returns the recovery keys, if the genesis entry names some.
     pub fn recovery(&self) -> Option<Recovery> {
         self.recovery
     }
 }
 
-/// The entry inside, its signature not yet checked.
+/// Decodes an entry without verifying its signature.
 ///
 /// # Errors
 /// [`InvalidEntry::Malformed`]
 pub fn open(signed: &SignedEntry) -> Result<MembershipEntry, InvalidEntry> {
     if signed.body.len() + signed.signature.len() > ENTRY_BYTES_MAX {
-        return Err(InvalidEntry::Malformed("larger than an entry may be"));
+        return Err(InvalidEntry::Malformed("it exceeds the size limit"));
     }
     MembershipEntry::decode(signed.body.clone())
         .map_err(|_| InvalidEntry::Malformed("not protobuf"))
@@ -408,7 +413,7 @@ fn recovery(
         return if none {
             Ok(None)
         } else {
-            Err(InvalidEntry::Malformed("half a recovery key"))
+            Err(InvalidEntry::Malformed("the recovery key is incomplete"))
         };
     }
     if genesis.recovery_wrapped.len() != WRAPPED_BYTES {

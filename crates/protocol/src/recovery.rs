@@ -1,5 +1,5 @@
-//! What the recovery key signs beside entries of the log: that an account is its own, and that who
-//! comes to a relay with nothing but words has them.
+//! Signatures by the recovery key: consent to a genesis entry, and authentication with the recovery
+//! phrase alone.
 
 use ed25519_dalek::{Signer, SigningKey};
 
@@ -10,22 +10,22 @@ use super::{DeviceKey, StoreEpoch};
 const RECOVER_DOMAIN: &[u8] = b"graceful-relay/1 recover\0";
 const GENESIS_DOMAIN: &[u8] = b"graceful-relay/1 recovery founding\0";
 
-/// What is signed to open a conversation as the recovery key: as a device's challenge, but for the
-/// account, which who has only the words does not know.
+/// The signed fields of a recovery, in order. Unlike a device's challenge it names no account: the
+/// recovery phrase alone does not tell which.
 #[derive(Debug, Clone, Copy)]
 pub struct RecoveryChallenge<'a> {
     /// From the greeting.
     pub nonce: &'a [u8],
     /// From the greeting.
     pub epoch: StoreEpoch,
-    /// The host name or address that was dialled, without port, in lower case.
+    /// The host name or address as dialled: without port, in lower case.
     pub host: &'a str,
-    /// The recovery key itself.
+    /// The recovery key.
     pub key: DeviceKey,
 }
 
 impl RecoveryChallenge<'_> {
-    /// domain ‖ nonce (32) ‖ epoch (16) ‖ recovery key (32) ‖ host.
+    /// Returns domain ‖ nonce (32) ‖ epoch (16) ‖ recovery key (32) ‖ host.
     pub fn message(&self) -> Vec<u8> {
         let epoch = self.epoch.as_bytes();
         [
@@ -38,20 +38,22 @@ impl RecoveryChallenge<'_> {
         .concat()
     }
 
-    /// The answer of who has the words.
+    /// Signs the challenge.
     pub fn sign(&self, key: &SigningKey) -> [u8; 64] {
         key.sign(&self.message()).to_bytes()
     }
 
-    /// Whether `signature` is that answer (RFC 8032, strict: no small-order keys).
+    /// Verifies the signature (RFC 8032, strict: no small-order keys).
     pub fn verify(&self, signature: &[u8]) -> bool {
         verify(&self.key, &self.message(), signature)
     }
 }
 
-/// domain ‖ author (32) ‖ agreement key (32) ‖ recovery key (32) ‖ recovery agreement key (32) ‖
-/// wrapped (80) ‖ salt. Without it, whoever has seen the recovery key (the relay, a removed device)
-/// could found an account in its name, and have the words lead there.
+/// Returns domain ‖ author (32) ‖ agreement key (32) ‖ recovery key (32) ‖ recovery agreement key
+/// (32) ‖ wrapped (80) ‖ salt.
+///
+/// Without this consent anyone who has seen the recovery key (the relay, a removed device) could
+/// create an account in its name and lead the recovery phrase there.
 pub fn genesis_message(author: &[u8], genesis: &Genesis) -> Vec<u8> {
     [
         GENESIS_DOMAIN,
@@ -65,13 +67,13 @@ pub fn genesis_message(author: &[u8], genesis: &Genesis) -> Vec<u8> {
     .concat()
 }
 
-/// Signs a genesis with the recovery key that it names.
+/// Signs a genesis entry with the recovery key it names.
 pub fn sign_genesis(author: &DeviceKey, genesis: &Genesis, key: &SigningKey) -> [u8; 64] {
     key.sign(&genesis_message(author.as_bytes(), genesis))
         .to_bytes()
 }
 
-/// Whether the recovery key recovery_key_consents to this genesis. Every part but the salt has its length by now.
+/// Verifies the consent of the recovery key. Every part but the salt has its length checked before.
 pub(super) fn recovery_key_consents(
     author: &DeviceKey,
     genesis: &Genesis,

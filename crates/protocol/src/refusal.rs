@@ -1,28 +1,28 @@
-//! What is answered when something is not done: a code for programs, a sentence for people.
+//! Refusals: an error code for programs and a message for people.
 
 use super::wire;
 
 pub use wire::refusal::Code;
 
-/// An answer that says no, and leaves everything as it was.
+/// A refused request. It changed nothing.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct Refusal {
-    /// For programs.
+    /// Error code.
     pub code: Code,
-    /// For people: what happened and what to do.
+    /// What failed and what to do next.
     pub message: String,
-    /// When to try again, in milliseconds; 0: trying again will not help.
+    /// Retry delay in milliseconds; 0: a retry cannot succeed.
     pub retry_after_ms: u64,
-    /// For pushes: the first push number that was not kept.
+    /// For pushes: the first push number that was not stored.
     pub push_number: u64,
-    /// For [`Code::PushOutOfOrder`] the push number, for [`Code::StaleMembership`] the entry index
-    /// that would have been right.
+    /// The expected position: for [`Code::PushOutOfOrder`] the push number, for
+    /// [`Code::StaleMembership`] the entry index.
     pub expected: u64,
 }
 
 impl Refusal {
-    /// One that trying again will not change.
+    /// Creates a refusal that a retry cannot change.
     pub fn new(code: Code, message: impl Into<String>) -> Self {
         Self {
             code,
@@ -33,29 +33,29 @@ impl Refusal {
         }
     }
 
-    /// Unknown account, unknown device, wrong signature: one and the same answer.
+    /// The same answer for an unknown account, an unknown device and a wrong signature.
     pub fn not_a_member() -> Self {
         Self::new(
             Code::NotAMember,
-            "this device is not a member of this account on this relay; pair it from another device",
+            "the device is not a member of this account on this relay; pair it from another device",
         )
     }
 
-    /// With a time after which trying again may help.
+    /// Sets the retry delay.
     #[must_use]
     pub fn retry_after_ms(mut self, retry_after_ms: u64) -> Self {
         self.retry_after_ms = retry_after_ms;
         self
     }
 
-    /// With the position that would have been right.
+    /// Sets the expected position.
     #[must_use]
     pub fn expected(mut self, expected: u64) -> Self {
         self.expected = expected;
         self
     }
 
-    /// With the first push number that was not kept.
+    /// Sets the first push number that was not stored.
     #[must_use]
     pub fn push_number(mut self, push_number: u64) -> Self {
         self.push_number = push_number;
@@ -87,8 +87,8 @@ impl From<wire::Refusal> for Refusal {
     }
 }
 
-/// The WebSocket close code (RFC 6455, section 7.4) that ends a connection after this refusal, or
-/// `None` when the connection goes on.
+/// Returns the WebSocket close code (RFC 6455, section 7.4) after this refusal; `None` keeps the
+/// connection open.
 pub const fn close_code(code: Code) -> Option<u16> {
     Some(match code {
         Code::Malformed | Code::UnexpectedFrame => 4400,

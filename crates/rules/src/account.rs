@@ -1,10 +1,10 @@
-//! An account as the rules see it: where its log stands and what each device has had of it.
+//! The state of one account: its log position, its devices and their cursors.
 
 use super::quota::Quota;
 use graceful_protocol::wire::gap::Reason;
 use graceful_protocol::{AccountId, Chain, DeviceKey, chain};
 
-/// The store's short name for an account. Never given twice.
+/// The store's number of an account. Never reused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct AccountNumber(pub u64);
 
@@ -12,89 +12,89 @@ pub struct AccountNumber(pub u64);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DeviceIndex(pub u32);
 
-/// Whom an envelope is for.
+/// The devices an envelope is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Recipient {
-    /// Every device but the sender, those that join later included.
+    /// Every device except the sender, including devices that join later.
     Everyone,
     /// One device.
     One(DeviceIndex),
 }
 
-/// What of a kept envelope the rules need.
+/// Metadata of a stored envelope.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EnvelopeMeta {
-    /// Its position.
+    /// Position in the account's log.
     pub seq: u64,
-    /// Who pushed it.
+    /// The device that pushed the envelope.
     pub sender: DeviceIndex,
-    /// Whom it is for.
+    /// The devices it is for.
     pub recipient: Recipient,
-    /// Bytes of the sealed envelope.
+    /// Size of the sealed envelope in bytes.
     pub size: u32,
 }
 
-/// Envelopes that a device will never get: among `from..=through`, all that were meant for it.
+/// A range of seqs in which a device lost every envelope meant for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Gap {
-    /// The first.
+    /// First seq.
     pub from: u64,
-    /// The last.
+    /// Last seq.
     pub through: u64,
-    /// Why, for the newest of them.
+    /// Reason for the newest loss in the range.
     pub reason: Reason,
 }
 
-/// A member and how far it has come.
+/// A member device and its positions.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Device {
-    /// Its name within the account.
+    /// Index within the account.
     pub device_index: DeviceIndex,
-    /// Its name to everybody.
+    /// Public key.
     pub key: DeviceKey,
     /// Highest seq it has acknowledged.
     pub cursor: u64,
-    /// Its last push that was kept.
+    /// Number of its last stored push.
     pub push_number: u64,
-    /// What it has lost and not yet acknowledged.
+    /// Lost envelopes that the device has not acknowledged yet.
     pub gap: Option<Gap>,
 }
 
-/// An account's row.
+/// The account row.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Account {
-    /// The store's name for it.
+    /// The store's number of the account.
     pub number: AccountNumber,
-    /// Everybody's name for it.
+    /// The public id of the account.
     pub id: AccountId,
-    /// Seq of the newest envelope ever kept; 0 before the first.
+    /// Seq of the newest envelope ever stored; 0 before the first.
     pub head: u64,
     /// Running hash through `head`.
     pub chain: Chain,
-    /// What is kept, as counted against the quota.
+    /// Stored bytes as counted against the quota.
     pub stored_bytes: u64,
-    /// How many envelopes are kept.
+    /// Number of stored envelopes.
     pub stored_envelopes: u64,
-    /// How many of them are for one device alone.
+    /// Number of stored envelopes that target a single device.
     pub stored_targeted: u64,
     /// Entries in the membership log.
     pub membership_count: u64,
-    /// The members, by device_index.
+    /// Member devices in order of `device_index`.
     pub devices: Vec<Device>,
-    /// What it may keep, where that is not what all may.
+    /// Quota override; unset fields fall back to the relay's limits.
     pub quota: Quota,
 }
 
-/// Bytes that an envelope costs beside its own: its row's head and tag, and its place in the index.
+/// Storage overhead of an envelope in bytes: row header, tag and index entry.
 pub(super) const ENVELOPE_OVERHEAD_BYTES: u64 = 176;
 
 impl EnvelopeMeta {
-    /// What it counts against the quota, in bytes.
+    /// Returns the bytes counted against the quota.
     pub fn cost(&self) -> u64 {
         u64::from(self.size) + ENVELOPE_OVERHEAD_BYTES
     }
 
-    /// Whether it is for this device at all.
+    /// Returns whether the envelope is for `device`.
     pub fn is_for(&self, device: DeviceIndex) -> bool {
         match self.recipient {
             Recipient::Everyone => self.sender != device,
@@ -104,7 +104,7 @@ impl EnvelopeMeta {
 }
 
 impl Account {
-    /// One without devices or envelopes.
+    /// Creates an account without devices or envelopes.
     pub fn new(number: AccountNumber, id: AccountId) -> Self {
         Self {
             number,
@@ -120,28 +120,28 @@ impl Account {
         }
     }
 
-    /// The member of this name.
+    /// Returns the member with this index.
     pub fn device(&self, device_index: DeviceIndex) -> Option<&Device> {
         self.devices
             .iter()
             .find(|device| device.device_index == device_index)
     }
 
-    /// The member of this name, to change.
+    /// Returns the member with this index for modification.
     pub fn device_mut(&mut self, device_index: DeviceIndex) -> Option<&mut Device> {
         self.devices
             .iter_mut()
             .find(|device| device.device_index == device_index)
     }
 
-    /// The member with this key.
+    /// Returns the member with this key.
     pub fn device_by_key(&self, key: &DeviceKey) -> Option<&Device> {
         self.devices.iter().find(|device| device.key == *key)
     }
 
-    /// Whether any device still has to have this envelope. What nobody awaits is deleted.
+    /// Returns whether any device still needs this envelope; unneeded envelopes are deleted.
     ///
-    /// An envelope for everyone, whose sender is the only member, waits for a device to join.
+    /// An envelope for everyone, sent by the only member, is needed until another device joins.
     pub fn needs(&self, meta: &EnvelopeMeta) -> bool {
         let mut readers = self
             .devices
@@ -154,21 +154,21 @@ impl Account {
         readers.any(|device| device.cursor < meta.seq)
     }
 
-    /// Counts an envelope in.
+    /// Adds an envelope to the counters.
     pub(super) fn add(&mut self, meta: &EnvelopeMeta) {
         self.stored_bytes += meta.cost();
         self.stored_envelopes += 1;
         self.stored_targeted += u64::from(meta.recipient != Recipient::Everyone);
     }
 
-    /// Counts an envelope out again when its row goes.
+    /// Removes an envelope from the counters when its row is deleted.
     ///
     /// # Panics
-    /// If more goes than came: the row would be lying.
+    /// Panics on underflow: the counters would no longer match the rows.
     pub fn remove(&mut self, meta: &EnvelopeMeta) {
         assert!(
             self.stored_envelopes > 0 && self.stored_bytes >= meta.cost(),
-            "more envelopes went than came"
+            "account counters underflow"
         );
         self.stored_bytes -= meta.cost();
         self.stored_envelopes -= 1;
@@ -177,7 +177,7 @@ impl Account {
 }
 
 impl Gap {
-    /// One more envelope lost.
+    /// Extends the gap by one lost envelope.
     pub(super) fn with(gap: Option<Self>, seq: u64, reason: Reason) -> Self {
         gap.map_or(
             Self {
@@ -193,7 +193,7 @@ impl Gap {
         )
     }
 
-    /// What is left of it after an ack.
+    /// Returns the part of the gap that an ack leaves open.
     pub(super) fn after(self, cursor: u64) -> Option<Self> {
         (cursor < self.through).then(|| Self {
             from: self.from.max(cursor + 1),

@@ -1,5 +1,4 @@
-//! The roll: accounts as their operator sees them, page by page. Numbers and keys, for there is
-//! nothing else that a relay knows.
+//! The operator's account listing, page by page.
 
 use std::collections::BTreeMap;
 
@@ -10,113 +9,113 @@ use graceful_protocol::AccountId;
 
 use super::{Account, Quota};
 
-/// Accounts on one page at most: an answer over the operator's socket is a line of 64 KiB.
+/// Accounts per page: an admin response is one line of up to 64 KiB.
 pub const PAGE_ACCOUNTS_MAX: usize = 100;
 
-/// Letters of an id that name an account, at least: fewer are typed by mistake.
+/// Minimum length of an id prefix; shorter ones are likely typing errors.
 pub const ID_PREFIX_CHARS_MIN: usize = 8;
 
-/// Letters of a whole id.
+/// Characters of a whole id in base64url.
 const ID_CHARS: usize = 43;
 
-/// What an account is listed by, the most first.
+/// Sort key of the listing, in descending order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AccountOrder {
-    /// How many devices it has.
+    /// Number of devices.
     Devices,
-    /// Bytes that are kept for it.
+    /// Stored bytes.
     Bytes,
-    /// Envelopes that are kept for it.
+    /// Stored envelopes.
     Envelopes,
-    /// When the newest envelope came of those that are still kept.
+    /// Arrival of the newest stored envelope.
     Activity,
 }
 
-/// Where an account stands in an order: no two stand in the same place.
+/// Position of an account in a listing; unique.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct ListCursor {
-    /// What it is listed by.
+    /// Value of the sort key.
     pub value: u64,
-    /// The store's number for it.
+    /// The store's number of the account.
     pub account: u64,
 }
 
-/// Which accounts are wanted.
+/// Parameters of one page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ListRequest {
-    /// What they are listed by.
+    /// Sort key.
     pub order: AccountOrder,
-    /// Behind this one; none: from the first.
+    /// Start after this position; `None` starts at the first account.
     pub after: Option<ListCursor>,
-    /// How many, [`PAGE_ACCOUNTS_MAX`] at most.
+    /// Page size, capped at [`PAGE_ACCOUNTS_MAX`].
     pub accounts_max: usize,
 }
 
-/// One account on the roll.
+/// One account in the listing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AccountSummary {
-    /// Everybody's name for it.
+    /// Account id.
     pub account: String,
-    /// Members.
+    /// Number of member devices.
     pub devices: u64,
-    /// Devices that are connected now, by connections; none: no relay is running.
+    /// Open connections; `None` when no relay is running.
     pub connected: Option<u64>,
-    /// EnvelopeMeta, as counted against its quota.
+    /// Stored bytes as counted against the quota.
     pub bytes: u64,
-    /// EnvelopeMeta.
+    /// Stored envelopes.
     pub envelopes: u64,
-    /// Bytes it may keep.
+    /// Byte quota.
     pub bytes_max: u64,
-    /// Envelopes it may keep.
+    /// Envelope quota.
     pub envelopes_max: u64,
-    /// What its operator chose for it.
+    /// The operator's quota override.
     pub quota: Quota,
-    /// How long ago the newest envelope came of those still kept, in seconds of the relay's running
-    /// time; none: nothing is kept.
+    /// Age of the newest stored envelope in seconds of the relay's running time; `None` without
+    /// any.
     pub newest_s: Option<u64>,
 }
 
-/// One device of an account that is shown.
+/// One device of an account.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeviceSummary {
-    /// Its key.
+    /// Public key.
     pub device: String,
-    /// How many envelopes of the account's log it has not acknowledged, its own not counted.
+    /// Number of envelopes it has not acknowledged, its own excluded.
     pub waiting: u64,
-    /// Its last push that was kept.
+    /// Number of its last stored push.
     pub push_number: u64,
-    /// Whether it has lost some and not yet heard of it.
+    /// Whether it has an unacknowledged gap.
     pub has_gap: bool,
 }
 
-/// One account, with its devices.
+/// One account with its devices.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AccountDetail {
-    /// As on the roll.
+    /// The account as listed.
     #[serde(flatten)]
     pub entry: AccountSummary,
-    /// Entries in its membership log.
+    /// Entries in the membership log.
     pub membership_entries: u64,
     /// Envelopes ever pushed.
     pub pushed_ever: u64,
-    /// How long ago the oldest envelope came, as in [`AccountSummary::newest_s`].
+    /// Age of the oldest stored envelope, see [`AccountSummary::newest_s`].
     pub oldest_s: Option<u64>,
-    /// Its devices.
+    /// Member devices.
     pub members: Vec<DeviceSummary>,
 }
 
-/// A page of the roll.
+/// One page of the listing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AccountListPage {
-    /// The most first.
+    /// Accounts in descending order.
     pub entries: Vec<AccountSummary>,
-    /// What to ask behind; none: that was all.
+    /// Cursor of the next page; `None` on the last page.
     pub next: Option<ListCursor>,
 }
 
-/// The first accounts of a page, while all go by: never more than fit on it.
+/// Builder of one page during a scan. Holds no more accounts than fit.
 #[derive(Debug)]
 pub struct PageBuilder {
     page: ListRequest,
@@ -125,7 +124,7 @@ pub struct PageBuilder {
 }
 
 impl PageBuilder {
-    /// Nothing yet.
+    /// Creates an empty page.
     pub fn new(mut page: ListRequest) -> Self {
         page.accounts_max = page.accounts_max.clamp(1, PAGE_ACCOUNTS_MAX);
         Self {
@@ -135,7 +134,7 @@ impl PageBuilder {
         }
     }
 
-    /// Takes an account that goes by, if it belongs on the page so far.
+    /// Adds an account if it sorts onto the page.
     pub fn take(&mut self, cursor: ListCursor, account: Account) {
         if self.page.after.is_some_and(|after| cursor >= after) {
             return;
@@ -147,7 +146,7 @@ impl PageBuilder {
         }
     }
 
-    /// The accounts in order, and what to ask behind.
+    /// Returns the accounts in order and the cursor of the next page.
     pub fn finish(self) -> (Vec<Account>, Option<ListCursor>) {
         let last = self.accounts.last_key_value().map(|(cursor, _)| cursor.0);
         (
@@ -157,17 +156,17 @@ impl PageBuilder {
     }
 }
 
-/// The first and the last id that begin with these id_prefix.
+/// Returns the first and the last id with this prefix.
 ///
 /// # Errors
-/// In words, where no id can begin so.
+/// A message if no id can have this prefix.
 pub fn id_range(id_prefix: &str) -> Result<(AccountId, AccountId), String> {
     if id_prefix.len() < ID_PREFIX_CHARS_MIN {
         return Err(format!(
-            "give {ID_PREFIX_CHARS_MIN} id_prefix of the account's id at least"
+            "an id prefix needs at least {ID_PREFIX_CHARS_MIN} characters"
         ));
     }
-    // The last letter of a whole id stands for four bits.
+    // The last character of an id encodes four bits.
     let filled = |filler: char, last: char| {
         let mut id = id_prefix.to_owned();
         id.extend((id_prefix.len()..ID_CHARS - 1).map(|_| filler));
@@ -180,7 +179,7 @@ pub fn id_range(id_prefix: &str) -> Result<(AccountId, AccountId), String> {
     match (filled('A', 'A'), filled('_', '8')) {
         (Some(first), Some(last)) => Ok((first, last)),
         _ => Err(format!(
-            "{:?} is not how an account's id begins",
+            "no account id begins with {:?}",
             id_prefix.chars().take(60).collect::<String>()
         )),
     }
@@ -196,7 +195,7 @@ mod tests {
         let id = AccountId::new([0xc3; 32]);
         let text = id.to_string();
         for id_prefix in ID_PREFIX_CHARS_MIN..=ID_CHARS {
-            let (first, last) = id_range(&text[..id_prefix]).expect("id_prefix of an id");
+            let (first, last) = id_range(&text[..id_prefix]).expect("prefix of an id");
             assert!(first <= id && id <= last, "{id_prefix}");
             assert!(
                 first.to_string().starts_with(&text[..id_prefix]),

@@ -1,4 +1,4 @@
-//! What an acknowledgement moves, and what nobody needs after it.
+//! Acknowledgement: moves a cursor and finds envelopes that nobody needs any more.
 
 use std::ops::RangeInclusive;
 
@@ -6,11 +6,10 @@ use graceful_protocol::{Code, Refusal};
 
 use super::{Account, DeviceIndex};
 
-/// Moves a device's cursor. Returns the seqs among which rows may have become unneeded: each is to
-/// be judged by [`Account::needs`].
+/// Moves a device's cursor and returns the seqs to check with [`Account::needs`].
 ///
 /// # Errors
-/// Not a member, or an ack for more than there is.
+/// Refuses non-members and acks beyond the head.
 pub fn ack(
     account: &mut Account,
     device: DeviceIndex,
@@ -37,9 +36,11 @@ pub fn ack(
 #[allow(clippy::reversed_empty_ranges)]
 pub const EMPTY: RangeInclusive<u64> = 1..=0;
 
-/// The highest seq that can be unneeded. An envelope for everyone waits for all but its sender, so
-/// at most one member may be behind it: the second lowest cursor is the bound. With envelopes for
-/// single devices about, any may be unneeded.
+/// Returns the highest seq that may be unneeded.
+///
+/// An envelope for everyone needs acks from all but its sender, so at most one member may be behind
+/// it and the second lowest cursor is the bound. With targeted envelopes stored, any seq may be
+/// unneeded.
 fn unneeded_through(account: &Account) -> u64 {
     if account.stored_targeted > 0 {
         return account.head;

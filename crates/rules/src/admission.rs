@@ -1,28 +1,29 @@
-//! Who is let in when many come. A connection is a connection until a device has proved on it who it
-//! is; unauthenticated may take a share of the room only, one address a part of it, and when the share is
-//! taken up the greediest address makes room for others.
+//! Admission under load: the table of open connections and their limits.
+//!
+//! A connection is unauthenticated until a device proves its key on it. Unauthenticated connections
+//! share a part of the total, with a limit per address; when it is exhausted, the address with the
+//! most of them loses its oldest.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, Ipv4Addr};
 
 use super::rate::{KeyedLimiter, RateLimit};
 
-/// Addresses whose attempts are remembered.
+/// Addresses whose connection attempts are tracked.
 const ADDRESSES_MAX: usize = 65_536;
 
-/// How long to stay rejected where only the table is in the way, in milliseconds.
+/// Retry delay when the relay is at capacity, in milliseconds.
 const BUSY_RETRY_MS: u64 = 5_000;
 
-/// How long to stay rejected for an address that has as many connections as it may have, in milliseconds.
+/// Retry delay for an address at its connection limit, in milliseconds.
 const ADDRESS_RETRY_MS: u64 = 30_000;
 
-/// Where somebody comes from, as far as it is told apart: an IPv4 address, or the 64 bits of an IPv6
-/// address that a provider gives to one customer.
+/// A client network: an IPv4 address, or the /64 prefix that a provider assigns to one customer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Address {
-    /// IPv4, also where it comes in the clothes of IPv6.
+    /// IPv4, including IPv4-mapped IPv6.
     V4(Ipv4Addr),
-    /// The first half of IPv6.
+    /// The upper 64 bits of IPv6.
     V6(u64),
 }
 
@@ -38,30 +39,30 @@ impl From<IpAddr> for Address {
     }
 }
 
-/// How much room there is.
+/// Connection limits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ConnectionLimits {
-    /// Newcomers at a time.
+    /// Concurrent unauthenticated connections.
     pub unauthenticated_max: usize,
-    /// Newcomers from one address at a time.
+    /// Concurrent unauthenticated connections per address.
     pub address_unauthenticated_max: usize,
-    /// Connections from one address at a time, unauthenticated or not.
+    /// Concurrent connections per address.
     pub address_connections_max: usize,
-    /// Connections begun from one address.
+    /// New connections per address.
     pub address_attempts: RateLimit,
 }
 
-/// One connection. Never given twice.
+/// Identifier of a connection. Never reused.
 pub type ConnectionId = u64;
 
-/// Why somebody is not let in, and when to come again.
+/// A rejected connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rejected {
-    /// For people.
+    /// Human-readable reason.
     pub reason: &'static str,
-    /// Whether it is the address that asks for too much, or everybody together.
+    /// Whether a limit of the address was exceeded, not one of the whole relay.
     pub per_address_limit: bool,
-    /// In milliseconds.
+    /// Retry delay in milliseconds.
     pub retry_after_ms: u64,
 }
 
@@ -74,12 +75,12 @@ struct PerAddress {
 
 #[derive(Debug, Clone, Copy)]
 struct Entry {
-    /// Unknown where a proxy has not said it.
+    /// Unknown until a proxy forwards it.
     address: Option<Address>,
     authenticated: bool,
 }
 
-/// Everybody who is connected.
+/// All open connections.
 #[derive(Debug)]
 pub struct ConnectionTable {
     limits: ConnectionLimits,
@@ -91,7 +92,7 @@ pub struct ConnectionTable {
 }
 
 impl ConnectionTable {
-    /// Nobody is there.
+    /// Creates an empty table.
     pub fn new(limits: ConnectionLimits) -> Self {
         Self {
             limits,
@@ -103,7 +104,7 @@ impl ConnectionTable {
         }
     }
 
-    /// Somebody comes. Where room has to be made, the second is whose connection is to be cut.
+    /// Adds a connection. The second id, if any, is the connection to evict for it.
     ///
     /// # Errors
     /// [`Rejected`]
@@ -136,10 +137,10 @@ impl ConnectionTable {
         Ok((number, cut))
     }
 
-    /// A id of whom nothing was authenticated revision out to come from here.
+    /// Sets the address of a connection once its proxy forwards it.
     ///
     /// # Errors
-    /// [`Rejected`]; the id is still to leave.
+    /// [`Rejected`]; the caller still has to remove the connection.
     pub fn set_address(
         &mut self,
         number: ConnectionId,
@@ -158,7 +159,7 @@ impl ConnectionTable {
         Ok(())
     }
 
-    /// A device has proved on this connection who it is.
+    /// Marks the connection as authenticated.
     pub fn mark_authenticated(&mut self, number: ConnectionId) {
         let Some(entry) = self
             .entries
@@ -179,7 +180,7 @@ impl ConnectionTable {
         }
     }
 
-    /// The connection has ended.
+    /// Removes a closed connection.
     pub fn remove(&mut self, number: ConnectionId) {
         self.mark_authenticated(number);
         let Some(address) = self.entries.remove(&number).and_then(|entry| entry.address) else {
@@ -193,17 +194,17 @@ impl ConnectionTable {
         }
     }
 
-    /// Connections on which nobody has proved who they are.
+    /// Returns the number of unauthenticated connections.
     pub fn unauthenticated(&self) -> usize {
         self.unauthenticated
     }
 
-    /// All connections.
+    /// Returns the number of connections.
     pub fn len(&self) -> usize {
         self.entries.len()
     }
 
-    /// Whether there are none.
+    /// Returns whether the table is empty.
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
@@ -217,22 +218,16 @@ impl ConnectionTable {
             })
         };
         if let Err(wait_ms) = self.attempts.take(address, 1, now_ms) {
-            return rejected(
-                "Too many connections were begun from this address.",
-                wait_ms,
-            );
+            return rejected("too many new connections from this address", wait_ms);
         }
         let Some(per_address) = self.addresses.get(&address) else {
             return Ok(());
         };
         if per_address.connections >= self.limits.address_connections_max {
-            return rejected(
-                "There are as many connections from this address as it may have.",
-                ADDRESS_RETRY_MS,
-            );
+            return rejected("too many connections from this address", ADDRESS_RETRY_MS);
         }
         if per_address.unauthenticated.len() >= self.limits.address_unauthenticated_max {
-            let reason = "Too many connections from this address have not yet said who they are.";
+            let reason = "too many unauthenticated connections from this address";
             return rejected(reason, BUSY_RETRY_MS);
         }
         Ok(())
@@ -250,8 +245,10 @@ impl ConnectionTable {
         }
     }
 
-    /// The oldest connection of the address that has most of them, if that has at least two more
-    /// than the one that comes: so nobody is cut for an equal.
+    /// Returns the oldest unauthenticated connection of the address that has the most.
+    ///
+    /// That address must have at least two more than the new one: no connection is evicted for an
+    /// equal.
     fn choose_eviction(&self, coming: Option<Address>) -> Result<ConnectionId, Rejected> {
         let count = |per_address: &PerAddress| per_address.unauthenticated.len();
         let own = coming
@@ -265,7 +262,7 @@ impl ConnectionTable {
         oldest
             .and_then(|per_address| per_address.unauthenticated.front().copied())
             .ok_or(Rejected {
-                reason: "This relay is busy with unauthenticated.",
+                reason: "too many unauthenticated connections",
                 per_address_limit: false,
                 retry_after_ms: BUSY_RETRY_MS,
             })
@@ -289,7 +286,7 @@ mod tests {
     }
 
     fn enter(table: &mut ConnectionTable, from: Option<Address>) -> ConnectionId {
-        let (number, cut) = table.insert(from, 0).expect("there is room");
+        let (number, cut) = table.insert(from, 0).expect("admitted");
         assert_eq!(cut, None);
         number
     }
@@ -312,7 +309,7 @@ mod tests {
             .expect_err("five unauthenticated");
         assert!(rejected.per_address_limit && rejected.retry_after_ms > 0);
         enter(&mut table, address(2));
-        // Whoever proves who it is makes room for the next connection.
+        // An authenticated connection frees a place.
         first
             .iter()
             .for_each(|number| table.mark_authenticated(*number));
@@ -342,9 +339,7 @@ mod tests {
             20_000
         );
         enter(&mut table, address(2));
-        table
-            .insert(address(1), 20_000)
-            .expect("a third of a minute later");
+        table.insert(address(1), 20_000).expect("20 s later");
     }
 
     #[test]
@@ -354,21 +349,23 @@ mod tests {
         let others: Vec<_> = (2..5)
             .map(|number| enter(&mut table, address(number)))
             .collect();
-        let (_, cut) = table.insert(address(9), 0).expect("room is made");
+        let (_, cut) = table
+            .insert(address(9), 0)
+            .expect("a connection is evicted");
         assert_eq!(
             cut,
             Some(per_address_limit[0]),
-            "the oldest of the greediest"
+            "the oldest connection of the address with the most"
         );
         table.remove(per_address_limit[0]);
-        // The per_address_limit one cannot make itself room at the cost of others.
+        // The address with the most connections cannot displace others.
         assert!(
             !table
                 .insert(address(1), 0)
                 .expect_err("full")
                 .per_address_limit
         );
-        // Nor does anybody lose a place to an equal.
+        // No connection is evicted for an equal.
         let all_equal = ConnectionLimits {
             unauthenticated_max: 2,
             ..LIMITS
@@ -414,7 +411,8 @@ mod tests {
     }
 
     proptest! {
-        /// After any comings and goings the counts are those of who is there, and none is over.
+        /// After any sequence of operations the counts match the open connections and respect the
+        /// limits.
         #[test]
         fn counts_stay_true(steps in proptest::collection::vec((0_u8..4, 0_u8..6, 0_usize..20), 1..300)) {
             let mut table = ConnectionTable::new(LIMITS);
@@ -427,7 +425,7 @@ mod tests {
                             if let Some(cut) = cut {
                                 let at = there.iter().position(|(number, _)| *number == cut);
                                 let (_, authenticated) = there.remove(at.expect("it was there"));
-                                prop_assert!(!authenticated, "a authenticated device was cut");
+                                prop_assert!(!authenticated, "an authenticated connection was evicted");
                                 table.remove(cut);
                             }
                             there.push((number, false));

@@ -1,5 +1,4 @@
-//! Whether what is kept is what a relay should keep: judged on each envelope as it opens at rest, and
-//! on each account's counters. Numbers come of it, and no name.
+//! Audit of stored data: sealed form, padding, randomness and counters. Returns counts, never ids.
 
 use std::collections::BTreeMap;
 
@@ -9,97 +8,97 @@ use graceful_protocol::envelope::{FORM, SALT_START, is_padded_size};
 
 use super::randomness::{BYTES_MIN, ByteCounts, chi_square_max, chi_square_min};
 
-/// A part of the store, small enough to be looked at in one go.
+/// A part of the store small enough for one scan.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum ScanRange {
     /// Envelopes in order of arrival.
     Envelopes {
-        /// The first.
+        /// First arrival number.
         from: u64,
-        /// The last; none: the newest there is.
+        /// Last arrival number; `None` scans to the newest.
         until: Option<u64>,
     },
     /// Accounts in order of their numbers.
     Accounts {
-        /// The first.
+        /// First account number.
         from: u64,
     },
 }
 
 impl ScanRange {
-    /// Where to begin.
+    /// Start of a full audit.
     pub const FIRST: Self = Self::Envelopes {
         from: 0,
         until: None,
     };
 }
 
-/// What was found in one part, and what follows it.
+/// Result of one scan and the range that follows.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ScanPage {
-    /// What was found.
+    /// Counts of this range.
     pub counts: AuditCounts,
-    /// What to look at next; none: that was all.
+    /// Next range; `None` when the audit is complete.
     pub next: Option<ScanRange>,
 }
 
-/// What was found so far.
+/// Accumulated audit counts.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AuditCounts {
     /// Envelopes.
     pub envelopes: u64,
-    /// How many there are of each size.
+    /// Number of envelopes by size in bytes.
     pub sizes: BTreeMap<u64, u64>,
     /// Accounts.
     pub accounts: u64,
-    /// Envelopes that do not open as they were kept.
+    /// Envelopes that fail decryption at rest or their integrity check.
     pub unreadable: u64,
-    /// That do not begin as sealed ones do.
+    /// Envelopes without the sealed form.
     pub unsealed: u64,
-    /// That have a size to which none is padded.
+    /// Envelopes with a size that padding never produces.
     pub unpadded: u64,
-    /// That do not look like chance.
+    /// Envelopes whose bytes do not look random.
     pub nonrandom: u64,
-    /// That their account's log does not have in the same place.
+    /// Envelopes whose log position disagrees with the index.
     pub misplaced: u64,
-    /// Accounts whose counters say something else than their rows.
+    /// Accounts whose counters disagree with their rows.
     pub miscounted: u64,
-    /// All sealed bytes.
+    /// Byte distribution of all sealed bytes.
     pub bytes: ByteCounts,
 }
 
-/// One thing that must hold.
+/// One audited property.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Check {
-    /// Its name, for programs.
+    /// Stable name for programs.
     pub name: &'static str,
-    /// Whether it does.
+    /// Whether the property holds.
     pub holds: bool,
-    /// What was found, in words.
+    /// Human-readable result.
     pub finding: String,
 }
 
 impl AuditCounts {
-    /// One envelope, as it opened.
+    /// Adds a readable envelope.
     pub fn add_envelope(&mut self, sealed: &[u8]) {
         self.envelopes += 1;
         *self.sizes.entry(sealed.len() as u64).or_default() += 1;
         self.unsealed += u64::from(sealed.first() != Some(&FORM));
         self.unpadded += u64::from(!is_padded_size(sealed.len()));
-        // Form and key epoch are no secret, and much the same in all.
+        // Form and key epoch are public and nearly constant.
         let bytes = ByteCounts::count(sealed.get(SALT_START..).unwrap_or_default());
         self.nonrandom += u64::from(!bytes.looks_random());
         self.bytes.merge(&bytes);
     }
 
-    /// One that does not open.
+    /// Adds an unreadable envelope.
     pub fn add_unreadable(&mut self) {
         self.envelopes += 1;
         self.unreadable += 1;
     }
 
-    /// Counts in what was found elsewhere.
+    /// Adds the counts of another range.
     pub fn merge(&mut self, other: &Self) {
         self.envelopes += other.envelopes;
         for (size, count) in &other.sizes {
@@ -115,30 +114,30 @@ impl AuditCounts {
         self.bytes.merge(&other.bytes);
     }
 
-    /// Bytes of all envelopes that open.
+    /// Returns the total size of readable envelopes.
     pub fn envelope_bytes(&self) -> u64 {
         self.sizes.iter().map(|(size, count)| size * count).sum()
     }
 
-    /// Everything that must hold.
+    /// Returns the results of all checks.
     pub fn checks(&self) -> Vec<Check> {
         let envelopes = |name, wrong, what| all(name, (wrong, self.envelopes), "envelopes", what);
         vec![
-            envelopes("opens", self.unreadable, "open as they were kept"),
-            envelopes("form", self.unsealed, "begin as sealed ones do"),
+            envelopes("opens", self.unreadable, "pass their integrity check"),
+            envelopes("form", self.unsealed, "have the sealed form"),
             envelopes("sizes", self.unpadded, "have one of the padded sizes"),
-            envelopes("each", self.nonrandom, "look like chance, each alone"),
+            envelopes("each", self.nonrandom, "look random one by one"),
             self.all_together(),
             envelopes(
                 "places",
                 self.misplaced,
-                "lie where their accounts' logs say",
+                "are in the place their index names",
             ),
             all(
                 "accounts",
                 (self.miscounted, self.accounts),
                 "accounts",
-                "count what is kept for them",
+                "have correct counters",
             ),
         ]
     }
@@ -149,18 +148,18 @@ impl AuditCounts {
         let (holds, finding) = if self.bytes.total() < BYTES_MIN {
             (
                 true,
-                "Too few bytes to judge all of them together".to_owned(),
+                "Too few bytes to test all of them together".to_owned(),
             )
         } else {
             let holds = (low..=high).contains(&chi_square);
             let found = if holds {
-                "All together look like chance"
+                "All together look random"
             } else {
-                "All together do not look like chance"
+                "All together do not look random"
             };
             let entropy = floor(self.bytes.entropy_bits());
             let detail = format!(
-                "chi-square {chi_square:.1}, which chance keeps from {low:.0} to {high:.0}; {entropy} of 8 bits of \
+                "chi-square {chi_square:.1}, expected {low:.0} to {high:.0}; {entropy} of 8 bits of \
                  entropy in a byte, at least {} expected",
                 floor(self.bytes.entropy_bits_min())
             );
@@ -186,7 +185,7 @@ fn all(name: &'static str, (wrong, of): (u64, u64), things: &str, what: &str) ->
     }
 }
 
-/// Never shown as more than it is.
+/// Rounds down, so that the value shown never exceeds the measured one.
 fn floor(bits: f64) -> String {
     format!("{:.6}", (bits * 1e6).floor() / 1e6)
 }

@@ -1,35 +1,35 @@
-//! The relay's own time, by which envelopes expire.
+//! The relay's own clock, by which envelopes expire.
 //!
-//! It counts the milliseconds that the relay has been running, is kept in the store, and goes on
-//! where it stopped. A wall clock that jumps (a board without a battery boots in 1970) moves it
-//! neither forth nor back, and time during which nobody could fetch does not count.
+//! It counts milliseconds of running time and is stored, so a wall clock that jumps does not move
+//! it (a board without a battery boots in 1970). Time during which no device could fetch does not
+//! count.
 
 use std::time::Duration;
 
 /// Milliseconds in a day.
 const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
 
-/// A moment of the relay's own time.
+/// A point in the relay's running time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct RelayTime(u64);
 
 impl RelayTime {
-    /// Milliseconds since the store was made, running time only.
+    /// Creates a time from milliseconds of running time since the store was created.
     pub const fn from_ms(ms: u64) -> Self {
         Self(ms)
     }
 
-    /// Milliseconds since the store was made, running time only.
+    /// Returns milliseconds of running time since the store was created.
     pub const fn ms(self) -> u64 {
         self.0
     }
 
-    /// Whole days since the store was made, running time only.
+    /// Returns whole days of running time since the store was created.
     pub const fn day(self) -> u64 {
         self.0 / DAY_MS
     }
 
-    /// This moment and a while.
+    /// Returns this time plus a duration.
     #[must_use]
     pub fn plus(self, while_: Duration) -> Self {
         Self(

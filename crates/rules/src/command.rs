@@ -1,4 +1,4 @@
-//! What can be asked of the store, and what comes back: the one road by which anything changes.
+//! Commands to the writer and queries of the store, with their results.
 
 use sha2::{Digest, Sha256};
 
@@ -8,120 +8,120 @@ use graceful_protocol::{AccountId, Chain, DeviceKey, Refusal};
 use super::push::IncomingEnvelope;
 use super::{AccountNumber, DeviceIndex, Gap, Quota, RelayTime};
 
-/// SHA-256 of an invitation: the store does not know the invitation itself.
+/// SHA-256 of an invitation; the store never holds the invitation itself.
 pub type InviteHash = [u8; 32];
 
-/// The hash under which an invitation is kept.
+/// Returns the hash under which an invitation is stored.
 pub fn invite_hash(invite: &str) -> InviteHash {
     Sha256::digest(invite.trim().as_bytes()).into()
 }
 
-/// A device of an account.
+/// A member device of an account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Member {
-    /// The account.
+    /// Account number.
     pub account: AccountNumber,
-    /// The device within it.
+    /// Device within the account.
     pub device: DeviceIndex,
 }
 
-/// One thing to be done, all of it or nothing.
+/// A state change, applied atomically.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Command {
-    /// Found an account.
+    /// Creates an account.
     CreateAccount {
         /// The genesis entry.
         entry: SignedEntry,
-        /// The device that proved itself.
+        /// The authenticated device.
         by: DeviceKey,
-        /// Hash of the invitation that came with it.
+        /// Hash of the invitation, if one was given.
         invite: Option<InviteHash>,
     },
-    /// Append to the membership log.
+    /// Appends to the membership log.
     AppendMembership {
-        /// Who asks.
+        /// The requesting device.
         by: Member,
         /// Index of the first entry.
         first: u64,
-        /// The entries.
+        /// Entries in order.
         entries: Vec<SignedEntry>,
     },
-    /// Append what the relay lost in a restore, offered by a device that it does not know.
+    /// Appends entries that the relay lost in a restore, offered by a device it does not know.
     RestoreMembership {
-        /// The account.
+        /// Account id.
         account: AccountId,
-        /// Its whole log, as the device has it.
+        /// The whole log as the device has it.
         entries: Vec<SignedEntry>,
     },
-    /// Append what a recovery key signed. The session has seen to it that one did.
+    /// Appends entries signed by the recovery key, which the session has verified.
     RecoverAccount {
-        /// The account of that key.
+        /// The account of the recovery key.
         account: AccountNumber,
         /// Index of the first entry.
         first: u64,
-        /// The entries.
+        /// Entries in order.
         entries: Vec<SignedEntry>,
     },
-    /// Keep envelopes.
+    /// Stores envelopes.
     Push {
-        /// Who pushes.
+        /// The pushing device.
         by: Member,
-        /// In order of their push numbers.
+        /// Envelopes in order of push number.
         envelopes: Vec<IncomingEnvelope>,
     },
-    /// Move a cursor.
+    /// Moves a cursor.
     Ack {
-        /// Member.
+        /// The acknowledging device.
         by: Member,
-        /// To here.
+        /// New cursor.
         through: u64,
     },
-    /// Delete envelopes, acknowledged or not.
+    /// Deletes envelopes, acknowledged or not.
     DeleteThrough {
-        /// Who asks.
+        /// The requesting device.
         by: Member,
-        /// Up to here.
+        /// Last seq to delete.
         through: u64,
     },
-    /// Delete everything of an account.
+    /// Deletes an account and all its data.
     DeleteAccount {
-        /// Who asks.
+        /// The requesting device.
         by: Member,
     },
-    /// Delete everything of an account, as its operator says.
+    /// Deletes an account and all its data on the operator's request.
     DeleteAccountByOperator {
-        /// The account.
+        /// Account id.
         account: AccountId,
     },
-    /// Let one account keep more or less than others.
+    /// Sets the quota of one account.
     SetQuota {
-        /// The account.
+        /// Account id.
         account: AccountId,
-        /// What it may keep from now on.
+        /// New quota.
         quota: Quota,
     },
-    /// Remember an invitation.
+    /// Stores an invitation.
     CreateInvite {
-        /// Its hash.
+        /// Hash of the invitation.
         hash: InviteHash,
-        /// When it is void.
+        /// Expiry.
         expires: RelayTime,
     },
-    /// Let an envelope go whose bytes the disk has lost, and tell those it was for.
+    /// Deletes an envelope that failed its integrity check and records a gap for its recipients.
     DropCorrupted {
-        /// Member.
+        /// Account number.
         account: AccountNumber,
-        /// Its seq.
+        /// Seq of the envelope.
         seq: u64,
     },
-    /// Delete what has expired, a bounded part of it.
+    /// Deletes a bounded number of expired envelopes.
     Sweep,
-    /// Keep the relay's clock.
+    /// Stores the relay's clock.
     SaveClock,
 }
 
 impl Command {
-    /// A push of these envelopes.
+    /// Creates a push of these envelopes.
     pub fn push(by: Member, envelopes: impl IntoIterator<Item = Envelope>) -> Self {
         Self::Push {
             by,
@@ -130,59 +130,59 @@ impl Command {
     }
 }
 
-/// What came of a [`Command`], which is on disk when this is seen.
+/// The durable result of a [`Command`].
 #[derive(Debug, Clone, PartialEq)]
 pub enum Outcome {
-    /// The account exists, now or since an earlier try.
+    /// The account exists, now or since an earlier attempt.
     AccountCreated,
     /// The entries are in the log.
     MembershipAppended,
-    /// What became of a push.
+    /// Result of a push.
     Pushed(Pushed),
-    /// The cursor is there or was beyond.
+    /// The cursor is at or beyond the requested seq.
     Acked,
-    /// This many envelopes went.
+    /// Envelopes were deleted.
     Deleted {
-        /// As asked.
+        /// Last seq, as requested.
         through: u64,
-        /// How many.
+        /// Number of deleted envelopes.
         envelopes: u64,
     },
-    /// Nothing of the account remains.
+    /// The account was deleted.
     AccountDeleted {
-        /// How many envelopes went with it.
+        /// Number of deleted envelopes.
         envelopes: u64,
     },
-    /// The quota holds from the next push on.
+    /// The quota applies from the next push.
     QuotaSet,
-    /// The invitation is good.
+    /// The invitation is valid.
     InviteCreated,
-    /// What expired is gone.
+    /// Expired envelopes were deleted.
     Swept {
-        /// How many envelopes went.
+        /// Number of deleted envelopes.
         envelopes: u64,
-        /// There is more to sweep.
+        /// Whether more expired envelopes remain.
         more: bool,
     },
-    /// The clock is kept.
+    /// The clock is stored.
     ClockSaved,
-    /// Nothing was changed.
+    /// Refused; nothing changed.
     Refused(Refusal),
 }
 
-/// What became of the envelopes of one push.
+/// Result of one push.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Pushed {
-    /// Everything up to this push number is kept; `None` if not even the first.
+    /// Last stored push number; `None` if not even the first was stored.
     pub through: Option<u64>,
-    /// Where the new ones went.
+    /// Log positions of the new envelopes.
     pub placements: Vec<Placement>,
-    /// Why the next one was not kept.
+    /// Refusal of the first envelope that was not stored.
     pub refusal: Option<Refusal>,
 }
 
 impl Pushed {
-    /// Notes that one was kept now.
+    /// Records a newly stored envelope.
     pub fn record_stored(&mut self, push_number: u64, seq: u64) {
         self.through = Some(push_number);
         if let Some(last) = self.placements.last_mut()
@@ -198,30 +198,30 @@ impl Pushed {
         });
     }
 
-    /// Notes that one had been kept before.
+    /// Records an envelope that was stored before.
     pub fn record_duplicate(&mut self, push_number: u64) {
         self.through = Some(push_number);
     }
 }
 
-/// Where a device stands, for its welcome.
+/// A device's position in its account, as sent in Welcome.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeviceState {
-    /// The account.
+    /// Account id.
     pub account: AccountId,
-    /// Account and device.
+    /// Account number and device.
     pub member: Member,
-    /// The account's newest seq.
+    /// Seq of the account's newest envelope.
     pub head: u64,
     /// Running hash through `head`.
     pub chain: Chain,
-    /// What the device has acknowledged.
+    /// Highest acknowledged seq.
     pub cursor: u64,
-    /// Its last kept push.
+    /// Number of its last stored push.
     pub push_number: u64,
-    /// Counted against the quota.
+    /// Stored bytes as counted against the quota.
     pub stored_bytes: u64,
-    /// Counted against the quota.
+    /// Stored envelopes.
     pub stored_envelopes: u64,
     /// Entries in the membership log.
     pub membership_count: u64,
@@ -230,71 +230,71 @@ pub struct DeviceState {
 /// The account of a recovery key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RecoverableAccount {
-    /// Which.
+    /// Account number.
     pub account: AccountNumber,
     /// Entries in its membership log.
     pub membership_count: u64,
 }
 
-/// What a session wants to see.
+/// Query of an account on behalf of one device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Fetch {
-    /// Who looks.
+    /// The querying device.
     pub member: Member,
     /// Envelopes after this seq.
     pub after: u64,
     /// Membership entries from this index on.
     pub entries_from: u64,
-    /// Bytes of envelopes; 0: none are looked for.
+    /// Limit of envelope bytes; 0 fetches none.
     pub bytes_max: u64,
-    /// Whether the first is given even if it is larger.
+    /// Whether to return the first envelope even if it exceeds `bytes_max`.
     pub at_least_one: bool,
 }
 
-/// What it sees.
+/// Result of a [`Fetch`].
 #[derive(Debug, Clone, PartialEq)]
 pub enum FetchResult {
-    /// The account was closed.
+    /// The account was deleted.
     AccountDeleted,
     /// The device was removed.
     NotAMember,
-    /// Something has expired that the device still awaits: to be swept before anything is shown.
+    /// An unacknowledged envelope has expired: sweep, then fetch again.
     SweepFirst,
-    /// The disk has lost the bytes of the next envelope: to be given up before more is shown.
+    /// The next envelope failed its integrity check: drop it, then fetch again.
     Corrupted {
-        /// Its seq.
+        /// Seq of the envelope.
         seq: u64,
     },
-    /// The account as this device may see it.
+    /// Content.
     Page(AccountPage),
 }
 
-/// The account as one device may see it.
+/// New content of an account for one device.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct AccountPage {
-    /// Index of the first of these entries, as asked for.
+    /// Index of the first entry, as requested.
     pub entries_from: u64,
     /// New membership entries.
     pub entries: Vec<SignedEntry>,
     /// Entries in the log.
     pub membership_count: u64,
-    /// What it has lost.
+    /// Lost envelopes.
     pub gap: Option<Gap>,
-    /// What is for it, by seq.
+    /// Envelopes for the device in order of seq.
     pub envelopes: Vec<Delivered>,
-    /// Every seq up to here was looked at.
+    /// Every seq up to here was read.
     pub through: u64,
-    /// The account's newest seq.
+    /// Seq of the account's newest envelope.
     pub head: u64,
 }
 
-/// That an account changed, as told to its sessions.
+/// Version of an account, sent to its sessions after each change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct AccountVersion {
-    /// Its newest seq.
+    /// Seq of the newest envelope.
     pub head: u64,
     /// Entries in its membership log.
     pub membership_count: u64,
-    /// Counts what else a session must look at: gaps, removal, the end of the account.
+    /// Incremented by every other change: a gap, a removal, the deletion of the account.
     pub revision: u64,
 }

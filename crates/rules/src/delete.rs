@@ -1,4 +1,4 @@
-//! Deletion that a device asks for.
+//! Deletion requested by a device.
 
 use std::ops::RangeInclusive;
 
@@ -6,10 +6,10 @@ use graceful_protocol::Refusal;
 
 use super::{Account, DeviceIndex};
 
-/// The seqs to delete: everything up to `through`, which may lie beyond the newest.
+/// Returns the seqs to delete; `through` may lie beyond the head.
 ///
 /// # Errors
-/// Not a member.
+/// Refuses non-members.
 pub fn delete_through(
     account: &Account,
     device: DeviceIndex,

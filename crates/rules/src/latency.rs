@@ -1,18 +1,17 @@
-//! How long things took, in few numbers: counts of durations in steps that each are a fifth longer
-//! than the one before, from a twentieth of a millisecond to beyond a minute.
+//! A log-scale histogram of durations from 50 µs to beyond a minute, in buckets a fifth wide.
 
 use serde::{Deserialize, Serialize};
 
-/// The shortest step ends here, in microseconds.
+/// Upper bound of the first bucket in microseconds.
 const FIRST_US: f64 = 50.0;
 
-/// Steps to each doubling.
+/// Buckets per doubling.
 const BUCKETS_PER_DOUBLING: f64 = 4.0;
 
-/// Steps altogether; the last holds whatever took longer than all others (100 s).
+/// Number of buckets; the last one holds everything above 100 s.
 pub const BUCKETS: usize = 86;
 
-/// Counts of durations, step by step.
+/// A histogram of durations.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Latency {
     counts: [u64; BUCKETS],
@@ -26,20 +25,20 @@ impl Default for Latency {
     }
 }
 
-/// The step that a duration belongs to.
+/// Returns the bucket of a duration.
 pub fn bucket(us: u64) -> usize {
-    #[expect(clippy::cast_precision_loss, reason = "steps are a fifth wide")]
+    #[expect(clippy::cast_precision_loss, reason = "buckets are a fifth wide")]
     let steps = ((us.max(1) as f64 / FIRST_US).log2() * BUCKETS_PER_DOUBLING).ceil();
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
-        reason = "held within the steps"
+        reason = "clamped to the buckets"
     )]
     let step = steps.clamp(0.0, (BUCKETS - 1) as f64) as usize;
     step
 }
 
-/// Where a step ends, in milliseconds.
+/// Returns the upper bound of a bucket in milliseconds.
 pub fn end_ms(step: usize) -> f64 {
     #[expect(clippy::cast_precision_loss, reason = "a small number")]
     let doublings = step as f64 / BUCKETS_PER_DOUBLING;
@@ -47,25 +46,25 @@ pub fn end_ms(step: usize) -> f64 {
 }
 
 impl Latency {
-    /// Counts in what was counted elsewhere.
+    /// Adds the counts of another histogram.
     pub fn merge(&mut self, other: &Self) {
         for (count, more) in self.counts.iter_mut().zip(&other.counts) {
             *count += more;
         }
     }
 
-    /// Counts in so many at one step.
+    /// Adds `count` durations to a bucket.
     pub fn add(&mut self, step: usize, count: u64) {
         self.counts[step.min(BUCKETS - 1)] += count;
     }
 
-    /// How many durations were counted.
+    /// Returns the number of durations.
     pub fn count(&self) -> u64 {
         self.counts.iter().sum()
     }
 
-    /// The time within which this share of them was done, in milliseconds: the end of a step, so at most
-    /// a fifth too much and never too little. `None` where there are none.
+    /// Returns a percentile in milliseconds, rounded up to a bucket bound (at most a fifth too
+    /// high); `None` when empty.
     pub fn percentile_ms(&self, percent: u64) -> Option<f64> {
         let needed = (self.count() * percent).div_ceil(100);
         let mut counted = 0;
@@ -77,7 +76,7 @@ impl Latency {
     }
 }
 
-/// Step and count, where there is something to count.
+/// Pairs of bucket and count, without empty buckets.
 impl Serialize for Latency {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let some = self

@@ -1,8 +1,7 @@
-//! What is decided: pushes, acks, membership, expiry, deletion, and the order of a session.
+//! Pure decisions of the relay: push, ack, membership, expiry, deletion and the session machine.
 //!
-//! Pure: an account goes in, a decision comes out. Time and chance are arguments; there is no
-//! clock, no disk and no socket here, so that every engine of the store shares these rules and a
-//! simulation can drive them.
+//! No clock, disk or socket: time and randomness are arguments. Every storage engine and the
+//! simulation share these rules.
 
 mod account;
 pub mod account_list;

@@ -1,4 +1,4 @@
-//! Who may found an account and what a new membership entry does to it.
+//! Account creation and changes of the membership.
 
 use std::ops::RangeInclusive;
 
@@ -9,22 +9,22 @@ use graceful_protocol::{Code, DeviceKey, Limits, Refusal};
 use super::ack::EMPTY;
 use super::{Account, AccountNumber, Device, DeviceIndex};
 
-/// Who may found an account here.
+/// Registration policy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Registration {
-    /// Anyone.
+    /// Anyone may create an account.
     Open,
-    /// Who has an invitation, good for one account.
+    /// Each account needs an invitation.
     #[default]
     Invite,
-    /// Nobody: only the accounts that exist are served.
+    /// No new accounts.
     Closed,
 }
 
-/// Decides a genesis, given whether the invitation that came with it is good.
+/// Creates an account from its genesis entry.
 ///
 /// # Errors
-/// Registration does not allow it, or the entry founds nothing.
+/// Refused by the registration policy, or an invalid entry.
 pub fn create_account(
     number: AccountNumber,
     entry: &SignedEntry,
@@ -34,12 +34,12 @@ pub fn create_account(
 ) -> Result<Account, Refusal> {
     match registration {
         Registration::Closed => {
-            let text = "this relay takes no new accounts";
+            let text = "this relay accepts no new accounts";
             return Err(Refusal::new(Code::RegistrationClosed, text));
         }
         Registration::Invite if !invited => {
-            let text = "this relay takes new accounts by invitation, and this one is missing, used or expired; \
-                        ask who runs it for one (they make it with `graceful-relay invite`)";
+            let text = "registration is invite-only, and the invitation is missing, used or expired; \
+                        ask the operator for one (`graceful-relay invite create`)";
             return Err(Refusal::new(Code::InviteRequired, text));
         }
         Registration::Open | Registration::Invite => {}
@@ -56,25 +56,24 @@ pub fn create_account(
     Ok(account)
 }
 
-/// The recovery key that a genesis names, if it names one. The entry was checked before.
+/// Returns the recovery key of a validated genesis entry, if it names one.
 pub fn recovery_key(genesis: &SignedEntry) -> Option<DeviceKey> {
     Some(Membership::replay_trusted([genesis]).ok()?.recovery()?.key)
 }
 
-/// What appending did.
+/// Result of appending entries.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Appended {
-    /// Entries to write, from the index `Account::membership_count` had before.
+    /// Entries to write, from the index that `Account::membership_count` had before.
     pub new: Vec<SignedEntry>,
-    /// Seqs among which rows may have become unneeded, as for an ack.
+    /// Seqs whose envelopes may have become unneeded, as for an ack.
     pub released: Vec<RangeInclusive<u64>>,
 }
 
-/// Decides new entries against the log so far, and takes all of them into the account or none.
-/// Entries that the log already has are skipped.
+/// Checks entries against the log and applies all or none. Entries already in the log are skipped.
 ///
 /// # Errors
-/// The first entry that does not belong, or a limit.
+/// The first invalid entry, or a limit.
 pub fn append(
     account: &mut Account,
     log: &[SignedEntry],
@@ -97,7 +96,7 @@ pub fn append(
     })
 }
 
-/// The entries that follow the log, once those it already has are taken off.
+/// Returns the entries that extend the log.
 fn new_entries<'a>(
     log: &[SignedEntry],
     first: u64,
@@ -125,12 +124,12 @@ fn apply(
 ) -> Result<RangeInclusive<u64>, Refusal> {
     match membership.append(entry).map_err(refusal)? {
         Changed::Added(member) => {
-            // There is always room left to remove every device, whatever happens.
+            // Entries are reserved so that every device can always be removed.
             let removals = membership.members().len() as u64;
             if membership.count() + removals > u64::from(limits.membership_entries_max) {
                 let text = format!(
-                    "this account's membership log has {} entries, and this relay keeps {} at the most, \
-                     of which some are held free for removals; found a new account",
+                    "the membership log has {} of {} entries, and the rest is reserved for removals; \
+                     create a new account",
                     membership.count() - 1,
                     limits.membership_entries_max
                 );
@@ -150,7 +149,7 @@ fn apply(
     }
 }
 
-/// A device that joins has everything still before it.
+/// A new device starts at seq 0 and receives everything stored.
 fn add_device(account: &mut Account, member: &Member) {
     account.devices.push(Device {
         device_index: device_index(member),
@@ -161,7 +160,7 @@ fn add_device(account: &mut Account, member: &Member) {
     });
 }
 
-/// What the leaving device had not acknowledged may now be needed by nobody.
+/// Envelopes that only the removed device had not acknowledged may now be unneeded.
 fn remove_device(account: &mut Account, device: &DeviceKey) -> RangeInclusive<u64> {
     let position = account.devices.iter().position(|one| one.key == *device);
     let left = account
@@ -170,7 +169,7 @@ fn remove_device(account: &mut Account, device: &DeviceKey) -> RangeInclusive<u6
     left.cursor + 1..=account.head
 }
 
-/// A member's name within its account.
+/// Returns a member's index within its account.
 ///
 /// # Panics
 /// Never: a log has far fewer entries than 2³².
@@ -178,7 +177,7 @@ pub fn device_index(member: &Member) -> DeviceIndex {
     DeviceIndex(u32::try_from(member.device_index).expect("bounded by membership_entries_max"))
 }
 
-/// How an invalid entry is answered.
+/// Returns the refusal of an invalid entry.
 pub fn refusal(invalid: InvalidEntry) -> Refusal {
     match invalid {
         InvalidEntry::Stale { expected } => {

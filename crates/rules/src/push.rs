@@ -1,4 +1,4 @@
-//! Whether a pushed envelope is kept, and where.
+//! Acceptance of pushed envelopes.
 
 use graceful_protocol::wire::Envelope;
 use graceful_protocol::{Chain, Code, DeviceKey, Limits, Refusal, chain, envelope};
@@ -6,12 +6,12 @@ use graceful_protocol::{Chain, Code, DeviceKey, Limits, Refusal, chain, envelope
 use super::account::ENVELOPE_OVERHEAD_BYTES;
 use super::{Account, DeviceIndex, EnvelopeMeta, Recipient};
 
-/// An envelope that a device pushes.
+/// A pushed envelope with its digest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IncomingEnvelope {
-    /// As it came.
+    /// The envelope as received.
     pub envelope: Envelope,
-    /// What stands for it in the running hash. Made before the writer has it, who works for everybody.
+    /// SHA-256 for the running hash. Computed in the session, since the writer is shared.
     pub digest: [u8; 32],
 }
 
@@ -22,27 +22,27 @@ impl From<Envelope> for IncomingEnvelope {
     }
 }
 
-/// What becomes of a push that is not refused.
+/// Decision on a push that is not refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PushDecision {
-    /// It was kept before: answered as kept, stored once.
+    /// Stored before: confirm it again, store nothing.
     Duplicate,
-    /// It goes to this place in the log.
+    /// Store it at this position.
     Accept {
-        /// Place, sender, recipient, size.
+        /// Position, sender, recipient and size.
         meta: EnvelopeMeta,
-        /// Running hash through this place.
+        /// Running hash through this position.
         chain: Chain,
     },
 }
 
-/// How long a device whose account is full should wait: acks come any moment.
+/// Retry delay of an account over quota in milliseconds; acks may free space at any time.
 const FULL_RETRY_MS: u64 = 30_000;
 
-/// Whether this many may come in one frame.
+/// Checks the number of envelopes in one frame.
 ///
 /// # Errors
-/// A [`Refusal`] that names the first push number.
+/// A [`Refusal`] with the first push number.
 pub fn check_count(envelopes: &[IncomingEnvelope], limits: &Limits) -> Result<(), Refusal> {
     let (count, most) = (envelopes.len(), limits.push_envelopes_max);
     if count <= most as usize {
@@ -51,14 +51,14 @@ pub fn check_count(envelopes: &[IncomingEnvelope], limits: &Limits) -> Result<()
     let first = envelopes
         .first()
         .map_or(0, |incoming| incoming.envelope.push_number);
-    let text = format!("a push of {count} envelopes; this relay takes {most} at a time");
+    let text = format!("push has {count} envelopes; the limit is {most}");
     Err(Refusal::new(Code::TooManyEnvelopes, text).push_number(first))
 }
 
-/// Decides one push and takes it into the account. On refusal nothing changes.
+/// Decides one push and applies it to the account. On refusal nothing changes.
 ///
 /// # Errors
-/// A [`Refusal`] that names the push number.
+/// A [`Refusal`] with the push number.
 pub fn push(
     account: &mut Account,
     sender: DeviceIndex,
@@ -85,7 +85,7 @@ fn decide(
     let expected = device.push_number + 1;
     if pushed.push_number != expected {
         let text = format!(
-            "push {} came where {expected} is due; go on from there",
+            "expected push {expected}, got {}; resend from {expected}",
             pushed.push_number
         );
         return Err(Refusal::new(Code::PushOutOfOrder, text).expected(expected));
@@ -107,7 +107,7 @@ fn decide(
     Ok(PushDecision::Accept { meta, chain })
 }
 
-/// A sender that had everything before its own envelope has everything with it.
+/// A sender that has acknowledged everything before its own envelope also has that envelope.
 fn place(account: &mut Account, meta: &EnvelopeMeta, chain: Chain) {
     account.add(meta);
     let head = account.head;
@@ -125,15 +125,14 @@ fn place(account: &mut Account, meta: &EnvelopeMeta, chain: Chain) {
 fn check_form(sealed: &[u8], limits: &Limits) -> Result<(), Refusal> {
     if sealed.len() as u64 > limits.envelope_bytes_max {
         let text = format!(
-            "an envelope of {} bytes is over this relay's limit of {}",
+            "envelope has {} bytes; the limit is {}",
             sealed.len(),
             limits.envelope_bytes_max
         );
         return Err(Refusal::new(Code::EnvelopeTooLarge, text));
     }
     if !envelope::has_sealed_form(sealed) {
-        let text =
-            "this is not a sealed envelope; the relay keeps nothing it might be able to read";
+        let text = "envelope is not sealed; the relay stores only ciphertext";
         return Err(Refusal::new(Code::NotSealed, text));
     }
     Ok(())
@@ -159,8 +158,8 @@ fn recipient(account: &Account, sender: DeviceIndex, named: &[u8]) -> Result<Rec
 fn check_quota(account: &Account, size: u64, limits: &Limits) -> Result<(), Refusal> {
     if account.stored_envelopes >= account.quota.envelopes_max(limits) {
         let text = format!(
-            "the relay already keeps {} envelopes for this account; connect the devices that have not fetched them, \
-             or remove those that never will",
+            "the account stores {} envelopes, its quota; connect the devices that have not fetched them, or \
+             remove unused ones",
             account.stored_envelopes
         );
         return Err(Refusal::new(Code::QuotaEnvelopes, text).retry_after_ms(FULL_RETRY_MS));
@@ -168,8 +167,8 @@ fn check_quota(account: &Account, size: u64, limits: &Limits) -> Result<(), Refu
     let bytes_max = account.quota.bytes_max(limits);
     if account.stored_bytes + size + ENVELOPE_OVERHEAD_BYTES > bytes_max {
         let text = format!(
-            "the relay already keeps {} of {} bytes for this account; connect the devices that have not fetched them, \
-             or remove those that never will",
+            "the account stores {} of {} bytes, its quota; connect the devices that have not fetched them, or \
+             remove unused ones",
             account.stored_bytes, bytes_max
         );
         return Err(Refusal::new(Code::QuotaBytes, text).retry_after_ms(FULL_RETRY_MS));

@@ -1,23 +1,22 @@
-//! How like chance bytes are. Ciphertext cannot be told from chance; text, numbers and most other
-//! things can.
+//! Chi-square test for random bytes. Ciphertext passes; text, numbers and most other data fail.
 
 use serde::{Deserialize, Serialize};
 
-/// How often each byte came.
+/// Number of occurrences of each byte value.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ByteCounts(Vec<u64>);
 
-/// Values that a byte can have.
+/// Number of byte values.
 const VALUES: usize = 256;
 
-/// Chi-square is judged only where each value is to be expected five times.
+/// Minimum sample: the test needs an expected count of five for each value.
 pub const BYTES_MIN: u64 = 5 * VALUES as u64;
 
-/// For one judgement on everything: chance alone goes as far on one side once in a thousand million.
+/// Limit for all bytes together: random data exceeds it on one side once in 10^9.
 const DEVIATIONS_ALL: f64 = 6.0;
 
-/// For one envelope of many millions, each of which must not raise a false alarm. The smallest have
-/// hardly 370 bytes, for which the tail is thicker: about 1 in 10^16 goes beyond.
+/// Limit for a single envelope: with many millions tested, none may raise a false alarm. The
+/// smallest have about 370 bytes, where the tail is thicker: 1 in 10^16 exceeds it.
 const DEVIATIONS_EACH: f64 = 10.0;
 
 impl Default for ByteCounts {
@@ -27,7 +26,7 @@ impl Default for ByteCounts {
 }
 
 impl ByteCounts {
-    /// Those of these bytes.
+    /// Counts the bytes of a slice.
     pub fn count(bytes: &[u8]) -> Self {
         let mut counts = Self::default();
         for byte in bytes {
@@ -36,19 +35,19 @@ impl ByteCounts {
         counts
     }
 
-    /// Counts others in.
+    /// Adds other counts.
     pub fn merge(&mut self, others: &Self) {
         for (count, other) in self.0.iter_mut().zip(&others.0) {
             *count += other;
         }
     }
 
-    /// How many bytes.
+    /// Returns the number of bytes.
     pub fn total(&self) -> u64 {
         self.0.iter().sum()
     }
 
-    /// How unevenly they are spread: about 255 for chance, more the more some values come more often.
+    /// Returns chi-square: about 255 for random bytes, more for uneven ones.
     pub fn chi_square(&self) -> f64 {
         let total = self.total() as f64;
         if total == 0.0 {
@@ -61,7 +60,7 @@ impl ByteCounts {
             .sum()
     }
 
-    /// Shannon's entropy, in bits for each byte: 8 for chance.
+    /// Returns Shannon entropy in bits per byte: 8 for random bytes.
     pub fn entropy_bits(&self) -> f64 {
         let total = self.total() as f64;
         let shares = self
@@ -72,29 +71,30 @@ impl ByteCounts {
         shares.map(|share| -share * share.log2()).sum()
     }
 
-    /// The least entropy that so many bytes of chance have: less would be beyond [`chi_square_max`].
+    /// Returns the lowest entropy of random data of this length; less would exceed
+    /// [`chi_square_max`].
     pub fn entropy_bits_min(&self) -> f64 {
         8.0 - chi_square_max() / (2.0 * self.total() as f64 * std::f64::consts::LN_2)
     }
 
-    /// Whether these bytes of one envelope could be chance.
+    /// Returns whether the bytes of one envelope look random.
     pub fn looks_random(&self) -> bool {
         self.chi_square() <= limit(DEVIATIONS_EACH)
     }
 }
 
-/// Chi-square of everything, at least: what is spread more evenly than chance does is none either.
+/// Returns the lower limit for all bytes: a distribution too even is not random either.
 pub fn chi_square_min() -> f64 {
     limit(-DEVIATIONS_ALL)
 }
 
-/// Chi-square of everything, at most.
+/// Returns the upper limit for all bytes.
 pub fn chi_square_max() -> f64 {
     limit(DEVIATIONS_ALL)
 }
 
-/// The chi-square so many standard deviations from the middle, by Wilson and Hilferty's cube root.
-/// It does not depend on how many bytes there are.
+/// Returns chi-square at this many standard deviations (Wilson and Hilferty's cube root),
+/// independent of the sample size.
 fn limit(deviations: f64) -> f64 {
     let freedom = (VALUES - 1) as f64;
     let spread = 2.0 / (9.0 * freedom);

@@ -1,27 +1,26 @@
-//! How often: a steady rate with room for a burst, kept as one number per key (the generic cell
-//! rate algorithm). Time is an argument.
+//! Rate limits by the generic cell rate algorithm (GCRA): one number per key. Time is an argument.
 
 use std::collections::BTreeMap;
 
-/// Nanoseconds in a millisecond: fine enough for bytes at any rate that a line has.
+/// Nanosecond resolution, fine enough for bytes at any line rate.
 const NS_PER_MS: u64 = 1_000_000;
 
-/// How often tables that are full are looked through for keys at rest, in milliseconds.
+/// Interval at which a full table is pruned of idle keys, in milliseconds.
 const PRUNE_INTERVAL_MS: u64 = 1_000;
 
-/// So many in a period, and so many at once after a rest. A count of 0 is no limit.
+/// A rate with a burst. A count of 0 means unlimited.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RateLimit {
-    /// How many in a period.
+    /// Units per period.
     pub count: u64,
-    /// The period, in milliseconds.
+    /// Period in milliseconds.
     pub period_ms: u64,
-    /// How many at once.
+    /// Burst in units.
     pub burst: u64,
 }
 
 impl RateLimit {
-    /// So many a second, and ten seconds' worth at once.
+    /// Per second, with a burst of ten seconds.
     pub const fn per_second(count: u64) -> Self {
         Self {
             count,
@@ -30,7 +29,7 @@ impl RateLimit {
         }
     }
 
-    /// So many a minute, all of them at once if need be.
+    /// Per minute, with a burst of one minute.
     pub const fn per_minute(count: u64) -> Self {
         Self {
             count,
@@ -39,7 +38,7 @@ impl RateLimit {
         }
     }
 
-    /// So many an hour, all of them at once if need be.
+    /// Per hour, with a burst of one hour.
     pub const fn per_hour(count: u64) -> Self {
         Self {
             count,
@@ -48,7 +47,7 @@ impl RateLimit {
         }
     }
 
-    /// What this many take of it, in nanoseconds.
+    /// Returns the emission interval of `units` in nanoseconds.
     fn span_ns(&self, units: u64) -> u64 {
         let period_ns = u128::from(self.period_ms) * u128::from(NS_PER_MS);
         let span = u128::from(units) * period_ns / u128::from(self.count.max(1));
@@ -56,17 +55,17 @@ impl RateLimit {
     }
 }
 
-/// What one key has gcra: the moment at which it will be at rest again.
+/// State of one key: its theoretical arrival time (TAT).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Gcra {
     tat_ns: u64,
 }
 
 impl Gcra {
-    /// Takes this many if they are allowed now.
+    /// Takes units if the limit allows them now.
     ///
     /// # Errors
-    /// In how many milliseconds they will be; nothing was gcra.
+    /// The wait in milliseconds; nothing was taken.
     pub fn take(&mut self, limit: &RateLimit, units: u64, now_ms: u64) -> Result<(), u64> {
         let (gcra, wait_ms) = self.after(limit, units, now_ms);
         if wait_ms > 0 {
@@ -76,8 +75,8 @@ impl Gcra {
         Ok(())
     }
 
-    /// Takes this many, allowed or not, and says in how many milliseconds to take more. Never is
-    /// the wait longer than `wait_ms_max`: what exceeds it is forgiven.
+    /// Takes units unconditionally and returns the wait before the next in milliseconds, capped at
+    /// `wait_ms_max`. Debt beyond the cap is dropped.
     pub fn charge(&mut self, limit: &RateLimit, units: u64, now_ms: u64, wait_ms_max: u64) -> u64 {
         let (gcra, wait_ms) = self.after(limit, units, now_ms);
         *self = gcra;
@@ -108,9 +107,10 @@ fn ns(ms: u64) -> u64 {
     ms.saturating_mul(NS_PER_MS)
 }
 
-/// One limit for each of many keys, of which a bounded number is remembered. When there is no
-/// room for another, keys at rest are forgotten, which changes nothing for them; where none is, all
-/// further keys share one limit, so that inventing keys gains nobody anything.
+/// A limiter with one GCRA state per key and a bounded table.
+///
+/// When the table is full, idle keys are pruned, which changes nothing for them. If none is idle,
+/// all new keys share one state, so inventing keys gains nothing.
 #[derive(Debug)]
 pub struct KeyedLimiter<K> {
     limit: RateLimit,
@@ -121,7 +121,7 @@ pub struct KeyedLimiter<K> {
 }
 
 impl<K: Ord> KeyedLimiter<K> {
-    /// Nobody has gcra anything yet.
+    /// Creates an empty limiter.
     pub fn new(limit: RateLimit, keys_max: usize) -> Self {
         Self {
             limit,
@@ -132,28 +132,28 @@ impl<K: Ord> KeyedLimiter<K> {
         }
     }
 
-    /// As [`Gcra::take`], for this key.
+    /// [`Gcra::take`] for this key.
     ///
     /// # Errors
-    /// In how many milliseconds to try again.
+    /// The wait in milliseconds.
     pub fn take(&mut self, key: K, units: u64, now_ms: u64) -> Result<(), u64> {
         let limit = self.limit;
         self.cell(key, now_ms).take(&limit, units, now_ms)
     }
 
-    /// As [`Gcra::charge`], for this key.
+    /// [`Gcra::charge`] for this key.
     pub fn charge(&mut self, key: K, units: u64, now_ms: u64, wait_ms_max: u64) -> u64 {
         let limit = self.limit;
         self.cell(key, now_ms)
             .charge(&limit, units, now_ms, wait_ms_max)
     }
 
-    /// How many keys are remembered.
+    /// Returns the number of tracked keys.
     pub fn len(&self) -> usize {
         self.cells.len()
     }
 
-    /// Whether none is.
+    /// Returns whether no key is tracked.
     pub fn is_empty(&self) -> bool {
         self.cells.is_empty()
     }
@@ -191,12 +191,12 @@ mod tests {
         assert_eq!(gcra.take(&TEN_A_MINUTE, 1, 7_000), Ok(()));
         assert!(
             gcra.take(&TEN_A_MINUTE, 1, 7_000).is_err(),
-            "one came back, not two"
+            "one unit was restored, not two"
         );
         assert_eq!(
             gcra.take(&TEN_A_MINUTE, 10, 1_000_000),
             Ok(()),
-            "a rest brings all of it back"
+            "an idle key has its full burst"
         );
     }
 
@@ -225,7 +225,7 @@ mod tests {
         assert_eq!(
             gcra.charge(&rate, 0, 5_000, 5_000),
             0,
-            "what was beyond is forgiven"
+            "debt beyond the cap is dropped"
         );
     }
 
@@ -235,21 +235,21 @@ mod tests {
         for key in 0..4 {
             assert_eq!(rates.take(key, 10, 0), Ok(()));
         }
-        // The table is full of keys that are busy: all others have one limit between them.
+        // The table is full of active keys: all new ones share one state.
         let allowed = (100..1_000)
             .filter(|key| rates.take(*key, 1, 10).is_ok())
             .count();
         assert_eq!((allowed, rates.len()), (10, 4));
-        // Those known before keep their own.
+        // Tracked keys keep their own state.
         assert_eq!(rates.take(1, 1, 6_000), Ok(()));
-        // At rest they make room.
+        // Idle keys are pruned.
         assert_eq!(rates.take(7, 10, 200_000), Ok(()));
         assert_eq!(rates.take(8, 10, 200_000), Ok(()));
         assert_eq!(rates.len(), 2);
     }
 
     proptest! {
-        /// Whatever the order and size of what is asked, no window has more than rate and burst allow.
+        /// Whatever the order and size of requests, no window exceeds rate and burst.
         #[test]
         fn never_more_than_rate_and_burst(
             steps in proptest::collection::vec((0_u64..5_000, 1_u64..30), 1..200),
@@ -262,7 +262,7 @@ mod tests {
                 now_ms += wait_ms;
                 match gcra.take(&rate, units, now_ms) {
                     Ok(()) => granted.push((now_ms, units)),
-                    // Who waits as long as told is let in, unless it asks for more than a burst.
+                    // Waiting as long as returned is enough, unless the request exceeds the burst.
                     Err(wait_ms) if units <= burst => {
                         prop_assert_eq!({ gcra }.take(&rate, units, now_ms + wait_ms), Ok(()));
                     }

@@ -1,31 +1,31 @@
-//! What was agreed about uptime, and what a month comes to by it.
+//! SLA terms: uptime target and service credits.
 
 use serde::{Deserialize, Serialize};
 
-/// A credit for a month that was not as it should have been.
+/// A service credit for a month below a bound.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Credit {
-    /// Where the uptime was below this.
+    /// Upper bound of uptime, exclusive.
     pub below_percent: f64,
-    /// Of what was paid for the month.
+    /// Credit in percent of the monthly fee.
     pub credit_percent: f64,
 }
 
-/// What was agreed.
+/// The terms of an SLA.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SlaTerms {
-    /// Uptime that a month should have.
+    /// Monthly uptime target.
     pub target_percent: f64,
-    /// Credits, for the lowest uptime first.
+    /// Credits in ascending order of uptime.
     pub credits: Vec<Credit>,
-    /// How long a planned stop is a planned one.
+    /// Longest planned stop that does not count as downtime.
     pub planned_stop_max_ms: i64,
-    /// Months whose reports are kept.
+    /// Number of monthly reports to retain.
     pub reports_max: usize,
 }
 
 impl SlaTerms {
-    /// The credit for a month with this uptime: the one for the lowest bound that it stayed below.
+    /// Returns the credit due for this uptime: that of the lowest bound not reached.
     pub fn credit_percent(&self, uptime_percent: f64) -> f64 {
         let due = self
             .credits
@@ -35,7 +35,7 @@ impl SlaTerms {
     }
 }
 
-/// Reads `"99.9: 10"`: below 99.9 percent of uptime, 10 percent of credit.
+/// Parses `"99.9: 10"`: 10 percent of credit below 99.9 percent of uptime.
 pub fn credit(text: &str) -> Option<Credit> {
     let (below, credit) = text.split_once(':')?;
     Some(Credit {
@@ -44,7 +44,7 @@ pub fn credit(text: &str) -> Option<Credit> {
     })
 }
 
-/// Reads a percentage, with or without the sign.
+/// Parses a percentage with or without `%`.
 pub fn percent(text: &str) -> Option<f64> {
     let number: f64 = text.trim().trim_end_matches('%').trim_end().parse().ok()?;
     (0.0..=100.0).contains(&number).then_some(number)

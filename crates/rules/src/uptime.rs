@@ -1,8 +1,8 @@
-//! From what was noted of a relay's life to the days of its uptime.
+//! Daily uptime from the records of a relay's runs.
 //!
-//! Lengths are measured by the machine's own clock since it was switched on, which nobody can set;
-//! the wall clock only says where in the calendar they belong. So a wall clock that jumps while the
-//! relay runs, or between two runs of one boot, neither invents downtime nor hides any.
+//! Durations use the machine's boot clock, which nobody can set; the wall clock only places them in
+//! the calendar. A wall clock that jumps during a run, or between two runs of one boot, neither
+//! adds nor hides downtime.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -11,119 +11,119 @@ use serde::{Deserialize, Serialize};
 
 use super::latency::Latency;
 
-/// Milliseconds of a day.
+/// Milliseconds in a day.
 pub const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
 
-/// A wall clock before this has not been set: 2024-01-01, in milliseconds since 1970.
+/// Wall clocks before 2024-01-01 (Unix milliseconds) are considered unset.
 pub const CLOCK_SET_MS: i64 = 1_704_067_200_000;
 
-/// Incidents of one day that are kept one by one.
+/// Incidents of one day that are listed individually.
 pub const DAY_INCIDENTS_MAX: usize = 100;
 
-/// A moment, on both clocks.
+/// One reading of all clocks.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClockReading {
-    /// Which time the machine was switched on: within one of these the next field can be compared.
+    /// Boot id; `clock_ms` is comparable within one boot only.
     pub boot: String,
-    /// Milliseconds since then, sleep included.
+    /// Milliseconds since boot, including sleep.
     pub clock_ms: u64,
-    /// Milliseconds since 1970, as the wall clock believed.
+    /// Wall clock, Unix milliseconds.
     pub wall_ms: i64,
-    /// The relay's own time ([`super::RelayTime`]), which its store keeps with each commit: at a start it
-    /// says how long the run before went on after its last note.
+    /// The relay's clock ([`super::RelayTime`]), stored with each commit. At the next start it
+    /// shows how long the previous run continued after its last record.
     pub relay_ms: u64,
 }
 
-/// While a relay ran, something was the matter.
+/// A period of a run in which the relay was not ready.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Outage {
-    /// From here, by [`ClockReading::clock_ms`].
+    /// Start by [`ClockReading::clock_ms`].
     pub from_ms: u64,
-    /// To here.
+    /// End.
     pub until_ms: u64,
-    /// In words.
+    /// Human-readable cause.
     pub cause: String,
-    /// Somebody meant it to be so.
+    /// Whether it was planned.
     pub planned: bool,
 }
 
-/// One thing noted.
+/// One record of the uptime log.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "record", rename_all = "snake_case")]
 pub enum Record {
-    /// The relay began.
+    /// A run started.
     Started {
-        /// When.
+        /// Time of the start.
         at: ClockReading,
     },
-    /// It has been running for a while.
+    /// An interval of a run.
     #[serde(rename = "folded")]
     Interval {
-        /// The end of that while.
+        /// End of the interval.
         at: ClockReading,
-        /// How long it was.
+        /// Its length in milliseconds.
         lasted_ms: u64,
-        /// Pushes in it.
+        /// Push latency during the interval.
         latency: Latency,
-        /// What was the matter meanwhile.
+        /// Outages during the interval.
         #[serde(rename = "troubles")]
         outages: Vec<Outage>,
     },
-    /// It ended in an orderly way.
+    /// A run stopped cleanly.
     Stopped {
-        /// When.
+        /// Time of the stop.
         at: ClockReading,
-        /// It was told to.
+        /// Whether an operator requested it.
         planned: bool,
     },
-    /// What earlier runs come to, day by day.
+    /// Compacted earlier runs, one record per day.
     #[serde(rename = "settled")]
     DaySummary {
         /// Days since 1970.
         day: i64,
-        /// What it was like.
+        /// Totals of the day.
         #[serde(flatten)]
         of: Day,
     },
 }
 
-/// One day, in the calendar of UTC.
+/// Totals of one UTC day.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Day {
-    /// The relay was there for its devices.
+    /// Uptime.
     pub up_ms: i64,
-    /// It was not, and nobody meant it so.
+    /// Unplanned downtime.
     pub down_ms: i64,
-    /// It was not, as planned.
+    /// Planned downtime.
     pub planned_ms: i64,
-    /// Pushes.
+    /// Push latency.
     pub latency: Latency,
-    /// What happened.
+    /// Incidents in order.
     pub incidents: Vec<Incident>,
-    /// Incidents beyond [`DAY_INCIDENTS_MAX`], counted in above and not listed.
+    /// Incidents beyond [`DAY_INCIDENTS_MAX`]: counted above, not listed.
     pub incidents_more: u64,
 }
 
-/// Something that happened, or the part of it that lies in one day.
+/// An incident, or its part within one day.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Incident {
-    /// From here, in milliseconds since 1970.
+    /// Start, Unix milliseconds.
     pub from_ms: i64,
-    /// To here.
+    /// End.
     pub until_ms: i64,
-    /// In words.
+    /// Human-readable cause.
     pub cause: String,
-    /// Somebody meant it to be so: it does not count.
+    /// Whether it was planned and so does not count as downtime.
     pub planned: bool,
 }
 
-/// Why it was not there between two runs.
-const STOPPED: &str = "stopped as planned";
-const STOPPED_LONG: &str = "not started again for long after a planned stop";
-const CRASHED: &str = "not running, without having been told to stop";
-const CLOCK: &str = "not running; for how long is not known, for the clock went back meanwhile";
+/// Causes of downtime between two runs.
+const STOPPED: &str = "planned stop";
+const STOPPED_LONG: &str = "not restarted in time after a planned stop";
+const CRASHED: &str = "stopped unexpectedly";
+const CLOCK: &str = "not running for an unknown time: the clock went back";
 
-/// Days under construction.
+/// Accumulator of days.
 #[derive(Debug, Default)]
 struct Days {
     days: BTreeMap<i64, Day>,
@@ -134,14 +134,15 @@ struct Days {
 #[derive(Debug, Clone)]
 struct RunEnd {
     at: ClockReading,
-    /// Where in the calendar it belongs.
+    /// Calendar time of the end.
     wall_ms: i64,
     planned: bool,
 }
 
-/// Days since 1970, each with what was noted of it. `now` is given where no relay runs: the time since
-/// the last run counts then, too. A planned stop is a planned one for `planned_stop_max_ms`; what comes
-/// after that is downtime.
+/// Returns the totals of each day, keyed by days since 1970.
+///
+/// With `now`, the time since the last run counts as well: pass it when no relay runs. A planned
+/// stop counts as planned for `planned_stop_max_ms` and as downtime after that.
 pub fn days(
     records: &[Record],
     planned_stop_max_ms: i64,
@@ -154,7 +155,7 @@ pub fn days(
     days.days
 }
 
-/// Several of these days as one: what lasted is added up, and what went on over midnight is one incident.
+/// Returns the sum of several days. An incident across midnight becomes one.
 pub fn sum(all: &BTreeMap<i64, Day>, which: Range<i64>) -> Day {
     let mut sum = Day::default();
     for (_, day) in all.range(which) {
@@ -163,7 +164,7 @@ pub fn sum(all: &BTreeMap<i64, Day>, which: Range<i64>) -> Day {
     sum
 }
 
-/// The same in fewer records: a day each, and where the last run ended or has come to.
+/// Compacts records to one per day, plus the end of the last run.
 pub fn compact(records: &[Record], planned_stop_max_ms: i64) -> Vec<Record> {
     let (days, last) = replay(records, planned_stop_max_ms);
     let settled = days
@@ -210,7 +211,7 @@ fn replay(records: &[Record], planned_stop_max_ms: i64) -> (Days, Option<RunEnd>
     (days, last)
 }
 
-/// The moments of a record that belongs to a run.
+/// Returns the clock reading of a record of a run.
 fn reading(record: &Record) -> Option<&ClockReading> {
     match record {
         Record::Started { at, .. } | Record::Interval { at, .. } | Record::Stopped { at, .. } => {
@@ -225,14 +226,14 @@ fn signed(ms: u64) -> i64 {
 }
 
 impl Days {
-    /// One run, and the time between it and the one before.
+    /// Adds one run and the time between it and the previous one.
     fn run(&mut self, run: &[Record], before: Option<&RunEnd>) -> Option<RunEnd> {
         let (first, anchor) = (reading(run.first()?)?, reading(run.last()?)?);
-        // The last word on the time is the best: a board boots in 1970 and learns the date later.
+        // The last reading is the best: a board boots in 1970 and learns the date later.
         let mut offset_ms = anchor.wall_ms - signed(anchor.clock_ms);
         let floats = anchor.wall_ms < CLOCK_SET_MS;
         if floats {
-            // Its length is known, its date is not: it follows on what is known.
+            // Its length is known, its date is not: place it after the previous run.
             offset_ms = before?.wall_ms - signed(first.clock_ms);
         }
         let wall_ms = |clock_ms: u64| offset_ms + signed(clock_ms);
@@ -268,7 +269,7 @@ impl Days {
         })
     }
 
-    /// The time between the end of one run and the begin of the next.
+    /// Adds the time between the end of one run and the start of the next.
     fn gap(&mut self, before: &RunEnd, next: &ClockReading, next_ms: i64) {
         let same_boot = before.at.boot == next.boot && next.clock_ms >= before.at.clock_ms;
         let length_ms = match same_boot {
@@ -284,7 +285,7 @@ impl Days {
             self.add_downtime(from_ms, until_ms, STOPPED, true);
             return self.add_downtime_if_any(until_ms, next_ms, STOPPED_LONG);
         }
-        // It was alive when it last committed, whenever it last made a note.
+        // It was running at its last commit, whenever it wrote its last record.
         let alive_ms = signed(next.relay_ms.saturating_sub(before.at.relay_ms)).min(length_ms);
         if alive_ms > 0 {
             self.add_up(from_ms, from_ms + alive_ms, &Latency::default());
@@ -334,7 +335,7 @@ impl Days {
     }
 }
 
-/// The days that a while touches, each with its part of it.
+/// Splits a period at midnight UTC.
 fn parts(from_ms: i64, until_ms: i64) -> impl Iterator<Item = (i64, i64, i64)> {
     let (first, last) = (
         from_ms.div_euclid(DAY_MS),
@@ -350,12 +351,12 @@ fn parts(from_ms: i64, until_ms: i64) -> impl Iterator<Item = (i64, i64, i64)> {
 }
 
 impl Day {
-    /// Counts in what is known of the same day from elsewhere.
+    /// Adds the totals of the same day from another source.
     pub fn merge(&mut self, other: &Self) {
         self.add(other, DAY_INCIDENTS_MAX);
     }
 
-    /// Adds what lasted, and lists so many incidents at most.
+    /// Adds totals and lists up to `incidents_max` incidents.
     fn add(&mut self, other: &Self, incidents_max: usize) {
         self.up_ms += other.up_ms;
         self.down_ms += other.down_ms;
@@ -371,7 +372,7 @@ impl Day {
         self.list(incident, DAY_INCIDENTS_MAX);
     }
 
-    /// One that goes on is one.
+    /// Merges an incident that continues the previous one.
     fn list(&mut self, incident: Incident, incidents_max: usize) {
         let full = self.incidents.len() >= incidents_max;
         match self.incidents.last_mut() {
@@ -383,7 +384,7 @@ impl Day {
 }
 
 impl Incident {
-    /// Whether the other one is the same, where this one ends.
+    /// Returns whether `other` continues this incident.
     fn continues_as(&self, other: &Self) -> bool {
         self.until_ms == other.from_ms && self.cause == other.cause && self.planned == other.planned
     }

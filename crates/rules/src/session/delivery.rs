@@ -1,7 +1,7 @@
-//! What of the account's log a device has been shown, and how far ahead of its acks that may run.
+//! Delivery of an account's log to one device, within a window of unacknowledged bytes.
 //!
-//! Live delivery and catching up are one road: look at the log after what was shown, show it, and
-//! look again when there is version or room in the window.
+//! Catching up and live delivery use one path: fetch after the last delivered seq, deliver, and
+//! fetch again when the account changes or the window has space.
 
 use std::collections::VecDeque;
 
@@ -15,7 +15,7 @@ use super::{Output, Phase, Session};
 /// Bytes of envelopes in one Deliver frame, unless a single one is larger.
 const DELIVER_BYTES: u64 = 256 * 1024;
 
-/// A device's place in the log, as one session sees it.
+/// Delivery state of one session.
 #[derive(Debug)]
 pub(super) struct Delivery {
     member: Member,
@@ -24,18 +24,18 @@ pub(super) struct Delivery {
     shown: u64,
     acked: u64,
     gap_shown: u64,
-    /// Whether the last Deliver left the device behind: another follows, even an empty one.
+    /// Whether the last Deliver reported more to come: another follows, even an empty one.
     behind_announced: bool,
     fetching: bool,
-    /// There are envelopes to see, once the window has room.
+    /// Envelopes are pending until the window has space.
     envelopes_due: bool,
-    /// There is something else to see (entries, a gap, the end), which waits for no window.
+    /// Something else is pending (entries, a gap, a deletion) that needs no window space.
     page_due: bool,
     version: AccountVersion,
-    /// Frames shown and not yet acknowledged: the seq each goes to, and its bytes.
+    /// Delivered and unacknowledged frames: last seq and bytes.
     window: VecDeque<(u64, u64)>,
     window_bytes: u64,
-    /// The next envelope did not fit what room there was: only an ack makes fetching worth while.
+    /// The next envelope did not fit: fetch again only after an ack.
     window_full: bool,
 }
 
@@ -75,7 +75,7 @@ impl Delivery {
         self.fetching
     }
 
-    /// AccountVersion of what it has not seen asks for a look.
+    /// Schedules a fetch for changes that were not delivered yet.
     pub(super) fn on_account_changed(&mut self, version: AccountVersion) {
         let turned = version.revision != self.version.revision;
         self.version = version;
@@ -83,7 +83,7 @@ impl Delivery {
         self.page_due |= turned || version.membership_count > self.entries_shown;
     }
 
-    /// A device that was shown everything need not look at what it has just pushed itself.
+    /// A device that is up to date does not fetch its own pushes.
     pub(super) fn skip_own(&mut self, placements: &[Placement]) {
         for placement in placements {
             if !self.fetching && placement.seq == self.shown + 1 {
@@ -123,7 +123,7 @@ impl Delivery {
 }
 
 impl Session {
-    /// Looks, if there is reason to, room for what may be seen, and no look under way.
+    /// Fetches if something is pending, the window has space and no fetch is in flight.
     pub(super) fn fetch(&mut self) {
         let window_max = self.config.limits.window_bytes;
         let Phase::Authenticated(delivery) = &mut self.phase else {
@@ -162,11 +162,12 @@ impl Session {
         delivery.fetching = false;
         let (first, entries) = (page.entries_from, page.entries);
         if first != delivery.entries_shown {
-            // Rewound meanwhile, by an offer of this device's own. No envelope goes before the entries.
+            // Rewound in the meantime by this device's own entries. Envelopes never precede
+            // entries.
             return self.refetch();
         }
         delivery.entries_shown += entries.len() as u64;
-        // What was acknowledged while the look was under way would wait for an ack for ever.
+        // Envelopes acknowledged during the fetch would never be acknowledged again.
         let acked = delivery.acked;
         page.envelopes.retain(|delivered| delivered.seq > acked);
         let shown_before = delivery.shown;
@@ -215,7 +216,7 @@ impl Session {
         }
     }
 
-    /// Entries that this device offered are the answer to its offer, even if shown before.
+    /// Sends entries appended by this device as the answer, even if sent before.
     pub(super) fn on_membership_appended(&mut self, first: u64) {
         match &mut self.phase {
             Phase::Authenticated(delivery) => {
@@ -227,7 +228,7 @@ impl Session {
         self.refetch();
     }
 
-    /// What had expired is gone: the look that found it is made again.
+    /// Repeats the fetch that found expired envelopes.
     pub(super) fn on_swept(&mut self) {
         if let Phase::Authenticated(delivery) = &mut self.phase {
             delivery.fetching = false;

@@ -1,4 +1,4 @@
-//! The first frame: who is it?
+//! The first frame: authentication, account creation and joining.
 
 use bytes::Bytes;
 
@@ -14,14 +14,14 @@ use super::super::membership::Registration;
 use super::delivery::Delivery;
 use super::{Output, PendingReply, Phase, Session, SessionConfig};
 
-/// Who a device says it is, and whether it proved that.
+/// A device's claim of identity and whether it is proven.
 #[derive(Debug)]
 pub(super) struct Claim {
     pub(super) account: AccountId,
     pub(super) device: DeviceKey,
     proven: bool,
     membership_count: u64,
-    /// IncomingEnvelope in case the relay lost them.
+    /// The device's own log, in case the relay lost entries.
     entries: Vec<SignedEntry>,
 }
 
@@ -31,23 +31,23 @@ impl Claim {
     }
 }
 
-/// No private key belongs to this one: the numbers of the field end before it.
+/// A key without a private key: the field elements end before it.
 pub(super) const NO_DEVICE: DeviceKey = DeviceKey::new([0xff; 32]);
 
-/// Whether the genesis entry is this device's own. Nobody else is told whether there is such an
-/// account. What is no entry founds nothing, and the store says so.
+/// Returns whether the device signed this genesis entry itself; other devices must not learn
+/// whether the account exists. An undecodable entry passes, since the store refuses it.
 fn is_creator(entry: &SignedEntry, device: &DeviceKey) -> bool {
     membership::open(entry).map_or(true, |inside| *inside.author == *device.as_bytes())
 }
 
-/// Whether this is a whole log of the account, every signature right, with the device in it.
+/// Returns whether this is a complete, validly signed log of the account that includes the device.
 fn proves_membership(log: &[SignedEntry], claim: &Claim) -> bool {
     Membership::replay(log).is_ok_and(|membership| {
         membership.account() == claim.account && membership.member(&claim.device).is_some()
     })
 }
 
-/// The frame that opens every session.
+/// Returns the first frame of a session.
 pub(super) fn greeting(config: &SessionConfig, nonce: &[u8; 32], wall_ms: u64) -> RelayFrame {
     let registration = match config.registration {
         Registration::Open => wire::Registration::Open,
@@ -76,7 +76,7 @@ impl Session {
             DeviceFrame::RecoverAccount(recover) => self.recover(&recover),
             _ => Err(Refusal::new(
                 Code::UnexpectedFrame,
-                "the first frame must say who this is",
+                "the first frame must authenticate, create an account, join or recover",
             )),
         };
         if let Err(refusal) = opened {
@@ -90,9 +90,9 @@ impl Session {
         Ok(())
     }
 
-    /// Everything that can be checked without the store. A wrong signature is only noted, so that
-    /// it takes the same road, and the same time, as an unknown device. How long this takes depends
-    /// on what was sent, and not on what is kept.
+    /// Checks everything that needs no store access. A wrong signature is only recorded, so that it
+    /// takes the same path and the same time as an unknown device. The time depends on the input,
+    /// never on stored data.
     fn check(&self, authenticate: Authenticate) -> Result<Claim, Refusal> {
         self.check_version(authenticate.version)?;
         self.check_host(&authenticate.host)?;
@@ -121,7 +121,7 @@ impl Session {
             return Ok(());
         }
         let text = format!(
-            "this relay speaks version {VERSION} of the protocol, the device version {version}; update the older one"
+            "the relay speaks protocol version {VERSION}, the device version {version}; update the older one"
         );
         Err(Refusal::new(Code::VersionUnsupported, text).expected(u64::from(VERSION)))
     }
@@ -130,7 +130,7 @@ impl Session {
         if host.len() <= HOST_BYTES_MAX && self.config.server_names.contains(host) {
             return Ok(());
         }
-        let text = "this relay does not go by the name that was dialled; \
+        let text = "the relay does not serve the host name that was dialled; \
                     whoever runs it can add the name to `server.names` in its config";
         Err(Refusal::new(Code::WrongHost, text))
     }
@@ -139,21 +139,18 @@ impl Session {
         let missing = || {
             Refusal::new(
                 Code::Malformed,
-                "a genesis needs an entry and an authentication",
+                "CreateAccount needs an entry and an authentication",
             )
         };
         let (Some(authenticate), Some(entry)) = (found.authenticate, found.entry) else {
             return Err(missing());
         };
         if found.invite.len() > INVITE_BYTES_MAX {
-            return Err(Refusal::new(
-                Code::Malformed,
-                "an invitation is shorter than this",
-            ));
+            return Err(Refusal::new(Code::Malformed, "the invitation is too long"));
         }
         let claim = self.check(authenticate)?;
         if claim.account != membership::account_id(&entry) {
-            let text = "the account's id must be the hash of its genesis entry";
+            let text = "the account id is not the hash of the genesis entry";
             return Err(Refusal::new(Code::Malformed, text));
         }
         if !claim.proven || !is_creator(&entry, &claim.device) {
@@ -189,7 +186,7 @@ impl Session {
         }
     }
 
-    /// The claim under examination. A session that is over stays over.
+    /// Takes the pending claim. A closed session stays closed.
     fn take_claim(&mut self) -> Option<Claim> {
         match std::mem::replace(&mut self.phase, Phase::Unauthenticated) {
             Phase::LookingUpDevice(claim) => Some(*claim),
@@ -200,7 +197,7 @@ impl Session {
         }
     }
 
-    /// A refused opening ends the session, whatever the code.
+    /// Refuses a handshake and closes the session, whatever the code.
     fn refuse_opening(&mut self, refusal: Refusal) {
         let text = refusal.message.clone();
         self.refuse(refusal);
@@ -223,9 +220,9 @@ impl Session {
         }
     }
 
-    /// The device is unknown, but offers a log in which the relay may see that it was restored from
-    /// before the device joined. Tried once. Without a log that makes it a member the store is not
-    /// asked, so that a stranger cannot measure whether there is an account to compare with.
+    /// Handles an unknown device that offers a log: the relay may have been restored from before
+    /// the device joined. Tried once. Without a log that proves membership the store is not read,
+    /// so that a stranger cannot measure whether the account exists.
     fn restore_membership(&mut self, mut claim: Claim) {
         let entries = std::mem::take(&mut claim.entries);
         let bounded = entries.len() <= self.config.limits.membership_entries_max as usize;
@@ -274,28 +271,27 @@ impl Session {
         if sealed.len() > self.config.limits.rendezvous_bytes_max as usize {
             return Err(Refusal::new(
                 Code::FrameTooLarge,
-                "more than may go through a rendezvous",
+                "the message exceeds rendezvous_bytes_max",
             ));
         }
         RendezvousId::try_from(id).map_err(|error| Refusal::new(Code::Malformed, error.to_string()))
     }
 
-    /// The owner of the slot answered this joining device.
+    /// Handles the reply of the rendezvous owner.
     pub fn on_rendezvous_reply(&mut self, id: RendezvousId, sealed: Bytes) {
         if matches!(self.phase, Phase::AwaitingRendezvousReply) {
             self.send(RelayFrame::RendezvousMessage(wire::RendezvousMessage {
                 id: id.to_wire(),
                 sealed,
             }));
-            self.close("the rendezvous is over");
+            self.close("rendezvous complete");
         }
     }
 
-    /// There is no such slot, or its owner is gone.
+    /// Handles an unknown, used or expired rendezvous.
     pub fn on_rendezvous_closed(&mut self) {
         if matches!(self.phase, Phase::AwaitingRendezvousReply) {
-            let text =
-                "this pairing link is unknown, used or too old; make a new one on the other device";
+            let text = "the pairing link is unknown, used or expired; create a new one on the other device";
             self.refuse(Refusal::new(Code::RendezvousNotFound, text));
         }
     }

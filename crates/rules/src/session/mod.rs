@@ -1,6 +1,8 @@
-//! One session with a device, from greeting to close, as a machine without sockets or disk:
-//! what arrives goes in by the methods below, what is to be done comes out of [`Session::poll_output`]
-//! in order. Whoever drives it (a session, an exchange, a simulation) does as told and reports back.
+//! The session with one device, from greeting to close, as a sans-I/O state machine.
+//!
+//! Input goes in by `handle_*` and `on_*`; the driver executes what [`Session::poll_output`]
+//! returns, in order, and reports the results. The relay's session driver, the exchange and the
+//! simulation are drivers.
 
 mod delivery;
 mod handshake;
@@ -25,13 +27,13 @@ use delivery::Delivery;
 use handshake::{Claim, NO_DEVICE};
 use recovery::Recovery;
 
-/// The names a relay goes by. A device signs the name that it dialled, so that an answer given to
-/// one relay is worth nothing at another.
+/// Host names of the relay. A device signs the name it dialled, so its answer is worthless at
+/// another relay.
 #[derive(Debug, Clone, Default)]
 pub struct ServerNames(Vec<String>);
 
 impl ServerNames {
-    /// Names as a device would dial them. None: only this machine's own loopback names.
+    /// Creates the list of names as devices dial them. Empty: loopback names only.
     pub fn new(names: impl IntoIterator<Item = String>) -> Self {
         Self(
             names
@@ -41,12 +43,12 @@ impl ServerNames {
         )
     }
 
-    /// One of them, if any were given.
+    /// Returns the first configured name.
     pub fn first(&self) -> Option<&str> {
         self.0.first().map(String::as_str)
     }
 
-    /// Whether `host` is one of them.
+    /// Returns whether `host` is a name of this relay.
     pub fn contains(&self, host: &str) -> bool {
         if self.0.is_empty() {
             return host == "localhost"
@@ -58,101 +60,102 @@ impl ServerNames {
     }
 }
 
-/// What is the same for every session of a relay.
+/// Configuration shared by all sessions of a relay.
 #[derive(Debug, Clone)]
 pub struct SessionConfig {
-    /// Which relay.
+    /// Identity of the relay.
     pub relay_id: RelayId,
-    /// Which history.
+    /// Current store epoch.
     pub epoch: StoreEpoch,
-    /// Told in the greeting, and kept to.
+    /// Limits, as announced in the greeting.
     pub limits: Limits,
-    /// Who may found accounts.
+    /// Registration policy.
     pub registration: Registration,
-    /// The names it goes by.
+    /// Host names of the relay.
     pub server_names: ServerNames,
-    /// How long a device may take to say who it is, in milliseconds.
+    /// Time limit for authentication, in milliseconds.
     pub auth_timeout_ms: u64,
 }
 
-/// What a session wants done, in this order.
+/// An action for the driver.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Output {
     /// Send a frame.
     Send(RelayFrame),
-    /// Fetch up a device: answer with [`Session::on_device_found`].
+    /// Look up a device; answer with [`Session::on_device_found`].
     FindDevice {
-        /// The account it claims.
+        /// The claimed account.
         account: AccountId,
-        /// The key it proved to have, or one that no device has.
+        /// The proven key, or a key that no device has.
         device: DeviceKey,
     },
-    /// Fetch up a recovery key: answer with [`Session::on_recovery_key_found`].
+    /// Look up a recovery key; answer with [`Session::on_recovery_key_found`].
     FindRecoveryKey {
-        /// The key it showed.
+        /// The claimed key.
         key: DeviceKey,
     },
-    /// Read a membership log: answer with [`Session::on_fetched`].
+    /// Read a membership log; answer with [`Session::on_fetched`].
     FetchMembership {
-        /// Member.
+        /// Account number.
         account: AccountNumber,
-        /// From this index on.
+        /// First index.
         entries_from: u64,
     },
-    /// Have a change made: answer with [`Session::on_committed`], in order.
+    /// Commit a command; answer with [`Session::on_committed`], in order.
     Commit(Command),
-    /// Read the account: answer with [`Session::on_fetched`].
+    /// Read the account; answer with [`Session::on_fetched`].
     Fetch(Fetch),
-    /// Open a slot: answer with [`Session::on_rendezvous_opened`].
+    /// Open a rendezvous; answer with [`Session::on_rendezvous_opened`].
     OpenRendezvous {
-        /// Its id.
+        /// Rendezvous id.
         id: RendezvousId,
-        /// In seconds.
+        /// Lifetime in seconds.
         lifetime_s: u32,
     },
-    /// Meet the owner of a slot: answer with [`Session::on_rendezvous_reply`] or [`Session::on_rendezvous_closed`].
+    /// Join a rendezvous; answer with [`Session::on_rendezvous_reply`] or
+    /// [`Session::on_rendezvous_closed`].
     JoinRendezvous {
-        /// Its id.
+        /// Rendezvous id.
         id: RendezvousId,
-        /// For the owner.
+        /// Message for the owner.
         sealed: Bytes,
     },
-    /// Answer who came to the slot.
+    /// Reply to the device that joined the rendezvous.
     ReplyRendezvous {
-        /// Its id.
+        /// Rendezvous id.
         id: RendezvousId,
-        /// For the device that joins.
+        /// Message for the joining device.
         sealed: Bytes,
     },
-    /// End the connection. Nothing follows.
+    /// Close the connection. The last output.
     Close {
         /// WebSocket close code.
         code: u16,
-        /// For people.
+        /// Human-readable reason.
         text: String,
     },
 }
 
-/// Where it stands.
+/// The phase of a session.
 #[derive(Debug)]
 enum Phase {
-    /// Greeted; who is it?
+    /// Greeting sent; waiting for the first frame.
     Unauthenticated,
-    /// It says who it is, and that is being looked up.
+    /// Waiting for the lookup of the claimed device.
     LookingUpDevice(Box<Claim>),
-    /// Known.
+    /// The device is authenticated.
     Authenticated(Box<Delivery>),
-    /// It shows a recovery key, and that is being looked up.
+    /// Waiting for the lookup of a recovery key.
     LookingUpRecoveryKey { key: DeviceKey, proven: bool },
-    /// A known recovery key.
+    /// The recovery key is authenticated.
     Recovering(Recovery),
-    /// A new device, waiting for the owner of a slot.
+    /// A joining device waits for the rendezvous owner.
     AwaitingRendezvousReply,
-    /// Closed or about to be.
+    /// Closed, or Close is queued.
     Closed,
 }
 
-/// What the outcome of a change will be the answer to.
+/// What the outcome of a command will answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum PendingReply {
     CreateAccount,
@@ -165,7 +168,7 @@ enum PendingReply {
     Sweep,
 }
 
-/// One session.
+/// A session with one device.
 #[derive(Debug)]
 pub struct Session {
     config: Arc<SessionConfig>,
@@ -178,7 +181,8 @@ pub struct Session {
 }
 
 impl Session {
-    /// Greets. `nonce` must be fresh chance; times are on any monotonic clock.
+    /// Creates a session and queues the greeting. `nonce` must be random; times are on any
+    /// monotonic clock.
     pub fn new(config: Arc<SessionConfig>, nonce: [u8; 32], wall_ms: u64, now_ms: u64) -> Self {
         let greeting = handshake::greeting(&config, &nonce, wall_ms);
         let mut session = Self::resume(config, nonce, now_ms);
@@ -186,7 +190,7 @@ impl Session {
         session
     }
 
-    /// Goes on from a greeting given earlier, with its nonce.
+    /// Continues a session from an earlier greeting and its nonce.
     pub fn resume(config: Arc<SessionConfig>, nonce: [u8; 32], now_ms: u64) -> Self {
         Self {
             config,
@@ -199,18 +203,19 @@ impl Session {
         }
     }
 
-    /// The next thing to do.
+    /// Returns the next action.
     #[allow(clippy::should_implement_trait)]
     pub fn poll_output(&mut self) -> Option<Output> {
         let next = self.outputs.pop_front();
         if next.is_none() && self.outputs.capacity() > 0 {
-            // It rests now, perhaps for days: memory is asked for again when there is something to do.
+            // The session may stay idle for days, so it releases the buffer.
             self.outputs = VecDeque::new();
         }
         next
     }
 
-    /// Whether another frame may be given to it now. While not, the socket is not read.
+    /// Returns whether the session accepts another frame. Until then the driver does not read the
+    /// socket.
     pub fn wants_frames(&self) -> bool {
         match self.phase {
             Phase::Unauthenticated | Phase::AwaitingRendezvousReply | Phase::Closed => true,
@@ -221,7 +226,7 @@ impl Session {
         }
     }
 
-    /// Whether everything asked for has been answered and delivered as far as the window allows.
+    /// Returns whether all commands are answered and everything that fits the window is delivered.
     pub fn is_idle(&self) -> bool {
         match &self.phase {
             Phase::LookingUpDevice(_) | Phase::LookingUpRecoveryKey { .. } => false,
@@ -233,12 +238,12 @@ impl Session {
         }
     }
 
-    /// Whether it has ended.
+    /// Returns whether the session is closed.
     pub fn is_closed(&self) -> bool {
         matches!(self.phase, Phase::Closed)
     }
 
-    /// Member session it is, once that is known.
+    /// Returns the authenticated device.
     pub fn member(&self) -> Option<Member> {
         match &self.phase {
             Phase::Authenticated(delivery) => Some(delivery.member()),
@@ -246,12 +251,12 @@ impl Session {
         }
     }
 
-    /// Whether the device that is being looked up has proved that it has the key it showed.
+    /// Returns whether the device being looked up has proven its key.
     pub fn is_proven(&self) -> bool {
         matches!(&self.phase, Phase::LookingUpDevice(claim) if claim.is_proven())
     }
 
-    /// When [`Session::handle_timeout`] is due.
+    /// Returns when [`Session::handle_timeout`] is due.
     pub fn poll_timeout(&self) -> Option<u64> {
         let limits = &self.config.limits;
         let silent = self.last_activity_ms + u64::from(limits.idle_timeout_s) * 1_000;
@@ -265,7 +270,7 @@ impl Session {
         }
     }
 
-    /// A frame came from the device.
+    /// Handles a frame from the device.
     pub fn handle_frame(&mut self, frame: DeviceFrame, now_ms: u64) {
         self.last_activity_ms = now_ms;
         match (&self.phase, frame) {
@@ -288,34 +293,34 @@ impl Session {
             ) => {
                 self.refuse(Refusal::new(
                     Code::UnexpectedFrame,
-                    "wait for the answer to the first frame",
+                    "the first frame is not answered yet",
                 ));
             }
             (Phase::Closed, _) => {}
         }
     }
 
-    /// Bytes came or went, if not yet a whole frame.
+    /// Records traffic that is not a whole frame yet.
     pub fn on_activity(&mut self, now_ms: u64) {
         self.last_activity_ms = now_ms;
     }
 
-    /// Time has passed.
+    /// Handles the passage of time.
     pub fn handle_timeout(&mut self, now_ms: u64) {
         if self
             .poll_timeout()
             .is_some_and(|deadline_ms| deadline_ms <= now_ms)
         {
             let text = match self.phase {
-                Phase::Unauthenticated => "the device did not say who it is in time",
-                Phase::AwaitingRendezvousReply => "nobody answered at this rendezvous in time",
-                _ => "nothing was heard from the device for too long",
+                Phase::Unauthenticated => "authentication timed out",
+                Phase::AwaitingRendezvousReply => "the rendezvous timed out",
+                _ => "idle timeout",
             };
             self.refuse(Refusal::new(Code::Timeout, text).retry_after_ms(1));
         }
     }
 
-    /// What came of the change asked for first of those not yet reported.
+    /// Handles the outcome of the oldest unanswered command.
     pub fn on_committed(&mut self, outcome: Outcome) {
         let Some(pending) = self.pending.pop_front() else {
             return;
@@ -327,15 +332,15 @@ impl Session {
         }
     }
 
-    /// What is seen of the account.
+    /// Handles the result of a fetch.
     pub fn on_fetched(&mut self, view: FetchResult) {
         match view {
             _ if self.is_closed() => {}
-            // Closed by this very device: the answer to that is on its way.
+            // Deleted by this device: the answer is already queued.
             FetchResult::AccountDeleted if self.pending.contains(&PendingReply::DeleteAccount) => {}
             FetchResult::AccountDeleted => self.refuse(Refusal::new(
                 Code::AccountDeleted,
-                "this account was closed; nothing of it is kept here",
+                "this account was deleted",
             )),
             FetchResult::NotAMember => {
                 self.refuse(Refusal::new(
@@ -356,7 +361,7 @@ impl Session {
         }
     }
 
-    /// Something about the account changed.
+    /// Handles a change of the account.
     pub fn on_account_changed(&mut self, version: AccountVersion) {
         if let Phase::Authenticated(delivery) = &mut self.phase {
             delivery.on_account_changed(version);
@@ -365,7 +370,7 @@ impl Session {
         self.on_membership_changed(version);
     }
 
-    /// The relay is about to stop.
+    /// Refuses further service because the relay is stopping.
     pub fn shut_down(&mut self, retry_after_ms: u64) {
         if !self.is_closed() {
             let text = "the relay is restarting";
@@ -373,7 +378,7 @@ impl Session {
         }
     }
 
-    /// Says no; ends the session where the code asks for it.
+    /// Sends a refusal and closes the session if the code requires it.
     pub fn refuse(&mut self, refusal: Refusal) {
         if self.is_closed() {
             return;
@@ -409,7 +414,8 @@ impl Session {
     }
 
     fn find(&mut self, claim: Claim) {
-        // Who proved nothing is looked up as a device that nobody is: its own place is not touched.
+        // An unproven claim is looked up as a device that does not exist, so its own row is not
+        // touched.
         let device = if claim.is_proven() {
             claim.device
         } else {
@@ -422,7 +428,7 @@ impl Session {
         self.phase = Phase::LookingUpDevice(Box::new(claim));
     }
 
-    /// The answer to [`Output::FindDevice`].
+    /// Handles the answer to [`Output::FindDevice`].
     pub fn on_device_found(&mut self, device_state: Option<DeviceState>) {
         self.admit(device_state);
     }

@@ -1,5 +1,5 @@
-//! Somebody without a device: the recovery key proves itself, is shown the whole membership log, and
-//! may add to that. It has no place in the account's log of envelopes, so it is shown none of them.
+//! Sessions of a recovery key: they read the whole membership log and may append to it, but receive
+//! no envelopes.
 
 use graceful_protocol::frame::{DeviceFrame, RelayFrame};
 use graceful_protocol::recovery::RecoveryChallenge;
@@ -10,7 +10,7 @@ use super::super::AccountNumber;
 use super::super::command::{AccountPage, AccountVersion, Command, RecoverableAccount};
 use super::{Output, PendingReply, Phase, Session};
 
-/// What is known of somebody whose recovery key was found.
+/// State of a session authenticated by a recovery key.
 #[derive(Debug)]
 pub(super) struct Recovery {
     account: AccountNumber,
@@ -26,14 +26,14 @@ impl Recovery {
         self.fetching
     }
 
-    /// What was offered is the answer to the offer, even if shown before.
+    /// Sends appended entries as the answer, even if sent before.
     pub(super) fn rewind(&mut self, first: u64) {
         self.entries_shown = self.entries_shown.min(first);
     }
 }
 
 impl Session {
-    /// A wrong signature is only noted: it takes the same road, and the same time, as an unknown key.
+    /// A wrong signature is only recorded: it takes the same path and time as an unknown key.
     pub(super) fn recover(&mut self, recover: &RecoverAccount) -> Result<(), Refusal> {
         self.check_version(recover.version)?;
         self.check_host(&recover.host)?;
@@ -52,14 +52,14 @@ impl Session {
         Ok(())
     }
 
-    /// The answer to [`Output::FindRecoveryKey`].
+    /// Handles the answer to [`Output::FindRecoveryKey`].
     pub fn on_recovery_key_found(&mut self, found: Option<RecoverableAccount>) {
         let Phase::LookingUpRecoveryKey { key, proven } = self.phase else {
             return;
         };
         let Some(found) = found.filter(|_| proven) else {
-            let text = "no account of this relay has this recovery key; \
-                        see that the words and the relay's address are right";
+            let text = "no account on this relay has this recovery key; \
+                        check the recovery phrase and the relay's address";
             return self.refuse(Refusal::new(Code::NotAMember, text));
         };
         let account = found.account;
@@ -79,7 +79,7 @@ impl Session {
         self.fetch_membership();
     }
 
-    /// Looks, if there is reason to and no look under way.
+    /// Fetches if something is pending and no fetch is in flight.
     pub(super) fn fetch_membership(&mut self) {
         if let Phase::Recovering(recovery) = &mut self.phase
             && recovery.due
@@ -103,7 +103,7 @@ impl Session {
 
     pub(super) fn on_membership_changed(&mut self, version: AccountVersion) {
         if let Phase::Recovering(recovery) = &mut self.phase {
-            // A turn may be the end of the account.
+            // A new revision may be the deletion of the account.
             recovery.due |= version.revision != recovery.revision
                 || version.membership_count > recovery.entries_shown;
             recovery.revision = version.revision;
@@ -117,7 +117,7 @@ impl Session {
         };
         recovery.fetching = false;
         let first = page.entries_from;
-        // Rewound meanwhile by an offer: the look that is due shows more.
+        // Rewound in the meantime by an append: the pending fetch delivers the entries.
         let entries = if first == recovery.entries_shown {
             page.entries
         } else {
@@ -136,7 +136,7 @@ impl Session {
             DeviceFrame::AppendMembership(append) => self.append_for_recovery(append),
             _ => Err(Refusal::new(
                 Code::UnexpectedFrame,
-                "a recovery key can do nothing but change the devices",
+                "a recovery key may only append membership entries",
             )),
         };
         if let Err(refusal) = served {
@@ -149,13 +149,13 @@ impl Session {
             return Ok(());
         };
         let (account, key) = (recovery.account, recovery.key);
-        // What is no entry at all is left to the rules of the log.
+        // Undecodable entries are left to the membership rules.
         let by_another =
             |entry| membership::open(entry).is_ok_and(|entry| *entry.author != *key.as_bytes());
         if append.entries.iter().any(by_another) {
             return Err(Refusal::new(
                 Code::UnexpectedFrame,
-                "here entries are signed by the recovery key",
+                "entries must be signed by the recovery key",
             ));
         }
         let AppendMembership { first, entries } = append;

@@ -1,4 +1,4 @@
-//! What a known device may ask, and how it is answered.
+//! Requests of an authenticated device.
 
 use bytes::Bytes;
 
@@ -59,7 +59,7 @@ impl Session {
             | DeviceFrame::RecoverAccount(_)
             | DeviceFrame::JoinRendezvous(_) => Err(Refusal::new(
                 Code::UnexpectedFrame,
-                "this session is open already",
+                "the session is already authenticated",
             )),
         };
         if let Err(refusal) = served {
@@ -69,7 +69,7 @@ impl Session {
 
     fn push(&mut self, by: Member, push: Push) -> Result<(), Refusal> {
         if push.envelopes.is_empty() {
-            return Err(Refusal::new(Code::Malformed, "a push without envelopes"));
+            return Err(Refusal::new(Code::Malformed, "push without envelopes"));
         }
         self.commit(Command::push(by, push.envelopes), PendingReply::Push);
         Ok(())
@@ -82,7 +82,7 @@ impl Session {
         if *close.account != *delivery.account_id().as_bytes() {
             return Err(Refusal::new(
                 Code::UnexpectedFrame,
-                "closing an account must name it",
+                "DeleteAccount must name this account",
             ));
         }
         self.commit(Command::DeleteAccount { by }, PendingReply::DeleteAccount);
@@ -127,14 +127,14 @@ impl Session {
                     envelopes,
                     account: true,
                 }));
-                self.close("the account is closed");
+                self.close("account deleted");
             }
             (PendingReply::Sweep, _) => self.on_swept(),
             _ => {}
         }
     }
 
-    /// A known device that is none any more learns why by looking.
+    /// A device that is no longer a member learns the reason by fetching.
     fn refuse_known(&mut self, refusal: Refusal) {
         if refusal.code == Code::NotAMember {
             self.refetch();
@@ -158,7 +158,7 @@ impl Session {
         }
     }
 
-    /// The slot is open, or why not.
+    /// Handles the result of opening a rendezvous.
     pub fn on_rendezvous_opened(&mut self, id: RendezvousId, opened: Result<(), Refusal>) {
         match opened {
             Ok(()) => self.send(RelayFrame::RendezvousOpened(wire::RendezvousOpened {
@@ -168,15 +168,15 @@ impl Session {
         }
     }
 
-    /// Nobody waits any more for what this device replied. The session goes on.
+    /// Handles a reply whose joining device is gone. The session continues.
     pub fn on_rendezvous_reply_lost(&mut self) {
-        let text = "the device that wanted to join is gone; remove it, and pair again";
+        let text = "the joining device is gone; remove it and pair again";
         self.send(RelayFrame::Refusal(
             Refusal::new(Code::RendezvousNotFound, text).into(),
         ));
     }
 
-    /// A device came to this one's slot.
+    /// Handles a message of a joining device.
     pub fn on_rendezvous_message(&mut self, id: RendezvousId, sealed: Bytes) {
         self.send(RelayFrame::RendezvousMessage(wire::RendezvousMessage {
             id: id.to_wire(),
