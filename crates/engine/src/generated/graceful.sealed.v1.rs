@@ -2,27 +2,27 @@
 /// Sealed under the header key.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Header {
-    /// the app's own name for the sending device
+    /// the app's id of the sending device
     #[prost(string, tag = "1")]
     pub device_id: ::prost::alloc::string::String,
-    /// the app's own name for the change
+    /// the app's id of the change
     #[prost(string, tag = "2")]
     pub transaction_id: ::prost::alloc::string::String,
     #[prost(uint64, tag = "3")]
     pub push_number: u64,
-    /// what the sender had seen
+    /// the log heads that the sender has seen
     #[prost(message, optional, tag = "4")]
     pub heads: ::core::option::Option<Heads>,
-    /// absent: the change is whole in this envelope
+    /// absent: the envelope holds the whole change
     #[prost(message, optional, tag = "5")]
     pub part: ::core::option::Option<Part>,
     #[prost(enumeration = "Kind", tag = "6")]
     pub kind: i32,
-    /// the sender's newest earlier push that every reader of this one should have; 0: not known
+    /// the sender's newest earlier push that every recipient should have; 0: unknown
     #[prost(uint64, tag = "7")]
     pub after: u64,
 }
-/// Running hashes, each with its position.
+/// Log heads: running hashes with their positions.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Heads {
     #[prost(uint64, tag = "1")]
@@ -38,7 +38,7 @@ pub struct Heads {
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Part {
-    /// 16 random bytes, the same for all parts of a change
+    /// 16 random bytes, shared by all parts of a change
     #[prost(bytes = "bytes", tag = "1")]
     pub group: ::prost::bytes::Bytes,
     /// 0, 1, 2…
@@ -47,7 +47,7 @@ pub struct Part {
     #[prost(uint32, tag = "3")]
     pub count: u32,
 }
-/// From the joining device through the rendezvous, under the pairing secret.
+/// From the joining device through the rendezvous, sealed with the pairing secret.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct JoinRequest {
     /// 32 bytes: Ed25519
@@ -56,11 +56,11 @@ pub struct JoinRequest {
     /// 32 bytes: X25519
     #[prost(bytes = "bytes", tag = "2")]
     pub agreement_key: ::prost::bytes::Bytes,
-    /// for the person who is asked
+    /// shown to the user who confirms
     #[prost(string, tag = "3")]
     pub name: ::prost::alloc::string::String,
 }
-/// From the existing device: HPKE to the joining device's agreement key, with the pairing secret as PSK.
+/// From the existing device: HPKE to the joining device's agreement key, the pairing secret as PSK.
 #[derive(Clone, PartialEq, ::prost::Message)]
 #[prost(skip_debug)]
 pub struct AccountBundle {
@@ -76,7 +76,7 @@ pub struct AccountBundle {
     pub epoch_secrets: ::prost::alloc::vec::Vec<::prost::bytes::Bytes>,
     #[prost(message, repeated, tag = "5")]
     pub names: ::prost::alloc::vec::Vec<DeviceName>,
-    /// not empty: the person said no; nothing else is set
+    /// not empty: the user declined; nothing else is set
     #[prost(string, tag = "6")]
     pub refused: ::prost::alloc::string::String,
 }
@@ -95,13 +95,13 @@ pub struct Names {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum Kind {
-    /// one change of the app
+    /// a change of the app
     Change = 0,
-    /// the app's state, for a device that lacks the past
+    /// the app's state, for a device that lacks earlier changes
     Snapshot = 1,
-    /// an encoded Names: what the devices are called
+    /// an encoded Names: display names of the devices
     Names = 2,
-    /// the sender asks the addressed device for a snapshot; without content
+    /// asks the recipient for a snapshot; no content
     SnapshotRequest = 3,
 }
 impl Kind {

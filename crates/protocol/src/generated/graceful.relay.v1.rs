@@ -37,21 +37,21 @@ pub mod from_relay {
 /// The first frame on every connection.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Greeting {
-    /// 16 bytes, made with the store, kept through restores
+    /// 16 bytes, created with the store, unchanged by restores
     #[prost(bytes = "bytes", tag = "1")]
     pub relay_id: ::prost::bytes::Bytes,
-    /// lowest and highest protocol version this relay speaks
+    /// lowest and highest supported protocol version
     #[prost(uint32, tag = "2")]
     pub version_min: u32,
     #[prost(uint32, tag = "3")]
     pub version_max: u32,
-    /// 16 bytes: which history this store tells
+    /// 16 bytes: the store epoch, new after each restore
     #[prost(bytes = "bytes", tag = "4")]
     pub epoch: ::prost::bytes::Bytes,
-    /// 32 bytes, fresh: what the device signs
+    /// 32 random bytes, signed by the device
     #[prost(bytes = "bytes", tag = "5")]
     pub nonce: ::prost::bytes::Bytes,
-    /// the relay's wall clock, Unix milliseconds; for the device's information only
+    /// the relay's wall clock, Unix milliseconds; informational
     #[prost(uint64, tag = "6")]
     pub time_ms: u64,
     #[prost(message, optional, tag = "7")]
@@ -62,29 +62,29 @@ pub struct Greeting {
     #[prost(enumeration = "Registration", tag = "9")]
     pub registration: i32,
 }
-/// Every limit the relay will hold this device to.
+/// Limits that the relay applies to this device.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Limits {
     #[prost(uint64, tag = "1")]
     pub frame_bytes_max: u64,
     #[prost(uint64, tag = "2")]
     pub envelope_bytes_max: u64,
-    /// envelopes in one Push
+    /// envelopes per Push
     #[prost(uint32, tag = "3")]
     pub push_envelopes_max: u32,
-    /// frames sent and not yet answered (Stored, Deleted, Refusal)
+    /// frames not yet answered (Stored, Deleted, Refusal)
     #[prost(uint32, tag = "4")]
     pub in_flight_frames_max: u32,
-    /// delivered and not yet acknowledged
+    /// delivered, unacknowledged bytes
     #[prost(uint64, tag = "5")]
     pub window_bytes: u64,
-    /// send Ping at least this often
+    /// maximum interval between two frames of a device
     #[prost(uint32, tag = "6")]
     pub ping_interval_s: u32,
-    /// a connection silent for longer is closed
+    /// idle time after which the connection is closed
     #[prost(uint32, tag = "7")]
     pub idle_timeout_s: u32,
-    /// an envelope expires this long after it arrived
+    /// lifetime of an envelope after its arrival
     #[prost(uint32, tag = "8")]
     pub retention_s: u32,
     #[prost(uint64, tag = "9")]
@@ -95,50 +95,50 @@ pub struct Limits {
     pub account_devices_max: u32,
     #[prost(uint32, tag = "12")]
     pub membership_entries_max: u32,
-    /// how long a rendezvous slot lives
+    /// longest lifetime of a rendezvous
     #[prost(uint32, tag = "13")]
     pub rendezvous_s_max: u32,
-    /// one message through a slot
+    /// size of a rendezvous message
     #[prost(uint32, tag = "14")]
     pub rendezvous_bytes_max: u32,
 }
-/// The device is known. Membership entries that it lacks follow, then Gap and Deliver as due.
+/// The device is authenticated. Missing membership entries follow, then Gap and Deliver.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Welcome {
     /// index of the membership entry that added this device
     #[prost(uint64, tag = "1")]
     pub device_index: u64,
-    /// seq of the account's newest envelope, 0 when there was none yet
+    /// seq of the account's newest envelope; 0: none yet
     #[prost(uint64, tag = "2")]
     pub head: u64,
     /// highest seq this device has acknowledged
     #[prost(uint64, tag = "3")]
     pub cursor: u64,
-    /// last push of this device that was kept
+    /// last stored push of this device
     #[prost(uint64, tag = "4")]
     pub push_number: u64,
-    /// counted against Limits.account_bytes_max
+    /// as counted against Limits.account_bytes_max
     #[prost(uint64, tag = "5")]
     pub stored_bytes: u64,
     #[prost(uint64, tag = "6")]
     pub stored_envelopes: u64,
-    /// entries in the relay's copy of the membership log
+    /// entries in the membership log
     #[prost(uint64, tag = "7")]
     pub membership_count: u64,
     /// 32 bytes: running hash of the account's log up to and including `head`
     #[prost(bytes = "bytes", tag = "8")]
     pub chain: ::prost::bytes::Bytes,
 }
-/// Every push up to and including this number is on disk.
+/// Every push up to and including this number is durable.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Stored {
     #[prost(uint64, tag = "1")]
     pub push_number: u64,
-    /// where new pushes went; a repeat has none
+    /// positions of new pushes; duplicates have none
     #[prost(message, repeated, tag = "2")]
     pub placements: ::prost::alloc::vec::Vec<Placement>,
 }
-/// `count` pushes from `push_number` on were given the seqs from `seq` on.
+/// `count` pushes from `push_number` have the seqs from `seq`.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Placement {
     #[prost(uint64, tag = "1")]
@@ -153,10 +153,10 @@ pub struct Deliver {
     /// ascending seq
     #[prost(message, repeated, tag = "1")]
     pub envelopes: ::prost::alloc::vec::Vec<Delivered>,
-    /// every seq up to here was delivered, is a gap, or is not for this device
+    /// every seq up to here was delivered, lost, or is not for this device
     #[prost(uint64, tag = "2")]
     pub through: u64,
-    /// the account's newest seq when this was read
+    /// the account's newest seq at the time of the read
     #[prost(uint64, tag = "3")]
     pub head: u64,
 }
@@ -164,7 +164,7 @@ pub struct Deliver {
 pub struct Delivered {
     #[prost(uint64, tag = "1")]
     pub seq: u64,
-    /// 32 bytes: Ed25519 public key of the device that pushed it
+    /// 32 bytes: Ed25519 key of the pushing device
     #[prost(bytes = "bytes", tag = "2")]
     pub sender: ::prost::bytes::Bytes,
     #[prost(uint64, tag = "3")]
@@ -174,14 +174,14 @@ pub struct Delivered {
     /// 32 bytes: running hash of the account's log up to and including this seq
     #[prost(bytes = "bytes", tag = "5")]
     pub chain: ::prost::bytes::Bytes,
-    /// to this device alone
+    /// for this device only
     #[prost(bool, tag = "6")]
     pub targeted: bool,
 }
-/// Envelopes that were meant for this device and will never come. Acknowledged like a delivery.
+/// Envelopes for this device that are lost. Acknowledged like a delivery.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Gap {
-    /// first and last seq
+    /// first and last seq of the range
     #[prost(uint64, tag = "1")]
     pub from: u64,
     #[prost(uint64, tag = "2")]
@@ -205,11 +205,11 @@ pub mod gap {
     #[repr(i32)]
     pub enum Reason {
         Unspecified = 0,
-        /// kept for the whole retention and not acknowledged
+        /// not acknowledged within the retention
         Expired = 1,
-        /// a device of the account asked for it
+        /// deleted by a device of the account
         Deleted = 2,
-        /// the relay's disk gave back other bytes
+        /// failed its integrity check on the relay
         Damaged = 3,
     }
     impl Reason {
@@ -237,7 +237,7 @@ pub mod gap {
         }
     }
 }
-/// Entries of the membership log, in order, starting at `first`.
+/// Membership entries in order, starting at index `first`.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Membership {
     #[prost(uint64, tag = "1")]
@@ -245,16 +245,16 @@ pub struct Membership {
     #[prost(message, repeated, tag = "2")]
     pub entries: ::prost::alloc::vec::Vec<SignedEntry>,
 }
-/// No row of what was asked to go remains.
+/// The requested data is deleted.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Deleted {
-    /// for DeleteThrough: as asked
+    /// for DeleteThrough: as requested
     #[prost(uint64, tag = "1")]
     pub through: u64,
-    /// how many were deleted
+    /// number of deleted envelopes
     #[prost(uint64, tag = "2")]
     pub envelopes: u64,
-    /// true: the account itself is gone
+    /// true: the account itself was deleted
     #[prost(bool, tag = "3")]
     pub account: bool,
 }
@@ -262,16 +262,16 @@ pub struct Deleted {
 pub struct Refusal {
     #[prost(enumeration = "refusal::Code", tag = "1")]
     pub code: i32,
-    /// for people
+    /// human-readable
     #[prost(string, tag = "2")]
     pub message: ::prost::alloc::string::String,
-    /// 0: trying again will not help
+    /// 0: a retry cannot succeed
     #[prost(uint64, tag = "3")]
     pub retry_after_ms: u64,
-    /// for pushes: the first that was not kept
+    /// for pushes: the first that was not stored
     #[prost(uint64, tag = "4")]
     pub push_number: u64,
-    /// for PUSH_OUT_OF_ORDER: the next push number; for STALE_MEMBERSHIP: entries the relay has
+    /// for PUSH_OUT_OF_ORDER the next push number, for STALE_MEMBERSHIP the next index
     #[prost(uint64, tag = "5")]
     pub expected: u64,
 }
@@ -291,16 +291,16 @@ pub mod refusal {
     #[repr(i32)]
     pub enum Code {
         Unspecified = 0,
-        /// unknown account, unknown device or wrong signature: never said which
+        /// unknown account, unknown device or wrong signature, indistinguishable
         NotAMember = 1,
-        /// the signature names a host that is not this relay's
+        /// the signed host name is not one of this relay
         WrongHost = 2,
         VersionUnsupported = 3,
         QuotaBytes = 4,
         QuotaEnvelopes = 5,
         QuotaDevices = 6,
         EnvelopeTooLarge = 7,
-        /// not of the sealed form: the relay keeps nothing it might be able to read
+        /// not of the sealed form; the relay stores only ciphertext
         NotSealed = 8,
         PushOutOfOrder = 9,
         UnknownRecipient = 10,
@@ -309,26 +309,26 @@ pub mod refusal {
         StaleMembership = 12,
         InvalidMembership = 13,
         RegistrationClosed = 14,
-        /// missing, used or expired: never said which
+        /// missing, used or expired, indistinguishable
         InviteRequired = 15,
-        /// unknown, used or expired: never said which
+        /// unknown, used or expired, indistinguishable
         RendezvousNotFound = 16,
         RendezvousInUse = 17,
         Overloaded = 18,
         /// this device was removed from the account
         DeviceRemoved = 19,
         AccountDeleted = 20,
-        /// in one Push
+        /// more than push_envelopes_max in one Push
         TooManyEnvelopes = 21,
-        /// not a frame of this protocol
+        /// not a decodable frame
         Malformed = 22,
-        /// a frame that does not belong here
+        /// not allowed in the current state
         UnexpectedFrame = 23,
         Timeout = 24,
-        /// frame
+        /// the frame exceeds frame_bytes_max
         FrameTooLarge = 25,
         Restarting = 26,
-        /// the relay's own disk: nothing new is kept until room is made
+        /// disk space on the relay is low; it stores nothing new
         StorageFull = 27,
     }
     impl Code {
@@ -406,7 +406,7 @@ pub mod refusal {
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Pong {
-    /// that of the Ping
+    /// as in the Ping
     #[prost(uint64, tag = "1")]
     pub number: u64,
 }
@@ -415,7 +415,7 @@ pub struct RendezvousOpened {
     #[prost(bytes = "bytes", tag = "1")]
     pub id: ::prost::bytes::Bytes,
 }
-/// To the slot's owner: what the joining device sent. To the joining device: the owner's reply.
+/// To the rendezvous owner: the joining device's message. To the joining device: the reply.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct RendezvousMessage {
     #[prost(bytes = "bytes", tag = "1")]
@@ -423,10 +423,10 @@ pub struct RendezvousMessage {
     #[prost(bytes = "bytes", tag = "2")]
     pub sealed: ::prost::bytes::Bytes,
 }
-/// The recovery key is known. The whole membership log follows, in Membership frames.
+/// The recovery key is authenticated. The whole membership log follows in Membership frames.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct RecoveryAccepted {
-    /// entries in the relay's copy of the log
+    /// entries in the log
     #[prost(uint64, tag = "1")]
     pub membership_count: u64,
 }
@@ -478,20 +478,20 @@ pub struct Authenticate {
     /// 32 bytes
     #[prost(bytes = "bytes", tag = "3")]
     pub device: ::prost::bytes::Bytes,
-    /// as dialled: host name or address, without port
+    /// host name or address as dialled, without port
     #[prost(string, tag = "4")]
     pub host: ::prost::alloc::string::String,
-    /// 64 bytes, see docs/protocol.md
+    /// 64 bytes, see docs/reference/protocol.md
     #[prost(bytes = "bytes", tag = "5")]
     pub signature: ::prost::bytes::Bytes,
-    /// entries of the membership log that the device has
+    /// entries of the membership log on the device
     #[prost(uint64, tag = "6")]
     pub membership_count: u64,
-    /// the whole log, of which the relay may lack the end after a restore; usually none
+    /// the whole log, if the relay may have lost entries in a restore; usually empty
     #[prost(message, repeated, tag = "7")]
     pub entries: ::prost::alloc::vec::Vec<SignedEntry>,
 }
-/// Founds an account, then goes on as Authenticate does.
+/// Creates an account, then continues like Authenticate.
 #[derive(Clone, PartialEq, ::prost::Message)]
 #[prost(skip_debug)]
 pub struct CreateAccount {
@@ -500,7 +500,7 @@ pub struct CreateAccount {
     pub authenticate: ::core::option::Option<Authenticate>,
     #[prost(message, optional, tag = "2")]
     pub entry: ::core::option::Option<SignedEntry>,
-    /// where registration asks for one
+    /// if registration requires one
     #[prost(string, tag = "3")]
     pub invite: ::prost::alloc::string::String,
 }
@@ -516,7 +516,7 @@ pub struct Envelope {
     pub push_number: u64,
     #[prost(bytes = "bytes", tag = "2")]
     pub sealed: ::prost::bytes::Bytes,
-    /// empty: for every other device; else the 32 bytes of one device's key
+    /// empty: every other device; else one device's key (32 bytes)
     #[prost(bytes = "bytes", tag = "3")]
     pub recipient: ::prost::bytes::Bytes,
 }
@@ -533,7 +533,7 @@ pub struct AppendMembership {
     #[prost(message, repeated, tag = "2")]
     pub entries: ::prost::alloc::vec::Vec<SignedEntry>,
 }
-/// Deletes every envelope of the account up to a seq, acknowledged or not.
+/// Deletes every envelope up to a seq, acknowledged or not.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct DeleteThrough {
     #[prost(uint64, tag = "1")]
@@ -541,7 +541,7 @@ pub struct DeleteThrough {
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct DeleteAccount {
-    /// named again, so that no stray frame can do this
+    /// must match, as a safeguard against stray frames
     #[prost(bytes = "bytes", tag = "1")]
     pub account: ::prost::bytes::Bytes,
 }
@@ -572,7 +572,7 @@ pub struct RendezvousReply {
     #[prost(bytes = "bytes", tag = "2")]
     pub sealed: ::prost::bytes::Bytes,
 }
-/// The first frame of who has the recovery key and no device. Then only AppendMembership, of entries by that key.
+/// Authenticates by the recovery key. Then only AppendMembership is allowed, signed by that key.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct RecoverAccount {
     #[prost(uint32, tag = "1")]
@@ -580,14 +580,14 @@ pub struct RecoverAccount {
     /// 32 bytes
     #[prost(bytes = "bytes", tag = "2")]
     pub recovery_key: ::prost::bytes::Bytes,
-    /// as dialled: host name or address, without port
+    /// host name or address as dialled, without port
     #[prost(string, tag = "3")]
     pub host: ::prost::alloc::string::String,
-    /// 64 bytes by the recovery key, see docs/protocol.md
+    /// 64 bytes by the recovery key, see docs/reference/protocol.md
     #[prost(bytes = "bytes", tag = "4")]
     pub signature: ::prost::bytes::Bytes,
 }
-/// The signature covers the exact bytes of `body`; so does the hash that links the log.
+/// The signature and the hash chain cover the exact bytes of `body`.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct SignedEntry {
     /// an encoded MembershipEntry
@@ -602,7 +602,7 @@ pub struct MembershipEntry {
     /// 0, 1, 2…
     #[prost(uint64, tag = "1")]
     pub index: u64,
-    /// 32 bytes: hash of the entry before; empty for the first
+    /// 32 bytes: hash of the previous entry; empty in the first
     #[prost(bytes = "bytes", tag = "2")]
     pub previous: ::prost::bytes::Bytes,
     /// 32 bytes: Ed25519 key of the signing device, or the recovery key
@@ -625,7 +625,7 @@ pub mod membership_entry {
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Genesis {
-    /// 32 bytes: X25519 key of the founding device (which is the author)
+    /// 32 bytes: X25519 key of the creator, which is the author
     #[prost(bytes = "bytes", tag = "1")]
     pub agreement_key: ::prost::bytes::Bytes,
     /// 32 bytes: Ed25519; empty: no recovery
@@ -640,7 +640,7 @@ pub struct Genesis {
     /// epoch secret 0 for the recovery key: HPKE, enc and ciphertext (80 bytes)
     #[prost(bytes = "bytes", tag = "5")]
     pub recovery_wrapped: ::prost::bytes::Bytes,
-    /// 64 bytes by the recovery key: nobody else can found an account in its name
+    /// 64 bytes by the recovery key: its consent to this account
     #[prost(bytes = "bytes", tag = "6")]
     pub recovery_signature: ::prost::bytes::Bytes,
 }
@@ -653,15 +653,15 @@ pub struct AddDevice {
     #[prost(bytes = "bytes", tag = "2")]
     pub agreement_key: ::prost::bytes::Bytes,
 }
-/// Ends the device's membership and starts the next key epoch.
+/// Removes a device and starts the next key epoch.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct RemoveDevice {
     #[prost(bytes = "bytes", tag = "1")]
     pub device: ::prost::bytes::Bytes,
-    /// the new epoch's secret, once for each remaining device
+    /// the new epoch secret, once per remaining device
     #[prost(message, repeated, tag = "2")]
     pub secrets: ::prost::alloc::vec::Vec<WrappedSecret>,
-    /// and for the recovery key, where there is one
+    /// the new epoch secret for the recovery key, if there is one
     #[prost(bytes = "bytes", tag = "3")]
     pub recovery_wrapped: ::prost::bytes::Bytes,
 }
