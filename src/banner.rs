@@ -79,7 +79,7 @@ fn write(
     };
     writeln!(
         text,
-        "  graceful-relay client create --relay {}{invite}",
+        "  graceful-relay client init --relay {}{invite}",
         quoted(&url)
     )?;
     writeln!(
@@ -195,7 +195,7 @@ mod tests {
             "{said}"
         );
         assert!(
-            said.contains("client create --relay ws://127.0.0.1:8080 --invite <INVITATION>\n"),
+            said.contains("client init --relay ws://127.0.0.1:8080 --invite <INVITATION>\n"),
             "{said}"
         );
     }
@@ -208,7 +208,7 @@ mod tests {
             ("GRACEFUL_RELAY_ACCOUNTS__REGISTRATION", "open"),
         ]);
         assert!(
-            said.contains("client create --relay wss://relay.example.org\n"),
+            said.contains("client init --relay wss://relay.example.org\n"),
             "{said}"
         );
         assert!(!said.contains("graceful-relay invite"), "{said}");
@@ -217,7 +217,7 @@ mod tests {
     #[test]
     fn a_closed_relay_invites_nobody() {
         assert!(
-            !said(&[("GRACEFUL_RELAY_ACCOUNTS__REGISTRATION", "closed")]).contains("client create")
+            !said(&[("GRACEFUL_RELAY_ACCOUNTS__REGISTRATION", "closed")]).contains("client init")
         );
     }
 }

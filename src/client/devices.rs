@@ -1,4 +1,4 @@
-//! `client devices`: who belongs to the account.
+//! `client devices`: lists the account's devices.
 
 use std::path::Path;
 

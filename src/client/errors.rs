@@ -1,4 +1,4 @@
-//! Telling the person what goes wrong, while something else is waited for.
+//! Reports events and connection errors while a command waits.
 
 use tokio::sync::broadcast::error::RecvError;
 
@@ -7,7 +7,7 @@ use graceful_client::{Client, Event};
 use graceful_engine::engine::RelayMisbehavior;
 use graceful_protocol::DeviceKey;
 
-/// Says each new trouble once, until the client is closed; then it waits for ever.
+/// Reports each new error once until the client is closed, then never resolves.
 pub(super) async fn tell(client: &Client, advice: &str, mut report: impl FnMut(&str)) {
     let (mut events, mut status) = (client.events(), client.watch());
     let mut told: Option<String> = None;
@@ -17,13 +17,13 @@ pub(super) async fn tell(client: &Client, advice: &str, mut report: impl FnMut(&
             Some(trouble) if !super::session::is_refused(&client.status()) => {
                 if told.as_ref() != Some(&trouble) {
                     report(&format!(
-                        "cannot reach the relay {}: {trouble}; {advice}",
+                        "cannot reach relay {}: {trouble}; {advice}",
                         now.relay
                     ));
                 }
                 told = Some(trouble);
             }
-            None if told.take().is_some() => report("connected again"),
+            None if told.take().is_some() => report("reconnected"),
             _ => {}
         }
         tokio::select! {
@@ -34,21 +34,21 @@ pub(super) async fn tell(client: &Client, advice: &str, mut report: impl FnMut(&
                 Ok(event) => if let Some(text) = text(client, &event) {
                     report(&text);
                 },
-                Err(RecvError::Lagged(missed)) => report(&format!("{missed} more things happened")),
+                Err(RecvError::Lagged(missed)) => report(&format!("{missed} events were skipped")),
                 Err(RecvError::Closed) => return std::future::pending().await,
             },
         }
     }
 }
 
-/// What an event means to a person; `None` where other words say it already.
+/// Describes an event, or returns `None` if other output covers it.
 fn text(client: &Client, event: &Event) -> Option<String> {
     let name = |device: &DeviceKey| name(client, device);
     Some(match event {
         Event::PushRefused {
             push_number, text, ..
         } => {
-            format!("the relay does not take change {push_number} now: {text}; it is tried again")
+            format!("relay rejected change {push_number}: {text}; retrying")
         }
         Event::ChangeDropped {
             push_number,
@@ -57,25 +57,27 @@ fn text(client: &Client, event: &Event) -> Option<String> {
             bytes_max,
         } => {
             format!(
-                "DROPPED: change {push_number} ({}) has {bytes} bytes, and the relay now takes {bytes_max} at the \
-                 most; it is not sent, what follows it is",
+                "DROPPED: change {push_number} ({}) of {bytes} bytes exceeds the relay's \
+                 new limit of {bytes_max}; later changes are sent",
                 sanitize(transaction_id)
             )
         }
         Event::PushedAgain { from, through } => {
-            format!("the relay lost the changes {from} to {through}, which are sent again")
+            format!("the relay lost the changes {from} to {through}; sending them again")
         }
         Event::LostPushes { from, through } => {
             format!(
-                "LOST: the relay lost the changes {from} to {through}, and this device no longer has them"
+                "LOST: the relay lost the changes {from} to {through}, which this device \
+                 no longer has"
             )
         }
         Event::Renumbered { first } => {
-            format!("this folder is an older copy; what waits goes on as change {first}")
+            format!("this profile is an older copy; queued changes continue as change {first}")
         }
         Event::KeyMissing(key_epoch) => {
             format!(
-                "this device lacks the secret of key epoch {key_epoch} and cannot push; pair it anew"
+                "this device lacks the secret of key epoch {key_epoch} and cannot push; \
+                 pair it again"
             )
         }
         Event::UndecryptableEnvelope {
@@ -84,7 +86,7 @@ fn text(client: &Client, event: &Event) -> Option<String> {
             reason,
         } => {
             format!(
-                "UNREADABLE: number {seq} from {} was passed over: {reason}",
+                "UNDECRYPTABLE: skipped number {seq} from {}: {reason}",
                 name(sender)
             )
         }
@@ -92,26 +94,24 @@ fn text(client: &Client, event: &Event) -> Option<String> {
             sender,
             push_number,
         }) => format!(
-            "DISTRUST: the relay withheld change {push_number} from {}, which a later one says was sent; \
-             the relay may not be honest",
+            "MISBEHAVIOR: the relay withheld change {push_number} from {}, which a later \
+             change names; do not trust this relay",
             name(sender)
         ),
         Event::MisbehaviorDetected(misbehavior) => {
-            format!("DISTRUST: {misbehavior}; the relay may not be honest")
+            format!("MISBEHAVIOR: {misbehavior}; do not trust this relay")
         }
-        Event::RelayRestored => {
-            "the relay tells a new history: it was restored from a backup".to_owned()
-        }
+        Event::RelayRestored => "the relay was restored from a backup".to_owned(),
         Event::Added(device) => format!("{} joined the account", name(device)),
         Event::Removed(device) => format!("{} was removed from the account", name(device)),
         Event::MembershipRefused { text, .. } => {
-            format!("the relay did not change the devices: {text}")
+            format!("relay rejected the membership change: {text}")
         }
         _ => return None,
     })
 }
 
-/// What a device is called, or the beginning of its key.
+/// Returns a device's name, or the start of its key.
 pub(super) fn name(client: &Client, device: &DeviceKey) -> String {
     let devices = client.devices();
     let known = devices
@@ -121,7 +121,7 @@ pub(super) fn name(client: &Client, device: &DeviceKey) -> String {
     known.map_or_else(|| short(device), sanitize)
 }
 
-/// Enough of a key to tell a person's devices apart.
+/// Returns the start of a key, enough to tell a person's devices apart.
 pub(super) fn short(device: &DeviceKey) -> String {
     device.to_string().chars().take(8).collect()
 }

@@ -1,4 +1,4 @@
-//! What came, as one line: JSON for programs and files, words for people.
+//! One line per item: JSON for programs and files, text for people.
 
 use data_encoding::BASE64;
 use serde::{Deserialize, Serialize};
@@ -9,7 +9,7 @@ use crate::sanitize::sanitize;
 use graceful_client::{ChangeKind, Gap, GapReason, Incoming, Position, Received};
 use graceful_protocol::DeviceKey;
 
-/// The part of a line that says where it belongs.
+/// The position fields of a line.
 #[derive(Debug, Serialize, Deserialize)]
 struct JsonPosition {
     #[serde(rename = "history")]
@@ -47,8 +47,8 @@ impl JsonPosition {
     }
 }
 
-/// The beginning of a change's line; the change itself follows, byte for byte where it is JSON. Only
-/// what came from the relay itself has a place in its history.
+/// The start of a change's line; the payload follows byte for byte if it is JSON. Only changes
+/// delivered by the relay have a position.
 #[derive(Serialize)]
 struct JsonHeader<'a> {
     #[serde(rename = "history", skip_serializing_if = "Option::is_none")]
@@ -79,7 +79,7 @@ struct JsonGap {
     reason: &'static str,
 }
 
-/// One change's line, read back.
+/// A parsed change line.
 #[derive(Deserialize)]
 pub(super) struct LogLine<'a> {
     sender: String,
@@ -95,7 +95,7 @@ pub(super) struct LogLine<'a> {
 }
 
 impl<'a> LogLine<'a> {
-    /// `None` if it is no line of a change.
+    /// Returns `None` if the line is not a change.
     pub(super) fn read(line: &'a str) -> Option<(DeviceKey, Self)> {
         let entry: Self = serde_json::from_str(line).ok()?;
         let has_content = entry.change.is_some() || entry.text.is_some() || entry.base64.is_some();
@@ -107,12 +107,12 @@ impl<'a> LogLine<'a> {
         Some((sender, entry))
     }
 
-    /// The snapshot that brought it, if one did.
+    /// Returns the snapshot that contained the change, if any.
     pub(super) fn brought_by(&self) -> Option<Position> {
         self.from_snapshot.as_ref()?.position()
     }
 
-    /// The same line, marked as brought by this snapshot.
+    /// Returns the line marked with its snapshot.
     pub(super) fn brought(&self, snapshot: &Position) -> String {
         let head = JsonHeader {
             store_epoch: None,
@@ -133,17 +133,13 @@ impl<'a> LogLine<'a> {
         joined(&head, &content)
     }
 
-    /// For a person, as [`text`].
+    /// Formats the change for a person, like [`text`].
     pub(super) fn text(&self, columns: usize) -> String {
-        let name = sanitize(
-            self.sender_name
-                .as_deref()
-                .unwrap_or("a device without a name"),
-        );
+        let name = sanitize(self.sender_name.as_deref().unwrap_or("an unnamed device"));
         let content = match (self.change, &self.text) {
             (Some(change), _) => sanitize(change.get()),
             (None, Some(text)) => sanitize(text),
-            (None, None) => "bytes that are not text".to_owned(),
+            (None, None) => "binary data".to_owned(),
         };
         shortened(
             &format!("{name} ({}, from a snapshot)  ", sanitize(&self.device_id)),
@@ -153,7 +149,7 @@ impl<'a> LogLine<'a> {
     }
 }
 
-/// One line of JSON, without the line's end.
+/// Formats an item as one line of JSON, without the line end.
 pub(super) fn json(incoming: &Incoming) -> String {
     match incoming {
         Incoming::Change(received) => change(received),
@@ -180,12 +176,12 @@ pub(super) fn json(incoming: &Incoming) -> String {
     }
 }
 
-/// What closes the lines that a snapshot brought: only with it are they all there.
+/// Formats the line that closes a snapshot's changes. Without it they are incomplete.
 pub(super) fn snapshot_end(position: &Position, changes: u64) -> String {
     with_place(position, &format!("\"snapshot\":{{\"changes\":{changes}}}"))
 }
 
-/// An own change's line.
+/// Formats an own change.
 pub(super) fn own(device: &DeviceKey, number: u64, names: OwnNames<'_>, content: &[u8]) -> String {
     let head = JsonHeader {
         store_epoch: None,
@@ -201,7 +197,7 @@ pub(super) fn own(device: &DeviceKey, number: u64, names: OwnNames<'_>, content:
     joined(&head, &content_of(content))
 }
 
-/// What an own change's line names.
+/// The names in an own change's line.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct OwnNames<'a> {
     pub(super) device_name: Option<&'a str>,
@@ -209,20 +205,20 @@ pub(super) struct OwnNames<'a> {
     pub(super) transaction_id: &'a str,
 }
 
-/// The position that a line in a file tells, if it is such a line.
+/// Parses the position of a line.
 pub(super) fn position(line: &[u8]) -> Option<Position> {
     serde_json::from_slice::<JsonPosition>(line)
         .ok()?
         .position()
 }
 
-/// Whether a line is of a change that a snapshot brought: it tells no position of its own.
+/// Returns whether the line is a snapshot's change, which has no position of its own.
 pub(super) fn is_brought(line: &[u8]) -> bool {
     let line = std::str::from_utf8(line).ok().and_then(LogLine::read);
     line.is_some_and(|(_, entry)| entry.brought_by().is_some())
 }
 
-/// For a person: who, from which device, and as much of the change as fits.
+/// Formats an item for a person, truncated to `columns`.
 pub(super) fn text(incoming: &Incoming, columns: usize) -> String {
     match incoming {
         Incoming::Change(received) => {
@@ -231,19 +227,19 @@ pub(super) fn text(incoming: &Incoming, columns: usize) -> String {
             let head = format!("{name} ({})  ", sanitize(&received.device_id));
             let content = match std::str::from_utf8(&received.content) {
                 Ok(text) => sanitize(text),
-                Err(_) => format!("{} bytes that are not text", received.content.len()),
+                Err(_) => format!("{} bytes of binary data", received.content.len()),
             };
             shortened(&head, &content, columns)
         }
         Incoming::Gap(gap) => {
             let (from, through) = (gap.from, gap.through);
             format!(
-                "GAP: numbers {from} to {through} are gone ({})",
+                "GAP: numbers {from} to {through} are missing ({})",
                 why(gap.reason)
             )
         }
         Incoming::SnapshotRequest { device, .. } => {
-            format!("{} asks for what this device has", short(device))
+            format!("{} requests a snapshot", short(device))
         }
     }
 }
@@ -291,26 +287,26 @@ fn with_place(position: &Position, more: &str) -> String {
     joined(&JsonPosition::from(position), more)
 }
 
-/// One object with one more field.
+/// Appends a field to a JSON object.
 fn joined(head: &impl Serialize, more: &str) -> String {
     let head = encode(head);
     format!("{},{more}}}", head.strip_suffix('}').unwrap_or(&head))
 }
 
-/// `"change"` where it is JSON, else `"text"`, else `"base64"`.
+/// Returns a `"change"` field if the payload is JSON, else `"text"`, else `"base64"`.
 fn content_of(content: &[u8]) -> String {
     let Ok(text) = std::str::from_utf8(content) else {
         return format!("\"base64\":\"{}\"", BASE64.encode(content));
     };
     match serde_json::from_str::<serde::de::IgnoredAny>(text) {
-        // A line's end inside JSON is only space between its parts.
+        // A line end inside JSON is whitespace.
         Ok(_) => format!("\"change\":{}", text.trim().replace(['\n', '\r'], " ")),
         Err(_) => format!("\"text\":{}", encode(&text)),
     }
 }
 
 fn encode(value: &impl Serialize) -> String {
-    serde_json::to_string(value).expect("text and numbers always have a JSON form")
+    serde_json::to_string(value).expect("text and numbers serialize to JSON")
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! `client join`: follows the link that another device shows.
+//! `client join`: joins an account by a pairing link.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -17,13 +17,13 @@ use graceful_client::{Client, ClientError, JoinOptions, JoinProgress, Status};
 
 #[derive(Args)]
 pub(super) struct Join {
-    /// The link from the other device, in quotes: graceful-relay://pair?…
+    /// Pairing link from the other device, in quotes
     link: String,
     #[command(flatten)]
     device: NewDevice,
 }
 
-/// Without the link, which holds a secret.
+/// Omits the link, which contains a secret.
 impl fmt::Debug for Join {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Join")
@@ -48,7 +48,7 @@ impl Join {
         };
         let client = match joined {
             Err(ClientError::Pairing(PairingError::Refused(_))) => {
-                bail!("the person at the other device said no; ask them for a new link")
+                bail!("the other device declined; ask for a new link")
             }
             joined => joined.map_err(advise)?,
         };
@@ -62,7 +62,7 @@ impl Join {
 fn progress(progress: JoinProgress) {
     note(match progress {
         JoinProgress::Connecting => "Connecting to the relay…",
-        JoinProgress::Waiting => "Waiting for the person at the other device to say yes…",
+        JoinProgress::Waiting => "Waiting for confirmation on the other device…",
         JoinProgress::Accepted => "Accepted.",
     });
 }
@@ -73,7 +73,7 @@ fn tell(status: &Status, name: &str, folder: &std::path::Path, output: Output) {
         .iter()
         .filter(|device| !device.this && !device.removed);
     let names: Vec<String> = others
-        .map(|device| sanitize(device.name.as_deref().unwrap_or("a device without a name")))
+        .map(|device| sanitize(device.name.as_deref().unwrap_or("an unnamed device")))
         .collect();
     let result = json!({
         "account": status.account.to_string(),

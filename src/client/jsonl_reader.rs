@@ -1,4 +1,4 @@
-//! Reading changes from a file: one JSON value on each line, all good or none taken.
+//! Reads changes from a JSON Lines file, all or none.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader};
@@ -10,13 +10,13 @@ use serde_json::Value;
 use super::profile::random_id;
 use graceful_client::Change;
 
-/// As long as the protocol allows a transaction id to be.
+/// The protocol's limit of a transaction id.
 const ID_BYTES_MAX: usize = 64;
 
-/// Every line as a change. `-` is the standard input; `progress` hears of each line.
+/// Reads every line as a change. `-` is standard input; `progress` is called for each line.
 pub(super) fn read(path: &Path, progress: impl FnMut()) -> anyhow::Result<Vec<Change>> {
     if path == Path::new("-") {
-        return read_all("the standard input", std::io::stdin().lock(), progress);
+        return read_all("standard input", std::io::stdin().lock(), progress);
     }
     let name = path.display().to_string();
     let file = File::open(path).with_context(|| format!("cannot read {name}"))?;
@@ -52,13 +52,13 @@ fn read_all(
     }
 }
 
-/// The line is pushed byte for byte; its own `id` names the change.
+/// The line is pushed byte for byte; its `id` field becomes the transaction id.
 fn change(line: &[u8]) -> Result<Change, String> {
     let value: Value = serde_json::from_slice(line).map_err(|error| explain(&error))?;
     let id = match value.get("id") {
         Some(Value::String(id)) if id.len() > ID_BYTES_MAX => {
             return Err(format!(
-                "its id has {} bytes; {ID_BYTES_MAX} are allowed",
+                "id of {} bytes exceeds the limit of {ID_BYTES_MAX}",
                 id.len()
             ));
         }
@@ -69,11 +69,11 @@ fn change(line: &[u8]) -> Result<Change, String> {
     Ok(Change::new(id, line.to_vec()))
 }
 
-/// Each line is read alone, so that the line number within it would only mislead.
+/// Each line is parsed alone, so its inner line number would mislead.
 fn explain(error: &serde_json::Error) -> String {
     let text = error.to_string();
     let what = text.split(" at line ").next().unwrap_or(&text);
-    format!("this is not JSON: {what}, at column {}", error.column())
+    format!("not JSON: {what} at column {}", error.column())
 }
 
 #[cfg(test)]
@@ -101,13 +101,13 @@ mod tests {
         let error = read_text("{}\n\n{\"id\":}\n").unwrap_err();
         assert_eq!(
             error,
-            "ledger.jsonl, line 3: this is not JSON: expected value, at column 7; nothing was pushed"
+            "ledger.jsonl, line 3: not JSON: expected value at column 7; nothing was pushed"
         );
         let long = format!("{{\"id\":\"{}\"}}", "x".repeat(65));
         assert!(
             read_text(&long)
                 .unwrap_err()
-                .contains("line 1: its id has 65 bytes; 64 are allowed")
+                .contains("line 1: id of 65 bytes exceeds the limit of 64")
         );
     }
 }

@@ -1,6 +1,6 @@
-//! A file that every change is appended to exactly once, over crashes: each line tells its position,
-//! and the last whole line says how far the file has come. Lines that a snapshot brought tell none:
-//! they count with the line that closes them.
+//! An append-only JSON Lines file that contains each change exactly once, over crashes. Every line
+//! has its position, and the last complete line is the file's progress. Lines from a snapshot have
+//! none: they count with the line that closes them.
 
 use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
@@ -11,21 +11,21 @@ use anyhow::{Context, bail};
 use super::format;
 use graceful_client::Position;
 
-/// How much is read at once when looking for the last line.
+/// Block size when searching for the last line.
 const STEP_BYTES: u64 = 64 * 1024;
 
-/// A file, whole to its last line.
+/// A file whose last line is complete.
 #[derive(Debug)]
 pub(super) struct JsonlSink {
     path: PathBuf,
     file: File,
-    /// Where the file ends: the position to go on after.
+    /// The position to resume after.
     pub(super) applied: Option<Position>,
 }
 
 impl JsonlSink {
-    /// Opens or makes it. The torn end of a line that a crash cut off is dropped: its change was
-    /// not acknowledged and comes again.
+    /// Opens or creates the file. A torn last line is dropped: its change was not acknowledged and
+    /// is delivered again.
     pub(super) fn open(path: &Path) -> anyhow::Result<Self> {
         Self::try_open(path).with_context(|| format!("cannot use {}", path.display()))
     }
@@ -45,11 +45,10 @@ impl JsonlSink {
         }
         let applied = match last {
             Some(last) => Some(format::position(&last).context(
-                "its last line does not tell a position, so it was not written by this command; \
-                 choose another file",
+                "its last line has no position, so another program wrote it; use another file",
             )?),
             None if !begins_like_a_line(&mut file)? => {
-                bail!("it has no lines; choose another file")
+                bail!("it is not a file of this command; use another file")
             }
             None => None,
         };
@@ -65,7 +64,7 @@ impl JsonlSink {
         })
     }
 
-    /// Appends these, and returns when they are on disk.
+    /// Appends lines and syncs them to disk.
     pub(super) fn append(&mut self, lines: &[String]) -> anyhow::Result<()> {
         let mut text = String::new();
         for line in lines {
@@ -80,7 +79,7 @@ impl JsonlSink {
     }
 }
 
-/// Whether a file without a whole line holds the torn beginning of one, or nothing.
+/// Returns whether a file without a complete line holds a torn line, or nothing.
 fn begins_like_a_line(file: &mut File) -> std::io::Result<bool> {
     file.seek(SeekFrom::Start(0))?;
     let mut begin = Vec::new();
@@ -89,8 +88,8 @@ fn begins_like_a_line(file: &mut File) -> std::io::Result<bool> {
     Ok(like(b"{\"history\":\"") || like(b"{\"sender\":\""))
 }
 
-/// How many bytes the lines have up to the last that tells a position, and that one: a crash came
-/// before the lines of a snapshot were all there, and the snapshot comes again.
+/// Returns the length through the last line with a position, and that line. A snapshot that a crash
+/// interrupted is delivered again.
 fn last_closed(file: &mut File) -> std::io::Result<(u64, Option<Vec<u8>>)> {
     file.seek(SeekFrom::Start(0))?;
     let mut reader = BufReader::new(file);
@@ -107,7 +106,7 @@ fn last_closed(file: &mut File) -> std::io::Result<(u64, Option<Vec<u8>>)> {
     }
 }
 
-/// How many bytes the whole lines have, and the last of them.
+/// Returns the length of the complete lines, and the last one.
 fn last_line(file: &mut File, bytes: u64) -> std::io::Result<(u64, Option<Vec<u8>>)> {
     let (mut start, mut tail) = (bytes, Vec::new());
     loop {
@@ -221,7 +220,7 @@ mod tests {
         std::fs::write(&path, "Dear Ann,\nhow are you\n").unwrap();
         let error = format!("{:#}", JsonlSink::open(&path).unwrap_err());
         assert!(
-            error.contains("letter.txt") && error.contains("choose another file"),
+            error.contains("letter.txt") && error.contains("use another file"),
             "{error}"
         );
         assert_eq!(std::fs::read(&path).unwrap(), b"Dear Ann,\nhow are you\n");

@@ -1,6 +1,6 @@
-//! The log of the account's changes that this device made or received: `log.jsonl` in its folder, in
-//! the clear, readable for its owner alone. It is what a new device is given, and what answers one
-//! that lacks something. A change stands in it once, by its sender and push number.
+//! The change log: every change this device made or received, in plaintext in `log.jsonl` of the
+//! profile, readable by its owner only. New devices get snapshots of it. It contains each change
+//! once, by sender and push number.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, OpenOptions};
@@ -15,18 +15,18 @@ use graceful_protocol::DeviceKey;
 
 type Numbers = BTreeMap<DeviceKey, BTreeSet<u64>>;
 
-/// The file, whole to its last line, and what stands in it.
+/// The open log and an index of its changes.
 pub(super) struct Log {
     path: PathBuf,
     file: File,
-    /// From the relay, or made here; and brought by a snapshot.
+    /// Changes from the relay or this device, and changes from snapshots.
     live: Numbers,
     brought: Numbers,
     snapshots: Vec<Position>,
     unwritten: String,
 }
 
-/// Where it lies.
+/// Returns the log's path.
 pub(super) fn path(folder: &Path) -> PathBuf {
     folder.join("log.jsonl")
 }
@@ -38,8 +38,8 @@ fn contains(numbers: &Numbers, sender: &DeviceKey, number: u64) -> bool {
 }
 
 impl Log {
-    /// Opens or makes it, and adds what this device pushed and was kept from writing down. The torn
-    /// end of a line that a crash cut off is dropped.
+    /// Opens or creates the log and adds own changes that a crash kept out of it. A torn last line
+    /// is dropped.
     pub(super) async fn open(folder: &Path, client: &Client) -> anyhow::Result<Self> {
         let path = path(folder);
         let mut log = tokio::task::block_in_place(|| Self::read(&path))
@@ -88,11 +88,11 @@ impl Log {
         let last = |numbers: &Numbers| numbers.get(&device).and_then(BTreeSet::last).copied();
         let last = last(&self.live).max(last(&self.brought)).unwrap_or(0);
         let (numbers, changes): (Vec<_>, Vec<_>) =
-            client.kept_changes(last).await?.into_iter().unzip();
+            client.retained_changes(last).await?.into_iter().unzip();
         self.add_own(client, &numbers, &changes)
     }
 
-    /// Own changes, with the numbers that their receipt named. Returns when they are on disk.
+    /// Adds own changes under the numbers of their receipt and syncs them to disk.
     pub(super) fn add_own(
         &mut self,
         client: &Client,
@@ -117,17 +117,17 @@ impl Log {
         self.sync()
     }
 
-    /// Whether it has a change that did not come by a snapshot.
+    /// Returns whether the log has a change that did not come from a snapshot.
     pub(super) fn has_live(&self, sender: &DeviceKey, number: u64) -> bool {
         contains(&self.live, sender, number)
     }
 
-    /// Whether a snapshot brought a change.
+    /// Returns whether the log has a change from a snapshot.
     pub(super) fn has_brought(&self, sender: &DeviceKey, number: u64) -> bool {
         contains(&self.brought, sender, number)
     }
 
-    /// Takes a line unless the change is there; [`Log::sync`] puts it on disk.
+    /// Adds a line if its change is new; [`Log::sync`] writes it.
     pub(super) fn add(&mut self, sender: DeviceKey, number: u64, line: &str) {
         if !self.has_brought(&sender, number) && self.live.entry(sender).or_default().insert(number)
         {
@@ -135,8 +135,8 @@ impl Log {
         }
     }
 
-    /// Takes what a snapshot brought and is not there. Gives the lines that this snapshot brought,
-    /// now or before a crash.
+    /// Adds the new changes of a snapshot. Returns the lines that this snapshot added, now or
+    /// before a crash.
     pub(super) fn add_brought(
         &mut self,
         snapshot: &Position,
@@ -170,7 +170,7 @@ impl Log {
         self.unwritten.push('\n');
     }
 
-    /// Returns when everything taken is on disk.
+    /// Syncs all added lines to disk.
     pub(super) fn sync(&mut self) -> anyhow::Result<()> {
         if self.unwritten.is_empty() {
             return Ok(());
@@ -197,7 +197,7 @@ impl Log {
         Ok(lines)
     }
 
-    /// Every line on disk, in order.
+    /// Calls `what` for every line on disk.
     pub(super) fn each(&self, what: impl FnMut(&str)) -> anyhow::Result<()> {
         let mut reading = File::open(&self.path)
             .with_context(|| format!("cannot read {}", self.path.display()))?;
@@ -207,20 +207,20 @@ impl Log {
     }
 }
 
-/// What a snapshot brought.
+/// The changes added by a snapshot.
 #[derive(Debug, Default)]
 pub(super) struct Brought {
     pub(super) lines: Vec<String>,
-    /// Lines that are none of a change.
+    /// Lines that are not changes.
     pub(super) unreadable: u64,
 }
 
-/// What was for one device alone does not go to another.
+/// Changes for one device are not given to another.
 fn is_for_all(change: &Change) -> bool {
     change.kind == ChangeKind::Change && change.recipient.is_none()
 }
 
-/// Hands out each whole line; gives how many bytes they have.
+/// Calls `what` for each complete line. Returns their size in bytes.
 fn each_line(file: &mut File, mut what: impl FnMut(&str)) -> std::io::Result<u64> {
     file.seek(SeekFrom::Start(0))?;
     let (mut reader, mut line, mut whole_bytes) = (BufReader::new(file), Vec::new(), 0);

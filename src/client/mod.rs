@@ -1,15 +1,13 @@
-//! `graceful-relay client`: one device on the command line, for scripts, for trying a relay, and as
-//! an example of how an app uses the library.
+//! `graceful-relay client`: a device on the command line, for scripts, for trying a relay, and as
+//! an example of the library.
 //!
-//! What was asked for goes to the standard output, a line of JSON each with `--json`; progress,
-//! questions and trouble go to the standard error stream.
+//! Results go to standard output, as JSON lines with `--json`. Progress, prompts and errors go to
+//! standard error.
 
-mod create;
-mod delete;
 mod devices;
 mod errors;
-mod follow;
 mod format;
+mod init;
 mod join;
 mod jsonl_reader;
 mod jsonl_sink;
@@ -19,6 +17,8 @@ mod output;
 mod pair;
 mod profile;
 mod prompt;
+mod pull;
+mod purge;
 mod push;
 mod qr;
 mod receive;
@@ -37,13 +37,13 @@ use clap::{Args, Subcommand};
 use graceful_server::config::PROFILE_VARIABLE;
 use output::Output;
 
-/// What every command of a device needs to know.
+/// The options of every client command.
 #[derive(Debug, Args)]
 pub(super) struct Client {
-    /// The device's folder [default: ~/.local/share/graceful-relay/client]
-    #[arg(long, global = true, value_name = "FOLDER", env = PROFILE_VARIABLE)]
+    /// Profile directory [default: ~/.local/share/graceful-relay/client]
+    #[arg(long, global = true, value_name = "DIR", env = PROFILE_VARIABLE)]
     profile: Option<PathBuf>,
-    /// Print JSON, one object on each line, for programs
+    /// Print JSON Lines
     #[arg(long, global = true)]
     json: bool,
     #[command(subcommand)]
@@ -52,28 +52,31 @@ pub(super) struct Client {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Found an account at a relay; this is its first device
-    Create(create::Create),
-    /// Show a link, with which one more device joins the account
+    /// Create an account with this device
+    Init(init::Init),
+    /// Show a pairing link for a new device
     Pair(pair::Pair),
-    /// Join an account by the link that another device shows
+    /// Join an account with a pairing link
     Join(join::Join),
-    /// Get the account back with the words of its recovery key, if every device is lost
+    /// Recover an account with its recovery phrase
     Recover(recover::Recover),
-    /// Give changes to the account's other devices; with nothing to give, send what waits
+    /// Push changes to the other devices
     Push(push::Push),
-    /// Receive the changes of the other devices; give those that lack something what this one has
-    Follow(follow::Follow),
-    /// Ask another device for the changes that it has
+    /// Receive changes from the other devices
+    Pull(pull::Pull),
+    /// Keep receiving changes, as `pull --follow`
+    #[command(hide = true)]
+    Follow(pull::Follow),
+    /// Request a snapshot from another device
     Snapshot(snapshot::Snapshot),
     /// List the account's devices
     Devices,
-    /// Remove a device from the account, for good
+    /// Remove a device from the account
     Remove(remove::Remove),
-    /// Output how this device stands; works offline too
+    /// Show the status of this device
     Status(status::Show),
-    /// Delete what the relay keeps of this account
-    Delete(delete::Delete),
+    /// Delete stored changes or the account
+    Purge(purge::Purge),
 }
 
 impl Client {
@@ -81,17 +84,18 @@ impl Client {
         let folder = profile::folder(self.profile)?;
         let output = Output { json: self.json };
         match self.command {
-            Command::Create(create) => create.run(folder, output).await,
+            Command::Init(init) => init.run(folder, output).await,
             Command::Pair(pair) => pair.run(&folder, output).await,
             Command::Join(join) => join.run(folder, output).await,
             Command::Recover(recover) => recover.run(folder, output).await,
             Command::Push(push) => push.run(&folder, output).await,
-            Command::Follow(follow) => follow.run(&folder, output).await,
+            Command::Pull(pull) => pull.run(&folder, output).await,
+            Command::Follow(follow) => follow.into_pull().run(&folder, output).await,
             Command::Snapshot(snapshot) => snapshot.run(&folder, output).await,
             Command::Devices => devices::run(&folder, output).await,
             Command::Remove(remove) => remove.run(&folder, output).await,
             Command::Status(show) => show.run(&folder, output).await,
-            Command::Delete(delete) => delete.run(&folder, output).await,
+            Command::Purge(purge) => purge.run(&folder, output).await,
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What `create` and `join` are told of the device that they make.
+//! Options of a new device.
 
 use clap::Args;
 
@@ -7,13 +7,13 @@ use graceful_client::ConnectOptions;
 
 #[derive(Debug, Args)]
 pub(super) struct NewDevice {
-    /// What people call this device [default: the machine's name]
+    /// Device name for people [default: host name]
     #[arg(long)]
     name: Option<String>,
-    /// What programs call this device; travels sealed [default: random]
+    /// Device id for programs, encrypted [default: random]
     #[arg(long, value_name = "ID")]
     device_id: Option<String>,
-    /// Allow ws:// to another machine: changes stay sealed, but who talks to whom can be seen
+    /// Allow ws:// to another machine
     #[arg(long)]
     plain: bool,
 }

@@ -1,15 +1,15 @@
-//! How results are said: to people in words, to programs in JSON.
+//! Command output: text for people, JSON for programs.
 
 use serde_json::Value;
 
-/// Whom to talk to.
+/// The output format.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Output {
     pub(super) json: bool,
 }
 
 impl Output {
-    /// A result, on the standard output.
+    /// Prints a result to standard output.
     pub(super) fn result(self, json: &Value, text: impl FnOnce() -> String) {
         if self.json {
             println!("{json}");
@@ -19,12 +19,12 @@ impl Output {
     }
 }
 
-/// Beside the results: for the person in front of the terminal.
+/// Prints a note to standard error.
 pub(super) fn note(text: &str) {
     eprintln!("{text}");
 }
 
-/// "1 change", "2 changes".
+/// Formats a count: "1 change", "2 changes".
 pub(super) fn count(number: u64, what: &str) -> String {
     format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }

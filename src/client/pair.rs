@@ -1,4 +1,4 @@
-//! `client pair`: shows a link, waits for a device, asks the person, and lets it in.
+//! `client pair`: shows a link and adds the device that uses it.
 
 use std::io::IsTerminal;
 use std::path::Path;
@@ -17,18 +17,18 @@ use super::{errors, qr, snapshot_io};
 use crate::sanitize::sanitize;
 use graceful_client::{Client, Device, JoinAsk, Pairing, Status};
 
-/// What is to be sent gets on this soon, or the next time.
+/// Longest wait without send progress before exiting.
 const GOODBYE_WAIT: Duration = Duration::from_secs(5);
 
 #[derive(Debug, Args)]
 pub(super) struct Pair {
-    /// How long the link is good
+    /// Minutes until the link expires
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=10))]
     minutes: u64,
-    /// Let the device in without asking, for scripts
+    /// Accept the device without confirmation
     #[arg(long)]
     yes: bool,
-    /// Draw the QR code even where the output is not a terminal
+    /// Print the QR code without a terminal
     #[arg(long)]
     qr: bool,
 }
@@ -53,7 +53,7 @@ impl Pair {
                 match changes {
                     0 => format!("{name} joined the account."),
                     _ => format!(
-                        "{name} joined the account, and is given {} that this device has.",
+                        "{name} joined the account. Sending {} from this device.",
                         count(changes, "change")
                     ),
                 }
@@ -71,8 +71,8 @@ impl Pair {
             );
             return Ok(());
         }
-        note("On the new device, scan this, or run: graceful-relay client join 'LINK'");
-        note("The link is good once. It holds a secret: show it to nobody else.\n");
+        note("On the new device, scan this code or run: graceful-relay client join 'LINK'");
+        note("The link is valid once and contains a secret. Show it to nobody else.\n");
         if self.qr || std::io::stdout().is_terminal() {
             println!(
                 "{}\n",
@@ -88,46 +88,44 @@ impl Pair {
         let name = sanitize(request.name());
         if !self.yes
             && !prompt(&format!(
-                "A device called \"{name}\" asks to join. Let it in?"
+                "The device \"{name}\" requests to join. Accept it?"
             ))
             .await?
         {
             request.refuse().await?;
-            // Closing takes the refusal along.
-            bail!("the device was not let in");
+            // Closing the client sends the refusal.
+            bail!("device declined");
         }
         let before = client.devices();
         request.accept().await?;
         let is_new = |device: &&Device| before.iter().all(|known| known.key != device.key);
         let mut status = client.watch();
         let joined = |status: &Status| status.devices.iter().any(|device| is_new(&device));
-        let joined = status
-            .wait_for(joined)
-            .await
-            .context("the client was closed")?;
+        let joined = status.wait_for(joined).await.context("client closed")?;
         let joined = joined
             .devices
             .iter()
             .find(is_new)
             .cloned()
-            .context("the device was removed again")?;
+            .context("the device was removed")?;
         Ok(joined)
     }
 }
 
-/// Gives the new device what this one has: nobody else need do so. Everything that this one has not
-/// acknowledged yet, the relay still keeps for both.
+/// Sends this device's changes to the new device. The relay still holds everything that this device
+/// has not acknowledged.
 async fn send_history(client: &Client, folder: &Path, joined: &Device) -> anyhow::Result<u64> {
     let log = Log::open(folder, client).await?;
     let changes = snapshot_io::send(client, &log, joined.key).await?;
     let mut status = client.watch();
-    // As long as it gets on, however much it is.
+    // Any progress resets the timeout.
     while client.status().waiting > 0 {
         let waiting = client.status().waiting;
         let less = status.wait_for(|status| status.waiting < waiting);
         if !matches!(tokio::time::timeout(GOODBYE_WAIT, less).await, Ok(Ok(_))) {
             note(
-                "Not everything for the new device is sent yet: `graceful-relay client push` sends it.",
+                "Some changes for the new device are not sent yet. To send them, run: \
+                 graceful-relay client push",
             );
             break;
         }
@@ -135,7 +133,7 @@ async fn send_history(client: &Client, folder: &Path, joined: &Device) -> anyhow
     Ok(changes)
 }
 
-/// Counts down until a device follows the link.
+/// Shows a countdown until a device uses the link.
 async fn wait(pairing: &mut Pairing, lifetime: Duration) -> anyhow::Result<JoinAsk> {
     let bar =
         ProgressBar::new_spinner().with_style(ProgressStyle::with_template("{spinner} {msg}")?);
@@ -146,7 +144,7 @@ async fn wait(pairing: &mut Pairing, lifetime: Duration) -> anyhow::Result<JoinA
             let left_s = until.saturating_duration_since(Instant::now()).as_secs();
             let clock = format!("{}:{:02}", left_s / 60, left_s % 60);
             bar.set_message(format!(
-                "Waiting for the new device, {clock} left (Ctrl-C ends it)"
+                "Waiting for the new device, {clock} left (Ctrl-C to cancel)"
             ));
             tokio::time::sleep(Duration::from_millis(500)).await;
         }
@@ -159,7 +157,7 @@ async fn wait(pairing: &mut Pairing, lifetime: Duration) -> anyhow::Result<JoinA
     Ok(request?)
 }
 
-/// For lists of devices.
+/// Returns a device's name for lists.
 pub(super) fn called(device: &Device) -> String {
     device
         .name

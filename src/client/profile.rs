@@ -1,11 +1,11 @@
-//! Which folder a device lives in, and what it is called when nobody says.
+//! The default profile directory and device name.
 
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use data_encoding::HEXLOWER;
 
-/// The folder that was named, or the user's own.
+/// Returns the given directory, or the user's default.
 pub(super) fn folder(named: Option<PathBuf>) -> anyhow::Result<PathBuf> {
     if let Some(folder) = named {
         return Ok(folder);
@@ -20,10 +20,10 @@ pub(super) fn folder(named: Option<PathBuf>) -> anyhow::Result<PathBuf> {
     };
     data.or_else(|| home().map(|home| home.join(".local/share")))
         .map(|folder| folder.join("graceful-relay/client"))
-        .context("no home folder is known; name the device's folder with --profile")
+        .context("no home directory found; set --profile")
 }
 
-/// The machine's name, for people.
+/// Returns the host name.
 pub(super) fn device_name() -> String {
     let of_file = |path: &str| std::fs::read_to_string(Path::new(path)).ok();
     let names = [
@@ -42,12 +42,12 @@ pub(super) fn device_name() -> String {
         .unwrap_or_else(|| "Device".to_owned())
 }
 
-/// An id that no other device has: for devices and changes that come without one.
+/// Returns a random id for devices and changes without one.
 ///
 /// # Panics
-/// If the system has no randomness to give, which nothing can do without.
+/// If the system has no random number generator.
 pub(super) fn random_id() -> String {
     let mut bytes = [0; 16];
-    getrandom::fill(&mut bytes).expect("the system gives randomness");
+    getrandom::fill(&mut bytes).expect("the system has a random number generator");
     HEXLOWER.encode(&bytes)
 }

@@ -1,20 +1,20 @@
-//! Asking the person, who may also be a pipe.
+//! Prompts on a terminal or a pipe.
 
 use std::io::Write;
 
 use anyhow::{Context, bail};
 
-/// Asks on the standard error stream, reads from the standard input. Nothing but yes is yes.
+/// Asks on standard error and reads from standard input. Only yes is yes.
 pub(super) async fn prompt(question: &str) -> anyhow::Result<bool> {
     eprint!("{question} [y/N] ");
-    std::io::stderr().flush().context("cannot ask")?;
+    std::io::stderr().flush().context("cannot prompt")?;
     let read = tokio::task::spawn_blocking(|| {
         let mut answer = String::new();
         std::io::stdin().read_line(&mut answer).map(|_| answer)
     });
     let answer = read
         .await
-        .context("asking ended badly")?
+        .context("prompt task panicked")?
         .context("cannot read the answer")?;
     if answer.is_empty() {
         eprintln!();
@@ -22,10 +22,10 @@ pub(super) async fn prompt(question: &str) -> anyhow::Result<bool> {
     Ok(matches!(answer.trim().to_lowercase().as_str(), "y" | "yes"))
 }
 
-/// Goes on only after a yes.
+/// Asks for confirmation unless `yes`, and fails without it.
 pub(super) async fn confirm(question: &str, yes: bool) -> anyhow::Result<()> {
     if yes || prompt(question).await? {
         return Ok(());
     }
-    bail!("nothing was done; answer y, or say --yes, to go on")
+    bail!("cancelled; answer y or use --yes")
 }

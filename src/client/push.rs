@@ -1,4 +1,4 @@
-//! `client push`: takes changes into the outbox, and waits until the relay has them on disk.
+//! `client push`: queues changes and waits until the relay has stored them.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -16,26 +16,26 @@ use super::{errors, jsonl_reader};
 use crate::signals::Interrupted;
 use graceful_client::{Change, Client, PushReceipt};
 
-/// For the relay to answer, where nothing is known to wait for it.
+/// Longest wait for an answer when nothing is queued.
 const ANSWER_WAIT: Duration = Duration::from_secs(3);
-const ADVICE: &str = "the changes are safe in this device's outbox, and it keeps trying \
-                      (Ctrl-C leaves them there; `graceful-relay client push` sends them later)";
+const ADVICE: &str = "the changes stay in the outbox; retrying (Ctrl-C to stop; `graceful-relay client \
+     push` sends them later)";
 
 #[derive(Debug, Args)]
 pub(super) struct Push {
-    /// Each line of this file is one change, in JSON; - is the standard input
+    /// Push each line of this JSON Lines file (- is standard input)
     #[arg(long, value_name = "FILE", conflicts_with = "text")]
     jsonl: Option<PathBuf>,
-    /// Leave it in the outbox if the relay does not take it at once
+    /// Do not wait for the relay
     #[arg(long)]
     no_wait: bool,
-    /// One change, as plain text
+    /// Text to push as one change
     text: Vec<String>,
 }
 
 impl Push {
     pub(super) async fn run(self, folder: &Path, output: Output) -> anyhow::Result<()> {
-        // The device first: a large file need not be read to find out that there is none.
+        // Opened first: without a device, a large file need not be read.
         let client = open(folder, None).await?;
         let done = with(client, async |client| {
             self.push(client, folder, output).await
@@ -44,7 +44,10 @@ impl Push {
         if let Err(error) = &done
             && error.is::<Interrupted>()
         {
-            note("\nWhat is in the outbox stays there; `graceful-relay client push` sends it.");
+            note(
+                "\nQueued changes stay in the outbox. To send them, run: graceful-relay \
+                 client push",
+            );
         }
         done
     }
@@ -52,7 +55,7 @@ impl Push {
     async fn push(self, client: &Client, folder: &Path, output: Output) -> anyhow::Result<()> {
         let no_wait = self.no_wait;
         let changes = tokio::task::spawn_blocking(move || self.changes()).await;
-        let changes = changes.context("reading ended badly")??;
+        let changes = changes.context("reader task panicked")??;
         let pushed = changes.len() as u64;
         let mut log = Log::open(folder, client).await?;
         let receipt = client.push(changes.clone()).await?;
@@ -60,11 +63,11 @@ impl Push {
         if no_wait {
             let waiting = client.status().waiting;
             tell(output, pushed, receipt, waiting);
-            note("`graceful-relay client push` sends what waits.");
+            note("To send queued changes, run: graceful-relay client push");
             return Ok(());
         }
         if pushed == 0 {
-            // A relay that was restored may lack what it had: only it can say.
+            // Only the relay knows whether a restore lost stored changes.
             settled(client, ANSWER_WAIT).await;
         }
         stored(client).await?;
@@ -88,7 +91,7 @@ impl Push {
     }
 }
 
-/// Shows how many wait, and why, until none does.
+/// Shows the number of waiting changes, and why, until none is left.
 pub(super) async fn stored(client: &Client) -> anyhow::Result<()> {
     let style = "{spinner} stored at the relay {wide_bar} {human_pos} of {human_len}";
     let bar =
@@ -116,11 +119,8 @@ fn tell(output: Output, pushed: u64, receipt: PushReceipt, waiting: u64) {
         "waiting": waiting,
     });
     output.result(&result, || match (pushed, waiting) {
-        (0, 0) => "Nothing waits: the relay has everything.".to_owned(),
+        (0, 0) => "The outbox is empty: the relay has everything.".to_owned(),
         (_, 0) => format!("{} stored at the relay.", count(pushed, "change")),
-        _ => format!(
-            "{} in the outbox, waiting for the relay.",
-            count(waiting, "change")
-        ),
+        _ => format!("{} queued for the relay.", count(waiting, "change")),
     });
 }

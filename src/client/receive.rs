@@ -1,5 +1,4 @@
-//! What becomes of what came: it goes to the log, then to where the person wants it; and who asks for
-//! the past is answered.
+//! Processing of received items: append to the log, write to the output, answer snapshot requests.
 
 use std::collections::BTreeSet;
 use std::io::Write;
@@ -16,31 +15,31 @@ use graceful_client::{
 };
 use graceful_protocol::DeviceKey;
 
-/// Where changes go.
+/// The destination of changes.
 pub(super) enum Sink {
     Screen(Output),
     File(JsonlSink),
 }
 
-/// What was taken, and is still to be answered before it is said to be applied.
+/// The result of a batch, with the answers due before it is acknowledged.
 #[derive(Debug, Default)]
 pub(super) struct BatchOutcome {
     /// Changes and gaps.
     pub(super) changes: u64,
-    /// Whom to ask for what is missing; `None`: nobody has it for certain.
+    /// Devices to request missing changes from; `None` means any.
     lacking: BTreeSet<Option<DeviceKey>>,
     wanted: Vec<DeviceKey>,
 }
 
-/// How a line is to look.
+/// The format of a line.
 #[derive(Debug, Clone, Copy)]
 enum Form {
     Json,
     Text { columns: usize },
 }
 
-/// Returns when all of it is where it belongs. The log comes first: what is in it and not yet in the
-/// copy comes again after a crash, and is known to have come from the relay, or by which snapshot.
+/// Processes a batch and returns when it is stored. The log comes first: a change in the log but
+/// not yet in the file is delivered again after a crash, and its origin is known.
 pub(super) fn receive(
     batch: &[Incoming],
     log: &mut Log,
@@ -65,7 +64,7 @@ pub(super) fn receive(
                     push_number,
                     ..
                 } = received.position;
-                // What was for this device alone is not to be told to others.
+                // A change for this device alone is not passed on.
                 if !received.targeted {
                     log.add(sender, push_number, &format::json(incoming));
                 }
@@ -75,7 +74,7 @@ pub(super) fn receive(
             }
             Incoming::Gap(gap) => {
                 note(&format::text(incoming, usize::MAX));
-                outcome.lacking.insert(gap.whom_to_ask());
+                outcome.lacking.insert(gap.recommended_source());
                 outcome.push_line(incoming, form, &mut lines);
             }
             Incoming::SnapshotRequest { device, .. } => {
@@ -89,7 +88,7 @@ pub(super) fn receive(
     Ok(outcome)
 }
 
-/// What a snapshot brought that was not here. How many changes.
+/// Adds a snapshot's new changes. Returns their number.
 fn receive_snapshot(
     past: &str,
     snapshot: &Position,
@@ -100,12 +99,12 @@ fn receive_snapshot(
     let brought = log.add_brought(snapshot, past)?;
     let changes = brought.lines.len() as u64;
     note(&format!(
-        "A snapshot came: {} that this device lacked.",
+        "Received a snapshot with {} new to this device.",
         count(changes, "change")
     ));
     if brought.unreadable > 0 {
         note(&format!(
-            "{} in it cannot be read.",
+            "Skipped {} of the snapshot that cannot be parsed.",
             count(brought.unreadable, "line")
         ));
     }
@@ -137,14 +136,14 @@ impl BatchOutcome {
         }
     }
 
-    /// Gives those that asked what this device has, and asks for what it lacks itself.
+    /// Answers snapshot requests and requests missing changes.
     pub(super) async fn answer(&self, client: &Client, log: &Log) -> anyhow::Result<()> {
         for device in &self.wanted {
             match snapshot_io::send(client, log, *device).await {
                 Ok(changes) => {
                     let changes = count(changes, "change");
                     note(&format!(
-                        "{} asked for what this device has: {changes}.",
+                        "Sending {} a snapshot of {changes}.",
                         name(client, device)
                     ));
                 }
@@ -154,11 +153,9 @@ impl BatchOutcome {
         }
         for from in &self.lacking {
             match ask(client, *from).await {
-                Ok(_) => note(
-                    "Another device is asked for what is missing; its answer comes when it is there.",
-                ),
+                Ok(_) => note("Requested the missing changes from another device."),
                 Err(ClientError::Push(PushError::Alone)) => {
-                    note("There is no other device to ask for it.")
+                    note("No other device can send the missing changes.")
                 }
                 Err(error) => return Err(error.into()),
             }
@@ -167,7 +164,7 @@ impl BatchOutcome {
     }
 }
 
-/// Asks this device, or any if it was removed since.
+/// Requests a snapshot from a device, or from any if it was removed.
 async fn ask(client: &Client, from: Option<DeviceKey>) -> Result<PushReceipt, ClientError> {
     match client.request_snapshot(from).await {
         Err(ClientError::Push(PushError::Recipient)) => client.request_snapshot(None).await,
@@ -175,7 +172,7 @@ async fn ask(client: &Client, from: Option<DeviceKey>) -> Result<PushReceipt, Cl
     }
 }
 
-/// The device that asked was removed since.
+/// Returns whether the requesting device was removed.
 fn is_gone(error: &anyhow::Error) -> bool {
     matches!(
         error.downcast_ref(),

@@ -1,4 +1,4 @@
-//! `client recover`: the words that were written down bring the account back.
+//! `client recover`: recovers an account with its recovery phrase.
 
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
@@ -22,10 +22,10 @@ use graceful_protocol::Code;
 
 #[derive(Debug, Args)]
 pub(super) struct Recover {
-    /// The relay's address, like wss://relay.example.org
+    /// Relay address, such as wss://relay.example.org
     #[arg(long, value_name = "URL")]
     relay: String,
-    /// Remove every other device of the account in the same step
+    /// Remove every other device
     #[arg(long)]
     remove_others: bool,
     #[command(flatten)]
@@ -45,7 +45,7 @@ impl Recover {
     }
 
     async fn recover(&self, folder: &Path) -> anyhow::Result<(Client, String)> {
-        // Nobody should type twelve words for nothing.
+        // Checked before the phrase is typed.
         match Client::inspect(folder) {
             Err(ClientError::NoProfile(_)) => {}
             _ => return Err(ClientError::ProfileExists(folder.to_owned()).into()),
@@ -68,7 +68,7 @@ impl Recover {
                     text,
                 } => {
                     anyhow!(
-                        "the relay refused: {text} (--remove-others removes all that there are)"
+                        "relay refused: {text}; use --remove-others to remove the other devices"
                     )
                 }
                 error => advise(error),
@@ -77,15 +77,15 @@ impl Recover {
     }
 }
 
-/// Whoever types may try again; a pipe says it once.
+/// A terminal allows retries; a pipe does not.
 async fn ask_for_words() -> anyhow::Result<RecoveryKey> {
     loop {
-        note("Type the 12 words of the recovery key, in order, on one line or on several:");
+        note("Enter the 12 words of the recovery phrase in order, on one or more lines:");
         let typed = tokio::task::spawn_blocking(|| read(std::io::stdin().lock()));
         let typed = typed
             .await
-            .context("asking ended badly")?
-            .context("cannot read the words")?;
+            .context("prompt task panicked")?
+            .context("cannot read the recovery phrase")?;
         match typed.parse() {
             Ok(key) => return Ok(key),
             Err(error) if std::io::stdin().is_terminal() && !typed.is_empty() => {
@@ -96,7 +96,7 @@ async fn ask_for_words() -> anyhow::Result<RecoveryKey> {
     }
 }
 
-/// Up to the line that completes the words, to an empty one, or to the end.
+/// Reads through the line that completes the phrase, an empty line, or the end of input.
 fn read(mut input: impl std::io::BufRead) -> std::io::Result<String> {
     std::io::stderr().flush()?;
     let mut typed = String::new();
@@ -115,8 +115,8 @@ fn read(mut input: impl std::io::BufRead) -> std::io::Result<String> {
 fn progress(progress: RecoverProgress) {
     note(match progress {
         RecoverProgress::Connecting => "Connecting to the relay…",
-        RecoverProgress::Asking => "Asking it for the account…",
-        RecoverProgress::Adding => "The account is there. Adding this device to it…",
+        RecoverProgress::Asking => "Requesting the account…",
+        RecoverProgress::Adding => "Found the account. Adding this device…",
         RecoverProgress::Added => "Added.",
     });
 }
@@ -137,15 +137,15 @@ fn tell(status: &Status, name: &str, folder: &Path, output: Output) {
     });
     output.result(&result, || {
         let devices = count(others.len() as u64, "other device");
-        format!("{name} is back in the account, with {devices}.")
+        format!("Recovered the account on {name}, with {devices}.")
     });
     if output.json || others.is_empty() {
         return;
     }
-    note("\nThe others may be lost, but they can still read what comes. Remove each that is gone:");
+    note("\nThe other devices can still read new changes. Remove each lost device:");
     for device in others {
         let key = short(&device.key);
-        // A key may begin like an option.
+        // A key may start with a dash.
         let dashes = if key.starts_with('-') { "-- " } else { "" };
         let name = device
             .name
@@ -155,7 +155,7 @@ fn tell(status: &Status, name: &str, folder: &Path, output: Output) {
             "  graceful-relay client remove {dashes}{key}{name}"
         ));
     }
-    note("The words stay good for the next time.");
+    note("The recovery phrase stays valid.");
 }
 
 #[cfg(test)]

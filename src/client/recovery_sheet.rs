@@ -1,15 +1,14 @@
-//! The words of a recovery key, as a person writes them down.
+//! The recovery phrase, laid out for writing down.
 
 use graceful_client::mnemonic::WORDS;
 
-/// Read down each column, as one writes.
+/// Words are numbered down the columns.
 const COLUMNS: usize = 3;
 
-/// For a terminal of 80 columns.
+/// Formats the sheet for a terminal of 80 columns.
 pub(super) fn recovery_sheet(words: &[&str; WORDS]) -> String {
     let rows = WORDS / COLUMNS;
-    let mut text =
-        "RECOVERY KEY: write these 12 words down, on paper, in this order.\n\n".to_owned();
+    let mut text = "RECOVERY PHRASE: write these 12 words on paper, in this order.\n\n".to_owned();
     for row in 0..rows {
         let cells = (0..COLUMNS).map(|column| {
             let place = column * rows + row;
@@ -18,9 +17,9 @@ pub(super) fn recovery_sheet(words: &[&str; WORDS]) -> String {
         text.push_str(cells.collect::<String>().trim_end());
         text.push('\n');
     }
-    text + "\nIf every device is lost, they bring the account back (graceful-relay client\n\
-            recover). Whoever has them owns the account: keep them where only you find\n\
-            them. No device keeps them, and they are NOT SHOWN AGAIN.\n"
+    text + "\nThey recover the account if every device is lost (graceful-relay client \
+         recover).\nAnyone with these words owns the account: keep them private. They \
+         are stored on\nno device and NOT SHOWN AGAIN.\n"
 }
 
 #[cfg(test)]

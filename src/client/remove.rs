@@ -1,4 +1,4 @@
-//! `client remove`: takes a device out of the account.
+//! `client remove`: removes a device from the account.
 
 use std::path::Path;
 
@@ -15,9 +15,9 @@ use graceful_client::Device;
 
 #[derive(Debug, Args)]
 pub(super) struct Remove {
-    /// Its name, or the beginning of its key
+    /// Device name, or start of its key
     device: String,
-    /// Do not ask, for scripts
+    /// Do not ask for confirmation
     #[arg(long)]
     yes: bool,
 }
@@ -30,7 +30,7 @@ impl Remove {
             let device = find(&client.devices(), &self.device)?;
             let name = called(&device);
             let question = format!(
-                "Remove {name} ({})? It will receive nothing from now on; what it has, it keeps.",
+                "Remove {name} ({})? It receives nothing new, but keeps what it has.",
                 short(&device.key)
             );
             confirm(&question, self.yes).await?;
@@ -38,7 +38,7 @@ impl Remove {
             let result =
                 json!({ "removed": { "device": device.key.to_string(), "name": device.name } });
             output.result(&result, || {
-                format!("{name} was removed; the account has new keys.")
+                format!("Removed {name}. The account has new keys.")
             });
             Ok(())
         })
@@ -46,7 +46,7 @@ impl Remove {
     }
 }
 
-/// By name, else by the beginning of the key.
+/// Finds a device by name, or by the start of its key.
 pub(super) fn find(devices: &[Device], wanted: &str) -> anyhow::Result<Device> {
     let present = || devices.iter().filter(|device| !device.removed);
     let is_named = |device: &&Device| {
@@ -63,7 +63,7 @@ pub(super) fn find(devices: &[Device], wanted: &str) -> anyhow::Result<Device> {
     }
     match found[..] {
         [device] if device.this => {
-            bail!("a device cannot remove itself; remove it from another device")
+            bail!("a device cannot remove itself; use another device")
         }
         [device] => Ok(device.clone()),
         [] => {
@@ -71,10 +71,7 @@ pub(super) fn find(devices: &[Device], wanted: &str) -> anyhow::Result<Device> {
                 .filter(|device| !device.this)
                 .map(called)
                 .collect();
-            bail!(
-                "no device of this account is called {wanted:?}; there are: {}",
-                names.join(", ")
-            )
+            bail!("no device named {wanted:?}; devices: {}", names.join(", "))
         }
         _ => {
             let which: Vec<_> = found
@@ -82,7 +79,7 @@ pub(super) fn find(devices: &[Device], wanted: &str) -> anyhow::Result<Device> {
                 .map(|device| format!("{} ({})", called(device), short(&device.key)))
                 .collect();
             bail!(
-                "{wanted:?} could be {}; give the beginning of its key",
+                "device {wanted:?} is ambiguous: {}; use the start of its key",
                 which.join(" or ")
             )
         }
@@ -119,12 +116,12 @@ mod tests {
         let error = found("Phone").unwrap_err();
         assert_eq!(
             error,
-            "\"Phone\" could be Phone (AQEBAQEB) or Phone (AgICAgIC); give the beginning of its key"
+            "device \"Phone\" is ambiguous: Phone (AQEBAQEB) or Phone (AgICAgIC); use the start of its key"
         );
         assert!(
             found("Old")
                 .unwrap_err()
-                .contains("there are: Phone, Phone, Tablet")
+                .contains("devices: Phone, Phone, Tablet")
         );
         assert!(found("Desk").unwrap_err().contains("cannot remove itself"));
         assert!(found("").is_err());

@@ -1,4 +1,4 @@
-//! From a folder to an open device, and to its orderly end.
+//! Opening, running and closing a client.
 
 use std::path::Path;
 use std::time::Duration;
@@ -9,12 +9,12 @@ use super::output::note;
 use crate::signals::{Interrupted, stop_requested};
 use graceful_client::{Client, ClientError, ConnectOptions, OpenOptions, Position, State, Status};
 
-/// Longer than dialling takes: after that, something is wrong that has no name.
+/// Longest wait for a first answer; longer than dialling takes.
 const CONNECT_WAIT: Duration = Duration::from_secs(30);
 
 /// Opens a device.
 pub(super) async fn open(folder: &Path, applied: Option<Position>) -> Result<Client, ClientError> {
-    // Whoever made this profile was asked about plain connections then.
+    // Plain connections were confirmed when the profile was created.
     let connect = ConnectOptions { allow_plain: true };
     Client::open(OpenOptions {
         applied,
@@ -24,10 +24,10 @@ pub(super) async fn open(folder: &Path, applied: Option<Position>) -> Result<Cli
     .await
 }
 
-/// A first no may be followed at once by a second attempt, whose answer counts.
+/// A first refusal may be followed at once by a second attempt, whose answer counts.
 const SECOND_THOUGHT: Duration = Duration::from_millis(500);
 
-/// Runs `work` until it is done or the person stops it; in either case the device is closed.
+/// Runs `work` until it completes or is interrupted, then closes the client.
 pub(super) async fn with<T>(
     client: Client,
     work: impl AsyncFnOnce(&Client) -> anyhow::Result<T>,
@@ -42,8 +42,8 @@ pub(super) async fn with<T>(
     Ok(done)
 }
 
-/// Waits for the relay to greet a device that was made just now, then tells how it stands. The account is
-/// safe in the folder already: without the relay, it is only not greeted yet.
+/// Waits for the first connection of a new device, then prints its status. The account is already
+/// safe on disk without it.
 pub(super) async fn introduce(
     client: Client,
     made: &str,
@@ -59,7 +59,7 @@ pub(super) async fn introduce(
     .await
 }
 
-/// Waits for a first answer of the relay, whatever it is.
+/// Waits for the relay's first answer.
 pub(super) async fn connected(client: &Client) -> anyhow::Result<()> {
     let status = settled(client, CONNECT_WAIT).await;
     match (&status.state, &status.last_error) {
@@ -77,14 +77,11 @@ pub(super) async fn connected(client: &Client) -> anyhow::Result<()> {
             .into()),
             None => Err(unreachable(&status.relay, trouble)),
         },
-        _ => bail!(
-            "the relay {} does not answer; try again later",
-            status.relay
-        ),
+        _ => bail!("relay {} does not answer; retry later", status.relay),
     }
 }
 
-/// How things stand when the relay has answered or cannot be reached, or when time is up.
+/// Returns the status once the relay has answered, is unreachable, or `wait` is over.
 pub(super) async fn settled(client: &Client, wait: Duration) -> Status {
     let mut status = client.watch();
     let settled =
@@ -105,11 +102,11 @@ pub(super) fn is_refused(status: &Status) -> bool {
 
 pub(super) fn unreachable(relay: &str, trouble: &str) -> anyhow::Error {
     anyhow!(
-        "cannot reach the relay {relay}: {trouble}; see that it runs and that the address is right"
+        "cannot reach relay {relay}: {trouble}; check that it runs and that the address is right"
     )
 }
 
-/// With what to do added, where the library cannot know it.
+/// Adds the next step where the library cannot know it.
 pub(super) fn advise(error: ClientError) -> anyhow::Error {
     use graceful_protocol::Code;
     match error {
@@ -118,13 +115,13 @@ pub(super) fn advise(error: ClientError) -> anyhow::Error {
             code: Code::InviteRequired,
             text,
         } => {
-            anyhow!("the relay refused: {text} (give it with --invite)")
+            anyhow!("relay refused: {text}; use --invite")
         }
         ClientError::Refused {
             code: Code::RendezvousNotFound,
             ..
         } => anyhow!(
-            "this pairing link is used up or too old; make a new one on the other device: \
+            "pairing link was used or expired; create a new one on the other device: \
              graceful-relay client pair"
         ),
         error => error.into(),

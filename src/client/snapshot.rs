@@ -1,4 +1,4 @@
-//! `client snapshot`: asks another device for the changes that it has, or gives it those of this one.
+//! `client snapshot`: requests a snapshot from another device, or sends one.
 
 use std::path::Path;
 
@@ -16,10 +16,10 @@ use graceful_client::{Client, Device};
 
 #[derive(Debug, Args)]
 pub(super) struct Snapshot {
-    /// Ask this device, by its name or the beginning of its key [default: the one heard last]
+    /// Request from this device [default: last heard]
     #[arg(long, value_name = "DEVICE", conflicts_with = "to")]
     from: Option<String>,
-    /// Do not ask, but give this device every change that this one has
+    /// Send this device's changes to DEVICE instead
     #[arg(long, value_name = "DEVICE")]
     to: Option<String>,
 }
@@ -62,11 +62,7 @@ async fn give(
     stored(client).await?;
     let result = json!({ "to": device.key.to_string(), "changes": changes });
     output.result(&result, || {
-        format!(
-            "{} for {}, which takes what it lacks.",
-            count(changes, "change"),
-            called(device)
-        )
+        format!("Sent {} to {}.", count(changes, "change"), called(device))
     });
     Ok(())
 }
@@ -79,10 +75,11 @@ async fn ask(client: &Client, device: Option<Device>, output: Output) -> anyhow:
     let result = json!({ "from": device.as_ref().map(|device| device.key.to_string()) });
     let name = device
         .as_ref()
-        .map_or_else(|| "The device that was heard last".to_owned(), called);
-    output.result(&result, || format!("{name} is asked for what it has."));
+        .map_or_else(|| "The last heard device".to_owned(), called);
+    output.result(&result, || format!("Requested a snapshot from: {name}."));
     note(
-        "It answers while `graceful-relay client follow` runs there; then it comes by `follow` here.",
+        "It answers when `graceful-relay client pull` runs there. Receive the snapshot \
+         with `pull` here.",
     );
     Ok(())
 }

@@ -1,15 +1,15 @@
-//! The past, for a device that lacks it: snapshots made of the log, and read back.
+//! Snapshots of the change log.
 
 use super::log::Log;
 use graceful_client::{Client, Received};
 use graceful_protocol::DeviceKey;
 
-/// How such a snapshot begins; its other lines are those of a log.
+/// The first line of a snapshot; the others are log lines.
 const FIRST_LINE: &str = "{\"graceful_relay_changes\":1}\n";
-/// A longer log goes in several snapshots: each can be taken without the others.
+/// Largest snapshot. A longer log is sent as several independent snapshots.
 const SNAPSHOT_BYTES_MAX: usize = 32 * 1024 * 1024;
 
-/// Gives a device every change in the log. How many there are.
+/// Sends every change of the log to a device. Returns their number.
 pub(super) async fn send(client: &Client, log: &Log, device: DeviceKey) -> anyhow::Result<u64> {
     let (snapshots, changes) = tokio::task::block_in_place(|| snapshots(log))?;
     for snapshot in snapshots {
@@ -34,7 +34,7 @@ fn snapshots(log: &Log) -> anyhow::Result<(Vec<String>, u64)> {
     Ok((snapshots, changes))
 }
 
-/// The lines of a snapshot that another device made in this way.
+/// Returns the log lines of a received snapshot.
 pub(super) fn lines(received: &Received) -> Option<&str> {
     std::str::from_utf8(&received.content)
         .ok()?

@@ -1,4 +1,4 @@
-//! `client status`: how this device stands, on one screen.
+//! `client status`: shows the status of this device.
 
 use std::path::Path;
 use std::time::Duration;
@@ -13,19 +13,19 @@ use super::{devices, log};
 use crate::sanitize::sanitize;
 use graceful_client::{Alert, Client, ClientError, State, Status};
 
-/// A screen that takes longer to appear is taken for broken.
+/// Longest wait for the relay's answer.
 const WAIT: Duration = Duration::from_secs(3);
-/// For the relay to say that there is nothing more, if so.
+/// Longest wait for the relay to confirm that there is nothing more.
 const UP_TO_DATE_WAIT: Duration = Duration::from_millis(500);
 
-/// With the relay's answer, if it comes soon; while another program has the device open, as that
-/// one wrote it down.
+/// Returns the status with the relay's answer if it comes soon. If another program has the profile
+/// open, returns its last recorded status.
 pub(super) async fn current(folder: &Path) -> anyhow::Result<Status> {
     match open(folder, None).await {
         Ok(client) => with(client, async |client| Ok(look(client).await)).await,
         Err(ClientError::InUse(_)) => {
             let mut status = Client::inspect(folder)?;
-            status.last_error = Some("another program has this device open; see there".to_owned());
+            status.last_error = Some("another process has this profile open".to_owned());
             Ok(status)
         }
         Err(error) => Err(error.into()),
@@ -39,10 +39,10 @@ async fn look(client: &Client) -> Status {
     client.status()
 }
 
-/// How to show it.
+/// Options of `client status`.
 #[derive(Debug, Args)]
 pub(super) struct Show {
-    /// Forget the warnings, once they are read
+    /// Dismiss all alerts first
     #[arg(long)]
     dismiss: bool,
 }
@@ -66,7 +66,7 @@ async fn run(folder: &Path, output: Output) -> anyhow::Result<()> {
         "account": status.account.to_string(),
         "device": status.device.to_string(),
         "state": name(&status.state),
-        "trouble": status.last_error,
+        "last_error": status.last_error,
         "created": status.created,
         "cursor": status.cursor,
         "stored_through": status.stored_through,
@@ -75,7 +75,7 @@ async fn run(folder: &Path, output: Output) -> anyhow::Result<()> {
         "recovery": status.recovery.is_some(),
         "log": log::path(folder),
         "devices": status.devices.iter().map(devices::as_json).collect::<Vec<_>>(),
-        "warnings": status.alerts.iter().map(alert_json).collect::<Vec<_>>(),
+        "alerts": status.alerts.iter().map(alert_json).collect::<Vec<_>>(),
     });
     output.result(&result, || screen(&status, folder));
     Ok(())
@@ -86,16 +86,16 @@ fn screen(status: &Status, folder: &Path) -> String {
         format!("relay      {}", status.relay),
         format!("account    {}", status.account),
         format!("state      {}", words(&status.state)),
-        format!("received   up to number {}", status.cursor),
+        format!("received   through number {}", status.cursor),
         format!(
-            "sent       up to number {} of its own, {} waiting",
+            "sent       through number {}, {} waiting",
             status.stored_through, status.waiting
         ),
         format!("key epoch  {}", status.key_epoch),
         format!(
             "recovery   {}",
             if status.recovery.is_some() {
-                "by the 12 words"
+                "by recovery phrase"
             } else {
                 "none"
             }
@@ -103,15 +103,15 @@ fn screen(status: &Status, folder: &Path) -> String {
         format!("log        {}", log::path(folder).display()),
     ];
     if let Some(trouble) = &status.last_error {
-        lines.push(format!("trouble    {trouble}"));
+        lines.push(format!("error      {trouble}"));
     }
     for (row, device) in status.devices.iter().enumerate() {
         let title = if row == 0 { "devices" } else { "" };
         lines.push(format!("{title:9}  {}", devices::as_text(device)));
     }
     for (row, alert) in status.alerts.iter().enumerate() {
-        let title = if row == 0 { "warnings" } else { "" };
-        let kind = if alert.restored { "note" } else { "WARNING" };
+        let title = if row == 0 { "alerts" } else { "" };
+        let kind = if alert.restored { "note" } else { "ALERT" };
         lines.push(format!(
             "{title:9}  {} {kind}: {}",
             date(alert.at_s),
@@ -124,16 +124,15 @@ fn screen(status: &Status, folder: &Path) -> String {
     lines.join("\n")
 }
 
-const ADVICE: &str = "
-The relay, or someone between it and this device, does not tell all devices the same.
-Ask who runs it what happened. Compare the devices: changes may be missing on some.
-`graceful-relay client status --dismiss` forgets these warnings.";
+const ADVICE: &str = "\nThe relay, or an attacker on the path, does not show all devices the same data.\n\
+     Ask the operator what happened. Compare the devices: changes may be missing.\nTo \
+     dismiss these alerts, run: graceful-relay client status --dismiss";
 
 fn alert_json(alert: &Alert) -> serde_json::Value {
     json!({ "text": alert.text, "at_s": alert.at_s, "restored": alert.restored })
 }
 
-/// Day and minute, as the clock on the wall shows them.
+/// Formats date and minute in local time.
 fn date(at_s: u64) -> String {
     let time = i64::try_from(at_s)
         .ok()
@@ -164,7 +163,7 @@ fn words(state: &State) -> String {
             head,
             waiting,
         } => {
-            format!("connected; received {received} of {head}, {waiting} to send")
+            format!("connected; received {received} of {head}, {waiting} waiting")
         }
         State::UpToDate => "connected, up to date".to_owned(),
         State::Refused { text, .. } => format!("refused by the relay: {text}"),

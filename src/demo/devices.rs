@@ -1,4 +1,4 @@
-//! The devices of the demo: real clients of the library, each with a folder of its own.
+//! The demo's devices: real clients, each with its own profile.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -7,41 +7,41 @@ use anyhow::Context;
 
 use graceful_client::{Client, ConnectOptions, CreateOptions, JoinOptions, OpenOptions};
 
-/// How long a pairing link is good here.
+/// Lifetime of a pairing link.
 const LINK_LIFETIME: Duration = Duration::from_secs(60);
 
-/// What a device is called, by people and by programs.
+/// The name and id of a device.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Named {
-    /// For people; travels sealed.
+    /// Name for people; encrypted.
     pub(super) name: &'static str,
-    /// For programs; travels sealed.
+    /// Id for programs; encrypted.
     pub(super) device_id: &'static str,
 }
 
-/// Where the ledger is written.
+/// The device that pushes the ledger.
 pub(super) const LAPTOP: Named = Named {
     name: "Laptop",
     device_id: "laptop-2f61b8",
 };
-/// One that receives it.
+/// A device that receives it.
 pub(super) const PHONE: Named = Named {
     name: "Phone",
     device_id: "phone-90c4d7",
 };
-/// Another.
+/// Another device that receives it.
 pub(super) const TABLET: Named = Named {
     name: "Tablet",
     device_id: "tablet-5be013",
 };
 
 impl Named {
-    /// The folder of this device.
+    /// Returns the profile directory of this device.
     pub(super) fn folder(self, home: &Path) -> PathBuf {
         home.join(self.name.to_lowercase())
     }
 
-    /// Founds the account.
+    /// Creates the account.
     pub(super) async fn create(
         self,
         home: &Path,
@@ -59,10 +59,10 @@ impl Named {
         });
         created
             .await
-            .with_context(|| format!("{} could not found an account", self.name))
+            .with_context(|| format!("{} cannot create an account", self.name))
     }
 
-    /// Joins by a link that `existing` shows: both ends at once, through the relay's rendezvous.
+    /// Joins by a link from `existing`, with both ends running at once.
     pub(super) async fn join(self, home: &Path, existing: &Client) -> anyhow::Result<Client> {
         let mut pairing = existing.pair(LINK_LIFETIME).await?;
         let options = JoinOptions {
@@ -74,13 +74,13 @@ impl Named {
         };
         let accept = async { pairing.next_request().await?.accept().await };
         let (joined, accepted) = tokio::join!(Client::join(options, |_| ()), accept);
-        accepted.with_context(|| format!("{} could not be let in", self.name))?;
-        joined.with_context(|| format!("{} could not join", self.name))
+        accepted.with_context(|| format!("{} was not accepted", self.name))?;
+        joined.with_context(|| format!("{} cannot join", self.name))
     }
 
-    /// Switches it on again.
+    /// Opens the device again.
     pub(super) async fn open(self, home: &Path) -> anyhow::Result<Client> {
         let opened = Client::open(OpenOptions::new(self.folder(home))).await;
-        opened.with_context(|| format!("{} could not be opened again", self.name))
+        opened.with_context(|| format!("{} cannot be reopened", self.name))
     }
 }

@@ -1,16 +1,16 @@
-//! Who is in the made-up books, and what for.
+//! The people and shops in the generated ledger.
 
-/// Somebody money goes to.
+/// A payee.
 pub(super) struct Contact {
-    /// What the books call them.
+    /// Its name.
     pub(super) name: &'static str,
     /// What is bought there.
     pub(super) narration: &'static str,
-    /// Where it is booked.
+    /// The ledger account of the purchase.
     pub(super) account: &'static str,
-    /// The cheapest purchase.
+    /// Smallest purchase.
     pub(super) cents_min: i64,
-    /// The dearest.
+    /// Largest purchase.
     pub(super) cents_max: i64,
 }
 
@@ -30,7 +30,7 @@ const fn contact(
     }
 }
 
-/// Every account of the books.
+/// All ledger accounts.
 pub(super) const ACCOUNTS: [&str; 22] = [
     "Equity:Opening-Balances",
     "Assets:Bank:Checking",
@@ -56,7 +56,7 @@ pub(super) const ACCOUNTS: [&str; 22] = [
     "Expenses:Gifts",
 ];
 
-/// Everybody in the books.
+/// All payees.
 pub(super) const CONTACTS: [Contact; 20] = [
     contact(
         "Corner Bakery Weiss",

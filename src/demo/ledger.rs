@@ -1,16 +1,16 @@
-//! A small household's books over three years, made up anew at each start and always the same:
-//! some 5,000 changes in the shape an accounting app syncs.
+//! A generated household ledger over three years, the same at each start: about 5,000 changes in
+//! the shape of an accounting app.
 
 use jiff::{Timestamp, tz::TimeZone};
 use serde::Serialize;
 
 use super::fixtures::{ACCOUNTS, CONTACTS, Contact};
 
-/// It ends with the first whole transaction after this many.
+/// It ends with the first complete transaction after this many.
 const CHANGES: usize = 5_000;
-/// Days from 1970 to 2023-01-01, the first page of the books.
+/// Days from 1970 to 2023-01-01, the first day of the ledger.
 const FIRST_DAY: i64 = 19_358;
-/// 2026-01-01, in milliseconds: when the app began to sync.
+/// 2026-01-01 in milliseconds: when the app started to sync.
 const FIRST_TIMESTAMP_MS: u64 = 1_767_225_600_000;
 const CHECKING: &str = "Assets:Bank:Checking";
 
@@ -53,7 +53,7 @@ enum Payload {
     Nothing {},
 }
 
-/// The changes, in order, each in one line of JSON.
+/// Returns the changes in order, one line of JSON each.
 pub(super) fn lines() -> Vec<String> {
     let mut book = Book {
         rng: SplitMix64(20_230_101),
@@ -158,7 +158,7 @@ impl Book {
         }
     }
 
-    /// Its parts sum to zero, or these would not be books.
+    /// The parts sum to zero: debits equal credits.
     fn transaction(
         &mut self,
         day: i64,
@@ -174,10 +174,7 @@ impl Book {
         let id = self.create("TRANSACTION", heading(day, payee, narration.to_owned()));
         for (account, cents) in parts {
             let known = self.accounts.iter().find(|(name, _)| name == account);
-            let account_id = known
-                .expect("only accounts that were opened are used")
-                .1
-                .clone();
+            let account_id = known.expect("only known accounts are used").1.clone();
             let (transaction_id, amount) = (id.clone(), money(*cents));
             self.create(
                 "TRANSACTION_LINE_ITEM",
@@ -215,9 +212,8 @@ impl Book {
             payload,
             timestamp,
         };
-        self.lines.push(
-            serde_json::to_string(&change).expect("text and numbers always have a JSON form"),
-        );
+        self.lines
+            .push(serde_json::to_string(&change).expect("text and numbers serialize to JSON"));
     }
 }
 
@@ -237,14 +233,15 @@ fn money(cents: i64) -> String {
     format!("{sign}{}.{:02}", cents.abs() / 100, cents.abs() % 100)
 }
 
-/// Year, month and day of a day since 1970.
+/// Returns year, month and day of a day since 1970.
 fn date(day: i64) -> (i64, i64, i64) {
-    let moment = Timestamp::from_second(day * 86_400).expect("the demo is about our own times");
+    let moment =
+        Timestamp::from_second(day * 86_400).expect("the ledger's dates are representable");
     let date = moment.to_zoned_datetime(TimeZone::UTC).date();
     (date.year().into(), date.month().into(), date.day().into())
 }
 
-/// SplitMix64: the same numbers from the same seed, everywhere.
+/// SplitMix64: the same numbers for the same seed on every platform.
 struct SplitMix64(u64);
 
 impl SplitMix64 {
@@ -263,7 +260,7 @@ impl SplitMix64 {
         (self.next() >> 33) as usize % length
     }
 
-    /// In the form of version 4.
+    /// Formats a version 4 UUID.
     fn uuid(&mut self) -> String {
         let high = (self.next() & !0xf000) | 0x4000;
         let low = (self.next() >> 2) | (1 << 63);

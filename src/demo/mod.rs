@@ -1,5 +1,5 @@
-//! `graceful-relay demo`: a relay and three devices on this machine, a ledger sent through them, and
-//! what each side saw of it. Everything it says was checked; if something does not hold, it fails.
+//! `graceful-relay demo`: runs a relay and three devices on this machine, sends a ledger through
+//! them, and prints what each side saw. Every printed claim is verified; otherwise the demo fails.
 
 mod devices;
 mod fixtures;
@@ -24,13 +24,13 @@ use progress::Progress;
 
 #[derive(Debug, Args)]
 pub(super) struct Demo {
-    /// Send the lines of this file instead of a made-up ledger
+    /// Send the lines of this file instead
     #[arg(long, value_name = "FILE")]
     changes: Option<PathBuf>,
-    /// Keep the temporary folder, to look into it
+    /// Keep the temporary directory
     #[arg(long)]
     keep: bool,
-    /// Print the findings as JSON, for programs
+    /// Print the report as JSON
     #[arg(long)]
     json: bool,
 }
@@ -49,10 +49,10 @@ impl Demo {
             .as_deref()
             .map(|path| path.display().to_string());
         let progress = Progress::new(self.json);
-        // Before there is anything to clean up.
+        // Installed before there is anything to clean up.
         let interrupted = stop_requested();
         let folder = TempDir::new("demo", self.keep)?;
-        // Whichever ends first, the folder is removed when this function returns.
+        // The directory is removed when this function returns, in both cases.
         let report = tokio::select! {
             report = scenario::run(folder.path(), lines, source, &progress) => report?,
             () = interrupted => return Err(Interrupted.into()),
@@ -63,13 +63,13 @@ impl Demo {
             print!("{}", page::page(&report, page::columns()));
         }
         if self.keep {
-            eprintln!("\nEverything is still in {}", folder.path().display());
+            eprintln!("\nThe directory was kept: {}", folder.path().display());
         }
         Ok(())
     }
 }
 
-/// Lines as they are, without their ends.
+/// Reads the lines of a file without their ends.
 fn read(path: &Path) -> anyhow::Result<Vec<Vec<u8>>> {
     let bytes = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
     let lines = bytes

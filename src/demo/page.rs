@@ -1,4 +1,4 @@
-//! The findings, side by side: what the relay could see, and what the devices saw.
+//! The report, side by side: the relay's view and the devices' view.
 
 use std::collections::BTreeMap;
 
@@ -9,24 +9,24 @@ use serde_json::Value;
 use super::report::{Receiver, Report};
 use crate::sanitize::sanitize;
 
-/// Wider lines are hard to read.
+/// Widest page.
 const COLUMNS_MAX: usize = 120;
-/// Where there is no terminal to ask.
+/// Width without a terminal.
 const COLUMNS_DEFAULT: usize = 100;
-/// Below this the two sides stand one below the other.
+/// Below this width, the sides are printed one below the other.
 const COLUMNS_MIN: usize = 76;
 const BETWEEN: &str = " │ ";
-/// Rows of the sizes' histogram.
+/// Rows of the size histogram.
 const SIZE_ROWS: usize = 6;
 
-/// How wide the page may be.
+/// Returns the page width.
 pub(super) fn columns() -> usize {
     Term::stdout()
         .size_checked()
         .map_or(COLUMNS_DEFAULT, |(_, columns)| usize::from(columns))
 }
 
-/// The whole page.
+/// Formats the page.
 pub(super) fn page(report: &Report, columns: usize) -> String {
     let columns = columns.min(COLUMNS_MAX);
     let beside = columns >= COLUMNS_MIN;
@@ -98,13 +98,13 @@ fn relay_side(report: &Report, width: usize) -> Vec<String> {
     lines.push(String::new());
     let (first, last) = relay.arrived_ms;
     let span_ms = last - first;
-    lines.push("times of arrival".to_owned());
+    lines.push("arrival times".to_owned());
     lines.push(format!(
         "  {}  within {span_ms} ms",
         style(sparkline(&relay.arrivals)).cyan()
     ));
     lines.push(String::new());
-    lines.push("how one of them begins".to_owned());
+    lines.push("start of one envelope".to_owned());
     lines.extend(hex(&relay.beginning));
     lines.push(String::new());
     lines.push(format!(
@@ -128,7 +128,7 @@ fn device_side(report: &Report, width: usize) -> Vec<String> {
     }
     lines.push("each once, and in order".to_owned());
     lines.push(String::new());
-    lines.push("three of the changes".to_owned());
+    lines.push("three changes".to_owned());
     for sample in &report.samples {
         lines.extend(
             wrap(&summarize(sample), width.saturating_sub(4), 2)
@@ -151,7 +151,7 @@ fn device_side(report: &Report, width: usize) -> Vec<String> {
     lines
 }
 
-/// The most frequent sizes, in order of size.
+/// The most frequent sizes, ordered by size.
 fn histogram(sizes: &BTreeMap<usize, u64>, width: usize) -> Vec<String> {
     let mut frequent: Vec<_> = sizes.iter().map(|(size, count)| (*size, *count)).collect();
     frequent.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
@@ -196,7 +196,7 @@ fn sparkline(counts: &[u64]) -> String {
         .collect()
 }
 
-/// Sixteen bytes on a line, in groups of four.
+/// Sixteen bytes per line, in groups of four.
 fn hex(digits: &str) -> Vec<String> {
     let groups: Vec<_> = digits
         .as_bytes()
@@ -217,7 +217,7 @@ fn good(text: &str) -> String {
     style(text).green().bold().to_string()
 }
 
-/// A change as a person would say it, or its beginning.
+/// Summarizes a change, or returns its start.
 fn summarize(change: &str) -> String {
     let value: Value = serde_json::from_str(change).unwrap_or_default();
     let word = |value: &Value| value.as_str().map(str::to_owned);
@@ -240,11 +240,11 @@ fn summarize(change: &str) -> String {
     sanitize(&words.join(" "))
 }
 
-/// In lines no longer than `width`, and no more than `rows` of them.
+/// Wraps text into at most `rows` lines of `width`.
 fn wrap(text: &str, width: usize, rows: usize) -> Vec<String> {
     let mut lines = vec![String::new()];
     for word in text.split_whitespace() {
-        let last = lines.last_mut().expect("there is one from the start");
+        let last = lines.last_mut().expect("the first line exists");
         if last.is_empty() {
             last.push_str(word);
         } else if measure_text_width(last) + 1 + measure_text_width(word) <= width {
@@ -282,10 +282,10 @@ fn summary(report: &Report) -> Vec<String> {
             report.live_milliseconds.ceil()
         ),
         format!(
-            "The relay keeps {} envelopes now: all were acknowledged.",
+            "The relay stores {} envelopes now: all were acknowledged.",
             good(&report.envelopes_left.to_string())
         ),
-        format!("{} Everything held.", style("✓").green().bold()),
+        format!("{} All claims verified.", style("✓").green().bold()),
     ]
 }
 

@@ -1,16 +1,16 @@
-//! What the demo is doing, on the standard error stream.
+//! Progress output of the demo on standard error.
 
 use console::style;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
-/// Tells each step when it is done, and shows a bar for what takes a while.
+/// Prints each completed step and a bar for long ones.
 pub(super) struct Progress {
     bars: MultiProgress,
     quiet: bool,
 }
 
 impl Progress {
-    /// `quiet`: the output is for a program.
+    /// `quiet` disables output, for JSON.
     pub(super) fn new(quiet: bool) -> Self {
         Self {
             bars: MultiProgress::new(),
@@ -18,7 +18,7 @@ impl Progress {
         }
     }
 
-    /// A step is done.
+    /// Prints a completed step.
     pub(super) fn done(&self, text: &str) {
         if !self.quiet {
             self.bars
@@ -26,7 +26,7 @@ impl Progress {
         }
     }
 
-    /// For something that is counted. Nothing is drawn where no terminal is.
+    /// Returns a progress bar; hidden without a terminal.
     pub(super) fn bar(&self, label: &'static str, length: u64) -> ProgressBar {
         if self.quiet {
             return ProgressBar::hidden();

@@ -1,4 +1,4 @@
-//! One device receives everything, checks what can be checked on the way, and keeps a copy.
+//! Receives all changes on one device, verifies them, and writes a copy.
 
 use std::fs::File;
 use std::io::Write;
@@ -13,22 +13,22 @@ use tokio::sync::broadcast::Receiver;
 
 use graceful_client::{Client, Event, Incoming, Received};
 
-/// Changes that share one write and one acknowledgement.
+/// Changes per write and acknowledgement.
 const BATCH_CHANGES: usize = 500;
 const BATCH_WAIT: Duration = Duration::from_millis(2);
 
-/// What a device has in the end.
+/// The result of one receiving device.
 #[derive(Debug, Clone, Serialize)]
 pub(super) struct Copy {
     /// Changes received.
     pub(super) changes: u64,
-    /// Of its file: each change in a line.
+    /// Hash of its file, one change per line.
     pub(super) sha256: String,
-    /// From switching it on until it was up to date.
+    /// Seconds from opening the device until it was up to date.
     pub(super) seconds: f64,
 }
 
-/// Receives until there is nothing more.
+/// Receives until the device is up to date.
 pub(super) async fn receive(
     client: &Client,
     file: &Path,
@@ -41,7 +41,7 @@ pub(super) async fn receive(
     loop {
         let first = tokio::select! {
             biased;
-            incoming = changes.next() => incoming.context("the device stopped")?,
+            incoming = changes.next() => incoming.context("device stopped")?,
             done = client.up_to_date() => {
                 done?;
                 break;
@@ -65,14 +65,9 @@ pub(super) async fn receive(
     Ok(writing.finish(started.elapsed()))
 }
 
-/// The one change that comes next.
+/// Receives the next change.
 pub(super) async fn one(client: &Client) -> anyhow::Result<Received> {
-    match client
-        .changes()
-        .next()
-        .await
-        .context("the device stopped")?
-    {
+    match client.changes().next().await.context("device stopped")? {
         Incoming::Change(received) => {
             client.applied_through(received.position).await?;
             Ok(received)
@@ -82,15 +77,15 @@ pub(super) async fn one(client: &Client) -> anyhow::Result<Received> {
     }
 }
 
-/// A relay that can be trusted gives no reason for distrust.
+/// Fails on any sign of relay misbehavior.
 fn nothing_bad(events: &mut Receiver<Event>) -> anyhow::Result<()> {
     while let Ok(event) = events.try_recv() {
         match event {
             Event::MisbehaviorDetected(misbehavior) => {
-                bail!("a device distrusts the relay: {misbehavior}")
+                bail!("relay misbehavior: {misbehavior}")
             }
             Event::UndecryptableEnvelope { seq, reason, .. } => {
-                bail!("number {seq} could not be read: {reason}")
+                bail!("cannot decrypt number {seq}: {reason}")
             }
             _ => {}
         }
@@ -121,8 +116,8 @@ impl Writing {
         })
     }
 
-    /// Each comes once and in order: the sender's numbers go up, and the relay's. That none is left
-    /// out, the hash over all of them says.
+    /// Each change comes once and in order: push number and seq increase. The hash over all of them
+    /// proves that none is missing.
     fn take(&mut self, incoming: &Incoming) -> anyhow::Result<()> {
         let received = match incoming {
             Incoming::Change(received) => received,

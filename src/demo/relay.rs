@@ -1,4 +1,4 @@
-//! The relay of the demo: the real one, on a free port of this machine.
+//! The demo's relay: the real server on a free port.
 
 use std::path::Path;
 use std::time::Duration;
@@ -13,16 +13,16 @@ use graceful_server::http::{self, Admission, Options, Stopped};
 use graceful_server::relay::{Registration, Relay, RelayOptions};
 use graceful_store::{self, Store};
 
-/// Nobody here is slow; whoever is, has failed.
+/// Longest wait for anything local.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Room for the frames of a few devices.
+/// Frame buffer for a few devices.
 const FRAMES_BYTES: u64 = 16 << 20;
-/// An invitation need not outlive the demo.
+/// Lifetime of the invitation.
 const INVITE_LIFETIME: Duration = Duration::from_secs(600);
 
-/// A relay that runs.
+/// A running relay.
 pub(super) struct DemoRelay {
-    /// What devices dial.
+    /// The address for devices.
     pub(super) url: String,
     relay: Relay,
     shutdown: CancellationToken,
@@ -30,7 +30,7 @@ pub(super) struct DemoRelay {
 }
 
 impl DemoRelay {
-    /// Opens a store in an empty folder, and the door.
+    /// Opens a store in an empty directory and starts the server.
     pub(super) async fn open(folder: &Path) -> anyhow::Result<Self> {
         let options = graceful_store::Options {
             registration: Registration::Invite,
@@ -69,17 +69,17 @@ impl DemoRelay {
         })
     }
 
-    /// What lets one account be founded.
+    /// Creates an invitation for one account.
     pub(super) async fn invite(&self) -> anyhow::Result<String> {
         Ok(self.relay.invite(INVITE_LIFETIME).await?)
     }
 
-    /// Envelopes that it keeps.
+    /// Returns the number of stored envelopes.
     pub(super) fn envelopes(&self) -> anyhow::Result<u64> {
         Ok(self.relay.status()?.envelopes)
     }
 
-    /// Waits until it keeps none.
+    /// Waits until no envelope is stored.
     pub(super) async fn is_empty(&self) -> anyhow::Result<()> {
         let empty = async {
             while self.envelopes()? > 0 {
@@ -90,17 +90,17 @@ impl DemoRelay {
         let kept = tokio::time::timeout(PATIENCE, empty).await;
         kept.with_context(|| {
             format!(
-                "the relay still keeps {} envelopes that all have acknowledged",
+                "the relay still stores {} acknowledged envelopes",
                 self.envelopes().unwrap_or(0)
             )
         })?
     }
 
-    /// Ends every conversation and closes the store.
+    /// Ends all sessions and closes the store.
     pub(super) async fn close(self) -> anyhow::Result<()> {
         self.shutdown.cancel();
         drop(self.relay);
-        self.running.await.context("the relay ended badly")??;
+        self.running.await.context("relay task panicked")??;
         Ok(())
     }
 }

@@ -1,4 +1,4 @@
-//! What the relay could see: read from a copy of its files, as a thief of the disk would have them.
+//! The relay's view, read from a copy of its files, as a thief of the disk would see them.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -11,42 +11,42 @@ use super::devices::Named;
 use super::search::{Pieces, has_word};
 use graceful_store::{FILE, JOURNALS, KEYS, Options, Store, VisibleMetadata};
 
-/// Bytes of an envelope that are shown.
+/// Bytes of an envelope shown in the report.
 const SHOWN_BYTES: usize = 64;
-/// Progress in which arrival times are counted.
+/// Number of intervals in the arrival histogram.
 const TIME_STEPS: usize = 20;
 
-/// Everything there is to see.
+/// Everything visible to the relay.
 #[derive(Debug, Clone, Serialize)]
 pub(super) struct RelayView {
-    /// Envelopes kept.
+    /// Number of stored envelopes.
     pub(super) envelopes: u64,
-    /// Bytes of all of them.
+    /// Bytes of all envelopes.
     pub(super) envelope_bytes: u64,
-    /// How many there are of each size.
+    /// Number of envelopes of each size.
     pub(super) sizes: BTreeMap<usize, u64>,
-    /// When the first and the last came, by the relay's clock.
+    /// First and last arrival by the relay's clock, in milliseconds since 1970.
     pub(super) arrived_ms: (u64, u64),
-    /// How many came in each of equal steps between.
+    /// Arrivals in equal intervals between the two.
     pub(super) arrivals: Vec<u64>,
-    /// How one of them begins, in hex.
+    /// The first bytes of one envelope, in hex.
     pub(super) beginning: String,
-    /// Bytes of the relay's store and its journal.
+    /// Bytes of the relay's store and journal.
     pub(super) file_bytes: u64,
-    /// Bytes of the ledger's text found in them.
+    /// Bytes of the ledger's plaintext found in them.
     pub(super) plaintext_bytes: u64,
-    /// Names and device ids found in it.
+    /// Device names and ids found in them.
     pub(super) names: Vec<String>,
 }
 
-/// Looks at the relay's folder, by way of a copy: its files are in use.
+/// Reads a copy of the relay's directory, because its files are in use.
 pub(super) fn read(
     folder: &Path,
     scratch: &Path,
     pieces: &Pieces,
     devices: &[Named],
 ) -> anyhow::Result<RelayView> {
-    std::fs::create_dir(scratch).context("cannot make a folder for a copy")?;
+    std::fs::create_dir(scratch).context("cannot create a directory for the copy")?;
     let mut bytes = Vec::new();
     for name in [FILE, JOURNALS[0], JOURNALS[1], KEYS] {
         std::fs::copy(folder.join(name), scratch.join(name))
@@ -61,7 +61,7 @@ pub(super) fn read(
     let seen = Store::open(scratch, Options::default())?.visible_metadata()?;
     ensure!(
         !seen.is_empty(),
-        "the relay's files hold no envelope, although some were stored"
+        "the copy of the relay's files contains no envelope"
     );
     let words = devices
         .iter()

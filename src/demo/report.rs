@@ -1,47 +1,47 @@
-//! The findings of one demo.
+//! The findings of the demo.
 
 use serde::Serialize;
 
 use super::receive::Copy;
 use super::relay_view::RelayView;
 
-/// One device, by the end.
+/// The result of one device.
 #[derive(Debug, Clone, Serialize)]
 pub(super) struct Receiver {
-    /// What it is called.
+    /// The device's name.
     pub(super) name: &'static str,
     /// What it received.
     #[serde(flatten)]
     pub(super) copy: Copy,
 }
 
-/// Everything that was found, all of it checked.
+/// The verified findings.
 #[derive(Debug, Clone, Serialize)]
 pub(super) struct Report {
-    /// Where the changes came from, if from a file.
+    /// The source file, if any.
     pub(super) source: Option<String>,
     /// Changes sent.
     pub(super) changes: u64,
-    /// Bytes of the changes, each with its line's end.
+    /// Bytes of the changes with their line ends.
     pub(super) bytes: u64,
-    /// Of the changes, each with its line's end.
+    /// SHA-256 of the changes with their line ends.
     pub(super) sha256: String,
-    /// The account's id.
+    /// The account id.
     pub(super) account: String,
-    /// The devices' keys.
+    /// The devices' public keys.
     pub(super) device_keys: Vec<String>,
-    /// From the first change until the relay had all on its disk.
+    /// Seconds from the first push until the relay had stored all.
     pub(super) push_seconds: f64,
-    /// What the relay could see.
+    /// The relay's view.
     pub(super) relay: RelayView,
-    /// What the others received.
+    /// The receiving devices.
     pub(super) receivers: Vec<Receiver>,
-    /// Bytes of the ledger's text that the same search finds in the first receiver's copy.
+    /// Bytes of plaintext that the same search finds in a receiver's copy.
     pub(super) plaintext_bytes_in_copy: u64,
-    /// From pushing one more change until both others had it.
+    /// Milliseconds from one more push until both other devices had it.
     pub(super) live_milliseconds: f64,
-    /// Three changes as the devices read them.
+    /// Three changes as the devices saw them.
     pub(super) samples: Vec<String>,
-    /// What the relay keeps in the end.
+    /// Envelopes left at the end.
     pub(super) envelopes_left: u64,
 }

@@ -1,4 +1,4 @@
-//! The play itself: each scene does something for real, and checks it.
+//! The demo's scenario: each scene performs real operations and verifies them.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -18,20 +18,20 @@ use super::search::Pieces;
 use graceful_client::{Change, Client};
 use graceful_store::{Options, Store};
 
-/// No scene takes longer, not even on a slow board.
+/// Longest scene, also on a slow board.
 const SCENE_WAIT: Duration = Duration::from_secs(300);
-/// Sent at the end, while all are connected.
+/// Pushed at the end, while all devices are connected.
 const LIVE_CHANGE: &str =
     r#"{"operation":"CREATE","entity_type":"CONTACT","payload":{"name":"Sent live"}}"#;
 
-/// What is sent.
+/// The changes to send.
 struct Ledger {
     lines: Vec<Vec<u8>>,
     sha256: String,
     bytes: u64,
 }
 
-/// Plays it in a folder.
+/// Runs the scenario in a directory.
 pub(super) async fn run(
     folder: &Path,
     lines: Vec<Vec<u8>>,
@@ -42,7 +42,7 @@ pub(super) async fn run(
     let relay_folder = folder.join("relay");
     let relay_process = DemoRelay::open(&relay_folder).await?;
     progress.done(&format!(
-        "A relay listens on {}, for devices by invitation",
+        "Started a relay on {}, by invitation only",
         relay_process.url
     ));
 
@@ -59,7 +59,7 @@ pub(super) async fn run(
         .sum();
     let live_milliseconds = scene("a live change", live(&phone, &laptop, &tablet)).await?;
     relay_process.is_empty().await?;
-    progress.done("All devices have everything, and the relay has let go of it");
+    progress.done("All devices have everything, and the relay has deleted it");
 
     let status = laptop.status();
     let device_keys = status
@@ -107,13 +107,13 @@ impl Ledger {
     }
 }
 
-/// A scene that hangs has failed.
+/// Fails a scene that takes too long.
 async fn scene<T>(what: &str, scene: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
     let played = tokio::time::timeout(SCENE_WAIT, scene).await;
     played.with_context(|| format!("{what} took longer than {} seconds", SCENE_WAIT.as_secs()))?
 }
 
-/// Three devices meet; then two of them are switched off.
+/// Pairs three devices, then closes two of them.
 async fn meet(
     folder: &Path,
     relay_process: &DemoRelay,
@@ -122,21 +122,21 @@ async fn meet(
     let laptop = LAPTOP
         .create(folder, &relay_process.url, relay_process.invite().await?)
         .await?;
-    progress.done("Laptop founded an account with an invitation");
+    progress.done("Laptop created an account with an invitation");
     let phone = PHONE.join(folder, &laptop).await?;
     let tablet = TABLET.join(folder, &laptop).await?;
-    // What devices tell each other when they meet is not part of what is counted later.
+    // Envelopes sent during pairing are not counted later.
     for client in [&laptop, &phone, &tablet] {
         client.up_to_date().await?;
     }
     relay_process.is_empty().await?;
     phone.close().await?;
     tablet.close().await?;
-    progress.done("Phone and Tablet joined by pairing links, and are switched off");
+    progress.done("Phone and Tablet joined by pairing links and went offline");
     Ok(laptop)
 }
 
-/// Seconds until the relay has all of it on its disk, and the envelopes that it took.
+/// Returns the seconds until the relay has stored the ledger, and the number of envelopes.
 async fn push(laptop: &Client, ledger: &Ledger, progress: &Progress) -> anyhow::Result<(f64, u64)> {
     let count = ledger.lines.len() as u64;
     let changes = ledger
@@ -158,7 +158,7 @@ async fn push(laptop: &Client, ledger: &Ledger, progress: &Progress) -> anyhow::
     bar.finish_and_clear();
     let counted = HumanCount(count);
     progress.done(&format!(
-        "Laptop pushed {counted} changes; the relay keeps them for the others"
+        "Laptop pushed {counted} changes; the relay stores them for the others"
     ));
     Ok((seconds, receipt.last + 1 - receipt.first))
 }
@@ -171,16 +171,16 @@ async fn search(
     let (relay, scratch) = (folder.join("relay"), folder.join("stolen"));
     let lines = ledger.lines.clone();
     let looked = tokio::task::spawn_blocking(move || {
-        let pieces = Pieces::of(lines.iter().map(Vec::as_slice));
+        let pieces = Pieces::new(lines.iter().map(Vec::as_slice));
         let view = relay_view::read(&relay, &scratch, &pieces, &[LAPTOP, PHONE, TABLET])?;
         anyhow::Ok((pieces, view))
     });
-    let (pieces, view) = looked.await.context("the search ended badly")??;
+    let (pieces, view) = looked.await.context("search task panicked")??;
     progress.done("Searched a copy of the relay's file for every piece of the ledger's text");
     Ok((pieces, view))
 }
 
-/// The two are switched on and receive at the same time.
+/// Opens both devices and receives on them in parallel.
 async fn catch_up(
     folder: &Path,
     ledger: &Ledger,
@@ -202,7 +202,7 @@ async fn catch_up(
         run(PHONE, "Phone receives and opens"),
         run(TABLET, "Tablet receives and opens")
     )?;
-    progress.done("Phone and Tablet, switched on again, received every change once and in order");
+    progress.done("Phone and Tablet came back online and received every change once, in order");
     let receiver = |device: Named, copy: Copy| Receiver {
         name: device.name,
         copy,
@@ -211,7 +211,7 @@ async fn catch_up(
     Ok((phone.0, tablet.0, receivers))
 }
 
-/// Milliseconds from pushing on one until the change is on both others.
+/// Returns the milliseconds from a push until both other devices have the change.
 async fn live(from: &Client, to: &Client, and: &Client) -> anyhow::Result<f64> {
     let started = Instant::now();
     from.push([Change::new("live", LIVE_CHANGE)]).await?;
@@ -220,18 +220,18 @@ async fn live(from: &Client, to: &Client, and: &Client) -> anyhow::Result<f64> {
     for received in [first, second] {
         ensure!(
             *received.content == *LIVE_CHANGE.as_bytes(),
-            "a live change came out different"
+            "the live change was altered"
         );
     }
     Ok(milliseconds)
 }
 
-/// Read from the disk, when the relay is no longer there to say so.
+/// Read from disk after the relay has stopped.
 fn left_on_disk(folder: &Path) -> anyhow::Result<u64> {
     Ok(Store::open(folder, Options::default())?.totals()?.envelopes)
 }
 
-/// The changes that a person understands best: one of each kind, if there are kinds.
+/// Picks one change of each kind, or the first three.
 fn samples(lines: &[Vec<u8>]) -> Vec<String> {
     let texts = || lines.iter().map(|line| String::from_utf8_lossy(line));
     let kinds = [
@@ -250,7 +250,7 @@ fn samples(lines: &[Vec<u8>]) -> Vec<String> {
     }
 }
 
-/// What the demo promises.
+/// Verifies the demo's claims.
 fn holds(report: &Report, ledger: &Ledger, envelopes: u64) -> anyhow::Result<()> {
     let Report {
         changes,
@@ -260,7 +260,7 @@ fn holds(report: &Report, ledger: &Ledger, envelopes: u64) -> anyhow::Result<()>
     } = report;
     ensure!(
         relay.envelopes == envelopes,
-        "the relay kept {} of {envelopes} envelopes for {changes} changes",
+        "the relay stored {} of {envelopes} envelopes for {changes} changes",
         relay.envelopes
     );
     ensure!(
@@ -291,12 +291,12 @@ fn holds(report: &Report, ledger: &Ledger, envelopes: u64) -> anyhow::Result<()>
     let searched: u64 = long.map(|line| line.len() as u64).sum();
     ensure!(
         report.plaintext_bytes_in_copy == searched,
-        "the search is broken: in a copy in the clear it found {} of {searched} bytes",
+        "the search is broken: it found {} of {searched} bytes in a plaintext copy",
         report.plaintext_bytes_in_copy
     );
     ensure!(
         report.envelopes_left == 0,
-        "the relay still keeps {} envelopes",
+        "the relay still stores {} envelopes",
         report.envelopes_left
     );
     Ok(())

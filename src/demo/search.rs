@@ -1,22 +1,22 @@
-//! Looks for the ledger's text in other bytes: the demo does not claim what it can check.
+//! Searches for the ledger's plaintext in other bytes.
 
-/// Pieces this long or longer are found. Shorter ones would be found in any noise.
+/// Shortest piece that is searched for. Shorter ones occur in random bytes.
 pub(super) const PIECE_BYTES: usize = 12;
 
-/// A first look at a piece's hash rules out nearly all others without searching.
+/// Bits of a hash filter that rules out most positions without a search.
 const FILTER_BITS: u32 = 27;
 
 type Piece = [u8; PIECE_BYTES];
 
-/// Every piece of a text, wherever it begins.
+/// All pieces of a text, at every offset.
 pub(super) struct Pieces {
     sorted: Vec<Piece>,
     filter: Vec<u64>,
 }
 
 impl Pieces {
-    /// Of many texts, none of which runs on into the next.
-    pub(super) fn of<'a>(texts: impl IntoIterator<Item = &'a [u8]>) -> Self {
+    /// Builds the pieces of many texts.
+    pub(super) fn new<'a>(texts: impl IntoIterator<Item = &'a [u8]>) -> Self {
         let windows = texts.into_iter().flat_map(|text| text.windows(PIECE_BYTES));
         let mut sorted: Vec<Piece> = windows
             .filter_map(|window| window.try_into().ok())
@@ -31,7 +31,7 @@ impl Pieces {
         Self { sorted, filter }
     }
 
-    /// How many bytes belong to pieces of the text.
+    /// Counts the bytes that belong to pieces of the text.
     pub(super) fn bytes_in(&self, bytes: &[u8]) -> u64 {
         let (mut found, mut counted_to) = (0, 0);
         for (start, window) in bytes.windows(PIECE_BYTES).enumerate() {
@@ -53,7 +53,7 @@ impl Pieces {
     }
 }
 
-/// A piece's bit in the filter.
+/// Returns a piece's bit in the filter.
 fn place(piece: &Piece) -> (usize, u64) {
     let part = |range: std::ops::Range<usize>| {
         piece[range]
@@ -66,7 +66,7 @@ fn place(piece: &Piece) -> (usize, u64) {
     ((hash >> 6) as usize, 1 << (hash & 63))
 }
 
-/// Whether a word is anywhere in the bytes.
+/// Returns whether the bytes contain a word.
 pub(super) fn has_word(bytes: &[u8], word: &str) -> bool {
     bytes
         .windows(word.len())
@@ -79,7 +79,7 @@ mod tests {
 
     #[test]
     fn each_byte_of_the_text_is_found_once_and_no_other() {
-        let pieces = Pieces::of([&b"the quick brown fox"[..], b"jumps over the dog", b"short"]);
+        let pieces = Pieces::new([&b"the quick brown fox"[..], b"jumps over the dog", b"short"]);
         assert_eq!(pieces.bytes_in(b"..the quick brown fox.."), 19);
         assert_eq!(
             pieces.bytes_in(b"a quick brown fax, a short jumps over the dog"),

@@ -111,7 +111,7 @@ impl Scene {
         );
         let relay = self.url.clone();
         let create = [
-            "create",
+            "init",
             "--relay",
             &relay,
             "--invite",
@@ -213,10 +213,7 @@ impl Scene {
     }
 
     fn follow(&self, profile: &str) {
-        let followed = self
-            .home
-            .client(profile, &["follow", "--until-up-to-date"])
-            .well();
+        let followed = self.home.client(profile, &["pull"]).well();
         assert!(followed.out.contains("payload-text"), "nothing came");
     }
 
@@ -397,7 +394,7 @@ fn ask(address: SocketAddr, request: &str) -> Vec<u8> {
 }
 
 fn follow_and_be_killed(home: &Home, profile: &str) {
-    let mut follow = home.start_client(profile, &["follow", "--jsonl", "followed.jsonl"]);
+    let mut follow = home.start_client(profile, &["pull", "--follow", "--jsonl", "followed.jsonl"]);
     let deadline = std::time::Instant::now() + LONG;
     let length = |path: &Path| std::fs::metadata(path).map_or(0, |file| file.len());
     while length(&home.path("followed.jsonl")) == 0 {
@@ -434,7 +431,7 @@ async fn a_relay_keeps_logs_and_tells_nothing_that_it_should_not_know() {
     scene.follow("desk");
     scene.know("desk");
     scene.push("desk", 5);
-    scene.home.client("desk", &["delete", "--yes"]).well();
+    scene.home.client("desk", &["purge", "--yes"]).well();
     let planted = Canary {
         what: "planted",
         reach: Reach::Anywhere,
@@ -444,7 +441,7 @@ async fn a_relay_keeps_logs_and_tells_nothing_that_it_should_not_know() {
     scene.answers();
     scene
         .home
-        .client("desk", &["delete", "--account", "--yes"])
+        .client("desk", &["purge", "--account", "--yes"])
         .well();
     let (canaries, places) = scene.stop();
     assert!(

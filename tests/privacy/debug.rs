@@ -7,9 +7,8 @@ use std::path::PathBuf;
 
 use bytes::Bytes;
 use graceful_client::{
-    AgreementSecret, ConnectOptions, CreateOptions, CryptoRng, DeviceKeys, Engine, EngineState,
-    EpochSecret, Event, Identity, JoinOptions, OsRng, Output, PairingLink, PairingSecret,
-    RecoveryKey,
+    AgreementSecret, ConnectOptions, CreateOptions, DeviceKeys, Engine, EngineState, EpochSecret,
+    Event, Identity, JoinOptions, OsRng, Output, PairingLink, PairingSecret, RecoveryKey,
 };
 use graceful_engine::account::AccountView;
 use graceful_engine::pairing::{Account, Joining};
@@ -48,8 +47,7 @@ impl Printed {
 }
 
 fn random<const N: usize>() -> [u8; N] {
-    let mut bytes = [0; N];
-    OsRng.fill(&mut bytes);
+    let bytes = graceful_engine::random(&mut OsRng);
     bytes
 }
 

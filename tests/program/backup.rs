@@ -62,8 +62,7 @@ fn contents(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
 
 fn follow(home: &Home, profile: &str) -> Vec<String> {
     let copy = format!("{profile}.jsonl");
-    home.client(profile, &["follow", "--jsonl", &copy, "--until-up-to-date"])
-        .well();
+    home.client(profile, &["pull", "--jsonl", &copy]).well();
     let text = fs::read_to_string(home.path(&copy)).unwrap_or_default();
     let line =
         |line: &str| serde_json::from_str::<serde_json::Value>(line).expect("JSON")["text"].clone();
@@ -169,7 +168,7 @@ fn a_restore_is_told_to_devices_and_moves_aside_what_was_there() {
     for profile in ["desk", "phone"] {
         let status = home.client(profile, &["status"]).well().out;
         assert!(
-            status.contains("note: the relay was restored") && !status.contains("WARNING"),
+            status.contains("note: the relay was restored") && !status.contains("ALERT"),
             "{status}"
         );
     }

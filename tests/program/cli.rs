@@ -23,21 +23,21 @@ fn what_one_device_pushes_another_follows() {
         (&pushed[0]["pushed"], &pushed[0]["waiting"]),
         (&200.into(), &0.into())
     );
-    home.client(
-        "phone",
-        &["follow", "--jsonl", "copy.jsonl", "--until-up-to-date"],
-    )
-    .well();
+    home.client("phone", &["pull", "--jsonl", "copy.jsonl"])
+        .well();
     assert_eq!(changes(&home.path("copy.jsonl")), sent);
 
     home.client("phone", &["push", "Milk", "and", "bread"])
         .well();
-    let followed = home.client("desk", &["follow", "--until", "1"]).well();
+    let followed = home.client("desk", &["pull", "--until", "1"]).well();
     assert_eq!(followed.out, "Phone (phone)  Milk and bread\n");
 
     let status = home.client("desk", &["status", "--json"]).well().json();
     assert_eq!(
-        (status[0]["state"].as_str(), status[0]["trouble"].as_str()),
+        (
+            status[0]["state"].as_str(),
+            status[0]["last_error"].as_str()
+        ),
         (Some("up_to_date"), None)
     );
     let devices = home.client("desk", &["devices"]).well();
@@ -64,7 +64,7 @@ fn killed_again_and_again_a_file_has_each_change_once() {
         home.client("desk", &["push", "--jsonl", "more.jsonl"])
             .well();
         let before = length();
-        let mut follow = home.start_client("phone", &["follow", "--jsonl", "copy.jsonl"]);
+        let mut follow = home.start_client("phone", &["pull", "--follow", "--jsonl", "copy.jsonl"]);
         let deadline = std::time::Instant::now() + LONG;
         while length() <= before {
             assert!(
@@ -79,11 +79,8 @@ fn killed_again_and_again_a_file_has_each_change_once() {
         std::io::Write::write_all(&mut file.expect("the copy"), b"{\"history\":\"half")
             .expect("written");
     }
-    home.client(
-        "phone",
-        &["follow", "--jsonl", "copy.jsonl", "--until-up-to-date"],
-    )
-    .well();
+    home.client("phone", &["pull", "--jsonl", "copy.jsonl"])
+        .well();
     assert!(
         changes(&copy) == sent,
         "{} of {}",
@@ -103,8 +100,8 @@ fn a_removed_device_is_told_and_a_deleted_account_leaves_nothing() {
     assert!(follow.line().contains("first"));
 
     let said = home.client("desk", &["remove", "phone", "--yes"]).well();
-    assert!(said.out.contains("Phone was removed"), "{said:?}");
-    follow.wait().badly(&["the relay refused", "removed"]);
+    assert!(said.out.contains("Removed Phone"), "{said:?}");
+    follow.wait().badly(&["relay refused", "removed"]);
     home.client("phone", &["push", "secret"])
         .badly(&["refused"]);
     let status = home.client("phone", &["status"]).well();
@@ -116,10 +113,11 @@ fn a_removed_device_is_told_and_a_deleted_account_leaves_nothing() {
     );
     home.client("desk", &["push", "second"]).well();
 
-    let said = home
-        .client("desk", &["delete", "--account", "--yes"])
-        .well();
-    assert!(said.out.contains("nothing of this account"), "{said:?}");
+    let said = home.client("desk", &["purge", "--account", "--yes"]).well();
+    assert!(
+        said.out.contains("Deleted the account from the relay"),
+        "{said:?}"
+    );
     home.client("desk", &["push", "third"]).badly(&[]);
     relay.running.kill();
     let store = Store::open(&home.path("relay"), Options::default()).expect("a store");
@@ -135,12 +133,12 @@ fn what_waits_is_sent_when_the_relay_is_there_again() {
     relay.running.kill();
     let said = home.client("desk", &["push", "--no-wait", "later"]).well();
     assert!(
-        said.out.contains("1 change in the outbox") && said.err.contains("client push"),
+        said.out.contains("1 change queued") && said.err.contains("client push"),
         "{said:?}"
     );
     let status = home.client("desk", &["status"]).well();
     assert!(
-        status.out.contains("1 waiting") && status.out.contains("trouble "),
+        status.out.contains("1 waiting") && status.out.contains("error "),
         "{status:?}"
     );
 
@@ -151,8 +149,8 @@ fn what_waits_is_sent_when_the_relay_is_there_again() {
     );
     again.json_line();
     let said = home.client("desk", &["push"]).well();
-    assert_eq!(said.out, "Nothing waits: the relay has everything.\n");
-    let said = home.client("desk", &["delete", "--yes"]).well();
+    assert_eq!(said.out, "The outbox is empty: the relay has everything.\n");
+    let said = home.client("desk", &["purge", "--yes"]).well();
     assert_eq!(said.out, "1 change deleted from the relay.\n");
 }
 
@@ -162,21 +160,19 @@ fn mistakes_are_told_in_words_that_help() {
     let relay = Relay::start(&home);
     let url = &relay.url;
     let create = |profile, relay: &str, more: &[&str]| {
-        let all: Vec<_> = ["create", "--relay", relay]
+        let all: Vec<_> = ["init", "--relay", relay]
             .into_iter()
             .chain(more.iter().copied())
             .collect();
         home.client(profile, &all)
     };
-    create("a", "ws://127.0.0.1:1", &[]).badly(&[
-        "cannot reach the relay ws://127.0.0.1:1",
-        "see that it runs",
-    ]);
+    create("a", "ws://127.0.0.1:1", &[])
+        .badly(&["cannot reach relay ws://127.0.0.1:1", "check that it runs"]);
     create("b", url, &[]).badly(&["by invitation", "--invite"]);
     create("c", url, &["--invite", "aaaabbbbccccddddeeeeffff"])
         .badly(&["missing, used or expired"]);
     create("d", "relay.example", &[]).badly(&["relay.example", "wss://"]);
-    create("d", "ws://relay.example", &[]).badly(&["not encrypted on the way"]);
+    create("d", "ws://relay.example", &[]).badly(&["not encrypted"]);
     let (invite, long) = (relay.invite(&home), "x".repeat(129));
     create("d", url, &["--invite", &invite, "--name", &long]).badly(&["1 to 128 bytes"]);
     create("desk", url, &["--invite", &invite, "--name", "Desk"]).well();
@@ -192,7 +188,7 @@ fn mistakes_are_told_in_words_that_help() {
         &["remove", "x"],
     ] {
         home.client("nowhere", arguments)
-            .badly(&["nowhere holds no device", "create an account or join"]);
+            .badly(&["nowhere holds no device", "create or join an account"]);
     }
     std::fs::write(home.path("bad.jsonl"), "{}\n{\"id\":\n").expect("written");
     home.client("desk", &["push", "--jsonl", "bad.jsonl"])
@@ -206,32 +202,32 @@ fn mistakes_are_told_in_words_that_help() {
     );
 
     home.client("desk", &["remove", "Tablet", "--yes"])
-        .badly(&["no device of this account is called \"Tablet\""]);
+        .badly(&["no device named \"Tablet\""]);
     home.client("desk", &["remove", "Desk", "--yes"])
         .badly(&["cannot remove itself"]);
-    home.client("desk", &["delete"])
-        .badly(&["nothing was done", "--yes"]);
+    home.client("desk", &["purge"])
+        .badly(&["cancelled", "--yes"]);
     let letter = "Dear Ann\n";
     std::fs::write(home.path("letter"), letter).expect("written");
-    home.client("desk", &["follow", "--jsonl", "letter"])
-        .badly(&["letter", "choose another file"]);
+    home.client("desk", &["pull", "--follow", "--jsonl", "letter"])
+        .badly(&["letter", "use another file"]);
     assert_eq!(read(&home.path("letter")), letter);
 
     let link = pair(&home, "desk", "phone", "Phone");
     home.client("f", &["join", &link])
-        .badly(&["used up or too old", "client pair"]);
+        .badly(&["used or expired", "client pair"]);
     home.client("phone", &["join", &link])
         .badly(&["already holds a device"]);
     home.client("f", &["join", &link[..link.len() - 1]])
-        .badly(&["damaged (its secret)"]);
+        .badly(&["malformed: secret"]);
     home.client("f", &["join", "https://example.org"])
         .badly(&["not a pairing link"]);
     let _follow = busy(&home);
     home.client("desk", &["push", "x"])
-        .badly(&["another program uses the profile"]);
+        .badly(&["is locked by another process"]);
     let status = home.client("desk", &["status"]).well();
     assert!(
-        status.out.contains("another program has this device open"),
+        status.out.contains("another process has this profile open"),
         "{status:?}"
     );
 }
@@ -247,10 +243,10 @@ fn a_device_that_is_not_wanted_stays_outside() {
         .expect("a link")
         .to_owned();
     home.client("phone", &["join", &link])
-        .badly(&["the person at the other device said no"]);
+        .badly(&["the other device declined"]);
     pairing
         .wait()
-        .badly(&["asks to join. Let it in? [y/N]", "was not let in"]);
+        .badly(&["requests to join. Accept it? [y/N]", "device declined"]);
     assert!(!home.path("phone").exists());
     let picture = home.start_client("desk", &["pair", "--qr"]);
     assert!(picture.line().contains('█'), "a picture");
@@ -259,7 +255,7 @@ fn a_device_that_is_not_wanted_stays_outside() {
 /// A device in use: known to be open when the first change has come through it.
 fn busy(home: &Home) -> program::Running {
     home.client("phone", &["push", "hello"]).well();
-    let follow = home.start_client("desk", &["follow"]);
+    let follow = home.start_client("desk", &["pull", "--follow"]);
     assert!(follow.line().contains("hello"));
     follow
 }

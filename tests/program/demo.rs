@@ -52,7 +52,7 @@ fn people_get_a_page_without_colours_in_a_pipe() {
         "WHAT THE RELAY COULD SEE",
         "WHAT THE DEVICES SAW",
         "0 bytes found",
-        "Everything held.",
+        "All claims verified.",
     ] {
         assert!(said.out.contains(words), "{words:?} is not in {}", said.out);
     }
@@ -75,7 +75,7 @@ fn it_says_what_is_wrong_with_a_file() {
         .badly(&["empty.jsonl has no lines"]);
     std::fs::write(home.path("huge.jsonl"), "x".repeat(101 << 20)).expect("written");
     home.run(&["demo", "--changes", "huge.jsonl"])
-        .badly(&["too large"]);
+        .badly(&["exceeds the limit"]);
     assert!(leftovers(&home).is_empty());
 }
 
@@ -88,7 +88,7 @@ fn a_change_that_fills_several_envelopes_is_taken_too() {
     )
     .expect("written");
     let said = home.run(&["demo", "--changes", "large.jsonl"]).well();
-    assert!(said.out.contains("Everything held"), "{said:?}");
+    assert!(said.out.contains("All claims verified"), "{said:?}");
 }
 
 #[cfg(unix)]

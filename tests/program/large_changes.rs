@@ -202,7 +202,8 @@ fn cut_off_and_killed_on_the_way_a_change_arrives_once_and_whole() {
     let deadline = Instant::now() + LONG;
     for _ in 0..4 {
         let before = journal();
-        let mut follow = home.start_client("phone", &["follow", "--jsonl", "phone.jsonl"]);
+        let mut follow =
+            home.start_client("phone", &["pull", "--follow", "--jsonl", "phone.jsonl"]);
         while journal() < before + 3 * MIB as u64 {
             assert!(
                 !follow.has_ended() && Instant::now() < deadline,
@@ -216,10 +217,7 @@ fn cut_off_and_killed_on_the_way_a_change_arrives_once_and_whole() {
             "half a change was delivered"
         );
     }
-    let follow = home.start_client(
-        "phone",
-        &["follow", "--jsonl", "phone.jsonl", "--until", "2"],
-    );
+    let follow = home.start_client("phone", &["pull", "--jsonl", "phone.jsonl", "--until", "2"]);
     follow.wait().well();
     assert!(changes(&home.path("phone.jsonl")) == sent);
     while !pushing.has_ended() {
@@ -231,11 +229,8 @@ fn cut_off_and_killed_on_the_way_a_change_arrives_once_and_whole() {
         *broken.lock().expect("not poisoned") > 8,
         "the connection broke {broken:?} times"
     );
-    home.client(
-        "phone",
-        &["follow", "--jsonl", "phone.jsonl", "--until-up-to-date"],
-    )
-    .well();
+    home.client("phone", &["pull", "--jsonl", "phone.jsonl"])
+        .well();
     assert_eq!(changes(&home.path("phone.jsonl")).len(), 2);
     relay.keeps_nothing(&home);
 }

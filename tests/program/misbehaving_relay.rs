@@ -54,8 +54,7 @@ impl Stopped {
 
 fn follow(home: &Home, profile: &str) {
     let copy = format!("{profile}.jsonl");
-    home.client(profile, &["follow", "--jsonl", &copy, "--until-up-to-date"])
-        .well();
+    home.client(profile, &["pull", "--jsonl", &copy]).well();
 }
 
 fn received(home: &Home, profile: &str) -> Vec<String> {
@@ -70,7 +69,7 @@ fn received(home: &Home, profile: &str) -> Vec<String> {
 
 fn warnings(home: &Home, profile: &str) -> Vec<Value> {
     let status = home.client(profile, &["status", "--json"]).well().json();
-    status[0]["warnings"].as_array().expect("a list").clone()
+    status[0]["alerts"].as_array().expect("a list").clone()
 }
 
 #[test]
@@ -87,9 +86,9 @@ fn a_relay_that_goes_back_without_a_word_is_distrusted() {
             "{found:?}"
         );
         let screen = home.client(profile, &["status"]).well().out;
-        assert!(screen.contains("WARNING: the relay"), "{screen}");
+        assert!(screen.contains("ALERT: the relay"), "{screen}");
         let screen = home.client(profile, &["status", "--dismiss"]).well().out;
-        assert!(!screen.contains("WARNING"), "{screen}");
+        assert!(!screen.contains("ALERT"), "{screen}");
     }
 }
 
@@ -112,7 +111,7 @@ fn a_relay_that_was_restored_is_given_back_what_it_lost() {
         );
         let screen = home.client(profile, &["status"]).well().out;
         assert!(
-            screen.contains("note: the relay was restored") && !screen.contains("WARNING"),
+            screen.contains("note: the relay was restored") && !screen.contains("ALERT"),
             "{screen}"
         );
     }
@@ -135,7 +134,7 @@ fn a_restore_does_not_revive_a_removed_device() {
         .well();
     home.client("stolen", &["push", "I am back"])
         .badly(&["refused"]);
-    let said = home.client("stolen", &["follow", "--until-up-to-date"]);
+    let said = home.client("stolen", &["pull"]);
     let said = said.badly(&["refused"]);
     assert!(!said.out.contains("after"), "{said:?}");
     home.client("stolen", &["pair", "--yes"])

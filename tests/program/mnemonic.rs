@@ -30,7 +30,7 @@ fn written_down(said: &Said) -> Vec<String> {
 fn create(home: &Home, relay: &Relay, profile: &str, more: &[&str]) -> Said {
     let invite = relay.invite(home);
     let create = [
-        "create", "--relay", &relay.url, "--invite", &invite, "--name", profile,
+        "init", "--relay", &relay.url, "--invite", &invite, "--name", profile,
     ];
     home.client(
         profile,
@@ -79,18 +79,15 @@ fn with_the_words_alone_the_account_comes_back() {
     let back = recover(&home, &relay, "phone", &typed, &[]).well();
     assert_eq!(
         back.out,
-        "phone is back in the account, with 1 other device.\n"
+        "Recovered the account on phone, with 1 other device.\n"
     );
     assert!(
-        back.err.contains("Type the 12 words") && back.err.contains("client remove "),
+        back.err.contains("Enter the 12 words") && back.err.contains("client remove "),
         "{back:?}"
     );
     assert!(back.err.contains(&desk), "{desk} is not in {}", back.err);
-    home.client(
-        "phone",
-        &["follow", "--jsonl", "copy.jsonl", "--until-up-to-date"],
-    )
-    .well();
+    home.client("phone", &["pull", "--jsonl", "copy.jsonl"])
+        .well();
     assert_eq!(changes(&home.path("copy.jsonl")), sent);
     home.client("phone", &["remove", "--yes", "--", &desk])
         .well();
@@ -111,7 +108,7 @@ fn with_the_words_alone_the_account_comes_back() {
         (&back[0]["name"], back[0]["others"].as_array().map(Vec::len)),
         (&"tablet".into(), Some(0))
     );
-    let followed = home.client("tablet", &["follow", "--until", "1"]).well();
+    let followed = home.client("tablet", &["pull", "--until", "1"]).well();
     assert!(followed.out.contains("in the new epoch"), "{followed:?}");
     let status = home.client("tablet", &["status", "--json"]).well().json();
     assert_eq!(
@@ -126,17 +123,17 @@ fn words_are_on_the_screen_before_the_relay_and_stay_those_of_the_first_time() {
     let home = Home::new();
     let relay = Relay::start(&home);
     let nowhere = "ws://127.0.0.1:1";
-    let first = home.client("desk", &["create", "--relay", nowhere, "--name", "Desk"]);
-    let first = first.badly(&["cannot reach the relay", "words above stay good"]);
+    let first = home.client("desk", &["init", "--relay", nowhere, "--name", "Desk"]);
+    let first = first.badly(&["cannot reach relay", "Keep the words above"]);
     let words = written_down(&first);
-    let second = home.client("desk", &["create", "--relay", nowhere]);
-    let second = second.badly(&["shown the first time stay good", "move desk away"]);
+    let second = home.client("desk", &["init", "--relay", nowhere]);
+    let second = second.badly(&["shown the first time stay valid", "move desk away"]);
     assert_eq!(second.out, "", "no other words are shown");
     let created = create(&home, &relay, "desk", &[]).well();
     assert!(
         created
             .err
-            .contains("recovery  the 12 words that were shown the first time"),
+            .contains("recovery  the 12 words shown the first time"),
         "{created:?}"
     );
     assert_eq!(created.out.lines().count(), 1, "{created:?}");
@@ -147,7 +144,7 @@ fn words_are_on_the_screen_before_the_relay_and_stay_those_of_the_first_time() {
         (["--relay", "relay.example", "--name", "x"], "wss://"),
         (["--relay", nowhere, "--name", ""], "1 to 128 bytes"),
     ] {
-        let mut create = vec!["create"];
+        let mut create = vec!["init"];
         create.extend(arguments);
         assert_eq!(home.client("none", &create).badly(&[text]).out, "");
     }
@@ -164,7 +161,7 @@ fn programs_are_given_the_words_in_a_field() {
     let home = Home::new();
     let relay = Relay::start(&home);
     let created = create(&home, &relay, "desk", &["--json"]).well().json();
-    let words = created[0]["recovery_words"]
+    let words = created[0]["recovery_phrase"]
         .as_str()
         .expect("words")
         .to_owned();
@@ -173,23 +170,23 @@ fn programs_are_given_the_words_in_a_field() {
     recover(&home, &relay, "phone", &words, &[]).well();
 
     let failed = home
-        .client("two", &["create", "--json", "--relay", "ws://127.0.0.1:1"])
+        .client("two", &["init", "--json", "--relay", "ws://127.0.0.1:1"])
         .badly(&["cannot reach"]);
     assert_eq!(failed.json()[0]["created"], false);
-    let words = failed.json()[0]["recovery_words"]
+    let words = failed.json()[0]["recovery_phrase"]
         .as_str()
         .expect("words")
         .to_owned();
     let created = create(&home, &relay, "two", &["--json"]).well().json();
     assert_eq!(created[0]["recovery"], "shown_before");
-    assert!(created[0]["recovery_words"].is_null());
+    assert!(created[0]["recovery_phrase"].is_null());
     recover(&home, &relay, "three", &words, &[]).well();
 
     let without = create(&home, &relay, "four", &["--json", "--no-recovery"])
         .well()
         .json();
     assert_eq!(without[0]["recovery"], "none");
-    assert!(without[0]["recovery_words"].is_null());
+    assert!(without[0]["recovery_phrase"].is_null());
     let said = create(&home, &relay, "five", &["--no-recovery"]).well();
     assert!(
         said.err.contains("recovery  none") && said.out.lines().count() == 1,
@@ -205,9 +202,9 @@ fn mistyped_words_are_named() {
     let typed = |text: &str| recover(&home, &relay, "x", text, &[]);
     typed(&words.replace("sausage", "sausge"))
         .badly(&["word 6, \"sausge\"", "did you mean \"sausage\"?"]);
-    typed(&words.replace(" yellow", "")).badly(&["12 words, and these are 11"]);
-    typed(&words.replace("yellow", "zebra")).badly(&["not together", "swapped"]);
-    typed("").badly(&["these are 0"]);
+    typed(&words.replace(" yellow", "")).badly(&["11 words instead of 12"]);
+    typed(&words.replace("yellow", "zebra")).badly(&["failed its checksum", "swapped"]);
+    typed("").badly(&["0 words instead of 12"]);
     // All in order, and yet of no account here.
     typed(words).badly(&["no account on this relay has this recovery key", "address"]);
     assert!(!home.path("x").join("device").exists());

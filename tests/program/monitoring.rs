@@ -282,7 +282,7 @@ fn busy_relay(home: &Home) -> (Running, u16) {
     let text = |name: &str| said[name].as_str().expect("an address").to_owned();
     home.client(
         "laptop",
-        &["create", "--relay", &text("url"), "--name", "Laptop"],
+        &["init", "--relay", &text("url"), "--name", "Laptop"],
     )
     .well();
     home.client("laptop", &["push", "Paid the rent"]).well();

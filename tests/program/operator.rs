@@ -106,7 +106,7 @@ fn a_deleted_account_leaves_nothing_and_its_devices_are_told() {
     home.run(&["account", "delete", &id[..8], "--data", "relay"])
         .badly(&["--yes"]);
     assert_eq!(accounts(&home).len(), 1, "nobody confirmed it");
-    let follower = home.start_client("phone", &["follow"]);
+    let follower = home.start_client("phone", &["pull", "--follow"]);
     follower.line();
     home.run(&["account", "delete", &id[..8], "--yes", "--data", "relay"])
         .well();

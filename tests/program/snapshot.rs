@@ -24,8 +24,7 @@ fn ledger() -> Vec<String> {
 
 fn follow(home: &Home, profile: &str) -> Vec<String> {
     let copy = format!("{profile}.jsonl");
-    home.client(profile, &["follow", "--jsonl", &copy, "--until-up-to-date"])
-        .well();
+    home.client(profile, &["pull", "--jsonl", &copy]).well();
     changes(&home.path(&copy))
 }
 
@@ -40,13 +39,12 @@ fn a_device_that_joins_late_is_given_what_the_relay_no_longer_keeps() {
     home.client("laptop", &["push", "--jsonl", "ledger.jsonl"])
         .well();
     assert!(follow(&home, "phone") == ledger);
-    home.client("laptop", &["follow", "--until-up-to-date"])
-        .well();
+    home.client("laptop", &["pull"]).well();
     relay.keeps_nothing(&home);
 
     pair(&home, "laptop", "tablet", "Tablet");
     let copy = home.path("tablet.jsonl");
-    let mut killed = home.start_client("tablet", &["follow", "--jsonl", "tablet.jsonl"]);
+    let mut killed = home.start_client("tablet", &["pull", "--follow", "--jsonl", "tablet.jsonl"]);
     let deadline = std::time::Instant::now() + LONG;
     while std::fs::metadata(&copy).map_or(0, |file| file.len()) == 0 {
         assert!(
@@ -78,8 +76,7 @@ fn a_device_that_joins_late_is_given_what_the_relay_no_longer_keeps() {
     assert_eq!((new.len(), old.len()), (1, ledger.len()));
     assert!(old == ledger);
     for profile in ["laptop", "phone", "tablet"] {
-        home.client(profile, &["follow", "--until-up-to-date"])
-            .well();
+        home.client(profile, &["pull"]).well();
     }
     relay.keeps_nothing(&home);
 }
@@ -96,8 +93,8 @@ fn missed(home: &Home) -> Vec<String> {
 
 /// What the phone missed comes by the answer of another, which follows at the time.
 fn phone_gets_what_it_missed(home: &Home, asked: &str, sent: &[String]) {
-    let mut answering = home.start_client(asked, &["follow"]);
-    let asking = home.start_client("phone", &["follow", "--jsonl", "phone.jsonl"]);
+    let mut answering = home.start_client(asked, &["pull", "--follow"]);
+    let asking = home.start_client("phone", &["pull", "--follow", "--jsonl", "phone.jsonl"]);
     let copy = home.path("phone.jsonl");
     let deadline = std::time::Instant::now() + LONG;
     while !copy.exists() || changes(&copy).len() < sent.len() {
@@ -118,8 +115,7 @@ fn three(home: &Home) {
     pair(home, "desk", "phone", "Phone");
     pair(home, "desk", "tablet", "Tablet");
     for profile in ["desk", "phone", "tablet"] {
-        home.client(profile, &["follow", "--until-up-to-date"])
-            .well();
+        home.client(profile, &["pull"]).well();
     }
 }
 
@@ -130,7 +126,7 @@ fn what_was_deleted_before_a_device_had_it_is_asked_for() {
     relay.create(&home, "desk", "Desk");
     three(&home);
     let sent = missed(&home);
-    home.client("desk", &["delete", "--yes"]).well();
+    home.client("desk", &["purge", "--yes"]).well();
     // The desk was heard last, so it is asked.
     phone_gets_what_it_missed(&home, "desk", &sent);
 }
@@ -153,7 +149,7 @@ async fn a_device_that_was_away_for_too_long_is_told_and_gets_what_it_missed() {
         home.client(
             "desk",
             &[
-                "create",
+                "init",
                 "--relay",
                 &url,
                 "--name",
@@ -182,26 +178,24 @@ fn a_person_asks_a_device_or_gives_to_one() {
     let relay = Relay::start(&home);
     relay.create(&home, "desk", "Desk");
     home.client("desk", &["snapshot"])
-        .badly(&["there is no other to ask"]);
+        .badly(&["account has no other device"]);
     three(&home);
     let sent = missed(&home);
-    home.client("phone", &["follow", "--until-up-to-date"])
-        .well();
+    home.client("phone", &["pull"]).well();
     for profile in ["desk", "tablet"] {
-        home.client(profile, &["follow", "--until-up-to-date"])
-            .well();
+        home.client(profile, &["pull"]).well();
     }
     // The phone loses its log; the tablet, asked by name, has everything.
     std::fs::remove_file(home.path("phone/log.jsonl")).expect("the log is there");
     let said = home
         .client("phone", &["snapshot", "--from", "tablet"])
         .well();
-    assert!(said.out.contains("Tablet is asked"), "{said:?}");
-    home.client("tablet", &["follow", "--until-up-to-date"])
-        .well();
-    let followed = home
-        .client("phone", &["follow", "--until-up-to-date", "--json"])
-        .well();
+    assert!(
+        said.out.contains("Requested a snapshot from: Tablet"),
+        "{said:?}"
+    );
+    home.client("tablet", &["pull"]).well();
+    let followed = home.client("phone", &["pull", "--json"]).well();
     assert_eq!(
         followed
             .out
@@ -215,12 +209,10 @@ fn a_person_asks_a_device_or_gives_to_one() {
         .well()
         .json();
     assert_eq!(said[0]["changes"], sent.len());
-    let followed = home
-        .client("phone", &["follow", "--until-up-to-date"])
-        .well();
+    let followed = home.client("phone", &["pull"]).well();
     assert_eq!(followed.out, "", "nothing is new: {followed:?}");
     home.client("phone", &["snapshot", "--to", "Phone"])
-        .badly(&["no device of this account is called"]);
+        .badly(&["no device named"]);
 }
 
 #[cfg(unix)]

@@ -7,6 +7,7 @@ use graceful_client::{
     Change, ChangeKind, DeviceKeys, Engine, EngineState, Event, Gap, GapReason, Identity, Incoming,
     Output, Position, PushError, Received, State,
 };
+use graceful_engine::FnRng;
 use graceful_engine::pairing::Joining;
 use graceful_engine::record::Record;
 use graceful_protocol::frame::DeviceFrame;
@@ -17,12 +18,8 @@ use crate::relay::Wire;
 use graceful_testing::random::Chance;
 
 /// A seed's chance, as the client library takes it.
-pub struct SeededRng(pub Chance);
-
-impl graceful_client::CryptoRng for SeededRng {
-    fn fill(&mut self, bytes: &mut [u8]) {
-        self.0.fill(bytes);
-    }
+pub fn seeded(mut chance: Chance) -> FnRng<impl FnMut(&mut [u8]) + Send> {
+    FnRng(move |bytes: &mut [u8]| chance.fill(bytes))
 }
 
 /// What a device wants of the world.
@@ -92,7 +89,7 @@ impl Phone {
 
     /// The creator of an account.
     pub fn create(name: &str, chance: &mut Chance) -> Self {
-        let mut seeded = SeededRng(Chance::new(chance.next()));
+        let mut seeded = seeded(Chance::new(chance.next()));
         Self {
             has_past: true,
             ..Self::new(Identity::create(name, name, &mut seeded), chance)
@@ -101,7 +98,7 @@ impl Phone {
 
     /// Keys for a device that is to join.
     pub fn joining(name: &str, chance: &mut Chance) -> (DeviceKeys, Joining) {
-        let keys = DeviceKeys::random(&mut SeededRng(Chance::new(chance.next())));
+        let keys = DeviceKeys::random(&mut seeded(Chance::new(chance.next())));
         let joining = Joining {
             device: keys.device(),
             agreement: keys.agreement().public(),
@@ -148,7 +145,7 @@ impl Phone {
                 .extend(before.iter().map(|(at, _)| *at).filter(is_unsaid));
             state.applied_by_app(position);
         }
-        let chance = Box::new(SeededRng(Chance::new(chance.next())));
+        let chance = Box::new(seeded(Chance::new(chance.next())));
         self.engine = Some(Engine::new(state, "", chance));
     }
 
@@ -213,7 +210,7 @@ impl Phone {
                 self.unfinished += usize::from(gap.reason == GapReason::Unfinished);
                 // Nobody to ask is no trouble: then nobody pushes either.
                 self.with(|engine| {
-                    let asked = engine.request_snapshot(gap.whom_to_ask(), now_ms);
+                    let asked = engine.request_snapshot(gap.recommended_source(), now_ms);
                     if asked == Err(PushError::Recipient) {
                         let _ = engine.request_snapshot(None, now_ms);
                     }
@@ -226,7 +223,7 @@ impl Phone {
 
     /// Whether the app had that change, and died with it unsaid while it named another sender's.
     fn was_left_open(&self, gap: &Gap) -> bool {
-        let sender = gap.whom_to_ask();
+        let sender = gap.recommended_source();
         let is_last_part = |at: &Position| Some(at.sender) == sender && at.seq > gap.through;
         gap.position.push_number == 0 && self.unsaid.iter().any(is_last_part)
     }

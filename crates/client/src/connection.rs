@@ -1,5 +1,5 @@
-//! One connection: frames in, frames out, each side through a bounded channel of its own, so that
-//! a relay that does not read cannot keep this device from hearing it.
+//! A connection to a relay: one bounded channel per direction, so that a relay that stops reading
+//! cannot block receiving.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,12 +13,12 @@ use tokio_tungstenite::tungstenite::Message;
 use graceful_protocol::frame::{DeviceFrame, RelayFrame, device_bytes, from_relay};
 use graceful_raw_client::dial::{Address, Socket};
 
-/// Frames that wait for the socket, and frames that wait to be read.
+/// Capacity of the send and receive queues, in frames.
 const OUT_FRAMES: usize = 64;
 const IN_FRAMES: usize = 4;
-/// A socket that takes nothing for this long is dead.
+/// Close the connection if the socket accepts nothing for this long.
 const SEND_WAIT: Duration = Duration::from_secs(30);
-/// How long a goodbye may take.
+/// Longest wait for an orderly close.
 const CLOSE_WAIT: Duration = Duration::from_secs(3);
 
 #[derive(Debug)]
@@ -54,8 +54,8 @@ impl Connection {
                     Ok(Message::Binary(bytes)) => {
                         from_relay(bytes).map_err(|error| error.to_string())
                     }
-                    Ok(Message::Close(_)) => Err("the relay closed the connection".to_owned()),
-                    Ok(Message::Text(_)) => Err("the relay sent text; this is no relay".to_owned()),
+                    Ok(Message::Close(_)) => Err("relay closed the connection".to_owned()),
+                    Ok(Message::Text(_)) => Err("not a relay: it sent a text message".to_owned()),
                     Ok(_) => continue,
                     Err(error) => Err(error.to_string()),
                 };
@@ -74,28 +74,29 @@ impl Connection {
         }
     }
 
-    /// Waits while the socket takes nothing. An error means that the connection is dead.
+    /// Sends a frame, and waits while the queue is full. An error means that the connection is
+    /// dead.
     pub(super) async fn send(&self, frame: DeviceFrame) -> Result<(), String> {
         match tokio::time::timeout(SEND_WAIT, self.out.send(device_bytes(frame))).await {
             Ok(Ok(())) => Ok(()),
-            _ => Err("the connection broke while sending".to_owned()),
+            _ => Err("connection failed while sending".to_owned()),
         }
     }
 
-    /// Bytes that came and went so far.
+    /// Returns the bytes transferred so far.
     pub(super) fn moved(&self) -> u64 {
         self.moved.load(Ordering::Relaxed)
     }
 
-    /// The next frame; an error is the end of the connection. Safe to cancel.
+    /// Returns the next frame. An error ends the connection. Cancel-safe.
     pub(super) async fn receive(&mut self) -> Result<RelayFrame, String> {
         match self.incoming.recv().await {
             Some(frame) => frame,
-            None => Err("the connection ended".to_owned()),
+            None => Err("connection ended".to_owned()),
         }
     }
 
-    /// Sends what still waits, and says goodbye.
+    /// Sends what is queued and closes the connection.
     pub(super) async fn close(self) {
         drop(self.out);
         let abort = self.writer.abort_handle();

@@ -1,4 +1,4 @@
-//! What can go wrong for an app, in words for the person in front of it.
+//! The error type of the client library.
 
 use std::path::{Path, PathBuf};
 
@@ -10,90 +10,92 @@ use graceful_engine::recovery::RecoveryError;
 use graceful_protocol::Code;
 use graceful_raw_client::AddressError;
 
-/// Why a call to a client failed.
+/// Why a client call failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ClientError {
-    /// A file of the profile could not be read or written.
+    /// A profile file could not be read or written.
     #[error("cannot {doing} {}: {cause}", path.display())]
     File {
-        /// "read", "write"…
+        /// The operation: "read", "write"…
         doing: &'static str,
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// What the system says.
+        /// The operating system's error.
         cause: std::io::Error,
     },
-    /// A file of the profile is not what it should be.
-    #[error("{} is damaged or from a newer version ({what}); restore the folder from a backup, or move it away and pair this device anew", path.display())]
+    /// A profile file is malformed.
+    #[error("{} is malformed or from a newer version: {what}; restore the profile from a \
+         backup, or move it away and pair this device again", path.display())]
     Damaged {
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// What is malformed.
         what: String,
     },
-    /// Two programs would write over each other.
-    #[error("another program uses the profile {}; close it, or choose another folder", .0.display())]
+    /// Another program has locked the profile.
+    #[error("profile {} is locked by another process; stop it or use another --profile", .0.display())]
     InUse(PathBuf),
-    /// There is a device here already.
-    #[error("{} already holds a device; open it, or choose an empty folder", .0.display())]
+    /// The directory already holds a device.
+    #[error("profile {} already holds a device; open it or use an empty directory", .0.display())]
     ProfileExists(PathBuf),
-    /// There is none.
-    #[error("{} holds no device; create an account or join one first", .0.display())]
+    /// The directory holds no device.
+    #[error("profile {} holds no device; create or join an account first", .0.display())]
     NoProfile(PathBuf),
-    /// The relay's address cannot be dialled.
+    /// The relay address is invalid.
     #[error(transparent)]
     Address(#[from] AddressError),
-    /// No connection could be made, or it broke.
-    #[error("cannot reach the relay {relay}: {what}")]
+    /// The connection failed.
+    #[error("cannot reach relay {relay}: {what}")]
     Unreachable {
-        /// Its address.
+        /// The relay's address.
         relay: String,
-        /// What happened.
+        /// The cause.
         what: String,
     },
-    /// The relay says no.
-    #[error("the relay refused: {text}")]
+    /// The relay refused.
+    #[error("relay refused: {text}")]
     Refused {
-        /// For programs.
+        /// Machine-readable code.
         code: Code,
-        /// For people.
+        /// Human-readable message.
         text: String,
     },
-    /// A change was not taken.
+    /// A change was rejected.
     #[error(transparent)]
     Push(#[from] PushError),
-    /// The membership log would not take this.
+    /// The membership log rejects the change.
     #[error(transparent)]
     Membership(#[from] MembershipError),
     /// Pairing failed.
     #[error(transparent)]
     Pairing(#[from] PairingError),
-    /// An account did not come back.
+    /// Recovery failed.
     #[error(transparent)]
     Recovery(RecoveryError),
-    /// Genesis goes on with an account that has another recovery key, or none.
-    #[error("the account in {} was begun with another recovery key, or without one, and keeps to that; go on without giving one", .0.display())]
+    /// The pending account has another recovery key, or none.
+    #[error("pending account in {} has another recovery key or none; retry without a \
+         recovery key", .0.display())]
     OtherRecoveryKey(PathBuf),
-    /// Not a pairing link.
+    /// The text is not a pairing link.
     #[error(transparent)]
     Link(#[from] InvalidLink),
-    /// Needs a connection, and there is none.
-    #[error("not connected to the relay; try again when it is reachable")]
+    /// The operation needs a connection.
+    #[error("not connected to the relay; retry when it is reachable")]
     Offline,
-    /// The pairing link was not used in time.
-    #[error("the pairing link was not used in time; make a new one")]
+    /// The pairing link expired.
+    #[error("pairing link expired; create a new one")]
     PairingExpired,
-    /// An id or a name breaks its limit.
+    /// An id or a name exceeds its limit.
     #[error("{0}")]
     Invalid(&'static str),
-    /// The client was closed, or its thread ended; the text says why.
-    #[error("the client is closed: {0}")]
+    /// The client was closed, or its thread ended with this error.
+    #[error("client is closed: {0}")]
     Closed(String),
 }
 
 impl From<RecoveryError> for ClientError {
-    /// A relay that says no says it in one way, whatever was asked.
+    /// A refusal has one form, whatever was requested.
     fn from(error: RecoveryError) -> Self {
         match error {
             RecoveryError::Refused { code, text } => Self::Refused { code, text },

@@ -1,4 +1,4 @@
-//! The handle that an app holds.
+//! The client handle of an app.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -23,29 +23,29 @@ use graceful_engine::seal::ID_BYTES_MAX;
 use graceful_protocol::DeviceKey;
 use graceful_raw_client::dial::{Address, ConnectOptions};
 
-/// How to found an account.
+/// Options for creating an account.
 #[derive(Clone)]
 pub struct CreateOptions {
-    /// Where the device keeps its keys and its journal; made if it is not there.
+    /// The profile directory for keys and journal. It is created if missing.
     pub folder: PathBuf,
-    /// The relay's address, like `wss://relay.example`. A relay that made its own certificate is
-    /// known by its key: `wss://192.168.1.20#KEY`, as `graceful-relay serve` shows it.
+    /// The relay's address, such as `wss://relay.example`. A relay with a self-signed certificate
+    /// is pinned by its key: `wss://192.168.1.20#KEY`, as printed by `graceful-relay serve`.
     pub relay: String,
-    /// An invitation, where the relay asks for one.
+    /// An invitation, if the relay requires one.
     pub invite: Option<String>,
-    /// What people call this device.
+    /// The device name that people see.
     pub device_name: String,
-    /// The app's own name for this device, at most 64 bytes; travels sealed with each change.
+    /// The app's identifier of this device, at most 64 bytes. It is encrypted in each change.
     pub device_id: String,
-    /// What brings the account back when all devices are lost. Show its words before this is used:
-    /// they are kept nowhere. `None`, when an account is founded anew: there is no way back.
+    /// The recovery key. Show its words before use: they are stored nowhere. Without it, an account
+    /// cannot be recovered when all devices are lost.
     pub recovery: Option<RecoveryKey>,
-    /// How to connect.
+    /// Connection options.
     pub connect: ConnectOptions,
 }
 
 impl CreateOptions {
-    /// Whether anything is wrong that can be seen without the relay. Changes nothing.
+    /// Checks the options without contacting the relay or writing anything.
     ///
     /// # Errors
     /// Those of [`Client::create`].
@@ -56,7 +56,7 @@ impl CreateOptions {
     }
 }
 
-/// Without the invitation.
+/// Omits the invitation.
 impl fmt::Debug for CreateOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("CreateOptions")
@@ -68,20 +68,20 @@ impl fmt::Debug for CreateOptions {
     }
 }
 
-/// How to open a device that was made before.
+/// Options for opening an existing device.
 #[derive(Debug, Clone)]
 pub struct OpenOptions {
-    /// The device's folder.
+    /// The profile directory.
     pub folder: PathBuf,
-    /// The last position that the app recorded in its own transaction, if it does that: what came
-    /// up to there is not handed out again, even if a crash kept the journal from knowing.
+    /// The last position that the app recorded in its own transaction, if it does so. Earlier
+    /// changes are not delivered again, even if the journal missed them in a crash.
     pub applied: Option<Position>,
-    /// How to connect.
+    /// Connection options.
     pub connect: ConnectOptions,
 }
 
 impl OpenOptions {
-    /// With nothing else to say.
+    /// Options with defaults.
     pub fn new(folder: impl Into<PathBuf>) -> Self {
         Self {
             folder: folder.into(),
@@ -91,8 +91,8 @@ impl OpenOptions {
     }
 }
 
-/// One device of an account. Clones are handles to the same; when the last is dropped, or
-/// [`Client::close`] is called, it stops. Works offline: what is pushed waits on disk.
+/// One device of an account. Clones share it. It stops on [`Client::close`] or when the last clone
+/// is dropped. It works offline: pushed changes wait on disk.
 #[derive(Clone, Debug)]
 pub struct Client {
     commands: mpsc::Sender<Command>,
@@ -103,27 +103,27 @@ pub struct Client {
     relay: String,
 }
 
-/// Changes of the other devices, in order.
+/// The stream of changes from other devices, in order.
 #[derive(Debug, Clone)]
 pub struct Changes(Arc<Mutex<mpsc::Receiver<Incoming>>>);
 
 impl Changes {
-    /// The next change, gap or question; `None` when the client is closed. Safe to cancel. After a crash,
-    /// what was not said to be [`Client::applied`] comes again, under the same position.
+    /// Returns the next item, or `None` when the client is closed. Cancel-safe. After a crash,
+    /// items not acknowledged by [`Client::applied`] are delivered again under the same position.
     pub async fn next(&mut self) -> Option<Incoming> {
         self.0.lock().await.recv().await
     }
 }
 
 impl Client {
-    /// Founds an account and its first device. If the relay cannot be reached, or refuses, the
-    /// folder keeps the keys, and calling this again goes on with them, under the name and id given then.
-    /// The recovery key stays that of the first time.
+    /// Creates an account with this device as its first. If the relay refuses or is unreachable,
+    /// the directory keeps the keys, and another call resumes with them under the new name and id.
+    /// The recovery key stays the first one.
     ///
     /// # Errors
-    /// [`ClientError::Refused`] (an invitation is needed, registration is closed…),
+    /// [`ClientError::Refused`] (an invitation is required, registration is closed…),
     /// [`ClientError::Unreachable`], [`ClientError::ProfileExists`],
-    /// [`ClientError::OtherRecoveryKey`], and those of files.
+    /// [`ClientError::OtherRecoveryKey`], and file errors.
     pub async fn create(options: CreateOptions) -> Result<Self, ClientError> {
         options.check()?;
         let address = Address::parse(&options.relay, &options.connect)?;
@@ -188,10 +188,11 @@ impl Client {
         }
     }
 
-    /// Opens a device. Does not wait for the relay.
+    /// Opens a device without waiting for the relay.
     ///
     /// # Errors
-    /// [`ClientError::NoProfile`], [`ClientError::InUse`], [`ClientError::Damaged`], and those of files.
+    /// [`ClientError::NoProfile`], [`ClientError::InUse`], [`ClientError::Damaged`], and file
+    /// errors.
     pub async fn open(options: OpenOptions) -> Result<Self, ClientError> {
         let mut profile = profile::open(&options.folder)?;
         let address = Address::parse(&profile.relay, &options.connect)?;
@@ -201,13 +202,13 @@ impl Client {
         Ok(Self::over(start(profile, address, String::new())?))
     }
 
-    /// Looks at a device's folder without opening it; another program may have it open.
+    /// Reads the status of a profile without opening it, even if another program has it open.
     ///
     /// # Errors
-    /// [`ClientError::NoProfile`], [`ClientError::Damaged`], and those of files.
+    /// [`ClientError::NoProfile`], [`ClientError::Damaged`], and file errors.
     pub fn inspect(folder: &Path) -> Result<Status, ClientError> {
         let (relay, state) = profile::look(folder)?;
-        Ok(Status::of(
+        Ok(Status::new(
             &state,
             &relay,
             State::Offline { dial_at_ms: None },
@@ -235,11 +236,12 @@ impl Client {
         }
     }
 
-    /// Takes changes, all or none. Returns when they are on this device's disk; they reach the relay
-    /// when it is reachable, sealed. Many at once cost one disk write.
+    /// Queues changes, all or none. Returns when they are on this device's disk. They are sent when
+    /// the relay is reachable. A batch costs one disk sync.
     ///
     /// # Errors
-    /// [`ClientError::Push`] if one is too large, or the account is over for this device.
+    /// [`ClientError::Push`] if a change is too large, or the account no longer works on this
+    /// device.
     pub async fn push(
         &self,
         changes: impl IntoIterator<Item = Change>,
@@ -248,11 +250,11 @@ impl Client {
         self.ask(|reply| Command::Push(changes, reply)).await
     }
 
-    /// Waits until the relay has everything pushed so far on its disk. `progress` hears how many
-    /// changes still wait, each time that it changes.
+    /// Waits until the relay has stored everything pushed so far. `progress` receives the number of
+    /// waiting changes whenever it changes.
     ///
     /// # Errors
-    /// [`ClientError::Refused`] if the relay will not have this device any more.
+    /// [`ClientError::Refused`] if the relay refuses this device for good.
     pub async fn stored(&self, mut progress: impl FnMut(u64)) -> Result<(), ClientError> {
         let mut status = self.status.clone();
         let mut told = None;
@@ -278,10 +280,10 @@ impl Client {
         }
     }
 
-    /// Waits until everything of the others is applied and everything of this device stored.
+    /// Waits until everything received is applied and everything pushed is stored.
     ///
     /// # Errors
-    /// [`ClientError::Refused`] if the relay will not have this device any more.
+    /// [`ClientError::Refused`] if the relay refuses this device for good.
     pub async fn up_to_date(&self) -> Result<(), ClientError> {
         let mut status = self.status.clone();
         let settled =
@@ -298,13 +300,13 @@ impl Client {
         }
     }
 
-    /// Changes of the other devices. Several of these share one queue.
+    /// Returns the changes of other devices. All streams share one queue.
     pub fn changes(&self) -> Changes {
         Changes(self.deliveries.clone())
     }
 
-    /// The app has applied this, and everything before it. Returns when that is on disk; the relay
-    /// is told soon. Saying it once after a batch is enough.
+    /// Acknowledges an item and every earlier one. Returns when that is on disk. One call per batch
+    /// is enough.
     ///
     /// # Errors
     /// [`ClientError::Closed`]
@@ -312,7 +314,7 @@ impl Client {
         self.applied_through(*incoming.position()).await
     }
 
-    /// As [`Client::applied`], by position.
+    /// Acknowledges by position, like [`Client::applied`].
     ///
     /// # Errors
     /// [`ClientError::Closed`]
@@ -320,27 +322,27 @@ impl Client {
         self.ask(|reply| Command::Applied(position, reply)).await
     }
 
-    /// What happens from now on. A listener that lags more than 1,024 events misses the oldest.
+    /// Subscribes to events. A subscriber that lags more than 1,024 events misses the oldest.
     pub fn events(&self) -> broadcast::Receiver<Event> {
         self.events.subscribe()
     }
 
-    /// How things stand now.
+    /// Returns the current status.
     pub fn status(&self) -> Status {
         self.status.borrow().clone()
     }
 
-    /// How things stand, each time that it changes.
+    /// Subscribes to the status.
     pub fn watch(&self) -> watch::Receiver<Status> {
         self.status.clone()
     }
 
-    /// The account's devices, removed ones last.
+    /// Returns the account's devices, removed ones last.
     pub fn devices(&self) -> Vec<Device> {
         self.status.borrow().devices.clone()
     }
 
-    /// Opens a meeting place for one new device, for at most ten minutes or what the relay allows.
+    /// Opens a rendezvous for one new device, for at most ten minutes or the relay's limit.
     ///
     /// # Errors
     /// [`ClientError::Offline`], [`ClientError::Refused`]
@@ -353,7 +355,8 @@ impl Client {
         Ok(Pairing::new(link, requests, lifetime, self.clone()))
     }
 
-    /// Removes a device. Returns when the relay has cut it off; from then on it can read nothing new.
+    /// Removes a device. Returns when the relay has disconnected it; it cannot decrypt later
+    /// changes.
     ///
     /// # Errors
     /// [`ClientError::Membership`], [`ClientError::Refused`]
@@ -361,8 +364,8 @@ impl Client {
         self.ask(|reply| Command::Remove(device, reply)).await
     }
 
-    /// Deletes what the relay keeps, up to a seq (`u64::MAX`: all), received or not. How many
-    /// envelopes went.
+    /// Deletes stored envelopes through a seq (`u64::MAX` for all), received or not. Returns their
+    /// number.
     ///
     /// # Errors
     /// [`ClientError::Refused`]
@@ -371,7 +374,8 @@ impl Client {
             .await
     }
 
-    /// Deletes everything the relay has of the account, for all devices. How many envelopes went.
+    /// Deletes the account from the relay, for all devices. Returns the number of deleted
+    /// envelopes.
     ///
     /// # Errors
     /// [`ClientError::Refused`]
@@ -379,7 +383,7 @@ impl Client {
         self.ask(Command::DeleteAccount).await
     }
 
-    /// A person has seen the warnings in [`Client::status`]: they are not kept any longer.
+    /// Clears the alerts in [`Client::status`].
     ///
     /// # Errors
     /// [`ClientError::Closed`]
@@ -387,13 +391,13 @@ impl Client {
         self.ask(Command::DismissAlerts).await
     }
 
-    /// Sends what is still to be acknowledged, closes the connection and the files.
+    /// Sends pending acks and closes the connection and the files.
     ///
     /// # Errors
     /// [`ClientError::File`] if the disk failed.
     pub async fn close(self) -> Result<(), ClientError> {
         let result = self.ask(Command::Close).await;
-        // The thread drops the channels, and with them the lock, before this returns.
+        // The thread releases the profile lock before this returns.
         self.commands.closed().await;
         match result {
             Err(ClientError::Closed(_)) if self.failure.get().is_none() => Ok(()),
@@ -422,17 +426,19 @@ impl Client {
         }
     }
 
-    /// Why there is no answer. What ended the task is known when it has let go of the commands.
+    /// Returns why there is no reply. The failure is set before the task drops its channels.
     async fn closed(&self) -> ClientError {
         self.commands.closed().await;
         let failure = self.failure.get().cloned();
-        ClientError::Closed(failure.unwrap_or_else(|| "it was closed before".to_owned()))
+        ClientError::Closed(failure.unwrap_or_else(|| "closed by the app".to_owned()))
     }
 }
 
 pub(super) fn check_ids(device_id: &str, device_name: &str) -> Result<(), ClientError> {
     if device_id.len() > ID_BYTES_MAX {
-        return Err(ClientError::Invalid("a device id has at most 64 bytes"));
+        return Err(ClientError::Invalid(
+            "device id exceeds the limit of 64 bytes",
+        ));
     }
     check_name(device_name).map_err(ClientError::from)
 }

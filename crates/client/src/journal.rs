@@ -1,6 +1,6 @@
-//! The journal: one append-only file of records, in groups that were synced together. What was synced
-//! survives a crash; the group that was torn by one is put aside at the next opening. A group that is
-//! not whole and has whole ones behind it was not torn but damaged: nothing is dropped then.
+//! The journal: an append-only file of records in groups, each synced at once. Synced groups
+//! survive a crash. A torn last group is set aside at the next opening. An invalid group followed
+//! by a valid one is damage, not a torn write: nothing is dropped then.
 //!
 //! ```text
 //! "graceful-relay journal 1\n" | (length 4 | first 8 bytes of SHA-256(group) | group)…
@@ -18,7 +18,7 @@ use graceful_engine::record::Record;
 
 const MAGIC: &[u8] = b"graceful-relay journal 1\n";
 const FRAME_BYTES: usize = 4 + 8;
-/// Below this size nothing is won by rewriting.
+/// Smaller files are not compacted.
 const COMPACT_BYTES_MIN: u64 = 4 * 1024 * 1024;
 
 /// An open journal.
@@ -31,19 +31,19 @@ pub(super) struct Journal {
     buffer: Vec<u8>,
 }
 
-/// What opening found.
+/// The result of opening a journal.
 #[derive(Debug)]
 pub(super) struct Opened {
     /// The journal, ready to append.
     pub(super) journal: Journal,
     /// Its records, in order.
     pub(super) records: Vec<Record>,
-    /// Bytes of a torn end that were dropped.
+    /// Bytes dropped from a torn end.
     pub(super) torn_bytes: u64,
 }
 
 impl Journal {
-    /// Opens or makes the file, and drops a torn end.
+    /// Opens or creates the file and drops a torn end.
     ///
     /// # Errors
     /// [`ClientError::File`], [`ClientError::Damaged`]
@@ -96,12 +96,12 @@ impl Journal {
         sync_folder(&self.path)
     }
 
-    /// Takes a record into memory; [`Journal::sync`] puts it on disk.
+    /// Buffers a record until [`Journal::sync`].
     pub(super) fn append(&mut self, record: &Record) {
         put(record, &mut self.buffer);
     }
 
-    /// Puts every record appended so far on disk. After an error the file is not to be used further.
+    /// Syncs all buffered records to disk. After an error the file must not be used further.
     ///
     /// # Errors
     /// [`ClientError::File`]
@@ -122,13 +122,13 @@ impl Journal {
         Ok(())
     }
 
-    /// Whether most of the file may be dead, so that compaction is worth trying.
+    /// Returns whether compaction is worth trying.
     pub(super) fn wants_compaction(&self) -> bool {
         self.bytes > COMPACT_BYTES_MIN.max(self.bytes_after_compaction.saturating_mul(3))
     }
 
-    /// Replaces all records if that makes the file much smaller. Without room to write the new file,
-    /// the old one is as good as before.
+    /// Replaces all records if that makes the file much smaller. If the disk is full, the old file
+    /// stays in use.
     ///
     /// # Errors
     /// [`ClientError::File`]
@@ -142,13 +142,13 @@ impl Journal {
         }
     }
 
-    /// In one step that a crash cannot halve.
+    /// Replaces the file atomically.
     fn replace(&mut self, content: &[u8]) -> Result<(), ClientError> {
         let fresh = self.path.with_extension("new");
         if let Err(error) =
             write_fresh(&fresh, content).and_then(|()| std::fs::rename(&fresh, &self.path))
         {
-            tracing::warn!(%error, "the journal could not be rewritten; it goes on growing");
+            tracing::warn!(%error, "cannot compact the journal; it keeps growing");
             let _ = std::fs::remove_file(&fresh);
             self.bytes_after_compaction = self.bytes;
             return Ok(());
@@ -178,7 +178,7 @@ fn content_of(records: &[Record]) -> Vec<u8> {
     content
 }
 
-/// The records of a journal without touching it: for looking while another program has it open.
+/// Reads the records without changing the file, while another program may have it open.
 ///
 /// # Errors
 /// [`ClientError::File`], [`ClientError::Damaged`]
@@ -190,18 +190,18 @@ pub(super) fn peek(path: &Path) -> Result<Vec<Record>, ClientError> {
     }
 }
 
-/// Whole records, and how many bytes they take.
+/// Returns the complete records and their size in bytes.
 fn read(path: &Path, content: &[u8]) -> Result<(Vec<Record>, usize), ClientError> {
     if content.len() < MAGIC.len() && MAGIC.starts_with(content) {
         return Ok((Vec::new(), 0));
     }
     let mut rest = content
         .strip_prefix(MAGIC)
-        .ok_or_else(|| ClientError::damaged(path, "it is not a journal"))?;
+        .ok_or_else(|| ClientError::damaged(path, "not a journal"))?;
     let mut records = Vec::new();
     while let Some((group, after)) = next(rest) {
-        let group = records_of(group)
-            .ok_or_else(|| ClientError::damaged(path, "a record of an unknown kind"))?;
+        let group =
+            records_of(group).ok_or_else(|| ClientError::damaged(path, "unknown record"))?;
         records.extend(group);
         rest = after;
     }
@@ -209,7 +209,7 @@ fn read(path: &Path, content: &[u8]) -> Result<(Vec<Record>, usize), ClientError
     if (1..rest.len()).any(|at| begins_whole_group(&rest[at..])) {
         return Err(ClientError::damaged(
             path,
-            format!("what was written at byte {kept} has changed since"),
+            format!("bytes at offset {kept} changed after they were written"),
         ));
     }
     Ok((records, kept))
@@ -220,7 +220,7 @@ fn next(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     (Sha256::digest(group)[..8] == *head).then_some((group, rest))
 }
 
-/// The claimed hash, the group, and what comes behind it.
+/// Returns the claimed hash, the group, and the rest.
 fn split(bytes: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
     let (head, rest) = bytes.split_at_checked(FRAME_BYTES)?;
     let length = u32::from_be_bytes(head[..4].try_into().ok()?) as usize;
@@ -228,7 +228,7 @@ fn split(bytes: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
     Some((&head[4..], group, rest))
 }
 
-/// Reading fails early where hashing would not: it is asked at every byte.
+/// Parsing fails early where hashing would not: this runs at every byte.
 fn begins_whole_group(bytes: &[u8]) -> bool {
     let group = split(bytes).map(|(_, group, _)| group);
     let readable = group
@@ -251,7 +251,7 @@ fn records_of(mut group: &[u8]) -> Option<Vec<Record>> {
 
 fn length(bytes: &[u8]) -> [u8; 4] {
     u32::try_from(bytes.len())
-        .expect("what is pushed at once is far below 4 GiB")
+        .expect("a batch is far smaller than 4 GiB")
         .to_be_bytes()
 }
 
@@ -271,7 +271,7 @@ fn head(group: &[u8]) -> [u8; FRAME_BYTES] {
     head
 }
 
-/// A new file in the place of the old: whole, or not at all.
+/// Writes a file atomically: complete or not at all.
 ///
 /// # Errors
 /// [`ClientError::File`]
@@ -294,7 +294,7 @@ fn write_fresh(fresh: &Path, content: &[u8]) -> std::io::Result<()> {
     file.sync_all()
 }
 
-/// Readable for the owner alone: the files hold secrets and changes that are not sealed yet.
+/// Restricts access to the owner: the files hold secrets and plaintext changes.
 pub(super) fn private(options: &mut OpenOptions) {
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(options, 0o600);

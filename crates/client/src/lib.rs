@@ -1,7 +1,9 @@
-//! The client library: one device of an account, with its profile on disk and its connection.
+//! The client library of Graceful Relay: one device of an account, with a profile on disk and a
+//! connection to a relay.
 //!
-//! [`Client`] keeps changes until the relay has them, receives those of the other devices, and pairs
-//! new ones. What is decided and sealed is in [`graceful_engine`]; here are its sockets and files.
+//! [`Client`] queues changes until the relay has stored them, receives changes of other devices,
+//! and pairs new ones. Decisions and sealing are in [`graceful_engine`]; this crate adds sockets
+//! and files.
 
 mod connection;
 mod error;

@@ -1,4 +1,4 @@
-//! Pairing from both sides: showing a link and answering, or following one.
+//! Pairing: showing a link and answering requests, or joining by a link.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -22,10 +22,10 @@ use graceful_protocol::frame::{DeviceFrame, RelayFrame};
 use graceful_protocol::{DeviceKey, wire};
 use graceful_raw_client::dial::{Address, ConnectOptions};
 
-/// The person at the other device has this long to answer.
+/// Longest wait for the person at the other device.
 const ANSWER_WAIT: Duration = Duration::from_secs(10 * 60);
 
-/// A link that is shown, waiting for one device.
+/// A pairing link waiting for a device.
 #[derive(Debug)]
 pub struct Pairing {
     link: PairingLink,
@@ -34,7 +34,7 @@ pub struct Pairing {
     client: Client,
 }
 
-/// A device asks to join. Show its name, ask the person, then accept or refuse.
+/// A request to join. Show the name, ask the person, then accept or refuse.
 #[derive(Debug)]
 pub struct JoinAsk {
     link: PairingLink,
@@ -42,22 +42,22 @@ pub struct JoinAsk {
     client: Client,
 }
 
-/// How to join an account.
+/// Options for joining an account.
 #[derive(Clone)]
 pub struct JoinOptions {
-    /// Where the device keeps its keys and its journal; made if it is not there.
+    /// The profile directory for keys and journal. It is created if missing.
     pub folder: PathBuf,
     /// The link from the other device.
     pub link: String,
-    /// What people call this device; the other one shows it.
+    /// The device name that people see; the other device shows it.
     pub device_name: String,
-    /// The app's own name for this device, at most 64 bytes.
+    /// The app's identifier of this device, at most 64 bytes.
     pub device_id: String,
-    /// How to connect.
+    /// Connection options.
     pub connect: ConnectOptions,
 }
 
-/// Without the link, which holds a secret.
+/// Omits the link, which contains a secret.
 impl fmt::Debug for JoinOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("JoinOptions")
@@ -68,14 +68,14 @@ impl fmt::Debug for JoinOptions {
     }
 }
 
-/// How far joining has come.
+/// The progress of joining.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum JoinProgress {
     /// Dialling the relay.
     Connecting,
-    /// The person at the other device is being asked.
+    /// Waiting for the person at the other device.
     Waiting,
-    /// Accepted; writing the folder.
+    /// Accepted; writing the profile.
     Accepted,
 }
 
@@ -94,15 +94,16 @@ impl Pairing {
         }
     }
 
-    /// To show as text and as a QR code. It contains a secret: show it to the person alone.
+    /// Returns the link to show as text and QR code. It contains a secret: never log it.
     pub fn link(&self) -> String {
         self.link.to_string()
     }
 
-    /// Waits for a device to follow the link. A link is good once: after this, make another.
+    /// Waits for a device to use the link. A link is valid once.
     ///
     /// # Errors
-    /// [`ClientError::PairingExpired`], [`ClientError::Pairing`] if what came was not made with the link.
+    /// [`ClientError::PairingExpired`], or [`ClientError::Pairing`] if the request was not made
+    /// with the link.
     pub async fn next_request(&mut self) -> Result<JoinAsk, ClientError> {
         let sealed = timeout_at(self.until, self.requests.recv()).await;
         let sealed = sealed.ok().flatten().ok_or(ClientError::PairingExpired)?;
@@ -116,18 +117,18 @@ impl Pairing {
 }
 
 impl JoinAsk {
-    /// What the device calls itself.
+    /// Returns the device's own name.
     pub fn name(&self) -> &str {
         &self.joining.name
     }
 
-    /// Its name to the relay, for good.
+    /// Returns the device's public key.
     pub fn device(&self) -> DeviceKey {
         self.joining.device
     }
 
-    /// Takes the device into the account. Returns when the relay has that on disk and the account
-    /// is on its way to the device. What came before is not: [`Client::send_snapshot`] gives it that.
+    /// Adds the device to the account. Returns when the relay has stored the entry and the account
+    /// is on its way to the device. Earlier changes are not sent: use [`Client::send_snapshot`].
     ///
     /// # Errors
     /// [`ClientError::Offline`], [`ClientError::Membership`], [`ClientError::Refused`]
@@ -142,7 +143,7 @@ impl JoinAsk {
             .await
     }
 
-    /// Says no.
+    /// Refuses the device.
     ///
     /// # Errors
     /// [`ClientError::Closed`]
@@ -159,12 +160,12 @@ impl JoinAsk {
 }
 
 impl Client {
-    /// Joins an account by a link that one of its devices shows. Waits for the person there, at
-    /// most ten minutes.
+    /// Joins an account by a link shown on one of its devices. Waits up to ten minutes for the
+    /// person there.
     ///
     /// # Errors
-    /// [`ClientError::Pairing`] if refused, [`ClientError::Refused`] if the link is used up or too
-    /// old, [`ClientError::Unreachable`], [`ClientError::ProfileExists`], and those of files.
+    /// [`ClientError::Pairing`] if declined, [`ClientError::Refused`] if the link was used or
+    /// expired, [`ClientError::Unreachable`], [`ClientError::ProfileExists`], and file errors.
     pub async fn join(
         options: JoinOptions,
         mut progress: impl FnMut(JoinProgress),

@@ -1,5 +1,5 @@
-//! A recovery that was begun: the new device's keys are on disk before the relay hears of them, so
-//! that a second try goes on with the same, and no device without keys is left in the account.
+//! Pending recovery: the new device's keys are on disk before the relay sees them. A retry uses the
+//! same keys and leaves no unusable device in the account.
 
 use std::path::{Path, PathBuf};
 
@@ -15,7 +15,7 @@ use graceful_protocol::DeviceKey;
 
 const VERSION: u32 = 1;
 
-/// The `recovering` file. Of the recovery key it holds the public half, which tells one try from another.
+/// The `recovering` file. It holds the public half of the recovery key, to match a retry.
 #[derive(Serialize, Deserialize, Zeroize, ZeroizeOnDrop)]
 #[serde(deny_unknown_fields)]
 struct PendingRecovery {
@@ -29,7 +29,8 @@ fn path(folder: &Path) -> PathBuf {
     folder.join("recovering")
 }
 
-/// The keys of an earlier try with the same words, or new ones. They are on disk when this returns.
+/// Returns the keys of an earlier attempt with the same recovery key, or new ones. They are on disk
+/// on return.
 pub(super) fn keys(folder: &Path, recovery: &DeviceKey) -> Result<DeviceKeys, ClientError> {
     let path = path(folder);
     if path.exists()
@@ -50,7 +51,7 @@ pub(super) fn keys(folder: &Path, recovery: &DeviceKey) -> Result<DeviceKeys, Cl
     Ok(keys)
 }
 
-/// `None` where they were made for other words.
+/// Returns `None` if they belong to another recovery key.
 fn read(path: &Path, recovery: &DeviceKey) -> Result<Option<DeviceKeys>, ClientError> {
     let text = Zeroizing::new(std::fs::read(path).map_err(ClientError::file("read", path))?);
     let pending: PendingRecovery =
@@ -58,7 +59,7 @@ fn read(path: &Path, recovery: &DeviceKey) -> Result<Option<DeviceKeys>, ClientE
     if pending.version != VERSION {
         return Err(ClientError::damaged(
             path,
-            format!("its version is {}", pending.version),
+            format!("unknown version {}", pending.version),
         ));
     }
     if pending.recovery_key != recovery.to_string() {
@@ -80,7 +81,7 @@ fn read(path: &Path, recovery: &DeviceKey) -> Result<Option<DeviceKeys>, ClientE
     Ok(Some(DeviceKeys::new(&seed, agreement)))
 }
 
-/// The device's own file has the keys now, or they are of no use any more.
+/// Removes the file once the keys are in the profile or useless.
 pub(super) fn forget(folder: &Path) -> Result<(), ClientError> {
     let path = path(folder);
     match std::fs::remove_file(&path) {

@@ -1,4 +1,4 @@
-//! Dialling a relay only to hear who it is, as its operator does to see whether devices can.
+//! Probing a relay: dials it and reads its greeting.
 
 use std::time::Duration;
 
@@ -7,24 +7,24 @@ use graceful_protocol::RelayId;
 use graceful_protocol::frame::RelayFrame;
 use graceful_raw_client::dial::{Address, ConnectOptions};
 
-/// For the greeting, once the connection stands.
+/// Longest wait for the greeting.
 const GREETING_WAIT: Duration = Duration::from_secs(10);
 
-/// How a relay greets.
+/// A relay's greeting.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RelayInfo {
-    /// Which relay it is.
+    /// The relay's id.
     pub relay_id: RelayId,
-    /// Milliseconds since 1970, as it believes.
+    /// The relay's clock, in milliseconds since 1970.
     pub time_ms: u64,
-    /// What it says that it is.
+    /// The relay's software name and version.
     pub software: String,
 }
 
-/// Dials a relay as a device would, hears its greeting, and leaves.
+/// Connects to a relay like a device, reads its greeting, and disconnects.
 ///
 /// # Errors
-/// In words, with what to do where that is known.
+/// A human-readable cause.
 pub async fn fetch_greeting(url: &str, options: &ConnectOptions) -> Result<RelayInfo, String> {
     let address = Address::parse(url, options).map_err(|error| error.to_string())?;
     let mut connection = Connection::dial(address).await?;
@@ -36,10 +36,10 @@ pub async fn fetch_greeting(url: &str, options: &ConnectOptions) -> Result<Relay
             time_ms: greeting.time_ms,
             software: greeting.software,
         }),
-        Ok(Ok(_)) => Err("what answers there does not greet as a relay does".to_owned()),
+        Ok(Ok(_)) => Err("not a relay: unexpected first frame".to_owned()),
         Ok(Err(error)) => Err(error),
         Err(_) => Err(format!(
-            "it said nothing within {} seconds",
+            "no greeting within {} seconds",
             GREETING_WAIT.as_secs()
         )),
     }

@@ -1,4 +1,4 @@
-//! The profile folder: the `device` file with the secrets, the `journal`, and a `lock`.
+//! The profile directory: the `device` file with the secrets, the `journal`, and a `lock`.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::path::{Path, PathBuf};
@@ -18,17 +18,17 @@ use graceful_protocol::wire::SignedEntry;
 
 const VERSION: u32 = 1;
 
-/// One device's folder, locked for this program.
+/// A locked profile directory.
 #[derive(Debug)]
 pub(super) struct Profile {
-    /// The lock lives as long as this does.
+    /// Held for the lifetime of the profile.
     _lock: File,
     pub(super) journal: Journal,
     pub(super) state: EngineState,
     pub(super) relay: String,
 }
 
-/// The `device` file. Its text is JSON; binary values are base64url.
+/// The `device` file: JSON with base64url values.
 #[derive(Serialize, Deserialize, Zeroize, ZeroizeOnDrop)]
 #[serde(deny_unknown_fields)]
 struct DeviceFile {
@@ -42,12 +42,12 @@ struct DeviceFile {
     names: Vec<(String, String)>,
 }
 
-/// Whether a folder holds a device.
+/// Returns whether a directory holds a device.
 pub(super) fn exists(folder: &Path) -> bool {
     folder.join("device").exists()
 }
 
-/// Writes a new device's folder. Nothing of an old one is there.
+/// Creates a new device's profile.
 pub(super) fn create(folder: &Path, relay: &str, identity: &Identity) -> Result<(), ClientError> {
     std::fs::create_dir_all(folder).map_err(ClientError::file("create", folder))?;
     let journal = folder.join("journal");
@@ -57,14 +57,14 @@ pub(super) fn create(folder: &Path, relay: &str, identity: &Identity) -> Result<
     write_device(folder, relay, identity)
 }
 
-/// Makes a folder, if it is not there, and keeps other programs out of it for as long as the result lives.
+/// Creates a directory if missing and locks it while the result lives.
 pub(super) fn claim(folder: &Path) -> Result<File, ClientError> {
     std::fs::create_dir_all(folder).map_err(ClientError::file("create", folder))?;
     lock(folder)
 }
 
-/// Whether an account can be founded here: anew, or going on with one that no relay knows yet and
-/// whose recovery key this is.
+/// Checks whether an account can be created here: in a new profile, or in a pending one with the
+/// same recovery key.
 pub(super) fn check_create_account(
     folder: &Path,
     recovery: Option<&RecoveryKey>,
@@ -84,8 +84,8 @@ pub(super) fn check_create_account(
     Ok(())
 }
 
-/// Goes on with an account that no relay knows yet, under another name. The keys stay: the relay may
-/// have taken them and its answer been lost, and an invitation is good for one account alone.
+/// Resumes a pending account under another name. The keys stay: the relay may have accepted them,
+/// and an invitation is valid once.
 pub(super) fn resume_creation(
     folder: &Path,
     relay: &str,
@@ -100,7 +100,7 @@ pub(super) fn resume_creation(
     write_device(folder, relay, &identity)
 }
 
-/// Writes the `device` file anew, with another relay for instance.
+/// Writes the `device` file.
 pub(super) fn write_device(
     folder: &Path,
     relay: &str,
@@ -114,7 +114,7 @@ pub(super) fn write_device(
     write_atomically(&path, &text)
 }
 
-/// Locks and reads a folder, and brings the state up to its newest record.
+/// Locks a profile and rebuilds its state.
 pub(super) fn open(folder: &Path) -> Result<Profile, ClientError> {
     if !exists(folder) {
         return Err(ClientError::NoProfile(folder.to_owned()));
@@ -126,7 +126,7 @@ pub(super) fn open(folder: &Path) -> Result<Profile, ClientError> {
     if opened.torn_bytes > 0 {
         tracing::warn!(
             bytes = opened.torn_bytes,
-            "dropped the torn end of the journal: a crash came while it was written"
+            "dropped a torn journal group after a crash"
         );
     }
     let state = replay(&path, &identity, opened.records)?;
@@ -142,7 +142,7 @@ pub(super) fn open(folder: &Path) -> Result<Profile, ClientError> {
     })
 }
 
-/// Relay and state of a folder, without locking or changing it.
+/// Reads relay and state of a profile without locking it.
 pub(super) fn look(folder: &Path) -> Result<(String, EngineState), ClientError> {
     if !exists(folder) {
         return Err(ClientError::NoProfile(folder.to_owned()));
@@ -153,7 +153,7 @@ pub(super) fn look(folder: &Path) -> Result<(String, EngineState), ClientError> 
     Ok((relay, state))
 }
 
-/// What the `device` file says.
+/// Reads the `device` file.
 pub(super) fn read_device(folder: &Path) -> Result<(String, Identity), ClientError> {
     let path = folder.join("device");
     let text = Zeroizing::new(std::fs::read(&path).map_err(ClientError::file("read", &path))?);
@@ -162,11 +162,11 @@ pub(super) fn read_device(folder: &Path) -> Result<(String, Identity), ClientErr
     if file.version != VERSION {
         return Err(ClientError::damaged(
             &path,
-            format!("its version is {}", file.version),
+            format!("unknown version {}", file.version),
         ));
     }
     let identity =
-        from_file(&file).ok_or_else(|| ClientError::damaged(&path, "a key or an entry"))?;
+        from_file(&file).ok_or_else(|| ClientError::damaged(&path, "malformed key or entry"))?;
     Ok((file.relay.clone(), identity))
 }
 

@@ -1,4 +1,4 @@
-//! Getting an account back with nothing but the words of its recovery key and the relay's address.
+//! Account recovery from the recovery phrase and the relay's address.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -20,49 +20,49 @@ use graceful_engine::recovery::{Recovery, RecoveryError, Step};
 use graceful_protocol::frame::DeviceFrame;
 use graceful_raw_client::dial::{Address, ConnectOptions};
 
-/// A relay that sends nothing for this long is not going to.
+/// Longest wait for a frame of the relay.
 const FRAME_WAIT: Duration = Duration::from_secs(30);
 
-/// How to get an account back.
+/// Options for recovering an account.
 #[derive(Debug, Clone)]
 pub struct RecoverOptions {
-    /// Where the new device keeps its keys and its journal; made if it is not there.
+    /// The profile directory for keys and journal. It is created if missing.
     pub folder: PathBuf,
-    /// The relay's address, like `wss://relay.example`.
+    /// The relay's address, such as `wss://relay.example`.
     pub relay: String,
-    /// What the words that were written down say.
+    /// The recovery key.
     pub recovery: RecoveryKey,
-    /// What people call this device.
+    /// The device name that people see.
     pub device_name: String,
-    /// The app's own name for this device, at most 64 bytes.
+    /// The app's identifier of this device, at most 64 bytes.
     pub device_id: String,
-    /// Whether to remove every other device in the same step: after a theft, or where the account
-    /// has as many devices as the relay allows.
+    /// Whether to remove every other device in the same step: after a theft, or if the account is
+    /// at its device limit.
     pub remove_others: bool,
-    /// How to connect.
+    /// Connection options.
     pub connect: ConnectOptions,
 }
 
-/// How far a recovery has come.
+/// The progress of a recovery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RecoverProgress {
     /// Dialling the relay.
     Connecting,
-    /// The relay is asked for the account.
+    /// Requesting the account.
     Asking,
-    /// The account is there and was checked; this device is being added to it.
+    /// The account is verified; adding this device.
     Adding,
-    /// Added; writing the folder.
+    /// Added; writing the profile.
     Added,
 }
 
 impl Client {
-    /// Adds this device to the account of a recovery key, whether or not any other device is left.
-    /// If it breaks off, calling it again with the same folder and words goes on with the same keys.
+    /// Adds this device to the account of a recovery key, even if no other device is left. A retry
+    /// with the same directory and key resumes with the same device keys.
     ///
     /// # Errors
-    /// [`ClientError::Recovery`] (the relay knows no such account, or is not honest…),
-    /// [`ClientError::Unreachable`], [`ClientError::ProfileExists`], and those of files.
+    /// [`ClientError::Recovery`] (unknown account, misbehaving relay…),
+    /// [`ClientError::Unreachable`], [`ClientError::ProfileExists`], and file errors.
     pub async fn recover(
         options: RecoverOptions,
         mut progress: impl FnMut(RecoverProgress),
@@ -108,7 +108,7 @@ impl Client {
             connect,
         })
         .await?;
-        // Nobody else has heard what this device is called.
+        // No other device knows this device's name yet.
         client.ask(Command::Announce).await?;
         Ok(client)
     }
@@ -153,7 +153,7 @@ async fn converse(
 ) -> Result<Account, ClientError> {
     loop {
         let frame = timeout(FRAME_WAIT, connection.receive()).await;
-        let frame = match frame.unwrap_or_else(|_| Err("it stopped answering".to_owned())) {
+        let frame = match frame.unwrap_or_else(|_| Err("no answer".to_owned())) {
             Ok(frame) => frame,
             Err(what) => {
                 return Err(recovery

@@ -1,4 +1,4 @@
-//! What a device that lacks the past is given: a snapshot, targeted to it alone.
+//! Snapshots for devices that lack earlier changes.
 
 use bytes::Bytes;
 
@@ -9,13 +9,13 @@ use graceful_engine::engine::{Change, PushReceipt};
 use graceful_protocol::DeviceKey;
 
 impl Client {
-    /// Gives one device of the account the app's whole state, up to 100 MiB, as a change like any
-    /// other: durable here, cut into parts, delivered whole to that device alone.
+    /// Sends the app's entire state, at most 100 MiB, to one device. Like any change it is durable
+    /// here, chunked, and delivered whole.
     ///
-    /// For a device that joined, it is taken after [`super::JoinAsk::accept`], or the event
-    /// [`super::Event::Added`]. This device need not have received everything first: what it has not
-    /// acknowledged by then is still at the relay, and reaches the new one by itself. So the two
-    /// overlap, and leave nothing out: the app must be able to take a change that the snapshot has.
+    /// For a new device, take it after [`super::JoinAsk::accept`] or [`super::Event::Added`]. This
+    /// device need not be up to date: the relay still delivers everything that this device has not
+    /// acknowledged. The two overlap and leave nothing out, so the app must accept a change that
+    /// the snapshot contains.
     ///
     /// # Errors
     /// [`ClientError::Push`]
@@ -27,13 +27,13 @@ impl Client {
         self.push([Change::snapshot(device, content)]).await
     }
 
-    /// Asks a device for a snapshot: the named one, or that which was heard last. It is asked as
-    /// soon as it comes, and finds [`super::Incoming::SnapshotRequest`] among its changes; the answer
-    /// comes among the changes here. Asked after a gap was told, it has all that the gap took, if
-    /// that device has it; [`super::Gap::whom_to_ask`] says whether one has it for certain.
+    /// Requests a snapshot from a device, or from the last heard one. That device finds
+    /// [`super::Incoming::SnapshotRequest`] among its changes, and its answer arrives among the
+    /// changes here. [`super::Gap::recommended_source`] names a device that certainly has what a
+    /// gap lost.
     ///
     /// # Errors
-    /// [`ClientError::Push`] if there is no such other device.
+    /// [`ClientError::Push`] if there is no such device.
     pub async fn request_snapshot(
         &self,
         from: Option<DeviceKey>,
@@ -42,13 +42,14 @@ impl Client {
             .await
     }
 
-    /// Own changes with a number above `after` that this device still holds: those that wait, and the
-    /// newest of those that are stored. For an app that keeps a record of what it pushed, and may have
-    /// been interrupted between the two. Each is whole, and has the number that its receipt named.
+    /// Returns own changes with a push number above `after` that this device still holds: all
+    /// queued ones and the newest stored ones, each complete and with the number of its receipt.
+    /// For an app that logs its pushes and may have crashed in between.
     ///
     /// # Errors
     /// [`ClientError::Closed`]
-    pub async fn kept_changes(&self, after: u64) -> Result<Vec<(u64, Change)>, ClientError> {
-        self.ask(|reply| Command::KeptChanges(after, reply)).await
+    pub async fn retained_changes(&self, after: u64) -> Result<Vec<(u64, Change)>, ClientError> {
+        self.ask(|reply| Command::RetainedChanges(after, reply))
+            .await
     }
 }

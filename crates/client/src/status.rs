@@ -1,59 +1,59 @@
-//! How a client stands, as plain data.
+//! The status of a client, as plain data.
 
 use graceful_engine::EngineState;
 use graceful_engine::engine::State;
 use graceful_engine::record::Alert;
 use graceful_protocol::{AccountId, Code, DeviceKey};
 
-/// One device of the account.
+/// A device of the account.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Device {
-    /// Its name to the relay.
+    /// Its public key.
     pub key: DeviceKey,
-    /// What it is called, if known.
+    /// Its name, if known.
     pub name: Option<String>,
-    /// Whether it is this one.
+    /// Whether it is this device.
     pub this: bool,
     /// Whether it was removed.
     pub removed: bool,
 }
 
-/// A picture of one moment.
+/// A snapshot of the client's state.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Status {
     /// The account.
     pub account: AccountId,
     /// This device.
     pub device: DeviceKey,
-    /// The app's own name for this device.
+    /// The app's identifier of this device.
     pub device_id: String,
     /// The relay's address, as given.
     pub relay: String,
-    /// How syncing stands.
+    /// The sync state.
     pub state: State,
-    /// Why the last attempt to connect failed; `None` while connected.
+    /// Why the last connection attempt failed; `None` while connected.
     pub last_error: Option<String>,
-    /// With `trouble`: the relay's refusal, if it was reached and said no.
+    /// The relay's refusal behind `last_error`, if it was reached.
     pub refusal: Option<Code>,
-    /// Whether the relay ever knew the account.
+    /// Whether the relay has accepted the account.
     pub created: bool,
-    /// Received and applied up to this seq.
+    /// Received and applied through this seq.
     pub cursor: u64,
-    /// Own changes that the relay has, by push number.
+    /// Own changes that the relay has stored, by push number.
     pub stored_through: u64,
-    /// Own changes that wait for the relay.
+    /// Own changes that the relay has not stored.
     pub waiting: u64,
-    /// How often the account's secret was replaced.
+    /// Number of key changes of the account.
     pub key_epoch: u32,
-    /// The account's recovery key, if it was founded with one: its public half.
+    /// The public half of the recovery key, if the account has one.
     pub recovery: Option<DeviceKey>,
     /// The devices, removed ones last.
     pub devices: Vec<Device>,
-    /// What a person should know of and has not dismissed, oldest first.
+    /// Alerts that were not dismissed, oldest first.
     pub alerts: Vec<Alert>,
 }
 
-/// Why the last attempt to connect failed.
+/// Why the last connection attempt failed.
 #[derive(Debug, Clone)]
 pub(super) struct ConnectError {
     pub(super) text: String,
@@ -61,7 +61,7 @@ pub(super) struct ConnectError {
 }
 
 impl Status {
-    pub(super) fn of(
+    pub(super) fn new(
         state: &EngineState,
         relay: &str,
         sync: State,

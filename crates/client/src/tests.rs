@@ -1,4 +1,4 @@
-//! Clients over real sockets and real files, against a naive relay.
+//! Clients over real sockets and files, against a naive relay.
 
 use std::collections::HashMap;
 use std::path::Path;

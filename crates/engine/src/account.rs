@@ -1,4 +1,4 @@
-//! The account as this device sees it: who belongs, which secrets it holds, what devices are called.
+//! The account as this device sees it: members, epoch secrets and device names.
 
 use std::collections::BTreeMap;
 
@@ -18,7 +18,7 @@ use graceful_protocol::wire::{
 };
 use graceful_protocol::{AccountId, DeviceKey, EntryHash};
 
-/// Checked membership, and what follows from it for this device.
+/// The verified membership log and everything derived from it for this device.
 #[derive(Debug, Clone)]
 pub struct AccountView {
     keys: DeviceKeys,
@@ -32,18 +32,18 @@ pub struct AccountView {
     names: BTreeMap<DeviceKey, String>,
 }
 
-/// What cannot be signed.
+/// Why a membership entry cannot be signed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum MembershipError {
-    /// The log would not take it.
+    /// The membership log rejects the entry.
     #[error(transparent)]
     Entry(#[from] InvalidEntry),
-    /// A member's agreement key cannot be wrapped to.
+    /// A member's agreement key is not usable for wrapping.
     #[error(transparent)]
     Wrap(#[from] WrapError),
 }
 
-/// Signs the entry that founds an account of one device. `secret` is that of key epoch 0.
+/// Signs the genesis entry of an account with one device. `secret` belongs to key epoch 0.
 pub fn genesis_entry(
     keys: &DeviceKeys,
     secret: &EpochSecret,
@@ -67,7 +67,7 @@ pub fn genesis_entry(
     membership::sign(&entry, keys.signing())
 }
 
-/// Names a recovery key in a genesis, hands it the first secret, and has it agree.
+/// Adds a recovery key to a genesis: wraps the first secret to it and signs with it.
 fn set_recovery_key(
     found: &mut Genesis,
     author: &DeviceKey,
@@ -81,7 +81,7 @@ fn set_recovery_key(
         key_epoch: 0,
         recipient: &key,
     };
-    let wrapped = wrap(secret, &wrapping, &agreement, rng).expect("a key made here is a key");
+    let wrapped = wrap(secret, &wrapping, &agreement, rng).expect("a generated key is valid");
     found.recovery_key = key.to_wire();
     found.recovery_agreement_key = agreement.to_wire();
     found.recovery_wrapped = Bytes::copy_from_slice(&wrapped);
@@ -90,8 +90,8 @@ fn set_recovery_key(
 }
 
 impl AccountView {
-    /// From a log, and the secrets of its key epochs from 0 on as far as they were handed over;
-    /// later ones are unwrapped from the log.
+    /// Builds a view from a log and the secrets of its first key epochs. Later secrets are
+    /// unwrapped from the log.
     ///
     /// # Errors
     /// [`InvalidEntry`]
@@ -103,7 +103,7 @@ impl AccountView {
     ) -> Result<Self, InvalidEntry> {
         let genesis = entries
             .first()
-            .ok_or(InvalidEntry::Malformed("the log is empty"))?;
+            .ok_or(InvalidEntry::Malformed("the membership log is empty"))?;
         let membership = Membership::from_genesis(genesis)?;
         let mut view = Self {
             keys,
@@ -124,10 +124,10 @@ impl AccountView {
         Ok(view)
     }
 
-    /// Takes in the next entry of the log.
+    /// Appends the next entry of the log.
     ///
     /// # Errors
-    /// [`InvalidEntry`]; nothing changes then.
+    /// [`InvalidEntry`]; the view is unchanged.
     pub fn append(&mut self, signed: &SignedEntry) -> Result<Changed, InvalidEntry> {
         let changed = self.membership.append(signed)?;
         self.entries.push(signed.clone());
@@ -139,8 +139,8 @@ impl AccountView {
         Ok(changed)
     }
 
-    /// A remover that wrapped nonsense leaves this device without the secret: what is sealed with
-    /// it will be reported as unreadable, and nothing can be sealed until the next removal.
+    /// A remover that wrapped garbage leaves this device without the secret. Envelopes of that
+    /// epoch are then reported as undecryptable, and nothing can be sealed until the next removal.
     fn unwrap_own_secret(&mut self, signed: &SignedEntry) {
         let Ok(MembershipEntry {
             change: Some(Change::Remove(remove)),
@@ -160,7 +160,7 @@ impl AccountView {
             .secrets
             .iter()
             .find(|secret| *secret.device == *device.as_bytes());
-        // The log as the recovery key sees it.
+        // In recovery, the view belongs to the recovery key, not to a member device.
         let is_recovery = self
             .membership
             .recovery()
@@ -179,7 +179,7 @@ impl AccountView {
         self.secrets.insert(key_epoch, secret);
     }
 
-    /// A signed entry that adds a device; the log does not hold it yet.
+    /// Signs an entry that adds a device. The log does not contain it yet.
     ///
     /// # Errors
     /// [`MembershipError`]
@@ -191,7 +191,7 @@ impl AccountView {
         self.sign(Change::Add(add))
     }
 
-    /// A signed entry that removes a device, with a fresh secret for those that remain.
+    /// Signs an entry that removes a device, with a fresh secret for the remaining members.
     ///
     /// # Errors
     /// [`MembershipError`]
@@ -250,7 +250,8 @@ impl AccountView {
         Ok(signed)
     }
 
-    /// All that a device needs to be part of the account; `None` if this one lacks a secret itself.
+    /// Returns everything a device needs to join the account, or `None` if a secret is missing
+    /// here.
     pub fn bundle(&self) -> Option<Account> {
         let complete = self.secrets.len() as u64 == u64::from(self.membership.key_epoch()) + 1;
         complete.then(|| Account {
@@ -264,60 +265,60 @@ impl AccountView {
         })
     }
 
-    /// Remembers what a device is called. Whether that is news.
+    /// Sets a device's name. Returns whether it changed.
     pub fn rename(&mut self, device: DeviceKey, name: &str) -> bool {
         self.names.insert(device, name.to_owned()).as_deref() != Some(name)
     }
 
-    /// This device's keys.
+    /// The keys of this device.
     pub fn keys(&self) -> &DeviceKeys {
         &self.keys
     }
 
-    /// The account's id.
+    /// The account id.
     pub fn account(&self) -> AccountId {
         self.membership.account()
     }
 
-    /// The checked log.
+    /// The verified membership log.
     pub fn membership(&self) -> &Membership {
         &self.membership
     }
 
-    /// The log itself, byte for byte.
+    /// The signed entries, byte for byte.
     pub fn entries(&self) -> &[SignedEntry] {
         &self.entries
     }
 
-    /// Head of the log when it had `count` entries, if it ever had.
+    /// Returns the log's head when it had `count` entries.
     pub fn head_at(&self, count: u64) -> Option<&EntryHash> {
         self.hashes
             .get(usize::try_from(count.checked_sub(1)?).ok()?)
     }
 
-    /// The key epoch when the log had `count` entries, if it ever had.
+    /// Returns the key epoch when the log had `count` entries.
     pub fn key_epoch_at(&self, count: u64) -> Option<u32> {
         self.key_epochs
             .get(usize::try_from(count.checked_sub(1)?).ok()?)
             .copied()
     }
 
-    /// Keys of a key epoch, if this device has its secret.
+    /// Returns the keys of an epoch, if this device has its secret.
     pub fn epoch_keys(&self, key_epoch: u32) -> Option<&EpochKeys> {
         self.epoch_keys.get(&key_epoch)
     }
 
-    /// What a device is called, if that is known.
+    /// Returns a device's name, if known.
     pub fn name(&self, device: &DeviceKey) -> Option<&str> {
         self.names.get(device).map(String::as_str)
     }
 
-    /// Every name that is known.
+    /// Iterates over all known names.
     pub fn names(&self) -> impl Iterator<Item = (&DeviceKey, &String)> {
         self.names.iter()
     }
 
-    /// Which device let this one in, if this one did not found the account.
+    /// Returns the device that added this one, or `None` for the creator of the account.
     pub fn added_by(&self) -> Option<DeviceKey> {
         let own = self.keys.device();
         self.entries.iter().filter_map(|entry| membership::open(entry).ok()).find_map(|entry| {
@@ -326,7 +327,7 @@ impl AccountView {
         })
     }
 
-    /// Whether this device is, or once was, part of the account.
+    /// Returns whether a device is or was a member.
     pub fn ever_member(&self, device: &DeviceKey) -> bool {
         self.membership.member(device).is_some() || self.membership.removed().contains(device)
     }

@@ -1,19 +1,19 @@
-//! What a person should know of, kept until it is dismissed, so that what happened while nobody
-//! looked is seen all the same.
+//! Alerts for a person. They are kept until dismissed, so that they survive when nobody is
+//! watching.
 
 use std::collections::VecDeque;
 
 use super::record::Alert;
 
-/// Alerts that are kept; beyond, the oldest goes.
+/// Most alerts kept. The oldest is dropped first.
 pub const ALERTS_MAX: usize = 32;
 
-/// The newest warnings, oldest first.
+/// The newest alerts, oldest first.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Alerts(VecDeque<Alert>);
 
 impl Alerts {
-    /// Whether one of these words stands already: it is not said twice.
+    /// Returns whether an alert with this text exists. An alert is not recorded twice.
     pub fn contains(&self, text: &str) -> bool {
         self.0.iter().any(|alert| alert.text == text)
     }
@@ -29,7 +29,7 @@ impl Alerts {
         self.0.clear();
     }
 
-    /// All of them, oldest first.
+    /// Iterates over the alerts, oldest first.
     pub fn iter(&self) -> impl Iterator<Item = &Alert> {
         self.0.iter()
     }

@@ -1,11 +1,11 @@
-//! How long to wait before dialling again: a random time under a bound that doubles (full jitter),
-//! so that a relay that comes back is not met by all its devices at once.
+//! Reconnect backoff: exponential with full jitter, so that a restarted relay is not hit by all
+//! devices at once.
 
 use super::rng::{CryptoRng, random};
 
-/// Bound after the first failure, in milliseconds.
+/// Upper bound after the first failure, in milliseconds.
 pub const FIRST_MS: u64 = 1_000;
-/// The highest bound, in milliseconds.
+/// Largest upper bound, in milliseconds.
 pub const HIGHEST_MS: u64 = 60_000;
 
 /// Counts failures since the last success.
@@ -15,12 +15,12 @@ pub struct Backoff {
 }
 
 impl Backoff {
-    /// After a welcome, the next failure counts as the first.
+    /// Resets the count after a welcome.
     pub fn succeeded(&mut self) {
         self.failures = 0;
     }
 
-    /// Milliseconds to wait after one more failure; not less than what a refusal asked for.
+    /// Counts a failure and returns the delay in milliseconds, at least `retry_after_ms`.
     pub fn failed(&mut self, retry_after_ms: u64, rng: &mut dyn CryptoRng) -> u64 {
         let bound = FIRST_MS
             .saturating_mul(1 << self.failures.min(16))

@@ -1,5 +1,4 @@
-//! The inbox: how far this device has read, what was handed out and not yet applied, and which
-//! running hashes it has seen.
+//! The inbox: read position, unapplied deliveries and recent running hashes.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -7,19 +6,20 @@ use super::record::{Applied, Cursor, Sender};
 use super::senders::SenderStates;
 use graceful_protocol::{Chain, DeviceKey, StoreEpoch, chain};
 
-/// Running hashes that are remembered, to compare with what others witness.
+/// Number of running hashes kept for comparison with other devices.
 const CHAINS_MAX: usize = 4_096;
 
-/// Which change, for good: an app that records it in its own transaction applies each exactly once.
+/// The permanent position of a change. An app that records it in its own transaction applies each
+/// change exactly once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Position {
-    /// The relay's history that `seq` belongs to; new after a restore.
+    /// The store epoch that `seq` belongs to; new after a restore.
     pub store_epoch: StoreEpoch,
-    /// Place in the account's log.
+    /// Position in the account's log.
     pub seq: u64,
-    /// Who sent it; zeros for a gap that the relay told.
+    /// The sender; all zeros for a gap reported by the relay.
     pub sender: DeviceKey,
-    /// The sender's number for it; 0 for a gap.
+    /// The sender's push number; 0 for a gap.
     pub push_number: u64,
 }
 
@@ -31,69 +31,69 @@ struct Pending {
     done: bool,
 }
 
-/// State of receiving.
+/// The receiving state.
 #[derive(Debug, Clone, Default)]
 pub struct Inbox {
     store_epoch: Option<StoreEpoch>,
     cursor: u64,
     applied: BTreeMap<DeviceKey, u64>,
-    /// Whose change was applied last.
+    /// Sender of the last applied change.
     last_sender: Option<DeviceKey>,
     delivered_through: BTreeMap<DeviceKey, u64>,
     sender_states: SenderStates,
-    reached: u64,
-    known: Option<(u64, Chain)>,
+    received_through: u64,
+    latest_chain: Option<(u64, Chain)>,
     recent: VecDeque<(u64, Chain)>,
-    /// Own pushes beyond what the running hash is known for: seq, and what stands for them in it.
+    /// Own pushes past the known running hash: seq to sender and digest.
     own_ahead: BTreeMap<u64, (DeviceKey, [u8; 32])>,
     pending: VecDeque<Pending>,
     pending_bytes: u64,
-    /// Own pushes beyond the cursor: number and seq.
+    /// Own pushes past the cursor: push number and seq.
     own: VecDeque<(u64, u64)>,
-    /// Own pushes up to this number have their places at or before the cursor.
+    /// Own pushes through this number are at or before the cursor.
     own_done: u64,
-    /// What the journal says of the two.
+    /// The cursor last recorded in the journal.
     journaled: Cursor,
 }
 
-/// What running hashes say.
+/// The result of comparing running hashes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ChainCheck {
-    /// Checked, or nothing to compare with.
+    /// Equal, or nothing to compare with.
     Consistent,
-    /// Another history than the one this device was shown.
+    /// Different from the log this device was shown.
     Mismatch,
 }
 
 impl Inbox {
-    /// The history being read.
+    /// Returns the current store epoch.
     pub fn store_epoch(&self) -> Option<StoreEpoch> {
         self.store_epoch
     }
 
-    /// Everything up to here is done with.
+    /// Returns the seq through which everything is done.
     pub fn cursor(&self) -> u64 {
         self.cursor
     }
 
-    /// Received up to here, done with or not.
-    pub fn reached(&self) -> u64 {
-        self.reached
+    /// Returns the highest received seq.
+    pub fn received_through(&self) -> u64 {
+        self.received_through
     }
 
-    /// Bytes handed out and not yet applied.
+    /// Returns the bytes delivered to the app and not yet applied.
     pub fn pending_bytes(&self) -> u64 {
         self.pending_bytes
     }
 
-    /// Whether all that was received is done with.
+    /// Returns whether everything received is done.
     pub fn is_idle(&self) -> bool {
         self.pending.is_empty()
     }
 
-    /// How far each sender's changes were applied.
+    /// Returns the highest applied push number of each sender.
     pub fn senders(&self) -> impl Iterator<Item = Sender> {
-        // Whoever was heard last comes last, so that this is known again when they are read.
+        // The last sender comes last, so that reading the list restores it.
         let others = self
             .applied
             .iter()
@@ -108,30 +108,29 @@ impl Inbox {
         others.chain(last).map(sender)
     }
 
-    /// Whose change was applied last.
+    /// Returns the sender of the last applied change.
     pub fn last_sender(&self) -> Option<DeviceKey> {
         self.last_sender
     }
 
-    /// What else is known of each sender.
+    /// Returns the per-sender state.
     pub fn sender_states(&self) -> &SenderStates {
         &self.sender_states
     }
 
-    /// The same, to change.
+    /// Returns the per-sender state for changes.
     pub fn sender_states_mut(&mut self) -> &mut SenderStates {
         &mut self.sender_states
     }
 
-    /// Whether a push that comes after `after` shows that this one never came.
+    /// Returns whether a push that names `after` as its predecessor proves that one is missing.
     pub fn is_withheld(&self, sender: &DeviceKey, after: u64) -> bool {
-        // Of a sender that is new here, earlier pushes may have been deleted: others had them.
+        // Earlier pushes of a new sender may have been delivered and deleted before.
         let highest = self.delivered_through.get(sender);
         highest.is_some_and(|highest| self.sender_states.skips_push(sender, *highest, after))
     }
 
-    /// Behind what came of these (`None`: all) senders some may be missing, and that is told. Gives
-    /// what to record.
+    /// Marks a reported gap after the latest push of one sender, or of all. Returns what to record.
     pub fn mark_gap(&mut self, sender: Option<&DeviceKey>) -> Vec<Sender> {
         let senders = self
             .delivered_through
@@ -146,59 +145,59 @@ impl Inbox {
         news.map(record).collect()
     }
 
-    /// The highest seq whose running hash is known.
-    pub fn known(&self) -> Option<(u64, Chain)> {
-        self.known
+    /// Returns the highest seq with a known running hash.
+    pub fn latest_chain(&self) -> Option<(u64, Chain)> {
+        self.latest_chain
     }
 
-    /// Reads another history from `cursor` on. What is handed out stays due.
+    /// Starts reading a store epoch at `cursor`. Unapplied deliveries stay due.
     pub fn start_epoch(&mut self, store_epoch: StoreEpoch, cursor: u64, chain: Option<Chain>) {
         self.store_epoch = Some(store_epoch);
         self.cursor = cursor;
-        self.reached = cursor;
+        self.received_through = cursor;
         self.own.clear();
         self.own_done = 0;
         self.recent.clear();
         self.own_ahead.clear();
-        self.known = None;
+        self.latest_chain = None;
         if let Some(chain) = chain {
             self.remember(cursor, chain);
         }
         if cursor == 0 {
-            self.known = Some((0, chain::START));
+            self.latest_chain = Some((0, chain::START));
         }
     }
 
-    /// The relay's cursor has moved on over this device's own pushes.
+    /// Follows the relay's cursor over own pushes.
     pub fn skip_to(&mut self, cursor: u64) {
         if self.pending.is_empty() {
             self.cursor = self.cursor.max(cursor);
-            self.reached = self.reached.max(cursor);
+            self.received_through = self.received_through.max(cursor);
             self.skip_own();
         }
     }
 
-    /// How many seqs up to the relay's cursor are neither known here nor this device's own pushes, of
-    /// which the relay has `push_number`: another copy of the profile was given them.
+    /// Counts the seqs through the relay's cursor that are neither known here nor own pushes.
+    /// Another copy of this profile received them.
     pub fn unaccounted_for(&self, cursor: u64, push_number: u64) -> u64 {
-        let beyond = cursor.saturating_sub(self.reached);
+        let beyond = cursor.saturating_sub(self.received_through);
         beyond.saturating_sub(push_number.saturating_sub(self.own_done))
     }
 
-    /// An own push has its place; so have all before it, at lower seqs.
+    /// Records the seq of an own push. All earlier own pushes have lower seqs.
     pub fn place_own(&mut self, push_number: u64, seq: u64) {
         if self.cursor.checked_add(1) == Some(seq)
-            && self.reached == self.cursor
+            && self.received_through == self.cursor
             && self.pending.is_empty()
         {
             self.cursor = seq;
-            self.reached = seq;
+            self.received_through = seq;
         }
-        self.note_own(push_number, seq);
+        self.record_own(push_number, seq);
     }
 
-    /// Own pushes up to this number have places at or before this seq.
-    pub fn note_own(&mut self, push_number: u64, seq: u64) {
+    /// Records that own pushes through this number are at or before this seq.
+    pub fn record_own(&mut self, push_number: u64, seq: u64) {
         if self.own.len() == CHAINS_MAX {
             self.own.pop_front();
         }
@@ -212,46 +211,46 @@ impl Inbox {
         }
     }
 
-    /// How far this device is done, as the journal is to know it.
-    pub fn done(&self) -> Cursor {
+    /// Returns the cursor to record in the journal.
+    pub fn cursor_record(&self) -> Cursor {
         Cursor {
             seq: self.cursor,
             own: self.own_done,
         }
     }
 
-    /// The same if the journal does not know it yet.
+    /// Returns the cursor if the journal does not have it yet.
     pub fn take_unrecorded(&mut self) -> Option<Cursor> {
-        let done = self.done();
+        let done = self.cursor_record();
         (done != self.journaled).then(|| {
             self.journaled = done.clone();
             done
         })
     }
 
-    /// Takes up what a journal recorded.
+    /// Restores a recorded cursor.
     pub fn restore_cursor(&mut self, done: &Cursor) {
         self.cursor = self.cursor.max(done.seq);
-        self.reached = self.reached.max(done.seq);
+        self.received_through = self.received_through.max(done.seq);
         self.own_done = self.own_done.max(done.own);
         self.journaled = done.clone();
     }
 
-    /// Takes up what a journal, or the app itself, recorded as applied.
+    /// Restores a position recorded as applied by the journal or the app.
     pub fn restore(&mut self, position: &Position, chain: Option<Chain>) {
         if self.store_epoch == Some(position.store_epoch) && position.seq > self.cursor {
             self.cursor = position.seq;
-            self.reached = self.reached.max(position.seq);
-            self.known = None;
+            self.received_through = self.received_through.max(position.seq);
+            self.latest_chain = None;
             if let Some(chain) = chain {
                 self.remember(position.seq, chain);
             }
         }
-        self.note_sender(position.sender, position.push_number);
+        self.record_sender(position.sender, position.push_number);
     }
 
-    /// The highest push number applied of a sender.
-    pub fn note_sender(&mut self, sender: DeviceKey, push_number: u64) {
+    /// Raises the highest applied push number of a sender.
+    pub fn record_sender(&mut self, sender: DeviceKey, push_number: u64) {
         if push_number > 0 {
             self.last_sender = Some(sender);
             let highest = self.applied.entry(sender).or_default();
@@ -261,14 +260,14 @@ impl Inbox {
         }
     }
 
-    /// Whether this push was handed out before, under this seq or another.
+    /// Returns whether this push was delivered before, under any seq.
     pub fn is_duplicate(&self, sender: &DeviceKey, push_number: u64) -> bool {
         self.delivered_through
             .get(sender)
             .is_some_and(|highest| push_number <= *highest)
     }
 
-    /// Checks the running hash where seqs follow each other; elsewhere takes the relay's word.
+    /// Verifies the running hash of consecutive seqs. Elsewhere the relay's value is taken.
     pub fn check_chain(
         &mut self,
         seq: u64,
@@ -277,7 +276,7 @@ impl Inbox {
         claimed: Chain,
     ) -> ChainCheck {
         let expected = self
-            .known
+            .latest_chain
             .filter(|(known, _)| known.checked_add(1) == Some(seq));
         let expected = expected.map(|(_, before)| chain::extend(&before, seq, sender, sealed));
         self.remember(seq, claimed);
@@ -287,7 +286,7 @@ impl Inbox {
         ChainCheck::Consistent
     }
 
-    /// This device's own push was given a seq: the running hash goes on through it.
+    /// Extends the running hash over an own push.
     pub fn extend_own(&mut self, seq: u64, own: &DeviceKey, sealed: &[u8]) {
         if self.own_ahead.len() == CHAINS_MAX {
             self.own_ahead.pop_first();
@@ -296,17 +295,17 @@ impl Inbox {
         self.extend_over_own();
     }
 
-    /// Others' envelopes may lie before own ones that were placed earlier.
+    /// Envelopes of others may precede own ones that were placed earlier.
     fn extend_over_own(&mut self) {
-        while let Some((known, before)) = self.known
+        while let Some((known, before)) = self.latest_chain
             && let Some(next) = known.checked_add(1)
             && let Some((own, digest)) = self.own_ahead.remove(&next)
         {
-            self.note(next, chain::extend_by_digest(&before, next, &own, &digest));
+            self.push_chain(next, chain::extend_by_digest(&before, next, &own, &digest));
         }
     }
 
-    /// Compares with what another device saw.
+    /// Compares a running hash with the one another device saw.
     pub fn compare(&self, seq: u64, seen: &[u8]) -> ChainCheck {
         let known = self.recent.iter().rev().find(|(known, _)| *known == seq);
         match known {
@@ -316,7 +315,7 @@ impl Inbox {
     }
 
     fn remember(&mut self, seq: u64, chain: Chain) {
-        self.note(seq, chain);
+        self.push_chain(seq, chain);
         while self
             .own_ahead
             .first_key_value()
@@ -327,21 +326,21 @@ impl Inbox {
         self.extend_over_own();
     }
 
-    fn note(&mut self, seq: u64, chain: Chain) {
-        self.known = Some((seq, chain));
+    fn push_chain(&mut self, seq: u64, chain: Chain) {
+        self.latest_chain = Some((seq, chain));
         if self.recent.len() == CHAINS_MAX {
             self.recent.pop_front();
         }
         self.recent.push_back((seq, chain));
     }
 
-    /// Something was handed out: due until the app has applied it.
+    /// Adds a delivery, due until the app has applied it.
     pub fn deliver_to_app(&mut self, position: Position, chain: Option<Chain>, bytes: u64) {
         if position.push_number > 0 {
             self.delivered_through
                 .insert(position.sender, position.push_number);
         }
-        self.reached = self.reached.max(position.seq);
+        self.received_through = self.received_through.max(position.seq);
         self.pending_bytes += bytes;
         self.pending.push_back(Pending {
             position,
@@ -351,9 +350,9 @@ impl Inbox {
         });
     }
 
-    /// Everything up to `seq` that is not due is done with.
+    /// Marks everything through `seq` as done, except due deliveries.
     pub fn skip(&mut self, seq: u64, bytes: u64) {
-        self.reached = self.reached.max(seq);
+        self.received_through = self.received_through.max(seq);
         let Some(store_epoch) = self.store_epoch else {
             return;
         };
@@ -378,7 +377,7 @@ impl Inbox {
         }
     }
 
-    /// The app has applied this and everything handed out before it.
+    /// Marks this delivery and all earlier ones as applied.
     pub fn apply(&mut self, position: &Position) {
         if let Some(at) = self
             .pending
@@ -391,14 +390,14 @@ impl Inbox {
         }
     }
 
-    /// Whether the app still has to apply what it was given at this position.
+    /// Returns whether the delivery at this position is unapplied.
     pub fn is_due(&self, position: &Position) -> bool {
         self.pending
             .iter()
             .any(|pending| pending.position == *position)
     }
 
-    /// This one alone is done with.
+    /// Marks only this delivery as done.
     pub fn finish(&mut self, position: &Position) {
         for pending in self
             .pending
@@ -409,7 +408,7 @@ impl Inbox {
         }
     }
 
-    /// Moves the cursor over all that is done with. Gives what to record, and the bytes freed.
+    /// Advances the cursor over done deliveries. Returns what to record and the bytes freed.
     pub fn settle(&mut self) -> (Vec<(DeviceKey, Applied)>, u64) {
         let (mut records, mut freed) = (Vec::new(), 0);
         while self.pending.front().is_some_and(|pending| pending.done)
@@ -422,7 +421,7 @@ impl Inbox {
                 self.cursor = self.cursor.max(position.seq);
             }
             if position.push_number > 0 {
-                self.note_sender(position.sender, position.push_number);
+                self.record_sender(position.sender, position.push_number);
                 let applied = Applied {
                     store_epoch: position.store_epoch.to_wire(),
                     seq: position.seq,
@@ -448,7 +447,7 @@ mod tests {
     use super::*;
 
     proptest! {
-        /// Deliveries of two senders with repeats; acknowledged through random positions.
+        /// Deliveries of two senders with repeats, acknowledged at random positions.
         #[test]
         fn exactly_the_repeats_are_dropped_and_the_cursor_never_passes_what_is_due(
             deliveries in prop::collection::vec((0_u8..2, 1_u64..20, any::<bool>()), 0..100),

@@ -1,4 +1,4 @@
-//! Secrets: wiped from memory when dropped, and shown by no `Debug`.
+//! Key material. Secrets are wiped on drop and have no content in `Debug`.
 
 use std::fmt;
 
@@ -16,25 +16,25 @@ macro_rules! secret {
         pub struct $name([u8; $length]);
 
         impl $name {
-            /// Its length in bytes.
+            /// Length in bytes.
             pub const LENGTH: usize = $length;
 
-            /// From bytes made earlier.
+            /// Creates a secret from existing bytes.
             pub const fn new(bytes: [u8; $length]) -> Self {
                 Self(bytes)
             }
 
-            /// A fresh one.
+            /// Generates a fresh secret.
             pub fn random(rng: &mut dyn CryptoRng) -> Self {
                 Self(random(rng))
             }
 
-            /// The secret itself. Keep it out of logs, errors and names.
+            /// Returns the raw bytes. Keep them out of logs and errors.
             pub const fn expose(&self) -> &[u8; $length] {
                 &self.0
             }
 
-            /// From bytes whose length is not known yet; `None` if it is wrong.
+            /// Creates a secret from a slice, or returns `None` if the length is wrong.
             pub fn from_slice(bytes: &[u8]) -> Option<Self> {
                 bytes.try_into().ok().map(Self)
             }
@@ -49,12 +49,12 @@ macro_rules! secret {
 }
 
 secret!(
-    /// The account's secret for one key epoch: opens everything sealed in it.
+    /// The account's secret of one key epoch. It decrypts everything sealed in that epoch.
     EpochSecret,
     32
 );
 secret!(
-    /// Shared by link or QR code for one pairing.
+    /// The secret of one pairing, shared by link or QR code.
     PairingSecret,
     16
 );
@@ -65,7 +65,7 @@ secret!(
 );
 
 impl AgreementSecret {
-    /// The key that others wrap secrets to.
+    /// Returns the public key.
     pub fn public(&self) -> AgreementKey {
         let private = <X25519HkdfSha256 as Kem>::PrivateKey::from_bytes(&self.0)
             .expect("any 32 bytes are an X25519 private key");
@@ -73,7 +73,7 @@ impl AgreementSecret {
     }
 }
 
-/// The two key pairs of one device.
+/// The two key pairs of a device.
 #[derive(Clone)]
 pub struct DeviceKeys {
     signing: SigningKey,
@@ -81,7 +81,7 @@ pub struct DeviceKeys {
 }
 
 impl DeviceKeys {
-    /// Fresh keys.
+    /// Generates fresh keys.
     pub fn random(rng: &mut dyn CryptoRng) -> Self {
         let mut seed = random(rng);
         let keys = Self::new(&seed, AgreementSecret::random(rng));
@@ -89,7 +89,7 @@ impl DeviceKeys {
         keys
     }
 
-    /// From an Ed25519 seed (RFC 8032) and an X25519 private key made earlier.
+    /// Creates keys from an Ed25519 seed (RFC 8032) and an X25519 private key.
     pub fn new(signing_seed: &[u8; 32], agreement: AgreementSecret) -> Self {
         Self {
             signing: SigningKey::from_bytes(signing_seed),
@@ -97,17 +97,17 @@ impl DeviceKeys {
         }
     }
 
-    /// Signs for the device; wipes itself when dropped.
+    /// The signing key; wiped on drop.
     pub fn signing(&self) -> &SigningKey {
         &self.signing
     }
 
-    /// Opens what is wrapped to the device.
+    /// The private key that unwraps secrets.
     pub fn agreement(&self) -> &AgreementSecret {
         &self.agreement
     }
 
-    /// The device's name to the relay.
+    /// The device's public signing key, which identifies it to the relay.
     pub fn device(&self) -> DeviceKey {
         DeviceKey::new(self.signing.verifying_key().to_bytes())
     }

@@ -1,9 +1,9 @@
-//! The client of a Graceful Relay without sockets, clock or disk: sealing and pairing ([`seal`],
-//! [`wrap`], [`pairing`]), and the state machine of one device ([`Engine`]).
+//! The client engine of Graceful Relay: sealing ([`seal`], [`wrap`]), pairing ([`pairing`]),
+//! recovery ([`recovery`]) and the state machine of one device ([`Engine`]).
 //!
-//! Nothing here waits or reads a clock: inputs go in by methods, outputs are drained in order, times
-//! are arguments. It must never send a change, a name or a key that is not sealed. What a relay or a
-//! stranger sends can end a connection, but cannot make it panic.
+//! The crate is sans-I/O: no sockets, clock or disk. Time is an argument, and randomness is the
+//! only thing taken from the environment. Everything sent is sealed. Input from a relay or a
+//! stranger can end a connection but never panics.
 
 pub mod account;
 pub mod alerts;
@@ -37,15 +37,15 @@ pub use record::Alert;
 pub use recovery::RecoveryError;
 #[cfg(any(test, feature = "testing"))]
 pub use rng::SeededRng;
-pub use rng::{CryptoRng, OsRng, random};
+pub use rng::{CryptoRng, FnRng, OsRng, random};
 pub use state::{EngineState, Identity, InvalidRecord};
 
-/// The messages of `proto/sealed.proto`, as generated: only devices can name them.
+/// The generated messages of `proto/sealed.proto`. The relay cannot name them.
 #[allow(missing_docs, unreachable_pub, clippy::all)]
 pub mod sealed {
     include!("generated/graceful.sealed.v1.rs");
 
-    /// Without the secrets.
+    /// Omits the secrets.
     impl std::fmt::Debug for AccountBundle {
         fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
             let mut shown = f.debug_struct("AccountBundle");

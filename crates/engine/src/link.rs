@@ -1,4 +1,4 @@
-//! The pairing link: what a person carries from one device to the next, as text or QR code.
+//! The pairing link, transferred between devices as text or QR code.
 
 use std::fmt;
 use std::str::FromStr;
@@ -10,36 +10,36 @@ use super::rng::{CryptoRng, random};
 use graceful_protocol::RendezvousId;
 
 const START: &str = "graceful-relay://pair?";
-/// A link is read from a camera or a clipboard; anything longer is something else.
+/// Longest link read from a camera or clipboard.
 const LINK_BYTES_MAX: usize = 2_048;
 
-/// Where to meet, and the secret that keeps the relay out.
+/// A rendezvous and its secret, which the relay does not know.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PairingLink {
-    /// URL of the relay, with its key behind `#` if that is how it is known.
+    /// URL of the relay, followed by `#` and its key if it is pinned.
     pub relay: String,
-    /// The meeting place there.
+    /// The rendezvous id.
     pub id: RendezvousId,
-    /// Good once.
+    /// Valid for one pairing.
     pub secret: PairingSecret,
 }
 
-/// Why some text is not a pairing link.
+/// Why a text is not a pairing link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidLink {
-    /// Something else altogether.
-    #[error("this is not a pairing link: it must start with {START}")]
+    /// It does not start like a link.
+    #[error("not a pairing link: it must start with {START}")]
     Start,
-    /// A part is missing, there twice, or not what it should be.
-    #[error("the pairing link is damaged (its {0}); copy it again, whole")]
+    /// A part is missing, repeated or malformed.
+    #[error("pairing link is malformed: {0}; copy the whole link again")]
     Part(&'static str),
-    /// Longer than any link.
-    #[error("this is longer than a pairing link can be")]
+    /// It is too long.
+    #[error("pairing link is too long; copy only the link")]
     TooLong,
 }
 
 impl PairingLink {
-    /// A fresh meeting place at a relay.
+    /// Creates a link with a fresh rendezvous at a relay.
     pub fn random(relay: impl Into<String>, rng: &mut dyn CryptoRng) -> Self {
         let id = RendezvousId::new(random(rng));
         Self {
@@ -50,7 +50,7 @@ impl PairingLink {
     }
 }
 
-/// The link itself. It contains the secret: show it to the person, not to a log.
+/// The link text. It contains the secret: never log it.
 impl fmt::Display for PairingLink {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let secret = BASE64URL_NOPAD.encode(self.secret.expose());
@@ -87,7 +87,7 @@ impl FromStr for PairingLink {
     }
 }
 
-/// Parts unknown to this version are passed over.
+/// Unknown parts are ignored.
 fn part<'a>(query: &'a str, name: &'static str) -> Result<&'a str, InvalidLink> {
     let mut values = query
         .split('&')
@@ -99,7 +99,7 @@ fn part<'a>(query: &'a str, name: &'static str) -> Result<&'a str, InvalidLink> 
     }
 }
 
-/// Percent-encoding (RFC 3986, section 2.1) of everything but unreserved characters.
+/// Percent-encodes everything but unreserved characters (RFC 3986, section 2.1).
 fn encode(text: &str) -> String {
     text.bytes()
         .map(|byte| match byte {

@@ -1,5 +1,5 @@
-//! The recovery key as a person keeps it: twelve words (BIP39, English: 128 random bits and a
-//! checksum of four). Shown once, written down, and kept on no device.
+//! The recovery phrase: the recovery key as twelve BIP-39 words (English, 128 random bits and a
+//! 4-bit checksum). It is shown once and stored on no device.
 
 use std::fmt;
 use std::str::FromStr;
@@ -14,45 +14,46 @@ use super::seal::expand;
 const SIGNING: &[u8] = b"graceful-relay/1 recovery signing key\0";
 const AGREEMENT: &[u8] = b"graceful-relay/1 recovery agreement key\0";
 
-/// Words of a recovery key.
+/// Number of words.
 pub const WORDS: usize = 12;
-/// Bytes of what they stand for.
+/// Bytes of entropy in the words.
 pub const ENTROPY_BYTES: usize = 16;
-/// Text longer than this is something else.
+/// Longest text that is parsed.
 const TEXT_BYTES_MAX: usize = 4_096;
-/// Letters to change beyond which two words have nothing to do with each other.
+/// Largest edit distance of a suggestion.
 const CHANGES_MAX: usize = 2;
 
-/// Whoever has this is an owner of the account: it can add and remove devices, and open every change.
+/// The recovery key. Its holder owns the account: it can add and remove devices and decrypt every
+/// change.
 #[derive(Clone, PartialEq, Eq, Zeroize, ZeroizeOnDrop)]
 pub struct RecoveryKey([u8; ENTROPY_BYTES]);
 
-/// Why some text is not a recovery key.
+/// Why a text is not a recovery phrase.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum MnemonicError {
-    /// Too few or too many.
+    /// The number of words is wrong.
     #[error(
-        "a recovery key has {WORDS} words, and these are {0}; look whether one is missing or there twice"
+        "recovery phrase has {0} words instead of {WORDS}; check for missing or repeated words"
     )]
     Count(usize),
-    /// One is no word of the list.
-    #[error("word {position}, {word:?}, is none that a recovery key can have{}", did_you_mean(.nearest))]
+    /// A word is not in the word list.
+    #[error("word {position}, {word:?}, is not in the word list{}", did_you_mean(.nearest))]
     Unknown {
-        /// From 1 on.
+        /// Position, counted from 1.
         position: usize,
-        /// As it was typed.
+        /// The word as typed.
         word: String,
-        /// What was meant, perhaps.
+        /// The closest word of the list.
         nearest: Option<&'static str>,
     },
-    /// Each is of the list, but they are not those that were written down.
+    /// The checksum does not match.
     #[error(
-        "these are all words that a recovery key can have, but not together: one is wrong, or two are swapped; \
-         compare each with what was written down"
+        "recovery phrase failed its checksum: a word is wrong or two are swapped; \
+         compare each with your note"
     )]
     Checksum,
-    /// No recovery key is this long.
-    #[error("this is longer than a recovery key can be")]
+    /// The text is too long.
+    #[error("recovery phrase is too long")]
     TooLong,
 }
 
@@ -63,17 +64,17 @@ fn did_you_mean(nearest: &Option<&str>) -> String {
 }
 
 impl RecoveryKey {
-    /// A fresh one.
+    /// Generates a fresh key.
     pub fn random(rng: &mut dyn CryptoRng) -> Self {
         Self(random(rng))
     }
 
-    /// From the bytes that the words stand for.
+    /// Creates a key from its entropy.
     pub const fn from_entropy(entropy: [u8; ENTROPY_BYTES]) -> Self {
         Self(entropy)
     }
 
-    /// To show once, to the person alone: whoever reads them has the account.
+    /// Returns the words. Show them once, only to the owner.
     ///
     /// # Panics
     /// Never: any 16 bytes are twelve words.
@@ -87,7 +88,7 @@ impl RecoveryKey {
         all
     }
 
-    /// The key pairs that the words stand for: one signs, secrets are wrapped to the other.
+    /// Derives the signing and agreement key pairs.
     pub fn keys(&self) -> DeviceKeys {
         let agreement = expand::<32>(&self.0, b"", AGREEMENT);
         DeviceKeys::new(
@@ -103,18 +104,18 @@ impl fmt::Debug for RecoveryKey {
     }
 }
 
-/// How many words there are in what was typed so far.
+/// Counts the words in a text.
 pub fn count(text: &str) -> usize {
     split(text).count()
 }
 
-/// Words are what letters there are: numbers, dots, commas and line breaks stand between them.
+/// Splits at anything but letters: numbers, dots, commas and line breaks separate words.
 fn split(text: &str) -> impl Iterator<Item = &str> {
     text.split(|letter: char| !letter.is_alphabetic())
         .filter(|word| !word.is_empty())
 }
 
-/// However it was typed: in any case, over any lines, numbered or not.
+/// Accepts any case, line breaks and numbering.
 impl FromStr for RecoveryKey {
     type Err = MnemonicError;
 
@@ -145,9 +146,9 @@ impl FromStr for RecoveryKey {
     }
 }
 
-/// What someone meant who mistyped: the word that needs the fewest changes, if it is near at all.
+/// Returns the closest word of the list, if it is close.
 fn nearest(word: &str) -> Option<&'static str> {
-    // A long line without spaces is no word, and would take long to compare.
+    // Longer input is no word and would be slow to compare.
     if word.len() > 16 {
         return None;
     }
@@ -159,7 +160,7 @@ fn nearest(word: &str) -> Option<&'static str> {
     (distance <= CHANGES_MAX && distance < known.len().min(word.len())).then_some(known)
 }
 
-/// Letters to add, drop or replace (Levenshtein), row by row of the usual table.
+/// The Levenshtein distance, row by row.
 fn changes(from: &str, to: &str) -> usize {
     let mut row: Vec<usize> = (0..=to.len()).collect();
     for (above, letter) in from.chars().enumerate() {
@@ -219,16 +220,13 @@ mod tests {
         let error = parse(&TEXT.replacen("sausage", "Sausge", 1));
         assert_eq!(
             error,
-            "word 6, \"sausge\", is none that a recovery key can have; did you mean \"sausage\"?"
+            "word 6, \"sausge\", is not in the word list; did you mean \"sausage\"?"
         );
         let error = parse(&TEXT.replacen("winner", "xxxxxxxxxx", 1));
-        assert_eq!(
-            error,
-            "word 2, \"xxxxxxxxxx\", is none that a recovery key can have"
-        );
+        assert_eq!(error, "word 2, \"xxxxxxxxxx\", is not in the word list");
         let (short, _) = TEXT.rsplit_once(' ').unwrap();
-        assert!(parse(short).contains("12 words, and these are 11"));
-        assert!(parse(&format!("{TEXT} legal")).contains("these are 13"));
+        assert!(parse(short).contains("11 words instead of 12"));
+        assert!(parse(&format!("{TEXT} legal")).contains("13 words instead of 12"));
         assert_eq!("".parse::<RecoveryKey>(), Err(MnemonicError::Count(0)));
         let swapped = TEXT.replacen("legal winner", "winner legal", 1);
         assert_eq!(swapped.parse::<RecoveryKey>(), Err(MnemonicError::Checksum));

@@ -1,5 +1,5 @@
-//! The outbox: changes with their push numbers, until the relay has them on disk; and for a while
-//! longer, because a relay restored from a backup may have lost what it had stored.
+//! The outbox: changes with their push numbers until the relay has stored them. Recent ones are
+//! retained longer, because a relay restored from a backup may have lost them.
 
 use std::collections::VecDeque;
 
@@ -10,43 +10,43 @@ use super::record::{Numbering, Queued};
 use super::seal::sealed_size;
 use graceful_protocol::Limits;
 
-/// Bytes of content of stored changes that are kept in case the relay loses them.
+/// Most bytes of stored changes that are retained.
 pub const RETAINED_BYTES_MAX: usize = 32 * 1024 * 1024;
-/// Bytes of a Push around each envelope: tags, lengths, push number, recipient.
+/// Overhead of each envelope in a Push: tags, lengths, push number, recipient.
 const ENVELOPE_EXTRA_BYTES: u64 = 64;
-/// Bytes of a frame around its envelopes.
+/// Overhead of a frame.
 const FRAME_EXTRA_BYTES: u64 = 64;
 
-/// What follows from where the relay says this device's pushes stand.
+/// What follows from the push number in the relay's welcome.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PushReconciliation {
-    /// As expected.
+    /// Both sides agree.
     InSync,
-    /// Some pushes were stored whose answer never arrived.
+    /// The relay stored pushes whose answer was lost.
     Stored(u64),
-    /// The relay lost pushes; all are still here and go again.
+    /// The relay lost pushes that are still here. They are sent again.
     Resend {
-        /// First and last number.
+        /// First push number.
         from: u64,
-        /// First and last number.
+        /// Last push number.
         through: u64,
     },
-    /// The relay lost pushes, and these are no longer here. Empty fillers take their numbers.
+    /// The relay lost pushes that are no longer here. Empty fillers take their numbers.
     Lost {
-        /// First and last number.
+        /// First push number.
         from: u64,
-        /// First and last number.
+        /// Last push number.
         through: u64,
     },
-    /// The relay has numbers that this profile never sent: the profile is a copy. What waits goes
-    /// on behind them.
+    /// The relay has numbers that this profile never sent, so the profile is a copy. Queued changes
+    /// get later numbers.
     Renumber {
-        /// The number of the first waiting change now.
+        /// New push number of the first queued change.
         first: u64,
     },
 }
 
-/// One envelope to seal: a number, and the change behind it unless that is lost.
+/// One envelope to seal: its number, and its change unless that is lost.
 pub type Slot<'a> = (u64, Option<&'a Queued>);
 
 #[derive(Debug, Clone)]
@@ -55,23 +55,23 @@ struct InFlight {
     sealed: Vec<Bytes>,
 }
 
-/// Changes in the order of their numbers, and what is on its way of them.
+/// Queued and retained changes in push order, and the pushes in flight.
 #[derive(Debug, Clone)]
 pub struct Outbox {
-    /// The relay had everything up to here at some time.
+    /// The relay has stored everything through here at some time.
     stored: u64,
-    /// What it had of that in the history that it tells now, at least.
+    /// The part of `stored` confirmed in the current store epoch.
     confirmed: u64,
-    /// The relay has everything up to here: less than `stored` when it went back to a backup.
+    /// The relay has everything through here now. Less than `stored` after a restore.
     stored_through: u64,
     next: u64,
     changes: VecDeque<Queued>,
     retained_bytes: usize,
-    /// Changes up to here may have been sent, on this connection or before.
+    /// Changes through here may have been sent, on any connection.
     sending: u64,
     sent: u64,
     in_flight: VecDeque<InFlight>,
-    /// After a refusal: the number before the refused one, once all answers are in.
+    /// After a refusal: the number to resume after, once no push is in flight.
     rewind_to: Option<u64>,
     recipients: Recipients,
 }
@@ -95,68 +95,70 @@ impl Default for Outbox {
 }
 
 impl Outbox {
-    /// The number that the next change gets.
+    /// Returns the push number of the next change.
     pub fn next_number(&self) -> u64 {
         self.next
     }
 
-    /// The relay had everything up to here; a relay that was restored may have less.
+    /// Returns the number through which the relay ever stored. After a restore it may have less.
     pub fn ever_stored_through(&self) -> u64 {
         self.stored
     }
 
-    /// The relay said that it has everything up to here, in the history that it tells now.
+    /// Returns the number through which the relay has stored in the current store epoch.
     pub fn confirmed_through(&self) -> u64 {
         self.confirmed
     }
 
-    /// The relay tells another history: what it had in the old one says nothing about this one.
+    /// Starts a store epoch: confirmations of the old one do not count.
     pub fn start_epoch(&mut self) {
         self.confirmed = 0;
     }
 
-    /// The relay has everything up to here, as far as is known.
+    /// Returns the number through which the relay has stored, as far as known.
     pub fn stored_through(&self) -> u64 {
         self.stored_through
     }
 
-    /// The highest number that is on its way, or was answered, on this connection.
+    /// Returns the highest number sent on this connection.
     pub fn sent_through(&self) -> u64 {
         self.sent
     }
 
-    /// Changes that the relay does not have yet.
+    /// Returns how many changes the relay has not stored.
     pub fn waiting(&self) -> u64 {
         (self.next - 1).saturating_sub(self.stored_through)
     }
 
-    /// Every change kept, stored ones first.
+    /// Iterates over all changes held, stored ones first.
     pub fn changes(&self) -> impl Iterator<Item = &Queued> {
         self.changes.iter()
     }
 
-    /// Whether answers to pushes of this connection are outstanding.
-    pub fn awaits_answers(&self) -> bool {
+    /// Returns whether pushes of this connection are in flight.
+    pub fn has_in_flight(&self) -> bool {
         !self.in_flight.is_empty()
     }
 
-    /// What a change for this recipient (empty: for all) follows: its readers should have that one.
+    /// Returns the predecessor of a change for this recipient (empty: all devices), which its
+    /// receivers should have.
     pub fn newest_for(&self, recipient: &Bytes) -> u64 {
         self.recipients.newest_for(recipient)
     }
 
-    /// The newest push that is for every device.
+    /// Returns the newest push for all devices.
     pub fn shared(&self) -> u64 {
         self.recipients.shared
     }
 
-    /// Takes a change that has its number: the next one, or a later one. Whether it was taken.
+    /// Adds a change under its number, which must be the next or a later one. Returns whether it
+    /// was added.
     pub fn add(&mut self, change: Queued) -> bool {
         if change.push_number < self.next {
             return false;
         }
         self.next = change.push_number + 1;
-        self.recipients.note(&change);
+        self.recipients.record(&change);
         if change.push_number <= self.stored {
             self.retained_bytes += change.content.len();
         }
@@ -164,7 +166,7 @@ impl Outbox {
         true
     }
 
-    /// Where numbering stands, as compaction wrote it down.
+    /// Restores the numbering written by compaction.
     pub fn set_numbering(&mut self, numbering: &Numbering) {
         self.stored = numbering.stored;
         self.stored_through = numbering.stored;
@@ -174,8 +176,8 @@ impl Outbox {
         self.recipients.shared = numbering.shared;
     }
 
-    /// The relay has everything up to `number`. Whether that is news.
-    pub fn stored(&mut self, number: u64) -> bool {
+    /// Records that the relay stored everything through `number`. Returns whether that is new.
+    pub fn mark_stored(&mut self, number: u64) -> bool {
         let number = number.min(self.next - 1);
         self.stored_through = self.stored_through.max(number);
         self.confirmed = self.confirmed.max(number);
@@ -193,8 +195,8 @@ impl Outbox {
         true
     }
 
-    /// A change that was cut goes whole, and not before all of it is stored: half of it would be of no
-    /// use to anybody.
+    /// A chunked change is evicted whole, and only when all chunks are stored: a part of it is
+    /// useless.
     fn evict_oldest(&mut self) {
         while self.retained_bytes > RETAINED_BYTES_MAX {
             let oldest = 0..self.group_end(0);
@@ -207,7 +209,7 @@ impl Outbox {
         }
     }
 
-    /// Where the parts end that belong to the change at a position.
+    /// Returns the end of the chunks that belong to the change at `position`.
     fn group_end(&self, position: usize) -> usize {
         let Some(change) = self.changes.get(position) else {
             return position;
@@ -220,7 +222,7 @@ impl Outbox {
                 .count()
     }
 
-    /// Where the parts begin that belong to the change at a position.
+    /// Returns the start of the chunks that belong to the change at `position`.
     fn group_start(&self, position: usize) -> usize {
         let Some(change) = self.changes.get(position) else {
             return position;
@@ -232,8 +234,8 @@ impl Outbox {
                 .count()
     }
 
-    /// The relay's own numbering is ahead: what waits is numbered from `first` on. Of a change that
-    /// was cut and is stored in part, all parts go again: their numbers must follow each other.
+    /// Renumbers queued changes from `first`, because the relay's numbering is ahead. A partly
+    /// stored chunked change is sent again whole: its numbers must be consecutive.
     pub fn renumber(&mut self, first: u64) {
         let waiting = self
             .changes
@@ -245,12 +247,12 @@ impl Outbox {
             .map(|change| change.content.len());
         self.retained_bytes -= again.sum::<usize>();
         let mut number = first;
-        // What the other copy pushed is not known: nothing is said to follow it.
+        // The other copy's pushes are unknown, so no predecessor is claimed.
         self.recipients = Recipients::default();
         for change in self.changes.range_mut(start..) {
             change.push_number = number;
             change.after = self.recipients.newest_for(&change.recipient);
-            self.recipients.note(change);
+            self.recipients.record(change);
             number += 1;
         }
         self.stored = first.saturating_sub(1);
@@ -259,18 +261,18 @@ impl Outbox {
         self.next = number;
     }
 
-    /// Changes up to here may have been sent.
+    /// Returns the number through which changes may have been sent.
     pub fn sending_through(&self) -> u64 {
         self.sending
     }
 
-    /// Changes up to here may have been sent, as a journal says.
+    /// Restores the number through which changes may have been sent.
     pub fn restore_sending(&mut self, number: u64) {
         self.sending = self.sending.max(number);
     }
 
-    /// What is to be on disk before `last` is sent, if it is not there yet. All that is queued by now
-    /// is named at once: a copy of the profile made later has the same changes under these numbers.
+    /// Returns the number to persist before `last` is sent, if any. It covers everything queued, so
+    /// that a later copy of the profile has the same changes under these numbers.
     pub fn reserve_sending(&mut self, last: u64) -> Option<u64> {
         if last <= self.sending {
             return None;
@@ -279,7 +281,7 @@ impl Outbox {
         Some(self.sending)
     }
 
-    /// Compares with what a welcome says. Changes nothing: the caller records, then applies.
+    /// Compares the numbering with a welcome. Changes nothing: the caller records first.
     pub fn reconcile(&self, relay_number: u64) -> PushReconciliation {
         if relay_number > self.sending.max(self.stored) {
             return PushReconciliation::Renumber {
@@ -310,7 +312,7 @@ impl Outbox {
         }
     }
 
-    /// A connection begins: the next push is the one after what the relay has.
+    /// Starts a connection: the next push follows what the relay has.
     pub fn restart(&mut self, relay_number: u64) {
         self.sent = relay_number;
         self.stored_through = relay_number;
@@ -318,10 +320,10 @@ impl Outbox {
         self.rewind_to = None;
     }
 
-    /// What to push next within the relay's limits; empty when there is nothing, or answers must
+    /// Returns the next changes to push within the relay's limits, or nothing while answers must
     /// come first.
     pub fn next_batch(&self, limits: &Limits) -> Vec<Slot<'_>> {
-        // Two stay free for requests that are not pushes.
+        // Two frames stay available for other requests.
         let ahead = (limits.in_flight_frames_max as usize)
             .saturating_sub(2)
             .max(1);
@@ -350,13 +352,13 @@ impl Outbox {
         batch
     }
 
-    /// A batch is on its way.
-    pub fn sent(&mut self, last: u64, sealed: Vec<Bytes>) {
+    /// Records a batch as in flight.
+    pub fn mark_sent(&mut self, last: u64, sealed: Vec<Bytes>) {
         self.sent = last;
         self.in_flight.push_back(InFlight { last, sealed });
     }
 
-    /// The relay answered `Stored`; gives the sealed form of `number` while it is still known.
+    /// Returns the sealed bytes of `number` while it is in flight.
     pub fn sealed(&self, number: u64) -> Option<&Bytes> {
         let sent = self.in_flight.iter().find(|sent| number <= sent.last)?;
         let first = sent.last + 1 - sent.sealed.len() as u64;
@@ -364,8 +366,8 @@ impl Outbox {
             .get(usize::try_from(number.checked_sub(first)?).ok()?)
     }
 
-    /// `Stored` answers every push up to this number.
-    pub fn answered(&mut self, number: u64) {
+    /// Completes all pushes through this number.
+    pub fn complete_through(&mut self, number: u64) {
         while self
             .in_flight
             .front()
@@ -376,8 +378,8 @@ impl Outbox {
         self.rewind();
     }
 
-    /// A push was refused: go back to `number` when the answers to those behind it are in.
-    pub fn refused(&mut self, number: u64) {
+    /// Handles a refused push: resumes at `number` when no later push is in flight.
+    pub fn handle_refusal(&mut self, number: u64) {
         self.in_flight.pop_front();
         let before = number.saturating_sub(1).min(self.sent);
         self.rewind_to = Some(
@@ -395,8 +397,7 @@ impl Outbox {
         }
     }
 
-    /// Lets a change go that the relay can no longer take, with all its parts: fillers take their
-    /// numbers.
+    /// Drops a change with all its chunks. Fillers take their numbers.
     pub fn drop_content(&mut self, number: u64) {
         let Some(position) = self.position(number) else {
             return;
@@ -409,7 +410,7 @@ impl Outbox {
         }
     }
 
-    /// The number of the first part of the change behind a number.
+    /// Returns the push number of the first chunk of a change.
     pub fn first_part(&self, number: u64) -> u64 {
         let first = self
             .position(number)
@@ -419,7 +420,7 @@ impl Outbox {
             .map_or(number, |change| change.push_number)
     }
 
-    /// The change behind a number.
+    /// Returns the change with this number.
     pub fn change(&self, number: u64) -> Option<&Queued> {
         self.changes.get(self.position(number)?)
     }
@@ -470,7 +471,7 @@ mod tests {
         prop::collection::vec(step, 0..200)
     }
 
-    /// The content of each number, so that a renumbering would show.
+    /// A change whose payload is its number, so that a renumbering shows.
     fn change(push_number: u64) -> Queued {
         let content = push_number.to_be_bytes().to_vec().into();
         Queued {
@@ -487,7 +488,7 @@ mod tests {
             .collect()
     }
 
-    /// What the relay has, by number from 1 on, and the batches on their way to it.
+    /// The relay's stored pushes by number, and the batches in flight.
     #[derive(Default)]
     struct Model {
         kept: Vec<Bytes>,
@@ -501,15 +502,15 @@ mod tests {
             };
             let next = self.kept.len() as u64 + 1;
             if refuse || batch[0].0 > next {
-                return outbox.refused(next.min(batch[0].0));
+                return outbox.handle_refusal(next.min(batch[0].0));
             }
             for (number, content) in batch {
                 if number == self.kept.len() as u64 + 1 {
                     self.kept.push(content);
                 }
             }
-            outbox.answered(self.kept.len() as u64);
-            outbox.stored(self.kept.len() as u64);
+            outbox.complete_through(self.kept.len() as u64);
+            outbox.mark_stored(self.kept.len() as u64);
         }
     }
 
@@ -529,7 +530,7 @@ mod tests {
                         let batch = contents(&outbox.next_batch(&limits));
                         if let Some((last, _)) = batch.last() {
                             prop_assert!(batch.len() <= 3);
-                            outbox.sent(*last, vec![Bytes::new(); batch.len()]);
+                            outbox.mark_sent(*last, vec![Bytes::new(); batch.len()]);
                             model.wire.push_back(batch);
                         }
                         prop_assert!(model.wire.len() <= 3, "two frames stay free for other requests");
@@ -556,7 +557,7 @@ mod tests {
         for number in 1..=4 {
             outbox.add(change(number));
         }
-        outbox.stored(3);
+        outbox.mark_stored(3);
         assert_eq!(outbox.reconcile(3), PushReconciliation::InSync);
         assert_eq!(
             outbox.reconcile(4),
@@ -590,7 +591,7 @@ mod tests {
         assert_eq!(outbox.waiting(), 1);
         outbox.restart(0);
         assert_eq!(outbox.waiting(), 4, "what goes again is waited for");
-        outbox.stored(2);
+        outbox.mark_stored(2);
         assert_eq!((outbox.waiting(), outbox.ever_stored_through()), (2, 3));
         outbox.restart(0);
         let batch = outbox.next_batch(&Limits::default());
@@ -604,7 +605,7 @@ mod tests {
         assert!(outbox.change(10).is_some());
     }
 
-    /// Parts of one change under these numbers.
+    /// The chunks of one change under these numbers.
     fn parts(numbers: std::ops::RangeInclusive<u64>, bytes: usize) -> Vec<Queued> {
         let (group, count) = (
             Bytes::from(vec![7; 16]),
@@ -634,15 +635,15 @@ mod tests {
         for change in cut.into_iter().chain([change(6)]) {
             outbox.add(change);
         }
-        outbox.stored(4);
+        outbox.mark_stored(4);
         assert_eq!(
             numbers(&outbox),
             [1, 2, 3, 4, 5, 6],
             "it is not stored whole"
         );
-        outbox.stored(5);
+        outbox.mark_stored(5);
         assert_eq!(numbers(&outbox), [6]);
-        outbox.stored(6);
+        outbox.mark_stored(6);
         assert_eq!(numbers(&outbox), [6], "what fits is kept");
     }
 
@@ -656,7 +657,7 @@ mod tests {
         {
             outbox.add(change);
         }
-        outbox.stored(2);
+        outbox.mark_stored(2);
         assert_eq!(outbox.first_part(4), 2);
         outbox.drop_content(3);
         assert_eq!(numbers(&outbox), [1, 5]);
@@ -673,7 +674,7 @@ mod tests {
         {
             outbox.add(change);
         }
-        outbox.stored(3);
+        outbox.mark_stored(3);
         outbox.renumber(20);
         assert_eq!(numbers(&outbox), [1, 20, 21, 22, 23]);
         assert_eq!((outbox.retained_bytes, outbox.waiting()), (8, 4));

@@ -1,4 +1,4 @@
-//! What two devices say to each other through a rendezvous, sealed under the secret in the link.
+//! Pairing messages, exchanged through a rendezvous and sealed with the link's secret. See
 //! docs/reference/protocol.md, section 9.
 
 use bytes::Bytes;
@@ -20,54 +20,54 @@ const REQUEST: &[u8] = b"graceful-relay/1 pairing request\0";
 const PSK: &[u8] = b"graceful-relay/1 pairing psk\0";
 const BUNDLE: &[u8] = b"graceful-relay/1 account bundle\0";
 const SALT_BYTES: usize = 32;
-/// A join request before sealing, padding included: the relay cannot measure the name.
+/// Size of a join request before sealing. The padding hides the name's length.
 const REQUEST_BYTES: usize = 512;
 
-/// Bytes of a device's name.
+/// Longest device name, in bytes.
 pub const NAME_BYTES_MAX: usize = 128;
 
-/// What goes wrong between the two devices.
+/// Why a pairing failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PairingError {
-    /// Not sealed under the secret of this link.
+    /// The message was not sealed with this link's secret.
     #[error(
-        "what came through the rendezvous was not sealed with this pairing link; show a new link and try again"
+        "pairing failed: the message was not sealed with this link; create a new link and retry"
     )]
     Seal,
-    /// Sealed right, but not what it should be.
-    #[error("the other device sent something this version does not understand ({0}); update both")]
+    /// The sealed message is malformed.
+    #[error("pairing failed: malformed {0} from the other device; update both devices")]
     Inside(&'static str),
-    /// The person at the other device said no.
-    #[error("the other device refused: {0}")]
+    /// The other device declined.
+    #[error("the other device declined: {0}")]
     Refused(String),
-    /// The name is too long or empty.
-    #[error("a device's name must have 1 to {NAME_BYTES_MAX} bytes")]
+    /// The name is empty or too long.
+    #[error("device name must have 1 to {NAME_BYTES_MAX} bytes")]
     Name,
 }
 
-/// Who asks to join.
+/// A device that requests to join.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Joining {
-    /// Its name to the relay.
+    /// Its public signing key.
     pub device: DeviceKey,
-    /// Secrets will be wrapped to it.
+    /// The key that secrets are wrapped to.
     pub agreement: AgreementKey,
-    /// What it calls itself: show it, and ask.
+    /// Its own name. Show it and ask for confirmation.
     pub name: String,
 }
 
-/// All that a device needs to be part of an account.
+/// Everything a device needs to be a member of an account.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Account {
-    /// The membership log, as signed.
+    /// The signed membership log.
     pub entries: Vec<SignedEntry>,
-    /// One for each key epoch, from 0 on.
+    /// One secret for each key epoch, from 0.
     pub secrets: Vec<EpochSecret>,
-    /// What the devices are called.
+    /// The devices' names.
     pub names: Vec<(DeviceKey, String)>,
 }
 
-/// Seals a device's wish to join.
+/// Seals a join request.
 ///
 /// # Errors
 /// [`PairingError::Name`]
@@ -98,7 +98,7 @@ pub fn seal_request(
     Ok([&salt[..], &sealed].concat().into())
 }
 
-/// Opens a wish to join.
+/// Opens a join request.
 ///
 /// # Errors
 /// [`PairingError`]
@@ -126,10 +126,10 @@ pub fn open_request(link: &PairingLink, sealed: &[u8]) -> Result<Joining, Pairin
     })
 }
 
-/// Seals the account to the device that joins.
+/// Seals the account for the joining device.
 ///
 /// # Errors
-/// [`PairingError::Inside`] if its agreement key is none.
+/// [`PairingError::Inside`] if its agreement key is invalid.
 pub fn seal_bundle(
     link: &PairingLink,
     joining: &Joining,
@@ -163,7 +163,7 @@ pub fn seal_bundle(
     seal_answer(link, joining, &bundle, rng)
 }
 
-/// Seals the answer "no".
+/// Seals a refusal.
 ///
 /// # Errors
 /// As [`seal_bundle`].
@@ -189,7 +189,7 @@ pub fn seal_refusal(
     )
 }
 
-/// Opens the answer, and checks that it makes this device a member with all secrets.
+/// Opens the answer and verifies that it makes this device a member with all secrets.
 ///
 /// # Errors
 /// [`PairingError`]
@@ -215,12 +215,10 @@ pub fn open_bundle(
         .member(&device)
         .is_none_or(|member| member.agreement != keys.agreement().public())
     {
-        return Err(PairingError::Inside(
-            "this device is not in the membership log",
-        ));
+        return Err(PairingError::Inside("membership log without this device"));
     }
     if account.secrets.len() as u64 != u64::from(log.key_epoch()) + 1 {
-        return Err(PairingError::Inside("not one secret for each key epoch"));
+        return Err(PairingError::Inside("epoch secrets"));
     }
     Ok(account)
 }
@@ -276,10 +274,10 @@ fn bundle_psk<'a>(psk: &'a [u8; 32], link: &'a PairingLink) -> Result<PskBundle<
     PskBundle::new(psk, link.id.as_bytes()).map_err(|_| PairingError::Inside("pairing secret"))
 }
 
-/// Checks that `name` can be the name of a device.
+/// Checks a device name.
 ///
 /// # Errors
-/// [`PairingError::Name`]: it is blank or too long.
+/// [`PairingError::Name`] if it is blank or too long.
 pub fn check_name(name: &str) -> Result<(), PairingError> {
     if name.trim().is_empty() || name.len() > NAME_BYTES_MAX {
         Err(PairingError::Name)
@@ -288,7 +286,7 @@ pub fn check_name(name: &str) -> Result<(), PairingError> {
     }
 }
 
-/// Names in the form in which they travel.
+/// Converts names to their wire form.
 pub(crate) fn wire_names(names: &[(DeviceKey, String)]) -> Vec<DeviceName> {
     names
         .iter()
@@ -299,7 +297,7 @@ pub(crate) fn wire_names(names: &[(DeviceKey, String)]) -> Vec<DeviceName> {
         .collect()
 }
 
-/// Names that another device sent; those that cannot be one are left out.
+/// Reads received names and skips invalid ones.
 pub(crate) fn read_names(names: &[DeviceName]) -> Vec<(DeviceKey, String)> {
     let usable = names.iter().filter(|name| check_name(&name.name).is_ok());
     usable

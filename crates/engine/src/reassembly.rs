@@ -1,8 +1,9 @@
-//! Changes that come in parts: kept until the last part is there, and never handed out before.
+//! Reassembly of chunked changes. Chunks are kept until the last one arrives; the app gets only
+//! complete changes.
 //!
-//! A sender's parts have consecutive push numbers. So whatever comes from it under a later number
-//! and is not the next part says that the change will never be whole; the app is told then, or when
-//! the last part comes and others are missing. What was told stays known until the app has heard it.
+//! A sender's chunks have consecutive push numbers. Anything else from that sender under a later
+//! number proves that the change will never complete. The app is told at that point, or when the
+//! last chunk arrives and others are missing. The fact is kept until the app has acknowledged it.
 
 use bytes::Bytes;
 
@@ -11,86 +12,86 @@ use super::record::{Chunk, ChunkRecord, Unfinished};
 use super::sealed::Part;
 use graceful_protocol::DeviceKey;
 
-/// Bytes of one change or snapshot, whole.
+/// Largest change or snapshot.
 pub const CHANGE_BYTES_MAX: usize = 100 * 1024 * 1024;
-/// Parts of one change.
+/// Most chunks of a change.
 pub const CHANGE_PARTS_MAX: u32 = 8_192;
-/// Bytes of parts that wait for their last one, of all senders together.
+/// Most bytes of incomplete changes, over all senders.
 pub const REASSEMBLY_BYTES_MAX: usize = 256 * 1024 * 1024;
-/// Bytes of a group's name.
+/// Bytes of a chunk group's id.
 pub const GROUP_BYTES: usize = 16;
 
-/// Whether these numbers can be of a part at all.
-pub fn is_part(part: &Part) -> bool {
+/// Returns whether a chunk's numbers are possible.
+pub fn is_valid_chunk(part: &Part) -> bool {
     part.group.len() == GROUP_BYTES && part.index < part.count && part.count <= CHANGE_PARTS_MAX
 }
 
-/// What a part leads to.
+/// The outcome of receiving a chunk.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ChunkOutcome {
-    /// One more of several: to be recorded, then done with.
+    /// Stored: record it, then it is done.
     Stored(ChunkRecord),
-    /// Its change will never be whole: to be recorded, then done with.
+    /// The change will never complete: record that, then it is done.
     Abandoned(ChunkRecord),
-    /// Nothing new: done with.
+    /// Already known: it is done.
     Duplicate,
-    /// The last one: the whole change.
+    /// The last chunk: the complete payload.
     Complete(Bytes),
-    /// The last one, and others are missing: first and last seq of what came.
+    /// The last chunk, with others missing: first and last seq received.
     Incomplete(u64, u64),
 }
 
-/// The parts of one change.
+/// The chunks of one change.
 #[derive(Debug, Clone)]
 struct Group {
     sender: DeviceKey,
     id: Bytes,
     count: u32,
-    /// Push numbers of the newest part that came, and of the last that there will be.
+    /// Push numbers of the newest chunk received, and of the last one expected.
     through: u64,
     last: u64,
-    /// Seqs of the first and the newest part.
+    /// Seqs of the first and the newest chunk.
     from_seq: u64,
     through_seq: u64,
-    /// In order from the first on; empty if one is missing.
+    /// In order from the first; empty if one is missing.
     parts: Vec<Bytes>,
     bytes: usize,
-    /// What the app was given for it, and has not applied yet.
-    given: Option<Position>,
+    /// The unapplied delivery for this change.
+    delivery: Option<Position>,
 }
 
-/// All changes of which parts are here.
+/// All incomplete changes.
 #[derive(Debug, Clone, Default)]
 pub struct Reassembler {
     groups: Vec<Group>,
 }
 
 impl Reassembler {
-    /// Something came from this sender. Gives the changes of which it says that they will never be
-    /// whole, as first and last seq; `given` is the place at which the app is told.
+    /// Handles an envelope of a sender. Returns the changes that it proves incomplete, as first and
+    /// last seq. `delivery` is the position at which the app is told.
     pub fn interrupted(
         &mut self,
-        given: Position,
+        delivery: Position,
         push_number: u64,
         part: Option<&Part>,
     ) -> Vec<(u64, u64)> {
         let same = |group: &Group| part.is_some_and(|part| part.group == group.id);
         let over = self.groups.iter_mut().filter(|group| {
-            group.sender == given.sender
-                && group.given.is_none()
+            group.sender == delivery.sender
+                && group.delivery.is_none()
                 && group.through < push_number
                 && !same(group)
         });
         over.map(|group| {
             group.abandon();
-            group.given = Some(given);
+            group.delivery = Some(delivery);
             group.seqs()
         })
         .collect()
     }
 
-    /// Takes one part, which was checked to be one.
-    pub fn take(&mut self, position: &Position, part: &Part, content: Bytes) -> ChunkOutcome {
+    /// Handles a chunk whose numbers were checked.
+    pub fn receive(&mut self, position: &Position, part: &Part, content: Bytes) -> ChunkOutcome {
         let is_last = part.index + 1 == part.count;
         let at = self.find(&position.sender, &part.group);
         if at.is_some_and(|at| position.push_number <= self.groups[at].through) {
@@ -103,20 +104,20 @@ impl Reassembler {
         match at {
             Some(at) if part.index > 0 => self.continue_group(at, position, part, content, fits),
             _ if part.index == 0 && fits => {
-                self.begin(position, part).push(content.clone());
+                self.start_group(position, part).push(content.clone());
                 ChunkOutcome::Stored(ChunkRecord::Received(chunk(position, part, content)))
             }
             _ if is_last => ChunkOutcome::Incomplete(position.seq, position.seq),
-            _ => ChunkOutcome::Abandoned(self.begin(position, part).unfinished(false)),
+            _ => ChunkOutcome::Abandoned(self.start_group(position, part).unfinished(false)),
         }
     }
 
-    /// With the first part that comes. Of a change that its sender numbered anew it comes again.
-    fn begin(&mut self, position: &Position, part: &Part) -> &mut Group {
+    /// Starts a group. A sender that renumbered a change sends it again from the first chunk.
+    fn start_group(&mut self, position: &Position, part: &Part) -> &mut Group {
         self.groups
             .retain(|group| group.sender != position.sender || group.id != part.group);
         self.groups.push(Group::new(position, part));
-        self.groups.last_mut().expect("one was pushed")
+        self.groups.last_mut().expect("just pushed")
     }
 
     fn continue_group(
@@ -132,11 +133,11 @@ impl Reassembler {
             && group.bytes + content.len() <= CHANGE_BYTES_MAX;
         let is_last = part.index + 1 == part.count;
         if follows && is_last {
-            group.reach(position);
-            group.given = Some(*position);
-            return ChunkOutcome::Complete(group.whole(&content));
+            group.extend_to(position);
+            group.delivery = Some(*position);
+            return ChunkOutcome::Complete(group.assemble(&content));
         }
-        group.reach(position);
+        group.extend_to(position);
         if follows && fits {
             group.push(content.clone());
             return ChunkOutcome::Stored(ChunkRecord::Received(chunk(position, part, content)));
@@ -144,7 +145,7 @@ impl Reassembler {
         let was_broken = group.parts.is_empty();
         group.abandon();
         if is_last {
-            group.given = Some(*position);
+            group.delivery = Some(*position);
             let (from, through) = group.seqs();
             return ChunkOutcome::Incomplete(from, through);
         }
@@ -155,26 +156,26 @@ impl Reassembler {
         }
     }
 
-    /// The app has applied what this sender pushed under this number.
+    /// Handles an applied change of a sender.
     pub fn applied(&mut self, sender: &DeviceKey, push_number: u64) {
         self.groups
             .retain(|group| group.sender != *sender || push_number < group.last);
     }
 
-    /// Forgets those of which the app has heard that they will never be whole; gives what to record.
-    /// `is_due` says whether the app still has to apply what it was given at a position.
-    pub fn reported(&mut self, is_due: impl Fn(&Position) -> bool) -> Vec<ChunkRecord> {
+    /// Removes incomplete changes whose gap the app has acknowledged, and returns what to record.
+    /// `is_due` tells whether the delivery at a position is unapplied.
+    pub fn take_acknowledged(&mut self, is_due: impl Fn(&Position) -> bool) -> Vec<ChunkRecord> {
         let heard = |group: &mut Group| {
             group
-                .given
-                .is_some_and(|given| given.push_number == 0 && !is_due(&given))
+                .delivery
+                .is_some_and(|delivery| delivery.push_number == 0 && !is_due(&delivery))
         };
         let heard = self.groups.extract_if(.., heard);
         heard.map(|group| group.unfinished(true)).collect()
     }
 
-    /// The app says itself that it has heard up to here: what came before of this sender was given
-    /// to it whole, or it was told.
+    /// Handles a position recorded by the app. Earlier changes of this sender were delivered or
+    /// reported.
     pub fn applied_by_app(&mut self, position: &Position) {
         let Position {
             seq,
@@ -190,13 +191,13 @@ impl Reassembler {
             .retain(|group| group.sender != sender || !before(group));
     }
 
-    /// Takes in a part that was recorded. Whether it fits what was recorded before.
+    /// Restores a recorded chunk. Returns whether it follows the ones before.
     pub fn restore(&mut self, position: &Position, part: &Part, content: Bytes) -> bool {
-        if !is_part(part) || part.index + 1 == part.count {
+        if !is_valid_chunk(part) || part.index + 1 == part.count {
             return false;
         }
         if part.index == 0 {
-            self.begin(position, part).push(content);
+            self.start_group(position, part).push(content);
             return true;
         }
         let Some(at) = self.find(&position.sender, &part.group) else {
@@ -205,13 +206,13 @@ impl Reassembler {
         let group = &mut self.groups[at];
         let follows = group.follows(position.push_number, part);
         if follows {
-            group.reach(position);
+            group.extend_to(position);
             group.push(content);
         }
         follows
     }
 
-    /// Takes in what was recorded of a change that will never be whole.
+    /// Restores the record of an incomplete change.
     pub fn restore_unfinished(&mut self, sender: DeviceKey, unfinished: &Unfinished) {
         let known = |group: &Group| group.sender == sender && group.id == unfinished.group;
         self.groups.retain(|group| !known(group));
@@ -226,12 +227,12 @@ impl Reassembler {
                 through_seq: unfinished.through_seq,
                 parts: Vec::new(),
                 bytes: 0,
-                given: None,
+                delivery: None,
             });
         }
     }
 
-    /// What compaction writes: the parts, and what is known to be unfinished.
+    /// Returns the records for compaction.
     pub fn records(&self) -> impl Iterator<Item = ChunkRecord> + '_ {
         self.groups.iter().flat_map(|group| {
             let unfinished = group.parts.is_empty().then(|| group.unfinished(false));
@@ -239,7 +240,7 @@ impl Reassembler {
         })
     }
 
-    /// Bytes of all parts that are kept.
+    /// Returns the bytes of all chunks held.
     pub fn bytes(&self) -> usize {
         self.groups.iter().map(|group| group.bytes).sum()
     }
@@ -264,7 +265,7 @@ impl Group {
             through_seq: position.seq,
             parts: Vec::new(),
             bytes: 0,
-            given: None,
+            delivery: None,
         }
     }
 
@@ -280,9 +281,9 @@ impl Group {
         self.parts.push(content);
     }
 
-    fn reach(&mut self, position: &Position) {
+    fn extend_to(&mut self, position: &Position) {
         self.through = position.push_number;
-        // Another history begins its seqs anew.
+        // Seqs restart in a new store epoch.
         self.from_seq = self.from_seq.min(position.seq);
         self.through_seq = position.seq;
     }
@@ -292,7 +293,7 @@ impl Group {
         self.bytes = 0;
     }
 
-    fn whole(&self, last: &Bytes) -> Bytes {
+    fn assemble(&self, last: &Bytes) -> Bytes {
         let mut whole = Vec::with_capacity(self.bytes + last.len());
         for part in self.parts.iter().chain([last]) {
             whole.extend_from_slice(part);
@@ -316,7 +317,7 @@ impl Group {
         })
     }
 
-    /// Its parts as they were recorded.
+    /// The chunks as recorded.
     fn chunks(&self) -> impl Iterator<Item = ChunkRecord> + '_ {
         (0..).zip(&self.parts).map(|(index, content): (u32, _)| {
             let behind = u64::from(self.count.saturating_sub(index + 1));
@@ -374,18 +375,18 @@ mod tests {
         }
     }
 
-    /// Parts that share one MiB of memory.
+    /// Chunks that share one MiB of memory.
     fn mib() -> Bytes {
         vec![7; MIB].into()
     }
 
     #[test]
     fn a_member_that_never_ends_a_change_takes_no_more_than_a_change_may() {
-        let (mut assemblies, content) = (Reassembler::default(), mib());
+        let (mut reassembler, content) = (Reassembler::default(), mib());
         let limit = (CHANGE_BYTES_MAX / MIB) as u32;
         for index in 0..limit {
             let number = u64::from(index) + 1;
-            let taken = assemblies.take(
+            let taken = reassembler.receive(
                 &position(1, number),
                 &part(1, index, 8_000),
                 content.clone(),
@@ -395,27 +396,27 @@ mod tests {
                 "part {index}: {taken:?}"
             );
         }
-        assert_eq!(assemblies.bytes(), CHANGE_BYTES_MAX);
+        assert_eq!(reassembler.bytes(), CHANGE_BYTES_MAX);
         let number = u64::from(limit) + 1;
-        let taken = assemblies.take(&position(1, number), &part(1, limit, 8_000), content);
+        let taken = reassembler.receive(&position(1, number), &part(1, limit, 8_000), content);
         assert!(matches!(taken, ChunkOutcome::Abandoned(_)), "{taken:?}");
-        assert_eq!(assemblies.bytes(), 0);
+        assert_eq!(reassembler.bytes(), 0);
     }
 
     #[test]
     fn many_members_together_take_no_more_than_all_may() {
-        let (mut assemblies, content) = (Reassembler::default(), mib());
+        let (mut reassembler, content) = (Reassembler::default(), mib());
         let mut broken = 0;
         for index in 0..60 {
             for sender in 1..=8 {
                 let at = position(sender, u64::from(index) + 1);
-                let taken = assemblies.take(&at, &part(sender, index, 8_000), content.clone());
+                let taken = reassembler.receive(&at, &part(sender, index, 8_000), content.clone());
                 broken += usize::from(matches!(taken, ChunkOutcome::Abandoned(_)));
-                assert!(assemblies.bytes() <= REASSEMBLY_BYTES_MAX);
+                assert!(reassembler.bytes() <= REASSEMBLY_BYTES_MAX);
             }
         }
         assert!(
-            broken > 0 && assemblies.bytes() > REASSEMBLY_BYTES_MAX / 2,
+            broken > 0 && reassembler.bytes() > REASSEMBLY_BYTES_MAX / 2,
             "{broken}"
         );
     }
@@ -423,22 +424,23 @@ mod tests {
     #[test]
     fn parts_with_numbers_that_cannot_be_are_none() {
         assert!(
-            is_part(&part(1, 0, 1)) && is_part(&part(1, CHANGE_PARTS_MAX - 1, CHANGE_PARTS_MAX))
+            is_valid_chunk(&part(1, 0, 1))
+                && is_valid_chunk(&part(1, CHANGE_PARTS_MAX - 1, CHANGE_PARTS_MAX))
         );
         for wrong in [
             part(1, 0, 0),
             part(1, 2, 2),
             part(1, 0, CHANGE_PARTS_MAX + 1),
         ] {
-            assert!(!is_part(&wrong), "{wrong:?}");
+            assert!(!is_valid_chunk(&wrong), "{wrong:?}");
         }
-        assert!(!is_part(&Part {
+        assert!(!is_valid_chunk(&Part {
             group: Bytes::new(),
             ..part(1, 0, 2)
         }));
     }
 
-    /// Each of these after part 0 of 4 of a change means that it will never be whole.
+    /// Each of these after chunk 0 of 4 makes the change incomplete.
     #[test]
     fn what_does_not_follow_breaks_a_change_for_good() {
         let strange = [
@@ -448,32 +450,32 @@ mod tests {
             (3, part(1, 2, 4)),
         ];
         for (number, strange) in strange {
-            let mut assemblies = Reassembler::default();
-            let first = assemblies.take(&position(1, 1), &part(1, 0, 4), mib());
+            let mut reassembler = Reassembler::default();
+            let first = reassembler.receive(&position(1, 1), &part(1, 0, 4), mib());
             assert!(matches!(first, ChunkOutcome::Stored(_)));
-            let taken = assemblies.take(&position(1, number), &strange, mib());
+            let taken = reassembler.receive(&position(1, number), &strange, mib());
             assert!(
                 matches!(taken, ChunkOutcome::Abandoned(_)),
                 "{strange:?}: {taken:?}"
             );
-            let taken = assemblies.take(&position(1, number + 1), &part(1, 2, 4), mib());
+            let taken = reassembler.receive(&position(1, number + 1), &part(1, 2, 4), mib());
             assert_eq!(taken, ChunkOutcome::Duplicate);
-            let last = assemblies.take(&position(1, number + 2), &part(1, 3, 4), mib());
+            let last = reassembler.receive(&position(1, number + 2), &part(1, 3, 4), mib());
             assert_eq!(last, ChunkOutcome::Incomplete(1, number + 2));
-            assert_eq!(assemblies.bytes(), 0);
+            assert_eq!(reassembler.bytes(), 0);
         }
     }
 
     #[test]
     fn what_was_recorded_leads_to_the_same_again() {
-        let mut assemblies = Reassembler::default();
+        let mut reassembler = Reassembler::default();
         for index in 0..3 {
             let number = u64::from(index) + 5;
-            assemblies.take(&position(1, number), &part(1, index, 4), mib());
-            assemblies.take(&position(2, number), &part(2, index + 1, 5), mib());
+            reassembler.receive(&position(1, number), &part(1, index, 4), mib());
+            reassembler.receive(&position(2, number), &part(2, index + 1, 5), mib());
         }
         let mut again = Reassembler::default();
-        for record in assemblies.records() {
+        for record in reassembler.records() {
             match record {
                 ChunkRecord::Received(piece) => {
                     let at = Position {
@@ -487,15 +489,15 @@ mod tests {
                 }
             }
         }
-        assert!(again.records().eq(assemblies.records()));
+        assert!(again.records().eq(reassembler.records()));
         assert_eq!(
-            again.take(&position(1, 6), &part(1, 1, 4), mib()),
+            again.receive(&position(1, 6), &part(1, 1, 4), mib()),
             ChunkOutcome::Duplicate
         );
-        let whole = again.take(&position(1, 8), &part(1, 3, 4), mib());
+        let whole = again.receive(&position(1, 8), &part(1, 3, 4), mib());
         assert!(matches!(whole, ChunkOutcome::Complete(content) if content.len() == 4 * MIB));
         assert_eq!(
-            again.take(&position(2, 8), &part(2, 4, 5), mib()),
+            again.receive(&position(2, 8), &part(2, 4, 5), mib()),
             ChunkOutcome::Incomplete(5, 8)
         );
     }

@@ -1,5 +1,5 @@
-//! Which push of this device each reader should have before the next one: its header says so, and
-//! a relay that withholds one is found out.
+//! The newest push that each recipient should have. Every header names it, so that a relay that
+//! withholds one is detected.
 
 use std::collections::BTreeMap;
 
@@ -7,12 +7,12 @@ use bytes::Bytes;
 
 use super::record::Queued;
 
-/// The newest push of this device that each reader should have.
+/// The newest push per recipient.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Recipients {
-    /// Of those for every device.
+    /// The newest push for all devices.
     pub(crate) shared: u64,
-    /// Of those for one alone.
+    /// The newest push for one device.
     targeted: BTreeMap<Bytes, u64>,
 }
 
@@ -22,7 +22,7 @@ impl Recipients {
         targeted.max(self.shared)
     }
 
-    pub(crate) fn note(&mut self, change: &Queued) {
+    pub(crate) fn record(&mut self, change: &Queued) {
         if change.recipient.is_empty() {
             self.shared = change.push_number;
         } else {

@@ -1,5 +1,4 @@
-//! What must survive a crash: one record for each thing that happened. The journal keeps them; a
-//! state is the result of applying them in order.
+//! Journal records: one for each durable fact. The state is the result of applying them in order.
 
 use bytes::Bytes;
 use prost::Message;
@@ -7,67 +6,66 @@ use prost::Message;
 use super::sealed::Part;
 use graceful_protocol::wire::SignedEntry;
 
-/// One durable fact.
+/// A durable fact.
 #[derive(Clone, PartialEq, prost::Oneof)]
 pub enum Record {
-    /// Changes wait for the relay: what was pushed at once is in one record, so that it is there
-    /// whole or not at all.
+    /// Changes were queued. A batch is one record, so that it is durable whole or not at all.
     #[prost(message, tag = "1")]
     Queued(Batch),
-    /// The relay has every push up to this number on disk.
+    /// The relay stored every push through this number.
     #[prost(uint64, tag = "2")]
     Stored(u64),
-    /// The relay was ahead of this profile: the first waiting change has this number now.
+    /// The relay was ahead of this profile: the first queued change now has this number.
     #[prost(uint64, tag = "3")]
     Renumbered(u64),
-    /// The app has applied a change, or was told of a gap.
+    /// The app applied a change or a gap.
     #[prost(message, tag = "4")]
     Applied(Applied),
-    /// The relay tells this history now, and this is where reading starts in it.
+    /// The relay has this store epoch, and reading starts here.
     #[prost(message, tag = "5")]
     EpochStarted(EpochStart),
     /// The next entries of the membership log.
     #[prost(message, tag = "6")]
     Membership(Entries),
-    /// What a device is called.
+    /// A device's name.
     #[prost(message, tag = "7")]
     Named(Named),
-    /// The relay knows the account.
+    /// The relay has accepted the account.
     #[prost(bool, tag = "8")]
     Welcomed(bool),
-    /// Highest push number applied of a sender. Written by compaction.
+    /// The highest applied push number of a sender. Written by compaction.
     #[prost(message, tag = "9")]
     Sender(Sender),
-    /// Where numbering stands. Written by compaction.
+    /// The push numbering. Written by compaction.
     #[prost(message, tag = "10")]
     Numbering(Numbering),
-    /// The largest envelope that the relay takes, as it said last.
+    /// The relay's last known envelope limit.
     #[prost(uint64, tag = "11")]
     EnvelopeBytesMax(u64),
-    /// Changes up to this number may have been sent. Written before they are.
+    /// Changes through this number may have been sent. Written before sending.
     #[prost(uint64, tag = "12")]
     Sending(u64),
-    /// Everything up to a seq is done with, received or not. Written before it is acknowledged.
+    /// Everything through a seq is done. Written before it is acknowledged.
     #[prost(message, tag = "13")]
     Cursor(Cursor),
-    /// A part of a change came, or it is known that the change will never be whole.
+    /// A chunk arrived, or its change will never complete.
     #[prost(message, tag = "14")]
     Chunk(ChunkStep),
-    /// The relay, or someone on the way, showed something that a person should know of.
+    /// An alert was raised.
     #[prost(message, tag = "15")]
     Alert(Alert),
-    /// A person has seen the warnings so far.
+    /// All alerts so far were dismissed.
     #[prost(bool, tag = "16")]
     Dismissed(bool),
-    /// Behind these pushes some may be missing, and that was told.
+    /// Gaps after these pushes were reported.
     #[prost(message, tag = "17")]
     SenderGaps(Senders),
-    /// A sender went on to a newer key epoch: nothing older is taken from it any more.
+    /// A sender moved to a newer key epoch. Older epochs are rejected from it.
     #[prost(message, tag = "18")]
     SenderKeyEpoch(SenderKeyEpoch),
 }
 
-/// Several senders.
+/// A list of senders.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
 pub struct Senders {
     /// In any order.
@@ -75,81 +73,81 @@ pub struct Senders {
     pub senders: Vec<Sender>,
 }
 
-/// Something that a person should know of.
+/// An alert for a person.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
 pub struct Alert {
-    /// For people.
+    /// Human-readable message.
     #[prost(string, tag = "1")]
     pub text: String,
-    /// When, in seconds since 1970 by this device's clock.
+    /// Seconds since 1970, by this device's clock.
     #[prost(uint64, tag = "2")]
     pub at_s: u64,
-    /// Whether the relay said so itself: it was restored from a backup.
+    /// Whether the relay announced a restore.
     #[prost(bool, tag = "3")]
     pub restored: bool,
 }
 
-/// What was pushed at once.
+/// Changes pushed together.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
 pub struct Batch {
-    /// In the order of their numbers.
+    /// In push order.
     #[prost(message, repeated, tag = "1")]
     pub changes: Vec<Queued>,
 }
 
-/// A change of the app, not yet sealed.
+/// A queued change, not yet sealed.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
 pub struct Queued {
-    /// Counter per device.
+    /// This device's push number.
     #[prost(uint64, tag = "1")]
     pub push_number: u64,
-    /// [`super::sealed::Kind`]
+    /// A [`super::sealed::Kind`].
     #[prost(int32, tag = "2")]
     pub kind: i32,
-    /// The app's own name for the change.
+    /// The app's identifier of the change.
     #[prost(string, tag = "3")]
     pub transaction_id: String,
-    /// The change itself.
+    /// The payload.
     #[prost(bytes = "bytes", tag = "4")]
     pub content: Bytes,
-    /// 32 bytes of the one device it is for, or empty.
+    /// 32 bytes of the only recipient, or empty.
     #[prost(bytes = "bytes", tag = "5")]
     pub recipient: Bytes,
-    /// The newest earlier push that whoever reads this one should have; 0: not known.
+    /// The newest earlier push that every receiver should have; 0 if unknown.
     #[prost(uint64, tag = "6")]
     pub after: u64,
-    /// Which part it is of a change that was cut.
+    /// Chunk position, if the change was split.
     #[prost(message, optional, tag = "7")]
     pub part: Option<Part>,
 }
 
-/// Something received and done with.
+/// A change or gap that is done.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
 pub struct Applied {
-    /// 16 bytes: the history that `seq` belongs to.
+    /// 16 bytes: the store epoch of `seq`.
     #[prost(bytes = "bytes", tag = "1")]
     pub store_epoch: Bytes,
-    /// Everything up to here is done with.
+    /// Everything through here is done.
     #[prost(uint64, tag = "2")]
     pub seq: u64,
     /// 32 bytes, or empty for a gap.
     #[prost(bytes = "bytes", tag = "3")]
     pub sender: Bytes,
-    /// The sender's number for it.
+    /// The sender's push number.
     #[prost(uint64, tag = "4")]
     pub push_number: u64,
-    /// 32 bytes: the log's running hash at `seq`, or empty.
+    /// 32 bytes: the running hash at `seq`, or empty.
     #[prost(bytes = "bytes", tag = "5")]
     pub chain: Bytes,
 }
 
-/// A relay's history.
+/// The start of a store epoch.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
 pub struct EpochStart {
     /// 16 bytes.
     #[prost(bytes = "bytes", tag = "1")]
     pub store_epoch: Bytes,
-    /// Everything up to here is done with.
+    /// Everything through here is done.
     #[prost(uint64, tag = "2")]
     pub cursor: u64,
     /// 32 bytes: the running hash there, or empty.
@@ -171,12 +169,12 @@ pub struct Named {
     /// 32 bytes.
     #[prost(bytes = "bytes", tag = "1")]
     pub device: Bytes,
-    /// For people.
+    /// Human-readable name.
     #[prost(string, tag = "2")]
     pub name: String,
 }
 
-/// How far a sender's changes have come.
+/// The progress of a sender.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
 pub struct Sender {
     /// 32 bytes.
@@ -187,13 +185,13 @@ pub struct Sender {
     pub push_number: u64,
 }
 
-/// From which push on a sender seals in a newer key epoch.
+/// The push at which a sender moved to a key epoch.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
 pub struct SenderKeyEpoch {
     /// 32 bytes.
     #[prost(bytes = "bytes", tag = "1")]
     pub device: Bytes,
-    /// The first push seen in it.
+    /// First push seen in it.
     #[prost(uint64, tag = "2")]
     pub push_number: u64,
     /// The key epoch.
@@ -201,98 +199,98 @@ pub struct SenderKeyEpoch {
     pub key_epoch: u32,
 }
 
-/// This device's own push numbers.
+/// This device's push numbering.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
 pub struct Numbering {
-    /// The relay has everything up to here.
+    /// The relay has everything through here.
     #[prost(uint64, tag = "1")]
     pub stored: u64,
-    /// The next change gets this one.
+    /// Push number of the next change.
     #[prost(uint64, tag = "2")]
     pub next: u64,
-    /// Those up to here may have been sent.
+    /// Changes through here may have been sent.
     #[prost(uint64, tag = "3")]
     pub sending: u64,
-    /// The newest that is for every device; 0: not known.
+    /// The newest push for every device; 0 if unknown.
     #[prost(uint64, tag = "4")]
     pub shared: u64,
-    /// The relay has everything up to here in the history that it tells now.
+    /// The relay has everything through here in the current store epoch.
     #[prost(uint64, tag = "5")]
     pub confirmed: u64,
 }
 
-/// How far this device is done with the relay's history.
+/// The read position in the relay's log.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
 pub struct Cursor {
-    /// Everything up to here.
+    /// Everything through here is done.
     #[prost(uint64, tag = "1")]
     pub seq: u64,
-    /// Own pushes up to this number have their places there.
+    /// Own pushes through this number are at or before `seq`.
     #[prost(uint64, tag = "2")]
     pub own: u64,
 }
 
-/// What became of a change that comes in parts.
+/// A step in the reassembly of a change.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
 pub struct ChunkStep {
-    /// One step.
+    /// The step.
     #[prost(oneof = "ChunkRecord", tags = "1, 2")]
     pub step: Option<ChunkRecord>,
 }
 
-/// One step of a change that comes in parts.
+/// A step in the reassembly of a change.
 #[derive(Clone, PartialEq, Eq, prost::Oneof)]
 pub enum ChunkRecord {
-    /// A part, the last one excepted: with it the change goes to the app.
+    /// A chunk arrived. The last one is not recorded: it completes the change.
     #[prost(message, tag = "1")]
     Received(Chunk),
-    /// The others are missing for good.
+    /// The change will never complete.
     #[prost(message, tag = "2")]
     Unfinished(Unfinished),
 }
 
-/// One part of a change of another device.
+/// One chunk of another device's change.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
 pub struct Chunk {
     /// 32 bytes.
     #[prost(bytes = "bytes", tag = "1")]
     pub sender: Bytes,
-    /// The sender's number for it.
+    /// The sender's push number.
     #[prost(uint64, tag = "2")]
     pub push_number: u64,
-    /// Its place in the log.
+    /// Its seq.
     #[prost(uint64, tag = "3")]
     pub seq: u64,
-    /// Which part it is.
+    /// Its position in the change.
     #[prost(message, optional, tag = "4")]
     pub part: Option<Part>,
-    /// The part itself.
+    /// The chunk's bytes.
     #[prost(bytes = "bytes", tag = "5")]
     pub content: Bytes,
 }
 
-/// A change that will never be whole.
+/// A change that will never complete.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
 pub struct Unfinished {
     /// 32 bytes.
     #[prost(bytes = "bytes", tag = "1")]
     pub sender: Bytes,
-    /// What its parts have in common.
+    /// The chunk group's id.
     #[prost(bytes = "bytes", tag = "2")]
     pub group: Bytes,
-    /// The sender's number for the newest part that came.
+    /// Push number of the newest chunk received.
     #[prost(uint64, tag = "3")]
     pub through: u64,
-    /// The number that the last part has.
+    /// Push number of the last chunk.
     #[prost(uint64, tag = "4")]
     pub last: u64,
-    /// Seq of the first part that came.
+    /// Seq of the first chunk received.
     #[prost(uint64, tag = "5")]
     pub from_seq: u64,
-    /// Seq of the newest one.
+    /// Seq of the newest chunk received.
     #[prost(uint64, tag = "6")]
     pub through_seq: u64,
-    /// Whether the app has heard of it: nothing more is to be known of this change.
+    /// Whether the app acknowledged the gap.
     #[prost(bool, tag = "7")]
     pub reported: bool,
 }
@@ -307,7 +305,7 @@ struct Envelope {
 }
 
 impl Record {
-    /// Its bytes in the journal.
+    /// Encodes the record for the journal.
     pub fn to_bytes(&self) -> Vec<u8> {
         Envelope {
             record: Some(self.clone()),
@@ -315,7 +313,7 @@ impl Record {
         .encode_to_vec()
     }
 
-    /// A record read back; `None` if a newer version wrote it, or nobody did.
+    /// Decodes a record. Returns `None` if it is unknown or malformed.
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
         Envelope::decode(bytes).ok()?.record
     }

@@ -1,6 +1,6 @@
-//! Recovery without sockets or disk: frames of the relay go in, frames for it come out, until the
-//! account is there and the new device in it. Nothing that the relay says is believed unless the
-//! recovery key, or a member in its turn, has signed it. docs/reference/protocol.md, section 3.
+//! Account recovery as a sans-I/O state machine. Frames of the relay go in and frames for it come
+//! out until the new device is a member. Nothing is believed unless the recovery key, or a member
+//! in turn, has signed it. See docs/reference/protocol.md, section 3.
 
 use std::fmt;
 
@@ -20,91 +20,89 @@ use graceful_protocol::wire::membership_entry::Change;
 use graceful_protocol::wire::{self, SignedEntry};
 use graceful_protocol::{Code, Refusal, StoreEpoch, VERSION};
 
-/// Others may change the devices at the same moment, but not for ever.
+/// Retries while other devices change the membership log at the same time.
 const APPENDS_MAX: u32 = 16;
 
-/// Why an account did not come back.
+/// Why a recovery failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RecoveryError {
-    /// The relay does not follow the protocol.
-    #[error("the relay does not follow the protocol: {0}")]
+    /// The relay violates the protocol.
+    #[error("relay violated the protocol: {0}")]
     Protocol(&'static str),
-    /// An entry that does not belong where the relay put it.
+    /// An entry does not follow the ones before.
     #[error(
-        "the relay shows a membership log that cannot be true, at entry {index}: {cause}; it may not be honest"
+        "relay sent an invalid membership log, entry {index}: {cause}; do not trust this relay"
     )]
     Entry {
-        /// Where.
+        /// Index of the entry.
         index: u64,
-        /// What is wrong with it.
+        /// Why it is invalid.
         cause: InvalidEntry,
     },
-    /// A valid genesis of somebody else's account.
-    #[error("the relay shows an account that these words did not found; it may not be honest")]
-    OtherAccount,
-    /// It told one history and then another.
-    #[error("the relay shows two different entries {0} of the membership log; it is not honest")]
-    Fork(u64),
-    /// Whoever started this key epoch gave the recovery key something else than its secret.
+    /// The genesis entry belongs to another account.
     #[error(
-        "the secret of key epoch {0} cannot be opened with these words, for the device that made it wrapped \
-         something else; pair from a device that still works, if there is one"
+        "relay sent an account that this recovery phrase did not create; do not trust \
+         this relay"
+    )]
+    OtherAccount,
+    /// The relay showed two different entries at one index.
+    #[error("relay sent two different membership entries {0}; do not trust this relay")]
+    Fork(u64),
+    /// The secret wrapped to the recovery key does not open.
+    #[error(
+        "secret of key epoch {0} does not open with this recovery phrase: the device \
+         that created it wrapped another secret; pair from a working device instead"
     )]
     Secret(u32),
-    /// The connection ended in the middle of the log.
-    #[error(
-        "the connection ended when the relay had shown {shown} of {wanted} entries of the membership log, and \
-         nothing less than all will do; try again"
-    )]
+    /// The connection ended before the log was complete.
+    #[error("connection ended after {shown} of {wanted} membership entries; retry")]
     Incomplete {
-        /// So many came.
+        /// Entries received.
         shown: u64,
-        /// So many the relay had promised.
+        /// Entries announced.
         wanted: u64,
     },
-    /// An earlier try added this device, and another one removed it since.
-    #[error(
-        "another device removed this one before it was ready; run this again, which makes new keys"
-    )]
+    /// Another device removed the device that an earlier attempt added.
+    #[error("another device removed this one during the recovery; retry with new keys")]
     Removed,
-    /// The relay says no.
-    #[error("the relay refused: {text}")]
+    /// The relay refused.
+    #[error("relay refused: {text}")]
     Refused {
-        /// For programs.
+        /// Machine-readable code.
         code: Code,
-        /// For people.
+        /// Human-readable message.
         text: String,
     },
-    /// The log would not take this device.
+    /// The log rejects the new device.
     #[error(transparent)]
     Membership(#[from] MembershipError),
 }
 
-/// What comes of a frame.
+/// The next action.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Step {
-    /// More has to come.
+    /// Wait for more frames.
     Wait,
-    /// This is to be sent.
+    /// Send this frame.
     Send(DeviceFrame),
-    /// The relay has the device in the log on its disk: here is the account.
+    /// The relay has stored the new device's entry. This is the account.
     Done(Account),
 }
 
-/// One attempt, over one connection.
+/// One recovery attempt over one connection.
 pub struct Recovery {
     recovery: DeviceKeys,
     joining: Joining,
-    /// Whether all other devices are to go in the same step.
+    /// Whether all other devices are removed in the same step.
     remove_others: bool,
-    /// As dialled: lower case, no port, no brackets.
+    /// The dialled host: lower case, no port, no brackets.
     host: String,
     greeted: bool,
-    /// Entries without which the log is not complete, once that is known.
+    /// Length of the complete log, once known.
     wanted: Option<u64>,
     /// The log so far, as the recovery key sees it.
     view: Option<AccountView>,
-    /// An entry is on its way to the relay.
+    /// Whether an append is in flight.
     offered: bool,
     appends: u32,
 }
@@ -118,8 +116,8 @@ impl fmt::Debug for Recovery {
 }
 
 impl Recovery {
-    /// Begins as a connection is made. `joining` is the device that will belong to the account,
-    /// alone if `remove_others`.
+    /// Starts an attempt on a new connection. `joining` becomes a member, the only one if
+    /// `remove_others`.
     pub fn new(key: &RecoveryKey, joining: Joining, remove_others: bool, host: &str) -> Self {
         Self {
             recovery: key.keys(),
@@ -134,7 +132,7 @@ impl Recovery {
         }
     }
 
-    /// The relay sent a frame.
+    /// Handles a frame from the relay.
     ///
     /// # Errors
     /// [`RecoveryError`] ends the attempt.
@@ -155,11 +153,11 @@ impl Recovery {
                 self.advance(rng)
             }
             RelayFrame::Pong(_) => Ok(Step::Wait),
-            _ => Err(RecoveryError::Protocol("a frame came before its turn")),
+            _ => Err(RecoveryError::Protocol("frame out of order")),
         }
     }
 
-    /// What a connection that ends now leaves undone, if that is known.
+    /// Returns why a connection that ends now leaves the recovery incomplete, if known.
     pub fn broken_off(&self) -> Option<RecoveryError> {
         let wanted = self.wanted?;
         let shown = self
@@ -173,7 +171,7 @@ impl Recovery {
         let (Ok(epoch), NONCE_BYTES) =
             (StoreEpoch::try_from(&*greeting.epoch), greeting.nonce.len())
         else {
-            return Err(RecoveryError::Protocol("its greeting is not one"));
+            return Err(RecoveryError::Protocol("malformed greeting"));
         };
         self.greeted = true;
         let key = self.recovery.device();
@@ -198,14 +196,18 @@ impl Recovery {
             let index = membership.first.saturating_add(step);
             match &mut self.view {
                 None if index == 0 => self.view = Some(self.found(entry)?),
-                None => return Err(RecoveryError::Protocol("its log has no beginning")),
+                None => {
+                    return Err(RecoveryError::Protocol(
+                        "membership log without its first entry",
+                    ));
+                }
                 Some(view) => follow(view, index, entry)?,
             }
         }
         Ok(())
     }
 
-    /// The genesis entry, if the words founded this account: the recovery key has signed it.
+    /// Verifies the genesis entry: the recovery key must have signed it.
     fn found(&self, entry: &SignedEntry) -> Result<AccountView, RecoveryError> {
         let invalid = |cause| RecoveryError::Entry { index: 0, cause };
         let log = Membership::from_genesis(entry).map_err(invalid)?;
@@ -230,7 +232,7 @@ impl Recovery {
         AccountView::new(self.recovery.clone(), entries, &[secret], &[]).map_err(invalid)
     }
 
-    /// With the whole log there: is the device in it, or does it have to be added?
+    /// Completes the recovery or adds the device, once the log is complete.
     fn advance(&mut self, rng: &mut dyn CryptoRng) -> Result<Step, RecoveryError> {
         let complete = |view: &&AccountView| {
             self.wanted
@@ -258,7 +260,7 @@ impl Recovery {
         }
         if self.appends == APPENDS_MAX {
             return Err(RecoveryError::Protocol(
-                "it takes no entry, however often it is signed anew",
+                "membership entry rejected repeatedly",
             ));
         }
         let append = wire::AppendMembership {
@@ -270,7 +272,7 @@ impl Recovery {
         Ok(Step::Send(DeviceFrame::AppendMembership(append)))
     }
 
-    /// Removals come first: a full account has no room for one more device.
+    /// Removals come first: a full account cannot take one more device.
     fn sign(
         &self,
         view: &AccountView,
@@ -305,14 +307,14 @@ impl Recovery {
             } = refusal;
             return Err(RecoveryError::Refused { code, text });
         }
-        // What is missing is on its way or here already; then it is signed anew.
+        // The missing entries are here or on their way. The append is signed again on top.
         self.offered = false;
         self.wanted = self.wanted.max(Some(refusal.expected));
         self.advance(rng)
     }
 }
 
-/// The next entry, or one that is known.
+/// Appends the next entry, or verifies a known one.
 fn follow(view: &mut AccountView, index: u64, entry: &SignedEntry) -> Result<(), RecoveryError> {
     let known = usize::try_from(index)
         .ok()
@@ -325,7 +327,7 @@ fn follow(view: &mut AccountView, index: u64, entry: &SignedEntry) -> Result<(),
         };
     }
     if index != view.membership().count() {
-        return Err(RecoveryError::Protocol("its log has a hole"));
+        return Err(RecoveryError::Protocol("gap in the membership log"));
     }
     view.append(entry)
         .map_err(|cause| RecoveryError::Entry { index, cause })?;

@@ -1,5 +1,5 @@
-//! Sealing: a change becomes an envelope that only the account's devices can open.
-//! docs/reference/protocol.md, section 8, says it byte by byte.
+//! Sealing: encrypts a change into an envelope for the account's devices. docs/reference/protocol.md, section
+//! 8, specifies every byte.
 
 use aes_gcm::aead::{Aead, KeyInit, Payload};
 use aes_gcm::{Aes256Gcm, Key, Nonce};
@@ -23,7 +23,7 @@ const HEADER_MESSAGE: &[u8] = b"graceful-relay/1 header message\0";
 const CONTENT_MESSAGE: &[u8] = b"graceful-relay/1 content message\0";
 const ASSOCIATED: &[u8] = b"graceful-relay/1 envelope\0";
 
-/// Bytes of the app's device id and of its transaction id, each, at most.
+/// Longest device id or transaction id, in bytes.
 pub const ID_BYTES_MAX: usize = 64;
 
 /// The two keys of one key epoch.
@@ -40,7 +40,7 @@ impl std::fmt::Debug for EpochKeys {
 }
 
 impl EpochKeys {
-    /// Derives them from the epoch's secret.
+    /// Derives the keys from the epoch's secret.
     pub fn derive(secret: &EpochSecret, account: &AccountId) -> Self {
         let salt = account.as_bytes();
         Self {
@@ -50,16 +50,16 @@ impl EpochKeys {
     }
 }
 
-/// What an envelope is bound to: it opens under no other.
+/// The associated data of an envelope. It decrypts only under the same binding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Binding {
-    /// The account whose secret seals it.
+    /// The account.
     pub account: AccountId,
-    /// Which of its secrets.
+    /// The key epoch.
     pub key_epoch: u32,
-    /// The device that sealed it.
+    /// The sealing device.
     pub sender: DeviceKey,
-    /// The one device it is for; `None`: every other.
+    /// The only recipient; `None` for every other device.
     pub recipient: Option<DeviceKey>,
 }
 
@@ -78,34 +78,32 @@ impl Binding {
     }
 }
 
-/// What cannot be sealed.
+/// Why a change cannot be sealed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SealError {
-    /// The ids are too long for the fixed size of a header.
-    #[error("device id and transaction id must have at most {ID_BYTES_MAX} bytes each")]
+    /// The ids exceed the fixed header size.
+    #[error("device id and transaction id are limited to {ID_BYTES_MAX} bytes each")]
     HeaderTooLarge,
-    /// More than its length field can say.
-    #[error("a change of {0} bytes is larger than an envelope can be; store large data elsewhere")]
+    /// The payload exceeds its length field.
+    #[error("change of {0} bytes exceeds the envelope limit; store large data elsewhere")]
     ContentTooLarge(usize),
 }
 
 /// Why an envelope does not open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum OpenError {
-    /// Not the outer form of an envelope.
-    #[error("it does not have the form of a sealed envelope")]
+    /// It does not have the outer form of an envelope.
+    #[error("malformed envelope")]
     Form,
-    /// Made with other keys, bound to something else, or altered.
-    #[error(
-        "its seal is broken: altered on the way, or not made by the device it is said to come from"
-    )]
+    /// Authentication failed: other keys, another binding, or altered bytes.
+    #[error("authentication failed: altered, or not sealed by its claimed sender")]
     Seal,
-    /// The seal is right, but what is inside is not of this protocol.
-    #[error("its inside is not of this protocol: {0}")]
+    /// The decrypted content is malformed.
+    #[error("malformed content: {0}")]
     Inside(&'static str),
 }
 
-/// The largest content that fits one envelope of at most `envelope_bytes_max`; `None` if none does.
+/// Returns the largest payload for an envelope limit, or `None` if nothing fits.
 pub fn content_bytes_max(envelope_bytes_max: u64) -> Option<usize> {
     let bound = usize::try_from(envelope_bytes_max.min(u64::from(u32::MAX / 4))).ok()?;
     let fits = |content: usize| sealed_size(content) <= bound;
@@ -124,12 +122,12 @@ pub fn content_bytes_max(envelope_bytes_max: u64) -> Option<usize> {
     Some(fitting)
 }
 
-/// Size of the envelope that carries `content_bytes` of content.
+/// Returns the envelope size for a payload size.
 pub const fn sealed_size(content_bytes: usize) -> usize {
     padded_size(CONTENT_START + CONTENT_OVERHEAD + content_bytes)
 }
 
-/// The key epoch that an envelope says it was sealed in.
+/// Returns the key epoch named in an envelope.
 pub fn key_epoch(sealed: &[u8]) -> Option<u32> {
     let epoch = sealed.get(1..5)?;
     (sealed[0] == FORM).then(|| u32::from_be_bytes([epoch[0], epoch[1], epoch[2], epoch[3]]))
@@ -198,8 +196,7 @@ pub fn open(
         sealed_header,
     )?;
     let header = unpad::<2>(&header)?;
-    let header =
-        Header::decode(header).map_err(|_| OpenError::Inside("its header is not protobuf"))?;
+    let header = Header::decode(header).map_err(|_| OpenError::Inside("header is not protobuf"))?;
     associated.extend_from_slice(sealed_header);
     let content = decrypt(
         &keys.content,
@@ -226,16 +223,16 @@ fn padded_header(header: &Header) -> Result<Zeroizing<Vec<u8>>, SealError> {
     Ok(padded)
 }
 
-/// What stands behind a length of `WIDTH` bytes; the rest must be zeros.
+/// Returns the bytes after a length field of `WIDTH` bytes. The padding must be zeros.
 pub(crate) fn unpad<const WIDTH: usize>(padded: &[u8]) -> Result<&[u8], OpenError> {
-    let cut_short = OpenError::Inside("it is cut short");
+    let cut_short = OpenError::Inside("truncated");
     let (length, rest) = padded.split_at_checked(WIDTH).ok_or(cut_short)?;
     let length = length
         .iter()
         .fold(0_usize, |length, byte| length << 8 | usize::from(*byte));
     let (inside, zeros) = rest.split_at_checked(length).ok_or(cut_short)?;
     if zeros.iter().any(|byte| *byte != 0) {
-        return Err(OpenError::Inside("its padding is not zeros"));
+        return Err(OpenError::Inside("padding is not zeros"));
     }
     Ok(inside)
 }
@@ -277,7 +274,7 @@ pub(crate) fn decrypt(
         .map_err(|_| OpenError::Seal)
 }
 
-/// Key and nonce of one message: they follow from its random salt, so none is ever used twice.
+/// Derives a key and nonce from the message's random salt, so that none is used twice.
 fn message_cipher(
     key: &[u8],
     salt: &[u8],

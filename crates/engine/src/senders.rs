@@ -1,33 +1,32 @@
-//! What is known of each sender beside its changes: where its pushes may have a hole that was told,
-//! and the newest key epoch that it has sealed in.
+//! Per-sender state besides changes: reported gaps and the newest key epoch used.
 
 use std::collections::BTreeMap;
 
 use super::record::{Sender, SenderKeyEpoch};
 use graceful_protocol::DeviceKey;
 
-/// What is known of one sender.
+/// The state of one sender.
 #[derive(Debug, Clone, Copy, Default)]
 struct SenderState {
-    /// What follows this push number need not follow it directly: a hole behind it was told.
+    /// A gap after this push number was reported: the next push need not follow it.
     gap_after: Option<u64>,
     key_epoch: u32,
-    /// The push number at which that key epoch was seen first.
+    /// The first push number seen in that key epoch.
     since: u64,
 }
 
-/// What is known of every sender.
+/// The state of every sender.
 #[derive(Debug, Clone, Default)]
 pub struct SenderStates(BTreeMap<DeviceKey, SenderState>);
 
 impl SenderStates {
-    /// Whether a push that follows `after` leaves one out, when `highest` was the last to come.
+    /// Returns whether a push that names `after` skips one, given the `highest` push received.
     pub fn skips_push(&self, sender: &DeviceKey, highest: u64, after: u64) -> bool {
         let gap_after = self.0.get(sender).and_then(|known| known.gap_after);
         after > highest && gap_after.is_none_or(|gap_after| highest > gap_after)
     }
 
-    /// A hole behind this push of a sender was told. Whether that is news.
+    /// Marks a reported gap after a push. Returns whether it is new.
     pub fn mark_gap(&mut self, sender: DeviceKey, push_number: u64) -> bool {
         let known = self.0.entry(sender).or_default();
         let news = known.gap_after < Some(push_number);
@@ -35,14 +34,19 @@ impl SenderStates {
         news
     }
 
-    /// Whether a push is sealed in an older key epoch than one before it.
+    /// Returns whether a push uses an older key epoch than an earlier one.
     pub fn is_stale_key_epoch(&self, sender: &DeviceKey, push_number: u64, key_epoch: u32) -> bool {
         let known = self.0.get(sender);
         known.is_some_and(|known| key_epoch < known.key_epoch && push_number > known.since)
     }
 
-    /// A push was sealed in this key epoch. Whether that is news.
-    pub fn note_key_epoch(&mut self, sender: DeviceKey, push_number: u64, key_epoch: u32) -> bool {
+    /// Records the key epoch of a push. Returns whether it is new.
+    pub fn record_key_epoch(
+        &mut self,
+        sender: DeviceKey,
+        push_number: u64,
+        key_epoch: u32,
+    ) -> bool {
         let known = self.0.entry(sender).or_default();
         let news = key_epoch > known.key_epoch;
         if news {
@@ -51,7 +55,7 @@ impl SenderStates {
         news
     }
 
-    /// Key epochs that senders went on to, for the journal.
+    /// Returns the key epochs for the journal.
     pub fn key_epochs(&self) -> impl Iterator<Item = SenderKeyEpoch> {
         let newer = self.0.iter().filter(|(_, known)| known.key_epoch > 0);
         newer.map(|(device, known)| SenderKeyEpoch {
@@ -61,7 +65,7 @@ impl SenderStates {
         })
     }
 
-    /// Holes that were told, for the journal.
+    /// Returns the reported gaps for the journal.
     pub fn gaps(&self) -> Vec<Sender> {
         let gaps = self
             .0
@@ -98,8 +102,8 @@ mod tests {
     #[test]
     fn a_sender_does_not_go_back_to_an_older_key_epoch() {
         let (mut links, sender) = (SenderStates::default(), DeviceKey::new([1; 32]));
-        assert!(!links.note_key_epoch(sender, 3, 0) && links.note_key_epoch(sender, 5, 2));
-        assert!(!links.note_key_epoch(sender, 6, 2) && !links.note_key_epoch(sender, 6, 1));
+        assert!(!links.record_key_epoch(sender, 3, 0) && links.record_key_epoch(sender, 5, 2));
+        assert!(!links.record_key_epoch(sender, 6, 2) && !links.record_key_epoch(sender, 6, 1));
         assert!(
             links.is_stale_key_epoch(&sender, 6, 1) && !links.is_stale_key_epoch(&sender, 6, 2)
         );

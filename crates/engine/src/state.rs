@@ -1,4 +1,4 @@
-//! All that a device knows: rebuilt from its identity and the records of its journal.
+//! The state of a device, rebuilt from its identity and journal records.
 
 use graceful_protocol::membership::InvalidEntry;
 use graceful_protocol::wire::SignedEntry;
@@ -18,24 +18,24 @@ use super::record::{
 };
 use super::rng::CryptoRng;
 
-/// What was fixed when the device founded or joined its account.
+/// The identity, fixed when the device created or joined its account.
 #[derive(Debug, Clone)]
 pub struct Identity {
     /// The device's keys.
     pub keys: DeviceKeys,
-    /// The app's own name for this device; travels sealed.
+    /// The app's identifier of this device; encrypted.
     pub device_id: String,
-    /// The account as it was then.
+    /// The account at that time.
     pub account: Account,
 }
 
 impl Identity {
-    /// A new account of one device, and of no recovery key.
+    /// Creates an account with one device and no recovery key.
     pub fn create(device_id: &str, device_name: &str, rng: &mut dyn CryptoRng) -> Self {
         Self::create_with_recovery(device_id, device_name, None, rng)
     }
 
-    /// A new account of one device, which this recovery key can bring back.
+    /// Creates an account with one device and an optional recovery key.
     pub fn create_with_recovery(
         device_id: &str,
         device_name: &str,
@@ -56,44 +56,44 @@ impl Identity {
     }
 }
 
-/// A record that does not fit what came before it.
+/// A record that contradicts earlier ones.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidRecord {
-    /// A push number that was given before.
+    /// A repeated push number.
     #[error("push number {0} was recorded twice")]
     Number(u64),
     /// Bytes of the wrong length.
-    #[error("a recorded {0} does not have its length")]
+    #[error("recorded {0} has the wrong length")]
     Length(&'static str),
-    /// A part that does not follow.
-    #[error("a recorded part of a change does not fit")]
+    /// A chunk that does not follow.
+    #[error("recorded chunk does not follow the one before")]
     Part,
-    /// A membership entry that does not follow.
-    #[error("a recorded membership entry does not fit: {0}")]
+    /// An invalid membership entry.
+    #[error("recorded membership entry is invalid: {0}")]
     Entry(#[from] InvalidEntry),
 }
 
-/// Everything that an engine starts from.
+/// The initial state of an engine.
 #[derive(Debug, Clone)]
 pub struct EngineState {
     pub(crate) device_id: String,
     pub(crate) welcomed: bool,
-    /// The largest envelope that the relay takes, as it said last.
+    /// The relay's last known envelope limit.
     pub(crate) envelope_bytes_max: Option<u64>,
     pub(crate) account: AccountView,
     pub(crate) outbox: Outbox,
     pub(crate) inbox: Inbox,
     pub(crate) alerts: Alerts,
-    /// Senders behind whose pushes the journal has a hole; the engine records it.
+    /// Senders with a gap in the journal, to be recorded by the engine.
     pub(crate) sender_gaps: Vec<Sender>,
     pub(crate) reassembler: Reassembler,
 }
 
 impl EngineState {
-    /// Before any record.
+    /// Creates the state before any record.
     ///
     /// # Errors
-    /// [`InvalidEntry`] if the identity's log is not one.
+    /// [`InvalidEntry`] if the identity's log is invalid.
     pub fn new(identity: &Identity) -> Result<Self, InvalidEntry> {
         let Account {
             entries,
@@ -113,7 +113,7 @@ impl EngineState {
         })
     }
 
-    /// Takes in the next record.
+    /// Applies the next record.
     ///
     /// # Errors
     /// [`InvalidRecord`]
@@ -128,7 +128,7 @@ impl EngineState {
                 }
             }
             Record::Stored(number) => {
-                self.outbox.stored(number);
+                self.outbox.mark_stored(number);
             }
             Record::Renumbered(first) => self.outbox.renumber(first),
             Record::Numbering(numbering) => self.outbox.set_numbering(&numbering),
@@ -138,14 +138,14 @@ impl EngineState {
             Record::EpochStarted(store_epoch) => self.apply_epoch_start(&store_epoch)?,
             Record::Sender(sender) => {
                 self.inbox
-                    .note_sender(device_key(&sender.device)?, sender.push_number);
+                    .record_sender(device_key(&sender.device)?, sender.push_number);
             }
             Record::SenderKeyEpoch(SenderKeyEpoch {
                 device,
                 push_number,
                 key_epoch,
             }) => {
-                self.inbox.sender_states_mut().note_key_epoch(
+                self.inbox.sender_states_mut().record_key_epoch(
                     device_key(&device)?,
                     push_number,
                     key_epoch,
@@ -197,7 +197,7 @@ impl EngineState {
                 content,
             }) => {
                 let part = part.ok_or(InvalidRecord::Part)?;
-                // Which history it came in does not matter any more.
+                // The store epoch of a chunk no longer matters.
                 let store_epoch = StoreEpoch::new([0; 16]);
                 let position = Position {
                     store_epoch,
@@ -228,7 +228,7 @@ impl EngineState {
         Ok(())
     }
 
-    /// Entries that the identity already holds are passed over.
+    /// Entries that the identity already holds are skipped.
     fn apply_entries(&mut self, entries: &[SignedEntry]) -> Result<(), InvalidRecord> {
         for entry in entries {
             if !self.account.entries().contains(entry) {
@@ -238,8 +238,8 @@ impl EngineState {
         Ok(())
     }
 
-    /// The app knows better than the journal how far it got: a crash came between the two. What else
-    /// it had applied by then is not known one by one.
+    /// Applies a position recorded by the app, which may be ahead of the journal after a crash.
+    /// Earlier unapplied changes count as gaps.
     pub fn applied_by_app(&mut self, position: &Position) {
         if self.inbox.store_epoch() == Some(position.store_epoch)
             && position.seq > self.inbox.cursor()
@@ -250,7 +250,7 @@ impl EngineState {
         self.reassembler.applied_by_app(position);
     }
 
-    /// The records that lead to this state again: what compaction writes.
+    /// Returns the records that rebuild this state, for compaction.
     pub fn records(&self) -> Vec<Record> {
         let mut records = vec![Record::Welcomed(self.welcomed)];
         records.extend(self.envelope_bytes_max.map(Record::EnvelopeBytesMax));
@@ -266,13 +266,13 @@ impl EngineState {
         }));
         if let Some(store_epoch) = self.inbox.store_epoch() {
             let cursor = self.inbox.cursor();
-            let chain = self.inbox.known().filter(|(seq, _)| *seq == cursor);
+            let chain = self.inbox.latest_chain().filter(|(seq, _)| *seq == cursor);
             records.push(Record::EpochStarted(EpochStart {
                 store_epoch: store_epoch.to_wire(),
                 cursor,
                 chain: chain.map(|(_, chain)| chain.to_wire()).unwrap_or_default(),
             }));
-            records.push(Record::Cursor(self.inbox.done()));
+            records.push(Record::Cursor(self.inbox.cursor_record()));
         }
         records.extend(self.inbox.senders().map(Record::Sender));
         records.extend(
@@ -305,7 +305,8 @@ impl EngineState {
             .changes()
             .next()
             .map_or(next, |change| change.push_number);
-        // Numbering first, with `next` at the oldest kept change, so that each follows the one before.
+        // The first numbering sets `next` to the oldest retained change, so that the changes follow
+        // it.
         records.push(Record::Numbering(numbering(retained.min(next), 0)));
         records.extend(self.outbox.changes().cloned().map(|change| {
             Record::Queued(Batch {
@@ -328,27 +329,27 @@ impl EngineState {
         &self.account
     }
 
-    /// What waits for the relay.
+    /// The outbox.
     pub fn outbox(&self) -> &Outbox {
         &self.outbox
     }
 
-    /// How far this device has read.
+    /// The inbox.
     pub fn inbox(&self) -> &Inbox {
         &self.inbox
     }
 
-    /// What a person should know of, and has not dismissed.
+    /// The alerts that were not dismissed.
     pub fn alerts(&self) -> &Alerts {
         &self.alerts
     }
 
-    /// Whether the relay ever knew the account.
+    /// Whether the relay ever accepted the account.
     pub fn welcomed(&self) -> bool {
         self.welcomed
     }
 
-    /// The app's own name for this device.
+    /// The app's identifier of this device.
     pub fn device_id(&self) -> &str {
         &self.device_id
     }

@@ -1,4 +1,4 @@
-//! Wrapping: an epoch secret sealed to one device, so that the relay can carry it (HPKE, RFC 9180).
+//! Wraps an epoch secret to one device, so that the relay can carry it (HPKE, RFC 9180).
 
 use hpke::aead::AesGcm256;
 use hpke::kdf::HkdfSha256;
@@ -10,32 +10,32 @@ use hpke::{
 use zeroize::Zeroizing;
 
 use super::keys::{AgreementSecret, EpochSecret};
-use super::rng::{CryptoRng, HpkeRng};
+use super::rng::CryptoRng;
 use graceful_protocol::membership::WRAPPED_BYTES;
 use graceful_protocol::{AccountId, AgreementKey, DeviceKey};
 
 const INFO: &[u8] = b"graceful-relay/1 epoch secret\0";
 const ENCAPSULATED_BYTES: usize = 32;
 
-/// Why something could not be sealed to a key, or opened with one.
+/// Why wrapping or unwrapping failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum WrapError {
-    /// The public key is none that a device would make.
-    #[error("the agreement key is not a usable X25519 key")]
+    /// The public key is invalid.
+    #[error("agreement key is not a valid X25519 key")]
     Key,
-    /// Sealed to another key, for another purpose, or altered.
-    #[error("the wrapped secret does not open with this device's key")]
+    /// Authentication failed: another key, another purpose, or altered bytes.
+    #[error("wrapped secret does not open with this device's key")]
     Sealed,
 }
 
-/// To whom, and for which key epoch of which account, a secret is wrapped.
+/// The context that a wrapped secret is bound to.
 #[derive(Debug, Clone, Copy)]
 pub struct Wrapping<'a> {
     /// `None` in the genesis entry, whose hash becomes the account id.
     pub account: Option<&'a AccountId>,
-    /// The epoch whose secret this is.
+    /// The key epoch of the secret.
     pub key_epoch: u32,
-    /// The recipient's signing key (for the recovery key its Ed25519 key).
+    /// The recipient's signing key; the recovery key's Ed25519 key.
     pub recipient: &'a DeviceKey,
 }
 
@@ -67,7 +67,7 @@ pub fn wrap(
     Ok(wrapped.try_into().expect("32 bytes of secret wrap to 80"))
 }
 
-/// Opens a secret wrapped to this device.
+/// Unwraps a secret.
 ///
 /// # Errors
 /// [`WrapError::Sealed`]
@@ -86,7 +86,7 @@ pub fn unwrap(
     EpochSecret::from_slice(&secret).ok_or(WrapError::Sealed)
 }
 
-/// Encapsulated key and ciphertext, one after the other.
+/// Returns the encapsulated key followed by the ciphertext.
 pub(crate) fn seal_to(
     mode: &OpModeS<'_, X25519HkdfSha256>,
     to: &AgreementKey,
@@ -101,12 +101,12 @@ pub(crate) fn seal_to(
         AesGcm256,
         HkdfSha256,
         X25519HkdfSha256,
-    >(mode, &to, info, plain, associated, &mut HpkeRng(rng))
+    >(mode, &to, info, plain, associated, &mut &mut *rng)
     .map_err(|_| WrapError::Key)?;
     Ok([&encapsulated.to_bytes()[..], &ciphertext].concat())
 }
 
-/// Opens what [`seal_to`] made.
+/// Opens the output of [`seal_to`].
 pub(crate) fn open_with(
     mode: &OpModeR<'_, X25519HkdfSha256>,
     agreement: &AgreementSecret,

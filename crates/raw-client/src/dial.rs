@@ -1,4 +1,4 @@
-//! Dialling: from a relay's address to a WebSocket, over TLS 1.3 unless it is this machine.
+//! Dialling: from a relay address to a WebSocket, over TLS 1.3 except on loopback.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -19,53 +19,54 @@ use tokio_util::io::{InspectReader, InspectWriter};
 use super::tls::{self, RelayKey};
 use graceful_protocol::SOCKET_PATH;
 
-/// Dialling and both handshakes take no longer than this.
+/// Longest time for dialling and both handshakes.
 pub const DIAL_WAIT: Duration = Duration::from_secs(20);
-/// One address of several takes no longer than this.
+/// Longest time for one of several addresses.
 const ADDRESS_WAIT: Duration = Duration::from_secs(5);
-/// Allocated for each connection at once.
+/// Read buffer allocated per connection.
 pub const READ_BUFFER_BYTES: usize = 16 * 1024;
-/// No relay may send a frame larger than this, whatever it says of itself.
+/// Largest frame accepted from a relay, whatever its limits say.
 const MESSAGE_BYTES_MAX: usize = 16 * 1024 * 1024;
 
-/// A relay's address that cannot be dialled.
+/// An invalid relay address.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the relay address {url} cannot be used: {what}")]
+#[error("invalid relay address {url}: {what}")]
 pub struct AddressError {
-    /// As given.
+    /// The address as given.
     pub url: String,
     /// What is wrong with it.
     pub what: &'static str,
 }
 
-/// How a client may connect.
+/// Connection options.
 #[derive(Debug, Clone, Default)]
 pub struct ConnectOptions {
-    /// Allow `ws://` to another machine. The changes stay sealed, but who talks to whom does not.
+    /// Allow `ws://` to another machine. Changes stay encrypted, but metadata is visible on the
+    /// network.
     pub allow_plain: bool,
 }
 
-/// A relay's address, checked.
+/// A parsed relay address.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Address {
     tls: bool,
-    /// Lower case, without port and brackets: what is signed.
+    /// Lower case, without port and brackets. This value is signed.
     pub host: String,
     port: u16,
     url: String,
-    /// What the relay is known by, instead of a certificate that others vouch for.
+    /// The pinned key, if the certificate is self-signed.
     key: Option<RelayKey>,
 }
 
-/// Any byte stream that a WebSocket runs over: TCP, or TLS over TCP.
+/// A byte stream below a WebSocket: TCP, or TLS over TCP.
 pub trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
 
 /// A WebSocket to a relay.
 pub type Socket = WebSocketStream<Box<dyn Stream>>;
 
-/// Counts the bytes that pass: a slow line moves, a dead one does not.
-fn plural(stream: TcpStream, moved: &Arc<AtomicU64>) -> impl Stream + use<> {
+/// Counts transferred bytes, to tell a slow connection from a dead one.
+fn count_bytes(stream: TcpStream, moved: &Arc<AtomicU64>) -> impl Stream + use<> {
     let count = || {
         let moved = moved.clone();
         move |bytes: &[u8]| {
@@ -76,7 +77,7 @@ fn plural(stream: TcpStream, moved: &Arc<AtomicU64>) -> impl Stream + use<> {
 }
 
 impl Address {
-    /// `wss://host[:port][/path][#key]`; `https` and `http` mean the same with the other letters.
+    /// Parses `wss://host[:port][/path][#key]`. `https` and `http` are accepted for `wss` and `ws`.
     pub fn parse(url: &str, options: &ConnectOptions) -> Result<Self, AddressError> {
         let wrong = |what| AddressError {
             url: url.to_owned(),
@@ -97,21 +98,25 @@ impl Address {
         let bare = uri
             .host()
             .filter(|host| !host.is_empty())
-            .ok_or_else(|| wrong("it names no host"))?;
+            .ok_or_else(|| wrong("it has no host"))?;
         let host = bare
             .trim_start_matches('[')
             .trim_end_matches(']')
             .to_ascii_lowercase();
         if !tls && !options.allow_plain && !is_loopback(&host) {
             return Err(wrong(
-                "ws:// to another machine is not encrypted on the way; use wss://, or allow plain connections explicitly",
+                "ws:// to another machine is not encrypted; use wss://, or allow plain \
+                 connections explicitly",
             ));
         }
         let key = key.map(str::parse).transpose().map_err(|()| {
-            wrong("what stands behind # is not a relay's key; copy the address whole, as `serve` shows it")
+            wrong(
+                "the part after # is not a relay key; copy the whole address printed by \
+                 `serve`",
+            )
         })?;
         if key.is_some() && !tls {
-            return Err(wrong("a key is for relays that speak TLS; use wss://"));
+            return Err(wrong("a pinned key needs TLS; use wss://"));
         }
         let port = uri.port_u16().unwrap_or(if tls { 443 } else { 80 });
         let path = uri
@@ -129,7 +134,7 @@ impl Address {
         })
     }
 
-    /// The socket, and the count of bytes that pass through it.
+    /// Returns the WebSocket and its count of transferred bytes.
     pub async fn dial(&self) -> Result<(Socket, Arc<AtomicU64>), String> {
         match tokio::time::timeout(DIAL_WAIT, self.try_dial()).await {
             Ok(result) => result,
@@ -142,10 +147,10 @@ impl Address {
         let handshake = self.handshake(stream, READ_BUFFER_BYTES).await;
         handshake
             .map(|socket| (socket, moved))
-            .map_err(|error| format!("no relay answers there: {error}"))
+            .map_err(|error| format!("WebSocket handshake failed: {error}"))
     }
 
-    /// How TLS is spoken there; `None` where it is not.
+    /// Returns the TLS configuration, or `None` without TLS.
     pub fn tls_config(&self) -> Result<Option<Arc<ClientConfig>>, String> {
         if self.tls {
             tls::config(self.key).map(Some)
@@ -154,7 +159,7 @@ impl Address {
         }
     }
 
-    /// What the WebSocket goes through, and the count of bytes that pass.
+    /// Returns the stream below the WebSocket and its count of transferred bytes.
     pub async fn stream(
         &self,
         config: Option<Arc<ClientConfig>>,
@@ -164,7 +169,7 @@ impl Address {
         let tcp = first_that_answers(addresses, ADDRESS_WAIT, TcpStream::connect).await?;
         tcp.set_nodelay(true).map_err(|error| error.to_string())?;
         let moved = Arc::new(AtomicU64::new(0));
-        let tcp = plural(tcp, &moved);
+        let tcp = count_bytes(tcp, &moved);
         let stream: Box<dyn Stream> = if let Some(config) = config {
             let name =
                 ServerName::try_from(self.host.clone()).map_err(|error| error.to_string())?;
@@ -201,13 +206,14 @@ impl Address {
     }
 }
 
-/// One after the other, each with its own time: a dead address does not hide a good one.
+/// Tries addresses one after the other, each with its own timeout, so that a dead address does not
+/// hide a good one.
 async fn first_that_answers<T, F: Future<Output = std::io::Result<T>>>(
     addresses: Vec<SocketAddr>,
     wait: Duration,
     connect: impl Fn(SocketAddr) -> F,
 ) -> Result<T, String> {
-    let mut last_error = "the name has no address".to_owned();
+    let mut last_error = "host name has no address".to_owned();
     for address in addresses {
         match tokio::time::timeout(wait, connect(address)).await {
             Ok(Ok(stream)) => return Ok(stream),
@@ -218,8 +224,7 @@ async fn first_that_answers<T, F: Future<Output = std::io::Result<T>>>(
     Err(last_error)
 }
 
-/// The two families in turn, beginning with the one that the system prefers: where all addresses of
-/// one are dead, the other is tried second.
+/// Alternates between the address families, starting with the preferred one (as in RFC 8305).
 fn alternating(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
     let preferred = addresses.first().is_none_or(SocketAddr::is_ipv4);
     let (first, second): (Vec<_>, Vec<_>) = addresses
@@ -321,7 +326,7 @@ mod tests {
         );
         assert_eq!(address.url, "wss://192.168.1.20:8443/v1/sync");
         assert_eq!(parse("wss://relay.example").unwrap().key, None);
-        // Half a key must not become none.
+        // A truncated key must not be ignored.
         assert!(
             parse(&format!("wss://relay.example#{}", &key[..42]))
                 .unwrap_err()

@@ -1,5 +1,4 @@
-//! A device without an engine: dialling and TLS, and frames as they are. Nothing is stored, nothing
-//! is sealed.
+//! A client without an engine: dialling, TLS and raw frames. It stores and seals nothing.
 
 pub mod dial;
 mod raw;

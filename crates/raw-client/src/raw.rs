@@ -1,5 +1,5 @@
-//! A device without the engine: frames as they are, nothing kept, nothing sealed. For who plays many
-//! devices at once and wants each to cost little, as `graceful-relay bench` does.
+//! A raw device: frames as they are, nothing stored, nothing sealed. For load tests and probes that
+//! run many devices cheaply.
 
 use std::fmt;
 use std::sync::Arc;
@@ -23,40 +23,40 @@ use graceful_protocol::wire::{
 };
 use graceful_protocol::{AccountId, Code, DeviceKey, Refusal, StoreEpoch, VERSION};
 
-/// A relay answers a question within this, or it is taken for dead.
+/// Longest wait for an answer of the relay.
 const ANSWER_WAIT: Duration = Duration::from_secs(60);
 
-/// Why a conversation did not come about, or ended.
+/// Why a connection failed or ended.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum RawError {
-    /// The relay answered the WebSocket handshake with an HTTP status of its own (RFC 9110, section 15).
-    #[error("the relay answered the connection with HTTP status {status}")]
+    /// The relay answered the WebSocket handshake with an HTTP status (RFC 9110, section 15).
+    #[error("relay answered the handshake with HTTP status {status}")]
     HttpStatus {
-        /// Which.
+        /// The status code.
         status: u16,
     },
-    /// The relay said no.
-    #[error("the relay refused: {0}")]
+    /// The relay refused.
+    #[error("relay refused: {0}")]
     Refused(Refusal),
-    /// Nobody is there, or the line broke.
+    /// The relay is unreachable, or the connection broke.
     #[error("{0}")]
     Broken(String),
 }
 
-/// A relay to dial, its address and certificates read once.
+/// A relay to dial; its address and certificates are read once.
 pub struct Connector {
     address: Address,
     config: Option<Arc<ClientConfig>>,
 }
 
-/// One device of an account, with the key to speak for it.
+/// One device of an account and its signing key.
 #[derive(Clone)]
 pub struct RawClient {
     signing: SigningKey,
     account: AccountId,
 }
 
-/// An account whose devices are all here.
+/// An account whose devices are all in this process.
 pub struct RawAccount {
     genesis: SignedEntry,
     newest: SignedEntry,
@@ -64,46 +64,47 @@ pub struct RawAccount {
     devices: Vec<RawClient>,
 }
 
-/// A conversation with a relay.
+/// A connection to a relay.
 pub struct RawConnection {
-    /// What goes out.
+    /// The sending half.
     pub sender: Sender,
-    /// What comes in.
+    /// The receiving half.
     pub receiver: Receiver,
-    /// What the relay said first.
+    /// The relay's greeting.
     pub greeting: Greeting,
     host: String,
 }
 
-/// One half of a conversation.
+/// The sending half of a connection.
 pub struct Sender(SplitSink<Socket, Message>);
 
-/// The other half.
+/// The receiving half of a connection.
 pub struct Receiver(SplitStream<Socket>);
 
 impl Connector {
-    /// Reads an address, as `wss://HOST`, `wss://HOST#KEY` or `ws://HOST`.
+    /// Parses `wss://HOST`, `wss://HOST#KEY` or `ws://HOST`.
     ///
     /// # Errors
-    /// [`AddressError`] where it is none, and where this system has no certificates to go by.
+    /// [`AddressError`] if the address is invalid or this system has no trusted certificates.
     pub fn new(url: &str, options: &ConnectOptions) -> Result<Self, AddressError> {
         let address = Address::parse(url, options)?;
         let config = address.tls_config();
         let config = config.map_err(|_| AddressError {
             url: url.to_owned(),
-            what: "this system has no list of trusted certificates; install ca-certificates or set SSL_CERT_FILE",
+            what: "this system has no trusted certificates; install ca-certificates or set \
+                 SSL_CERT_FILE",
         })?;
         Ok(Self { address, config })
     }
 
-    /// Dials, and waits for the greeting.
+    /// Dials and waits for the greeting.
     ///
     /// # Errors
     /// [`RawError`]
     pub async fn dial(&self) -> Result<RawConnection, RawError> {
         let dialled = tokio::time::timeout(DIAL_WAIT, self.socket()).await;
         let socket =
-            dialled.map_err(|_| RawError::Broken("the relay does not answer".to_owned()))??;
+            dialled.map_err(|_| RawError::Broken("relay does not answer".to_owned()))??;
         let (sender, receiver) = socket.split();
         let (sender, mut receiver) = (Sender(sender), Receiver(receiver));
         match receiver.answer().await? {
@@ -114,7 +115,7 @@ impl Connector {
                 host: self.address.host.clone(),
             }),
             _ => Err(RawError::Broken(
-                "the relay did not greet; this is no relay".to_owned(),
+                "not a relay: unexpected first frame".to_owned(),
             )),
         }
     }
@@ -132,13 +133,13 @@ impl Connector {
                 Error::Http(response) => RawError::HttpStatus {
                     status: response.status().as_u16(),
                 },
-                error => RawError::Broken(format!("no relay answers there: {error}")),
+                error => RawError::Broken(format!("WebSocket handshake failed: {error}")),
             })
     }
 }
 
 impl RawAccount {
-    /// A new one with one device, which no relay knows yet. It has no recovery key and no secrets.
+    /// Creates an account with one device. It has no recovery key and no secrets.
     pub fn new() -> Self {
         let signing = SigningKey::from_bytes(&random());
         let salt: [u8; 32] = random();
@@ -165,12 +166,12 @@ impl RawAccount {
         }
     }
 
-    /// Its devices, the creator first.
+    /// Returns its devices, the creator first.
     pub fn devices(&self) -> &[RawClient] {
         &self.devices
     }
 
-    /// What founds it, on a connection of the creator.
+    /// Returns the frame that creates the account.
     fn create_account(&self, invite: &str, authenticate: Authenticate) -> CreateAccount {
         CreateAccount {
             authenticate: Some(authenticate),
@@ -179,7 +180,7 @@ impl RawAccount {
         }
     }
 
-    /// Adds a device. The frame goes out on a connection of the creator.
+    /// Adds a device. The creator sends the returned frame.
     pub fn add(&mut self) -> DeviceFrame {
         let signing = SigningKey::from_bytes(&random());
         let agreement_key: [u8; 32] = random();
@@ -209,10 +210,10 @@ impl RawAccount {
 }
 
 impl RawConnection {
-    /// Founds this account.
+    /// Creates an account at the relay.
     ///
     /// # Errors
-    /// [`RawError`]; the account may be founded all the same where the line broke.
+    /// [`RawError`]; the account may exist if the connection broke.
     pub async fn create_account(
         &mut self,
         account: &RawAccount,
@@ -225,7 +226,7 @@ impl RawConnection {
         .await
     }
 
-    /// Says which device this is, and proves it.
+    /// Authenticates a device.
     ///
     /// # Errors
     /// [`RawError`]
@@ -234,7 +235,7 @@ impl RawConnection {
         self.open(DeviceFrame::Authenticate(authenticate)).await
     }
 
-    /// Sends what [`RawAccount::add`] made, and waits until the relay has so many entries.
+    /// Sends the frame of [`RawAccount::add`] and waits until the log has this many entries.
     ///
     /// # Errors
     /// [`RawError`]
@@ -253,7 +254,7 @@ impl RawConnection {
         }
     }
 
-    /// Closes the account, and waits until nothing of it remains. Returns how many envelopes went with it.
+    /// Deletes the account and waits for completion. Returns the number of deleted envelopes.
     ///
     /// # Errors
     /// [`RawError`]
@@ -286,8 +287,7 @@ impl RawConnection {
         let epoch = StoreEpoch::try_from(&*self.greeting.epoch);
         let challenge = Challenge {
             nonce: &self.greeting.nonce,
-            epoch: epoch
-                .map_err(|_| RawError::Broken("the relay's greeting is malformed".to_owned()))?,
+            epoch: epoch.map_err(|_| RawError::Broken("malformed greeting".to_owned()))?,
             host: &self.host,
             account: device.account,
             device: device_key(&device.signing),
@@ -304,18 +304,18 @@ impl RawConnection {
 }
 
 impl Sender {
-    /// One frame, as [`device_bytes`] makes it.
+    /// Sends one frame made by [`device_bytes`].
     ///
     /// # Errors
     /// [`RawError::Broken`]
     pub async fn send(&mut self, frame: Bytes) -> Result<(), RawError> {
         let sent = self.0.send(Message::Binary(frame)).await;
-        sent.map_err(|error| RawError::Broken(format!("the connection broke: {error}")))
+        sent.map_err(|error| RawError::Broken(format!("connection failed: {error}")))
     }
 }
 
 impl Receiver {
-    /// The next frame, whatever it is. Safe to cancel.
+    /// Returns the next frame of any kind. Cancel-safe.
     ///
     /// # Errors
     /// [`RawError::Broken`] when the connection ended.
@@ -327,18 +327,18 @@ impl Receiver {
                     from_relay(bytes).map_err(|error| RawError::Broken(error.to_string()))
                 }
                 Some(Ok(Message::Close(_))) | None => {
-                    broken("the relay closed the connection".to_owned())
+                    broken("relay closed the connection".to_owned())
                 }
                 Some(Ok(_)) => continue,
-                Some(Err(error)) => broken(format!("the connection broke: {error}")),
+                Some(Err(error)) => broken(format!("connection failed: {error}")),
             };
         }
     }
 
-    /// The next frame that is no refusal, within the time that a relay may take.
+    /// Returns the next frame within the answer timeout. A refusal is an error.
     async fn answer(&mut self) -> Result<RelayFrame, RawError> {
         let next = tokio::time::timeout(ANSWER_WAIT, self.next()).await;
-        match next.map_err(|_| RawError::Broken("the relay does not answer".to_owned()))?? {
+        match next.map_err(|_| RawError::Broken("relay does not answer".to_owned()))?? {
             RelayFrame::Refusal(refusal) => Err(RawError::Refused(refusal.into())),
             frame => Ok(frame),
         }
@@ -346,13 +346,13 @@ impl Receiver {
 }
 
 impl RawError {
-    /// Whether this says that the relay has no such account or device.
+    /// Returns whether the relay does not know the account or device.
     pub fn is_unknown(&self) -> bool {
         matches!(self, Self::Refused(refusal) if matches!(refusal.code, Code::NotAMember | Code::AccountDeleted))
     }
 }
 
-/// Without the keys.
+/// Omits the keys.
 impl fmt::Debug for RawClient {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RawClient").finish_non_exhaustive()
@@ -385,6 +385,6 @@ fn device_key(signing: &SigningKey) -> DeviceKey {
 
 fn random<const LENGTH: usize>() -> [u8; LENGTH] {
     let mut bytes = [0; LENGTH];
-    getrandom::fill(&mut bytes).expect("the system's random generator answers");
+    getrandom::fill(&mut bytes).expect("the system has a random number generator");
     bytes
 }

@@ -1,7 +1,7 @@
-//! TLS to a relay: 1.3 only, and whom to believe.
+//! TLS to a relay: version 1.3 only.
 //!
-//! A relay with a name is known by a certificate that the system trusts. One that made its own is
-//! known by its key, which a person carries to the device: exactly that key, and nobody else's word.
+//! A relay with a domain is verified by the system's trusted certificates. A relay with a
+//! self-signed certificate is pinned by its public key, which a person transfers to the device.
 
 use std::fmt;
 use std::io;
@@ -19,8 +19,7 @@ use rustls::{
 };
 use sha2::{Digest, Sha256};
 
-/// What a relay is known by that made its own certificate: the SHA-256 of its public key, as a
-/// SubjectPublicKeyInfo. Its text is base64url.
+/// A pinned relay key: the SHA-256 of its SubjectPublicKeyInfo, as base64url text.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct RelayKey([u8; 32]);
 
@@ -45,8 +44,8 @@ impl fmt::Debug for RelayKey {
     }
 }
 
-/// With a key, that key alone is good; without, the system's certificates (or those that
-/// `SSL_CERT_FILE` names) decide.
+/// Verifies the pinned key if there is one; otherwise the system's certificates, or those in
+/// `SSL_CERT_FILE`.
 pub fn config(key: Option<RelayKey>) -> Result<Arc<ClientConfig>, String> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let config = ClientConfig::builder_with_provider(provider.clone())
@@ -74,15 +73,16 @@ fn system_roots() -> Result<RootCertStore, String> {
     let (usable, _) = roots.add_parsable_certificates(found.certs);
     if usable == 0 {
         return Err(
-            "this system has no list of trusted certificates; install ca-certificates or set SSL_CERT_FILE"
+            "this system has no trusted certificates; install ca-certificates or set \
+             SSL_CERT_FILE"
                 .to_owned(),
         );
     }
     Ok(roots)
 }
 
-/// Takes one public key, whatever name, dates and issuer stand around it. That the relay has the
-/// private one is checked as always.
+/// Accepts one public key and ignores name, dates and issuer. Possession of the private key is
+/// verified as usual.
 #[derive(Debug)]
 struct Pinned {
     key: RelayKey,
@@ -136,22 +136,21 @@ impl ServerCertVerifier for Pinned {
     }
 }
 
-/// What went wrong, and what a person can do.
+/// Explains a TLS error and the next step.
 pub fn explain(error: &io::Error) -> String {
     let cause = error
         .get_ref()
         .and_then(|cause| cause.downcast_ref::<Error>());
     match cause {
         Some(Error::InvalidMessage(InvalidMessage::InvalidContentType)) => {
-            "something answers there that does not speak TLS; perhaps its address begins with ws://"
-                .to_owned()
+            "the server does not speak TLS; check whether its address starts with ws://".to_owned()
         }
         Some(Error::InvalidCertificate(why)) => explain_certificate(why),
         Some(Error::AlertReceived(alert)) => {
-            format!("the relay broke off the TLS handshake ({alert:?}); does it speak TLS 1.3?")
+            format!("relay aborted the TLS handshake ({alert:?}); check that it supports TLS 1.3")
         }
         Some(Error::PeerIncompatible(_)) => {
-            "what answers there does not speak TLS 1.3, which a relay does".to_owned()
+            "the server does not support TLS 1.3; check the address".to_owned()
         }
         _ => format!("TLS: {error}"),
     }
@@ -161,25 +160,28 @@ fn explain_certificate(why: &CertificateError) -> String {
     use CertificateError as Why;
     match why {
         Why::ApplicationVerificationFailure => {
-            "the relay shows another key than the one in its address (behind #). Either it was set up \
-             anew, or something stands between this device and it. Compare with what `graceful-relay \
-             status` says on the relay's machine, before you trust it"
+            "relay key does not match the key in its address (after #): the relay was \
+             reinstalled, or the connection is intercepted; compare with `graceful-relay \
+             status` on the relay before trusting it"
                 .to_owned()
         }
         Why::UnknownIssuer | Why::BadSignature => {
-            "nobody whom this system trusts vouches for the relay's certificate. If the \
-                               relay made its own, dial it with its key: wss://HOST#KEY, as `graceful-relay \
-                               serve` and `status` show it on the relay's machine"
+            "relay certificate is not trusted by this system; if it is self-signed, use \
+             the address with its key, wss://HOST#KEY, as printed by `graceful-relay \
+             serve` and `status`"
                 .to_owned()
         }
         Why::NotValidForName | Why::NotValidForNameContext { .. } => {
-            format!("the certificate there is for another name: {}", Error::InvalidCertificate(why.clone()))
+            format!(
+                "relay certificate is for another host name: {}",
+                Error::InvalidCertificate(why.clone())
+            )
         }
         Why::Expired | Why::ExpiredContext { .. } => {
-            "the relay's certificate has expired, or this device's clock is wrong".to_owned()
+            "relay certificate has expired; renew it, or check this device's clock".to_owned()
         }
         Why::NotValidYet | Why::NotValidYetContext { .. } => {
-            "the relay's certificate is not valid yet; is this device's clock right?".to_owned()
+            "relay certificate is not valid yet; check this device's clock".to_owned()
         }
         why => format!("TLS: {}", Error::InvalidCertificate(why.clone())),
     }

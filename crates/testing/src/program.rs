@@ -264,7 +264,7 @@ impl Relay {
     pub fn create(&self, home: &Home, profile: &str, name: &str) {
         let invite = self.invite(home);
         let create = [
-            "create",
+            "init",
             "--relay",
             &self.url,
             "--invite",

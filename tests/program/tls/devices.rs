@@ -51,7 +51,7 @@ fn a_relay_without_a_name_is_known_by_its_key() {
     let link = pair(&home, "desk", "phone", "Phone");
     assert!(link.contains(&format!("%23{key}")), "{link}");
     home.client("phone", &["push", "Milk"]).well();
-    let followed = home.client("desk", &["follow", "--until", "1"]).well();
+    let followed = home.client("desk", &["pull", "--until", "1"]).well();
     assert_eq!(followed.out, "Phone (phone)  Milk\n");
     let phone = home.client("phone", &["status", "--json"]).well().json();
     assert_eq!(phone[0]["relay"], relay.url.as_str());
@@ -62,7 +62,7 @@ fn a_relay_without_a_name_is_known_by_its_key() {
     let again = serve(&home, SELF_SIGNED, &format!("127.0.0.1:{port}"));
     assert_eq!(again.url, relay.url);
     home.client("phone", &["push", "Bread"]).well();
-    home.client("desk", &["follow", "--until", "1"]).well();
+    home.client("desk", &["pull", "--until", "1"]).well();
 }
 
 #[test]
@@ -70,12 +70,12 @@ fn nobody_else_is_taken_for_the_relay() {
     let home = Home::new();
     let mut relay = serve(&home, SELF_SIGNED, "127.0.0.1:0");
     let bare = relay.url.split('#').next().expect("an address").to_owned();
-    let create = |url: &str| home.client("stranger", &["create", "--relay", url]);
-    create(&bare).badly(&["nobody whom this system trusts", "wss://HOST#KEY"]);
+    let create = |url: &str| home.client("stranger", &["init", "--relay", url]);
+    create(&bare).badly(&["not trusted by this system", "wss://HOST#KEY"]);
     let other = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8";
-    create(&format!("{bare}#{other}")).badly(&["another key than the one in its address"]);
-    create(&relay.url[..relay.url.len() - 1]).badly(&["not a relay's key"]);
-    create(&bare.replace("wss", "ws")).badly(&["cannot reach the relay"]);
+    create(&format!("{bare}#{other}")).badly(&["does not match the key in its address"]);
+    create(&relay.url[..relay.url.len() - 1]).badly(&["not a relay key"]);
+    create(&bare.replace("wss", "ws")).badly(&["cannot reach relay"]);
 
     relay.create(&home, "desk", "Desk");
     // Another relay takes its place.
@@ -84,7 +84,7 @@ fn nobody_else_is_taken_for_the_relay() {
     std::fs::remove_dir_all(home.path("relay/tls")).expect("ours");
     let _impostor = serve(&home, SELF_SIGNED, &format!("127.0.0.1:{port}"));
     let status = home.client("desk", &["status"]).well();
-    assert!(status.out.contains("another key"), "{status:?}");
+    assert!(status.out.contains("does not match"), "{status:?}");
 }
 
 #[cfg(unix)]
@@ -128,7 +128,7 @@ fn a_name_with_a_certificate_is_dialled_like_any_other() {
             "client",
             "--profile",
             profile,
-            "create",
+            "init",
             "--relay",
             url,
             "--invite",
@@ -140,9 +140,9 @@ fn a_name_with_a_certificate_is_dialled_like_any_other() {
             .wait()
     };
     let by_address = relay.url.replace("localhost", "127.0.0.1");
-    create("a", &by_address, "root.pem").badly(&["for another name", "localhost"]);
+    create("a", &by_address, "root.pem").badly(&["for another host name", "localhost"]);
     std::fs::write(home.path("other.pem"), Authority::new().root_pem()).expect("written");
-    create("b", &relay.url, "other.pem").badly(&["nobody whom this system trusts"]);
+    create("b", &relay.url, "other.pem").badly(&["not trusted by this system"]);
     create("desk", &relay.url, "root.pem").well();
 
     let reloaded = home.run(&["reload", "--data", "relay"]).well();

@@ -123,7 +123,7 @@ impl Place {
         self.start(
             "desk",
             &[
-                "create", "--relay", &url, "--invite", &invite, "--name", "Desk",
+                "init", "--relay", &url, "--invite", &invite, "--name", "Desk",
             ],
         )
         .wait()
@@ -139,7 +139,7 @@ impl Place {
         pairing.wait().well();
         self.start("desk", &["push", "Milk"]).wait().well();
         assert!(
-            self.start("phone", &["follow", "--until", "1"])
+            self.start("phone", &["pull", "--until", "1"])
                 .wait()
                 .well()
                 .out
@@ -147,7 +147,7 @@ impl Place {
         );
         self.start("phone", &["push", "Bread"]).wait().well();
         assert!(
-            self.start("desk", &["follow", "--until", "1"])
+            self.start("desk", &["pull", "--until", "1"])
                 .wait()
                 .well()
                 .out

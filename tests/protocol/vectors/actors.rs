@@ -1,7 +1,8 @@
 //! The devices of the examples, their account, and chance that is no chance.
 
 use bytes::Bytes;
-use graceful_client::{AgreementSecret, CryptoRng, DeviceKeys, EpochSecret, RecoveryKey};
+use graceful_client::{AgreementSecret, DeviceKeys, EpochSecret, RecoveryKey};
+use graceful_engine::FnRng;
 use graceful_engine::wrap::{Wrapping, wrap};
 use graceful_protocol::AccountId;
 use graceful_protocol::membership::{Membership, WRAPPED_BYTES, sign};
@@ -12,18 +13,16 @@ use graceful_protocol::wire::{
 };
 
 /// Gives out these bytes, once.
-pub struct Given(pub Vec<u8>);
-
-impl CryptoRng for Given {
-    fn fill(&mut self, bytes: &mut [u8]) {
+pub fn given(mut random: Vec<u8>) -> FnRng<impl FnMut(&mut [u8])> {
+    FnRng(move |bytes: &mut [u8]| {
         assert!(
-            bytes.len() <= self.0.len(),
-            "more chance is asked for than the vector names"
+            bytes.len() <= random.len(),
+            "more randomness is requested than the vector names"
         );
-        let rest = self.0.split_off(bytes.len());
-        bytes.copy_from_slice(&self.0);
-        self.0 = rest;
-    }
+        let rest = random.split_off(bytes.len());
+        bytes.copy_from_slice(&random);
+        random = rest;
+    })
 }
 
 /// A device of the examples: the seed of its Ed25519 key and its X25519 private key.
@@ -88,7 +87,7 @@ pub fn wrapped(
         key_epoch,
         recipient: &keys.device(),
     };
-    let mut chance = Given(vec![ikm; 32]);
+    let mut chance = given(vec![ikm; 32]);
     wrap(&secret, &wrapping, &keys.agreement().public(), &mut chance).expect("the keys are good")
 }
 

@@ -10,7 +10,7 @@ use hkdf::Hkdf;
 use prost::Message;
 use sha2::Sha256;
 
-use super::actors::{Actor, DESK, Given, PHONE, SECRETS, account, counted, entries};
+use super::actors::{Actor, DESK, PHONE, SECRETS, account, counted, entries, given};
 use super::{Vector, hex};
 
 const NAME: &str = "Phone";
@@ -40,7 +40,7 @@ fn the_link() -> Vector {
 fn request() -> Vector {
     let (link, keys, salt) = (link(), PHONE.keys(), [0x53; 32]);
     let sealed =
-        seal_request(&link, &keys, NAME, &mut Given(salt.to_vec())).expect("the name is good");
+        seal_request(&link, &keys, NAME, &mut given(salt.to_vec())).expect("the name is good");
     let joining = open_request(&link, &sealed).expect("it opens");
     assert_eq!(
         (joining.device, joining.name.as_str()),
@@ -112,7 +112,7 @@ fn bundle() -> Vector {
         secrets: SECRETS.map(EpochSecret::new).to_vec(),
         names: vec![(DESK.keys().device(), "Desk".to_owned())],
     };
-    let mut chance = Given(vec![0x94; 32]);
+    let mut chance = given(vec![0x94; 32]);
     let sealed =
         seal_bundle(&link(), &joining(&PHONE), &shared, &mut chance).expect("the key is good");
     assert_eq!(open_bundle(&link(), &PHONE.keys(), &sealed), Ok(shared));
@@ -138,7 +138,7 @@ fn bundle() -> Vector {
 
 fn refusal() -> Vector {
     let text = "not now";
-    let mut chance = Given(vec![0x95; 32]);
+    let mut chance = given(vec![0x95; 32]);
     let sealed =
         seal_refusal(&link(), &joining(&PHONE), text, &mut chance).expect("the key is good");
     let refused = PairingError::Refused(text.to_owned());

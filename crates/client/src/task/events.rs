@@ -1,4 +1,4 @@
-//! What the engine reports, and who waits to hear of it.
+//! Engine events and the calls waiting for them.
 
 use super::super::error::ClientError;
 use super::{ConnectError, Task};
@@ -6,7 +6,7 @@ use graceful_engine::engine::{Event, State};
 
 impl Task {
     pub(super) fn event(&mut self, event: Event) {
-        // Who is answered below may look at the devices at once.
+        // A reply sent below may be followed by a read of the devices at once.
         if matches!(event, Event::Added(_) | Event::Removed(_)) {
             self.publish();
         }
@@ -67,7 +67,7 @@ impl Task {
             }
             _ => {}
         }
-        // Nobody listening is no failure.
+        // No subscriber is not an error.
         let _ = self.events.send(event);
     }
 

@@ -1,5 +1,5 @@
-//! The one owner of engine, journal and connection: a thread of its own, so that waiting for the
-//! disk never holds up the app. Handles talk to it through bounded channels.
+//! The owner of engine, journal and connection, on its own thread, so that disk syncs never block
+//! the app. Handles reach it through bounded channels.
 
 mod events;
 mod slots;
@@ -26,11 +26,11 @@ use graceful_protocol::DeviceKey;
 use graceful_raw_client::dial::Address;
 use slots::Slot;
 
-/// Commands that wait for the task.
+/// Capacity of the command queue.
 const COMMANDS: usize = 64;
-/// Changes that wait for the app outside the task.
+/// Capacity of the delivery queue.
 const DELIVERIES: usize = 16;
-/// Events that a slow listener may lag behind before it misses some.
+/// Capacity of the event queue; slower subscribers miss the oldest.
 const EVENTS: usize = 1_024;
 
 pub(crate) type Reply<T> = oneshot::Sender<Result<T, ClientError>>;
@@ -38,7 +38,7 @@ pub(crate) type Reply<T> = oneshot::Sender<Result<T, ClientError>>;
 pub(crate) enum Command {
     Push(Vec<Change>, Reply<PushReceipt>),
     RequestSnapshot(Option<DeviceKey>, Reply<PushReceipt>),
-    KeptChanges(u64, Reply<Vec<(u64, Change)>>),
+    RetainedChanges(u64, Reply<Vec<(u64, Change)>>),
     Applied(Position, Reply<()>),
     Remove(DeviceKey, Reply<()>),
     DeleteThrough(u64, Reply<u64>),
@@ -51,20 +51,20 @@ pub(crate) enum Command {
     Close(Reply<()>),
 }
 
-/// The app's ends of the channels.
+/// The handle's ends of the channels.
 pub(crate) struct Channels {
     pub(crate) commands: mpsc::Sender<Command>,
     pub(crate) deliveries: mpsc::Receiver<Incoming>,
     pub(crate) events: broadcast::Sender<Event>,
     pub(crate) status: watch::Receiver<Status>,
-    /// What ended the task, if it was not told to end.
+    /// The error that ended the task, if any.
     pub(crate) failure: Arc<OnceLock<String>>,
 }
 
-/// Who waits for the membership log to change.
+/// A call waiting for a membership change.
 struct Waiter {
     device: DeviceKey,
-    /// For a device that joins: where to send the account.
+    /// For a joining device: where to send the account.
     pairing: Option<(PairingLink, Joining)>,
     reply: Reply<()>,
 }
@@ -83,7 +83,7 @@ struct Task {
     last_error: Option<ConnectError>,
     refusal: Option<ConnectError>,
     connection: Option<Connection>,
-    /// Bytes that had come and gone when the connection was last found to be alive.
+    /// Bytes transferred at the last sign of life.
     moved: u64,
     dialling: Option<JoinHandle<Result<Connection, String>>>,
     slots: Vec<Slot>,
@@ -91,7 +91,7 @@ struct Task {
     deletes: VecDeque<Reply<u64>>,
 }
 
-/// Starts the thread. It ends when told to, when every handle is dropped, or when the disk fails.
+/// Starts the thread. It ends on request, when every handle is dropped, or when the disk fails.
 pub(crate) fn start(
     mut profile: Profile,
     address: Address,
@@ -101,7 +101,7 @@ pub(crate) fn start(
     let (delivery_queue, deliveries) = mpsc::channel(DELIVERIES);
     let (events, _) = broadcast::channel(EVENTS);
     let state = State::Offline { dial_at_ms: None };
-    let (status_sender, status) = watch::channel(Status::of(
+    let (status_sender, status) = watch::channel(Status::new(
         &profile.state,
         &profile.relay,
         state.clone(),
@@ -138,8 +138,8 @@ pub(crate) fn start(
                 deletes: VecDeque::new(),
             };
             if let Err(error) = task.run().await {
-                tracing::error!(%error, "the client stopped");
-                // Before the task lets go of its channels: who finds them closed looks here.
+                tracing::error!(%error, "client stopped");
+                // Set before the channels close, so that a caller who sees them closed finds it.
                 let _ = failed.set(error.to_string());
             }
         });
@@ -200,7 +200,7 @@ impl Task {
         }
     }
 
-    /// A frame that is still on its way over a slow line is a sign of life, too.
+    /// A frame still in transfer over a slow line is a sign of life.
     fn time_passed(&mut self) {
         let (now_ms, moved) = (
             self.now_ms(),
@@ -245,7 +245,7 @@ impl Task {
         event
     }
 
-    /// Acts on every output in order. Records reach the disk before what follows them, in groups.
+    /// Performs every output in order. Records are synced in groups before what follows them.
     async fn drain(&mut self) -> Result<(), ClientError> {
         while let Some(output) = self.engine.poll_output() {
             if let Output::Persist(record) = output {
@@ -267,7 +267,7 @@ impl Task {
                 }
                 Output::Deliver(incoming) => self.backlog.push_back(incoming),
                 Output::Event(event) => self.event(event),
-                Output::Close => self.on_disconnect("the connection was closed".to_owned()),
+                Output::Close => self.on_disconnect("connection closed".to_owned()),
             }
         }
         self.profile.journal.sync()?;
@@ -281,14 +281,14 @@ impl Task {
 
     fn on_disconnect(&mut self, error: String) {
         if let Some(connection) = self.connection.take() {
-            // The goodbye may take a while, and nothing here waits for it.
+            // Closing may take a while; nothing here waits for it.
             tokio::spawn(connection.close());
         }
         let error = self.refusal.take().unwrap_or(ConnectError {
             text: error,
             refusal: None,
         });
-        // Before the rescue was tried, the refusal that it answers settles nothing.
+        // Before the resync is tried, its refusal is not final.
         if !self.engine.needs_membership_resync() {
             self.last_error = Some(error);
         }
@@ -324,8 +324,8 @@ impl Task {
                 self.publish();
                 let _ = reply.send(receipt);
             }
-            Command::KeptChanges(after, reply) => {
-                let _ = reply.send(Ok(self.engine.kept_changes(after)));
+            Command::RetainedChanges(after, reply) => {
+                let _ = reply.send(Ok(self.engine.retained_changes(after)));
             }
             Command::Applied(position, reply) => {
                 self.engine.applied(&position, now_ms);
@@ -378,7 +378,7 @@ impl Task {
 
     fn publish(&mut self) {
         let error = self.last_error.clone();
-        let status = Status::of(
+        let status = Status::new(
             self.engine.state(),
             &self.profile.relay,
             self.state.clone(),
@@ -391,7 +391,7 @@ impl Task {
         });
     }
 
-    /// Everything recorded and sent, then goodbye. What the app never took comes again next time.
+    /// Records and sends everything, then closes. Unapplied changes are delivered again next time.
     async fn close(&mut self) -> Result<(), ClientError> {
         self.engine.flush_acks(self.now_ms());
         let result = self.drain().await;
@@ -402,7 +402,7 @@ impl Task {
     }
 }
 
-/// The time of day, for dating what people are told.
+/// Returns the wall clock, which dates alerts.
 fn wall_s() -> u64 {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)

@@ -1,4 +1,4 @@
-//! Pairing on the side of the device that belongs: slots, who came to them, and the answer.
+//! Pairing on a member device: open slots, requests and answers.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use graceful_engine::link::PairingLink;
 use graceful_engine::pairing::{Joining, seal_bundle};
 use graceful_protocol::DeviceKey;
 
-/// A pairing link that is shown somewhere.
+/// A slot behind a shown pairing link.
 pub(super) struct Slot {
     pub(super) link: PairingLink,
     pub(super) until: Instant,
@@ -22,7 +22,7 @@ pub(super) struct Slot {
 }
 
 impl Task {
-    /// A slot lives no longer than its owner's connection, so a new connection opens it again.
+    /// Slots end with their owner's connection, so a new connection opens them again.
     pub(super) fn reopen_slots(&mut self) {
         let (now, now_ms) = (Instant::now(), self.now_ms());
         self.slots
@@ -46,12 +46,12 @@ impl Task {
                 return Ok(());
             };
             let account = bundle.as_ref().ok_or(ClientError::Invalid(
-                "this device lacks one of the account's secrets; pair from another device",
+                "this device lacks an epoch secret of the account; pair from another device",
             ))?;
             let sealed = seal_bundle(link, joining, account, &mut OsRng)?;
             if sealed.len() as u64 > u64::from(engine.limits().rendezvous_bytes_max) {
                 return Err(ClientError::Invalid(
-                    "the account's history of devices is too long to hand over",
+                    "membership log exceeds the relay's rendezvous limit",
                 ));
             }
             engine.reply_rendezvous(link.id, sealed, now_ms);

@@ -1,4 +1,4 @@
-//! What the app pushes and what it is given.
+//! The app's side of the engine: changes to push and changes received.
 
 use bytes::Bytes;
 
@@ -8,22 +8,22 @@ use super::super::sealed::Kind;
 use graceful_protocol::DeviceKey;
 use graceful_protocol::wire::gap::Reason;
 
-/// A change of the app, to push.
+/// A change to push.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Change {
-    /// The app's own name for it, at most 64 bytes; travels sealed.
+    /// The app's identifier of the change, at most 64 bytes; encrypted.
     pub transaction_id: String,
-    /// The change itself; travels sealed. At most 100 MiB: what does not fit one envelope is cut into
-    /// several, and put together again at the other end.
+    /// The payload, encrypted, at most 100 MiB. A payload larger than one envelope is split into
+    /// chunks and reassembled by the receiver.
     pub content: Bytes,
-    /// A change, or a snapshot.
+    /// Whether this is a change or a snapshot.
     pub kind: ChangeKind,
-    /// The one device it is for; `None`: every other device of the account.
+    /// The only receiving device; `None` means every other device of the account.
     pub recipient: Option<DeviceKey>,
 }
 
 impl Change {
-    /// A change for every other device.
+    /// Creates a change for every other device.
     pub fn new(transaction_id: impl Into<String>, content: impl Into<Bytes>) -> Self {
         let (transaction_id, content) = (transaction_id.into(), content.into());
         Self {
@@ -34,7 +34,7 @@ impl Change {
         }
     }
 
-    /// The app's whole state, for one device that lacks the past.
+    /// Creates a snapshot of the app's state for one device.
     pub fn snapshot(recipient: DeviceKey, content: impl Into<Bytes>) -> Self {
         let (kind, recipient) = (ChangeKind::Snapshot, Some(recipient));
         Self {
@@ -44,8 +44,8 @@ impl Change {
         }
     }
 
-    /// What an app pushed, as it waits; `None` for what this library pushed of itself.
-    pub(super) fn of(queued: &Queued) -> Option<Self> {
+    /// Converts a queued change back. Returns `None` for messages of this library.
+    pub(super) fn from_queued(queued: &Queued) -> Option<Self> {
         let kind = match Kind::try_from(queued.kind) {
             Ok(Kind::Change) => ChangeKind::Change,
             Ok(Kind::Snapshot) => ChangeKind::Snapshot,
@@ -60,12 +60,12 @@ impl Change {
     }
 }
 
-/// What a change is to the app.
+/// The meaning of a payload to the app.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ChangeKind {
     /// One change.
     Change,
-    /// The app's whole state, for a device that lacks the past.
+    /// The app's entire state, for a device that lacks earlier changes.
     Snapshot,
 }
 
@@ -78,26 +78,27 @@ impl From<ChangeKind> for Kind {
     }
 }
 
-/// What the app is given, in order. It applies each, then says so with its position.
+/// An item delivered to the app, in order. The app applies each and acknowledges its position.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Incoming {
     /// A change of another device.
     Change(Received),
-    /// Changes that will never come: the app's state lacks them until a snapshot or a newer state.
-    /// [`super::Engine::request_snapshot`] asks another device for one: that of [`Gap::whom_to_ask`].
+    /// Changes that will never arrive. The app's state lacks them until it gets a snapshot.
+    /// [`super::Engine::request_snapshot`] requests one, preferably from
+    /// [`Gap::recommended_source`].
     Gap(Gap),
-    /// A device of the account lacks something, and asks this one for a snapshot, to be targeted to
-    /// it alone. Best taken before this is said to be applied.
+    /// A device requests a snapshot for itself. Take the snapshot before acknowledging this
+    /// position.
     SnapshotRequest {
-        /// Seq, sender and push number of the question.
+        /// Seq, sender and push number of the request.
         position: Position,
-        /// Who asks.
+        /// The requesting device.
         device: DeviceKey,
     },
 }
 
 impl Incoming {
-    /// What to say when it is applied.
+    /// Returns the position to acknowledge.
     pub fn position(&self) -> &Position {
         match self {
             Self::Change(received) => &received.position,
@@ -107,58 +108,58 @@ impl Incoming {
     }
 }
 
-/// A change of another device, opened and checked.
+/// A change of another device, decrypted and verified.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Received {
-    /// Seq, sender and push number: the same if it comes again after a crash.
+    /// Seq, sender and push number. A redelivery after a crash has the same position.
     pub position: Position,
-    /// What the sender is called, if known.
+    /// The sender's name, if known.
     pub sender_name: Option<String>,
-    /// The app's own name for the sending device.
+    /// The app's identifier of the sending device.
     pub device_id: String,
-    /// The app's own name for the change.
+    /// The app's identifier of the change.
     pub transaction_id: String,
-    /// A change, or a snapshot.
+    /// Whether this is a change or a snapshot.
     pub kind: ChangeKind,
-    /// The change itself.
+    /// The decrypted payload.
     pub content: Bytes,
-    /// Whether it was for this device alone.
+    /// Whether this device was the only recipient.
     pub targeted: bool,
 }
 
-/// Changes meant for this device that are gone.
+/// A range of changes for this device that no longer exist.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Gap {
-    /// What to say when it is applied. Its sender is zeros, but for [`GapReason::Unfinished`].
+    /// The position to acknowledge. The sender is all zeros, except for [`GapReason::Unfinished`].
     pub position: Position,
     /// First seq.
     pub from: u64,
     /// Last seq.
     pub through: u64,
-    /// Why.
+    /// Why the changes are missing.
     pub reason: GapReason,
 }
 
 impl Gap {
-    /// Whom to ask for what is missing, if one device has it for certain: of a change in parts that is
-    /// who pushed it. Another device may have joined in its middle, too, and lack it as this one does.
-    pub fn whom_to_ask(&self) -> Option<DeviceKey> {
+    /// Returns the device that certainly has the missing changes: the sender of an unfinished
+    /// change. Any other device may have joined in the middle of it, too.
+    pub fn recommended_source(&self) -> Option<DeviceKey> {
         (self.reason == GapReason::Unfinished).then_some(self.position.sender)
     }
 }
 
-/// Why changes will never come.
+/// Why changes will never arrive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum GapReason {
-    /// They waited at the relay for as long as it keeps anything.
+    /// They exceeded the relay's retention.
     Expired,
-    /// A device of the account had them deleted.
+    /// A device of the account deleted them.
     Deleted,
-    /// The relay's disk has lost them.
+    /// The relay lost them to disk damage.
     Damaged,
-    /// Another copy of this profile has them, or the relay does not say.
+    /// Another copy of this profile received them, or the relay gives no reason.
     Unknown,
-    /// Parts of one large change came, between these seqs, and the others never will.
+    /// Only some chunks of a large change arrived, between these seqs.
     Unfinished,
 }
 
@@ -173,49 +174,50 @@ impl From<Reason> for GapReason {
     }
 }
 
-/// Which numbers a batch of changes was given.
+/// The push numbers assigned to a batch of changes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PushReceipt {
-    /// Of the first change.
+    /// Push number of the first change.
     pub first: u64,
-    /// Of the last one; below `first` if there was none.
+    /// Push number of the last change; less than `first` if the batch is empty.
     pub last: u64,
-    /// Of each change, in order: that under which the others are given it. A large change takes a
-    /// number for each of its parts, and is given under that of the last.
+    /// Push number of each change, in order. A large change uses one number per chunk and is
+    /// delivered under the last one.
     pub numbers: Vec<u64>,
 }
 
-/// Why a change was not taken.
+/// Why a change was rejected.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PushError {
-    /// It is larger than a change can be, even cut into parts.
+    /// The change exceeds the size limit, even in chunks.
     #[error(
-        "a change of {bytes} bytes is too large: at most {bytes_max} are taken; store large data elsewhere and push a reference"
+        "change of {bytes} bytes exceeds the limit of {bytes_max}; store large data \
+         elsewhere and push a reference"
     )]
     TooLarge {
-        /// Of the change.
+        /// Size of the change.
         bytes: usize,
-        /// That are taken.
+        /// Largest size accepted.
         bytes_max: usize,
     },
-    /// What is pushed at once is kept whole or not at all, and that has a limit.
-    #[error("{bytes} bytes are too many to push at once: at most {bytes_max}; push them in parts")]
+    /// The batch exceeds the limit. A batch is stored whole or not at all.
+    #[error("batch of {bytes} bytes exceeds the limit of {bytes_max}; push smaller batches")]
     Batch {
-        /// Of all changes together.
+        /// Size of all changes together.
         bytes: usize,
-        /// That are taken.
+        /// Largest size accepted.
         bytes_max: usize,
     },
-    /// The header has a fixed size.
-    #[error("a transaction id has at most 64 bytes, this one has {0}")]
+    /// The transaction id exceeds the fixed size of a header.
+    #[error("transaction id of {0} bytes exceeds the limit of 64")]
     TransactionId(usize),
-    /// There is no such device to address.
-    #[error("the targeted device is not another member of this account")]
+    /// The recipient is not another member of the account.
+    #[error("recipient is not another device of this account")]
     Recipient,
-    /// There is nobody to ask.
-    #[error("this device is the only one of its account: there is no other to ask for a snapshot")]
+    /// The account has no other device.
+    #[error("account has no other device; pair one first")]
     Alone,
-    /// The account is over for this device.
-    #[error("the relay refused this device, and it no longer syncs: {0}")]
+    /// The account no longer works on this device.
+    #[error("relay refused this device for good: {0}")]
     Ended(String),
 }

@@ -1,4 +1,4 @@
-//! Large changes are cut: each part goes into an envelope of its own, under its own push number.
+//! Splits large changes into chunks. Each chunk gets its own envelope and push number.
 
 use super::super::reassembly::{CHANGE_BYTES_MAX, CHANGE_PARTS_MAX, GROUP_BYTES};
 use super::super::record::Queued;
@@ -7,7 +7,7 @@ use super::super::seal::content_bytes_max;
 use super::super::sealed::{Kind, Part};
 use super::{Change, Engine};
 
-/// The largest change that can be pushed through envelopes of at most so many bytes.
+/// Returns the largest change that fits envelopes of at most `envelope_bytes_max`.
 pub(super) fn change_bytes_max(envelope_bytes_max: u64) -> usize {
     let part = content_bytes_max(envelope_bytes_max).unwrap_or(0);
     part.saturating_mul(CHANGE_PARTS_MAX as usize)
@@ -15,8 +15,8 @@ pub(super) fn change_bytes_max(envelope_bytes_max: u64) -> usize {
 }
 
 impl Engine {
-    /// One change as it waits for the relay, from this number on; it was measured before. The parts
-    /// are slices of the one content.
+    /// Splits a change into queued chunks, numbered from `first`. The caller has checked its size.
+    /// The chunks are slices of the same buffer.
     pub(super) fn split(&mut self, change: Change, first: u64) -> Vec<Queued> {
         let part_bytes = content_bytes_max(self.limits.envelope_bytes_max).unwrap_or(0);
         let whole = Queued {
@@ -35,7 +35,7 @@ impl Engine {
         }
         let group = random::<GROUP_BYTES>(&mut *self.rng);
         let count = whole.content.len().div_ceil(part_bytes);
-        let count = u32::try_from(count).expect("a change has at most CHANGE_PARTS_MAX parts");
+        let count = u32::try_from(count).expect("a change has at most CHANGE_PARTS_MAX chunks");
         let part = |index: u32| {
             let from = index as usize * part_bytes;
             let through = whole.content.len().min(from + part_bytes);

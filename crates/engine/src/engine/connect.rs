@@ -1,4 +1,4 @@
-//! From dialling to welcome, and what refusals do to a connection.
+//! Connecting: dial to welcome, and connection-level refusals.
 
 use super::super::inbox::ChainCheck;
 use super::super::outbox::PushReconciliation;
@@ -9,34 +9,36 @@ use graceful_protocol::frame::DeviceFrame;
 use graceful_protocol::wire::{self, Authenticate, CreateAccount};
 use graceful_protocol::{Code, Limits, Refusal, StoreEpoch, VERSION, close_code};
 
-/// How long to wait where a person must act first, but not on this device.
+/// Delay after an error that only the relay's operator can fix.
 const OPERATOR_WAIT_MS: u64 = 5 * 60 * 1_000;
-/// No relay can send a device away for longer.
+/// Longest delay that a relay can impose.
 pub(super) const RETRY_AFTER_MS_MAX: u64 = 60 * 60 * 1_000;
-/// The most that is believed of a greeting's limits.
+/// Bounds on the limits in a greeting.
 const MESSAGE_BYTES_MAX: u64 = 16 * 1024 * 1024;
 const PUSH_ENVELOPES_MAX: u32 = 10_000;
 const UNANSWERED_FRAMES_MAX: u32 = 64;
 const WINDOW_BYTES_MAX: u64 = 64 * 1024 * 1024;
 const HEARTBEAT_S_MAX: u32 = 60 * 60;
 const RENDEZVOUS_BYTES_MAX: u32 = 16 * 1024 * 1024;
-/// No device pushes, and no account holds, this many: a relay that says so is not one.
+/// No device pushes and no account holds this many envelopes. A larger number is a protocol
+/// violation.
 const NUMBER_MAX: u64 = 1 << 62;
-/// A relay that says nothing for this long after dialling is not one.
+/// Disconnect if the relay sends nothing for this long after dialling.
 const GREETING_WAIT_MS: u64 = 15_000;
 
 impl Engine {
-    /// A connection stands. `host` is what was dialled: lower case, no port, no brackets.
+    /// Handles an established connection. `host` is the dialled host: lower case, no port, no
+    /// brackets.
     pub fn handle_connected(&mut self, host: &str, now_ms: u64) {
         self.now_ms = self.now_ms.max(now_ms);
         self.host = host.to_ascii_lowercase();
-        self.phase = Phase::Greeted;
+        self.phase = Phase::Connected;
         self.retry_after_ms = 0;
         self.pong_due_ms = Some(self.now_ms + GREETING_WAIT_MS);
         self.report();
     }
 
-    /// The connection ended, or could not be made. Dials again after a while, unless refused for good.
+    /// Handles a closed or failed connection. Dials again after a backoff, unless refused for good.
     pub fn handle_disconnected(&mut self, now_ms: u64) {
         self.now_ms = self.now_ms.max(now_ms);
         self.phase = Phase::Offline;
@@ -61,7 +63,7 @@ impl Engine {
         let (Ok(epoch), NONCE_BYTES, Some(limits)) =
             (epoch, greeting.nonce.len(), &greeting.limits)
         else {
-            return self.violation("the relay's greeting is not one");
+            return self.report_violation("malformed greeting");
         };
         self.set_limits(limits);
         self.greeted_epoch = Some(epoch);
@@ -81,7 +83,7 @@ impl Engine {
         self.send(frame);
     }
 
-    /// What is measured against these takes memory here: a relay does not set them alone.
+    /// These limits bound memory use here, so a relay cannot set them alone.
     fn set_limits(&mut self, limits: &wire::Limits) {
         self.limits = bounded(Limits::from(limits));
         let bytes_max = self.limits.envelope_bytes_max;
@@ -125,7 +127,7 @@ impl Engine {
             || welcome.head > NUMBER_MAX
             || welcome.cursor > welcome.head
         {
-            return self.violation("the relay's welcome is not one");
+            return self.report_violation("malformed welcome");
         }
         self.phase = Phase::Live;
         self.pong_due_ms = None;
@@ -141,13 +143,15 @@ impl Engine {
         self.entries_due = welcome.membership_count;
         self.check_membership_rollback(welcome.membership_count);
         self.reconcile_inbox(welcome);
-        self.state.inbox.note_own(welcome.push_number, welcome.head);
+        self.state
+            .inbox
+            .record_own(welcome.push_number, welcome.head);
         self.reconcile_outbox(welcome.push_number);
         self.reconcile_membership(welcome.membership_count);
         (self.membership_resync, self.membership_resynced) = (false, false);
     }
 
-    /// What is in this device's log was on the relay's disk: only a restore can make it lack that.
+    /// Every entry of this log was on the relay's disk. Only a restore can remove one.
     fn check_membership_rollback(&mut self, relay_count: u64) {
         let same_epoch =
             self.greeted_epoch.is_some() && self.state.inbox.store_epoch() == self.greeted_epoch;
@@ -173,7 +177,7 @@ impl Engine {
             return;
         }
         let (reached, stored) = (
-            self.state.inbox.reached(),
+            self.state.inbox.received_through(),
             self.state.outbox.confirmed_through(),
         );
         if reached > welcome.head {
@@ -197,7 +201,7 @@ impl Engine {
             .unaccounted_for(welcome.cursor, welcome.push_number)
             > 0
         {
-            // Another copy of this profile acknowledged them: they will not come again.
+            // Another copy of this profile acknowledged them: they will not be delivered again.
             self.deliver_gap(reached + 1, welcome.cursor, wire::gap::Reason::Unspecified);
         } else {
             self.state.inbox.skip_to(welcome.cursor);
@@ -224,7 +228,8 @@ impl Engine {
             }
             PushReconciliation::Lost { from, through } => {
                 let text = format!(
-                    "the relay lost the changes {from} to {through}, and this device no longer has them"
+                    "the relay lost the changes {from} to {through}, which this device \
+                     no longer has"
                 );
                 self.alert(text, false);
                 self.event(Event::LostPushes { from, through });
@@ -252,9 +257,11 @@ impl Engine {
                     text: refusal.message,
                 });
             }
-            Code::AckBeyondHead => self.violation("the relay has less than it delivered"),
+            Code::AckBeyondHead => {
+                self.report_violation("relay rejected an ack of delivered envelopes")
+            }
             _ if refusal.push_number > 0 => self.handle_push_refusal(refusal),
-            _ => self.violation("the relay refused something that was not asked"),
+            _ => self.report_violation("refusal without a request"),
         }
     }
 
@@ -263,7 +270,7 @@ impl Engine {
         let (code, text) = (refusal.code, refusal.message.clone());
         self.event(Event::Disconnected { code, text });
         match refusal.code {
-            // A reply or a join whose slot is gone: the pairing is over, and so is this connection.
+            // A reply or join whose slot is gone ends the pairing and this connection.
             Code::RendezvousNotFound => {
                 self.event(Event::RendezvousRefused {
                     code: refusal.code,

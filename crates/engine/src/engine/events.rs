@@ -1,248 +1,243 @@
-//! What the engine tells the app besides changes.
+//! Sync states, misbehavior and events.
 
 use bytes::Bytes;
 
 use super::super::seal::OpenError;
 use graceful_protocol::{Code, DeviceKey};
 
-/// How syncing stands.
+/// The sync state.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum State {
     /// Not connected.
     Offline {
-        /// When it dials again, on the engine's clock.
+        /// Time of the next dial, on the engine's clock.
         dial_at_ms: Option<u64>,
     },
-    /// Dialling, or proving itself.
+    /// Dialling or authenticating.
     Connecting,
-    /// Connected, and not done yet.
+    /// Connected, with work left.
     Syncing {
-        /// Applied up to this seq.
+        /// Applied through this seq.
         received: u64,
         /// The account's newest seq.
         head: u64,
-        /// Own changes that the relay does not have yet.
+        /// Own changes that the relay has not stored.
         waiting: u64,
     },
-    /// Everything received is applied, everything pushed is stored.
+    /// Everything received is applied and everything pushed is stored.
     UpToDate,
-    /// The relay will not have this device: trying again will not help.
+    /// The relay refuses this device for good.
     Refused {
-        /// For programs.
+        /// Machine-readable code.
         code: Code,
-        /// For people.
+        /// Human-readable message.
         text: String,
     },
 }
 
-/// Why an envelope was passed over.
+/// Why an envelope was skipped.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum UndecryptableReason {
-    /// It does not open.
+    /// The envelope does not decrypt.
     #[error(transparent)]
     Seal(#[from] OpenError),
-    /// Sealed in a key epoch whose secret this device does not have.
-    #[error("this device has no secret for key epoch {0}")]
+    /// This device lacks the secret of the envelope's key epoch.
+    #[error("this device lacks the secret of key epoch {0}")]
     KeyEpoch(u32),
-    /// Its sender has sealed in a newer key epoch before: someone who knows only old secrets made this.
-    #[error("it is sealed in key epoch {0}, older than its sender's newest")]
+    /// The sender used a newer key epoch before. Only a holder of old secrets would seal this.
+    #[error("sealed in key epoch {0}, older than its sender's newest")]
     OldKeyEpoch(u32),
-    /// The key epoch is not the one that goes with the membership log that its sender had seen.
-    #[error(
-        "it does not say what its sender had seen, or is sealed in another key epoch than that asks for"
-    )]
+    /// The key epoch does not match the membership log that the sender had seen.
+    #[error("its key epoch does not match the membership log its sender had seen")]
     Heads,
-    /// Said to come from a device that never belonged.
-    #[error("its sender never belonged to this account")]
+    /// The claimed sender was never a member.
+    #[error("its sender was never a member of this account")]
     Sender,
-    /// Its identifiers or its running hash do not have their length.
-    #[error("the relay sent it in a form that cannot be")]
+    /// An identifier or the running hash has the wrong length.
+    #[error("malformed delivery")]
     Delivery,
-    /// The number inside is not the one outside.
-    #[error("it was delivered under another number than it was sealed with")]
+    /// The push numbers inside and outside the seal differ.
+    #[error("delivered under another push number than sealed")]
     PushNumber,
-    /// A part of something larger, with numbers that cannot be.
-    #[error("it says to be a part of a change, and its numbers cannot be")]
+    /// A chunk with impossible numbers.
+    #[error("impossible chunk numbers")]
     Part,
-    /// A newer version's kind.
-    #[error("it is of a kind that this version does not know; update this device")]
+    /// A kind of a newer version.
+    #[error("unknown kind; update this device")]
     Kind,
 }
 
-/// The relay, or someone on the way, shows this device something that cannot be.
+/// Provable misbehavior of the relay, or of an attacker on the path.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RelayMisbehavior {
-    /// Running hashes do not follow each other at this seq.
-    #[error("the relay's history does not fit together at seq {0}")]
+    /// The running hash does not match at this seq.
+    #[error("the relay's log does not match its running hash at seq {0}")]
     ChainMismatch(u64),
-    /// Another device saw another history.
-    #[error("another device was shown a different history at seq {0}")]
+    /// Another device saw a different log.
+    #[error("the relay showed another device a different log at seq {0}")]
     DivergentLog(u64),
-    /// Something that another device pushed for this one never came, and no gap was told.
+    /// A change pushed for this device never arrived, and no gap was reported.
     #[error(
-        "the relay withheld change {push_number} of device {sender}: a later one says that it was sent"
+        "the relay withheld change {push_number} of device {sender}, which a later change names"
     )]
     Withheld {
-        /// Who pushed it.
+        /// The device that pushed it.
         sender: DeviceKey,
-        /// Its number, or that of the newest if several are missing.
+        /// Its push number; the newest if several are missing.
         push_number: u64,
     },
-    /// Another device saw another membership log.
-    #[error("another device was shown a different membership log at entry {0}")]
+    /// Another device saw a different membership log.
+    #[error("the relay showed another device a different membership log at entry {0}")]
     DivergentMembership(u64),
-    /// Another device saw more of the membership log than this one was shown.
-    #[error(
-        "the relay hides membership entries: it showed {shown} here, and {seen} to another device"
-    )]
+    /// Another device saw a longer membership log.
+    #[error("the relay hid membership entries: {shown} shown here, {seen} to another device")]
     MembershipHidden {
         /// Entries shown to this device.
         shown: u64,
-        /// Entries that the other device has.
+        /// Entries shown to the other device.
         seen: u64,
     },
-    /// A shorter membership log than before, without a restore being announced.
-    #[error("the relay went back to {to} membership entries, of {from} that it had shown")]
+    /// The membership log became shorter without an announced restore.
+    #[error("the relay rolled back the membership log from {from} to {to} entries")]
     MembershipRolledBack {
-        /// Entries that were seen.
+        /// Entries seen before.
         from: u64,
         /// Entries now.
         to: u64,
     },
-    /// An entry that breaks the rules of the log.
-    #[error("the relay sent a membership entry that does not belong: {0}")]
+    /// A membership entry is invalid.
+    #[error("the relay sent an invalid membership entry: {0}")]
     InvalidEntry(String),
-    /// Less than the relay had before, without a restore being announced.
-    #[error("the relay went back from seq {from} to {to}")]
+    /// The log became shorter without an announced restore.
+    #[error("the relay rolled back the log from seq {from} to {to}")]
     RolledBack {
-        /// Seq that was seen.
+        /// Newest seq seen before.
         from: u64,
         /// Newest seq now.
         to: u64,
     },
-    /// It had said that these own pushes are on its disk, and no restore is announced.
-    #[error(
-        "the relay no longer has the changes {from} to {through}, which it had said were stored"
-    )]
+    /// Acknowledged pushes are gone without an announced restore.
+    #[error("the relay lost the changes {from} to {through}, which it had acknowledged")]
     StoredPushesLost {
-        /// First number.
+        /// First push number.
         from: u64,
-        /// Last number.
+        /// Last push number.
         through: u64,
     },
-    /// Not this protocol.
+    /// The relay violated the protocol.
     #[error("{0}")]
     ProtocolViolation(&'static str),
 }
 
-/// Something happened.
+/// An event for the app.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
-    /// Syncing stands differently.
+    /// The sync state changed.
     State(State),
-    /// The relay ended the connection, and said why. Whether it is for good, the state says.
+    /// The relay closed the connection with a reason. [`Event::State`] tells whether this is final.
     Disconnected {
-        /// For programs.
+        /// Machine-readable code.
         code: Code,
-        /// For people.
+        /// Human-readable message.
         text: String,
     },
-    /// The relay has everything up to this push number on disk.
+    /// The relay stored everything through this push number.
     Stored(u64),
-    /// The relay takes no push for now, beginning with this one; it is tried again.
+    /// The relay rejected pushes from this one on. They are retried.
     PushRefused {
-        /// Of the change.
+        /// First rejected push number.
         push_number: u64,
-        /// For programs.
+        /// Machine-readable code.
         code: Code,
-        /// For people.
+        /// Human-readable message.
         text: String,
     },
-    /// The relay's limits have become smaller than a change that waited: it is let go, and an empty
-    /// filler takes its number, so that those behind it can go on.
+    /// A queued change exceeds the relay's new limit and was dropped. An empty filler takes its
+    /// number, so that later changes can proceed.
     ChangeDropped {
-        /// Of the change; of the first part, if it was cut. All parts are let go.
+        /// Push number of the change, or of its first chunk. All chunks are dropped.
         push_number: u64,
-        /// The app's own name for it.
+        /// The app's identifier of the change.
         transaction_id: String,
-        /// Of its envelope.
+        /// Size of its envelope.
         bytes: u64,
-        /// That the relay takes.
+        /// Largest envelope the relay accepts.
         bytes_max: u64,
     },
-    /// The relay lost what it had stored (a restore); these go again under the same numbers.
+    /// A restored relay lost stored pushes. They are sent again under the same numbers.
     PushedAgain {
-        /// First number.
+        /// First push number.
         from: u64,
-        /// Last number.
+        /// Last push number.
         through: u64,
     },
-    /// The relay lost these, and so has this device: push a snapshot for devices that lack them.
+    /// A restored relay lost pushes that this device no longer has. Send a snapshot to devices that
+    /// lack them.
     LostPushes {
-        /// First number.
+        /// First push number.
         from: u64,
-        /// Last number.
+        /// Last push number.
         through: u64,
     },
-    /// The profile is a copy of one that pushed more: what waited was numbered anew.
+    /// The profile is a copy of one that pushed more. Queued changes were renumbered.
     Renumbered {
-        /// The first waiting change's number now.
+        /// New push number of the first queued change.
         first: u64,
     },
-    /// This device has no secret for the newest key epoch and cannot push.
+    /// This device lacks the secret of the newest key epoch and cannot push.
     KeyMissing(u32),
-    /// An envelope was passed over.
+    /// An envelope was skipped.
     UndecryptableEnvelope {
-        /// Its place in the log.
+        /// Its seq.
         seq: u64,
-        /// Its sender, as the relay says.
+        /// Its sender, as claimed by the relay.
         sender: DeviceKey,
-        /// Why.
+        /// Why it was skipped.
         reason: UndecryptableReason,
     },
-    /// Something that cannot be. Worth showing to a person.
+    /// The relay or an attacker misbehaved. Show this to a person.
     MisbehaviorDetected(RelayMisbehavior),
-    /// The relay tells a new history: it was restored from a backup.
+    /// The relay was restored from a backup and announced a new store epoch.
     RelayRestored,
     /// A device joined.
     Added(DeviceKey),
     /// A device was removed.
     Removed(DeviceKey),
-    /// A device's name became known, or changed.
+    /// A device's name was set or changed.
     Named(DeviceKey),
-    /// The relay did not take a change of membership.
+    /// The relay rejected a membership change.
     MembershipRefused {
-        /// The device that was to be added or removed.
+        /// The device to be added or removed.
         device: DeviceKey,
-        /// For people.
+        /// Human-readable message.
         text: String,
     },
     /// A rendezvous slot is open.
     RendezvousOpened {
-        /// Its id.
+        /// The slot id.
         id: Bytes,
     },
-    /// A device asks through a slot.
+    /// A device sent a request through a slot.
     RendezvousMessage {
-        /// The slot's id.
+        /// The slot id.
         id: Bytes,
-        /// Its sealed request.
+        /// The sealed request.
         sealed: Bytes,
     },
-    /// A slot was not opened.
+    /// A slot could not be opened.
     RendezvousRefused {
-        /// For programs.
+        /// Machine-readable code.
         code: Code,
-        /// For people.
+        /// Human-readable message.
         text: String,
     },
-    /// What was to be deleted is deleted.
+    /// A deletion completed.
     Deleted {
-        /// Up to this seq.
+        /// Deleted through this seq.
         through: u64,
-        /// How many envelopes.
+        /// Number of deleted envelopes.
         envelopes: u64,
-        /// Whether the account itself is gone.
+        /// Whether the account itself was deleted.
         account: bool,
     },
 }

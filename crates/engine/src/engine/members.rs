@@ -1,4 +1,4 @@
-//! Membership, rendezvous and deletion: what changes the account itself.
+//! Membership changes, rendezvous slots and deletion.
 
 use bytes::Bytes;
 
@@ -12,27 +12,28 @@ use graceful_protocol::wire::{self, SignedEntry};
 use graceful_protocol::{DeviceKey, Refusal, RendezvousId};
 
 impl Engine {
-    /// Adds a device to the account. [`Event::Added`] when the relay has it on disk.
+    /// Adds a device to the account. [`Event::Added`] follows when the relay has stored the entry.
     ///
     /// # Errors
-    /// [`MembershipError`] if the log would not take it.
+    /// [`MembershipError`] if the log rejects the entry.
     pub fn add_device(&mut self, joining: Joining, now_ms: u64) -> Result<(), MembershipError> {
         self.state.account.sign_add(&joining)?;
-        self.intend(Intent::Add(joining), now_ms);
+        self.add_intent(Intent::Add(joining), now_ms);
         Ok(())
     }
 
-    /// Removes a device and starts a new key epoch. [`Event::Removed`] when the relay has it on disk.
+    /// Removes a device and starts a new key epoch. [`Event::Removed`] follows when the relay has
+    /// stored the entry.
     ///
     /// # Errors
-    /// [`MembershipError`] if the log would not take it.
+    /// [`MembershipError`] if the log rejects the entry.
     pub fn remove_device(&mut self, device: DeviceKey, now_ms: u64) -> Result<(), MembershipError> {
         self.state.account.sign_remove(&device, &mut *self.rng)?;
-        self.intend(Intent::Remove(device), now_ms);
+        self.add_intent(Intent::Remove(device), now_ms);
         Ok(())
     }
 
-    fn intend(&mut self, intent: Intent, now_ms: u64) {
+    fn add_intent(&mut self, intent: Intent, now_ms: u64) {
         self.now_ms = self.now_ms.max(now_ms);
         if !self.intents.contains(&intent) {
             self.intents.push_back(intent);
@@ -40,12 +41,13 @@ impl Engine {
         self.drive();
     }
 
-    /// What a device needs to be part of the account; `None` if this one lacks a secret itself.
+    /// Returns everything a device needs to join the account, or `None` if a secret is missing
+    /// here.
     pub fn bundle(&self) -> Option<Account> {
         self.state.account.bundle()
     }
 
-    /// Opens a rendezvous slot. The answer is an event; nothing is sent while not connected.
+    /// Opens a rendezvous slot. An event reports the result. Does nothing while offline.
     pub fn open_rendezvous(&mut self, id: RendezvousId, lifetime_s: u32, now_ms: u64) {
         self.now_ms = self.now_ms.max(now_ms);
         if self.is_live() {
@@ -57,7 +59,7 @@ impl Engine {
         }
     }
 
-    /// Answers through a slot. Nothing is sent while not connected.
+    /// Sends a reply through a slot. Does nothing while offline.
     pub fn reply_rendezvous(&mut self, id: RendezvousId, sealed: Bytes, now_ms: u64) {
         self.now_ms = self.now_ms.max(now_ms);
         if self.is_live() {
@@ -68,14 +70,14 @@ impl Engine {
         }
     }
 
-    /// Tells the others what the devices are called, as far as this one knows.
+    /// Sends all known device names to the other devices.
     pub fn announce_names(&mut self, now_ms: u64) {
         self.now_ms = self.now_ms.max(now_ms);
         self.queue_names();
         self.drive();
     }
 
-    /// Deletes every envelope of the account up to a seq from the relay. [`Event::Deleted`] follows.
+    /// Deletes the account's envelopes through a seq from the relay. [`Event::Deleted`] follows.
     pub fn delete_through(&mut self, through: u64, now_ms: u64) {
         self.now_ms = self.now_ms.max(now_ms);
         self.deletes
@@ -83,7 +85,7 @@ impl Engine {
         self.drive();
     }
 
-    /// Deletes everything the relay has of the account. [`Event::Deleted`] follows.
+    /// Deletes the account from the relay. [`Event::Deleted`] follows.
     pub fn delete_account(&mut self, now_ms: u64) {
         self.now_ms = self.now_ms.max(now_ms);
         let account = self.state.account.account().to_wire();
@@ -92,7 +94,7 @@ impl Engine {
         self.drive();
     }
 
-    /// One at a time, and again after a reconnection: deleting twice does no harm.
+    /// Sends one deletion at a time, and repeats it after a reconnect: deletion is idempotent.
     pub(super) fn send_deletes(&mut self) {
         if self.delete_sent {
             return;
@@ -119,13 +121,13 @@ impl Engine {
         if account {
             self.ended = Some((
                 Code::AccountDeleted,
-                "the account was closed from this device".to_owned(),
+                "this device deleted the account".to_owned(),
             ));
             self.close();
         }
     }
 
-    /// Signs the oldest wish anew on top of the log as it is, one at a time.
+    /// Signs the oldest membership intent on top of the current log, one at a time.
     pub(super) fn send_intent(&mut self) {
         self.drop_fulfilled();
         if self.append_sent {
@@ -165,7 +167,7 @@ impl Engine {
         });
     }
 
-    /// Gives back what a restored relay lacks.
+    /// Appends the entries that a restored relay lacks.
     pub(super) fn reconcile_membership(&mut self, relay_count: u64) {
         let entries = self.state.account.entries();
         let lacking = usize::try_from(relay_count)
@@ -247,7 +249,7 @@ impl Engine {
             Changed::Removed(member) => {
                 self.event(Event::Removed(member.device));
                 if member.device == self.state.account.keys().device() {
-                    let text = "this device was removed from the account by another one".to_owned();
+                    let text = "another device removed this one from the account".to_owned();
                     self.ended = Some((Code::DeviceRemoved, text));
                     self.close();
                 }
@@ -260,7 +262,7 @@ impl Engine {
         let stale = refusal.code == Code::StaleMembership;
         let count = self.state.account.membership().count();
         if stale && refusal.expected > count {
-            // What is missing is on its way to every connected device; then it is signed again.
+            // The missing entries are on their way. The intent is signed again on top of them.
             self.append_sent = true;
             return;
         }

@@ -1,9 +1,8 @@
-//! The conversation with a relay, without sockets, clock or disk: inputs go in by methods, outputs
-//! are drained in order by [`Engine::poll_output`]. The same inputs and the same chance give the same
-//! outputs.
+//! A device's sans-I/O state machine. Methods take inputs, and [`Engine::poll_output`] returns
+//! outputs in order. The same inputs and randomness give the same outputs.
 //!
-//! The one rule for a driver: a [`Output::Persist`] is on disk before any later output is acted on.
-//! Times are milliseconds of any clock that does not go back.
+//! A driver must put each [`Output::Persist`] on disk before it acts on any later output. Times are
+//! milliseconds of any monotonic clock.
 
 mod alerts;
 mod change;
@@ -35,23 +34,24 @@ use graceful_protocol::frame::{DeviceFrame, RelayFrame};
 use graceful_protocol::wire;
 use graceful_protocol::{Code, DeviceKey, Limits, StoreEpoch};
 
-/// Acks wait this long for company when more is being applied.
+/// Longest delay of an ack while more changes are being applied.
 const ACK_DELAY_MS: u64 = 200;
 
-/// What a driver does, in order.
+/// An action for the driver, in order.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Output {
-    /// Put this on disk before going on. Several in a row may share one sync.
+    /// Persist this before any later output. Consecutive records may share one sync.
     Persist(Record),
-    /// Dial the relay; then [`Engine::handle_connected`], or [`Engine::handle_disconnected`] if it fails.
+    /// Dial the relay, then call [`Engine::handle_connected`], or [`Engine::handle_disconnected`]
+    /// on failure.
     Connect,
     /// Send this frame.
     Send(DeviceFrame),
-    /// Give this to the app.
+    /// Deliver this to the app.
     Deliver(Incoming),
-    /// Tell the app.
+    /// Report this to the app.
     Event(Event),
-    /// Close the connection; [`Engine::handle_disconnected`] follows when it is closed.
+    /// Close the connection, then call [`Engine::handle_disconnected`].
     Close,
 }
 
@@ -59,20 +59,20 @@ pub enum Output {
 enum Phase {
     Offline,
     Dialling,
-    Greeted,
+    Connected,
     Authenticating,
     Live,
     Closing,
 }
 
-/// What this device wants of the membership log, until the log shows it.
+/// A requested membership change, pending until the log contains it.
 #[derive(Debug, Clone, PartialEq)]
 enum Intent {
     Add(Joining),
     Remove(DeviceKey),
 }
 
-/// One device's side of the conversation.
+/// The state machine of one device.
 pub struct Engine {
     state: EngineState,
     rng: Box<dyn CryptoRng + Send>,
@@ -88,7 +88,7 @@ pub struct Engine {
     ended: Option<(Code, String)>,
     reported: Option<State>,
     greeted_epoch: Option<StoreEpoch>,
-    /// Whether the whole log is shown with the next proof, and whether that was tried already.
+    /// Whether the next authentication sends the whole log, and whether that was tried.
     membership_resync: bool,
     membership_resynced: bool,
     last_sent_ms: u64,
@@ -103,11 +103,11 @@ pub struct Engine {
     push_hold_ms: Option<u64>,
     intents: VecDeque<Intent>,
     append_sent: bool,
-    /// Entries of the membership log that the relay has: nothing is sealed before they are here.
+    /// Length of the relay's membership log. Nothing is sealed before it is complete here.
     entries_due: u64,
     delete_sent: bool,
     deletes: VecDeque<DeviceFrame>,
-    /// Seconds since 1970, for people; nothing is decided by it.
+    /// Seconds since 1970. Only dates alerts.
     wall_s: u64,
 }
 
@@ -120,8 +120,8 @@ impl std::fmt::Debug for Engine {
 }
 
 impl Engine {
-    /// Offline, and about to dial at the first [`Engine::handle_timeout`]. `invite` is for genesis an
-    /// account at a relay that asks for one; otherwise empty.
+    /// Creates an offline engine that dials at the first [`Engine::handle_timeout`]. `invite` is
+    /// the invitation for a new account, or empty.
     pub fn new(
         state: EngineState,
         invite: impl Into<String>,
@@ -170,39 +170,41 @@ impl Engine {
         engine
     }
 
-    /// The next thing to do, until there is nothing more.
+    /// Returns the next output, or `None` when all are drained.
     pub fn poll_output(&mut self) -> Option<Output> {
         self.outputs.pop_front()
     }
 
-    /// What is known, for status and compaction. Ahead of the disk while outputs are not drained.
+    /// Returns the state, for status and compaction. It is ahead of the disk until outputs are
+    /// drained.
     pub fn state(&self) -> &EngineState {
         &self.state
     }
 
-    /// Why the relay will not have this device any more, if so.
+    /// Returns why the relay refuses this device for good, if it does.
     pub fn ended(&self) -> Option<(Code, &str)> {
         self.ended
             .as_ref()
             .map(|(code, text)| (*code, text.as_str()))
     }
 
-    /// The relay's limits; before a greeting the defaults, and the largest envelope as said last.
+    /// Returns the relay's limits. Before a greeting: defaults, with the last known envelope size.
     pub fn limits(&self) -> &Limits {
         &self.limits
     }
 
-    /// Whether the device is known to the relay and talking to it.
+    /// Returns whether the device is authenticated and connected.
     pub fn is_live(&self) -> bool {
         self.phase == Phase::Live
     }
 
-    /// Whether it dials again at once, to show a relay that does not know this device its whole log.
+    /// Returns whether the next connection sends the whole membership log to a relay that lacks
+    /// this device.
     pub fn needs_membership_resync(&self) -> bool {
         self.membership_resync && !self.membership_resynced
     }
 
-    /// Time passed. Dials, pings, acknowledges and tries again what is due.
+    /// Handles the passing of time: dials, pings, acknowledges and retries what is due.
     pub fn handle_timeout(&mut self, now_ms: u64) {
         self.now_ms = self.now_ms.max(now_ms);
         if due(self.dial_at_ms, self.now_ms) {
@@ -225,7 +227,7 @@ impl Engine {
         }
     }
 
-    /// When [`Engine::handle_timeout`] has something to do next.
+    /// Returns when [`Engine::handle_timeout`] is due.
     pub fn poll_timeout(&self) -> Option<u64> {
         let live = (self.phase == Phase::Live).then(|| self.ping_at_ms());
         [
@@ -244,7 +246,7 @@ impl Engine {
         u64::from(self.limits.ping_interval_s.max(1)) * 1_000
     }
 
-    /// A little early: the relay counts from when it hears, not from when this device speaks.
+    /// Slightly early: the relay measures from arrival, this device from sending.
     fn ping_at_ms(&self) -> u64 {
         if self.pong_due_ms.is_some() {
             u64::MAX
@@ -259,7 +261,7 @@ impl Engine {
         self.send(DeviceFrame::Ping(wire::Ping { number: self.pings }));
     }
 
-    /// Bytes came or went: the relay is there, even if a whole frame takes long.
+    /// Handles transferred bytes: the relay is alive, even if a whole frame takes long.
     pub fn handle_progress(&mut self, now_ms: u64) {
         self.now_ms = self.now_ms.max(now_ms);
         if self.pong_due_ms.is_some() {
@@ -267,17 +269,17 @@ impl Engine {
         }
     }
 
-    /// The relay sent a frame.
+    /// Handles a frame from the relay.
     pub fn handle_frame(&mut self, frame: RelayFrame, now_ms: u64) {
         self.now_ms = self.now_ms.max(now_ms);
         self.handle_progress(now_ms);
         match (&self.phase, frame) {
             (Phase::Offline | Phase::Dialling | Phase::Closing, _) => return,
             (_, RelayFrame::Refusal(refusal)) => self.handle_refusal(refusal.into()),
-            (Phase::Greeted, RelayFrame::Greeting(greeting)) => self.handle_greeting(&greeting),
+            (Phase::Connected, RelayFrame::Greeting(greeting)) => self.handle_greeting(&greeting),
             (Phase::Authenticating, RelayFrame::Welcome(welcome)) => self.handle_welcome(&welcome),
             (Phase::Live, frame) => self.handle_live_frame(frame),
-            _ => self.violation("the relay sent a frame before its turn"),
+            _ => self.report_violation("frame out of order"),
         }
         self.drive();
     }
@@ -303,12 +305,12 @@ impl Engine {
             | RelayFrame::Welcome(_)
             | RelayFrame::RecoveryAccepted(_)
             | RelayFrame::Refusal(_) => {
-                self.violation("the relay greeted twice");
+                self.report_violation("unexpected frame");
             }
         }
     }
 
-    /// Whatever can go on now, goes on.
+    /// Makes all possible progress.
     fn drive(&mut self) {
         if self.phase == Phase::Live {
             self.send_intent();
@@ -340,8 +342,8 @@ impl Engine {
         }
     }
 
-    /// The relay does not follow the protocol: nothing more is believed on this connection.
-    fn violation(&mut self, what: &'static str) {
+    /// Reports a protocol violation and closes the connection.
+    fn report_violation(&mut self, what: &'static str) {
         self.report_misbehavior(RelayMisbehavior::ProtocolViolation(what));
         self.close();
     }

@@ -1,4 +1,4 @@
-//! A relay for tests: it keeps everything that it is sent, and believes it.
+//! A relay for tests. It stores every frame and verifies nothing.
 
 use std::collections::BTreeMap;
 
@@ -8,25 +8,25 @@ use graceful_protocol::frame::{DeviceFrame, RelayFrame};
 use graceful_protocol::wire::{self, Delivered, Envelope, Placement, SignedEntry};
 use graceful_protocol::{Chain, DeviceKey, Limits, chain};
 
-/// Keeps everything, checks nothing that the relay's own tests check.
+/// Stores everything; the relay's own tests cover verification.
 #[derive(Clone, Default)]
 pub struct NaiveRelay {
     pub(crate) epoch: u8,
     pub(crate) entries: Vec<SignedEntry>,
-    /// Everything pushed so far, in order: sender, envelope, running hash.
+    /// All pushed envelopes in order: sender, envelope, running hash.
     pub log: Vec<(DeviceKey, Envelope, Chain)>,
     pub(crate) pushed: BTreeMap<DeviceKey, u64>,
     pub(crate) cursors: BTreeMap<DeviceKey, u64>,
-    /// If not 0: what the greeting says of it.
+    /// Envelope limit in the greeting; 0 means the default.
     pub(crate) envelope_bytes_max: u64,
-    /// What came up to here has expired.
+    /// Envelopes through this seq have expired.
     pub(crate) expired_through: u64,
-    /// Envelopes that came again.
+    /// Number of repeated envelopes.
     pub(crate) repeats: u64,
 }
 
 impl NaiveRelay {
-    /// What it says first.
+    /// Returns the greeting.
     pub fn greeting(&self) -> RelayFrame {
         let mut limits = Limits {
             push_envelopes_max: 3,
@@ -44,7 +44,7 @@ impl NaiveRelay {
         })
     }
 
-    /// What it answers to a frame of this device.
+    /// Returns the answers to a device's frame.
     pub fn answer(&mut self, device: DeviceKey, frame: DeviceFrame) -> Vec<RelayFrame> {
         match frame {
             DeviceFrame::CreateAccount(found) => {
@@ -126,7 +126,7 @@ impl NaiveRelay {
         })
     }
 
-    /// What it delivers to this device of what came after `after`.
+    /// Returns the delivery of everything after `after` to a device.
     pub fn deliver(&self, device: DeviceKey, after: u64) -> RelayFrame {
         let head = self.log.len() as u64;
         let after = after.max(self.expired_through);

@@ -1,4 +1,5 @@
-//! Receiving what comes in parts: on disk first, then done with; to the app when it is whole.
+//! Receiving chunks. Each is persisted before it is acknowledged; the app gets the reassembled
+//! change.
 
 use bytes::Bytes;
 
@@ -10,9 +11,9 @@ use super::receive::{GAP_BYTES, Opened};
 use super::{ChangeKind, Engine, Gap, GapReason, Incoming, Output};
 
 impl Engine {
-    /// What came says of some changes that they will never be whole: the app hears of that before.
+    /// Reports changes that this envelope proves will never complete, before delivering it.
     pub(super) fn abandon_unfinished(&mut self, position: &Position, part: Option<&Part>) {
-        // Everything before this one, which itself is still to be applied.
+        // The position before this envelope, which is not applied yet.
         let before = Position {
             seq: position.seq.saturating_sub(1),
             push_number: 0,
@@ -38,8 +39,8 @@ impl Engine {
         self.outputs.push_back(Output::Deliver(Incoming::Gap(gap)));
     }
 
-    /// Takes one part of a change. It may be acknowledged when it is on disk; the last one, like any
-    /// change, when the app has applied it.
+    /// Receives one chunk. It may be acknowledged once persisted; the last one only when the app
+    /// has applied the change.
     pub(super) fn deliver_chunk(
         &mut self,
         opened: Opened,
@@ -52,7 +53,7 @@ impl Engine {
         let taken = self
             .state
             .reassembler
-            .take(&position, part, opened.content.clone());
+            .receive(&position, part, opened.content.clone());
         self.state
             .inbox
             .deliver_to_app(position, Some(chain), bytes);
@@ -75,21 +76,21 @@ impl Engine {
         self.persist(Record::Chunk(ChunkStep { step: Some(step) }));
     }
 
-    /// What the app has heard of is no longer known.
+    /// Forgets unfinished changes whose gap the app has acknowledged.
     pub(super) fn forget_reported(&mut self) {
         let inbox = &self.state.inbox;
         for step in self
             .state
             .reassembler
-            .reported(|position| inbox.is_due(position))
+            .take_acknowledged(|position| inbox.is_due(position))
         {
             self.record_chunk(step);
         }
     }
 
-    /// Own changes that are still here, put together again, from this push number on: those that
-    /// wait, and the newest of those that are stored. Each with the number that its receipt named.
-    pub fn kept_changes(&self, after: u64) -> Vec<(u64, super::Change)> {
+    /// Returns own changes still held after a push number: all queued ones and the newest stored
+    /// ones, reassembled. Each has the number named in its receipt.
+    pub fn retained_changes(&self, after: u64) -> Vec<(u64, super::Change)> {
         let mut kept = Vec::new();
         let mut parts: Vec<Bytes> = Vec::new();
         for queued in self
@@ -98,7 +99,7 @@ impl Engine {
             .changes()
             .filter(|queued| queued.push_number > after)
         {
-            let Some(mut change) = super::Change::of(queued) else {
+            let Some(mut change) = super::Change::from_queued(queued) else {
                 continue;
             };
             if let Some(part) = &queued.part {

@@ -1,4 +1,4 @@
-//! Pushing: sealed at the moment of sending, numbered at the moment of asking.
+//! Pushing. Changes are numbered when queued and sealed when sent.
 
 use bytes::Bytes;
 
@@ -14,13 +14,13 @@ use graceful_protocol::frame::DeviceFrame;
 use graceful_protocol::wire::{self, Envelope};
 use graceful_protocol::{Code, DeviceKey, Refusal};
 
-/// How long to wait after a refusal that names no time.
+/// Delay after a refusal without a retry time.
 const REFUSED_WAIT_MS: u64 = 30_000;
-/// Content that is taken at once: it becomes one record of the journal.
+/// Largest batch: it becomes one journal record.
 const BATCH_BYTES_MAX: usize = 1024 * 1024 * 1024;
 
 impl Engine {
-    /// Takes changes into the outbox, all or none. They are safe when the `Persist` outputs are.
+    /// Queues changes, all or none. They are durable once the `Persist` outputs are.
     ///
     /// # Errors
     /// [`PushError`]
@@ -83,7 +83,7 @@ impl Engine {
         Ok(())
     }
 
-    /// One record for all of them: a crash, or a full disk, leaves all or none.
+    /// One record per batch, so that a crash or a full disk keeps all or none.
     pub(super) fn queue(&mut self, mut changes: Vec<Queued>) {
         if changes.is_empty() {
             return;
@@ -91,12 +91,12 @@ impl Engine {
         for change in &mut changes {
             change.after = self.state.outbox.newest_for(&change.recipient);
             let taken = self.state.outbox.add(change.clone());
-            assert!(taken, "the next number is free");
+            assert!(taken, "the next push number is free");
         }
         self.persist(Record::Queued(Batch { changes }));
     }
 
-    /// Tells every device what all are called.
+    /// Sends all device names to every device.
     pub(super) fn queue_names(&mut self) {
         let names: Vec<_> = self
             .state
@@ -118,7 +118,7 @@ impl Engine {
     }
 
     pub(super) fn send_pushes(&mut self) {
-        // Before the log is whole, a removal might be missing, and with it the key epoch to seal in.
+        // A missing entry could be a removal, which changes the key epoch to seal in.
         if self.push_hold_ms.is_some() || self.state.account.membership().count() < self.entries_due
         {
             return;
@@ -132,7 +132,7 @@ impl Engine {
             if let Some(through) = self.state.outbox.reserve_sending(last) {
                 self.persist(Record::Sending(through));
             }
-            self.state.outbox.sent(last, sealed);
+            self.state.outbox.mark_sent(last, sealed);
             self.send(DeviceFrame::Push(wire::Push { envelopes }));
         }
     }
@@ -152,7 +152,7 @@ impl Engine {
         };
         let mut envelopes = Vec::with_capacity(batch.len());
         for (push_number, change) in batch {
-            // A number whose change is lost, or moot, is filled by a message that says nothing.
+            // An empty filler takes the number of a lost or dropped change.
             let filler = Queued {
                 kind: Kind::Names.into(),
                 ..Queued::default()
@@ -176,7 +176,7 @@ impl Engine {
             };
             let salt = random(&mut *self.rng);
             let sealed = seal(keys, &binding, &header, &change.content, &salt)
-                .expect("a change was measured before it was queued");
+                .expect("the size was checked when the change was queued");
             envelopes.push(Envelope {
                 push_number,
                 sealed,
@@ -188,7 +188,7 @@ impl Engine {
 
     fn heads(&self) -> Heads {
         let log = self.state.account.membership();
-        let (log_seq, log_chain) = match self.state.inbox.known() {
+        let (log_seq, log_chain) = match self.state.inbox.latest_chain() {
             Some((seq, chain)) if seq > 0 => (seq, chain.to_wire()),
             _ => (0, Bytes::new()),
         };
@@ -203,7 +203,7 @@ impl Engine {
 
     pub(super) fn handle_stored(&mut self, stored: &wire::Stored) {
         if stored.push_number > self.state.outbox.sent_through() {
-            return self.violation("the relay stored a push that was never made");
+            return self.report_violation("acknowledgement of a push that was never sent");
         }
         let own = self.state.account.keys().device();
         for placement in &stored.placements {
@@ -214,18 +214,18 @@ impl Engine {
                 };
                 let seq = placement.seq.saturating_add(step);
                 self.state.inbox.extend_own(seq, &own, &sealed);
-                // The relay moves a cursor at the head over an own push, too; but an ack may have been on
-                // its way, so this one is acknowledged like all others.
+                // The relay may move its cursor over an own push at the head. An ack may have been
+                // in flight, so this one is acknowledged like any other.
                 self.state.inbox.place_own(number, seq);
             }
         }
-        self.state.outbox.answered(stored.push_number);
+        self.state.outbox.complete_through(stored.push_number);
         self.record_stored(stored.push_number);
         self.record_cursor();
     }
 
     pub(super) fn record_stored(&mut self, number: u64) {
-        if self.state.outbox.stored(number) {
+        if self.state.outbox.mark_stored(number) {
             self.persist(Record::Stored(number));
             self.outputs.push_back(Output::Event(Event::Stored(number)));
         }
@@ -234,17 +234,17 @@ impl Engine {
     pub(super) fn handle_push_refusal(&mut self, refusal: Refusal) {
         let number = refusal.push_number;
         match refusal.code {
-            Code::PushOutOfOrder => self.state.outbox.refused(refusal.expected.max(1)),
+            Code::PushOutOfOrder => self.state.outbox.handle_refusal(refusal.expected.max(1)),
             Code::UnknownRecipient if self.recipient_is_gone(number) => {
-                self.state.outbox.refused(number);
+                self.state.outbox.handle_refusal(number);
                 self.state.outbox.drop_content(number);
             }
             Code::EnvelopeTooLarge if self.is_too_large(number) => {
-                self.state.outbox.refused(number);
+                self.state.outbox.handle_refusal(number);
                 self.drop_too_large(number);
             }
             code => {
-                self.state.outbox.refused(number);
+                self.state.outbox.handle_refusal(number);
                 let wait_ms = match refusal.retry_after_ms {
                     0 => REFUSED_WAIT_MS,
                     wait_ms => wait_ms.min(RETRY_AFTER_MS_MAX),
@@ -259,7 +259,7 @@ impl Engine {
         }
     }
 
-    /// The relay's word alone is not enough to let a change go: the membership log must agree.
+    /// A refusal alone does not drop a change: the membership log must confirm it.
     fn recipient_is_gone(&self, number: u64) -> bool {
         let recipient = self
             .state
@@ -277,12 +277,12 @@ impl Engine {
             .map_or(0, |change| sealed_size(change.content.len()) as u64)
     }
 
-    /// Here, too, the relay's word alone is not enough: its greeting must agree.
+    /// A refusal alone does not drop a change: the greeting must confirm the limit.
     fn is_too_large(&self, number: u64) -> bool {
         self.sealed_bytes(number) > self.limits.envelope_bytes_max
     }
 
-    /// It was queued when larger ones were taken. It would hold up everything behind it for ever.
+    /// A change queued under a larger limit would block all later ones forever.
     fn drop_too_large(&mut self, number: u64) {
         let (bytes, bytes_max) = (self.sealed_bytes(number), self.limits.envelope_bytes_max);
         let Some(change) = self.state.outbox.change(number) else {

@@ -1,11 +1,11 @@
-//! Receiving: check, open, hand out in order; acknowledge what was applied.
+//! Receiving: verify, decrypt, deliver in order, acknowledge what was applied.
 
 use bytes::Bytes;
 use prost::Message;
 
 use super::super::inbox::{ChainCheck, Position};
 use super::super::pairing::read_names;
-use super::super::reassembly::is_part;
+use super::super::reassembly::is_valid_chunk;
 use super::super::record::{Named, Record, Sender, SenderKeyEpoch, Senders};
 use super::super::seal::{Binding, key_epoch, open};
 use super::super::sealed::{Header, Heads, Kind, Names};
@@ -17,10 +17,10 @@ use graceful_protocol::frame::DeviceFrame;
 use graceful_protocol::wire::{self, Delivered};
 use graceful_protocol::{Chain, DeviceKey};
 
-/// What a gap counts for until the app has taken it: endless ones are bounded like endless changes.
+/// Charge of a gap against the window until applied. It bounds endless gaps.
 pub(super) const GAP_BYTES: u64 = 128;
 
-/// An envelope that opened.
+/// A decrypted envelope.
 pub(super) struct Opened {
     pub(super) position: Position,
     pub(super) chain: Chain,
@@ -29,7 +29,7 @@ pub(super) struct Opened {
 }
 
 impl Engine {
-    /// The app has applied this and everything that it was given before it.
+    /// Acknowledges this position and every earlier one.
     pub fn applied(&mut self, position: &Position, now_ms: u64) {
         self.now_ms = self.now_ms.max(now_ms);
         self.state.inbox.apply(position);
@@ -39,14 +39,14 @@ impl Engine {
 
     pub(super) fn handle_deliver(&mut self, deliver: wire::Deliver) {
         for delivered in deliver.envelopes {
-            if delivered.seq > self.state.inbox.reached() {
+            if delivered.seq > self.state.inbox.received_through() {
                 self.receive(&delivered);
             }
         }
         if self.is_over_window() {
             return;
         }
-        if deliver.through > self.state.inbox.reached() {
+        if deliver.through > self.state.inbox.received_through() {
             self.state.inbox.skip(deliver.through, 0);
         }
         self.through = self.through.max(deliver.through);
@@ -55,13 +55,13 @@ impl Engine {
         self.settle();
     }
 
-    /// What the app has not applied yet is held in memory: more than was agreed is not taken.
+    /// Unapplied changes are held in memory, so the relay must respect its own window.
     fn is_over_window(&mut self) -> bool {
         let limits = &self.limits;
         let allowed = limits.window_bytes + limits.frame_bytes_max + limits.envelope_bytes_max;
         let over = self.state.inbox.pending_bytes() > allowed;
         if over {
-            self.violation("the relay delivered more than its own window");
+            self.report_violation("delivery exceeds the relay's own window");
         }
         over
     }
@@ -80,10 +80,10 @@ impl Engine {
         }
     }
 
-    /// That something is missing behind what came of this sender before is told herewith.
+    /// Reporting this envelope also reports a gap after the sender's earlier changes.
     fn report_undecryptable(&mut self, seq: u64, sender: DeviceKey, reason: UndecryptableReason) {
         self.mark_gap(Some(&sender));
-        self.alert(format!("an envelope was passed over: {reason}"), false);
+        self.alert(format!("an envelope was skipped: {reason}"), false);
         self.event(Event::UndecryptableEnvelope {
             seq,
             sender,
@@ -102,7 +102,7 @@ impl Engine {
         }
     }
 
-    /// `None` for what was handed out before.
+    /// Returns `None` for a duplicate.
     fn open_delivered(
         &mut self,
         delivered: &Delivered,
@@ -163,8 +163,8 @@ impl Engine {
         }))
     }
 
-    /// Who was removed knows the old secrets, and could seal with them under another device's name:
-    /// never again, once that device has been seen to use a newer one.
+    /// A removed device knows old secrets and could seal under another device's name. It cannot
+    /// once that device has used a newer epoch.
     fn check_key_epoch(
         &mut self,
         sender: &DeviceKey,
@@ -184,7 +184,7 @@ impl Engine {
         if sender_states.is_stale_key_epoch(sender, push_number, key_epoch) {
             return Err(UndecryptableReason::OldKeyEpoch(key_epoch));
         }
-        if sender_states.note_key_epoch(*sender, push_number, key_epoch) {
+        if sender_states.record_key_epoch(*sender, push_number, key_epoch) {
             let device = sender.to_wire();
             self.persist(Record::SenderKeyEpoch(SenderKeyEpoch {
                 device,
@@ -221,7 +221,7 @@ impl Engine {
                     .inbox
                     .deliver_to_app(position, Some(chain), bytes);
                 self.read_names(opened.content);
-                // Earlier changes may still be with the app: only this one is done.
+                // Earlier changes may be unapplied: only this one is done.
                 return self.state.inbox.finish(&position);
             }
             Ok(Kind::SnapshotRequest) if targeted => {
@@ -237,7 +237,7 @@ impl Engine {
             _ => return self.skip_undecryptable(&position, bytes, UndecryptableReason::Kind),
         };
         match header.part.clone() {
-            Some(part) if is_part(&part) => {
+            Some(part) if is_valid_chunk(&part) => {
                 self.deliver_chunk(opened, &part, kind, targeted, bytes)
             }
             Some(_) => self.skip_undecryptable(&position, bytes, UndecryptableReason::Part),
@@ -286,7 +286,7 @@ impl Engine {
             self.state.account.membership().count(),
         );
         if seen > shown {
-            // The relay sends entries before envelopes, and had these before that envelope.
+            // The relay sends entries before the envelopes that follow them.
             return self.report_misbehavior(RelayMisbehavior::MembershipHidden { shown, seen });
         }
         let head = self.state.account.head_at(seen);
@@ -311,7 +311,7 @@ impl Engine {
     }
 
     pub(super) fn handle_gap(&mut self, gap: &wire::Gap) {
-        if gap.through > self.state.inbox.reached() && gap.from <= gap.through {
+        if gap.through > self.state.inbox.received_through() && gap.from <= gap.through {
             self.deliver_gap(gap.from, gap.through, gap.reason());
         }
     }
@@ -339,15 +339,15 @@ impl Engine {
         }
     }
 
-    /// What the relay may count as done with is in the journal first: so it shows when another copy of
-    /// this profile has acknowledged more.
+    /// The journal records the cursor before the ack is sent. It reveals when another copy of this
+    /// profile has acknowledged more.
     pub(super) fn record_cursor(&mut self) {
         if let Some(cursor) = self.state.inbox.take_unrecorded() {
             self.persist(Record::Cursor(cursor));
         }
     }
 
-    /// Records what is done with; the ack follows the records, never the other way round.
+    /// Records what was applied. Acks always follow the records.
     fn settle(&mut self) {
         let (records, freed_bytes) = self.state.inbox.settle();
         self.freed_bytes += freed_bytes;
@@ -358,14 +358,15 @@ impl Engine {
         self.forget_reported();
     }
 
-    /// Acknowledges all that is applied, before a goodbye.
+    /// Acknowledges everything applied, before disconnecting.
     pub fn flush_acks(&mut self, now_ms: u64) {
         self.now_ms = self.now_ms.max(now_ms);
         self.ack_due_ms = Some(0);
         self.drive();
     }
 
-    /// One ack for many: when all is applied, when a quarter of the window is free, or after a while.
+    /// Coalesces acks: sends one when all is applied, a quarter of the window is free, or the delay
+    /// is over.
     pub(super) fn acknowledge(&mut self) {
         let cursor = self.state.inbox.cursor();
         if cursor <= self.acked {

@@ -1,4 +1,4 @@
-//! Asking another device for a snapshot.
+//! Snapshot requests.
 
 use super::super::record::Queued;
 use super::super::sealed::Kind;
@@ -6,8 +6,8 @@ use super::{Engine, PushError, PushReceipt};
 use graceful_protocol::DeviceKey;
 
 impl Engine {
-    /// Asks a device of the account for a snapshot, targeted to this one: the named one, or that
-    /// which was heard last. Like a change, the question waits until that device comes.
+    /// Requests a snapshot from the given device, or from the last heard one. The request is queued
+    /// like a change.
     ///
     /// # Errors
     /// [`PushError`]
@@ -23,7 +23,7 @@ impl Engine {
         let device = match from {
             Some(device) if self.is_other_member(&device) => device,
             Some(_) => return Err(PushError::Recipient),
-            None => self.likely_alive().ok_or(PushError::Alone)?,
+            None => self.default_snapshot_source().ok_or(PushError::Alone)?,
         };
         let push_number = self.state.outbox.next_number();
         let (kind, recipient) = (Kind::SnapshotRequest.into(), device.to_wire());
@@ -41,8 +41,8 @@ impl Engine {
         })
     }
 
-    /// Whoever was heard last; else the one that let this device in; else any other.
-    fn likely_alive(&self) -> Option<DeviceKey> {
+    /// Prefers the last heard device, then the one that added this device, then any other.
+    fn default_snapshot_source(&self) -> Option<DeviceKey> {
         let account = &self.state.account;
         let members = account
             .membership()

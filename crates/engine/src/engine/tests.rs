@@ -1,4 +1,4 @@
-//! Engines against a naive relay: whatever breaks, each change arrives once and in order.
+//! Engines against a naive relay: each change arrives once and in order, whatever fails.
 
 mod lies;
 mod parts;
@@ -179,7 +179,7 @@ impl Side {
     }
 }
 
-/// An envelope that is quickly full, and what fits it.
+/// A small envelope limit, and the payload that fits it.
 const SMALL_ENVELOPE_BYTES: u64 = 1_000;
 const SMALL_CONTENT_BYTES: usize = 631;
 
@@ -222,7 +222,7 @@ fn pair(seed: u64) -> (Side, Side, NaiveRelay) {
 
 #[derive(Debug, Clone)]
 enum Step {
-    /// In so many parts, if the relay's envelopes are small.
+    /// The number of chunks, if the relay's envelopes are small.
     Push(bool, usize),
     Connect(bool),
     Cut(bool),
@@ -251,7 +251,7 @@ fn play(sides: &mut [Side; 2], relay: &mut NaiveRelay, steps: &[Step]) {
         match *step {
             Step::Push(side, parts) => {
                 let side = &mut sides[usize::from(side)];
-                // No two are alike, and each is of its length.
+                // Payloads are distinct and have the expected length.
                 let mark = (side.pushed.len() as u32).to_be_bytes();
                 let bytes = (SMALL_CONTENT_BYTES - 1) * parts;
                 side.push(mark.repeat(bytes / mark.len()).into());
@@ -553,7 +553,7 @@ fn a_change_that_became_too_large_is_let_go_and_named() {
     assert!(first.events.iter().any(dropped), "{:?}", first.events);
     while first.step(&mut relay) {}
     assert_eq!(first.engine.state().outbox().waiting(), 0);
-    // The limit is known offline from now on, after a restart too: it is cut.
+    // The limit is known offline now, also after a restart: the change is split.
     first.crash(true);
     let receipt = first.engine.enqueue([large], first.now_ms).unwrap();
     assert_eq!(receipt.numbers, [receipt.first + 1]);
@@ -579,7 +579,7 @@ fn a_relay_that_calls_a_small_change_too_large_does_not_make_it_go() {
     assert!(first.engine.state().outbox().change(number).is_some());
 }
 
-/// Another device on a copy of this one's folder.
+/// Another device on a copy of this profile.
 fn copy(side: &Side) -> Side {
     let identity = Identity {
         keys: side.identity.keys.clone(),

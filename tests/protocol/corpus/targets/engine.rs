@@ -1,7 +1,8 @@
 //! A client's engine at a relay that says anything, over a disk that forgets nothing.
 
 use bytes::Bytes;
-use graceful_client::{Change, CryptoRng, Engine, EngineState, Identity, Incoming, Output};
+use graceful_client::{Change, Engine, EngineState, Identity, Incoming, Output};
+use graceful_engine::FnRng;
 use graceful_protocol::frame::{RelayFrame, from_relay};
 use graceful_protocol::wire::{self, Delivered};
 use graceful_protocol::{Code, Limits, Refusal};
@@ -9,21 +10,19 @@ use graceful_protocol::{Code, Limits, Refusal};
 use super::script::Script;
 
 /// Counts.
-struct Counting(u8);
-
-impl CryptoRng for Counting {
-    fn fill(&mut self, bytes: &mut [u8]) {
+fn counting(mut next: u8) -> FnRng<impl FnMut(&mut [u8]) + Send> {
+    FnRng(move |bytes: &mut [u8]| {
         for byte in bytes {
-            self.0 = self.0.wrapping_add(1);
-            *byte = self.0;
+            next = next.wrapping_add(1);
+            *byte = next;
         }
-    }
+    })
 }
 
 pub fn engine(data: &[u8]) {
-    let identity = Identity::create("desk-1", "Desk", &mut Counting(0));
+    let identity = Identity::create("desk-1", "Desk", &mut counting(0));
     let state = EngineState::new(&identity).expect("a founded account is valid");
-    let mut engine = Engine::new(state.clone(), "", Box::new(Counting(9)));
+    let mut engine = Engine::new(state.clone(), "", Box::new(counting(9)));
     let mut disk = state;
     let mut script = Script::new(data);
     let mut now_ms = 0;

@@ -1,18 +1,12 @@
 //! What lies on this machine's own disk, or comes over its own socket: a journal's records after bit
 //! rot or a hand in them, and an operator's question.
 
-use graceful_client::{CryptoRng, EngineState, Identity};
+use graceful_client::{EngineState, Identity};
+use graceful_engine::FnRng;
 use graceful_engine::record::Record;
 use graceful_server::admin::AdminRequest;
 
 /// Always the same bytes.
-struct Fixed;
-
-impl CryptoRng for Fixed {
-    fn fill(&mut self, bytes: &mut [u8]) {
-        bytes.fill(0x31);
-    }
-}
 
 /// A record that is read is written and read again as the same, and a state takes it or says why not.
 pub fn journal_record(data: &[u8]) {
@@ -23,7 +17,11 @@ pub fn journal_record(data: &[u8]) {
         Record::from_bytes(&record.to_bytes()).as_ref(),
         Some(&record)
     );
-    let identity = Identity::create("device", "name", &mut Fixed);
+    let identity = Identity::create(
+        "device",
+        "name",
+        &mut FnRng(|bytes: &mut [u8]| bytes.fill(0x31)),
+    );
     let mut state = EngineState::new(&identity).expect("its own log is right");
     if state.apply(record).is_ok() {
         // What a state writes down when its journal is rewritten can be taken in again.

@@ -1,9 +1,8 @@
 //! What comes through a rendezvous and through a camera.
 
 use bytes::Bytes;
-use graceful_client::{
-    AgreementSecret, CryptoRng, DeviceKeys, EpochSecret, PairingLink, PairingSecret,
-};
+use graceful_client::{AgreementSecret, DeviceKeys, EpochSecret, PairingLink, PairingSecret};
+use graceful_engine::FnRng;
 use graceful_engine::pairing::{
     Account, Joining, PairingError, open_bundle, open_request, seal_bundle, seal_request,
 };
@@ -14,13 +13,8 @@ use graceful_protocol::wire::SignedEntry;
 use super::script::Script;
 use super::sealed::encrypt_with;
 
-/// Always the same bytes.
-struct Fixed;
-
-impl CryptoRng for Fixed {
-    fn fill(&mut self, bytes: &mut [u8]) {
-        bytes.fill(0x2f);
-    }
+fn fixed() -> FnRng<impl FnMut(&mut [u8])> {
+    FnRng(|bytes: &mut [u8]| bytes.fill(0x2f))
 }
 
 fn link() -> PairingLink {
@@ -61,7 +55,7 @@ pub fn join_request(data: &[u8]) {
         assert!(!joining.name.trim().is_empty() && joining.name.len() <= 128);
     }
     let name = String::from_utf8_lossy(data);
-    if let Ok(sealed) = seal_request(&link, &keys(), &name, &mut Fixed) {
+    if let Ok(sealed) = seal_request(&link, &keys(), &name, &mut fixed()) {
         assert_eq!(
             open_request(&link, &sealed).map(|joining| joining.name),
             Ok(name.into_owned())
@@ -98,7 +92,7 @@ pub fn account_bundle(data: &[u8]) {
         name: "x".to_owned(),
     };
     let sealed: Bytes =
-        seal_bundle(&link, &joining, &account, &mut Fixed).expect("the key is good");
+        seal_bundle(&link, &joining, &account, &mut fixed()).expect("the key is good");
     if let Ok(opened) = open_bundle(&link, &keys, &sealed) {
         let log = Membership::replay(&opened.entries).expect("an opened bundle has a valid log");
         assert!(

@@ -1,6 +1,7 @@
 //! Recovery words that somebody typed, and a recovery at a relay that says anything.
 
-use graceful_client::{CryptoRng, DeviceKeys, EngineState, Identity, RecoveryKey};
+use graceful_client::{DeviceKeys, EngineState, Identity, RecoveryKey};
+use graceful_engine::FnRng;
 use graceful_engine::mnemonic::{WORDS, count};
 use graceful_engine::pairing::Joining;
 use graceful_engine::recovery::{Recovery, Step};
@@ -12,15 +13,13 @@ use graceful_protocol::{Code, Refusal};
 use super::script::Script;
 
 /// Counts.
-struct Counting(u8);
-
-impl CryptoRng for Counting {
-    fn fill(&mut self, bytes: &mut [u8]) {
+fn counting(mut next: u8) -> FnRng<impl FnMut(&mut [u8]) + Send> {
+    FnRng(move |bytes: &mut [u8]| {
         for byte in bytes {
-            self.0 = self.0.wrapping_add(1);
-            *byte = self.0;
+            next = next.wrapping_add(1);
+            *byte = next;
         }
-    }
+    })
 }
 
 /// What is read as a recovery key is shown and read again as the same.
@@ -39,7 +38,7 @@ pub fn recovery_words(data: &[u8]) {
 
 /// An account that the words founded, with a device that came and went.
 fn log(key: &RecoveryKey) -> Vec<SignedEntry> {
-    let mut chance = Counting(0);
+    let mut chance = counting(0);
     let identity = Identity::create_with_recovery("desk-1", "Desk", Some(key), &mut chance);
     let state = EngineState::new(&identity).expect("its own log is right");
     let mut view = state.account().clone();
@@ -73,7 +72,7 @@ pub fn recovers(data: &[u8]) -> bool {
     let key = RecoveryKey::from_entropy([7; 16]);
     let mut shown = log(&key);
     let account = account_id(&shown[0]);
-    let device = joining(&DeviceKeys::random(&mut Counting(77)));
+    let device = joining(&DeviceKeys::random(&mut counting(77)));
     let mut script = Script::new(data);
     let remove_others = script.byte().is_multiple_of(2);
     let mut recovery = Recovery::new(&key, device.clone(), remove_others, "relay.example");
@@ -82,7 +81,7 @@ pub fn recovers(data: &[u8]) -> bool {
         let Some(frame) = frame(&mut script, &shown, &offered) else {
             continue;
         };
-        match recovery.handle_frame(frame, &mut Counting(script.byte())) {
+        match recovery.handle_frame(frame, &mut counting(script.byte())) {
             Err(_) => return false,
             Ok(Step::Wait | Step::Send(DeviceFrame::RecoverAccount(_))) => {}
             Ok(Step::Send(DeviceFrame::AppendMembership(append))) => {

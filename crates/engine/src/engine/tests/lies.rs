@@ -1,11 +1,11 @@
-//! A relay that lies is noticed with the next honest message, and named for what it did.
+//! A relay that lies is detected with the next honest message, and its misbehavior is named.
 
 use super::super::super::account::AccountView;
 use super::super::super::seal::{Binding, seal};
 use super::super::super::sealed::{Header, Heads};
 use super::*;
 
-/// The log as a liar shows it: these seqs left out, running hashes as they should be for what is shown.
+/// The log as a lying relay shows it: without `hidden` seqs, with matching running hashes.
 fn shown(relay: &NaiveRelay, to: DeviceKey, after: u64, hidden: &[u64]) -> RelayFrame {
     let RelayFrame::Deliver(mut deliver) = relay.deliver(to, after) else {
         panic!("it delivers")
@@ -16,7 +16,7 @@ fn shown(relay: &NaiveRelay, to: DeviceKey, after: u64, hidden: &[u64]) -> Relay
     RelayFrame::Deliver(deliver)
 }
 
-/// A liar of care: every running hash fits what it shows.
+/// Recomputes the running hashes to match what is shown.
 fn rehash(relay: &mut NaiveRelay) {
     let mut before = chain::START;
     for (seq, (sender, envelope, chain)) in (1..).zip(&mut relay.log) {
@@ -41,7 +41,7 @@ fn push(side: &mut Side, relay: &mut NaiveRelay, content: &'static str) -> u64 {
     side.engine.state().outbox().next_number() - 1
 }
 
-/// A third device, which knows all that the first knows.
+/// A third device that knows everything the first knows.
 fn third(first: &mut Side, relay: &mut NaiveRelay) -> Side {
     let keys = DeviceKeys::random(&mut SeededRng(99));
     let (device, agreement) = (keys.device(), keys.agreement().public());
@@ -126,7 +126,7 @@ fn two_devices_that_were_shown_different_histories_find_out() {
     push(&mut first, &mut relay, "one");
     push(&mut second, &mut relay, "two");
     let fork = relay.log.len() as u64 - 1;
-    // The third is shown them the other way round, and all that it can compute fits.
+    // The third device sees them in the reverse order, with matching hashes.
     let mut other = relay.clone();
     let end = other.log.len();
     other.log.swap(end - 2, end - 1);
@@ -140,13 +140,13 @@ fn two_devices_that_were_shown_different_histories_find_out() {
             .all(|side| distrusts(side).is_empty()),
         "no device can know"
     );
-    // The first word of the third betrays it, though the relay puts it into the others' history.
+    // The third device's first message reveals the fork.
     push(&mut third, &mut other, "three");
     let (device, envelope, _) = other.log.last().unwrap().clone();
     eprintln!(
         "known {:?} {:?} events {:?}",
-        third.engine.state().inbox().known(),
-        first.engine.state().inbox().known(),
+        third.engine.state().inbox().latest_chain(),
+        first.engine.state().inbox().latest_chain(),
         third.events
     );
     relay.push(device, vec![envelope]);
@@ -173,7 +173,7 @@ fn a_relay_that_goes_back_without_a_word_is_told_from_one_that_was_restored() {
         third(&mut first, &mut relay);
         first.settle(&mut relay);
         let (reached, known) = (
-            first.engine.state().inbox().reached(),
+            first.engine.state().inbox().received_through(),
             relay.entries.len() as u64,
         );
         backup.epoch += u8::from(restored);
@@ -208,7 +208,7 @@ fn a_relay_that_goes_back_without_a_word_is_told_from_one_that_was_restored() {
             kinds.iter().all(|kind| *kind == restored) && !kinds.is_empty(),
             "{kinds:?}"
         );
-        // In either case what the relay lost goes again, log and changes.
+        // In both cases, entries and changes that the relay lost are sent again.
         while first.step(&mut backup) {}
         assert_eq!(backup.entries.len() as u64, known);
         second.settle(&mut backup);
@@ -239,7 +239,7 @@ fn hidden_membership_entries_are_noticed() {
     );
 }
 
-/// An envelope that someone with these secrets makes in another's name.
+/// An envelope forged with these secrets in another device's name.
 fn forge(
     account: &AccountView,
     key_epoch: u32,
@@ -310,7 +310,7 @@ fn a_removed_device_cannot_speak_in_the_name_of_one_that_has_new_secrets() {
         forge(known, 0, first.device(), last + 1, 3),
     );
     assert_eq!(reason(&second), UndecryptableReason::OldKeyEpoch(0));
-    // Claiming to have seen the removal, it would have to seal with a secret it does not have.
+    // To claim it had seen the removal, it would need a secret that it does not have.
     let longer = first.engine.state().account();
     relay_makes(
         &mut relay,
@@ -318,7 +318,7 @@ fn a_removed_device_cannot_speak_in_the_name_of_one_that_has_new_secrets() {
         forge(longer, 0, first.device(), last + 2, 4),
     );
     assert_eq!(reason(&second), UndecryptableReason::Heads);
-    // The first rule holds after a crash, too, of a journal old or new.
+    // The first rule also holds after a crash, with and without compaction.
     for compacted in [false, true] {
         second.crash(compacted);
         second.settle(&mut relay);

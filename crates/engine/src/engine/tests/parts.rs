@@ -1,14 +1,14 @@
-//! Changes in parts: whole or not at all, and never silently not.
+//! Chunked changes: complete or reported, never silently lost.
 
 use super::*;
 use crate::seal::content_bytes_max;
 
-/// A content that takes this many small envelopes.
+/// A payload that takes this many small envelopes.
 fn content(mark: u8, parts: usize) -> Bytes {
     vec![mark; SMALL_CONTENT_BYTES * parts - 1].into()
 }
 
-/// Two devices and a relay of small envelopes, all up to date.
+/// Two devices and a relay with small envelopes, all up to date.
 fn small_pair() -> (Side, Side, NaiveRelay) {
     let (mut first, mut second, mut relay) = pair(1);
     relay.envelope_bytes_max = SMALL_ENVELOPE_BYTES;
@@ -36,7 +36,7 @@ fn the_small_numbers_are_right() {
 #[derive(Debug, Clone)]
 enum Trouble {
     Step(Step),
-    /// All but so many of the newest expire.
+    /// All but this many of the newest envelopes expire.
     Expire(u64),
 }
 
@@ -95,7 +95,7 @@ proptest! {
     }
 }
 
-/// The first parts of a change reach the other side, and its rest never will.
+/// The first chunks of a change arrive and the rest never will.
 fn torn() -> (Side, Side, NaiveRelay) {
     let (mut first, mut second, mut relay) = small_pair();
     first.push(content(1, 5));
@@ -160,7 +160,7 @@ fn an_app_that_records_its_position_is_told_once() {
     let (_, mut second, mut relay) = torn();
     second.hear(&relay);
     let told = *second.inbox[0].position();
-    // It heard, and died before it could say so.
+    // The app applied it and crashed before it acknowledged.
     second.crash(false);
     second.engine.state.applied_by_app(&told);
     second.settle(&mut relay);
@@ -202,7 +202,7 @@ fn parts_are_acknowledged_as_they_come() {
         second.engine.handle_timeout(second.now_ms);
         second.drain();
         while second.step(&mut relay) {}
-        // The last part is acknowledged when the app has the change.
+        // The last chunk is acknowledged when the app has the change.
         let expected = before + (frames * 3).min(5);
         assert_eq!(relay.cursors[&second.device()], expected);
     }
@@ -252,7 +252,7 @@ fn a_device_that_comes_in_the_middle_of_a_change_is_told_when_it_is_over() {
     let (mut first, mut second, mut relay) = small_pair();
     first.push(content(1, 6));
     first.step(&mut relay);
-    // The relay keeps nothing of what everybody has; this one never had it.
+    // The relay deleted what every device had. This device never had it.
     relay.expired_through = relay.log.len() as u64;
     second.sent_through = relay.expired_through;
     relay.cursors.insert(second.device(), relay.expired_through);
@@ -263,7 +263,7 @@ fn a_device_that_comes_in_the_middle_of_a_change_is_told_when_it_is_over() {
     let Some(Incoming::Gap(gap)) = second.inbox.front() else {
         panic!("{:?}", second.inbox)
     };
-    // At the place of the last part: whoever is asked from now on has the whole change before.
+    // At the last chunk's position: a device asked from now on has the whole change.
     assert_eq!(gap.position.push_number, first.numbers[0]);
     assert_eq!(
         gap.position.seq,
@@ -281,7 +281,7 @@ fn what_is_kept_can_be_asked_for_whole() {
     first.push(Bytes::from_static(b"small"));
     first.step(&mut relay);
     let kept = |side: &Side| -> Vec<_> {
-        let kept = side.engine.kept_changes(0).into_iter();
+        let kept = side.engine.retained_changes(0).into_iter();
         kept.map(|(number, change)| (number, change.content))
             .collect()
     };
@@ -294,7 +294,7 @@ fn what_is_kept_can_be_asked_for_whole() {
     assert_eq!(kept(&first), expected);
     first.crash(true);
     assert_eq!(kept(&first), expected);
-    assert_eq!(first.engine.kept_changes(expected[0].0).len(), 1);
+    assert_eq!(first.engine.retained_changes(expected[0].0).len(), 1);
 }
 
 #[test]
@@ -306,7 +306,7 @@ fn what_was_told_is_not_told_again_though_the_next_change_is_not_applied_yet() {
         first.step(&mut relay);
         first.cut();
         second.hear(&relay);
-        // An older copy of the same profile goes on under the number of the fourth part.
+        // An older copy of the profile continues under the number of the fourth chunk.
         other.push(Bytes::from_static(b"small"));
         other.settle(&mut relay);
         second.hear(&relay);

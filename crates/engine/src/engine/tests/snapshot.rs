@@ -1,4 +1,4 @@
-//! Asking for a snapshot, and answering.
+//! Snapshot requests and answers.
 
 use super::*;
 
@@ -15,7 +15,7 @@ fn a_question_reaches_one_device_in_order_and_comes_again_until_it_is_applied() 
     first.settle(&mut relay);
     second.settle(&mut relay);
     second.push(Bytes::from_static(b"before"));
-    // Nobody was heard yet: asked is who let this device in.
+    // No sender is known yet: the request goes to the device that added this one.
     second.engine.request_snapshot(None, second.now_ms).unwrap();
     second.drain();
     second.crash(true);
@@ -68,7 +68,7 @@ fn asked_is_who_was_heard_last_also_after_a_restart() {
         3_000,
     );
     second.settle(&mut relay);
-    // Each is heard last once: the order of their keys must not matter.
+    // Each device is heard last once, so that key order does not matter.
     for turn in 0..4 {
         let speaking = if turn % 2 == 0 {
             &mut second
@@ -109,7 +109,7 @@ fn a_device_that_is_alone_is_told_that_there_is_nobody_to_ask() {
     );
 }
 
-/// A third device joins while a change comes in parts, of which the others have acknowledged some.
+/// A third device joins during a chunked change that the others have partly acknowledged.
 #[test]
 fn who_joins_in_the_middle_of_a_change_gets_it_by_asking() {
     let (mut first, mut second, mut relay) = pair(1);
@@ -120,7 +120,7 @@ fn who_joins_in_the_middle_of_a_change_gets_it_by_asking() {
     second.push(large.clone());
     second.step(&mut relay);
     first.hear(&relay);
-    // What both have acknowledged, the relay keeps no more.
+    // The relay deletes what both have acknowledged.
     let kept_after = relay.log.len() as u64;
     let keys = DeviceKeys::random(&mut SeededRng(9));
     let joining = Joining {
@@ -143,7 +143,7 @@ fn who_joins_in_the_middle_of_a_change_gets_it_by_asking() {
     relay.cursors.insert(third.device(), kept_after);
     third.connect(&relay);
     while third.step(&mut relay) {}
-    // The first one's snapshot lacks the change, which is not whole there yet.
+    // The first device's snapshot lacks the change, which is incomplete there.
     assert!(first.applied.is_empty() && first.inbox.is_empty());
     while second.step(&mut relay) {}
     third.hear(&relay);
@@ -152,8 +152,8 @@ fn who_joins_in_the_middle_of_a_change_gets_it_by_asking() {
         third.gaps.iter().map(|gap| gap.reason).collect::<Vec<_>>(),
         [GapReason::Unfinished]
     );
-    // Whoever was heard last may have joined just now, too; who pushed the change has it.
-    assert_eq!(third.gaps[0].whom_to_ask(), Some(second.device()));
+    // The last heard device may also be new. The sender has the change.
+    assert_eq!(third.gaps[0].recommended_source(), Some(second.device()));
     third
         .engine
         .request_snapshot(Some(first.device()), third.now_ms)
@@ -161,7 +161,7 @@ fn who_joins_in_the_middle_of_a_change_gets_it_by_asking() {
     third.drain();
     while third.step(&mut relay) {}
     first.hear(&relay);
-    // In order: whoever answers has applied the change before.
+    // In order: the answering device has applied the change before.
     let order: Vec<_> = first
         .inbox
         .iter()

@@ -1,4 +1,4 @@
-//! `client follow`: receives changes, to be read or to be kept, each exactly once.
+//! `client pull`: receives changes, each exactly once.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -15,50 +15,79 @@ use super::session::{open, with};
 use crate::signals::Interrupted;
 use graceful_client::{Changes, Client, ClientError, Incoming, State, Status};
 
-/// Changes that share one write to the disk.
+/// Changes per disk write.
 const BATCH_CHANGES: usize = 1_000;
-/// How long a batch waits for company.
+/// Longest wait to fill a batch.
 const BATCH_WAIT: Duration = Duration::from_millis(10);
-const ADVICE: &str = "trying again";
+const ADVICE: &str = "retrying";
 
 #[derive(Debug, Args)]
+pub(super) struct Pull {
+    #[command(flatten)]
+    target: Target,
+    /// Keep receiving until interrupted
+    #[arg(long, conflicts_with = "until")]
+    follow: bool,
+}
+
+/// The options of the alias `follow`.
+#[derive(Debug, Args)]
 pub(super) struct Follow {
-    /// Append each change to this file, exactly once, even if this program is killed on the way
-    #[arg(long, value_name = "FILE")]
-    jsonl: Option<PathBuf>,
-    /// End after this many changes
-    #[arg(long, value_name = "CHANGES", conflicts_with = "until_up_to_date")]
-    until: Option<u64>,
-    /// End when there is nothing more for now
-    #[arg(long)]
+    #[command(flatten)]
+    target: Target,
+    /// Exit when up to date
+    #[arg(long, conflicts_with = "until")]
     until_up_to_date: bool,
 }
 
+#[derive(Debug, Args)]
+struct Target {
+    /// Append each change to this file exactly once
+    #[arg(long, value_name = "FILE")]
+    jsonl: Option<PathBuf>,
+    /// Exit after this many changes
+    #[arg(long, value_name = "CHANGES")]
+    until: Option<u64>,
+}
+
 impl Follow {
+    pub(super) fn into_pull(self) -> Pull {
+        Pull {
+            follow: self.target.until.is_none() && !self.until_up_to_date,
+            target: self.target,
+        }
+    }
+}
+
+impl Pull {
     pub(super) async fn run(self, folder: &Path, output: Output) -> anyhow::Result<()> {
-        let copy = self.jsonl.as_deref().map(JsonlSink::open).transpose()?;
+        let copy = self
+            .target
+            .jsonl
+            .as_deref()
+            .map(JsonlSink::open)
+            .transpose()?;
         let client = open(folder, copy.as_ref().and_then(|copy| copy.applied)).await?;
         let sink = copy.map_or(Sink::Screen(output), Sink::File);
         let folder = folder.to_owned();
-        let endless = self.until.is_none() && !self.until_up_to_date;
         let done = with(client, async |client| {
             tokio::select! {
-                done = self.follow(client, &folder, sink) => done,
+                done = self.pull(client, &folder, sink) => done,
                 () = errors::tell(client, ADVICE, note) => Ok(()),
             }
         })
         .await;
         match done {
-            // Without another end, this is how it ends.
-            Err(error) if endless && error.is::<Interrupted>() => Ok(()),
+            // Without a limit, an interrupt is the regular end.
+            Err(error) if self.follow && error.is::<Interrupted>() => Ok(()),
             done => done,
         }
     }
 
-    async fn follow(&self, client: &Client, folder: &Path, mut sink: Sink) -> anyhow::Result<()> {
+    async fn pull(&self, client: &Client, folder: &Path, mut sink: Sink) -> anyhow::Result<()> {
         let mut log = Log::open(folder, client).await?;
         let mut changes = client.changes();
-        let mut left = self.until.unwrap_or(u64::MAX);
+        let mut left = self.target.until.unwrap_or(u64::MAX);
         while left > 0 {
             let Some(first) = self.next(client, &mut changes).await? else {
                 return Ok(());
@@ -77,14 +106,14 @@ impl Follow {
         Ok(())
     }
 
-    /// `None` when there is nothing more to wait for.
+    /// Returns `None` when there is nothing more to wait for.
     async fn next(
         &self,
         client: &Client,
         changes: &mut Changes,
     ) -> anyhow::Result<Option<Incoming>> {
         let done = async {
-            if self.until_up_to_date {
+            if !self.follow && self.target.until.is_none() {
                 client.up_to_date().await
             } else {
                 refused(client).await
@@ -92,13 +121,13 @@ impl Follow {
         };
         tokio::select! {
             biased;
-            incoming = changes.next() => Ok(Some(incoming.context("the client stopped")?)),
+            incoming = changes.next() => Ok(Some(incoming.context("client stopped")?)),
             done = done => Ok(done.map(|()| None)?),
         }
     }
 }
 
-/// Resolves when the relay will not have this device any more.
+/// Resolves when the relay refuses this device for good.
 async fn refused(client: &Client) -> Result<(), ClientError> {
     let mut status = client.watch();
     let refused = |status: &Status| matches!(status.state, State::Refused { .. });

@@ -1,4 +1,4 @@
-//! `client create`: founds an account.
+//! `client init`: creates an account.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -14,40 +14,40 @@ use crate::signals::{Interrupted, stop_requested};
 use graceful_client::{Client, ClientError, CreateOptions, OsRng, RecoveryKey, Status};
 
 #[derive(Args)]
-pub(super) struct Create {
-    /// The relay's address, like wss://relay.example.org; if it made its own certificate, with its
-    /// key, in quotes: 'wss://192.168.1.20#KEY'
+pub(super) struct Init {
+    /// Relay address, such as wss://relay.example.org, or with a pinned key:
+    /// 'wss://192.168.1.20#KEY'
     #[arg(long, value_name = "URL")]
     relay: String,
-    /// An invitation, where the relay asks for one
+    /// Invitation, if the relay requires one
     #[arg(long, value_name = "INVITATION")]
     invite: Option<String>,
-    /// Make no recovery key: if every device is lost, the account is
+    /// Create no recovery key
     #[arg(long)]
     no_recovery: bool,
     #[command(flatten)]
     device: NewDevice,
 }
 
-/// Where the account's recovery key comes from.
+/// The source of the account's recovery key.
 enum Recovery {
     New(RecoveryKey),
-    /// An earlier try made it, and has shown its words.
+    /// An earlier attempt created it and showed its words.
     Before,
     None,
 }
 
-/// Without the invitation.
-impl fmt::Debug for Create {
+/// Omits the invitation.
+impl fmt::Debug for Init {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Create")
+        f.debug_struct("Init")
             .field("relay", &self.relay)
             .field("device", &self.device)
             .finish_non_exhaustive()
     }
 }
 
-impl Create {
+impl Init {
     pub(super) async fn run(self, folder: PathBuf, output: Output) -> anyhow::Result<()> {
         let device_name = self.device.name();
         let recovery = self.recovery(&folder)?;
@@ -61,7 +61,7 @@ impl Create {
             connect: self.device.connect(),
         };
         options.check()?;
-        // Before anything else: whatever happens from now on, the person has seen them.
+        // First of all, so that the words were shown whatever happens next.
         if let (Some(key), false) = (recovery.key(), output.json) {
             println!("{}", recovery_sheet(&key.words()));
         }
@@ -121,8 +121,8 @@ impl Recovery {
     fn in_short(&self) -> &'static str {
         match self {
             Self::New(_) => "the 12 words above",
-            Self::Before => "the 12 words that were shown the first time",
-            Self::None => "none: if every device is lost, the account is",
+            Self::Before => "the 12 words shown the first time",
+            Self::None => "none: the account is lost with its last device",
         }
     }
 }
@@ -135,17 +135,17 @@ fn tell(status: &Status, device_name: &str, folder: &Path, recovery: &Recovery, 
         "relay": status.relay,
         "profile": folder,
         "recovery": recovery.name(),
-        "recovery_words": recovery.words(),
+        "recovery_phrase": recovery.words(),
     });
     output.result(&result, || {
-        format!("{device_name} is the first device of a new account.")
+        format!("Created an account with the device {device_name}.")
     });
     if output.json {
         return;
     }
     note(&format!(
-        "  relay     {}\n  account   {}\n  folder    {} (holds the keys: keep it to yourself)\n  recovery  {}\n\
-         To add the next device: graceful-relay client pair",
+        "  relay     {}\n  account   {}\n  profile   {} (contains the keys: keep it \
+         private)\n  recovery  {}\nTo add another device, run: graceful-relay client pair",
         status.relay,
         status.account,
         folder.display(),
@@ -153,29 +153,30 @@ fn tell(status: &Status, device_name: &str, folder: &Path, recovery: &Recovery, 
     ));
 }
 
-/// No relay knows the account yet, but the folder holds it: the same command goes on from here.
+/// The profile holds an account that no relay knows yet; the same command resumes.
 fn print_pending(folder: &Path, recovery: &Recovery, output: Output) {
     if !Client::inspect(folder).is_ok_and(|status| !status.created) {
         return;
     }
     if output.json {
-        // Who reads these must not lose the words with the relay.
+        // A program that reads this must not lose the words because of the relay.
         let result = json!({
             "created": false,
             "profile": folder,
             "recovery": recovery.name(),
-            "recovery_words": recovery.words(),
+            "recovery_phrase": recovery.words(),
         });
         println!("{result}");
         return;
     }
     let advice = match recovery {
         Recovery::New(_) => {
-            "The words above stay good: the same command goes on with this account.\n".to_owned()
+            "Keep the words above: run the same command again to resume with this account.\n"
+                .to_owned()
         }
         Recovery::Before => format!(
-            "The words that were shown the first time stay good. If nobody wrote them down, move {} away and \
-             begin again.\n",
+            "The words shown the first time stay valid. If nobody wrote them down, move \
+             {} away and start again.\n",
             folder.display()
         ),
         Recovery::None => return,

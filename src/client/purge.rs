@@ -1,4 +1,4 @@
-//! `client delete`: takes back what the relay keeps.
+//! `client purge`: deletes stored changes or the account from the relay.
 
 use std::path::Path;
 
@@ -10,19 +10,19 @@ use super::prompt::confirm;
 use super::session::{connected, open, with};
 
 #[derive(Debug, Args)]
-pub(super) struct Delete {
-    /// Only what came up to this number [default: everything kept so far]
+pub(super) struct Purge {
+    /// Delete only through this seq [default: all]
     #[arg(long, value_name = "SEQ", conflicts_with = "account")]
     through: Option<u64>,
-    /// The account itself, with all that the relay knows of it, for all devices
+    /// Delete the account itself, for all devices
     #[arg(long)]
     account: bool,
-    /// Do not ask, for scripts
+    /// Do not ask for confirmation
     #[arg(long)]
     yes: bool,
 }
 
-impl Delete {
+impl Purge {
     pub(super) async fn run(self, folder: &Path, output: Output) -> anyhow::Result<()> {
         let client = open(folder, None).await?;
         with(client, async |client| {
@@ -35,14 +35,14 @@ impl Delete {
             let result = json!({ "deleted": envelopes, "account": self.account });
             output.result(&result, || match self.account {
                 true => format!(
-                    "The relay has nothing of this account any more ({} deleted).",
+                    "Deleted the account from the relay ({}).",
                     count(envelopes, "change")
                 ),
-                false => format!("{} deleted from the relay.", count(envelopes, "change")),
+                false => format!("Deleted {} from the relay.", count(envelopes, "change")),
             });
             if self.account {
                 note(&format!(
-                    "This device's folder, with its keys, is still there: {}",
+                    "The profile with this device's keys still exists: {}",
                     folder.display()
                 ));
             }
@@ -52,16 +52,17 @@ impl Delete {
     }
 
     fn question(&self, relay: &str) -> String {
-        let devices = "devices that have not received it will miss it";
+        let devices = "Devices that have not received them will miss them.";
         match (self.account, self.through) {
             (true, _) => format!(
-                "Delete the whole account from {relay}? All its devices stop syncing, and this cannot be undone."
+                "Delete the account from {relay}? All devices stop syncing. This cannot \
+                 be undone."
             ),
             (false, None) => {
-                format!("Delete every change that {relay} keeps of this account? The {devices}.")
+                format!("Delete all stored changes of this account from {relay}? {devices}")
             }
             (false, Some(seq)) => {
-                format!("Delete every change up to number {seq} that {relay} keeps? The {devices}.")
+                format!("Delete stored changes through number {seq} from {relay}? {devices}")
             }
         }
     }
