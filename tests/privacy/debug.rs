@@ -47,8 +47,7 @@ impl Printed {
 }
 
 fn random<const N: usize>() -> [u8; N] {
-    let bytes = graceful_engine::random(&mut OsRng);
-    bytes
+    graceful_engine::random(&mut OsRng)
 }
 
 #[test]
