@@ -1,23 +1,24 @@
-//! The command line: reads what was typed, calls the rooms, and says what came of it.
+//! The command line: parses arguments, runs the command, prints the error.
 //!
-//! Errors are told here and nowhere else, in one message: what happened, where, what to do.
+//! Errors are printed here and nowhere else.
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use crate::operator::{
+    account, backup, compact, config, doctor, drain, healthcheck, invite, reload, restore, sla,
+    status, verify,
+};
+#[cfg(windows)]
+use crate::serve::windows_service;
 #[cfg(any(target_os = "linux", target_os = "macos", windows))]
 use crate::service;
-#[cfg(windows)]
-use crate::windows_service;
-use crate::{
-    account, backup, bench, client, compact, config, demo, doctor, drain, generate, healthcheck,
-    invite, reload, restore, restored, serve, signals, sla, status, verify,
-};
+use crate::{bench, client, demo, generate, serve, signals};
 
 use graceful_server::config::ConfigErrors;
 
-/// Keeps the sealed changes of local-first apps until every device has them, and can read none.
+/// End-to-end encrypted sync server for local-first apps.
 #[derive(Debug, Parser)]
 #[command(
     name = "graceful-relay",
@@ -34,83 +35,82 @@ pub(crate) struct CommandLine {
 pub(super) enum Command {
     /// Run the relay
     Serve(serve::Serve),
-    /// Make an invitation, with which one account can be founded
+    /// Create invitations
+    #[command(subcommand)]
     Invite(invite::Invite),
-    /// Say how the running relay is doing
+    /// Show relay status
     Status(status::Status),
-    /// List and show the accounts of the running relay, change their quota, or delete one
+    /// List, show, limit and delete accounts
     #[command(subcommand)]
     Account(account::Account),
-    /// Look for what is wrong on this machine, and say what to do about it
+    /// Find problems on this machine
     Doctor(doctor::Doctor),
-    /// Report the relay's uptime
+    /// Report uptime
     #[command(subcommand)]
     Sla(sla::Sla),
-    /// Say whether the relay is ready, and end with 1 where it is not: for containers
+    /// Exit with 1 unless the relay is ready
     Healthcheck(healthcheck::Healthcheck),
-    /// Let the running relay end in an orderly way: nobody new, then each device is sent away for a while
+    /// Disconnect devices gradually, then stop the relay
     Drain(drain::Drain),
-    /// Put everything that a restore needs into one file, while the relay runs or not
+    /// Create a backup, online or offline
     Backup(backup::Backup),
-    /// Put a backup back, and tell devices so; the relay must be stopped
+    /// Restore a backup to a stopped relay
     Restore(restore::Restore),
-    /// Say that the data folder was put back from a backup, so that devices take it for no attack
-    Restored(restored::Restored),
-    /// Verify that everything kept is sealed, and print a report for an auditor
+    /// Verify that all stored data is encrypted
     Verify(verify::Verify),
-    /// Make the store small, and leave nothing of deleted rows in it; the relay must be stopped
+    /// Compact the store of a stopped relay
     Compact(compact::Compact),
-    /// Have the running relay read its certificate again
+    /// Reload configuration and certificate
     Reload(reload::Reload),
-    /// Make this program a service of the system, for who has no package of it
+    /// Install this program as a system service
     #[cfg(any(target_os = "linux", target_os = "macos", windows))]
     #[command(subcommand)]
     Service(service::Service),
-    /// Check or show the settings
+    /// Check or show the configuration
     #[command(subcommand)]
     Config(config::Config),
-    /// Be one device of an account: push changes, follow those of others, pair and remove
+    /// Act as a device of an account
     Client(client::Client),
-    /// See it work: a relay and three devices on this machine, for a few seconds
+    /// Run a relay and three devices locally
     Demo(demo::Demo),
-    /// Put load on a relay, and measure how it does
+    /// Measure a relay under load
     Bench(bench::Bench),
-    /// Write manual pages and shell completions, for a package
-    #[command(hide = true)]
+    /// Generate manual pages and shell completions
+    #[command(subcommand, hide = true)]
     Generate(generate::Generate),
 }
 
-/// As shells report a program that Ctrl-C ended.
+/// Exit code of a program that Ctrl-C ended, as shells report it.
 pub(crate) const INTERRUPTED: u8 = 130;
 
-/// Threads that read the store. More would only wait for the same disk, each with a stack of its own.
+/// Threads that read the store. More would wait for the same disk, each with its own stack.
 const BLOCKING_THREADS_MAX: usize = 16;
 
-/// EX_CONFIG of sysexits.h: no use in trying again before somebody has mended the settings.
-const WRONG_SETTINGS: u8 = 78;
+/// EX_CONFIG of sysexits.h: a restart cannot help before the configuration is fixed.
+const CONFIG_ERROR: u8 = 78;
 
-/// Runs what was typed. Mistakes in what was typed end with 2, wrong settings with 78, Ctrl-C before the work
-/// is done with 130, everything else that fails with 1.
+/// Runs the command. Exit codes: 2 for wrong arguments, 78 for a wrong configuration, 130 for Ctrl-C,
+/// 1 for any other failure.
 pub fn run() -> ExitCode {
     let line = CommandLine::parse();
     match execute_here(line.command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if error.is::<signals::Interrupted>() => ExitCode::from(INTERRUPTED),
         Err(error) => {
-            // What was found was told already.
-            if let Some(doctor::Found(code)) = error.downcast_ref() {
+            // The findings are printed already.
+            if let Some(doctor::ProblemsFound(code)) = error.downcast_ref() {
                 return ExitCode::from(*code);
             }
             eprintln!("graceful-relay: {error:#}");
             match error.is::<ConfigErrors>() {
-                true => ExitCode::from(WRONG_SETTINGS),
+                true => ExitCode::from(CONFIG_ERROR),
                 false => ExitCode::FAILURE,
             }
         }
     }
 }
 
-/// A service of Windows belongs to a thread of its manager.
+/// A Windows service runs on a thread of the service manager.
 #[cfg(windows)]
 fn execute_here(command: Command) -> anyhow::Result<()> {
     match command {
@@ -119,12 +119,12 @@ fn execute_here(command: Command) -> anyhow::Result<()> {
     }
 }
 
-/// A daemon leaves its terminal before there are any threads.
+/// A daemon detaches before there are any threads.
 #[cfg(not(windows))]
 fn execute_here(command: Command) -> anyhow::Result<()> {
     #[cfg(unix)]
     if let Command::Serve(serve) = &command {
-        serve.leave_terminal()?;
+        serve.daemonize()?;
     }
     execute(command)
 }
@@ -146,7 +146,6 @@ pub(super) fn execute(command: Command) -> anyhow::Result<()> {
             Command::Drain(drain) => drain.run().await,
             Command::Backup(backup) => backup.run().await,
             Command::Restore(restore) => restore.run().await,
-            Command::Restored(restored) => restored.run().await,
             Command::Verify(verify) => verify.run().await,
             Command::Compact(compact) => compact.run().await,
             Command::Reload(reload) => reload.run().await,
@@ -159,7 +158,7 @@ pub(super) fn execute(command: Command) -> anyhow::Result<()> {
             Command::Generate(generate) => generate.run(),
         }
     });
-    // Whatever still runs has had its time.
+    // Tasks that still run had their time.
     runtime.shutdown_background();
     done
 }
@@ -170,7 +169,7 @@ mod tests {
     use clap::CommandFactory;
 
     #[test]
-    fn the_commands_are_well_formed() {
+    fn commands_are_well_formed() {
         CommandLine::command().debug_assert();
     }
 }

@@ -1,19 +1,19 @@
-//! The flags that say which settings are meant.
+//! Flags that select the configuration.
 
 use std::path::PathBuf;
 
 use clap::Args;
 
-use graceful_server::config::{Config, ConfigErrors, Flags, Sources, Surroundings, load};
+use graceful_server::config::{Config, ConfigErrors, Flags, ProcessEnv, Sources, load};
 
 #[derive(Debug, Clone, Args)]
 pub(super) struct ConfigArgs {
-    /// Read the settings from this file [default: that of this machine's service, if it is there]
+    /// Configuration file [default: that of the service]
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Keep everything in this folder, whatever the settings say
-    #[arg(long, value_name = "FOLDER")]
-    data: Option<PathBuf>,
+    /// Data directory
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
 }
 
 impl ConfigArgs {
@@ -23,9 +23,9 @@ impl ConfigArgs {
             environment: std::env::vars_os().collect(),
             flags: Flags {
                 listen,
-                data: self.data.clone(),
+                data_dir: self.data_dir.clone(),
             },
-            surroundings: Surroundings::of_this_process(),
+            env: ProcessEnv::read(),
         })
     }
 }

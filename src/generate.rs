@@ -1,57 +1,76 @@
-//! `graceful-relay papers`: manual pages and shell completions, made of the very definition of the command
-//! line, for whoever packages the program.
+//! `graceful-relay generate`: manual pages and shell completions for packages, from the definition of the
+//! command line.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use clap::{Args, CommandFactory};
+use clap::{CommandFactory, Subcommand};
 use clap_complete::Shell;
 
 use crate::cli::CommandLine;
 
-/// The shells that packages bring completions for, with the names that these look for.
+/// Shells, with the file names that they load completions from.
 const SHELLS: [(Shell, &str); 3] = [
     (Shell::Bash, "graceful-relay.bash"),
     (Shell::Zsh, "_graceful-relay"),
     (Shell::Fish, "graceful-relay.fish"),
 ];
 
-#[derive(Debug, Args)]
-pub(super) struct Generate {
-    /// The folder to write `man` and `completions` into
-    #[arg(value_name = "FOLDER")]
-    into: PathBuf,
+#[derive(Debug, Subcommand)]
+pub(crate) enum Generate {
+    /// Write manual pages
+    Man {
+        /// Output directory
+        #[arg(value_name = "DIR")]
+        dir: PathBuf,
+    },
+    /// Write shell completions
+    Completions {
+        /// Output directory
+        #[arg(value_name = "DIR")]
+        dir: PathBuf,
+    },
 }
 
 impl Generate {
-    pub(super) fn run(self) -> anyhow::Result<()> {
-        let cannot = || format!("cannot write into {}", self.into.display());
-        write(&self.into).with_context(cannot)
+    pub(crate) fn run(self) -> anyhow::Result<()> {
+        match self {
+            Self::Man { dir } => {
+                man(&dir).with_context(|| format!("cannot write {}", dir.display()))
+            }
+            Self::Completions { dir } => {
+                completions(&dir).with_context(|| format!("cannot write {}", dir.display()))
+            }
+        }
     }
 }
 
-fn write(into: &Path) -> anyhow::Result<()> {
-    let (man, completions) = (into.join("man"), into.join("completions"));
-    for folder in [&man, &completions] {
-        fs::create_dir_all(folder)?;
+fn man(dir: &Path) -> anyhow::Result<()> {
+    fs::create_dir_all(dir)?;
+    clap_mangen::generate_to(CommandLine::command(), dir)?;
+    // `help` has a page for each command, and each command has its own already.
+    for page in fs::read_dir(dir)? {
+        let page = page?.path();
+        let name = page.file_name().unwrap_or_default().to_string_lossy();
+        if name.contains("-help") {
+            fs::remove_file(&page)?;
+        }
     }
-    let mut command = CommandLine::command();
+    Ok(())
+}
+
+fn completions(dir: &Path) -> anyhow::Result<()> {
+    fs::create_dir_all(dir)?;
     for (shell, name) in SHELLS {
         let mut text = Vec::new();
-        clap_complete::generate(shell, &mut command, "graceful-relay", &mut text);
-        fs::write(completions.join(name), text)?;
-    }
-    clap_mangen::generate_to(command, &man)?;
-    // `help` has a page for each command that has one of its own.
-    for page in fs::read_dir(&man)? {
-        let page = page?.path();
-        if page
-            .file_name()
-            .is_some_and(|name| name.to_string_lossy().contains("-help"))
-        {
-            fs::remove_file(page)?;
-        }
+        clap_complete::generate(
+            shell,
+            &mut CommandLine::command(),
+            "graceful-relay",
+            &mut text,
+        );
+        fs::write(dir.join(name), text)?;
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! Numbers, sizes and spans of time as people read them.
+//! Formatting of counts, sizes and durations for people.
 
 use indicatif::{DecimalBytes, HumanCount};
 
@@ -31,7 +31,7 @@ pub(super) fn duration(seconds: u64) -> String {
     }
 }
 
-/// In lines of `columns`, all but the first indented.
+/// Wraps at `columns`; indents all lines but the first.
 pub(super) fn wrap(text: &str, indent: usize, columns: usize) -> String {
     let (mut wrapped, mut column) = (String::new(), indent);
     for word in text.split_whitespace() {
@@ -54,8 +54,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn spans_are_told_in_their_two_largest_units() {
-        let told = [0, 59, 120, 3_600, 7_260, 86_400, 90_000, 273_600].map(duration);
+    fn durations_print_their_two_largest_units() {
+        let printed = [0, 59, 120, 3_600, 7_260, 86_400, 90_000, 273_600].map(duration);
         let expected = [
             "0 s",
             "59 s",
@@ -66,6 +66,6 @@ mod tests {
             "1 day 1 h",
             "3 days 4 h",
         ];
-        assert_eq!(told, expected);
+        assert_eq!(printed, expected);
     }
 }

@@ -1,44 +1,19 @@
-//! The one program: a relay, and the commands around it.
+//! The program `graceful-relay`: the relay and its command line.
 
-mod account;
-mod admin_client;
-mod backup;
-mod banner;
 mod bench;
-mod bind;
 mod cli;
 mod client;
-mod compact;
-mod config;
 mod config_args;
-#[cfg(unix)]
-mod daemon;
 mod demo;
-mod doctor;
-mod drain;
-mod duration;
 mod generate;
-mod healthcheck;
 mod human;
-mod invite;
-mod logging;
-mod offline_store;
-mod reload;
-mod reloader;
-mod restore;
-mod restored;
+mod operator;
 mod sanitize;
 mod serve;
 #[cfg(any(target_os = "linux", target_os = "macos", windows))]
 mod service;
-mod service_notify;
 mod signals;
-mod sla;
-mod status;
 mod temp_dir;
-mod verify;
-#[cfg(windows)]
-mod windows_service;
 
 use std::process::ExitCode;
 

@@ -1,6 +1,6 @@
-//! Text that others wrote, made safe to show.
+//! Untrusted text for a terminal.
 
-/// Text from another device, made safe to show: it could hold what a terminal obeys.
+/// Replaces control characters, which could contain terminal escape sequences.
 pub(super) fn sanitize(text: &str) -> String {
     text.chars()
         .map(|letter| {
@@ -18,7 +18,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_terminal_would_obey_is_not_shown() {
+    fn control_characters_are_replaced() {
         assert_eq!(
             sanitize("Anna\u{1b}[2J\n\u{9b}K"),
             "Anna\u{fffd}[2J\u{fffd}\u{fffd}K"

@@ -1,11 +1,11 @@
-//! Being told to stop: by Ctrl-C, or by whoever started the program.
+//! SIGINT and SIGTERM.
 
-/// Somebody stopped the program before it was done.
+/// A signal ended the command early.
 #[derive(Debug, thiserror::Error)]
-#[error("stopped")]
+#[error("interrupted")]
 pub(super) struct Interrupted;
 
-/// Resolves when the program is told to stop. From this call on, being told no longer ends it at once.
+/// Resolves on SIGINT or SIGTERM. From this call on, these signals no longer end the process.
 #[cfg(unix)]
 pub(super) fn stop_requested() -> impl Future<Output = ()> {
     use tokio::signal::unix::{SignalKind, signal};

@@ -1,4 +1,4 @@
-//! A temporary folder that is gone when what needs it is, however that ends.
+//! A temporary directory that is deleted on drop.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -6,11 +6,11 @@ use std::time::Duration;
 use anyhow::Context;
 use data_encoding::HEXLOWER;
 
-/// Removing is tried again this often: a device's thread may just be writing its last file.
+/// Attempts to delete: a device's thread may still write its last file.
 const ATTEMPTS: u32 = 20;
 const PAUSE: Duration = Duration::from_millis(25);
 
-/// Removed when dropped, unless it is to be kept.
+/// Deleted on drop, unless `keep` is set.
 #[derive(Debug)]
 pub(super) struct TempDir {
     path: PathBuf,
@@ -18,25 +18,25 @@ pub(super) struct TempDir {
 }
 
 impl TempDir {
-    /// A new one, for its owner alone, whose name nobody can guess.
+    /// Creates one with mode 0700 and a random name.
     pub(super) fn new(purpose: &str, keep: bool) -> anyhow::Result<Self> {
         Self::new_in(&std::env::temp_dir(), purpose, keep)
     }
 
-    /// The same inside another folder.
+    /// Creates one inside `parent`.
     pub(super) fn new_in(parent: &Path, purpose: &str, keep: bool) -> anyhow::Result<Self> {
         let mut random = [0; 8];
-        getrandom::fill(&mut random).context("the system gives no randomness")?;
+        getrandom::fill(&mut random).context("the system provides no randomness")?;
         let path = parent.join(format!(
             "graceful-relay-{purpose}-{}",
             HEXLOWER.encode(&random)
         ));
         graceful_fs_util::create_dir_private(&path)
-            .with_context(|| format!("cannot make the folder {}", path.display()))?;
+            .with_context(|| format!("cannot create {}", path.display()))?;
         Ok(Self { path, keep })
     }
 
-    /// Where it is.
+    /// Its path.
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
@@ -54,7 +54,7 @@ impl Drop for TempDir {
             std::thread::sleep(PAUSE);
         }
         eprintln!(
-            "the temporary folder {} could not be removed",
+            "cannot delete the temporary directory {}",
             self.path.display()
         );
     }
@@ -65,14 +65,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_there_already_is_not_taken_for_it() {
+    fn existing_directory_is_refused() {
         let there = tempfile::tempdir().unwrap();
         assert!(graceful_fs_util::create_dir_private(there.path()).is_err());
         assert!(graceful_fs_util::create_dir_private(&there.path().join("no/parent")).is_err());
     }
 
     #[test]
-    fn it_is_gone_with_all_that_is_in_it() {
+    fn drop_deletes_the_directory_and_its_files() {
         let folder = TempDir::new("test", false).unwrap();
         let path = folder.path().to_owned();
         std::fs::create_dir(path.join("inside")).unwrap();

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use anyhow::{Context, bail};
 
-use graceful_server::config::settings_file;
+use graceful_server::config::config_file;
 
 /// What a file is for, as far as its rights go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,7 +81,7 @@ pub(super) fn put_program(file: &Path) -> anyhow::Result<()> {
 /// # Errors
 /// What is wrong with them.
 pub(super) fn accepts_settings() -> anyhow::Result<()> {
-    let file = settings_file();
+    let file = config_file();
     if file.exists() {
         let this = std::env::current_exe().context("this program does not know where it is")?;
         have(
@@ -115,7 +115,7 @@ pub(super) fn installed(program: &Path, service: &str, start: &str) -> String {
          Settings: {}, in which every option is explained.\n\
          Start it now: {start}",
         program.display(),
-        settings_file().display()
+        config_file().display()
     )
 }
 

@@ -7,7 +7,7 @@ use anyhow::{Context, bail};
 use super::place::{
     Kind, accepts_settings, have, installed, only_root, put, put_program, put_settings, remove,
 };
-use graceful_server::config::settings_file;
+use graceful_server::config::config_file;
 
 const NAME: &str = "graceful-relay";
 const PROGRAM: &str = "/usr/local/bin/graceful-relay";
@@ -68,7 +68,7 @@ pub(super) fn install() -> anyhow::Result<String> {
             Kind::Text,
         )?;
     }
-    put_settings(&settings_file())?;
+    put_settings(&config_file())?;
     have("systemd-sysusers", &["graceful-relay.conf"])?;
     have("systemd-tmpfiles", &["--create", "graceful-relay.conf"])?;
     have("systemctl", &["daemon-reload"])?;

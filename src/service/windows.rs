@@ -12,8 +12,8 @@ use windows_service::service::{
 use windows_service::service_manager::{ServiceManager, ServiceManagerAccess};
 
 use super::place::{accepts_settings, have, installed, put_program, put_settings, remove};
-use crate::windows_service::NAME;
-use graceful_server::config::{program_data, settings_file};
+use crate::serve::windows_service::NAME;
+use graceful_server::config::{config_file, program_data};
 
 /// A start or an end that takes longer has failed, for who waits for it here.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -32,7 +32,7 @@ pub(super) fn install() -> anyhow::Result<String> {
         .as_ref()
         .is_some_and(|service| stop_it(service).is_ok_and(|ran| ran));
     put_program(&program)?;
-    put_settings(&settings_file())?;
+    put_settings(&config_file())?;
     std::fs::create_dir_all(program_data().join("data"))
         .context("cannot make the folder for its data")?;
     let info = info(&program);
@@ -139,8 +139,8 @@ fn info(program: &Path) -> ServiceInfo {
             "serve".into(),
             "--windows-service".into(),
             "--config".into(),
-            settings_file().into(),
-            "--data".into(),
+            config_file().into(),
+            "--data-dir".into(),
             program_data().join("data").into(),
         ],
         dependencies: Vec::new(),

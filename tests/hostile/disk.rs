@@ -89,8 +89,8 @@ impl Drop for Disk {
 
 fn settings(free_bytes_min: &'static str) -> Vec<(&'static str, &'static str)> {
     environment(&[
-        ("GRACEFUL_RELAY_STORAGE__FREE_BYTES_MIN", free_bytes_min),
-        ("GRACEFUL_RELAY_STORAGE__BALLAST_MIB", "4"),
+        ("GRACEFUL_RELAY_STORAGE__MIN_FREE_SPACE", free_bytes_min),
+        ("GRACEFUL_RELAY_STORAGE__BALLAST_SIZE", "4MiB"),
     ])
 }
 

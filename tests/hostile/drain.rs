@@ -25,9 +25,12 @@ fn start(data: &Path) -> RelayProcess {
     RelayProcess::start(
         data,
         &environment(&[
-            ("GRACEFUL_RELAY_SERVER__DRAIN_TIME_MAX_S", "8"),
-            ("GRACEFUL_RELAY_LIMITS__CLOSE_TIMEOUT_S", "60"),
-            ("GRACEFUL_RELAY_ADMISSION__ACCOUNT_CONNECTIONS_MAX", "200"),
+            ("GRACEFUL_RELAY_SERVER__SHUTDOWN_TIMEOUT", "8s"),
+            ("GRACEFUL_RELAY_LIMITS__CLOSE_TIMEOUT", "60s"),
+            (
+                "GRACEFUL_RELAY_RATE_LIMITS__PER_ACCOUNT_CONNECTIONS_MAX",
+                "200",
+            ),
         ]),
     )
 }
@@ -214,7 +217,7 @@ async fn an_operator_can_ask_for_a_drain() {
         .expect("account is created");
     let asked = Command::new(graceful_testing::program::path())
         .arg("drain")
-        .arg("--data")
+        .arg("--data-dir")
         .arg(&data)
         .output();
     let asked = asked.expect("the program starts");

@@ -82,7 +82,7 @@ async fn five_thousand_connections_opened_and_dropped_leave_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn accounts_are_founded_at_a_bounded_rate() {
-    let relay_under_test = TestRelay::open(&[("GRACEFUL_RELAY_ADMISSION__ACCOUNTS_PER_H", "50")]);
+    let relay_under_test = TestRelay::open(&[("GRACEFUL_RELAY_RATE_LIMITS__NEW_ACCOUNTS", "50/h")]);
     let relay = relay_under_test.relay.address;
     let refused = |refusal: graceful_protocol::wire::Refusal| {
         assert_eq!(refusal.code(), Code::Overloaded, "{refusal:?}");
@@ -117,8 +117,10 @@ async fn accounts_are_founded_at_a_bounded_rate() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_account_has_its_share_of_connections() {
-    let relay_under_test =
-        TestRelay::open(&[("GRACEFUL_RELAY_ADMISSION__ACCOUNT_CONNECTIONS_MAX", "8")]);
+    let relay_under_test = TestRelay::open(&[(
+        "GRACEFUL_RELAY_RATE_LIMITS__PER_ACCOUNT_CONNECTIONS_MAX",
+        "8",
+    )]);
     let relay = relay_under_test.relay.address;
     let attack = async {
         let mut open = vec![
@@ -153,7 +155,7 @@ async fn an_account_has_its_share_of_connections() {
 async fn an_account_that_sends_too_fast_is_slowed_and_loses_nothing() {
     // 20 frames a second, 200 at once: 280 take four seconds more than no time at all.
     let relay_under_test =
-        TestRelay::open(&[("GRACEFUL_RELAY_ADMISSION__ACCOUNT_FRAMES_PER_S", "20")]);
+        TestRelay::open(&[("GRACEFUL_RELAY_RATE_LIMITS__PER_ACCOUNT_FRAMES", "20/s")]);
     let relay = relay_under_test.relay.address;
     let attack = async {
         let mut device = Device::create(address(0, 2), relay, 1)
@@ -184,8 +186,7 @@ async fn an_account_that_sends_too_fast_is_slowed_and_loses_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn messages_without_measure_end_with_1009() {
-    let relay_under_test =
-        TestRelay::open(&[("GRACEFUL_RELAY_LIMITS__AUTHENTICATION_TIMEOUT_S", "3")]);
+    let relay_under_test = TestRelay::open(&[("GRACEFUL_RELAY_LIMITS__AUTH_TIMEOUT", "3s")]);
     let relay = relay_under_test.relay.address;
     let attack = async {
         for _ in 0..20 {

@@ -15,7 +15,7 @@ const ARRIVALS: usize = 20;
 
 const BEHIND_A_PROXY: [(&str, &str); 2] = [
     ("GRACEFUL_RELAY_SERVER__TRUSTED_PROXIES", "127.0.0.9"),
-    ("GRACEFUL_RELAY_ADMISSION__ADDRESS_ARRIVALS_PER_MIN", "20"),
+    ("GRACEFUL_RELAY_RATE_LIMITS__PER_IP_CONNECTIONS", "20/min"),
 ];
 
 /// How many of these requests were answered 200, and how many 429.

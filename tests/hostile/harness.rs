@@ -125,9 +125,9 @@ pub async fn status(data: &std::path::Path) -> serde_json::Value {
 pub fn environment<'a>(settings: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
     let all = [
         ("GRACEFUL_RELAY_ACCOUNTS__REGISTRATION", "open"),
-        ("GRACEFUL_RELAY_STORAGE__CACHE_MIB", "8"),
-        ("GRACEFUL_RELAY_STORAGE__FREE_BYTES_MIN", "0"),
-        ("GRACEFUL_RELAY_STORAGE__BALLAST_MIB", "0"),
+        ("GRACEFUL_RELAY_STORAGE__CACHE_SIZE", "8MiB"),
+        ("GRACEFUL_RELAY_STORAGE__MIN_FREE_SPACE", "0B"),
+        ("GRACEFUL_RELAY_STORAGE__BALLAST_SIZE", "0MiB"),
     ];
     let others = all
         .into_iter()

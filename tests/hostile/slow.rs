@@ -16,11 +16,11 @@ const ADDRESSES: u8 = 4;
 const FROM_EACH: usize = 60;
 
 const IMPATIENT: [(&str, &str); 5] = [
-    ("GRACEFUL_RELAY_LIMITS__HEAD_TIMEOUT_S", "2"),
-    ("GRACEFUL_RELAY_LIMITS__AUTHENTICATION_TIMEOUT_S", "2"),
-    ("GRACEFUL_RELAY_LIMITS__WRITE_TIMEOUT_S", "2"),
-    ("GRACEFUL_RELAY_LIMITS__HEARTBEAT_S", "5"),
-    ("GRACEFUL_RELAY_LIMITS__SILENCE_S_MAX", "10"),
+    ("GRACEFUL_RELAY_LIMITS__HEADER_TIMEOUT", "2s"),
+    ("GRACEFUL_RELAY_LIMITS__AUTH_TIMEOUT", "2s"),
+    ("GRACEFUL_RELAY_LIMITS__WRITE_TIMEOUT", "2s"),
+    ("GRACEFUL_RELAY_LIMITS__PING_INTERVAL", "5s"),
+    ("GRACEFUL_RELAY_LIMITS__IDLE_TIMEOUT", "10s"),
 ];
 
 /// Opens many connections, says this on each and no more, and waits until all have ended. Returns

@@ -43,7 +43,14 @@ struct Scene {
 impl Scene {
     fn open() -> Self {
         let home = Home::new();
-        let arguments = ["serve", "--json", "--listen", "127.0.0.1:0", "--data", DATA];
+        let arguments = [
+            "serve",
+            "--json",
+            "--listen",
+            "127.0.0.1:0",
+            "--data-dir",
+            DATA,
+        ];
         let environment = [
             ("RUST_LOG", "trace"),
             ("GRACEFUL_RELAY_METRICS__LISTEN", "127.0.0.1:0"),
@@ -94,7 +101,10 @@ impl Scene {
     }
 
     fn invite(&mut self) -> String {
-        let said = self.home.run(&["invite", "--json", "--data", DATA]).well();
+        let said = self
+            .home
+            .run(&["invite", "create", "--json", "--data-dir", DATA])
+            .well();
         let invitation = said.json()[0]["invite"]
             .as_str()
             .expect("an invitation")
@@ -240,7 +250,7 @@ impl Scene {
     fn backup(&mut self) {
         let said = self
             .home
-            .run(&["backup", "one.backup", "--data", DATA])
+            .run(&["backup", "one.backup", "--data-dir", DATA])
             .well();
         self.place(
             "what `backup` prints",
@@ -254,10 +264,10 @@ impl Scene {
     /// What the relay says to whoever asks.
     fn answers(&mut self) {
         let asked = [
-            &["status", "--data", DATA][..],
-            &["status", "--json", "--data", DATA],
-            &["verify", "--data", DATA],
-            &["verify", "--json", "--data", DATA],
+            &["status", "--data-dir", DATA][..],
+            &["status", "--json", "--data-dir", DATA],
+            &["verify", "--data-dir", DATA],
+            &["verify", "--json", "--data-dir", DATA],
         ];
         for arguments in asked {
             let said = self.home.run(arguments).well();

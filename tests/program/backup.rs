@@ -23,11 +23,11 @@ fn house() -> (Home, Relay) {
 }
 
 fn backup(home: &Home, to: &str, more: &[&str]) -> Said {
-    home.run(&[&["backup", to, "--data", "relay"], more].concat())
+    home.run(&[&["backup", to, "--data-dir", "relay"], more].concat())
 }
 
 fn restore(home: &Home, from: &str) -> Said {
-    home.run(&["restore", from, "--data", "relay"])
+    home.run(&["restore", from, "--data-dir", "relay"])
 }
 
 /// Names in a folder.
@@ -96,7 +96,13 @@ async fn a_backup_taken_under_load_and_restored_later_loses_nothing_and_repeats_
     phone.more_than(0, 1).await;
     let arguments = [file_text.clone(), data_text.clone()];
     let backing_up = tokio::task::spawn_blocking(move || {
-        run(&["backup", &arguments[0], "--json", "--data", &arguments[1]])
+        run(&[
+            "backup",
+            &arguments[0],
+            "--json",
+            "--data-dir",
+            &arguments[1],
+        ])
     });
     // While it is made, both push, in many pieces.
     for (number, piece) in second.chunks(50).enumerate() {
@@ -114,7 +120,7 @@ async fn a_backup_taken_under_load_and_restored_later_loses_nothing_and_repeats_
     address.leads_to(None);
     relay.stop();
 
-    let restored = run(&["restore", &file_text, "--data", &data_text]);
+    let restored = run(&["restore", &file_text, "--data-dir", &data_text]);
     assert!(restored.status.success(), "{restored:?}");
     let relay = RelayProcess::start(&data, &REGISTRATION);
     address.leads_to(Some(relay.address));
@@ -242,7 +248,7 @@ fn a_backup_that_is_damaged_or_none_changes_nothing() {
     assert!(contents(&home.path("relay")) == before);
     // The same on a folder that is not there: it is not made.
     fs::write(home.path("bad.backup"), &good[..2_000]).expect("writes");
-    home.run(&["restore", "bad.backup", "--data", "new"])
+    home.run(&["restore", "bad.backup", "--data-dir", "new"])
         .badly(&["damaged"]);
     assert!(!home.path("new").exists());
 }
@@ -271,7 +277,7 @@ fn a_restore_that_was_killed_in_the_middle_is_made_whole_by_another() {
         let address = relay.address().to_owned();
         backup(&home, "one.backup", &[]).well();
         relay.running.kill();
-        home.run(&["restore", "one.backup", "--data", "spare"])
+        home.run(&["restore", "one.backup", "--data-dir", "spare"])
             .well();
         let fresh = home.path("relay/restoring");
         fs::create_dir(&fresh).expect("a folder");
@@ -282,7 +288,7 @@ fn a_restore_that_was_killed_in_the_middle_is_made_whole_by_another() {
         let is_whole = aside == 0 || moved_in == 2;
         if !is_whole {
             // Neither the old store nor the new one: no empty relay comes of it.
-            let serve = ["serve", "--listen", "127.0.0.1:0", "--data", "relay"];
+            let serve = ["serve", "--listen", "127.0.0.1:0", "--data-dir", "relay"];
             home.run(&serve)
                 .badly(&["was cut off", "graceful-relay restore"]);
             restore(&home, "one.backup").well();
@@ -316,7 +322,7 @@ fn keep_removes_older_backups_of_this_relay_and_nothing_else() {
     let other = Home::new();
     let _other = Relay::start(&other);
     other
-        .run(&["backup", "other.backup", "--data", "relay"])
+        .run(&["backup", "other.backup", "--data-dir", "relay"])
         .well();
     fs::copy(
         other.path("other.backup"),
@@ -364,7 +370,7 @@ fn keep_removes_older_backups_of_this_relay_and_nothing_else() {
 fn the_last_backup_is_told_by_status_and_the_note_is_the_relays_own() {
     let (home, _relay) = house();
     let status = || {
-        home.run(&["status", "--json", "--data", "relay"])
+        home.run(&["status", "--json", "--data-dir", "relay"])
             .well()
             .json()
             .remove(0)
@@ -391,6 +397,6 @@ fn the_last_backup_is_told_by_status_and_the_note_is_the_relays_own() {
             .is_some_and(|age_s| (0..600).contains(&age_s)),
         "{now}"
     );
-    let screen = home.run(&["status", "--data", "relay"]).well().out;
+    let screen = home.run(&["status", "--data-dir", "relay"]).well().out;
     assert!(screen.contains("one.backup"), "{screen}");
 }

@@ -9,7 +9,7 @@ use serde_json::Value;
 const SHORT: [&str; 5] = ["--duration", "300ms", "--warm-up", "50ms", "--json"];
 
 fn status(home: &Home) -> Value {
-    home.run(&["status", "--json", "--data", "relay"])
+    home.run(&["status", "--json", "--data-dir", "relay"])
         .well()
         .json()
         .remove(0)
@@ -222,7 +222,7 @@ fn a_limit_that_is_met_is_named_and_nothing_stays() {
         "--json",
         "--listen",
         "127.0.0.1:0",
-        "--data",
+        "--data-dir",
         "relay",
     ];
     let running = home.start_with(&serve, "", &settings);
@@ -234,9 +234,9 @@ fn a_limit_that_is_met_is_named_and_nothing_stays() {
     bench(&["--accounts", "1"]).badly(&["envelopes_max", "--mode deliver"]);
     assert_empty(&home);
     bench(&["--mode", "idle", "--devices", "40"]).badly(&["32 devices", "devices_max"]);
-    bench(&["--size", "9000000"]).badly(&["envelope_bytes_max", "--size"]);
+    bench(&["--size", "9000000"]).badly(&["envelope_size_max", "--size"]);
     // More accounts than one address may found in an hour.
-    bench(&["--mode", "idle", "--accounts", "25"]).badly(&["address_accounts_per_h"]);
+    bench(&["--mode", "idle", "--accounts", "25"]).badly(&["per_ip_new_accounts"]);
     assert_empty(&home);
 }
 

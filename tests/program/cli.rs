@@ -144,7 +144,14 @@ fn what_waits_is_sent_when_the_relay_is_there_again() {
 
     let listen = format!("127.0.0.1:{port}");
     let again = home.start(
-        &["serve", "--json", "--listen", &listen, "--data", "relay"],
+        &[
+            "serve",
+            "--json",
+            "--listen",
+            &listen,
+            "--data-dir",
+            "relay",
+        ],
         "",
     );
     again.json_line();

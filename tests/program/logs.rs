@@ -13,8 +13,8 @@ fn write(home: &Home, level: &str, format: &str) {
     let folder = home.path("logs");
     fs::create_dir_all(&folder).expect("a folder");
     let settings = format!(
-        "[server]\nlisten = \"127.0.0.1:0\"\n[metrics]\nlisten = \"\"\n[health]\ncanary_interval_s = 0\n\
-         [log]\nto = \"file\"\nfolder = {folder:?}\nformat = \"{format}\"\nlevel = \"{level}\"\nkeep_days = 2\n"
+        "[server]\nlisten = \"127.0.0.1:0\"\n[metrics]\nlisten = \"\"\n[health]\ncanary_interval = \"off\"\n\
+         [log]\noutput = \"file\"\ndir = {folder:?}\nformat = \"{format}\"\nlevel = \"{level}\"\nretention = \"2d\"\n"
     );
     fs::write(home.path("relay.toml"), settings).expect("settings");
 }
@@ -26,7 +26,7 @@ fn serve(home: &Home) -> Running {
             "--json",
             "--config",
             "relay.toml",
-            "--data",
+            "--data-dir",
             "relay",
         ],
         "",
@@ -53,8 +53,15 @@ fn logged(home: &Home) -> String {
 
 /// Something that is worth a line at `info`.
 fn back_up(home: &Home, to: &str) {
-    home.run(&["backup", to, "--config", "relay.toml", "--data", "relay"])
-        .well();
+    home.run(&[
+        "backup",
+        to,
+        "--config",
+        "relay.toml",
+        "--data-dir",
+        "relay",
+    ])
+    .well();
 }
 
 /// Waits until so many backups are in the log.
@@ -67,7 +74,7 @@ fn wait_for_backups(home: &Home, count: usize) {
 }
 
 fn reload(home: &Home) -> String {
-    home.run(&["reload", "--config", "relay.toml", "--data", "relay"])
+    home.run(&["reload", "--config", "relay.toml", "--data-dir", "relay"])
         .well()
         .out
 }
@@ -118,7 +125,7 @@ fn how_much_is_logged_changes_with_a_reload() {
     back_up(&home, "second");
     wait_for_backups(&home, 1);
     write(&home, "silence", "text");
-    home.run(&["reload", "--config", "relay.toml", "--data", "relay"])
+    home.run(&["reload", "--config", "relay.toml", "--data-dir", "relay"])
         .wrongly_set(&["log.level", "silence"]);
     write(&home, "error", "json");
     let said = reload(&home);

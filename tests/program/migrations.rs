@@ -333,7 +333,8 @@ fn a_backup_of_each_layout_can_be_put_back() {
             &mut File::create(home.path("backup")).expect("a file"),
         )
         .expect("unpacked");
-        home.run(&["restore", "backup", "--data", "relay"]).well();
+        home.run(&["restore", "backup", "--data-dir", "relay"])
+            .well();
         check(&Store::open(&home.path("relay"), Options::default()).expect("opens"));
         assert!(
             !home.path("relay").join(BEFORE).exists(),

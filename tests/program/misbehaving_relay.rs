@@ -45,7 +45,9 @@ impl Stopped {
     fn go_back(self, restored: bool) -> (Home, Relay) {
         copy(&self.home.path("backup"), &self.home.path("relay"));
         if restored {
-            self.home.run(&["restored", "--data", "relay"]).well();
+            self.home
+                .run(&["restore", "--mark-only", "--data-dir", "relay"])
+                .well();
         }
         let relay = Relay::start_on(&self.home, &self.address);
         (self.home, relay)

@@ -274,7 +274,7 @@ fn busy_relay(home: &Home) -> (Running, u16) {
         "--json",
         "--listen",
         "127.0.0.1:0",
-        "--data",
+        "--data-dir",
         "relay",
     ];
     let relay = home.start_with(&arguments, "", &environment);

@@ -24,7 +24,7 @@ fn one(said: &Said) -> Value {
 }
 
 fn accounts(home: &Home) -> Vec<Value> {
-    home.run(&["account", "list", "--json", "--data", "relay"])
+    home.run(&["account", "list", "--json", "--data-dir", "relay"])
         .well()
         .json()
 }
@@ -45,7 +45,14 @@ fn accounts_are_listed_and_shown_by_the_begin_of_their_id() {
     );
     let limited = home
         .run(&[
-            "account", "list", "--limit", "1", "--by", "devices", "--data", "relay",
+            "account",
+            "list",
+            "--limit",
+            "1",
+            "--by",
+            "devices",
+            "--data-dir",
+            "relay",
         ])
         .well();
     assert_eq!(
@@ -56,7 +63,7 @@ fn accounts_are_listed_and_shown_by_the_begin_of_their_id() {
     for entry in &listed {
         let id = entry["account"].as_str().expect("an id");
         let shown = one(&home
-            .run(&["account", "show", &id[..8], "--json", "--data", "relay"])
+            .run(&["account", "show", &id[..8], "--json", "--data-dir", "relay"])
             .well());
         assert_eq!(shown["account"], entry["account"]);
         assert_eq!(
@@ -64,9 +71,9 @@ fn accounts_are_listed_and_shown_by_the_begin_of_their_id() {
             entry["devices"].as_u64().map(|count| count as usize)
         );
     }
-    home.run(&["account", "show", "AAAA", "--data", "relay"])
+    home.run(&["account", "show", "AAAA", "--data-dir", "relay"])
         .badly(&["at least 8 characters"]);
-    home.run(&["account", "show", "AAAAAAAAAA", "--data", "relay"])
+    home.run(&["account", "show", "AAAAAAAAAA", "--data-dir", "relay"])
         .badly(&["no account here"]);
 }
 
@@ -79,20 +86,18 @@ fn a_quota_of_its_own_holds_and_goes_again() {
         .to_owned();
     let quota = |arguments: &[&str]| {
         let all = [
-            &["account", "quota", "--data", "relay", &id[..10]],
+            &["account", "set-quota", "--data-dir", "relay", &id[..10]],
             arguments,
         ]
         .concat();
         home.run(&all).well().out
     };
-    assert!(
-        quota(&["2000000000"]).contains("2.00 GB (its own quota) and 200,000 envelopes (as all)")
-    );
+    assert!(quota(&["2GB"]).contains("2.00 GB (its own quota) and 200,000 envelopes (as all)"));
     // It is kept over a restart, with the account.
     drop(relay);
     let _relay = Relay::start(&home);
     assert_eq!(accounts(&home)[0]["bytes_max"], 2_000_000_000);
-    quota(&["--default"]);
+    quota(&["--reset"]);
     assert_eq!(accounts(&home)[0]["quota"]["bytes_max"], Value::Null);
 }
 
@@ -103,32 +108,41 @@ fn a_deleted_account_leaves_nothing_and_its_devices_are_told() {
         .as_str()
         .expect("an id")
         .to_owned();
-    home.run(&["account", "delete", &id[..8], "--data", "relay"])
+    home.run(&["account", "delete", &id[..8], "--data-dir", "relay"])
         .badly(&["--yes"]);
     assert_eq!(accounts(&home).len(), 1, "nobody confirmed it");
     let follower = home.start_client("phone", &["pull", "--follow"]);
     follower.line();
-    home.run(&["account", "delete", &id[..8], "--yes", "--data", "relay"])
-        .well();
+    home.run(&[
+        "account",
+        "delete",
+        &id[..8],
+        "--yes",
+        "--data-dir",
+        "relay",
+    ])
+    .well();
     let told = follower.wait();
     assert!(
         !told.status.success() && told.err.contains("closed"),
         "{told:?}"
     );
     assert_eq!(accounts(&home).len(), 0);
-    let status = one(&home.run(&["status", "--json", "--data", "relay"]).well());
+    let status = one(&home
+        .run(&["status", "--json", "--data-dir", "relay"])
+        .well());
     assert_eq!(
         (&status["accounts"], &status["envelopes"]),
         (&0.into(), &0.into())
     );
-    home.run(&["account", "show", &id, "--data", "relay"])
+    home.run(&["account", "show", &id, "--data-dir", "relay"])
         .badly(&["no account here"]);
 }
 
 #[test]
 fn the_status_is_a_screen_for_people_and_numbers_for_programs() {
     let (home, relay) = house();
-    let said = home.run(&["status", "--data", "relay"]).well();
+    let said = home.run(&["status", "--data-dir", "relay"]).well();
     assert!(
         !said.out.contains('\u{1b}'),
         "no colours where no terminal is"
@@ -149,7 +163,9 @@ fn the_status_is_a_screen_for_people_and_numbers_for_programs() {
     }
     let note = r#"{"at":"2999-01-01T00:00:00Z","file":"/backups/one","bytes":12345}"#;
     std::fs::write(home.path("relay/last-backup"), note).expect("written");
-    let status = one(&home.run(&["status", "--json", "--data", "relay"]).well());
+    let status = one(&home
+        .run(&["status", "--json", "--data-dir", "relay"])
+        .well());
     assert_eq!(status["last_backup"]["bytes"], 12_345);
     assert_eq!(status["warnings"], Value::Array(Vec::new()), "{status}");
     assert!(
@@ -162,7 +178,7 @@ fn the_status_is_a_screen_for_people_and_numbers_for_programs() {
 
 fn report(home: &Home) -> Value {
     let said = home
-        .run(&["sla", "report", "--format", "json", "--data", "relay"])
+        .run(&["sla", "report", "--format", "json", "--data-dir", "relay"])
         .well();
     serde_json::from_str(&said.out).expect("JSON")
 }
@@ -171,7 +187,7 @@ fn report(home: &Home) -> Value {
 fn a_crash_counts_and_a_planned_stop_does_not() {
     let (home, mut relay) = house();
     assert!(report(&home)["pushes"].as_u64() > Some(0));
-    home.run(&["drain", "--data", "relay"]).well();
+    home.run(&["drain", "--data-dir", "relay"]).well();
     while !relay.running.has_ended() {
         std::thread::yield_now();
     }
@@ -212,13 +228,20 @@ fn the_report_is_written_in_each_form() {
         ("html", "<!doctype html>"),
     ] {
         home.run(&[
-            "sla", "report", "--format", format, "--out", "report", "--data", "relay",
+            "sla",
+            "report",
+            "--format",
+            format,
+            "--out",
+            "report",
+            "--data-dir",
+            "relay",
         ])
         .well();
         let text = std::fs::read_to_string(home.path("report")).expect("written");
         assert!(text.starts_with(begin), "{text}");
     }
-    home.run(&["sla", "report", "--data", "elsewhere"])
+    home.run(&["sla", "report", "--data-dir", "elsewhere"])
         .badly(&["no record of uptime"]);
 }
 
@@ -234,7 +257,7 @@ fn finding<'a>(said: &'a Value, check: &str) -> &'a Value {
 #[test]
 fn the_doctor_finds_a_relay_that_is_well_and_says_what_is_not() {
     let (home, relay) = house();
-    let doctor = || home.run(&["doctor", "--json", "--data", "relay"]);
+    let doctor = || home.run(&["doctor", "--json", "--data-dir", "relay"]);
     let well = one(&doctor());
     for check in ["relay", "data folder", "reachable"] {
         assert_eq!(finding(&well, check)["level"], "ok", "{well}");
@@ -247,7 +270,7 @@ fn the_doctor_finds_a_relay_that_is_well_and_says_what_is_not() {
     assert_eq!(finding(&well, "backup")["level"], "warning");
     assert_eq!(doctor().status.code(), Some(1), "a warning ends with 1");
     let mut relay = relay;
-    home.run(&["drain", "--data", "relay"]).well();
+    home.run(&["drain", "--data-dir", "relay"]).well();
     while !relay.running.has_ended() {
         std::thread::yield_now();
     }
@@ -285,7 +308,7 @@ fn the_doctor_names_settings_that_are_wrong_and_a_port_that_is_taken() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = taken.local_addr().expect("an address");
     let said = home.start_with(
-        &["doctor", "--json", "--data", "relay"],
+        &["doctor", "--json", "--data-dir", "relay"],
         "",
         &[("GRACEFUL_RELAY_SERVER__LISTEN", &address.to_string())],
     );
@@ -319,17 +342,19 @@ fn the_bundle_tells_what_is_wrong_and_nothing_of_whose_it_is() {
         .expect("an id")
         .to_owned();
     let shown = one(&home
-        .run(&["account", "show", &id, "--json", "--data", "relay"])
+        .run(&["account", "show", &id, "--json", "--data-dir", "relay"])
         .well());
-    let status = one(&home.run(&["status", "--json", "--data", "relay"]).well());
+    let status = one(&home
+        .run(&["status", "--json", "--data-dir", "relay"])
+        .well());
     let settings = [
-        ("GRACEFUL_RELAY_SERVER__NAMES", "canary-name.invalid"),
+        ("GRACEFUL_RELAY_SERVER__DOMAINS", "canary-name.invalid"),
         ("GRACEFUL_RELAY_SERVER__TRUSTED_PROXIES", "192.0.2.77"),
-        ("GRACEFUL_RELAY_ACME__CONTACT", "canary-contact@example.org"),
+        ("GRACEFUL_RELAY_ACME__EMAIL", "canary-contact@example.org"),
     ];
     let said = home
         .start_with(
-            &["doctor", "--bundle", "help.tar.gz", "--data", "relay"],
+            &["doctor", "--bundle", "help.tar.gz", "--data-dir", "relay"],
             "",
             &settings,
         )

@@ -42,7 +42,7 @@ fn the_manager_hears_when_devices_may_come_that_the_relay_lives_and_that_it_ends
     manager.set_read_timeout(Some(LONG)).expect("set");
     let mut serve = Command::new(graceful_testing::program::path());
     serve
-        .args(["serve", "--listen", "127.0.0.1:0", "--data"])
+        .args(["serve", "--listen", "127.0.0.1:0", "--data-dir"])
         .arg(home.path("relay"));
     serve
         .env("NOTIFY_SOCKET", home.path("notify"))
@@ -78,7 +78,7 @@ fn with_port(home: &Home, port: TcpListener) -> Ending {
     shell
         .args(["-c", script])
         .arg(graceful_testing::program::path());
-    shell.args(["serve", "--json", "--listen", "127.0.0.1:1", "--data"]);
+    shell.args(["serve", "--json", "--listen", "127.0.0.1:1", "--data-dir"]);
     shell
         .arg(home.path("relay"))
         .env("GRACEFUL_RELAY_METRICS__LISTEN", "");
@@ -99,7 +99,7 @@ fn a_port_that_the_manager_opened_is_taken_over() {
     let said = relay.0.stdout.take().expect("piped");
     BufReader::new(said).read_line(&mut line).expect("a line");
     assert!(line.contains(&format!("ws://{address}")), "{line}");
-    let status = home.run(&["healthcheck", "--data", "relay"]).well();
+    let status = home.run(&["healthcheck", "--data-dir", "relay"]).well();
     assert_eq!(status.out, "ready\n");
 }
 
@@ -123,7 +123,7 @@ fn a_port_that_others_reach_is_not_served_in_the_clear() {
 fn until_health_is(home: &Home, good: bool) {
     let deadline = Instant::now() + LONG;
     while home
-        .run(&["healthcheck", "--data", "relay"])
+        .run(&["healthcheck", "--data-dir", "relay"])
         .status
         .success()
         != good
@@ -136,10 +136,13 @@ fn until_health_is(home: &Home, good: bool) {
 #[test]
 fn health_is_asked_for_by_a_word_and_told_by_a_number() {
     let home = Home::new();
-    home.run(&["healthcheck", "--data", "relay"])
+    home.run(&["healthcheck", "--data-dir", "relay"])
         .badly(&["no relay"]);
     let environment = [
-        ("GRACEFUL_RELAY_STORAGE__FREE_BYTES_MIN", "1125899906842624"),
+        (
+            "GRACEFUL_RELAY_STORAGE__MIN_FREE_SPACE",
+            "1125899906842624B",
+        ),
         ("GRACEFUL_RELAY_METRICS__LISTEN", ""),
     ];
     let serve = [
@@ -147,14 +150,14 @@ fn health_is_asked_for_by_a_word_and_told_by_a_number() {
         "--json",
         "--listen",
         "127.0.0.1:0",
-        "--data",
+        "--data-dir",
         "relay",
     ];
     let mut full = home.start_with(&serve, "", &environment);
     full.json_line();
     // The janitor looks a moment after the start.
     until_health_is(&home, false);
-    home.run(&["healthcheck", "--data", "relay"])
+    home.run(&["healthcheck", "--data-dir", "relay"])
         .badly(&["not ready", "disk"]);
     full.kill();
 }
@@ -181,18 +184,18 @@ fn a_daemon_leaves_its_terminal_and_says_which_process_it_is() {
         "--daemon",
         "--listen",
         "127.0.0.1:0",
-        "--data",
+        "--data-dir",
         "relay",
         "--pid-file",
         "relay.pid",
     ];
-    home.run(&serve).badly(&["log.to"]);
+    home.run(&serve).badly(&["log.output"]);
     let logs = home.path("logs");
     std::fs::create_dir(&logs).expect("a folder");
     let logs = logs.to_str().expect("text");
     let environment = [
-        ("GRACEFUL_RELAY_LOG__TO", "file"),
-        ("GRACEFUL_RELAY_LOG__FOLDER", logs),
+        ("GRACEFUL_RELAY_LOG__OUTPUT", "file"),
+        ("GRACEFUL_RELAY_LOG__DIR", logs),
         ("GRACEFUL_RELAY_METRICS__LISTEN", ""),
     ];
     let said = home.start_with(&serve, "", &environment).wait();
@@ -200,11 +203,11 @@ fn a_daemon_leaves_its_terminal_and_says_which_process_it_is() {
     until_health_is(&home, true);
     let id = std::fs::read_to_string(home.path("relay.pid")).expect("a number");
     let status = home
-        .run(&["status", "--json", "--data", "relay"])
+        .run(&["status", "--json", "--data-dir", "relay"])
         .well()
         .json();
     assert_eq!(status[0]["process_id"].to_string(), id.trim());
-    home.run(&["drain", "--data", "relay"]).well();
+    home.run(&["drain", "--data-dir", "relay"]).well();
     until_health_is(&home, false);
 }
 
@@ -254,15 +257,19 @@ fn the_units_are_understood_and_the_relay_is_locked_in() {
 #[test]
 fn every_command_has_a_page_and_every_shell_its_completions() {
     let home = Home::new();
-    home.run(&["generate", "papers"]).well();
+    home.run(&["generate", "man", "generated/man"]).well();
+    home.run(&["generate", "completions", "generated/completions"])
+        .well();
     for page in ["", "-serve", "-client-pair", "-sla-report", "-healthcheck"] {
         let text =
-            std::fs::read_to_string(home.path(&format!("papers/man/graceful-relay{page}.1")))
+            std::fs::read_to_string(home.path(&format!("generated/man/graceful-relay{page}.1")))
                 .expect("a page");
         assert!(text.contains(".SH SYNOPSIS"), "{page}");
     }
     assert!(
-        !home.path("papers/man/graceful-relay-help-serve.1").exists(),
+        !home
+            .path("generated/man/graceful-relay-help-serve.1")
+            .exists(),
         "those of `help` say nothing new"
     );
     for (file, word) in [
@@ -270,7 +277,7 @@ fn every_command_has_a_page_and_every_shell_its_completions() {
         ("_graceful-relay", "#compdef graceful-relay"),
         ("graceful-relay.fish", "complete -c graceful-relay"),
     ] {
-        let text = std::fs::read_to_string(home.path("papers/completions").join(file))
+        let text = std::fs::read_to_string(home.path("generated/completions").join(file))
             .expect("completions");
         assert!(text.contains(word), "{file}");
     }
@@ -322,8 +329,8 @@ fn the_settings_that_a_mac_begins_with_have_its_log_in_files() {
     assert!(written.success());
     let settings = std::fs::read_to_string(home.path("config.toml")).expect("written");
     for wanted in [
-        "\nto = \"file\"\n",
-        "\nfolder = \"/var/log/graceful-relay\"\n",
+        "\noutput = \"file\"\n",
+        "\ndir = \"/var/log/graceful-relay\"\n",
     ] {
         assert!(settings.contains(wanted), "{wanted}");
     }

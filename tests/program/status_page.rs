@@ -38,7 +38,7 @@ fn relay(home: &Home, environment: &[(&str, &str)]) -> (Running, String) {
         "--json",
         "--listen",
         "127.0.0.1:0",
-        "--data",
+        "--data-dir",
         "relay",
     ];
     let environment = [environment, &[("GRACEFUL_RELAY_METRICS__LISTEN", "")]].concat();
@@ -66,7 +66,7 @@ fn first(address: &str, path: &str) -> Shown {
 #[test]
 fn anybody_may_read_how_the_relay_has_been_doing_and_nothing_more() {
     let home = Home::new();
-    let (_relay, address) = relay(&home, &[("GRACEFUL_RELAY_HEALTH__REGION", "<Frankfurt>")]);
+    let (_relay, address) = relay(&home, &[("GRACEFUL_RELAY_SERVER__REGION", "<Frankfurt>")]);
     let page = first(&address, "/");
     assert!(
         page.body.contains("Sync works") && page.body.contains("&lt;Frankfurt&gt;"),
@@ -146,7 +146,7 @@ fn the_page_can_be_switched_off() {
 fn several_relays_are_one_page_of_files() {
     let home = Home::new();
     for name in ["Frankfurt", "Oslo"] {
-        let (relay, address) = relay(&home, &[("GRACEFUL_RELAY_HEALTH__REGION", name)]);
+        let (relay, address) = relay(&home, &[("GRACEFUL_RELAY_SERVER__REGION", name)]);
         std::fs::write(home.path(name), first(&address, "/status.json").body).expect("written");
         drop(relay);
         std::fs::remove_dir_all(home.path("relay")).expect("removed");
@@ -181,7 +181,7 @@ fn a_relay_that_does_not_run_is_down_on_its_page() {
     let home = Home::new();
     let (mut running, address) = relay(&home, &[]);
     first(&address, "/");
-    let site = ["sla", "page", "--out", "site", "--data", "relay"];
+    let site = ["sla", "page", "--out", "site", "--data-dir", "relay"];
     home.run(&site).well();
     let read = || std::fs::read_to_string(home.path("site/index.html")).expect("a page");
     assert!(read().contains("Sync works"));

@@ -69,7 +69,7 @@ pub fn objection(plan: &Plan, envelope_bytes: u64, greeting: &Greeting) -> Optio
     if greeting.registration() == Registration::Invite && invited < plan.accounts {
         return Some(format!(
             "this relay asks for an invitation for each account, and {} are to be founded with {invited}; make \
-             them there with `graceful-relay invite`, and give each with --invite, or all with --invites FILE",
+             them there with `graceful-relay invite create`, and give each with --invite, or all with --invites FILE",
             plan.accounts
         ));
     }

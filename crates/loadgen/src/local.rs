@@ -54,7 +54,7 @@ impl LocalRelay {
         command
             .args(["serve", "--json", "--config"])
             .arg(&config)
-            .arg("--data")
+            .arg("--data-dir")
             .arg(&setup.data);
         for (name, _) in std::env::vars_os() {
             if name.to_string_lossy().starts_with(VARIABLE_PREFIX) {
@@ -123,17 +123,17 @@ fn settings(setup: &Setup) -> String {
     format!(
         "[server]\nlisten = \"127.0.0.1:0\"\n\
          [tls]\nmode = \"{tls}\"\n\
-         [accounts]\nregistration = \"open\"\ndevices_max = 100\nbytes_max = {bytes}\nenvelopes_max = 100000000\n\
+         [accounts]\nregistration = \"open\"\ndevices_max = 100\nquota = \"1 TiB\"\nenvelopes_max = 100000000\n\
          membership_entries_max = 4096\n\
-         [storage]\nballast_mib = 0\n\
+         [storage]\nballast_size = \"0 B\"\n\
          [limits]\nconnections_max = {connections}\n\
-         [admission]\nnewcomers_percent = 50\n\
-         address_connections_max = {connections}\naddress_newcomers_max = {connections}\n\
-         address_arrivals_per_min = 0\naddress_frames_per_s = 0\naddress_bytes_per_s = 0\n\
-         address_accounts_per_h = 0\naccounts_per_h = 0\naccount_connections_max = {connections}\n\
-         account_frames_per_s = 0\naccount_bytes_per_s = 0\n\
+         [rate_limits]\nunauthenticated_max = \"50%\"\n\
+         per_ip_connections_max = {connections}\nper_ip_unauthenticated_max = {connections}\n\
+         per_account_connections_max = {connections}\n\
+         per_ip_connections = \"unlimited\"\nper_ip_new_accounts = \"unlimited\"\nnew_accounts = \"unlimited\"\n\
+         per_ip_frames = \"unlimited\"\nper_ip_bandwidth = \"unlimited\"\n\
+         per_account_frames = \"unlimited\"\nper_account_bandwidth = \"unlimited\"\n\
          [log]\nlevel = \"error\"\n",
-        bytes = 1_u64 << 40,
     )
 }
 
@@ -161,7 +161,7 @@ pub fn folder_bytes(folder: &Path) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use graceful_server::config::{Flags, Sources, Surroundings, load};
+    use graceful_server::config::{Flags, ProcessEnv, Sources, load};
 
     #[test]
     fn its_settings_are_good() {
@@ -180,9 +180,9 @@ mod tests {
                 environment: Vec::new(),
                 flags: Flags {
                     listen: None,
-                    data: Some(setup.data.clone()),
+                    data_dir: Some(setup.data.clone()),
                 },
-                surroundings: Surroundings::default(),
+                env: ProcessEnv::default(),
             };
             let config = load(&sources).unwrap_or_else(|error| panic!("{error}"));
             assert!(config.http_options().connections_max > connections);

@@ -223,7 +223,7 @@ impl Relay {
 
     pub fn start_on(home: &Home, listen: &str) -> Self {
         let running = home.start(
-            &["serve", "--json", "--listen", listen, "--data", "relay"],
+            &["serve", "--json", "--listen", listen, "--data-dir", "relay"],
             "",
         );
         let url = running.json_line()["url"]
@@ -239,7 +239,9 @@ impl Relay {
     }
 
     pub fn invite(&self, home: &Home) -> String {
-        let said = home.run(&["invite", "--json", "--data", "relay"]).well();
+        let said = home
+            .run(&["invite", "create", "--json", "--data-dir", "relay"])
+            .well();
         said.json()[0]["invite"]
             .as_str()
             .expect("an invitation")
@@ -251,7 +253,7 @@ impl Relay {
         let deadline = Instant::now() + LONG;
         loop {
             let status = home
-                .run(&["status", "--json", "--data", "relay"])
+                .run(&["status", "--json", "--data-dir", "relay"])
                 .well()
                 .json();
             if status[0]["envelopes"] == 0 {

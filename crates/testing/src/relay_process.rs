@@ -22,7 +22,7 @@ impl RelayProcess {
     /// Starts a relay on a folder and waits until it says where it listens.
     pub fn start(folder: &Path, environment: &[(&str, &str)]) -> Self {
         let mut child = Command::new(crate::program::path())
-            .args(["serve", "--listen", "127.0.0.1:0", "--data"])
+            .args(["serve", "--listen", "127.0.0.1:0", "--data-dir"])
             .arg(folder)
             .envs(environment.iter().copied())
             .stderr(Stdio::piped())

@@ -88,23 +88,23 @@ fn what_a_compaction_left_that_was_cut_off_is_removed() {
 #[test]
 fn the_command_refuses_while_the_relay_runs_and_says_what_came_of_it() {
     let home = Home::new();
-    home.run(&["compact", "--data", "relay"])
-        .badly(&["there is no store", "--data"]);
+    home.run(&["compact", "--data-dir", "relay"])
+        .badly(&["there is no store", "--data-dir"]);
     assert!(!home.path("relay").exists());
     let mut relay = Relay::start(&home);
     relay.create(&home, "desk", "Desk");
-    home.run(&["compact", "--data", "relay"])
+    home.run(&["compact", "--data-dir", "relay"])
         .badly(&["is running", "stop it"]);
     // What lies there while it runs may be another's compaction.
     relay.running.kill();
     fs::write(home.path("relay").join(COMPACTING), b"half").expect("writes");
-    let said = home.run(&["compact", "--data", "relay"]).well();
+    let said = home.run(&["compact", "--data-dir", "relay"]).well();
     assert!(
         said.out.starts_with("Compacted from ") && said.out.contains(" rows"),
         "{said:?}"
     );
     let said = home
-        .run(&["compact", "--json", "--data", "relay"])
+        .run(&["compact", "--json", "--data-dir", "relay"])
         .well()
         .json();
     assert!(

@@ -26,7 +26,7 @@ fn with_changes(home: &Home) -> Relay {
 }
 
 fn verify(home: &Home) -> Value {
-    home.run(&["verify", "--json", "--data", "relay"])
+    home.run(&["verify", "--json", "--data-dir", "relay"])
         .well()
         .json()
         .remove(0)
@@ -35,7 +35,7 @@ fn verify(home: &Home) -> Value {
 /// The checks that do not hold, after the program has failed for them.
 fn wrong(home: &Home) -> Vec<String> {
     let said = home
-        .run(&["verify", "--json", "--data", "relay"])
+        .run(&["verify", "--json", "--data-dir", "relay"])
         .badly(&["not hold"]);
     let report = said.json().remove(0);
     assert_eq!(report["holds"], false);
@@ -53,8 +53,8 @@ fn folder(home: &Home) -> PathBuf {
 #[test]
 fn a_store_that_devices_filled_passes_while_the_relay_runs_and_when_it_does_not() {
     let home = Home::new();
-    home.run(&["verify", "--data", "relay"])
-        .badly(&["no relay runs", "--data"]);
+    home.run(&["verify", "--data-dir", "relay"])
+        .badly(&["no relay runs", "--data-dir"]);
     assert!(!folder(&home).exists());
     let mut relay = with_changes(&home);
     let live = verify(&home);
@@ -78,7 +78,7 @@ fn a_store_that_devices_filled_passes_while_the_relay_runs_and_when_it_does_not(
     }
     assert_eq!(still, live, "the same is found");
 
-    let said = home.run(&["verify", "--data", "relay"]).well();
+    let said = home.run(&["verify", "--data-dir", "relay"]).well();
     assert!(
         said.out.lines().all(|line| line.chars().count() <= 80),
         "{}",
@@ -114,7 +114,7 @@ fn plain_text_among_sealed_envelopes_is_found() {
     assert_eq!(wrong(&home), ["each"], "the running relay says the same");
     drop(relay);
     let said = home
-        .run(&["verify", "--data", "relay"])
+        .run(&["verify", "--data-dir", "relay"])
         .badly(&["1 check does not hold"]);
     assert!(
         said.out.contains("WRONG") && said.out.contains("envelopes do not look random one by one"),

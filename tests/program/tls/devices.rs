@@ -16,7 +16,7 @@ fn serve(home: &Home, config: &str, listen: &str) -> Relay {
         "relay.toml",
         "--listen",
         listen,
-        "--data",
+        "--data-dir",
         "relay",
     ];
     let running = home.start(&arguments, "");
@@ -28,7 +28,7 @@ fn serve(home: &Home, config: &str, listen: &str) -> Relay {
 }
 
 fn status(home: &Home) -> Value {
-    home.run(&["status", "--json", "--data", "relay"])
+    home.run(&["status", "--json", "--data-dir", "relay"])
         .well()
         .json()
         .remove(0)
@@ -113,7 +113,7 @@ fn a_name_with_a_certificate_is_dialled_like_any_other() {
     let files = authority.write(home.folder.path(), &["localhost"]);
     std::fs::write(home.path("root.pem"), authority.root_pem()).expect("written");
     let config = format!(
-        "[tls]\nmode = \"files\"\ncertificate = {:?}\nkey = {:?}\n",
+        "[tls]\nmode = \"manual\"\ncertificate = {:?}\nkey = {:?}\n",
         files.certificate, files.key
     );
     let mut relay = serve(&home, &config, "127.0.0.1:0");
@@ -145,7 +145,7 @@ fn a_name_with_a_certificate_is_dialled_like_any_other() {
     create("b", &relay.url, "other.pem").badly(&["not trusted by this system"]);
     create("desk", &relay.url, "root.pem").well();
 
-    let reloaded = home.run(&["reload", "--data", "relay"]).well();
+    let reloaded = home.run(&["reload", "--data-dir", "relay"]).well();
     assert!(
         reloaded
             .out
@@ -154,7 +154,7 @@ fn a_name_with_a_certificate_is_dialled_like_any_other() {
     );
     let (chain, _) = authority.chain(&["localhost"]);
     std::fs::write(&files.certificate, chain).expect("written");
-    home.run(&["reload", "--data", "relay"])
+    home.run(&["reload", "--data-dir", "relay"])
         .badly(&["do not belong together", "still in use"]);
     assert!(
         status(&home)["tls_trouble"]
@@ -183,7 +183,7 @@ fn a_name_with_a_certificate_is_dialled_like_any_other() {
 fn what_is_not_there_is_told_at_the_start() {
     let home = Home::new();
     let config =
-        "[tls]\nmode = \"files\"\ncertificate = \"/nowhere/c.pem\"\nkey = \"/nowhere/k.pem\"\n";
+        "[tls]\nmode = \"manual\"\ncertificate = \"/nowhere/c.pem\"\nkey = \"/nowhere/k.pem\"\n";
     std::fs::write(home.path("relay.toml"), config).expect("written");
     let arguments = [
         "serve",
@@ -191,7 +191,7 @@ fn what_is_not_there_is_told_at_the_start() {
         "relay.toml",
         "--listen",
         "127.0.0.1:0",
-        "--data",
+        "--data-dir",
         "relay",
     ];
     home.run(&arguments).badly(&["cannot read /nowhere/c.pem"]);

@@ -55,7 +55,7 @@ impl Place {
         std::fs::write(home.path("root.pem"), authority.root_pem()).expect("written");
         std::fs::write(
             home.path("relay.toml"),
-            "[server]\nnames = [\"localhost\"]\n[tls]\nmode = \"proxy\"\n",
+            "[server]\ndomains = [\"localhost\"]\n[tls]\nmode = \"proxy\"\n",
         )
         .expect("written");
         let arguments = [
@@ -65,7 +65,7 @@ impl Place {
             "relay.toml",
             "--listen",
             "127.0.0.1:0",
-            "--data",
+            "--data-dir",
             "relay",
         ];
         let running = home.start(&arguments, "");
@@ -114,7 +114,7 @@ impl Place {
         let url = format!("wss://localhost:{}", self.port);
         let said = self
             .home
-            .run(&["invite", "--json", "--data", "relay"])
+            .run(&["invite", "create", "--json", "--data-dir", "relay"])
             .well();
         let invite = said.json()[0]["invite"]
             .as_str()

@@ -43,7 +43,7 @@ impl AdminService {
         self
     }
 
-    /// And what the process knows of its surroundings.
+    /// And what the process knows of its env.
     #[must_use]
     pub fn about(mut self, about: ServerInfo, recorder: Recorder) -> Self {
         if let Some(backup) = super::last_backup(&about.folder) {

@@ -13,7 +13,7 @@ use super::warnings::{Warning, warnings};
 /// Seconds of running before what was written is told as so much a day.
 const RATE_AFTER_S: u64 = 600;
 
-/// What the process knows of itself and its surroundings.
+/// What the process knows of itself and its env.
 #[derive(Debug, Clone)]
 pub struct ServerInfo {
     /// Where everything is kept.

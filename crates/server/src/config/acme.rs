@@ -1,86 +1,120 @@
-//! What ordering a certificate from an authority needs.
+//! The section `[acme]`: certificates from a certificate authority.
 
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
+use super::check::Check;
 use super::error::ConfigError;
-use super::raw::Raw;
-use super::validate::Check;
 use crate::http::tls::{AcmeSetup, Challenge};
 
-/// Where authorities look, whatever port the relay itself listens on.
+/// Where authorities connect, whatever port the relay itself listens on.
 const TLS_PORT: u16 = 443;
 const HTTP_PORT: u16 = 80;
 
-impl Check<'_> {
-    pub(super) fn acme(&self, raw: &Raw) -> Result<AcmeSetup, ConfigError> {
-        let acme = &raw.acme;
-        let names = self.acme_names(raw)?;
-        if !acme.agree_to_terms {
-            let text = "is false; read the terms of the authority (Let's Encrypt: \
-                        https://letsencrypt.org/repository), and set it to true if you agree to them";
-            return Err(self.wrong("acme.agree_to_terms", text));
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawAcme {
+    pub(super) accept_tos: bool,
+    /// Empty: `server.domains`.
+    pub(super) domains: Vec<String>,
+    pub(super) email: String,
+    pub(super) directory_url: String,
+    /// Empty: the system's certificate store.
+    pub(super) ca_file: String,
+    pub(super) self_check: bool,
+}
+
+impl Default for RawAcme {
+    fn default() -> Self {
+        Self {
+            accept_tos: false,
+            domains: Vec::new(),
+            email: String::new(),
+            directory_url: "https://acme-v02.api.letsencrypt.org/directory".to_owned(),
+            ca_file: String::new(),
+            self_check: true,
         }
-        if !acme.directory.starts_with("https://") {
+    }
+}
+
+impl RawAcme {
+    /// `has_http`: the relay also listens without TLS, so the authority connects there.
+    pub(super) fn setup(
+        &self,
+        check: &Check<'_>,
+        server_domains: &[String],
+        has_http: bool,
+    ) -> Result<AcmeSetup, ConfigError> {
+        let names = self.domains(check, server_domains)?;
+        if !self.accept_tos {
+            let text = "is false; read the authority's terms of service (Let's Encrypt: \
+                        https://letsencrypt.org/repository), and set it to true to accept them";
+            return Err(check.wrong("acme.accept_tos", text));
+        }
+        if !self.directory_url.starts_with("https://") {
             let text = format!(
                 "is {:?}; it must be a URL that begins with https://",
-                acme.directory
+                self.directory_url
             );
-            return Err(self.wrong("acme.directory", &text));
+            return Err(check.wrong("acme.directory_url", &text));
         }
-        let contact = acme.contact.trim_start_matches("mailto:");
-        if !contact.is_empty() && !contact.contains('@') {
+        let email = self.email.trim_start_matches("mailto:");
+        if !email.is_empty() && !email.contains('@') {
             let text = format!(
                 "is {:?}; it must be an e-mail address, or empty",
-                acme.contact
+                self.email
             );
-            return Err(self.wrong("acme.contact", &text));
+            return Err(check.wrong("acme.email", &text));
         }
-        let (challenge, port) = match raw.tls.http_listen.is_empty() {
-            true => (Challenge::TlsAlpn, TLS_PORT),
-            false => (Challenge::Http, HTTP_PORT),
+        let (challenge, port) = match has_http {
+            false => (Challenge::TlsAlpn, TLS_PORT),
+            true => (Challenge::Http, HTTP_PORT),
         };
         Ok(AcmeSetup {
             names,
-            directory: acme.directory.clone(),
-            contact: (!contact.is_empty()).then(|| contact.to_owned()),
-            authority: self.authority(&acme.authority)?,
+            directory: self.directory_url.clone(),
+            contact: (!email.is_empty()).then(|| email.to_owned()),
+            authority: self.ca_file(check)?,
             challenge,
-            own_port: acme.self_check.then_some(port),
+            own_port: self.self_check.then_some(port),
             minute: Duration::from_secs(60),
         })
     }
 
-    fn acme_names(&self, raw: &Raw) -> Result<Vec<String>, ConfigError> {
-        let (key, written) = match raw.acme.names.is_empty() {
-            true => ("server.names", &raw.server.names),
-            false => ("acme.names", &raw.acme.names),
+    fn domains(
+        &self,
+        check: &Check<'_>,
+        server_domains: &[String],
+    ) -> Result<Vec<String>, ConfigError> {
+        let (key, written) = match self.domains.is_empty() {
+            true => ("server.domains", server_domains),
+            false => ("acme.domains", self.domains.as_slice()),
         };
         if written.is_empty() {
-            let text = "must list the names that devices dial, like names = [\"relay.example.org\"]: \
+            let text = "must list the domains that devices connect to, like domains = [\"relay.example.org\"]: \
                         the certificate is for these";
-            return Err(self.wrong("server.names", text));
+            return Err(check.wrong("server.domains", text));
         }
-        let names = written
-            .iter()
-            .map(|name| self.name(key, name))
-            .collect::<Result<Vec<_>, _>>()?;
+        let names = written.iter().map(|name| check.domain(key, name));
+        let names = names.collect::<Result<Vec<_>, _>>()?;
         match names.iter().find(|name| name.parse::<IpAddr>().is_ok()) {
             Some(address) => {
                 let text = format!(
-                    "has {address}; this relay orders certificates for names only, not for addresses"
+                    "has {address}; ACME certificates are ordered for domains only, not for addresses"
                 );
-                Err(self.wrong(key, &text))
+                Err(check.wrong(key, &text))
             }
             None => Ok(names),
         }
     }
 
-    fn authority(&self, written: &str) -> Result<Option<PathBuf>, ConfigError> {
-        match written {
+    fn ca_file(&self, check: &Check<'_>) -> Result<Option<PathBuf>, ConfigError> {
+        match self.ca_file.as_str() {
             "" => Ok(None),
-            written => self.file("acme.authority", written).map(Some),
+            written => check.path("acme.ca_file", written).map(Some),
         }
     }
 }

@@ -1,9 +1,9 @@
-//! What is wrong with the settings: where, what, and what to do.
+//! Configuration errors: where, what, and what to do.
 
 use std::fmt;
 use std::path::PathBuf;
 
-/// Where a setting was read, in the order in which sources are told.
+/// Where an option was set, in the order in which errors are reported.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Origin {
     File {
@@ -20,7 +20,7 @@ pub(super) enum Origin {
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Default => f.write_str("default settings"),
+            Self::Default => f.write_str("defaults"),
             Self::File { path, line, column } => {
                 write!(f, "{}, line {line}, column {column}", path.display())
             }
@@ -31,7 +31,7 @@ impl fmt::Display for Origin {
     }
 }
 
-/// Why there is no [`super::Config`]: everything that is wrong, by source and line.
+/// Every error of the configuration, by source and line.
 #[derive(Debug, thiserror::Error)]
 pub struct ConfigErrors(Vec<ConfigError>);
 
@@ -40,23 +40,23 @@ impl fmt::Display for ConfigErrors {
         match self.0.as_slice() {
             [one] => one.fmt(f),
             all => {
-                write!(f, "{} things are wrong with the settings:", all.len())?;
+                write!(f, "the configuration has {} errors:", all.len())?;
                 all.iter().try_for_each(|one| write!(f, "\n  {one}"))
             }
         }
     }
 }
 
-/// What was found so far.
+/// The errors found so far.
 #[derive(Debug, Default)]
-pub(super) struct Found(Vec<ConfigError>);
+pub(super) struct Errors(Vec<ConfigError>);
 
-impl Found {
+impl Errors {
     pub(super) fn note(&mut self, error: ConfigError) {
         self.0.push(error);
     }
 
-    /// What there is, or the note of why there is not.
+    /// The value, or `None` after noting the error.
     pub(super) fn take<T>(&mut self, checked: Result<T, ConfigError>) -> Option<T> {
         checked.map_err(|error| self.note(error)).ok()
     }
@@ -69,7 +69,7 @@ impl Found {
         self.0.len()
     }
 
-    /// Drops what was found since then of options that nobody set: they may be among those set aside.
+    /// Drops later errors of options at their defaults: the value that was set may be among the refused ones.
     pub(super) fn drop_unset_since(&mut self, count: usize) {
         let mut at = 0;
         self.0.retain(|error| {
@@ -84,7 +84,7 @@ impl Found {
     }
 }
 
-/// One thing that is wrong.
+/// One error, with its place.
 #[derive(Debug, thiserror::Error)]
 #[error("{origin}: {text}")]
 pub(super) struct ConfigError {
@@ -117,10 +117,9 @@ impl ConfigError {
 
     pub(super) fn unreadable(path: PathBuf, error: &std::io::Error) -> Self {
         let text = match error.kind() {
-            std::io::ErrorKind::NotFound => "there is no such file".to_owned(),
+            std::io::ErrorKind::NotFound => "no such file".to_owned(),
             std::io::ErrorKind::PermissionDenied => {
-                "this user may not read it; run as the user it belongs to, or change its permissions"
-                    .to_owned()
+                "permission denied; run as its owner, or change its permissions".to_owned()
             }
             _ => format!("cannot be read: {error}"),
         };

@@ -1,15 +1,80 @@
-//! Where logs go, and in which form.
+//! The section `[log]`.
 
 use std::path::PathBuf;
 
-use super::LogLevel;
+use serde::{Deserialize, Serialize};
+
+use super::check::Check;
 use super::error::ConfigError;
-use super::raw::Raw;
-use super::validate::Check;
+use super::units::HumanDuration;
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawLog {
+    pub(super) level: String,
+    pub(super) output: String,
+    pub(super) format: String,
+    pub(super) dir: String,
+    pub(super) retention: HumanDuration,
+}
+
+const DAY_S: u64 = 24 * 60 * 60;
+
+impl Default for RawLog {
+    fn default() -> Self {
+        Self {
+            level: "info".to_owned(),
+            output: "stderr".to_owned(),
+            format: "text".to_owned(),
+            dir: String::new(),
+            retention: HumanDuration::from_secs(14 * DAY_S),
+        }
+    }
+}
+
+/// How much is logged. Each level includes those before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogLevel {
+    /// Nothing.
+    Off,
+    /// Failures that stop the relay.
+    Error,
+    /// Conditions that need an operator.
+    Warn,
+    /// Start, stop, maintenance.
+    Info,
+    /// Each connection.
+    Debug,
+    /// The kind of each frame.
+    Trace,
+}
+
+impl LogLevel {
+    const ALL: [Self; 6] = [
+        Self::Off,
+        Self::Error,
+        Self::Warn,
+        Self::Info,
+        Self::Debug,
+        Self::Trace,
+    ];
+
+    /// The value in the file.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::Error => "error",
+            Self::Warn => "warn",
+            Self::Info => "info",
+            Self::Debug => "debug",
+            Self::Trace => "trace",
+        }
+    }
+}
 
 /// Where logs go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LogTo {
+pub enum LogOutput {
     /// The standard error stream.
     Stderr,
     /// The standard output.
@@ -18,11 +83,11 @@ pub enum LogTo {
     File,
     /// Syslog.
     Syslog,
-    /// The journal of systemd.
+    /// The systemd journal.
     Journald,
 }
 
-impl LogTo {
+impl LogOutput {
     const ALL: [Self; 5] = [
         Self::Stderr,
         Self::Stdout,
@@ -31,7 +96,7 @@ impl LogTo {
         Self::Journald,
     ];
 
-    /// As it is written in the file.
+    /// The value in the file.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Stderr => "stderr",
@@ -43,47 +108,59 @@ impl LogTo {
     }
 }
 
-/// The choices about logs.
+/// Log level, destination and format.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Log {
     /// How much.
     pub level: LogLevel,
     /// Where.
-    pub to: LogTo,
-    /// As JSON, an object on each line.
+    pub output: LogOutput,
+    /// JSON, an object on each line.
     pub json: bool,
-    /// For files.
-    pub folder: PathBuf,
-    /// Files kept, one for each day.
-    pub keep_days: usize,
+    /// The directory of log files.
+    pub dir: PathBuf,
+    /// Log files kept, one for each day.
+    pub files_max: usize,
 }
 
-impl Check<'_> {
-    pub(super) fn log(&self, raw: &Raw, level: LogLevel) -> Result<Log, ConfigError> {
-        let written = raw.log.to.as_str();
-        let to = LogTo::ALL.into_iter().find(|to| to.name() == written);
-        let to =
-            to.ok_or_else(|| self.not_one_of("log.to", written, &LogTo::ALL.map(LogTo::name)))?;
-        let json = match raw.log.format.as_str() {
+impl RawLog {
+    pub(super) fn options(&self, check: &Check<'_>) -> Result<Log, ConfigError> {
+        let level = LogLevel::ALL
+            .into_iter()
+            .find(|level| level.name() == self.level);
+        let level = level.ok_or_else(|| {
+            check.not_one_of("log.level", &self.level, &LogLevel::ALL.map(LogLevel::name))
+        })?;
+        let output = LogOutput::ALL
+            .into_iter()
+            .find(|output| output.name() == self.output);
+        let output = output.ok_or_else(|| {
+            check.not_one_of(
+                "log.output",
+                &self.output,
+                &LogOutput::ALL.map(LogOutput::name),
+            )
+        })?;
+        let json = match self.format.as_str() {
             "text" => false,
             "json" => true,
-            written => return Err(self.not_one_of("log.format", written, &["text", "json"])),
+            written => return Err(check.not_one_of("log.format", written, &["text", "json"])),
         };
-        let folder = PathBuf::from(&raw.log.folder);
-        if to == LogTo::File && !folder.is_absolute() {
+        let dir = PathBuf::from(&self.dir);
+        if output == LogOutput::File && !dir.is_absolute() {
             let text = format!(
-                "is {:?}; with `log.to` \"file\" it must be a whole path",
-                raw.log.folder
+                "is {:?}; `log.output` \"file\" needs an absolute path",
+                self.dir
             );
-            return Err(self.wrong("log.folder", &text));
+            return Err(check.wrong("log.dir", &text));
         }
-        self.range("log.keep_days", raw.log.keep_days, 1..=3_650)?;
+        check.duration("log.retention", self.retention, DAY_S..=3_650 * DAY_S)?;
         Ok(Log {
             level,
-            to,
+            output,
             json,
-            folder,
-            keep_days: raw.log.keep_days as usize,
+            dir,
+            files_max: (self.retention.0.as_secs() / DAY_S) as usize,
         })
     }
 }

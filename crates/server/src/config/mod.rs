@@ -1,21 +1,29 @@
-//! What an operator may choose: defaults, then a file, then the environment, then flags.
+//! The relay's configuration: defaults, a file, the environment, then flags.
 //!
-//! A [`Config`] has been checked and cannot be wrong. This room starts nothing and opens nothing
-//! but the file it is told to read.
+//! A [`Config`] is validated. Each section owns its written form, its defaults and its validation. This
+//! module opens nothing but the files that it reads.
 
+mod accounts;
 mod acme;
-mod admission;
+mod check;
 mod error;
-mod folder;
+mod health;
+mod limits;
 mod log;
-mod monitoring;
+mod metrics;
 mod nearest;
 mod origin;
+mod paths;
+mod rate_limits;
 mod raw;
 mod reference;
+mod renamed;
+mod server;
 mod sla;
 mod sources;
+mod storage;
 mod tls;
+pub mod units;
 mod validate;
 
 use std::net::SocketAddr;
@@ -27,149 +35,124 @@ use crate::relay::Registration;
 use graceful_protocol::Limits;
 
 pub use error::ConfigErrors;
+pub use log::{Log, LogLevel, LogOutput};
+pub use metrics::MetricsListen;
 #[cfg(windows)]
-pub use folder::program_data;
-pub use folder::{Surroundings, settings_file};
-pub use log::{Log, LogTo};
-pub use monitoring::MetricsListen;
+pub use paths::program_data;
+pub use paths::{ProcessEnv, config_file};
 pub use reference::{Described, reference};
 pub use sources::{Flags, Sources, load};
 pub use tls::TlsMode;
 
-/// Begins the name of each environment variable that is an option: then section, `__`, key.
+/// Prefix of the environment variable of an option: then section, `__`, key.
 pub const VARIABLE_PREFIX: &str = "GRACEFUL_RELAY_";
 
-/// Names the file, as `--config` does.
+/// The path of the configuration file, as `--config`.
 pub const FILE_VARIABLE: &str = "GRACEFUL_RELAY_CONFIG";
 
-/// Names a device's folder for `graceful-relay client`; the relay passes it over.
+/// The profile directory of `graceful-relay client`; the relay ignores it.
 pub const PROFILE_VARIABLE: &str = "GRACEFUL_RELAY_PROFILE";
 
-/// Options that a running relay takes over when the settings are read again.
-const LIVE: &[&str] = &[
+/// Options that `reload` applies to a running relay.
+const RELOADABLE: &[&str] = &[
     "server.allowed_origins",
     "metrics.token_file",
     "health.status_token_file",
     "log.level",
 ];
 
-/// Everything an operator chose, checked.
+/// The validated configuration.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
     /// Address and port to listen on.
     pub listen: SocketAddr,
-    /// The names devices dial, in lower case. Empty: loopback names and addresses only.
-    pub names: Vec<String>,
-    /// Who speaks TLS, and with which certificate.
+    /// The domains that devices connect to, in lower case. Empty: loopback names and addresses only.
+    pub domains: Vec<String>,
+    /// Where TLS ends, and with which certificate.
     pub tls_mode: TlsMode,
-    /// Where the relay's own certificate comes from, if it has one.
+    /// The source of the relay's own certificate, if it has one.
     pub tls: Option<TlsSetup>,
-    /// A second address, plain, that sends browsers on to the first.
+    /// A plain listener that redirects browsers to the first.
     pub http_listen: Option<SocketAddr>,
-    /// Where everything is kept.
-    pub folder: PathBuf,
-    /// Memory that the store may use to cache pages.
+    /// The data directory.
+    pub data_dir: PathBuf,
+    /// The store's page cache.
     pub cache_bytes: usize,
-    /// Bytes of each of the journal's two files.
+    /// The size of each of the two journal files.
     pub journal_bytes: u64,
-    /// Who may found an account.
+    /// With less free disk space, writes are refused.
+    pub min_free_bytes: u64,
+    /// The size of the ballast file.
+    pub ballast_bytes: u64,
+    /// Who may create an account.
     pub registration: Registration,
-    /// What devices are held to.
+    /// Limits that devices are told.
     pub limits: Limits,
-    /// Conversations at a time.
+    /// Concurrent sessions.
     pub connections_max: usize,
-    /// Bytes of memory for large messages on their way, of all connections together.
-    pub frames_bytes: u64,
-    /// For a TLS handshake to be done.
+    /// Memory for large frames in transit, of all connections.
+    pub frame_buffer_bytes: u64,
+    /// For a TLS handshake.
     pub handshake_timeout: Duration,
-    /// For a request's head to arrive.
-    pub head_timeout: Duration,
-    /// For the body of an exchange to arrive.
+    /// For a request's header.
+    pub header_timeout: Duration,
+    /// For a request's body.
     pub body_timeout: Duration,
-    /// How long a peer may take nothing of what is sent to it.
+    /// For a device to authenticate.
+    pub auth_timeout: Duration,
+    /// Without any progress of a write.
     pub write_timeout: Duration,
     /// For a peer to answer a close frame.
     pub close_timeout: Duration,
-    /// How long a device may take to say who it is.
-    pub authentication_timeout: Duration,
-    /// For conversations to end when the relay stops.
-    pub stop_timeout: Duration,
-    /// Who is let in.
+    /// For sessions to end when the relay stops.
+    pub shutdown_timeout: Duration,
+    /// Limits on connections and frames, proxies, origins.
     pub admission: crate::http::Admission,
-    /// What one account and one address may take.
+    /// Limits on accounts, registration and pairing.
     pub rate_limits: crate::relay::RateLimits,
-    /// While the disk has less than this free, in bytes, nothing new is kept.
-    pub free_bytes_min: u64,
-    /// Bytes put by for a full disk.
-    pub ballast_bytes: u64,
-    /// What was agreed about uptime.
+    /// Uptime target and credits.
     pub sla_terms: graceful_rules::sla::SlaTerms,
-    /// Where operators' programs ask, if anywhere.
+    /// The metrics listener.
     pub metrics: MetricsListen,
-    /// How long between trials of itself; `None`: there are none.
+    /// Between two canary runs; `None`: no canary.
     pub canary_interval: Option<Duration>,
-    /// What the page for everybody calls this relay; `None`: there is no page.
+    /// The name on the status page; `None`: no page.
     pub status_page: Option<String>,
-    /// What may change while the relay runs.
+    /// Options that `reload` applies.
     pub reloadable: crate::http::ReloadableOptions,
-    /// What is logged.
-    pub log_level: LogLevel,
-    /// And where to.
+    /// Log level, destination and format.
     pub log: Log,
-    /// The files that the settings came from.
+    /// The configuration files.
     pub files: Files,
     origins: origin::Origins,
     raw: raw::Raw,
 }
 
-/// Files that were read.
+/// The configuration files that were read.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Files {
-    /// The one file of settings; `None`: there is none.
+    /// `config.toml`, or what `--config` names.
     pub main: Option<PathBuf>,
-    /// Those beside it, in the order in which they were read.
+    /// Those in `config.d`, in order.
     pub parts: Vec<PathBuf>,
 }
 
-/// How much is logged. Each level includes those before it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LogLevel {
-    /// Nothing.
-    Off,
-    /// What stopped the relay.
-    Error,
-    /// What an operator should look at.
-    Warn,
-    /// Starting, stopping, sweeping.
-    Info,
-    /// Each connection.
-    Debug,
-    /// Each frame's kind.
-    Trace,
-}
-
-impl LogLevel {
-    /// As it is written in the file.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Off => "off",
-            Self::Error => "error",
-            Self::Warn => "warn",
-            Self::Info => "info",
-            Self::Debug => "debug",
-            Self::Trace => "trace",
-        }
-    }
-}
-
 impl Config {
-    /// The effective settings, every one of them, as a file that would bring them about.
+    /// A warning that is no error.
+    pub fn warning(&self) -> Option<&'static str> {
+        (!self.admission.by_address).then_some(
+            "every connection has the proxy's address, so limits per IP address have no effect; list the proxy in \
+             server.trusted_proxies",
+        )
+    }
+
+    /// Every option in effect, as a configuration file.
     pub fn to_toml(&self) -> String {
         // Strings, integers and booleans in two levels always have a TOML form.
         toml::to_string(&self.raw).unwrap_or_default()
     }
 
-    /// Every option: its name, its value as it is written, and where that came from.
+    /// Every option: its name, its value in TOML, and its origin.
     pub fn effective(&self) -> Vec<(String, String, String)> {
         let table = toml::Table::try_from(&self.raw).unwrap_or_default();
         let options = table.iter().flat_map(|(section, options)| {
@@ -181,7 +164,7 @@ impl Config {
             .collect()
     }
 
-    /// Options that differ from those of a relay that runs, and that it cannot take over without a restart.
+    /// Options that differ from those of a running relay and need a restart.
     pub fn needs_restart(&self, running: &Self) -> Vec<String> {
         let table = |config: &Self| toml::Table::try_from(&config.raw).unwrap_or_default();
         let (new, old) = (table(self), table(running));
@@ -190,7 +173,7 @@ impl Config {
             for (key, value) in options.as_table().into_iter().flatten() {
                 let name = format!("{section}.{key}");
                 let before = old.get(section).and_then(|options| options.get(key));
-                if before != Some(value) && !LIVE.contains(&name.as_str()) {
+                if before != Some(value) && !RELOADABLE.contains(&name.as_str()) {
                     differing.push(name);
                 }
             }
@@ -198,38 +181,38 @@ impl Config {
         differing
     }
 
-    /// How the door is opened.
+    /// Options of the HTTP server.
     pub fn http_options(&self) -> crate::http::Options {
         crate::http::Options {
             connections_max: self.connections_max,
             frame_bytes_max: usize::try_from(self.limits.frame_bytes_max).unwrap_or(usize::MAX),
-            frames_bytes: self.frames_bytes,
+            frames_bytes: self.frame_buffer_bytes,
             handshake_timeout: self.handshake_timeout,
-            head_timeout: self.head_timeout,
+            head_timeout: self.header_timeout,
             body_timeout: self.body_timeout,
             write_timeout: self.write_timeout,
             close_timeout: self.close_timeout,
-            stop_timeout: self.stop_timeout,
+            stop_timeout: self.shutdown_timeout,
             admission: self.admission.clone(),
         }
     }
 
-    /// How the relay is started.
+    /// Options of the relay.
     pub fn relay_options(&self) -> crate::relay::RelayOptions {
         crate::relay::RelayOptions {
-            server_names: crate::relay::ServerNames::new(self.names.iter().cloned()),
-            auth_timeout: self.authentication_timeout,
+            server_names: crate::relay::ServerNames::new(self.domains.iter().cloned()),
+            auth_timeout: self.auth_timeout,
             rate_limits: self.rate_limits.clone(),
         }
     }
 
-    /// How its store is opened.
+    /// Options of the store.
     pub fn store_options(&self) -> graceful_store::Options {
         graceful_store::Options {
             limits: self.limits.clone(),
             registration: self.registration,
             cache_bytes: self.cache_bytes,
-            free_bytes_min: self.free_bytes_min,
+            free_bytes_min: self.min_free_bytes,
             ballast_bytes: self.ballast_bytes,
             journal_bytes: self.journal_bytes,
             ..graceful_store::Options::default()

@@ -1,6 +1,7 @@
-//! Every option in words, from the one place where they stand: `config.example.toml`.
+//! Every option with its description, from `config.example.toml`.
 
-use super::LIVE;
+use super::RELOADABLE;
+use super::sources::variable_of;
 
 /// The file itself.
 pub(super) const EXAMPLE: &str = include_str!("../../../../config.example.toml");
@@ -12,15 +13,22 @@ pub struct Described {
     pub section: String,
     /// Like `listen`.
     pub key: String,
-    /// As it is written.
+    /// As the file has it.
     pub default: String,
-    /// What it means, a line each.
+    /// The description, by line.
     pub meaning: Vec<String>,
-    /// Whether a running relay takes it over when the settings are read again.
-    pub live: bool,
+    /// Whether `reload` applies it to a running relay.
+    pub reloadable: bool,
 }
 
-/// All of them, in their order.
+impl Described {
+    /// The environment variable.
+    pub fn variable(&self) -> String {
+        variable_of(&self.section, &self.key)
+    }
+}
+
+/// All options, in the order of the file.
 pub fn reference() -> Vec<Described> {
     let (mut all, mut section, mut meaning) = (Vec::new(), String::new(), Vec::<String>::new());
     for line in EXAMPLE.lines() {
@@ -36,7 +44,7 @@ pub fn reference() -> Vec<Described> {
             .strip_prefix('#')
             .and_then(|rest| rest.split_once(" = "))
         {
-            let live = LIVE.contains(&format!("{section}.{key}").as_str());
+            let reloadable = RELOADABLE.contains(&format!("{section}.{key}").as_str());
             let meaning = std::mem::take(&mut meaning);
             let (section, key, default) = (section.clone(), key.to_owned(), default.to_owned());
             all.push(Described {
@@ -44,7 +52,7 @@ pub fn reference() -> Vec<Described> {
                 key,
                 default,
                 meaning,
-                live,
+                reloadable,
             });
         } else {
             meaning.clear();

@@ -1,70 +1,70 @@
-//! What was agreed about uptime.
+//! The section `[sla]`: the uptime target and service credits.
 
 use serde::{Deserialize, Serialize};
 
-use super::error::ConfigError;
-use super::raw::Raw;
-use super::validate::Check;
-use graceful_rules::sla::{Credit, SlaTerms, credit, percent};
+use super::check::Check;
+use super::error::{ConfigError, Errors};
+use super::units::{HumanDuration, Percent};
+use graceful_rules::sla::{Credit, SlaTerms};
 
-/// The section as it is written.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct RawSla {
-    /// As text, for a number would be read as something near it.
-    pub(super) target_percent: String,
+    pub(super) target: Percent,
     pub(super) credits: Vec<String>,
-    pub(super) planned_stop_max_min: u32,
+    pub(super) planned_stop_max: HumanDuration,
     pub(super) reports_max: u32,
 }
 
 impl Default for RawSla {
     fn default() -> Self {
         Self {
-            target_percent: "99.9".to_owned(),
+            target: Percent(99.9),
             credits: Vec::new(),
-            planned_stop_max_min: 60,
+            planned_stop_max: HumanDuration::from_secs(3_600),
             reports_max: 36,
         }
     }
 }
 
-impl Check<'_> {
-    pub(super) fn sla(&self, raw: &Raw) -> Result<SlaTerms, ConfigError> {
-        let written = &raw.sla;
-        let target_percent = percent(&written.target_percent).ok_or_else(|| {
-            let text = format!(
-                "is {:?}; it must be a percentage in quotes, like \"99.9\"",
-                written.target_percent
-            );
-            self.wrong("sla.target_percent", &text)
-        })?;
+impl RawSla {
+    pub(super) fn ranges(&self, check: &Check<'_>, errors: &mut Errors) {
+        const WEEK_S: u64 = 7 * 24 * 60 * 60;
+        errors.take(check.duration("sla.planned_stop_max", self.planned_stop_max, 0..=WEEK_S));
+        errors.take(check.range("sla.reports_max", self.reports_max, 1..=1_200));
+    }
+
+    pub(super) fn terms(&self, check: &Check<'_>) -> Result<SlaTerms, ConfigError> {
         let read = |text: &String| {
             credit(text).ok_or_else(|| {
                 let text = format!(
-                    "has {text:?}; write the uptime below which it is due, and the credit, in percent, like \
-                     \"99.9: 10\""
+                    "has {text:?}; write the uptime below which a credit is due, and the credit, like \
+                     \"99.9%: 10%\""
                 );
-                self.wrong("sla.credits", &text)
+                check.wrong("sla.credits", &text)
             })
         };
-        let mut credits = written
+        let mut credits = self
             .credits
             .iter()
             .map(read)
             .collect::<Result<Vec<Credit>, _>>()?;
         credits.sort_by(|one, other| one.below_percent.total_cmp(&other.below_percent));
-        self.range(
-            "sla.planned_stop_max_min",
-            written.planned_stop_max_min,
-            0..=10_080,
-        )?;
-        self.range("sla.reports_max", written.reports_max, 1..=1_200)?;
         Ok(SlaTerms {
-            target_percent,
+            target_percent: self.target.0,
             credits,
-            planned_stop_max_ms: i64::from(written.planned_stop_max_min) * 60_000,
-            reports_max: written.reports_max as usize,
+            planned_stop_max_ms: i64::from(self.planned_stop_max.seconds()) * 1_000,
+            reports_max: self.reports_max as usize,
         })
     }
+}
+
+/// `99.9%: 10%`.
+fn credit(text: &str) -> Option<Credit> {
+    let (below, credit) = text.split_once(':')?;
+    let percent = |text: &str| text.trim().parse::<Percent>().ok().map(|percent| percent.0);
+    Some(Credit {
+        below_percent: percent(below)?,
+        credit_percent: percent(credit)?,
+    })
 }

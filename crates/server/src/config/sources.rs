@@ -1,84 +1,85 @@
-//! Where settings come from, the later winning over the earlier: defaults, file, environment, flags.
+//! Configuration sources: defaults, file, environment, flags. Later ones override earlier ones.
 
 use std::ffi::{OsStr, OsString};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use super::error::{ConfigError, ConfigErrors, Found, Origin};
-use super::folder::settings_file;
+use super::error::{ConfigError, ConfigErrors, Errors, Origin};
 use super::nearest::nearest;
 use super::origin::{Origins, described, read_text, sections_with, unknown_key};
+use super::paths::{ProcessEnv, config_file};
 use super::raw::{Raw, defaults};
+use super::renamed;
 use super::validate::validate;
-use super::{Config, FILE_VARIABLE, Files, PROFILE_VARIABLE, Surroundings, VARIABLE_PREFIX};
+use super::{Config, FILE_VARIABLE, Files, PROFILE_VARIABLE, VARIABLE_PREFIX};
 
 /// Between section and key in a variable's name.
 const SEPARATOR: &str = "__";
 
-/// The folder beside the file, for parts of it.
+/// The directory of further files, beside the file.
 const PARTS: &str = "config.d";
 
-/// Options that name a file of a secret, and the credentials of systemd that may stand for them.
+/// Options that name a secret file, and the systemd credentials that replace them.
 const CREDENTIALS: [(&str, &str, &str); 2] = [
     ("metrics", "token_file", "metrics-token"),
     ("health", "status_token_file", "status-token"),
 ];
 
-/// What was said on the command line.
+/// Options from the command line.
 #[derive(Debug, Clone, Default)]
 pub struct Flags {
     /// `--listen`
     pub listen: Option<String>,
-    /// `--data`
-    pub data: Option<PathBuf>,
+    /// `--data-dir`
+    pub data_dir: Option<PathBuf>,
 }
 
-/// Everything that settings are made from.
+/// Everything that a configuration is loaded from.
 #[derive(Debug, Clone, Default)]
 pub struct Sources {
-    /// A file that must be there.
+    /// A file that must exist.
     pub file: Option<PathBuf>,
-    /// The environment: variables that do not begin with our prefix are passed over.
+    /// Environment variables; only those with [`VARIABLE_PREFIX`] count.
     pub environment: Vec<(OsString, OsString)>,
     /// The command line.
     pub flags: Flags,
-    /// What decides the folder when nobody chose one.
-    pub surroundings: Surroundings,
+    /// Decides default paths.
+    pub env: ProcessEnv,
 }
 
-/// Reads and checks the settings.
+/// Loads and validates the configuration.
 ///
 /// # Errors
-/// [`ConfigErrors`]: all that is wrong, each with its place.
+/// [`ConfigErrors`]: every error, with its place.
 pub fn load(sources: &Sources) -> Result<Config, ConfigErrors> {
     let known = defaults();
-    let (mut origins, mut found) = (Origins::default(), Found::default());
+    let (mut origins, mut errors) = (Origins::default(), Errors::default());
     let mut settings = known.clone();
-    let files = overlay_files(sources, &known, &mut settings, &mut origins, &mut found);
+    let files = overlay_files(sources, &known, &mut settings, &mut origins, &mut errors);
     overlay_environment(
         &sources.environment,
         &known,
         &mut settings,
         &mut origins,
-        &mut found,
+        &mut errors,
     );
-    overlay_flags(&sources.flags, &mut settings, &mut origins, &mut found);
-    overlay_credentials(&sources.surroundings, &mut settings, &mut origins);
-    let raw = to_raw(&mut settings, &known, &origins, &mut found);
-    // What a file that could not be read would have said, nobody knows: what is missing may stand there.
+    overlay_flags(&sources.flags, &mut settings, &mut origins, &mut errors);
+    overlay_credentials(&sources.env, &mut settings, &mut origins);
+    let raw = to_raw(&mut settings, &known, &origins, &mut errors);
+    // An unreadable file may set what is missing, so nothing more can be checked.
     let (Some(raw), Some(files)) = (raw, files) else {
-        return Err(found.into_errors());
+        return Err(errors.into_errors());
     };
-    validate(raw, origins, &sources.surroundings, files, found).map_err(Found::into_errors)
+    validate(raw, origins, &sources.env, files, errors).map_err(Errors::into_errors)
 }
 
-/// Lays the file and the parts beside it over the settings. `None`: one of them could not be read.
+/// Applies the file and those in `config.d`. `None`: one of them could not be read.
 fn overlay_files(
     sources: &Sources,
     known: &toml::Table,
     settings: &mut toml::Table,
     origins: &mut Origins,
-    found: &mut Found,
+    errors: &mut Errors,
 ) -> Option<Files> {
     let variable = sources
         .environment
@@ -88,26 +89,26 @@ fn overlay_files(
         .file
         .clone()
         .or_else(|| variable.map(|(_, path)| PathBuf::from(path)));
-    let path = &named.clone().unwrap_or_else(settings_file);
+    let path = &named.clone().unwrap_or_else(config_file);
     let mut files = Files::default();
     let mut whole = true;
     match std::fs::read_to_string(path) {
         Ok(text) => {
-            whole &= overlay_text(path, &text, known, settings, origins, found);
+            whole &= overlay_text(path, &text, known, settings, origins, errors);
             files.main = Some(path.to_path_buf());
         }
         Err(error) if error.kind() == ErrorKind::NotFound && named.is_none() => {}
         Err(error) => {
             whole = false;
-            found.note(ConfigError::unreadable(path.to_path_buf(), &error));
+            errors.note(ConfigError::unreadable(path.to_path_buf(), &error));
         }
     }
-    for part in found.take(parts(path))? {
+    for part in errors.take(parts(path))? {
         let text = std::fs::read_to_string(&part);
         let text = text.map_err(|error| ConfigError::unreadable(part.clone(), &error));
-        whole &= found
+        whole &= errors
             .take(text)
-            .is_some_and(|text| overlay_text(&part, &text, known, settings, origins, found));
+            .is_some_and(|text| overlay_text(&part, &text, known, settings, origins, errors));
         files.parts.push(part);
     }
     whole.then_some(files)
@@ -120,9 +121,9 @@ fn overlay_text(
     known: &toml::Table,
     settings: &mut toml::Table,
     origins: &mut Origins,
-    found: &mut Found,
+    errors: &mut Errors,
 ) -> bool {
-    let Some(read) = read_text(path, text, known, origins, found) else {
+    let Some(read) = read_text(path, text, known, origins, errors) else {
         return false;
     };
     for (section, options) in read {
@@ -133,7 +134,7 @@ fn overlay_text(
     true
 }
 
-/// The files in the folder beside the file, by name: each wins over those before it.
+/// The files in `config.d`, by name: later ones override earlier ones.
 fn parts(file: &Path) -> Result<Vec<PathBuf>, ConfigError> {
     let folder = file.with_file_name(PARTS);
     let entries = match std::fs::read_dir(&folder) {
@@ -162,7 +163,7 @@ fn overlay_environment(
     known: &toml::Table,
     settings: &mut toml::Table,
     origins: &mut Origins,
-    found: &mut Found,
+    errors: &mut Errors,
 ) {
     for (name, value) in environment {
         let Some(name) = name
@@ -177,7 +178,7 @@ fn overlay_environment(
         let origin = Origin::Variable(name.to_owned());
         let read = read_variable(name, value, known)
             .map_err(|text| ConfigError::new(origin.clone(), text));
-        if let Some((section, key, value)) = found.take(read) {
+        if let Some((section, key, value)) = errors.take(read) {
             set(settings, &section, &key, value);
             origins.note(format!("{section}.{key}"), origin);
         }
@@ -198,9 +199,21 @@ fn read_variable(
     Ok((section, key, value))
 }
 
-/// Section and key that a variable stands for.
+/// The section and key of a variable.
 fn option_of(variable: &str, known: &toml::Table) -> Result<(String, String), String> {
     let lower = variable[VARIABLE_PREFIX.len()..].to_lowercase();
+    let old = lower.split_once(SEPARATOR);
+    if let Some((section, key)) = old.and_then(|(section, key)| renamed::new_name(section, key)) {
+        let (new, default) = (variable_of(section, key), &known[section][key]);
+        let unit = match renamed::has_unit(default) {
+            true => format!(
+                ", with a unit: {new}={}",
+                default.as_str().unwrap_or_default()
+            ),
+            false => String::new(),
+        };
+        return Err(format!("this is now {new}{unit}"));
+    }
     if let Some((section, key)) = lower.split_once(SEPARATOR)
         && let Some(options) = known.get(section)
     {
@@ -212,12 +225,17 @@ fn option_of(variable: &str, known: &toml::Table) -> Result<(String, String), St
         }
     }
     Err(match nearest_variable(variable, known) {
-        Some(near) => format!("no option has this name; did you mean {near}?"),
+        Some(near) => format!("there is no such option; did you mean {near}?"),
         None => format!(
-            "no option has this name; variables are named {VARIABLE_PREFIX}SECTION{SEPARATOR}KEY, \
+            "there is no such option; variables are named {VARIABLE_PREFIX}SECTION{SEPARATOR}KEY, \
              and `graceful-relay config show` lists sections and keys"
         ),
     })
+}
+
+/// The environment variable of an option.
+pub(super) fn variable_of(section: &str, key: &str) -> String {
+    format!("{VARIABLE_PREFIX}{section}{SEPARATOR}{key}").to_uppercase()
 }
 
 fn nearest_variable(variable: &str, known: &toml::Table) -> Option<String> {
@@ -225,9 +243,7 @@ fn nearest_variable(variable: &str, known: &toml::Table) -> Option<String> {
         .iter()
         .flat_map(|(section, options)| {
             let keys = options.as_table().into_iter().flat_map(toml::Table::keys);
-            keys.map(move |key| {
-                format!("{VARIABLE_PREFIX}{section}{SEPARATOR}{key}").to_uppercase()
-            })
+            keys.map(move |key| variable_of(section, key))
         })
         .chain([FILE_VARIABLE.to_owned()])
         .collect();
@@ -255,9 +271,9 @@ fn parse(text: &str, default: &toml::Value) -> Option<toml::Value> {
     })
 }
 
-fn described_bare(default: &toml::Value) -> &'static str {
+fn described_bare(default: &toml::Value) -> String {
     match default {
-        toml::Value::Integer(_) => "a whole number",
+        toml::Value::Integer(_) => "a whole number".to_owned(),
         other => described(other),
     }
 }
@@ -266,7 +282,7 @@ fn overlay_flags(
     flags: &Flags,
     settings: &mut toml::Table,
     origins: &mut Origins,
-    found: &mut Found,
+    errors: &mut Errors,
 ) {
     if let Some(listen) = &flags.listen {
         set(
@@ -277,33 +293,25 @@ fn overlay_flags(
         );
         origins.note("server.listen".to_owned(), Origin::Flag("--listen"));
     }
-    if let Some(data) = &flags.data {
-        // What is typed is meant from where one stands; what is kept must hold from anywhere.
+    if let Some(data) = &flags.data_dir {
+        // A relative path on the command line is relative to the current directory.
         let absolute = std::path::absolute(data).ok();
         let folder = absolute
             .as_deref()
             .and_then(Path::to_str)
             .map(str::to_owned);
-        let folder = folder.ok_or_else(|| {
-            ConfigError::new(
-                Origin::Flag("--data"),
-                "this is not a folder's name (in UTF-8)",
-            )
-        });
-        if let Some(folder) = found.take(folder) {
-            set(settings, "storage", "folder", toml::Value::String(folder));
-            origins.note("storage.folder".to_owned(), Origin::Flag("--data"));
+        let folder = folder
+            .ok_or_else(|| ConfigError::new(Origin::Flag("--data-dir"), "is not a path in UTF-8"));
+        if let Some(folder) = errors.take(folder) {
+            set(settings, "storage", "data_dir", toml::Value::String(folder));
+            origins.note("storage.data_dir".to_owned(), Origin::Flag("--data-dir"));
         }
     }
 }
 
-/// Files of secrets that a service manager hands over, where nobody named another.
-fn overlay_credentials(
-    surroundings: &Surroundings,
-    settings: &mut toml::Table,
-    origins: &mut Origins,
-) {
-    let Some(folder) = &surroundings.credentials else {
+/// Secret files from the service manager, where no other is set.
+fn overlay_credentials(env: &ProcessEnv, settings: &mut toml::Table, origins: &mut Origins) {
+    let Some(folder) = &env.credentials else {
         return;
     };
     for (section, key, name) in CREDENTIALS {
@@ -325,25 +333,26 @@ fn set(settings: &mut toml::Table, section: &str, key: &str, value: toml::Value)
     }
 }
 
-/// Option by option, so that each that does not fit is known by its name; it is set aside.
+/// Checks option by option, so that each error names its option; invalid ones get their defaults.
 fn to_raw(
     settings: &mut toml::Table,
     known: &toml::Table,
     origins: &Origins,
-    found: &mut Found,
+    errors: &mut Errors,
 ) -> Option<Raw> {
     for (section, options) in settings.iter_mut() {
         for (key, value) in options.as_table_mut().into_iter().flatten() {
-            if fits(section, key, value) {
+            let Err(reason) = parse_alone(section, key, value) else {
                 continue;
-            }
+            };
             let full = format!("{section}.{key}");
             let text = match value {
                 toml::Value::Integer(..0) => "must not be negative",
                 toml::Value::Integer(_) => "is too large a number",
-                _ => "is not what it should be",
+                toml::Value::String(_) => reason.as_str(),
+                _ => "must be a list of strings",
             };
-            found.note(ConfigError::new(
+            errors.note(ConfigError::new(
                 origins.of(&full),
                 format!("`{full}` {text}"),
             ));
@@ -351,12 +360,13 @@ fn to_raw(
         }
     }
     let raw = settings.clone().try_into::<Raw>();
-    found.take(raw.map_err(|error| ConfigError::new(Origin::Default, error.message())))
+    errors.take(raw.map_err(|error| ConfigError::new(Origin::Default, error.message())))
 }
 
-/// Whether this one setting, with defaults for all others, has the right type and range.
-fn fits(section: &str, key: &str, value: &toml::Value) -> bool {
+/// Whether this one option has a valid form, with defaults for all others.
+fn parse_alone(section: &str, key: &str, value: &toml::Value) -> Result<(), String> {
     let mut alone = defaults();
     set(&mut alone, section, key, value.clone());
-    alone.try_into::<Raw>().is_ok()
+    let raw = alone.try_into::<Raw>();
+    raw.map(drop).map_err(|error| error.message().to_owned())
 }

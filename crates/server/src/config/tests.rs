@@ -1,4 +1,4 @@
-//! What a file, a variable or a flag leads to, and the text of each refusal.
+//! Configurations from files, variables and flags, and the text of each error.
 
 use std::path::PathBuf;
 
@@ -15,13 +15,13 @@ impl Case {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("config.toml");
         std::fs::write(&path, file).expect("a file");
-        let surroundings = Surroundings {
+        let env = ProcessEnv {
             home: Some("/home/ann".into()),
-            ..Surroundings::default()
+            ..ProcessEnv::default()
         };
         let sources = Sources {
             file: Some(path),
-            surroundings,
+            env,
             ..Sources::default()
         };
         Self { folder, sources }
@@ -55,7 +55,7 @@ fn nothing_set_serves_plain_text_to_this_machine() {
     let config = Case::new("").load();
     assert_eq!(config.listen.to_string(), "127.0.0.1:8080");
     assert_eq!(
-        config.folder,
+        config.data_dir,
         PathBuf::from("/home/ann/.local/share/graceful-relay")
     );
     assert_eq!(config.limits, graceful_protocol::Limits::default());
@@ -70,28 +70,28 @@ fn the_later_source_wins() {
     assert_eq!(case.load().listen.port(), 2);
     case.sources.flags.listen = Some("[::1]:3".to_owned());
     assert_eq!(case.load().listen.port(), 3);
-    assert_eq!(case.load().log_level, LogLevel::Warn);
+    assert_eq!(case.load().log.level, LogLevel::Warn);
 }
 
 #[test]
 fn parts_beside_the_file_win_over_it_in_order_of_their_names() {
-    let case = Case::new("[retention]\ndays = 1\n[log]\nlevel = \"warn\"");
+    let case = Case::new("[storage]\nretention = \"1d\"\n[log]\nlevel = \"warn\"");
     let parts = case.folder.path().join("config.d");
     std::fs::create_dir(&parts).expect("a folder");
     let write = |name: &str, text: &str| std::fs::write(parts.join(name), text).expect("a file");
-    write("20-more.toml", "[retention]\ndays = 3");
+    write("20-more.toml", "[storage]\nretention = \"3d\"");
     write(
         "10-less.toml",
-        "[retention]\ndays = 2\n[accounts]\ndevices_max = 4",
+        "[storage]\nretention = \"2d\"\n[accounts]\ndevices_max = 4",
     );
-    write("30-off.toml.bak", "[retention]\ndays = 4");
+    write("30-off.toml.bak", "[storage]\nretention = \"4d\"");
     let config = case.load();
     assert_eq!(
         (config.limits.retention_s, config.limits.account_devices_max),
         (3 * 86_400, 4)
     );
-    assert_eq!(config.log_level, LogLevel::Warn);
-    write("40-bad.toml", "[retention]\ndys = 3");
+    assert_eq!(config.log.level, LogLevel::Warn);
+    write("40-bad.toml", "[storage]\nretenton = \"3d\"");
     assert!(
         case.refusal()
             .starts_with("config.d/40-bad.toml, line 2, column 1: there is no option")
@@ -101,20 +101,20 @@ fn parts_beside_the_file_win_over_it_in_order_of_their_names() {
 #[test]
 fn logs_go_where_they_are_told() {
     let config = Case::new(
-        "[log]\nto = \"file\"\nfolder = \"/var/log/relay\"\nformat = \"json\"\nkeep_days = 7",
+        "[log]\noutput = \"file\"\ndir = \"/var/log/relay\"\nformat = \"json\"\nretention = \"7d\"",
     )
     .load();
     assert_eq!(
-        (config.log.to, config.log.json, config.log.keep_days),
-        (LogTo::File, true, 7)
+        (config.log.output, config.log.json, config.log.files_max),
+        (LogOutput::File, true, 7)
     );
     refused(
-        "[log]\nto = \"files\"",
-        "config.toml, line 2, column 1: `log.to` is \"files\"; did you mean \"file\"?",
+        "[log]\noutput = \"files\"",
+        "config.toml, line 2, column 1: `log.output` is \"files\"; did you mean \"file\"?",
     );
     refused(
-        "[log]\nto = \"file\"",
-        "default settings: `log.folder` is \"\"; with `log.to` \"file\" it must be",
+        "[log]\noutput = \"file\"",
+        "defaults: `log.dir` is \"\"; `log.output` \"file\" needs an absolute path",
     );
 }
 
@@ -134,8 +134,8 @@ fn metrics_stay_on_this_machine_unless_somebody_says_otherwise() {
         None
     );
     refused(
-        "[health]\ncanary_interval_s = 5",
-        "config.toml, line 2, column 1: `health.canary_interval_s` is 5; it must",
+        "[health]\ncanary_interval = \"5s\"",
+        "config.toml, line 2, column 1: `health.canary_interval` is 5s; it must be between 1m and 1d",
     );
 }
 
@@ -143,12 +143,12 @@ fn metrics_stay_on_this_machine_unless_somebody_says_otherwise() {
 fn variables_have_the_types_of_their_options() {
     let config = Case::new("")
         .with_variable("GRACEFUL_RELAY_TLS__MODE", "proxy")
-        .with_variable("GRACEFUL_RELAY_SERVER__NAMES", "Relay.Example.org, [::1]")
+        .with_variable("GRACEFUL_RELAY_SERVER__DOMAINS", "Relay.Example.org, [::1]")
         .with_variable("GRACEFUL_RELAY_SERVER__LISTEN", "0.0.0.0:80")
-        .with_variable("GRACEFUL_RELAY_STORAGE__CACHE_MIB", "32")
+        .with_variable("GRACEFUL_RELAY_STORAGE__CACHE_SIZE", "32MiB")
         .with_variable("GRACEFUL_BOOKS", "not ours")
         .load();
-    assert_eq!(config.names, ["relay.example.org", "::1"]);
+    assert_eq!(config.domains, ["relay.example.org", "::1"]);
     assert_eq!(config.cache_bytes, 32 * 1024 * 1024);
 }
 
@@ -157,9 +157,9 @@ fn a_variable_can_name_the_file_and_a_named_file_must_be_there() {
     let mut case = Case::new("[log]\nlevel = \"debug\"");
     let file = case.sources.file.take().expect("named");
     case = case.with_variable(FILE_VARIABLE, file.to_str().expect("UTF-8"));
-    assert_eq!(case.load().log_level, LogLevel::Debug);
+    assert_eq!(case.load().log.level, LogLevel::Debug);
     case.sources.file = Some(case.folder.path().join("missing.toml"));
-    assert_eq!(case.refusal(), "missing.toml: there is no such file");
+    assert_eq!(case.refusal(), "missing.toml: no such file");
 }
 
 #[test]
@@ -173,12 +173,12 @@ fn what_is_mistyped_is_named_with_its_place_and_what_was_meant() {
         "config.toml, line 1, column 2: there is no section [sever]; did you mean [server]?",
     );
     refused(
-        "[server]\ndays = 3",
-        "config.toml, line 2, column 1: there is no option `server.days`; `days` belongs into the section [retention]",
+        "[server]\ndevices_max = 3",
+        "config.toml, line 2, column 1: there is no option `server.devices_max`; `devices_max` belongs in the section [accounts]",
     );
     refused(
         "listen = 1",
-        "config.toml, line 1, column 1: `listen` belongs into the section [metrics] or [server]",
+        "config.toml, line 1, column 1: `listen` belongs in the section [metrics] or [server]",
     );
     refused(
         "[log]\nbrightness = true",
@@ -207,40 +207,40 @@ fn what_is_no_toml_is_named_with_its_place() {
 fn values_of_a_wrong_type_are_named() {
     refused(
         "[tls]\nmode = true",
-        "config.toml, line 2, column 8: `tls.mode` must be a text in quotes, not of type boolean",
+        "config.toml, line 2, column 8: `tls.mode` must be a string, like \"off\", not of type boolean",
     );
     refused(
-        "[retention]\ndays = \"3\"",
-        "config.toml, line 2, column 8: `retention.days` must be a whole number without quotes, not of type string",
+        "[accounts]\ndevices_max = \"3\"",
+        "config.toml, line 2, column 15: `accounts.devices_max` must be a whole number without quotes, not of type string",
     );
     refused(
-        "[server]\nnames = \"relay\"",
-        "config.toml, line 2, column 9: `server.names` must be a list of texts",
+        "[server]\ndomains = \"relay\"",
+        "config.toml, line 2, column 11: `server.domains` must be a list of strings",
     );
-    refused("[server]\nnames = [1]", "config.toml, line 2, column ");
+    refused("[server]\ndomains = [1]", "config.toml, line 2, column ");
     refused(
-        "[retention]\ndays = -1",
-        "config.toml, line 2, column 1: `retention.days` must not be negative",
+        "[accounts]\ndevices_max = -1",
+        "config.toml, line 2, column 1: `accounts.devices_max` must not be negative",
     );
     refused(
-        "[retention]\ndays = 5_000_000_000",
-        "config.toml, line 2, column 1: `retention.days` is too large a number",
+        "[accounts]\ndevices_max = 5_000_000_000",
+        "config.toml, line 2, column 1: `accounts.devices_max` is too large a number",
     );
 }
 
 #[test]
 fn values_out_of_range_are_named_with_the_range() {
     refused(
-        "[retention]\ndays = 90",
-        "config.toml, line 2, column 1: `retention.days` is 90; it must be between 1 and 30",
+        "[storage]\nretention = \"90d\"",
+        "config.toml, line 2, column 1: `storage.retention` is 90d; it must be between 1d and 30d",
     );
     refused(
-        "[limits]\nsilence_s_max = 40",
-        "config.toml, line 2, column 1: `limits.idle_timeout_s` is 40; it must be between 60 and 86400",
+        "[limits]\nidle_timeout = \"40s\"",
+        "config.toml, line 2, column 1: `limits.idle_timeout` is 40s; it must be between 1m and 1d",
     );
     refused(
-        "[limits]\n\nenvelope_bytes_max = 3_000_000",
-        "default settings: `limits.frame_bytes_max` is 1228800; it must be between 3001024 and",
+        "[limits]\n\nenvelope_size_max = \"3000 KiB\"",
+        "defaults: `limits.frame_size_max` is 1200 KiB; it must be between 3001 KiB and 16 MiB",
     );
     refused(
         "[accounts]\nregistration = \"opne\"",
@@ -251,8 +251,8 @@ fn values_out_of_range_are_named_with_the_range() {
         "config.toml, line 2, column 1: `log.level` is \"chatty\"; it must be one of off, error,",
     );
     refused(
-        "[storage]\nfolder = \"data\"",
-        "config.toml, line 2, column 1: `storage.folder` is \"data\"; it must be a whole path",
+        "[storage]\ndata_dir = \"data\"",
+        "config.toml, line 2, column 1: `storage.data_dir` is \"data\"; it must be an absolute path",
     );
 }
 
@@ -261,18 +261,18 @@ fn plain_text_stays_on_this_machine_unless_a_proxy_stands_in_front() {
     refused(
         "[server]\nlisten = \"0.0.0.0:8080\"",
         "config.toml, line 2, column 1: `server.listen` is 0.0.0.0:8080, which other machines can reach, \
-         but without TLS this relay speaks plain text there. Set `tls.mode` (\"self-signed\" needs nothing \
+         but `tls.mode` is \"off\", so traffic would be plain text. Set `tls.mode` (\"self-signed\" needs nothing \
          else), or listen on 127.0.0.1",
     );
     refused(
         "[tls]\nmode = \"proxy\"",
-        "config.toml, line 2, column 1: `tls.mode` is \"proxy\", so `server.names` must list the names",
+        "config.toml, line 2, column 1: `tls.mode` is \"proxy\", so `server.domains` must list the domains",
     );
     refused(
         "[server]\nlisten = \"localhost\"",
         "config.toml, line 2, column 1: `server.listen` is \"localhost\"; it must be an IP address and a port",
     );
-    let file = "[server]\nlisten = \"0.0.0.0:8080\"\nnames = [\"relay.example.org\"]\n[tls]\nmode = \"proxy\"";
+    let file = "[server]\nlisten = \"0.0.0.0:8080\"\ndomains = [\"relay.example.org\"]\n[tls]\nmode = \"proxy\"";
     assert_eq!(Case::new(file).load().listen.to_string(), "0.0.0.0:8080");
 }
 
@@ -284,13 +284,13 @@ fn a_relay_with_tls_of_its_own_is_for_everybody() {
         ("[::]:443", &Some(TlsSetup::SelfSigned))
     );
     assert_eq!(
-        Case::new("[tls]\nmode = \"proxy\"\n[server]\nnames = [\"a.example\"]")
+        Case::new("[tls]\nmode = \"proxy\"\n[server]\ndomains = [\"a.example\"]")
             .load()
             .listen
             .port(),
         8080
     );
-    let file = "[tls]\nmode = \"files\"\ncertificate = \"/etc/c.pem\"\nkey = \"/etc/k.pem\"\nhttp_listen = \"[::]:80\"";
+    let file = "[tls]\nmode = \"manual\"\ncertificate = \"/etc/c.pem\"\nkey = \"/etc/k.pem\"\nhttp_listen = \"[::]:80\"";
     let config = Case::new(file).load();
     let files = TlsSetup::Files {
         certificate: "/etc/c.pem".into(),
@@ -304,7 +304,7 @@ fn a_relay_with_tls_of_its_own_is_for_everybody() {
 
 #[test]
 fn a_certificate_is_ordered_for_what_devices_dial() {
-    let file = "[server]\nnames = [\"Relay.example\"]\n[tls]\nmode = \"acme\"\n[acme]\nagree_to_terms = true";
+    let file = "[server]\ndomains = [\"Relay.example\"]\n[tls]\nmode = \"acme\"\n[acme]\naccept_tos = true";
     let setup = |file: &str| match Case::new(file).load().tls {
         Some(TlsSetup::Acme(setup)) => setup,
         other => panic!("{other:?}"),
@@ -316,7 +316,7 @@ fn a_certificate_is_ordered_for_what_devices_dial() {
     );
     assert_eq!(by_alpn.names, ["relay.example"]);
     let more = format!(
-        "{file}\ncontact = \"ann@relay.example\"\nself_check = false\nnames = [\"a.example\"]"
+        "{file}\nemail = \"ann@relay.example\"\nself_check = false\ndomains = [\"a.example\"]"
     );
     let by_http = setup(&more.replace(
         "mode = \"acme\"",
@@ -330,38 +330,38 @@ fn a_certificate_is_ordered_for_what_devices_dial() {
         (by_http.names, by_http.contact.as_deref()),
         (vec!["a.example".to_owned()], Some("ann@relay.example"))
     );
-    let alone = "[tls]\nmode = \"acme\"\n[acme]\nagree_to_terms = true\nnames = [\"a.example\"]";
-    assert_eq!(Case::new(alone).load().names, ["a.example"]);
+    let alone = "[tls]\nmode = \"acme\"\n[acme]\naccept_tos = true\ndomains = [\"a.example\"]";
+    assert_eq!(Case::new(alone).load().domains, ["a.example"]);
 }
 
 #[test]
 fn what_an_order_lacks_is_told() {
     let acme = |rest: &str| {
-        format!("[server]\nnames = [\"a.example\"]\n[tls]\nmode = \"acme\"\n[acme]\n{rest}")
+        format!("[server]\ndomains = [\"a.example\"]\n[tls]\nmode = \"acme\"\n[acme]\n{rest}")
     };
     refused(
         &acme(""),
-        "default settings: `acme.agree_to_terms` is false; read the terms of the authority",
+        "defaults: `acme.accept_tos` is false; read the authority's terms of service",
     );
     refused(
         "[tls]\nmode = \"acme\"",
-        "default settings: `server.names` must list the names",
+        "defaults: `server.domains` must list the domains",
     );
     refused(
-        &acme("names = [\"192.0.2.1\"]"),
-        "config.toml, line 6, column 1: `acme.names` has 192.0.2.1; this relay orders certificates for names only",
+        &acme("domains = [\"192.0.2.1\"]"),
+        "config.toml, line 6, column 1: `acme.domains` has 192.0.2.1; ACME certificates are ordered for domains only",
     );
     refused(
-        &acme("agree_to_terms = true\ndirectory = \"http://ca.example\""),
-        "config.toml, line 7, column 1: `acme.directory` is \"http://ca.example\"; it must be a URL",
+        &acme("accept_tos = true\ndirectory_url = \"http://ca.example\""),
+        "config.toml, line 7, column 1: `acme.directory_url` is \"http://ca.example\"; it must be a URL",
     );
     refused(
-        &acme("agree_to_terms = \"yes\""),
-        "config.toml, line 6, column 18: `acme.agree_to_terms` must be true or false, not of type string",
+        &acme("accept_tos = \"yes\""),
+        "config.toml, line 6, column 14: `acme.accept_tos` must be true or false, not of type string",
     );
     refused(
-        &acme("agree_to_terms = true\ncontact = \"ann\""),
-        "config.toml, line 7, column 1: `acme.contact` is \"ann\"",
+        &acme("accept_tos = true\nemail = \"ann\""),
+        "config.toml, line 7, column 1: `acme.email` is \"ann\"",
     );
 }
 
@@ -373,7 +373,7 @@ fn who_is_believed_and_who_may_come_is_checked() {
     );
     refused(
         "[server]\nproxy_protocol = \"required\"",
-        "config.toml, line 2, column 1: `server.proxy_protocol` is of use only with `server.trusted_proxies`",
+        "config.toml, line 2, column 1: `server.proxy_protocol` needs `server.trusted_proxies`",
     );
     refused(
         "[server]\nproxy_protocol = \"of\"",
@@ -389,8 +389,8 @@ fn who_is_believed_and_who_may_come_is_checked() {
         assert!(text.contains("an origin is what browsers send"), "{text}");
     }
     refused(
-        "[admission]\nnewcomers_percent = 95",
-        "config.toml, line 2, column 1: `admission.newcomers_percent` is 95; it must be between 1 and 90",
+        "[rate_limits]\nunauthenticated_max = \"95%\"",
+        "config.toml, line 2, column 1: `rate_limits.unauthenticated_max` is 95%; it must be between 1% and 90%",
     );
 }
 
@@ -401,27 +401,27 @@ fn what_tls_lacks_and_what_does_nothing_is_told() {
         "config.toml, line 2, column 1: `tls.mode` is \"selfsigned\"; did you mean \"self-signed\"?",
     );
     refused(
-        "[tls]\nmode = \"files\"",
-        "default settings: `tls.certificate` must name a file",
+        "[tls]\nmode = \"manual\"",
+        "defaults: `tls.certificate` is not set; `tls.mode` \"manual\" needs it",
     );
     refused(
-        "[tls]\nmode = \"files\"\ncertificate = \"/c.pem\"\nkey = \"k.pem\"",
-        "config.toml, line 4, column 1: `tls.key` is \"k.pem\"; it must be a whole path",
+        "[tls]\nmode = \"manual\"\ncertificate = \"/c.pem\"\nkey = \"k.pem\"",
+        "config.toml, line 4, column 1: `tls.key` is \"k.pem\"; it must be an absolute path",
     );
     refused(
         "[tls]\ncertificate = \"/c.pem\"",
-        "config.toml, line 2, column 1: `tls.certificate` is set, but does nothing while `tls.mode` is \"off\"; it is \
-         for \"files\"",
+        "config.toml, line 2, column 1: `tls.certificate` is set, but has no effect while `tls.mode` is \"off\"; it is \
+         for \"manual\"",
     );
     refused(
         "[tls]\nhttp_listen = \"[::]:80\"",
-        "config.toml, line 2, column 1: `tls.http_listen` is set, but does nothing while `tls.mode` is \"off\"",
+        "config.toml, line 2, column 1: `tls.http_listen` is set, but has no effect while `tls.mode` is \"off\"",
     );
 }
 
 #[test]
 fn limits_per_address_need_a_proxy_that_is_believed() {
-    let behind = "[tls]\nmode = \"proxy\"\n[server]\nnames = [\"relay.example\"]\n";
+    let behind = "[tls]\nmode = \"proxy\"\n[server]\ndomains = [\"relay.example\"]\n";
     let config = Case::new(behind).load();
     assert!(!config.admission.by_address && config.warning().is_some());
     let config = Case::new(&format!("{behind}trusted_proxies = [\"127.0.0.1\"]")).load();
@@ -445,7 +445,7 @@ fn names_are_names_alone() {
         ("", "single dots"),
         ("relay.exämple.org", "xn--"),
     ] {
-        let text = Case::new(&format!("[server]\nnames = [{name:?}]")).refusal();
+        let text = Case::new(&format!("[server]\ndomains = [{name:?}]")).refusal();
         assert!(text.contains(why), "{text}");
     }
 }
@@ -455,20 +455,21 @@ fn variables_with_our_prefix_must_be_options() {
     let said = |name: &str, value: &str| Case::new("").with_variable(name, value).refusal();
     assert_eq!(
         said("GRACEFUL_RELAY_SERVER__LISTNE", "x"),
-        "environment variable GRACEFUL_RELAY_SERVER__LISTNE: no option has this name; \
+        "environment variable GRACEFUL_RELAY_SERVER__LISTNE: there is no such option; \
          did you mean GRACEFUL_RELAY_SERVER__LISTEN?"
     );
     assert!(said("GRACEFUL_RELAY_PORT", "1").contains("SECTION__KEY"));
     assert!(
-        said("GRACEFUL_RELAY_SERVER__DAYS", "1").contains("belongs into the section [retention]")
+        said("GRACEFUL_RELAY_SERVER__DEVICES_MAX", "1")
+            .contains("belongs in the section [accounts]")
     );
     assert_eq!(
-        said("GRACEFUL_RELAY_RETENTION__DAYS", "soon"),
-        "environment variable GRACEFUL_RELAY_RETENTION__DAYS: `retention.days` must be a whole number"
+        said("GRACEFUL_RELAY_ACCOUNTS__DEVICES_MAX", "soon"),
+        "environment variable GRACEFUL_RELAY_ACCOUNTS__DEVICES_MAX: `accounts.devices_max` must be a whole number"
     );
     assert_eq!(
-        said("GRACEFUL_RELAY_RETENTION__DAYS", "31"),
-        "environment variable GRACEFUL_RELAY_RETENTION__DAYS: `retention.days` is 31; it must be between 1 and 30"
+        said("GRACEFUL_RELAY_STORAGE__RETENTION", "31d"),
+        "environment variable GRACEFUL_RELAY_STORAGE__RETENTION: `storage.retention` is 31d; it must be between 1d and 30d"
     );
 }
 
@@ -484,7 +485,8 @@ fn flags_are_named_when_they_are_wrong() {
 
 #[test]
 fn what_is_shown_brings_about_the_same() {
-    let config = Case::new("[server]\nnames = [\"Relay.Example\"]\n[retention]\ndays = 3").load();
+    let config =
+        Case::new("[server]\ndomains = [\"Relay.Example\"]\n[storage]\nretention = \"3d\"").load();
     let mut again = Case::new(&config.to_toml()).load();
     again.files.clone_from(&config.files);
     again.origins.clone_from(&config.origins);
@@ -532,24 +534,24 @@ fn the_example_has_every_option_at_its_default() {
 
 #[test]
 fn all_that_is_wrong_is_told_at_once_by_source_and_line() {
-    let file = "[server]\nlisten = \"nowhere\"\nlisen = \"x\"\n[log]\nlevel = \"loud\"\n[limits]\nheartbeat_s = \"5\"\n\
-                connections_max = 0\n[storage]\ncache_mib = -1\n[moon]\n";
+    let file = "[server]\nlisten = \"nowhere\"\nlisen = \"x\"\n[log]\nlevel = \"loud\"\n[limits]\nping_interval = 5\n\
+                connections_max = 0\n[storage]\ncache_size = \"32\"\n[moon]\n";
     let case = Case::new(file)
         .with_variable("GRACEFUL_RELAY_TLS__MOD", "off")
-        .with_variable("GRACEFUL_RELAY_STORAGE__JOURNAL_MIB", "much");
+        .with_variable("GRACEFUL_RELAY_STORAGE__JOURNAL_SIZE", "much");
     let text = case.refusal();
     let lines: Vec<&str> = text.lines().map(str::trim).collect();
     let expected = [
-        "9 things are wrong with the settings:",
+        "the configuration has 9 errors:",
         "config.toml, line 2, column 1: `server.listen` is \"nowhere\"",
         "config.toml, line 3, column 1: there is no option `server.lisen`; did you mean `listen`?",
         "config.toml, line 5, column 1: `log.level` is \"loud\"",
-        "config.toml, line 7, column 15: `limits.ping_interval_s` must be a whole number",
+        "config.toml, line 7, column 17: `limits.ping_interval` must be a string, like \"30s\"",
         "config.toml, line 8, column 1: `limits.connections_max` is 0",
-        "config.toml, line 10, column 1: `storage.cache_mib` must not be negative",
+        "config.toml, line 10, column 1: `storage.cache_size` is \"32\"; a size needs a unit, like \"32 MiB\"",
         "config.toml, line 11, column 2: there is no section [moon]",
-        "environment variable GRACEFUL_RELAY_STORAGE__JOURNAL_MIB: `storage.journal_mib` must be a whole number",
-        "environment variable GRACEFUL_RELAY_TLS__MOD: no option has this name; did you mean",
+        "environment variable GRACEFUL_RELAY_STORAGE__JOURNAL_SIZE: `storage.journal_size` is \"much\"; a size must be",
+        "environment variable GRACEFUL_RELAY_TLS__MOD: there is no such option; did you mean",
     ];
     assert_eq!(lines.len(), expected.len(), "{text}");
     for (line, begin) in lines.iter().zip(expected) {
@@ -560,12 +562,12 @@ fn all_that_is_wrong_is_told_at_once_by_source_and_line() {
 #[test]
 fn a_file_that_is_no_toml_hides_nothing_of_the_environment_and_nothing_is_made_up_for_it() {
     // What the file would say of names is not known: that they are missing would be made up.
-    let case = Case::new("[server]\nnames = [\n")
+    let case = Case::new("[server]\ndomains = [\n")
         .with_variable("GRACEFUL_RELAY_TLS__MODE", "proxy")
         .with_variable("GRACEFUL_RELAY_LOG__LEVLE", "info");
     let text = case.refusal();
     assert!(
-        text.starts_with("2 things are wrong") && text.contains("config.toml, line"),
+        text.starts_with("the configuration has 2 errors") && text.contains("config.toml, line"),
         "{text}"
     );
     assert!(
@@ -576,8 +578,8 @@ fn a_file_that_is_no_toml_hides_nothing_of_the_environment_and_nothing_is_made_u
 
 #[test]
 fn where_each_setting_came_from_is_told() {
-    let mut case =
-        Case::new("[log]\nlevel = \"warn\"\n").with_variable("GRACEFUL_RELAY_RETENTION__DAYS", "3");
+    let mut case = Case::new("[log]\nlevel = \"warn\"\n")
+        .with_variable("GRACEFUL_RELAY_STORAGE__RETENTION", "3d");
     std::fs::create_dir(case.folder.path().join("config.d")).expect("a folder");
     std::fs::write(
         case.folder.path().join("config.d/a.toml"),
@@ -602,15 +604,15 @@ fn where_each_setting_came_from_is_told() {
         "9 config.d/a.toml, line 2, column 1"
     );
     assert_eq!(
-        of("retention.days"),
-        "3 environment variable GRACEFUL_RELAY_RETENTION__DAYS"
+        of("storage.retention"),
+        "\"3d\" environment variable GRACEFUL_RELAY_STORAGE__RETENTION"
     );
     assert_eq!(of("server.listen"), "\"127.0.0.1:3\" --listen");
     assert_eq!(
-        of("limits.window_bytes")
-            .split_once(' ')
+        of("limits.delivery_window")
+            .rsplit_once("\" ")
             .map(|(_, origin)| origin),
-        Some("default settings")
+        Some("defaults")
     );
 }
 
@@ -627,7 +629,7 @@ fn a_secret_may_come_from_the_service_manager_unless_a_file_is_named() {
         std::fs::set_permissions(folder.join(name), mode).expect("its own");
     };
     assert_eq!(case.load().reloadable.status_token, None);
-    case.sources.surroundings.credentials = Some(folder.clone().into_os_string());
+    case.sources.env.credentials = Some(folder.clone().into_os_string());
     assert_eq!(
         case.load().reloadable.status_token,
         None,
@@ -657,4 +659,69 @@ fn a_secret_may_come_from_the_service_manager_unless_a_file_is_named() {
         case.load().reloadable.status_token.is_some(),
         "the other file is not looked at"
     );
+}
+
+/// Every old name, in a file and in the environment.
+#[test]
+fn old_names_are_refused_with_the_new_ones() {
+    let known = raw::defaults();
+    assert!(renamed::RENAMED.len() > 45);
+    for (old, new) in renamed::RENAMED {
+        let (section, key) = old.split_once('.').expect("a section");
+        let (new_section, new_key) = new.split_once('.').expect("a section");
+        assert!(known[new_section].get(new_key).is_some(), "{new}");
+        let said = Case::new(&format!("[{section}]\n{key} = 1")).refusal();
+        let expected = format!("config.toml, line 2, column 1: `{old}` is now `{new}`");
+        assert!(
+            said.starts_with(&expected),
+            "said: {said}\nnot:  {expected}"
+        );
+        let variable = format!("GRACEFUL_RELAY_{section}__{key}").to_uppercase();
+        let said = Case::new("").with_variable(&variable, "1").refusal();
+        let new_variable = format!("GRACEFUL_RELAY_{new_section}__{new_key}").to_uppercase();
+        let expected = format!("environment variable {variable}: this is now {new_variable}");
+        assert!(
+            said.starts_with(&expected),
+            "said: {said}\nnot:  {expected}"
+        );
+    }
+}
+
+#[test]
+fn old_names_and_missing_units_come_with_an_example() {
+    refused(
+        "[limits]\nsilence_s_max = 75",
+        "config.toml, line 2, column 1: `limits.silence_s_max` is now `limits.idle_timeout`, with a unit: \
+         idle_timeout = \"75s\"",
+    );
+    refused(
+        "[limits]\nidle_timeout = \"75\"",
+        "config.toml, line 2, column 1: `limits.idle_timeout` is \"75\"; a duration needs a unit, like \"75s\"",
+    );
+    refused(
+        "[limits]\nidle_timeout = 75",
+        "config.toml, line 2, column 16: `limits.idle_timeout` must be a string, like \"75s\", not of type integer",
+    );
+    refused(
+        "[admission]\n",
+        "config.toml, line 1, column 1: [admission] is now [rate_limits]",
+    );
+    refused(
+        "[tls]\nmode = \"files\"",
+        "config.toml, line 2, column 1: `tls.mode` is \"files\", which is now \"manual\"",
+    );
+    refused(
+        "[server]\nproxy_protocol = \"optional\"\ntrusted_proxies = [\"127.0.0.1\"]",
+        "config.toml, line 2, column 1: `server.proxy_protocol` is \"optional\", which the PROXY protocol",
+    );
+}
+
+#[test]
+fn rates_without_a_limit_are_unlimited() {
+    let config =
+        Case::new("[rate_limits]\nnew_accounts = \"unlimited\"\nper_ip_bandwidth = \"unlimited\"")
+            .load();
+    let unlimited = graceful_rules::rate::RateLimit::per_second(0);
+    assert_eq!(config.rate_limits.accounts, unlimited);
+    assert_eq!(config.admission.address_bytes, unlimited);
 }

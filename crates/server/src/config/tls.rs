@@ -1,29 +1,29 @@
-//! Who speaks TLS, and what that needs.
+//! The section `[tls]`: where TLS ends, and with which certificate.
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 
-use super::error::ConfigError;
-use super::raw::Raw;
-use super::validate::Check;
-use crate::http::tls::TlsSetup;
+use serde::{Deserialize, Serialize};
 
-/// Where nobody else can reach it.
+use super::check::Check;
+use super::error::ConfigError;
+
+/// Where only this machine connects.
 const PLAIN_PORT: u16 = 8080;
 const TLS_PORT: u16 = 443;
 
-/// Who speaks TLS, and with which certificate.
+/// Where TLS ends, and with which certificate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TlsMode {
-    /// Nobody: the relay is for this machine alone.
+    /// Plain text, on loopback only.
     Off,
-    /// A proxy in front, which the relay has to trust.
+    /// A reverse proxy terminates TLS.
     Proxy,
-    /// The relay, with a certificate that it made itself.
+    /// The relay creates its own certificate.
     SelfSigned,
-    /// The relay, with a certificate from files.
-    Files,
-    /// The relay, with a certificate that it orders from an authority.
+    /// The relay reads a certificate from files.
+    Manual,
+    /// The relay orders certificates by ACME.
     Acme,
 }
 
@@ -32,98 +32,108 @@ impl TlsMode {
         Self::Off,
         Self::Proxy,
         Self::SelfSigned,
-        Self::Files,
+        Self::Manual,
         Self::Acme,
     ];
 
-    /// As it is written in the file.
+    /// The value in the file.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Off => "off",
             Self::Proxy => "proxy",
             Self::SelfSigned => "self-signed",
-            Self::Files => "files",
+            Self::Manual => "manual",
             Self::Acme => "acme",
         }
     }
 
-    /// Plain on this machine; every address, of both families, where TLS is spoken.
+    /// Loopback without TLS; every address of both families with it.
     pub(super) fn default_listen(self) -> SocketAddr {
         match self {
             Self::Off | Self::Proxy => (Ipv4Addr::LOCALHOST, PLAIN_PORT).into(),
-            Self::SelfSigned | Self::Files | Self::Acme => (Ipv6Addr::UNSPECIFIED, TLS_PORT).into(),
+            Self::SelfSigned | Self::Manual | Self::Acme => {
+                (Ipv6Addr::UNSPECIFIED, TLS_PORT).into()
+            }
         }
     }
 }
 
-type Tls = (TlsMode, Option<TlsSetup>, Option<SocketAddr>);
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawTls {
+    pub(super) mode: String,
+    pub(super) certificate: String,
+    pub(super) key: String,
+    /// Empty: no plain listener.
+    pub(super) http_listen: String,
+}
 
-impl Check<'_> {
-    pub(super) fn tls(&self, raw: &Raw) -> Result<Tls, ConfigError> {
-        let written = raw.tls.mode.as_str();
+impl Default for RawTls {
+    fn default() -> Self {
+        Self {
+            mode: "off".to_owned(),
+            certificate: String::new(),
+            key: String::new(),
+            http_listen: String::new(),
+        }
+    }
+}
+
+impl RawTls {
+    pub(super) fn mode(&self, check: &Check<'_>) -> Result<TlsMode, ConfigError> {
+        const KEY: &str = "tls.mode";
+        let written = self.mode.as_str();
+        if written == "files" {
+            return Err(check.wrong(KEY, "is \"files\", which is now \"manual\""));
+        }
         let mode = TlsMode::ALL.into_iter().find(|mode| mode.name() == written);
-        let mode = mode.ok_or_else(|| {
-            self.not_one_of("tls.mode", written, &TlsMode::ALL.map(TlsMode::name))
-        })?;
-        self.only_with(
-            "tls.certificate",
-            &raw.tls.certificate,
-            mode,
-            &[TlsMode::Files],
-        )?;
-        self.only_with("tls.key", &raw.tls.key, mode, &[TlsMode::Files])?;
-        let own = [TlsMode::SelfSigned, TlsMode::Files, TlsMode::Acme];
-        self.only_with("tls.http_listen", &raw.tls.http_listen, mode, &own)?;
-        let setup = match mode {
-            TlsMode::Off | TlsMode::Proxy => None,
-            TlsMode::SelfSigned => Some(TlsSetup::SelfSigned),
-            TlsMode::Acme => Some(TlsSetup::Acme(self.acme(raw)?)),
-            TlsMode::Files => Some(TlsSetup::Files {
-                certificate: self.file("tls.certificate", &raw.tls.certificate)?,
-                key: self.file("tls.key", &raw.tls.key)?,
-            }),
-        };
-        let http_listen = match raw.tls.http_listen.as_str() {
-            "" => None,
-            written => Some(self.address("tls.http_listen", written)?),
-        };
-        Ok((mode, setup, http_listen))
+        let mode =
+            mode.ok_or_else(|| check.not_one_of(KEY, written, &TlsMode::ALL.map(TlsMode::name)))?;
+        let manual = [TlsMode::Manual];
+        only_with(check, "tls.certificate", &self.certificate, mode, &manual)?;
+        only_with(check, "tls.key", &self.key, mode, &manual)?;
+        let own = [TlsMode::SelfSigned, TlsMode::Manual, TlsMode::Acme];
+        only_with(check, "tls.http_listen", &self.http_listen, mode, &own)?;
+        Ok(mode)
     }
 
-    /// A setting that does nothing would be found out on a bad day.
-    pub(super) fn only_with(
-        &self,
-        key: &str,
-        written: &str,
-        mode: TlsMode,
-        modes: &[TlsMode],
-    ) -> Result<(), ConfigError> {
-        if written.is_empty() || modes.contains(&mode) {
-            return Ok(());
-        }
-        let modes: Vec<_> = modes
-            .iter()
-            .map(|mode| format!("\"{}\"", mode.name()))
-            .collect();
-        let text = format!(
-            "is set, but does nothing while `tls.mode` is \"{}\"; it is for {}",
-            mode.name(),
-            modes.join(" and ")
-        );
-        Err(self.wrong(key, &text))
+    /// The certificate and its key.
+    pub(super) fn files(&self, check: &Check<'_>) -> Result<(PathBuf, PathBuf), ConfigError> {
+        let file = |key: &str, written: &str| match written {
+            "" => Err(check.wrong(key, "is not set; `tls.mode` \"manual\" needs it")),
+            written => check.path(key, written),
+        };
+        let certificate = file("tls.certificate", &self.certificate)?;
+        Ok((certificate, file("tls.key", &self.key)?))
     }
 
-    pub(super) fn file(&self, key: &str, written: &str) -> Result<PathBuf, ConfigError> {
-        let path = PathBuf::from(written);
-        if path.is_absolute() {
-            return Ok(path);
+    pub(super) fn http_listen(&self, check: &Check<'_>) -> Result<Option<SocketAddr>, ConfigError> {
+        match self.http_listen.as_str() {
+            "" => Ok(None),
+            written => check.address("tls.http_listen", written).map(Some),
         }
-        let text = match written {
-            "" => "must name a file, for `tls.mode` is \"files\"".to_owned(),
-            _ => format!(
-                "is {written:?}; it must be a whole path, like \"/etc/graceful-relay/{written}\""
-            ),
-        };
-        Err(self.wrong(key, &text))
     }
+}
+
+/// Refuses an option that has no effect, before somebody relies on it.
+fn only_with(
+    check: &Check<'_>,
+    key: &str,
+    written: &str,
+    mode: TlsMode,
+    modes: &[TlsMode],
+) -> Result<(), ConfigError> {
+    if written.is_empty() || modes.contains(&mode) {
+        return Ok(());
+    }
+    let modes: Vec<_> = modes
+        .iter()
+        .map(|mode| format!("\"{}\"", mode.name()))
+        .collect();
+    let text = format!(
+        "is set, but has no effect while `tls.mode` is \"{}\"; it is for {}",
+        mode.name(),
+        modes.join(" and ")
+    );
+    Err(check.wrong(key, &text))
 }

@@ -17,11 +17,11 @@ pub fn data_dir(folder: &Path) -> Vec<Finding> {
             return vec![Finding::failure(
                 CHECK,
                 format!("{shown} is no folder"),
-                "Choose another: storage.folder.",
+                "Choose another: storage.data_dir.",
             )];
         }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            let next = "Start the relay once, or name its folder with --data.";
+            let next = "Start the relay once, or name its folder with --data-dir.";
             return vec![Finding::warning(
                 CHECK,
                 format!("{shown} is not there"),

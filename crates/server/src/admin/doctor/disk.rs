@@ -46,13 +46,17 @@ fn kind(folder: &Path) -> Option<Finding> {
         None => Finding::ok(KIND, "a local one"),
         Some(name @ ("memory (tmpfs)" | "the layer of a container")) => {
             let text = format!("the data folder is on {name}: it is gone when that is");
-            Finding::warning(KIND, text, "Put it on a disk: storage.folder, or a volume.")
+            Finding::warning(
+                KIND,
+                text,
+                "Put it on a disk: storage.data_dir, or a volume.",
+            )
         }
         Some(name) => {
             let text = format!(
                 "the data folder is on {name}, which may not have written what it says it has"
             );
-            Finding::warning(KIND, text, "Put it on a local disk: storage.folder.")
+            Finding::warning(KIND, text, "Put it on a local disk: storage.data_dir.")
         }
     };
     Some(finding)
@@ -146,7 +150,7 @@ pub fn free_space(folder: &Path, free_bytes_min: u64) -> Finding {
         free if free < free_bytes_min => Finding::failure(
             FREE,
             text,
-            "Make room, or set storage.free_bytes_min lower: nothing new is kept like this.",
+            "Make room, or set storage.min_free_space lower: nothing new is kept like this.",
         ),
         free if free < free_bytes_min.saturating_mul(4) => {
             Finding::warning(FREE, text, "Make room soon.")

@@ -1,0 +1,248 @@
+//! What lies between devices and the relay: ports, names, the certificate, and the whole way once.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use graceful_client::{ConnectOptions, fetch_greeting};
+use graceful_server::admin::StatusReport;
+use graceful_server::admin::doctor::{Finding, Owner, may_bind, owner_of_port};
+use graceful_server::config::{Config, TlsMode};
+use graceful_server::http::tls::{Tls, TlsSetup};
+
+/// For a name to be looked up.
+const LOOKUP_WAIT: Duration = Duration::from_secs(10);
+
+/// A certificate is told that is good for fewer days.
+const DAYS_MIN: i64 = 14;
+
+/// The ports that the relay listens on, and who does.
+pub(super) fn ports(config: &Config, status: Option<&StatusReport>) -> Vec<Finding> {
+    let running =
+        status.and_then(|status| status.listening.as_ref()?.rsplit_once(':')?.1.parse().ok());
+    let main = running.unwrap_or(config.listen.port());
+    let ports = [Some(main), config.http_listen.map(|address| address.port())];
+    ports
+        .into_iter()
+        .flatten()
+        .map(|port| judge_port(port, owner_of_port(port), may_bind(port), status))
+        .collect()
+}
+
+fn judge_port(
+    port: u16,
+    owner: Owner,
+    may_bind: Option<bool>,
+    status: Option<&StatusReport>,
+) -> Finding {
+    let check = format!("port {port}");
+    match (owner, status) {
+        (Owner::Process(id, _), Some(status)) if id == status.process_id => {
+            Finding::ok(&check, format!("the relay listens there (process {id})"))
+        }
+        (Owner::Process(id, name), _) => {
+            let text = format!(
+                "{name} listens there (process {id}), which is not the relay on this data folder"
+            );
+            Finding::failure(
+                &check,
+                text,
+                "Stop it, or give the relay another port: server.listen.",
+            )
+        }
+        (Owner::Somebody, Some(_)) => Finding::ok(
+            &check,
+            "somebody listens there, as the relay should; sudo tells who",
+        ),
+        (Owner::Somebody, None) => {
+            let text = "somebody listens there, though the relay does not run; sudo tells who";
+            Finding::failure(
+                &check,
+                text,
+                "Stop it, or give the relay another port: server.listen.",
+            )
+        }
+        (Owner::Nobody, Some(_)) => {
+            let text = "nobody listens there, though the relay runs";
+            Finding::failure(
+                &check,
+                text,
+                "Is it in a container? Then look there. Else restart it.",
+            )
+        }
+        (Owner::Nobody, None) if may_bind == Some(false) => {
+            let text = "free, but this user may not listen on so low a port";
+            let next = "The service may, with AmbientCapabilities=CAP_NET_BIND_SERVICE.";
+            Finding::warning(&check, text, next)
+        }
+        (Owner::Nobody, None) => Finding::ok(&check, "free for the relay"),
+        (Owner::Unknown, _) => Finding::ok(&check, "this system does not say who listens"),
+    }
+}
+
+/// What the names of the relay lead to.
+pub(super) async fn names(config: &Config) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for name in config
+        .domains
+        .iter()
+        .filter(|name| name.parse::<IpAddr>().is_err())
+    {
+        let check = format!("name {name}");
+        let found =
+            tokio::time::timeout(LOOKUP_WAIT, tokio::net::lookup_host((name.as_str(), 443))).await;
+        let addresses: Vec<IpAddr> = match found {
+            Ok(Ok(found)) => found.map(|address| address.ip()).collect(),
+            _ => Vec::new(),
+        };
+        let shown: Vec<_> = addresses.iter().map(ToString::to_string).collect();
+        findings.push(match addresses.as_slice() {
+            [] => {
+                let next =
+                    "Give it an address in the DNS: that by which devices reach this machine.";
+                Finding::failure(&check, "has no address", next)
+            }
+            all if all.iter().all(IpAddr::is_loopback) && name != "localhost" => {
+                let text = format!(
+                    "leads to {}, which is this machine for itself only",
+                    shown.join(", ")
+                );
+                Finding::warning(
+                    &check,
+                    text,
+                    "See what other machines find: it may only be in /etc/hosts here.",
+                )
+            }
+            _ => Finding::ok(&check, format!("leads to {}", shown.join(", "))),
+        });
+    }
+    findings
+}
+
+/// The certificate: that of the running relay, or the one in files that it would take.
+pub(super) fn certificate(config: &Config, status: Option<&StatusReport>) -> Option<Finding> {
+    const CHECK: &str = "certificate";
+    if let Some((status, tls)) =
+        status.and_then(|status| status.tls.as_ref().map(|tls| (status, tls)))
+    {
+        if let Some(trouble) = &tls.tls_trouble {
+            return Some(Finding::failure(CHECK, trouble, "See docs/guide/tls.md."));
+        }
+        let Some(expires_s) = tls.certificate_expires_s else {
+            return Some(Finding::warning(
+                CHECK,
+                "there is none yet",
+                "`graceful-relay status` says what it waits for.",
+            ));
+        };
+        let days = (expires_s - status.clock_s).div_euclid(86_400);
+        let text = format!("good for {days} more days");
+        return Some(match days {
+            ..0 => Finding::failure(CHECK, "has expired", "Renew it; see docs/guide/tls.md."),
+            0..DAYS_MIN => Finding::warning(CHECK, text, "Renew it; see docs/guide/tls.md."),
+            36_500.. => Finding::ok(CHECK, "the relay's own, which has no end"),
+            _ => Finding::ok(CHECK, text),
+        });
+    }
+    match (&config.tls, config.tls_mode) {
+        (Some(setup @ TlsSetup::Files { .. }), _) => Some(
+            match Tls::prepare(setup.clone(), config.domains.clone(), &config.data_dir) {
+                Err(error) => Finding::failure(CHECK, error.to_string(), "See docs/guide/tls.md."),
+                Ok(tls) => match tls.status().tls_trouble {
+                    Some(trouble) => Finding::failure(CHECK, trouble, "See docs/guide/tls.md."),
+                    None => {
+                        let until = tls.status().certificate_expires.unwrap_or_default();
+                        Finding::ok(
+                            CHECK,
+                            format!("certificate and key fit; good until {until}"),
+                        )
+                    }
+                },
+            },
+        ),
+        (None, TlsMode::Proxy) => Some(Finding::ok(
+            CHECK,
+            "the proxy's business; the way through it is tried below",
+        )),
+        _ => None,
+    }
+}
+
+/// The whole way, as a device goes it: name, TLS, proxy, WebSocket, greeting.
+pub(super) async fn reach(status: &StatusReport) -> Option<Finding> {
+    const CHECK: &str = "reachable";
+    let url = status.url.as_ref()?;
+    // A plain address is for this machine only, where it is no risk.
+    let greeted = fetch_greeting(url, &ConnectOptions { allow_plain: false }).await;
+    let shown = url.split('#').next().unwrap_or_default();
+    Some(match greeted {
+        Err(error) => {
+            let text = format!("{shown} as a device dials it: {error}");
+            let next = "See docs/guide/tls.md for the proxy, firewall and port. Some routers do not let a machine reach its \
+                        own public address: then try from outside.";
+            Finding::failure(CHECK, text, next)
+        }
+        Ok(greeted) if Some(greeted.relay_id.to_string()) != status.relay_id => {
+            let text = format!("{shown} leads to another relay than the one on this data folder");
+            Finding::failure(
+                CHECK,
+                text,
+                "Correct the name's address, or where the proxy sends it.",
+            )
+        }
+        Ok(_) => {
+            let way = if shown.starts_with("wss://") {
+                "TLS, WebSocket and greeting"
+            } else {
+                "WebSocket and greeting"
+            };
+            Finding::ok(
+                CHECK,
+                format!("{shown}: {way}, and it is this relay that answers"),
+            )
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use graceful_server::admin::doctor::Level;
+
+    #[test]
+    fn a_port_is_judged_by_who_should_be_there() {
+        let status = StatusReport {
+            process_id: 7,
+            ..StatusReport::default()
+        };
+        let level = |owner: &Owner, status: Option<&StatusReport>| {
+            judge_port(443, owner.clone(), Some(true), status).level
+        };
+        let nginx = Owner::Process(8, "nginx".into());
+        assert_eq!(
+            level(&Owner::Process(7, "graceful-relay".into()), Some(&status)),
+            Level::Ok
+        );
+        assert_eq!(
+            [level(&nginx, Some(&status)), level(&nginx, None)],
+            [Level::Failure; 2]
+        );
+        assert_eq!(
+            [
+                level(&Owner::Nobody, Some(&status)),
+                level(&Owner::Nobody, None)
+            ],
+            [Level::Failure, Level::Ok]
+        );
+        assert_eq!(
+            [
+                level(&Owner::Somebody, Some(&status)),
+                level(&Owner::Somebody, None)
+            ],
+            [Level::Ok, Level::Failure]
+        );
+        assert_eq!(
+            judge_port(443, Owner::Nobody, Some(false), None).level,
+            Level::Warning
+        );
+    }
+}
