@@ -43,12 +43,12 @@ fn assert_none(offences: &[String]) {
 }
 
 #[test]
-fn nothing_is_too_long_to_read_at_once() {
+fn files_and_functions_stay_within_limits() {
     assert_none(&shape::offences(&house()));
 }
 
 #[test]
-fn what_is_too_long_is_seen() {
+fn planted_long_function_is_seen() {
     let lines = |count: usize| "    work();\n".repeat(count);
     let seen = |text: &str| shape::offences(&file("rules/a.rs", text)).len();
     let function = |body: usize| format!("fn f(a: [u8; 3]) -> u8 {{\n{}}}\n", lines(body));
@@ -76,7 +76,7 @@ fn what_is_too_long_is_seen() {
 }
 
 #[test]
-fn unsafe_code_is_denied_and_nowhere_allowed() {
+fn unsafe_code_is_denied_everywhere() {
     let manifest = std::fs::read_to_string(root().join("Cargo.toml")).expect("Cargo.toml is there");
     assert!(
         manifest.contains("unsafe_code = \"deny\"")
@@ -95,12 +95,12 @@ fn unsafe_code_is_denied_and_nowhere_allowed() {
 }
 
 #[test]
-fn no_derived_debug_shows_a_secret() {
+fn secrets_have_no_derived_debug() {
     assert_none(&secrets::offences(&house()));
 }
 
 #[test]
-fn a_secret_in_a_derived_debug_is_seen() {
+fn planted_secret_in_derived_debug_is_seen() {
     let seen = |text: &str| secrets::offences(&file("client/a.rs", text)).len();
     assert_eq!(
         seen("#[derive(Debug)]\nstruct A {\n    signing_seed: [u8; 32],\n    name: String,\n}"),
@@ -135,7 +135,7 @@ fn a_secret_in_a_derived_debug_is_seen() {
 }
 
 #[test]
-fn every_promise_has_the_test_that_it_names() {
+fn promises_name_existing_tests() {
     let sources = [house(), source::walk(&root().join("tests"))].concat();
     for path in promises::PAGES {
         let page = std::fs::read_to_string(root().join(path)).expect("the page is there");
@@ -150,7 +150,7 @@ fn every_promise_has_the_test_that_it_names() {
 }
 
 #[test]
-fn each_room_says_what_it_is() {
+fn module_roots_have_a_doc_comment() {
     let sources = house();
     let doors = sources
         .iter()
@@ -163,12 +163,12 @@ fn each_room_says_what_it_is() {
 }
 
 #[test]
-fn the_pure_crates_have_no_clock_no_randomness_and_no_disk() {
+fn pure_crates_name_no_clock_randomness_or_disk() {
     assert_none(&purity::offences(&house()));
 }
 
 #[test]
-fn an_impure_decision_is_seen() {
+fn planted_impure_decision_is_seen() {
     let seen = |path: &str, text: &str| purity::offences(&file(path, text)).len();
     let rules = "crates/rules/src/expiry.rs";
     assert_eq!(
@@ -278,7 +278,7 @@ fn private_words_do_not_return() {
 }
 
 #[test]
-fn private_word_in_a_page_is_seen() {
+fn planted_private_word_is_seen() {
     let words: &[(&str, &str, &[&str])] = &[
         ("founder", "creator", &["docs/old.md"]),
         ("the roll", "the list", &[]),

@@ -15,7 +15,7 @@ const ONCE_KIB: u64 = 24 * 1024;
 const EACH_KIB: u64 = 4;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_connection_costs_the_same_after_a_large_change() {
+async fn connection_memory_after_large_change_is_unchanged() {
     let relay_under_test = TestRelay::open(&[]);
     let mut devices = Vec::new();
     for number in 1..=CONNECTIONS {

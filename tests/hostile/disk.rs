@@ -179,7 +179,7 @@ async fn push_when_there_is_room(device: &mut Device, number: u64) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn at_the_watermark_pushes_wait_while_everything_else_goes_on() {
+async fn pushes_wait_at_disk_watermark() {
     let Some(disk) = Disk::mount() else { return };
     let relay = RelayProcess::start(&disk.data(), &settings("12582912"));
     let mut one = Device::create(address(0, 2), relay.address, 1)
@@ -230,7 +230,7 @@ async fn at_the_watermark_pushes_wait_while_everything_else_goes_on() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn on_a_full_disk_nothing_acknowledged_is_lost_and_the_ballast_lets_it_recover() {
+async fn full_disk_loses_nothing_and_recovers_by_ballast() {
     let Some(disk) = Disk::mount() else { return };
     // Without a watermark, so that the disk can be filled to the last byte.
     let mut relay = RelayProcess::start(&disk.data(), &settings("0"));

@@ -91,7 +91,7 @@ async fn push_on(mut device: Device) -> (u8, u64) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_drain_sends_everybody_away_and_loses_nothing() {
+async fn drain_disconnects_devices_and_loses_nothing() {
     let folder = quick_folder();
     let data = folder.path().join("relay");
     let mut relay = start(&data);
@@ -176,7 +176,7 @@ async fn a_drain_sends_everybody_away_and_loses_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn devices_that_do_not_leave_are_cut_in_time() {
+async fn drain_cuts_remaining_devices_at_timeout() {
     let folder = quick_folder();
     let mut relay = start(&folder.path().join("relay"));
     // It never answers the close frame, and the relay would wait for that for a minute.
@@ -194,7 +194,7 @@ async fn devices_that_do_not_leave_are_cut_in_time() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn told_a_second_time_it_ends_at_once() {
+async fn second_signal_during_drain_exits_at_once() {
     let folder = quick_folder();
     let mut relay = start(&folder.path().join("relay"));
     let _device = Device::create(address(0, 2), relay.address, 1)
@@ -208,7 +208,7 @@ async fn told_a_second_time_it_ends_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_operator_can_ask_for_a_drain() {
+async fn drain_command_starts_a_drain() {
     let folder = quick_folder();
     let data = folder.path().join("relay");
     let mut relay = start(&data);

@@ -15,7 +15,7 @@ use crate::harness::TestRelay;
 use graceful_testing::fixtures;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_address_gets_its_share_of_connections_and_no_more() {
+async fn address_connections_are_limited() {
     let relay_under_test = TestRelay::open(&[]);
     let relay = relay_under_test.relay.address;
     let attack = async {
@@ -51,7 +51,7 @@ async fn one_address_gets_its_share_of_connections_and_no_more() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn five_thousand_connections_opened_and_dropped_leave_nothing() {
+async fn five_thousand_dropped_connections_leave_nothing() {
     let relay_under_test = TestRelay::open(&[]);
     let relay = relay_under_test.relay.address;
     let attack = async {
@@ -81,7 +81,7 @@ async fn five_thousand_connections_opened_and_dropped_leave_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn accounts_are_founded_at_a_bounded_rate() {
+async fn account_creation_is_rate_limited() {
     let relay_under_test = TestRelay::open(&[("GRACEFUL_RELAY_RATE_LIMITS__NEW_ACCOUNTS", "50/h")]);
     let relay = relay_under_test.relay.address;
     let refused = |refusal: graceful_protocol::wire::Refusal| {
@@ -116,7 +116,7 @@ async fn accounts_are_founded_at_a_bounded_rate() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_account_has_its_share_of_connections() {
+async fn account_connections_are_limited() {
     let relay_under_test = TestRelay::open(&[(
         "GRACEFUL_RELAY_RATE_LIMITS__PER_ACCOUNT_CONNECTIONS_MAX",
         "8",
@@ -152,7 +152,7 @@ async fn an_account_has_its_share_of_connections() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_account_that_sends_too_fast_is_slowed_and_loses_nothing() {
+async fn fast_account_is_throttled_and_loses_nothing() {
     // 20 frames a second, 200 at once: 280 take four seconds more than no time at all.
     let relay_under_test =
         TestRelay::open(&[("GRACEFUL_RELAY_RATE_LIMITS__PER_ACCOUNT_FRAMES", "20/s")]);
@@ -185,7 +185,7 @@ async fn an_account_that_sends_too_fast_is_slowed_and_loses_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn messages_without_measure_end_with_1009() {
+async fn endless_message_closes_with_1009() {
     let relay_under_test = TestRelay::open(&[("GRACEFUL_RELAY_LIMITS__AUTH_TIMEOUT", "3s")]);
     let relay = relay_under_test.relay.address;
     let attack = async {

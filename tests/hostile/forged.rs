@@ -40,7 +40,7 @@ fn forwarded(hops: &str) -> Vec<u8> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_forged_x_forwarded_for_is_passed_over_and_a_true_one_counts() {
+async fn x_forwarded_for_counts_from_trusted_proxy_only() {
     let relay_under_test = TestRelay::open(&BEHIND_A_PROXY);
     let attack = async {
         // A stranger that names another address each time is still one stranger.
@@ -79,7 +79,7 @@ fn proxy_header(client: [u8; 4], request: &[u8]) -> Vec<u8> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_forged_proxy_header_is_no_request_and_a_true_one_counts() {
+async fn proxy_header_counts_from_trusted_proxy_only() {
     let required = ("GRACEFUL_RELAY_SERVER__PROXY_PROTOCOL", "required");
     let relay_under_test = TestRelay::open(&[BEHIND_A_PROXY[0], BEHIND_A_PROXY[1], required]);
     let relay = relay_under_test.relay.address;
@@ -107,7 +107,7 @@ async fn a_forged_proxy_header_is_no_request_and_a_true_one_counts() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn pages_that_are_not_on_the_list_get_nothing() {
+async fn origin_not_on_list_is_refused() {
     let relay_under_test = TestRelay::open(&[(
         "GRACEFUL_RELAY_SERVER__ALLOWED_ORIGINS",
         "https://app.example",

@@ -63,12 +63,12 @@ async fn slowloris(phase: &str, said: &[u8]) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn connections_that_say_nothing_harm_nobody() {
+async fn silent_connections_harm_no_device() {
     slowloris("silent connections", b"").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn half_a_head_harms_nobody() {
+async fn half_request_head_harms_no_device() {
     slowloris(
         "half a head",
         b"GET /v1/sync HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Filler: ",
@@ -77,7 +77,7 @@ async fn half_a_head_harms_nobody() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn sockets_on_which_nobody_says_who_it_is_harm_nobody() {
+async fn unauthenticated_sockets_harm_no_device() {
     slowloris("silent sockets", &asking_for_websocket("")).await;
 }
 
@@ -91,13 +91,13 @@ fn half_a_frame() -> Vec<u8> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn half_a_frame_before_saying_who_one_is_harms_nobody() {
+async fn half_frame_before_authentication_harms_no_device() {
     let said = [asking_for_websocket(""), half_a_frame()].concat();
     slowloris("half a frame", &said).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn half_a_frame_of_a_known_device_ends_with_silence() {
+async fn half_frame_of_device_ends_by_idle_timeout() {
     let relay_under_test = TestRelay::open(&IMPATIENT);
     let relay = relay_under_test.relay.address;
     let attack = async {
@@ -130,7 +130,7 @@ async fn half_a_frame_of_a_known_device_ends_with_silence() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn devices_that_do_not_listen_are_given_up() {
+async fn device_that_stops_reading_is_disconnected() {
     let relay_under_test = TestRelay::open(&IMPATIENT);
     let relay = relay_under_test.relay.address;
     let attack = async {
@@ -161,7 +161,7 @@ async fn devices_that_do_not_listen_are_given_up() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whoever_is_at_the_door_does_not_keep_a_newcomer_out() {
+async fn waiting_connections_do_not_block_a_new_device() {
     // Room for 64 newcomers, and four addresses that take up all of it.
     let relay_under_test = TestRelay::open(&[("GRACEFUL_RELAY_LIMITS__CONNECTIONS_MAX", "100")]);
     let relay = relay_under_test.relay.address;

@@ -238,7 +238,7 @@ async fn answer(server: &TestServer, opening: &Opening) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn strangers_get_the_same_bytes_whatever_they_are_wrong_about() {
+async fn stranger_gets_same_bytes_for_every_error() {
     let server = open().await;
     let strangers = strangers();
     let expected = answer(&server, &strangers[0].1).await;
@@ -254,7 +254,7 @@ async fn strangers_get_the_same_bytes_whatever_they_are_wrong_about() {
 }
 
 #[tokio::test]
-async fn strangers_get_the_same_bytes_without_a_socket() {
+async fn stranger_gets_same_bytes_in_exchange() {
     let server = open().await;
     let mut answers = Vec::new();
     for (who, opening) in strangers() {
@@ -286,7 +286,7 @@ async fn strangers_get_the_same_bytes_without_a_socket() {
 /// An entry of somebody else is refused before it is known whether there is such an account, also
 /// where that decides whether an invitation is asked for.
 #[tokio::test]
-async fn a_founding_entry_of_another_tells_nothing_where_accounts_need_an_invitation() {
+async fn foreign_genesis_entry_reveals_nothing_when_invite_only() {
     let server =
         server::open_with(server::options(), Limits::default(), Registration::Closed).await;
     let opening = create_account(fixtures::genesis(7), 7, 9, 9);
@@ -305,7 +305,7 @@ async fn a_founding_entry_of_another_tells_nothing_where_accounts_need_an_invita
 
 /// What the same answer must not cost: a device that the relay forgot comes back with its log.
 #[tokio::test]
-async fn a_device_that_the_relay_forgot_is_welcome_with_its_whole_log() {
+async fn forgotten_device_with_whole_log_is_welcome() {
     let server = open().await;
     let membership = Membership::replay(&log(CREATOR, 2)).expect("a log");
     let mut whole = log(CREATOR, 2);

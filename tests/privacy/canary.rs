@@ -418,7 +418,7 @@ fn follow_and_be_killed(home: &Home, profile: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_relay_keeps_logs_and_tells_nothing_that_it_should_not_know() {
+async fn canary_secrets_never_reach_relay_disk_or_logs() {
     let mut scene = Scene::open();
     scene.create("desk");
     scene.pair("desk", "phone");

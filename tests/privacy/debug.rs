@@ -51,7 +51,7 @@ fn random<const N: usize>() -> [u8; N] {
 }
 
 #[test]
-fn no_type_that_holds_a_secret_shows_it() {
+fn debug_output_of_secret_types_hides_secrets() {
     let mut all = Printed {
         secrets: Vec::new(),
         printed: Vec::new(),

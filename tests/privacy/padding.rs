@@ -40,7 +40,7 @@ fn padding_percent(content: usize) -> f64 {
 
 #[test]
 #[expect(clippy::cast_precision_loss, reason = "envelopes are small")]
-fn the_figures_of_padding_are_those_of_the_ledger() {
+fn padding_figures_match_the_ledger() {
     let page = read("docs/design/privacy.md");
     let ledger = read("tests/data/ledger.jsonl");
     let lengths = ledger.lines().map(str::len);

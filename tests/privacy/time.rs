@@ -80,7 +80,7 @@ struct Asked {
 }
 
 #[test]
-fn a_stranger_learns_nothing_from_the_time_of_an_answer() {
+fn answer_time_reveals_nothing_to_stranger() {
     let mut place = Place::open();
     let mut longer: BTreeMap<(Question, Question), u32> = BTreeMap::new();
     for _ in 0..ROUNDS {

@@ -25,7 +25,7 @@ async fn start(folder: &Path) -> (CancellationToken, JoinHandle<()>) {
 }
 
 #[tokio::test]
-async fn invitations_and_the_status_come_over_the_socket() {
+async fn admin_socket_serves_invitations_and_status() {
     let folder = tempfile::tempdir().expect("a folder");
     let (cancel, serving) = start(folder.path()).await;
     let invite = request(folder.path(), &AdminRequest::Invite { lifetime_s: 3_600 })
@@ -42,7 +42,7 @@ async fn invitations_and_the_status_come_over_the_socket() {
 }
 
 #[tokio::test]
-async fn who_asks_for_a_drain_is_answered_before_it_begins() {
+async fn drain_request_is_answered_before_drain() {
     let folder = tempfile::tempdir().expect("a folder");
     let (cancel, serving) = start(folder.path()).await;
     let answer = request(folder.path(), &AdminRequest::Drain {})
@@ -55,7 +55,7 @@ async fn who_asks_for_a_drain_is_answered_before_it_begins() {
 }
 
 #[tokio::test]
-async fn only_the_owner_may_ask() {
+async fn admin_socket_serves_owner_only() {
     let folder = tempfile::tempdir().expect("a folder");
     let _socket = Socket::bind(folder.path()).await.expect("a socket");
     let mode = std::fs::metadata(folder.path().join(SOCKET))
@@ -66,7 +66,7 @@ async fn only_the_owner_may_ask() {
 }
 
 #[tokio::test]
-async fn nonsense_is_answered_in_words() {
+async fn admin_request_undecodable_returns_error() {
     let folder = tempfile::tempdir().expect("a folder");
     let (_cancel, _serving) = start(folder.path()).await;
     let mut stream = UnixStream::connect(folder.path().join(SOCKET))
@@ -85,7 +85,7 @@ async fn nonsense_is_answered_in_words() {
 }
 
 #[tokio::test]
-async fn a_socket_left_by_a_crash_is_replaced_and_a_live_one_is_not() {
+async fn admin_socket_left_by_crash_is_replaced() {
     let folder = tempfile::tempdir().expect("a folder");
     // The standard library's listener leaves its file behind, as a crash does.
     drop(std::os::unix::net::UnixListener::bind(folder.path().join(SOCKET)).expect("a socket"));
@@ -101,7 +101,7 @@ async fn a_socket_left_by_a_crash_is_replaced_and_a_live_one_is_not() {
 }
 
 #[tokio::test]
-async fn a_path_too_long_for_a_socket_is_told() {
+async fn admin_socket_path_too_long_is_an_error() {
     let folder = tempfile::tempdir().expect("a folder");
     let deep = folder.path().join("d".repeat(120));
     std::fs::create_dir(&deep).expect("a folder");

@@ -79,7 +79,7 @@ fn run(arguments: &[&str]) -> std::process::Output {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_backup_taken_under_load_and_restored_later_loses_nothing_and_repeats_nothing() {
+async fn backup_under_load_restores_every_change_once() {
     let folder = tempfile::tempdir().expect("a folder");
     let data = folder.path().join("relay");
     let file = folder.path().join("one.backup");
@@ -139,7 +139,7 @@ async fn a_backup_taken_under_load_and_restored_later_loses_nothing_and_repeats_
 }
 
 #[test]
-fn a_restore_is_told_to_devices_and_moves_aside_what_was_there() {
+fn restore_is_reported_and_keeps_replaced_files() {
     let (home, mut relay) = house();
     let said = backup(&home, "one.backup", &[]).well();
     assert!(said.out.contains("with 1 account and "), "{said:?}");
@@ -181,7 +181,7 @@ fn a_restore_is_told_to_devices_and_moves_aside_what_was_there() {
 }
 
 #[test]
-fn without_a_relay_a_backup_is_made_as_well_and_goes_into_a_new_folder() {
+fn backup_of_stopped_relay_creates_its_folder() {
     let (home, mut relay) = house();
     let address = relay.address().to_owned();
     relay.running.kill();
@@ -208,7 +208,7 @@ fn without_a_relay_a_backup_is_made_as_well_and_goes_into_a_new_folder() {
 }
 
 #[test]
-fn a_backup_that_is_damaged_or_none_changes_nothing() {
+fn damaged_backup_restores_nothing() {
     let (home, mut relay) = house();
     backup(&home, "one.backup", &[]).well();
     relay.running.kill();
@@ -270,7 +270,7 @@ fn cut_off(relay: &Path, aside: usize, moved_in: usize) {
 }
 
 #[test]
-fn a_restore_that_was_killed_in_the_middle_is_made_whole_by_another() {
+fn killed_restore_completes_on_retry() {
     // Nothing moved; the store alone aside; all aside; and some of the new ones in.
     for (aside, moved_in) in [(0, 0), (1, 0), (2, 0), (4, 0), (4, 1), (4, 2)] {
         let (home, mut relay) = house();
@@ -304,7 +304,7 @@ fn a_restore_that_was_killed_in_the_middle_is_made_whole_by_another() {
 }
 
 #[test]
-fn keep_removes_older_backups_of_this_relay_and_nothing_else() {
+fn backup_keep_removes_older_own_backups_only() {
     let (home, _relay) = house();
     fs::create_dir(home.path("backups")).expect("a folder");
     let at = |name: &str| home.path("backups").join(name);
@@ -367,7 +367,7 @@ fn keep_removes_older_backups_of_this_relay_and_nothing_else() {
 }
 
 #[test]
-fn the_last_backup_is_told_by_status_and_the_note_is_the_relays_own() {
+fn status_shows_last_backup() {
     let (home, _relay) = house();
     let status = || {
         home.run(&["status", "--json", "--data-dir", "relay"])

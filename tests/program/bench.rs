@@ -31,7 +31,7 @@ fn number(value: &Value) -> u64 {
 }
 
 #[test]
-fn what_it_counts_is_what_the_relay_stored() {
+fn bench_counts_match_relay_status() {
     let home = Home::new();
     let relay = Relay::start(&home);
     let invites = [relay.invite(&home), relay.invite(&home)];
@@ -80,7 +80,7 @@ fn what_it_counts_is_what_the_relay_stored() {
 }
 
 #[test]
-fn with_a_relay_of_its_own_everything_is_delivered_measured_and_gone() {
+fn bench_with_own_relay_delivers_and_cleans_up() {
     let home = Home::new();
     let arguments = [
         "bench",
@@ -149,7 +149,7 @@ const IDLE_TLS_BYTES_MIN: i64 = 4_000;
 
 #[cfg(target_os = "linux")]
 #[test]
-fn an_idle_connection_over_tls_costs_what_is_promised_at_most() {
+fn idle_tls_connection_stays_within_promised_memory() {
     let home = Home::new();
     let arguments = [
         "bench",
@@ -183,7 +183,7 @@ fn an_idle_connection_over_tls_costs_what_is_promised_at_most() {
 }
 
 #[test]
-fn idle_devices_are_held_and_let_go() {
+fn bench_holds_and_releases_idle_devices() {
     let home = Home::new();
     let arguments = [
         "bench",
@@ -211,7 +211,7 @@ fn idle_devices_are_held_and_let_go() {
 }
 
 #[test]
-fn a_limit_that_is_met_is_named_and_nothing_stays() {
+fn bench_names_reached_limit_and_leaves_nothing() {
     let home = Home::new();
     let settings = [
         ("GRACEFUL_RELAY_ACCOUNTS__REGISTRATION", "open"),
@@ -241,7 +241,7 @@ fn a_limit_that_is_met_is_named_and_nothing_stays() {
 }
 
 #[test]
-fn who_brings_too_few_invitations_is_told() {
+fn bench_with_too_few_invitations_fails() {
     let home = Home::new();
     let relay = Relay::start(&home);
     let invite = relay.invite(&home);
@@ -253,7 +253,7 @@ fn who_brings_too_few_invitations_is_told() {
 
 #[cfg(unix)]
 #[test]
-fn stopped_in_the_middle_it_still_closes_its_accounts() {
+fn interrupted_bench_deletes_its_accounts() {
     let home = Home::new();
     let relay = Relay::start(&home);
     let invites = [relay.invite(&home), relay.invite(&home)];

@@ -7,7 +7,7 @@ use graceful_store::{Options, Store};
 use graceful_testing::program::{Home, LONG, Relay, changes, lines, pair, write};
 
 #[test]
-fn what_one_device_pushes_another_follows() {
+fn pushed_changes_are_pulled_by_other_device() {
     let home = Home::new();
     let relay = Relay::start(&home);
     relay.create(&home, "desk", "Desk");
@@ -49,7 +49,7 @@ fn what_one_device_pushes_another_follows() {
 }
 
 #[test]
-fn killed_again_and_again_a_file_has_each_change_once() {
+fn pull_killed_repeatedly_writes_each_change_once() {
     let home = Home::new();
     let relay = Relay::start(&home);
     relay.create(&home, "desk", "Desk");
@@ -90,7 +90,7 @@ fn killed_again_and_again_a_file_has_each_change_once() {
 }
 
 #[test]
-fn a_removed_device_is_told_and_a_deleted_account_leaves_nothing() {
+fn removed_device_is_informed_and_account_deleted() {
     let home = Home::new();
     let mut relay = Relay::start(&home);
     relay.create(&home, "desk", "Desk");
@@ -125,7 +125,7 @@ fn a_removed_device_is_told_and_a_deleted_account_leaves_nothing() {
 }
 
 #[test]
-fn what_waits_is_sent_when_the_relay_is_there_again() {
+fn queued_changes_are_sent_after_relay_returns() {
     let home = Home::new();
     let mut relay = Relay::start(&home);
     relay.create(&home, "desk", "Desk");
@@ -162,7 +162,7 @@ fn what_waits_is_sent_when_the_relay_is_there_again() {
 }
 
 #[test]
-fn mistakes_are_told_in_words_that_help() {
+fn cli_errors_name_the_next_step() {
     let home = Home::new();
     let relay = Relay::start(&home);
     let url = &relay.url;
@@ -240,7 +240,7 @@ fn mistakes_are_told_in_words_that_help() {
 }
 
 #[test]
-fn a_device_that_is_not_wanted_stays_outside() {
+fn declined_device_does_not_join() {
     let home = Home::new();
     let relay = Relay::start(&home);
     relay.create(&home, "desk", "Desk");

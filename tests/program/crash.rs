@@ -39,7 +39,7 @@ async fn live(laptop: &mut Device, phone: &mut Device, share: &[String], state: 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_relay_that_is_killed_under_load_loses_nothing_and_repeats_nothing() {
+async fn relay_killed_under_load_delivers_every_change_once() {
     let folder = tempfile::tempdir().expect("a folder");
     let data = folder.path().join("relay");
     let address = Address::open().await;

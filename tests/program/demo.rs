@@ -17,7 +17,7 @@ fn leftovers(home: &Home) -> Vec<String> {
 }
 
 #[test]
-fn it_holds_and_leaves_nothing() {
+fn demo_passes_and_leaves_nothing() {
     let home = Home::new();
     write(&home.path("small.jsonl"), &lines(0, 300));
     let said = home
@@ -42,7 +42,7 @@ fn it_holds_and_leaves_nothing() {
 }
 
 #[test]
-fn people_get_a_page_without_colours_in_a_pipe() {
+fn demo_output_in_pipe_has_no_colors() {
     let home = Home::new();
     write(&home.path("one.jsonl"), &lines(0, 1));
     let said = home
@@ -66,7 +66,7 @@ fn people_get_a_page_without_colours_in_a_pipe() {
 }
 
 #[test]
-fn it_says_what_is_wrong_with_a_file() {
+fn demo_reports_unusable_file() {
     let home = Home::new();
     home.run(&["demo", "--changes", "none.jsonl"])
         .badly(&["cannot read none.jsonl"]);
@@ -80,7 +80,7 @@ fn it_says_what_is_wrong_with_a_file() {
 }
 
 #[test]
-fn a_change_that_fills_several_envelopes_is_taken_too() {
+fn demo_accepts_change_of_several_envelopes() {
     let home = Home::new();
     std::fs::write(
         home.path("large.jsonl"),
@@ -93,7 +93,7 @@ fn a_change_that_fills_several_envelopes_is_taken_too() {
 
 #[cfg(unix)]
 #[test]
-fn stopped_on_the_way_it_leaves_nothing() {
+fn interrupted_demo_leaves_nothing() {
     let home = Home::new();
     write(&home.path("many.jsonl"), &lines(0, 50_000));
     let mut demo = home.start(&["demo", "--changes", "many.jsonl"], "");

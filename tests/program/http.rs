@@ -12,7 +12,7 @@ use tokio_tungstenite::tungstenite::{Error, Message};
 use graceful_testing::server::{close_code, exchange, nonce, open, options};
 
 #[tokio::test]
-async fn whoever_knocks_at_a_wrong_place_is_told_where_to_go() {
+async fn unknown_path_names_the_right_one() {
     let server = open(options()).await;
     for path in ["/", "/v1", "/v1/sync/more", "/v2/sync", "/favicon.ico"] {
         let answer = server.ask("GET", path, "").await;
@@ -28,7 +28,7 @@ async fn whoever_knocks_at_a_wrong_place_is_told_where_to_go() {
 }
 
 #[tokio::test]
-async fn a_plain_connection_is_for_one_request() {
+async fn http_connection_serves_one_request() {
     let server = open(options()).await;
     let mut stream = server.connect().await;
     // Two requests at once, and no word of closing: one answer comes, and then the end.
@@ -44,7 +44,7 @@ async fn a_plain_connection_is_for_one_request() {
 }
 
 #[tokio::test]
-async fn health_is_a_word() {
+async fn health_returns_one_word() {
     let server = open(options()).await;
     let answer = server.ask("GET", "/health", "").await;
     assert_eq!((answer.status(), answer.text().as_str()), ("200", "up\n"));
@@ -60,7 +60,7 @@ async fn health_is_a_word() {
 }
 
 #[tokio::test]
-async fn a_browser_at_the_socket_is_told_what_belongs_there() {
+async fn plain_get_at_socket_path_is_explained() {
     let server = open(options()).await;
     let answer = server.ask("GET", SOCKET_PATH, "").await;
     assert_eq!(answer.status(), "426");
@@ -81,7 +81,7 @@ async fn a_browser_at_the_socket_is_told_what_belongs_there() {
 }
 
 #[tokio::test]
-async fn a_handshake_that_is_not_whole_is_refused() {
+async fn incomplete_websocket_handshake_is_refused() {
     let server = open(options()).await;
     let asking = "Upgrade: websocket\r\nConnection: keep-alive, Upgrade\r\n";
     let old = format!(
@@ -103,7 +103,7 @@ async fn a_handshake_that_is_not_whole_is_refused() {
 }
 
 #[tokio::test]
-async fn a_client_is_greeted_and_told_when_the_relay_stops() {
+async fn client_is_greeted_and_informed_of_stop() {
     let server = open(options()).await;
     let client = server.greeted().await;
     server.shutdown.cancel();
@@ -112,7 +112,7 @@ async fn a_client_is_greeted_and_told_when_the_relay_stops() {
 }
 
 #[tokio::test]
-async fn a_message_over_the_limit_ends_with_1009() {
+async fn oversized_message_closes_with_1009() {
     let server = open(options()).await;
     let mut client = server.greeted().await;
     // The peer may find its message unread and the connection closed while it still sends.
@@ -122,7 +122,7 @@ async fn a_message_over_the_limit_ends_with_1009() {
 }
 
 #[tokio::test]
-async fn text_and_frames_out_of_place_end_with_4400() {
+async fn text_and_unexpected_frames_close_with_4400() {
     let server = open(options()).await;
     let mut client = server.greeted().await;
     client.send(Message::text("hello")).await.expect("open");
@@ -135,7 +135,7 @@ async fn text_and_frames_out_of_place_end_with_4400() {
 }
 
 #[tokio::test]
-async fn one_connection_too_many_is_asked_to_come_back() {
+async fn connection_over_limit_gets_retry_after() {
     let server = open(Options {
         connections_max: 1,
         ..options()
@@ -155,7 +155,7 @@ async fn one_connection_too_many_is_asked_to_come_back() {
 }
 
 #[tokio::test]
-async fn a_head_that_does_not_come_is_not_waited_for() {
+async fn missing_request_head_times_out() {
     let server = open(Options {
         head_timeout: Duration::from_millis(50),
         ..options()
@@ -171,7 +171,7 @@ async fn a_head_that_does_not_come_is_not_waited_for() {
 }
 
 #[tokio::test]
-async fn a_head_of_great_size_is_refused() {
+async fn oversized_request_head_is_refused() {
     let server = open(options()).await;
     let headers = format!("Filler: {}\r\n", "x".repeat(20 * 1024));
     assert_eq!(server.ask("GET", "/health", &headers).await.status(), "431");
@@ -179,7 +179,7 @@ async fn a_head_of_great_size_is_refused() {
 }
 
 #[tokio::test]
-async fn a_client_without_a_socket_gets_a_greeting_and_an_answer() {
+async fn exchange_returns_greeting_and_answer() {
     let server = open(options()).await;
     let answer = server.ask("GET", EXCHANGE_PATH, "").await;
     assert_eq!(answer.status(), "200");
@@ -208,7 +208,7 @@ async fn a_client_without_a_socket_gets_a_greeting_and_an_answer() {
 }
 
 #[tokio::test]
-async fn an_exchange_that_is_malformed_is_refused_by_a_frame() {
+async fn malformed_exchange_returns_refusal_frame() {
     let server = open(options()).await;
     let answer = server
         .send("POST", EXCHANGE_PATH, "Content-Length: 2\r\n", b"\x01\x00")
@@ -230,7 +230,7 @@ async fn an_exchange_that_is_malformed_is_refused_by_a_frame() {
 }
 
 #[tokio::test]
-async fn an_exchange_over_the_limit_is_refused_announced_or_not() {
+async fn oversized_exchange_is_refused() {
     let server = open(options()).await;
     let nonce = nonce(&server).await;
     let announced = format!("Graceful-Nonce: {nonce}\r\nContent-Length: 1000000\r\n");
@@ -251,7 +251,7 @@ async fn an_exchange_over_the_limit_is_refused_announced_or_not() {
 }
 
 #[tokio::test]
-async fn a_body_that_does_not_come_is_not_waited_for() {
+async fn missing_body_times_out() {
     let server = open(Options {
         body_timeout: Duration::from_millis(50),
         ..options()
@@ -265,7 +265,7 @@ async fn a_body_that_does_not_come_is_not_waited_for() {
 }
 
 #[tokio::test]
-async fn a_page_may_ask_from_anywhere() {
+async fn cors_allows_any_origin_by_default() {
     let server = open(options()).await;
     let asking = "Origin: https://app.example\r\nAccess-Control-Request-Method: POST\r\n";
     let answer = server.ask("OPTIONS", EXCHANGE_PATH, asking).await;
@@ -279,7 +279,7 @@ async fn a_page_may_ask_from_anywhere() {
 }
 
 #[tokio::test]
-async fn a_conversation_that_does_not_end_is_cut_when_the_relay_stops() {
+async fn open_session_is_cut_at_stop_timeout() {
     let limits = Duration::from_millis(50);
     let server = open(Options {
         stop_timeout: limits,

@@ -52,7 +52,7 @@ async fn receives(client: &Client, content: &Bytes) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_hundred_mebibytes_arrive_whole_and_a_snapshot_of_fifty() {
+async fn change_of_100_mib_and_snapshot_of_50_mib_arrive() {
     let options = server::Options {
         frame_bytes_max: 1_200 * 1024,
         ..server::options()
@@ -91,7 +91,7 @@ async fn a_hundred_mebibytes_arrive_whole_and_a_snapshot_of_fifty() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn where_memory_is_short_large_changes_take_turns() {
+async fn large_changes_take_turns_in_small_memory() {
     // Three at a time, of two from each of eight accounts.
     let options = server::Options {
         frame_bytes_max: 1_200 * 1024,
@@ -185,7 +185,7 @@ fn pass(mut from: TcpStream, mut to: TcpStream, left: &Mutex<u64>, broken: &Mute
 }
 
 #[test]
-fn cut_off_and_killed_on_the_way_a_change_arrives_once_and_whole() {
+fn large_change_survives_disconnects_and_kills() {
     let home = Home::new();
     let mut relay = Relay::start(&home);
     let (url, broken) = breaking(&relay.url, 20);

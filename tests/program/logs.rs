@@ -80,7 +80,7 @@ fn reload(home: &Home) -> String {
 }
 
 #[test]
-fn files_have_the_day_in_their_names_and_the_oldest_go() {
+fn log_files_rotate_daily_and_oldest_are_removed() {
     let home = Home::new();
     write(&home, "info", "json");
     for day in ["2026-01-01", "2026-01-02", "2026-01-03"] {
@@ -111,7 +111,7 @@ fn files_have_the_day_in_their_names_and_the_oldest_go() {
 }
 
 #[test]
-fn how_much_is_logged_changes_with_a_reload() {
+fn reload_changes_log_level() {
     let home = Home::new();
     write(&home, "error", "text");
     let mut running = serve(&home);

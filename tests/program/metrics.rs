@@ -166,7 +166,7 @@ fn listed() -> BTreeSet<String> {
 }
 
 #[tokio::test]
-async fn every_metric_on_the_list_is_there_and_every_one_that_is_there_is_listed() {
+async fn metrics_page_and_endpoint_agree() {
     let watched = open(ReloadableOptions::default()).await;
     work(&watched.server).await;
     let answer = ask(watched.operators, "/metrics", "").await;
@@ -215,7 +215,7 @@ async fn every_metric_on_the_list_is_there_and_every_one_that_is_there_is_listed
 }
 
 #[tokio::test]
-async fn what_is_counted_names_nobody() {
+async fn metrics_have_no_identifying_labels() {
     let watched = open(ReloadableOptions::default()).await;
     work(&watched.server).await;
     let before = ask(watched.operators, "/metrics", "")
@@ -241,7 +241,7 @@ fn secret(folder: &Path) -> BearerToken {
 }
 
 #[tokio::test]
-async fn status_and_metrics_are_for_who_shows_the_token() {
+async fn status_and_metrics_require_token() {
     let folder = tempfile::tempdir().expect("a folder");
     let token = Some(secret(folder.path()));
     let live = ReloadableOptions {
@@ -281,7 +281,7 @@ async fn status_and_metrics_are_for_who_shows_the_token() {
 }
 
 #[tokio::test]
-async fn without_a_token_there_is_no_status_and_metrics_are_not_public() {
+async fn status_without_token_is_not_served() {
     let watched = open(ReloadableOptions::default()).await;
     for (address, path) in [
         (watched.server.address, "/status"),
@@ -299,7 +299,7 @@ async fn without_a_token_there_is_no_status_and_metrics_are_not_public() {
 }
 
 #[tokio::test]
-async fn a_trial_that_fails_makes_it_not_ready_until_one_goes_well() {
+async fn failed_canary_makes_relay_not_ready_until_success() {
     let watched = open(ReloadableOptions::default()).await;
     let health = watched.server.relay.canary();
     health.record_failure("nothing was delivered".to_owned());
@@ -336,7 +336,7 @@ fn way(address: SocketAddr) -> CanaryTarget {
 }
 
 #[tokio::test]
-async fn a_trial_pushes_fetches_and_leaves_nothing_behind_whoever_may_found_accounts() {
+async fn canary_run_leaves_nothing_under_any_registration() {
     for registration in [Registration::Open, Registration::Invite] {
         let store = graceful_store::Options {
             registration,
@@ -361,7 +361,7 @@ async fn a_trial_pushes_fetches_and_leaves_nothing_behind_whoever_may_found_acco
 }
 
 #[tokio::test]
-async fn limits_on_new_accounts_do_not_hold_for_trials() {
+async fn canary_is_exempt_from_account_creation_limits() {
     let store = graceful_store::Options {
         registration: Registration::Open,
         ..Default::default()
@@ -380,7 +380,7 @@ async fn limits_on_new_accounts_do_not_hold_for_trials() {
 }
 
 #[tokio::test]
-async fn a_listener_that_nobody_reaches_makes_it_not_ready_until_it_is_reached() {
+async fn unreachable_listener_makes_relay_not_ready() {
     let watched = open(ReloadableOptions::default()).await;
     let relay = watched.server.relay.clone();
     let gone = bind().await.local_addr().expect("bound");
@@ -405,7 +405,7 @@ async fn a_listener_that_nobody_reaches_makes_it_not_ready_until_it_is_reached()
 }
 
 #[tokio::test]
-async fn a_store_that_keeps_nothing_new_makes_it_not_ready() {
+async fn low_disk_space_makes_relay_not_ready() {
     let store = graceful_store::Options {
         free_bytes_min: u64::MAX,
         ..Default::default()

@@ -144,7 +144,7 @@ fn fill(folder: &Path) {
 /// Makes the fixture of the layout that this code writes.
 #[test]
 #[ignore = "made once for each layout"]
-fn make_a_fixture() {
+fn create_fixture_of_current_layout() {
     let data = tempfile::tempdir().expect("a folder");
     fill(data.path());
     fs::create_dir_all(folder()).expect("the folder of fixtures");
@@ -238,7 +238,7 @@ fn check(store: &Store) {
 const BEFORE: &str = "relay.redb.before-upgrade";
 
 #[test]
-fn a_store_of_each_layout_opens_with_all_that_was_in_it_and_goes_on() {
+fn store_of_each_layout_opens_and_continues() {
     for (layout, closed) in
         (1..=SCHEMA_VERSION).flat_map(|layout| [(layout, false), (layout, true)])
     {
@@ -276,7 +276,7 @@ fn a_store_of_each_layout_opens_with_all_that_was_in_it_and_goes_on() {
 }
 
 #[test]
-fn the_store_before_an_upgrade_stays_for_a_good_day_and_opens_as_it_was() {
+fn store_before_upgrade_is_retained_for_a_day() {
     let data = unpack(1);
     // What a crash in the middle of an earlier try left.
     for name in [BEFORE, "relay.redb.upgrading"] {
@@ -319,7 +319,7 @@ fn the_store_before_an_upgrade_stays_for_a_good_day_and_opens_as_it_was() {
 }
 
 #[test]
-fn a_backup_of_each_layout_can_be_put_back() {
+fn backup_of_each_layout_restores() {
     for layout in 1..=SCHEMA_VERSION {
         let packed = folder().join(format!("{layout}.backup.gz"));
         if layout == SCHEMA_VERSION && !packed.exists() {
@@ -345,7 +345,7 @@ fn a_backup_of_each_layout_can_be_put_back() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn an_upgrade_that_has_no_room_says_how_much_it_needs_and_changes_nothing() {
+fn upgrade_without_space_names_need_and_changes_nothing() {
     let disk = tempfile::tempdir().expect("a folder");
     let mut mount = Program::new("mount");
     let mounted = mount

@@ -75,7 +75,7 @@ fn warnings(home: &Home, profile: &str) -> Vec<Value> {
 }
 
 #[test]
-fn a_relay_that_goes_back_without_a_word_is_distrusted() {
+fn rolled_back_relay_is_reported() {
     let stopped = Stopped::after(|home| {
         home.client("desk", &["push", "lost"]).well();
         follow(home, "phone");
@@ -95,7 +95,7 @@ fn a_relay_that_goes_back_without_a_word_is_distrusted() {
 }
 
 #[test]
-fn a_relay_that_was_restored_is_given_back_what_it_lost() {
+fn restored_relay_gets_lost_changes_back() {
     let stopped = Stopped::after(|home| {
         home.client("desk", &["push", "lost by the relay"]).well();
         home.client("phone", &["push", "lost as well"]).well();
@@ -123,7 +123,7 @@ fn a_relay_that_was_restored_is_given_back_what_it_lost() {
 }
 
 #[test]
-fn a_restore_does_not_revive_a_removed_device() {
+fn restore_does_not_readmit_removed_device() {
     let stopped = Stopped::after(|home| {
         pair(home, "desk", "tablet", "Tablet");
         copy(&home.path("phone"), &home.path("stolen"));

@@ -57,7 +57,7 @@ fn recover(home: &Home, relay: &Relay, profile: &str, typed: &str, more: &[&str]
 }
 
 #[test]
-fn with_the_words_alone_the_account_comes_back() {
+fn recovery_phrase_alone_restores_account() {
     let home = Home::new();
     let relay = Relay::start(&home);
     let created = create(&home, &relay, "desk", &[]).well();
@@ -119,7 +119,7 @@ fn with_the_words_alone_the_account_comes_back() {
 }
 
 #[test]
-fn words_are_on_the_screen_before_the_relay_and_stay_those_of_the_first_time() {
+fn recovery_phrase_is_shown_before_connecting_and_reused() {
     let home = Home::new();
     let relay = Relay::start(&home);
     let nowhere = "ws://127.0.0.1:1";
@@ -157,7 +157,7 @@ fn words_are_on_the_screen_before_the_relay_and_stay_those_of_the_first_time() {
 }
 
 #[test]
-fn programs_are_given_the_words_in_a_field() {
+fn json_output_holds_recovery_phrase() {
     let home = Home::new();
     let relay = Relay::start(&home);
     let created = create(&home, &relay, "desk", &["--json"]).well().json();
@@ -195,7 +195,7 @@ fn programs_are_given_the_words_in_a_field() {
 }
 
 #[test]
-fn mistyped_words_are_named() {
+fn mistyped_recovery_words_are_named() {
     let home = Home::new();
     let relay = Relay::start(&home);
     let words = "legal winner thank year wave sausage worth useful legal winner thank yellow";

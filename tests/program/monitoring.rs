@@ -60,7 +60,7 @@ fn asked() -> BTreeSet<String> {
 }
 
 #[test]
-fn what_rules_and_panels_name_is_on_the_list_of_metrics() {
+fn alerts_and_panels_name_existing_metrics() {
     let rules = file("rules.yml");
     let made: BTreeSet<&str> = rules
         .lines()
@@ -81,7 +81,7 @@ fn what_rules_and_panels_name_is_on_the_list_of_metrics() {
 }
 
 #[test]
-fn every_alert_is_tried_and_says_what_to_do() {
+fn every_alert_has_a_test_and_a_next_step() {
     let (rules, tests) = (file("rules.yml"), file("rules_test.yml"));
     let alerts: Vec<&str> = rules.split("- alert: ").skip(1).collect();
     assert_eq!(alerts.len(), 15, "as README.md says");
@@ -97,7 +97,7 @@ fn every_alert_is_tried_and_says_what_to_do() {
 }
 
 #[test]
-fn the_programs_take_the_files_and_the_rules_hold() {
+fn prometheus_tools_accept_monitoring_files() {
     if is_installed("promtool", "prometheus") {
         says("promtool", &["check", "config", "prometheus.yml"]);
         says("promtool", &["check", "rules", "rules.yml"]);
@@ -291,7 +291,7 @@ fn busy_relay(home: &Home) -> (Running, u16) {
 }
 
 #[test]
-fn a_real_prometheus_has_all_that_is_named_and_an_alert_gets_through() {
+fn prometheus_scrapes_all_metrics_and_alerts() {
     if !is_installed("prometheus", "prometheus")
         || !is_installed("prometheus-alertmanager", "prometheus-alertmanager")
     {

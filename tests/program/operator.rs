@@ -30,7 +30,7 @@ fn accounts(home: &Home) -> Vec<Value> {
 }
 
 #[test]
-fn accounts_are_listed_and_shown_by_the_begin_of_their_id() {
+fn accounts_are_listed_and_shown_by_id_prefix() {
     let (home, relay) = house();
     relay.create(&home, "other", "Other");
     let listed = accounts(&home);
@@ -78,7 +78,7 @@ fn accounts_are_listed_and_shown_by_the_begin_of_their_id() {
 }
 
 #[test]
-fn a_quota_of_its_own_holds_and_goes_again() {
+fn account_quota_applies_until_reset() {
     let (home, relay) = house();
     let id = accounts(&home)[0]["account"]
         .as_str()
@@ -102,7 +102,7 @@ fn a_quota_of_its_own_holds_and_goes_again() {
 }
 
 #[test]
-fn a_deleted_account_leaves_nothing_and_its_devices_are_told() {
+fn account_delete_removes_all_and_informs_devices() {
     let (home, _relay) = house();
     let id = accounts(&home)[0]["account"]
         .as_str()
@@ -140,7 +140,7 @@ fn a_deleted_account_leaves_nothing_and_its_devices_are_told() {
 }
 
 #[test]
-fn the_status_is_a_screen_for_people_and_numbers_for_programs() {
+fn status_prints_screen_and_json() {
     let (home, relay) = house();
     let said = home.run(&["status", "--data-dir", "relay"]).well();
     assert!(
@@ -184,7 +184,7 @@ fn report(home: &Home) -> Value {
 }
 
 #[test]
-fn a_crash_counts_and_a_planned_stop_does_not() {
+fn crash_counts_as_downtime_and_planned_stop_does_not() {
     let (home, mut relay) = house();
     assert!(report(&home)["pushes"].as_u64() > Some(0));
     home.run(&["drain", "--data-dir", "relay"]).well();
@@ -219,7 +219,7 @@ fn a_crash_counts_and_a_planned_stop_does_not() {
 }
 
 #[test]
-fn the_report_is_written_in_each_form() {
+fn sla_report_is_written_in_every_format() {
     let (home, _relay) = house();
     for (format, begin) in [
         ("text", "Uptime of "),
@@ -255,7 +255,7 @@ fn finding<'a>(said: &'a Value, check: &str) -> &'a Value {
 }
 
 #[test]
-fn the_doctor_finds_a_relay_that_is_well_and_says_what_is_not() {
+fn doctor_reports_healthy_and_unhealthy_relay() {
     let (home, relay) = house();
     let doctor = || home.run(&["doctor", "--json", "--data-dir", "relay"]);
     let well = one(&doctor());
@@ -292,7 +292,7 @@ fn the_doctor_finds_a_relay_that_is_well_and_says_what_is_not() {
 }
 
 #[test]
-fn the_doctor_names_settings_that_are_wrong_and_a_port_that_is_taken() {
+fn doctor_reports_wrong_settings_and_used_port() {
     let home = Home::new();
     write(
         &home.path("wrong.toml"),
@@ -335,7 +335,7 @@ fn unpacked(path: &Path) -> String {
 }
 
 #[test]
-fn the_bundle_tells_what_is_wrong_and_nothing_of_whose_it_is() {
+fn doctor_bundle_names_problems_and_no_identities() {
     let (home, relay) = house();
     let id = accounts(&home)[0]["account"]
         .as_str()

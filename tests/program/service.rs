@@ -36,7 +36,7 @@ fn told(manager: &UnixDatagram, wanted: &str) -> String {
 }
 
 #[test]
-fn the_manager_hears_when_devices_may_come_that_the_relay_lives_and_that_it_ends() {
+fn systemd_gets_ready_watchdog_and_stopping() {
     let home = Home::new();
     let manager = UnixDatagram::bind(home.path("notify")).expect("a socket");
     manager.set_read_timeout(Some(LONG)).expect("set");
@@ -90,7 +90,7 @@ fn with_port(home: &Home, port: TcpListener) -> Ending {
 }
 
 #[test]
-fn a_port_that_the_manager_opened_is_taken_over() {
+fn socket_activation_port_is_used() {
     let home = Home::new();
     let port = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address: SocketAddr = port.local_addr().expect("bound");
@@ -104,7 +104,7 @@ fn a_port_that_the_manager_opened_is_taken_over() {
 }
 
 #[test]
-fn a_port_that_others_reach_is_not_served_in_the_clear() {
+fn public_port_without_tls_is_refused() {
     let home = Home::new();
     let mut relay = with_port(&home, TcpListener::bind("0.0.0.0:0").expect("a port"));
     let mut said = String::new();
@@ -134,7 +134,7 @@ fn until_health_is(home: &Home, good: bool) {
 }
 
 #[test]
-fn health_is_asked_for_by_a_word_and_told_by_a_number() {
+fn healthcheck_returns_exit_code() {
     let home = Home::new();
     home.run(&["healthcheck", "--data-dir", "relay"])
         .badly(&["no relay"]);
@@ -163,7 +163,7 @@ fn health_is_asked_for_by_a_word_and_told_by_a_number() {
 }
 
 #[test]
-fn wrong_settings_end_with_a_number_that_says_not_to_try_again() {
+fn wrong_settings_exit_with_78() {
     let home = Home::new();
     std::fs::write(home.path("relay.toml"), "[server]\nlisten = 7\n").expect("written");
     home.run(&["serve", "--config", "relay.toml"])
@@ -177,7 +177,7 @@ fn systemd(name: &str) -> String {
 }
 
 #[test]
-fn a_daemon_leaves_its_terminal_and_says_which_process_it_is() {
+fn daemon_detaches_and_writes_pid() {
     let home = Home::new();
     let serve = [
         "serve",
@@ -212,7 +212,7 @@ fn a_daemon_leaves_its_terminal_and_says_which_process_it_is() {
 }
 
 #[test]
-fn the_units_are_understood_and_the_relay_is_locked_in() {
+fn systemd_units_verify_and_are_hardened() {
     let units: Vec<_> = [
         "graceful-relay.service",
         "graceful-relay.socket",
@@ -255,7 +255,7 @@ fn the_units_are_understood_and_the_relay_is_locked_in() {
 }
 
 #[test]
-fn every_command_has_a_page_and_every_shell_its_completions() {
+fn man_pages_and_completions_cover_every_command() {
     let home = Home::new();
     home.run(&["generate", "man", "generated/man"]).well();
     home.run(&["generate", "completions", "generated/completions"])
@@ -284,7 +284,7 @@ fn every_command_has_a_page_and_every_shell_its_completions() {
 }
 
 #[test]
-fn what_installers_run_is_understood_by_the_shell() {
+fn installer_scripts_parse() {
     for script in [
         "macos/postinstall",
         "macos/uninstall",
@@ -310,7 +310,7 @@ fn what_installers_run_is_understood_by_the_shell() {
 
 /// Nobody keeps what a daemon of launchd says, so that there the log goes to files from the beginning.
 #[test]
-fn the_settings_that_a_mac_begins_with_have_its_log_in_files() {
+fn macos_default_config_logs_to_files() {
     let home = Home::new();
     let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
     let script =

@@ -29,7 +29,7 @@ fn follow(home: &Home, profile: &str) -> Vec<String> {
 }
 
 #[test]
-fn a_device_that_joins_late_is_given_what_the_relay_no_longer_keeps() {
+fn late_device_gets_snapshot_of_deleted_changes() {
     let home = Home::new();
     let relay = Relay::start(&home);
     relay.create(&home, "laptop", "Laptop");
@@ -120,7 +120,7 @@ fn three(home: &Home) {
 }
 
 #[test]
-fn what_was_deleted_before_a_device_had_it_is_asked_for() {
+fn deleted_unread_changes_trigger_snapshot_request() {
     let home = Home::new();
     let relay = Relay::start(&home);
     relay.create(&home, "desk", "Desk");
@@ -132,7 +132,7 @@ fn what_was_deleted_before_a_device_had_it_is_asked_for() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_device_that_was_away_for_too_long_is_told_and_gets_what_it_missed() {
+async fn long_absent_device_gets_gap_and_snapshot() {
     let retention_s = 5;
     let options = server::Options {
         frame_bytes_max: 1_200 * 1024,
@@ -173,7 +173,7 @@ async fn a_device_that_was_away_for_too_long_is_told_and_gets_what_it_missed() {
 }
 
 #[test]
-fn a_person_asks_a_device_or_gives_to_one() {
+fn snapshot_is_requested_or_sent_by_command() {
     let home = Home::new();
     let relay = Relay::start(&home);
     relay.create(&home, "desk", "Desk");
@@ -217,7 +217,7 @@ fn a_person_asks_a_device_or_gives_to_one() {
 
 #[cfg(unix)]
 #[test]
-fn the_log_is_for_its_owner_alone() {
+fn change_log_is_private() {
     use std::os::unix::fs::PermissionsExt;
     let home = Home::new();
     let relay = Relay::start(&home);

@@ -64,7 +64,7 @@ fn first(address: &str, path: &str) -> Shown {
 }
 
 #[test]
-fn anybody_may_read_how_the_relay_has_been_doing_and_nothing_more() {
+fn status_page_is_public_and_reveals_no_more() {
     let home = Home::new();
     let (_relay, address) = relay(&home, &[("GRACEFUL_RELAY_SERVER__REGION", "<Frankfurt>")]);
     let page = first(&address, "/");
@@ -131,7 +131,7 @@ fn anybody_may_read_how_the_relay_has_been_doing_and_nothing_more() {
 }
 
 #[test]
-fn the_page_can_be_switched_off() {
+fn status_page_can_be_disabled() {
     let home = Home::new();
     let (_relay, address) = relay(&home, &[("GRACEFUL_RELAY_HEALTH__STATUS_PAGE", "false")]);
     for path in ["/", "/status.json"] {
@@ -143,7 +143,7 @@ fn the_page_can_be_switched_off() {
 }
 
 #[test]
-fn several_relays_are_one_page_of_files() {
+fn status_page_covers_several_relays() {
     let home = Home::new();
     for name in ["Frankfurt", "Oslo"] {
         let (relay, address) = relay(&home, &[("GRACEFUL_RELAY_SERVER__REGION", name)]);
@@ -177,7 +177,7 @@ fn several_relays_are_one_page_of_files() {
 }
 
 #[test]
-fn a_relay_that_does_not_run_is_down_on_its_page() {
+fn status_page_shows_stopped_relay_as_down() {
     let home = Home::new();
     let (mut running, address) = relay(&home, &[]);
     first(&address, "/");
@@ -192,7 +192,7 @@ fn a_relay_that_does_not_run_is_down_on_its_page() {
 
 /// In a real browser, where there is one: the policy lets the style pass, and nothing is wider than a phone.
 #[test]
-fn a_browser_shows_it_on_a_phone() {
+fn status_page_renders_on_phone() {
     let Some(browser) = ["/usr/bin/chromium", "/usr/bin/google-chrome"]
         .into_iter()
         .find(|it| Path::new(it).exists())

@@ -121,7 +121,7 @@ fn only_from_snapshots(phone: &phone::Phone) -> usize {
 }
 
 #[test]
-fn every_history_ends_well() {
+fn every_simulated_history_converges() {
     let (first, seeds) = (
         number("SIMULATION_FIRST", 0),
         number("SIMULATION_SEEDS", SEEDS),
@@ -163,7 +163,7 @@ fn every_history_ends_well() {
 }
 
 #[test]
-fn the_same_seed_gives_the_same_history() {
+fn same_seed_gives_same_history() {
     for seed in 1_000..1_005 {
         let digest = |seed| live(seed, Sabotage::Honest).map(|world| world.trace);
         assert_eq!(digest(seed), digest(seed));
@@ -171,25 +171,25 @@ fn the_same_seed_gives_the_same_history() {
 }
 
 #[test]
-fn a_relay_that_answers_before_its_commit_is_caught() {
+fn sabotage_answer_before_commit_is_caught() {
     let caught = (0..20).filter(|seed| live(*seed, Sabotage::AnswerBeforeCommit).is_err());
     assert!(caught.count() > 10, "the simulation must be able to fail");
 }
 
 #[test]
-fn a_journal_that_is_not_synced_is_caught() {
+fn sabotage_unsynced_journal_is_caught() {
     let caught = (0..20).filter(|seed| live(*seed, Sabotage::JournalNotSynced).is_err());
     assert!(caught.count() > 4, "the simulation must be able to fail");
 }
 
 #[test]
-fn a_store_that_is_not_synced_is_caught() {
+fn sabotage_unsynced_store_is_caught() {
     let caught = (0..20).filter(|seed| live(*seed, Sabotage::StoreNotSynced).is_err());
     assert!(caught.count() > 4, "the simulation must be able to fail");
 }
 
 #[test]
-fn a_key_that_is_used_before_it_is_on_disk_is_caught() {
+fn sabotage_unsynced_day_key_is_caught() {
     let caught = (0..20).filter(|seed| live(*seed, Sabotage::KeyNotSynced).is_err());
     assert!(caught.count() > 10, "the simulation must be able to fail");
 }

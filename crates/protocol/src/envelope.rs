@@ -74,7 +74,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn padded_sizes_are_enough_stable_and_never_a_power_of_two(length in SIZE_MIN..4_000_000_usize) {
+        fn padded_size_fits_is_stable_and_no_power_of_two(length in SIZE_MIN..4_000_000_usize) {
             let size = padded_size(length);
             prop_assert!(size >= length);
             prop_assert!(is_padded_size(size), "{size}");
@@ -83,13 +83,13 @@ mod tests {
         }
 
         #[test]
-        fn padding_keeps_order(length in SIZE_MIN..4_000_000_usize) {
+        fn padded_size_is_monotonic(length in SIZE_MIN..4_000_000_usize) {
             prop_assert!(padded_size(length) <= padded_size(length + 1));
         }
     }
 
     #[test]
-    fn few_sizes_remain_visible() {
+    fn padded_size_count_is_small() {
         let sizes = (SIZE_MIN..=65_536)
             .map(padded_size)
             .collect::<std::collections::BTreeSet<_>>();
@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn plaintext_has_no_sealed_form() {
+    fn plaintext_lacks_sealed_form() {
         assert!(!has_sealed_form(b""));
         assert!(!has_sealed_form(b"{\"amount\":\"12.00\"}"));
         assert!(!has_sealed_form(&vec![b'{'; SIZE_MIN]));

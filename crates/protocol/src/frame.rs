@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn frames_come_back_as_they_went() {
+    fn frame_decodes_to_encoded_value() {
         let ack = DeviceFrame::Ack(wire::Ack { through: 7 });
         assert_eq!(from_device(device_bytes(ack.clone())), Ok(ack));
         let pong = RelayFrame::Pong(wire::Pong { number: 3 });
@@ -174,13 +174,13 @@ mod tests {
     }
 
     #[test]
-    fn a_small_frame_cannot_ask_for_much_memory() {
+    fn small_frame_with_many_elements_is_rejected() {
         assert!(from_device(push(1_000)).is_ok());
         assert_eq!(from_device(push(30_000)), Err(Malformed::TooManyElements));
     }
 
     #[test]
-    fn nonsense_is_named() {
+    fn undecodable_frame_returns_its_error() {
         assert_eq!(from_device(Bytes::new()), Err(Malformed::UnknownKind));
         assert!(matches!(
             from_device(Bytes::from_static(&[0xff; 9])),
@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn bodies_split_where_they_were_joined() {
+    fn exchange_body_splits_into_joined_frames() {
         let frames = [push(1), push(0), push(3)];
         assert_eq!(split(join(&frames)).as_deref(), Ok(&frames[..]));
         assert_eq!(

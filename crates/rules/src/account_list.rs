@@ -191,7 +191,7 @@ mod tests {
     use crate::AccountNumber;
 
     #[test]
-    fn letters_of_an_id_lead_to_it_and_to_none_beside() {
+    fn id_prefix_ranges_over_matching_ids_only() {
         let id = AccountId::new([0xc3; 32]);
         let text = id.to_string();
         for id_prefix in ID_PREFIX_CHARS_MIN..=ID_CHARS {
@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn pages_together_are_the_whole_roll_in_order() {
+    fn listing_pages_join_to_whole_list_in_order() {
         let account = |number| Account::new(AccountNumber(number), AccountId::new([0; 32]));
         let values = [3_u64, 1, 3, 0, 7, 3, 2];
         let (mut after, mut seen) = (None, Vec::new());

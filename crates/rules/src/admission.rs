@@ -292,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn one_customer_is_one_address() {
+    fn address_groups_ipv6_by_prefix() {
         let of = |text: &str| Address::from(text.parse::<IpAddr>().expect("an address"));
         assert_eq!(of("2001:db8:1:2::1"), of("2001:db8:1:2:ffff::9"));
         assert_ne!(of("2001:db8:1:2::1"), of("2001:db8:1:3::1"));
@@ -301,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_has_its_share_of_newcomers_and_of_connections() {
+    fn address_limits_unauthenticated_and_all_connections() {
         let mut table = ConnectionTable::new(LIMITS);
         let first: Vec<_> = (0..5).map(|_| enter(&mut table, address(1))).collect();
         let rejected = table
@@ -322,7 +322,7 @@ mod tests {
     }
 
     #[test]
-    fn arrivals_are_counted_even_if_they_leave_at_once() {
+    fn connection_attempts_count_after_disconnect() {
         let mut table = ConnectionTable::new(ConnectionLimits {
             address_attempts: RateLimit::per_minute(3),
             ..LIMITS
@@ -343,7 +343,7 @@ mod tests {
     }
 
     #[test]
-    fn the_greediest_makes_room_for_others() {
+    fn address_with_most_connections_loses_its_oldest() {
         let mut table = ConnectionTable::new(LIMITS);
         let per_address_limit: Vec<_> = (0..5).map(|_| enter(&mut table, address(1))).collect();
         let others: Vec<_> = (2..5)
@@ -378,7 +378,7 @@ mod tests {
     }
 
     #[test]
-    fn devices_that_are_known_take_nothing_from_newcomers_and_are_never_cut() {
+    fn authenticated_connection_is_never_evicted() {
         let mut table = ConnectionTable::new(LIMITS);
         for number in 0..100 {
             let id = enter(&mut table, address(number));
@@ -389,7 +389,7 @@ mod tests {
     }
 
     #[test]
-    fn who_comes_through_a_proxy_is_judged_when_that_is_told() {
+    fn proxied_connection_is_checked_once_address_is_known() {
         let mut table = ConnectionTable::new(LIMITS);
         let through: Vec<_> = (0..6).map(|_| enter(&mut table, None)).collect();
         let told = Address::V4(Ipv4Addr::new(192, 0, 2, 1));
@@ -414,7 +414,7 @@ mod tests {
         /// After any sequence of operations the counts match the open connections and respect the
         /// limits.
         #[test]
-        fn counts_stay_true(steps in proptest::collection::vec((0_u8..4, 0_u8..6, 0_usize..20), 1..300)) {
+        fn connection_counts_match_any_history(steps in proptest::collection::vec((0_u8..4, 0_u8..6, 0_usize..20), 1..300)) {
             let mut table = ConnectionTable::new(LIMITS);
             let mut there: Vec<(ConnectionId, bool)> = Vec::new();
             for (step, from, which) in steps {

@@ -63,7 +63,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn room_within_the_file_counts_but_not_alone() {
+    fn reusable_file_space_counts_partly() {
         assert!(!is_low(100, 100, 0));
         assert!(is_low(99, 100, 0));
         assert!(!is_low(99, 100, 1));
@@ -75,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_kept_takes_more_than_its_bytes() {
+    fn reusable_bytes_allow_for_page_overhead() {
         assert_eq!(reusable_bytes(300, 100), 150);
         assert_eq!(reusable_bytes(100, 100), 0);
         assert_eq!(reusable_bytes(100, u64::MAX), 100 - 100);

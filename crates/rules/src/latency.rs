@@ -103,7 +103,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_told_is_never_less_than_it_was_and_at_most_a_fifth_more() {
+    fn percentile_overstates_by_a_fifth_at_most() {
         for us in [1, 50, 51, 999, 1_000, 123_456, 90_000_000] {
             let mut latency = Latency::default();
             latency.add(bucket(us), 1);
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn shares_are_counted_over_all() {
+    fn percentiles_count_all_buckets() {
         let mut latency = Latency::default();
         assert_eq!(latency.percentile_ms(50), None);
         latency.add(bucket(1_000), 95);

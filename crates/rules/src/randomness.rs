@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn limits_are_those_of_the_tables() {
+    fn chi_square_limits_match_tables() {
         // The middle and the 99.9th percentile of chi-square with 255 degrees of freedom.
         assert!((limit(0.0) - 254.33).abs() < 0.01, "{}", limit(0.0));
         assert!((limit(3.0902) - 330.52).abs() < 0.2, "{}", limit(3.0902));
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn text_digits_and_base64_do_not_even_at_the_smallest_size() {
+    fn text_and_base64_fail_at_smallest_size() {
         let base64 =
             b"QUFBQkJCQ0NDREREZWVlZmZmZ2dnaGhoYWJjZGVmZ2hpamtsbW5vcHFyc3R1dnd4eXowMTIzNDU2Nzg5Ky8";
         for text in [
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn one_byte_that_is_always_the_same_shows_in_the_whole_and_so_does_what_is_too_even() {
+    fn constant_byte_and_even_spread_fail_whole_test() {
         let mut all = ByteCounts::default();
         for seed in 0..3_000 {
             let mut one = chance(576, seed);

@@ -181,7 +181,7 @@ mod tests {
     const TEN_A_MINUTE: RateLimit = RateLimit::per_minute(10);
 
     #[test]
-    fn a_burst_goes_through_and_then_the_rate_holds() {
+    fn limiter_allows_burst_then_rate() {
         let mut gcra = Gcra::default();
         for _ in 0..10 {
             assert_eq!(gcra.take(&TEN_A_MINUTE, 1, 1_000), Ok(()));
@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn a_count_of_nought_is_no_limit() {
+    fn limiter_with_count_zero_is_unlimited() {
         let mut gcra = Gcra::default();
         for _ in 0..1_000 {
             assert_eq!(gcra.take(&RateLimit::per_second(0), 1 << 40, 0), Ok(()));
@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn who_is_charged_waits_for_a_bounded_time() {
+    fn charged_wait_is_capped() {
         let (rate, mut gcra) = (
             RateLimit {
                 count: 100,
@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_are_bounded_and_inventing_them_gains_nothing() {
+    fn limiter_with_full_table_shares_one_state() {
         let mut rates = KeyedLimiter::new(TEN_A_MINUTE, 4);
         for key in 0..4 {
             assert_eq!(rates.take(key, 10, 0), Ok(()));
@@ -251,7 +251,7 @@ mod tests {
     proptest! {
         /// Whatever the order and size of requests, no window exceeds rate and burst.
         #[test]
-        fn never_more_than_rate_and_burst(
+        fn limiter_never_exceeds_rate_and_burst(
             steps in proptest::collection::vec((0_u64..5_000, 1_u64..30), 1..200),
             count in 1_u64..200,
             burst in 1_u64..100,

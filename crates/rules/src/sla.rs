@@ -55,7 +55,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_lowest_bound_that_was_missed_counts() {
+    fn sla_credit_uses_lowest_missed_bound() {
         let credits =
             ["95: 100", "99.0%: 25 %", "99.9:10"].map(|text| credit(text).expect("a credit"));
         let sla_terms = SlaTerms {

@@ -21,7 +21,7 @@ use pebble::Pebble;
 const LONG_LIVED_S: u32 = 90 * 24 * 60 * 60;
 
 #[tokio::test]
-async fn a_first_certificate_comes_by_tls_alpn() {
+async fn acme_first_certificate_by_tls_alpn_01() {
     let Some(acme) = Acme::new("localhost") else {
         return;
     };
@@ -53,7 +53,7 @@ async fn a_first_certificate_comes_by_tls_alpn() {
 }
 
 #[tokio::test]
-async fn a_first_certificate_comes_by_http() {
+async fn acme_first_certificate_by_http_01() {
     let Some(acme) = Acme::new("localhost") else {
         return;
     };
@@ -71,7 +71,7 @@ async fn a_first_certificate_comes_by_http() {
 }
 
 #[tokio::test]
-async fn a_renewal_cuts_nobody_and_a_restart_orders_nothing() {
+async fn acme_renewal_keeps_connections_and_restart_reuses() {
     let Some(acme) = Acme::new("relay.example") else {
         return;
     };
@@ -103,7 +103,7 @@ async fn a_renewal_cuts_nobody_and_a_restart_orders_nothing() {
 }
 
 #[tokio::test]
-async fn a_name_that_leads_elsewhere_fails_waits_and_recovers() {
+async fn acme_name_elsewhere_fails_waits_and_recovers() {
     let Some(acme) = Acme::new("relay.example") else {
         return;
     };
@@ -128,7 +128,7 @@ async fn a_name_that_leads_elsewhere_fails_waits_and_recovers() {
 }
 
 #[tokio::test]
-async fn an_authority_that_is_down_at_the_start_is_waited_for() {
+async fn acme_authority_down_at_start_is_retried() {
     let Some(acme) = Acme::new("relay.example") else {
         return;
     };
@@ -155,7 +155,7 @@ async fn an_authority_that_is_down_at_the_start_is_waited_for() {
 
 /// An authority that hangs up on everybody, and counts them.
 #[tokio::test]
-async fn a_restart_in_a_loop_spends_no_more_than_five_attempts() {
+async fn acme_restart_loop_spends_five_attempts_at_most() {
     let mut acme = Acme::without_pebble("relay.example");
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
         .await
@@ -186,7 +186,7 @@ async fn a_restart_in_a_loop_spends_no_more_than_five_attempts() {
 }
 
 #[tokio::test]
-async fn a_name_that_is_not_set_up_costs_no_attempt() {
+async fn acme_name_without_dns_spends_no_attempt() {
     let mut acme = Acme::without_pebble("nowhere.invalid");
     acme.minute = Duration::from_millis(50);
     let relay_under_test = TestRelay::open(&acme, Challenge::TlsAlpn, true).await;

@@ -21,7 +21,7 @@ fn names(folder: &Path) -> Vec<String> {
 }
 
 #[test]
-fn what_lives_stays_and_the_file_is_small() {
+fn compaction_keeps_live_rows_and_shrinks_file() {
     let folder = tempfile::tempdir().expect("a folder");
     let store = Store::open(folder.path(), raw::options()).expect("opens");
     let identity = store.identity();
@@ -68,7 +68,7 @@ fn what_lives_stays_and_the_file_is_small() {
 }
 
 #[test]
-fn what_a_compaction_left_that_was_cut_off_is_removed() {
+fn interrupted_compaction_is_cleaned_up() {
     let folder = tempfile::tempdir().expect("a folder");
     fs::write(folder.path().join(COMPACTING), b"half").expect("writes");
     drop(Store::open(folder.path(), raw::options()).expect("the folder is still one of a relay"));
@@ -86,7 +86,7 @@ fn what_a_compaction_left_that_was_cut_off_is_removed() {
 
 #[cfg(unix)]
 #[test]
-fn the_command_refuses_while_the_relay_runs_and_says_what_came_of_it() {
+fn compact_refuses_while_relay_runs() {
     let home = Home::new();
     home.run(&["compact", "--data-dir", "relay"])
         .badly(&["there is no store", "--data-dir"]);

@@ -43,7 +43,7 @@ fn keys_in(folder: &Path) -> Vec<Vec<u8>> {
 }
 
 #[test]
-fn an_old_copy_of_the_store_yields_nothing_once_the_day_is_out() {
+fn old_store_copy_is_unreadable_after_its_day() {
     let folder = tempfile::tempdir().expect("a folder");
     let store = open(folder.path());
     let (one, two) = raw::pair(&store, day(0));
@@ -99,7 +99,7 @@ fn an_old_copy_of_the_store_yields_nothing_once_the_day_is_out() {
 }
 
 #[test]
-fn a_key_stays_until_the_last_envelope_of_its_day_is_gone() {
+fn day_key_stays_until_its_last_envelope_is_deleted() {
     let folder = tempfile::tempdir().expect("a folder");
     let store = open(folder.path());
     let (one, two) = raw::pair(&store, day(0));
@@ -143,7 +143,7 @@ fn a_key_stays_until_the_last_envelope_of_its_day_is_gone() {
 }
 
 #[test]
-fn what_expires_takes_its_key_along_a_day_later_at_most() {
+fn expiry_erases_day_key_within_a_day() {
     let folder = tempfile::tempdir().expect("a folder");
     let store = open(folder.path());
     let (one, _) = raw::pair(&store, day(0));
@@ -164,7 +164,7 @@ fn what_expires_takes_its_key_along_a_day_later_at_most() {
 }
 
 #[test]
-fn a_start_finishes_what_a_crash_cut_off() {
+fn start_completes_interrupted_key_erasure() {
     let folder = tempfile::tempdir().expect("a folder");
     let store = open(folder.path());
     let (one, two) = raw::pair(&store, day(0));
@@ -197,7 +197,7 @@ fn a_start_finishes_what_a_crash_cut_off() {
 }
 
 #[test]
-fn a_missing_key_is_noticed_wherever_it_stood() {
+fn missing_day_key_is_detected() {
     let folder = tempfile::tempdir().expect("a folder");
     let store = open(folder.path());
     let (one, _) = raw::pair(&store, day(0));
@@ -216,7 +216,7 @@ fn a_missing_key_is_noticed_wherever_it_stood() {
 }
 
 #[test]
-fn an_older_store_goes_on_with_newer_keys_where_they_suffice() {
+fn older_store_opens_with_newer_sufficient_keys() {
     let folder = tempfile::tempdir().expect("a folder");
     let store = open(folder.path());
     let (one, two) = raw::pair(&store, day(0));
@@ -257,7 +257,7 @@ fn seen(store: &Store, member: Member) -> FetchResult {
 }
 
 #[test]
-fn bytes_that_the_disk_changed_are_found_and_not_delivered() {
+fn corrupted_envelope_is_detected_and_not_delivered() {
     let folder = tempfile::tempdir().expect("a folder");
     let store = open(folder.path());
     let (one, two) = raw::pair(&store, day(0));
@@ -333,7 +333,7 @@ fn bytes_that_the_disk_changed_are_found_and_not_delivered() {
 }
 
 #[test]
-fn a_day_that_ends_in_the_middle_of_a_commit_loses_nothing() {
+fn commit_across_day_boundary_loses_nothing() {
     let folder = tempfile::tempdir().expect("a folder");
     let store = open(folder.path());
     let (one, two) = raw::pair(&store, day(0));
@@ -376,7 +376,7 @@ fn a_day_that_ends_in_the_middle_of_a_commit_loses_nothing() {
 
 #[cfg(unix)]
 #[test]
-fn the_keys_are_for_their_owner_only() {
+fn key_file_is_private() {
     use std::os::unix::fs::PermissionsExt;
     let folder = tempfile::tempdir().expect("a folder");
     drop(open(folder.path()));

@@ -149,7 +149,7 @@ const ACCOUNT_ROWS: u64 = 6;
 const OTHER_ROWS: u64 = 4;
 
 #[tokio::test]
-async fn after_the_last_ack() {
+async fn no_trace_remains_after_last_ack() {
     let server = open().await;
     let (one, mut two) = delivered(&server).await;
     let rows = at_rest(server.folder.path());
@@ -163,7 +163,7 @@ async fn after_the_last_ack() {
 }
 
 #[tokio::test]
-async fn after_delete_through() {
+async fn no_trace_remains_after_delete_through() {
     let server = open().await;
     let (mut one, two) = delivered(&server).await;
     let rows = at_rest(server.folder.path());
@@ -181,7 +181,7 @@ async fn after_delete_through() {
 }
 
 #[tokio::test]
-async fn after_delete_account() {
+async fn no_trace_remains_after_delete_account() {
     let server = open().await;
     let (mut one, two) = delivered(&server).await;
     let rows = at_rest(server.folder.path());
@@ -199,7 +199,7 @@ async fn after_delete_account() {
 }
 
 #[test]
-fn after_expiry() {
+fn no_trace_remains_after_expiry() {
     let folder = tempfile::tempdir().expect("a folder");
     let store = Store::open(folder.path(), raw::options()).expect("opens");
     let (one, _) = raw::pair(&store, raw::day(0));

@@ -51,7 +51,7 @@ fn folder(home: &Home) -> PathBuf {
 }
 
 #[test]
-fn a_store_that_devices_filled_passes_while_the_relay_runs_and_when_it_does_not() {
+fn verify_passes_on_running_and_stopped_relay() {
     let home = Home::new();
     home.run(&["verify", "--data-dir", "relay"])
         .badly(&["no relay runs", "--data-dir"]);
@@ -92,7 +92,7 @@ fn a_store_that_devices_filled_passes_while_the_relay_runs_and_when_it_does_not(
 }
 
 #[test]
-fn plain_text_among_sealed_envelopes_is_found() {
+fn verify_finds_plaintext_envelope() {
     let home = Home::new();
     let mut relay = with_changes(&home);
     relay.running.kill();
@@ -124,7 +124,7 @@ fn plain_text_among_sealed_envelopes_is_found() {
 }
 
 #[test]
-fn what_is_too_much_the_same_shows_in_the_whole() {
+fn verify_finds_uniform_data() {
     let home = Home::new();
     let store = Store::open(&folder(&home), raw::options()).expect("opens");
     let (one, _) = raw::pair(&store, day(0));
@@ -143,7 +143,7 @@ fn what_is_too_much_the_same_shows_in_the_whole() {
 }
 
 #[test]
-fn a_changed_byte_a_lost_place_and_a_lost_row_are_found() {
+fn verify_finds_changed_byte_and_lost_rows() {
     let home = Home::new();
     let store = Store::open(&folder(&home), raw::options()).expect("opens");
     let (one, _) = raw::pair(&store, day(0));
@@ -190,7 +190,7 @@ fn a_changed_byte_a_lost_place_and_a_lost_row_are_found() {
 }
 
 #[test]
-fn a_walk_in_many_parts_finds_the_same_and_ends_while_others_push() {
+fn verify_in_pages_finishes_during_pushes() {
     use graceful_rules::audit::{AuditCounts, ScanRange};
     let store = fixtures::store(raw::options()).expect("opens");
     let (one, two) = raw::pair(&store, day(0));

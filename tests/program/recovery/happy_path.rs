@@ -14,7 +14,7 @@ fn url(server: &server::TestServer) -> String {
 }
 
 #[tokio::test]
-async fn all_devices_are_lost_and_the_words_bring_back_what_the_relay_keeps() {
+async fn recovery_after_loss_of_all_devices_fetches_stored() {
     let server = server::open(server::options()).await;
     let (url, key) = (url(&server), fresh_key());
     let lost = folder();
@@ -82,7 +82,7 @@ async fn all_devices_are_lost_and_the_words_bring_back_what_the_relay_keeps() {
 }
 
 #[tokio::test]
-async fn a_device_that_still_lives_is_told_and_both_sync() {
+async fn surviving_device_is_informed_of_recovery_and_syncs() {
     let server = server::open(server::options()).await;
     let (url, key) = (url(&server), fresh_key());
     let (desk_folder, phone_folder) = (folder(), folder());
@@ -115,7 +115,7 @@ async fn a_device_that_still_lives_is_told_and_both_sync() {
 }
 
 #[tokio::test]
-async fn a_recovery_that_broke_off_goes_on_with_the_same_device() {
+async fn interrupted_recovery_resumes_with_same_device() {
     let server = server::open(server::options()).await;
     let (url, key) = (url(&server), fresh_key());
     let (desk_folder, phone_folder) = (folder(), folder());
@@ -184,7 +184,7 @@ async fn a_recovery_that_broke_off_goes_on_with_the_same_device() {
 }
 
 #[tokio::test]
-async fn a_full_account_makes_room_when_the_others_are_removed() {
+async fn recovery_into_full_account_removes_devices_first() {
     let limits = Limits {
         account_devices_max: 2,
         frame_bytes_max: 64 * 1024,
@@ -243,7 +243,7 @@ async fn a_full_account_makes_room_when_the_others_are_removed() {
 }
 
 #[tokio::test]
-async fn an_account_that_was_begun_keeps_its_recovery_key() {
+async fn interrupted_account_creation_keeps_recovery_key() {
     let server = server::open(server::options()).await;
     let (url, key) = (url(&server), fresh_key());
     let (desk_folder, phone_folder) = (folder(), folder());

@@ -151,7 +151,7 @@ async fn told(key: &RecoveryKey, log: &[SignedEntry]) -> RecoveryError {
 }
 
 #[tokio::test]
-async fn an_account_that_the_words_did_not_found_is_refused() {
+async fn recovery_rejects_account_of_other_key() {
     let (account, other) = (Account::new(), Account::new());
     assert_eq!(
         told(&account.key, &other.entries()).await,
@@ -168,7 +168,7 @@ async fn an_account_that_the_words_did_not_found_is_refused() {
 /// Everything in a genesis entry but the consent can be copied by whoever has seen one: the relay,
 /// and every device that was ever in the account.
 #[tokio::test]
-async fn an_account_founded_in_the_name_of_the_words_is_refused() {
+async fn recovery_rejects_account_without_consent() {
     let account = Account::new();
     let genuine = open(&account.entries()[0]).expect("an entry");
     let Some(Change::Genesis(found)) = genuine.change.clone() else {
@@ -221,7 +221,7 @@ async fn an_account_founded_in_the_name_of_the_words_is_refused() {
 }
 
 #[tokio::test]
-async fn a_log_that_is_cut_altered_or_told_in_two_ways_is_refused() {
+async fn recovery_rejects_truncated_altered_and_forked_log() {
     let account = Account::new();
     let (key, log) = (&account.key, account.entries());
     let cut = vec![vec![recovering(4), shown(0, &log[..2])]];
@@ -284,7 +284,7 @@ async fn a_log_that_is_cut_altered_or_told_in_two_ways_is_refused() {
 }
 
 #[tokio::test]
-async fn a_secret_that_the_words_do_not_open_is_refused() {
+async fn recovery_rejects_secret_of_other_key() {
     let account = Account::new();
     let mut log = account.entries();
     log[3] = account.signed_again(|entry| {
@@ -297,7 +297,7 @@ async fn a_secret_that_the_words_do_not_open_is_refused() {
 }
 
 #[tokio::test]
-async fn a_relay_that_speaks_out_of_turn_or_never_takes_the_device_is_refused() {
+async fn recovery_rejects_unexpected_relay_behavior() {
     let account = Account::new();
     let (key, log) = (&account.key, account.entries());
     let welcome = vec![vec![RelayFrame::Welcome(wire::Welcome::default())]];

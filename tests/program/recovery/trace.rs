@@ -79,7 +79,7 @@ fn found(folder: &Path, forms: &[Vec<u8>]) -> Vec<PathBuf> {
 }
 
 #[tokio::test]
-async fn no_device_and_no_relay_keeps_the_words_or_what_follows_from_them() {
+async fn recovery_phrase_is_stored_nowhere() {
     let server = server::open(server::options()).await;
     let url = format!("ws://{}", server.address);
     let key = RecoveryKey::from_entropy(ENTROPY);

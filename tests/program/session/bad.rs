@@ -42,7 +42,7 @@ fn authenticate(
 }
 
 #[tokio::test]
-async fn bytes_that_are_no_frame_are_refused_and_disturb_nobody() {
+async fn malformed_frame_is_refused_and_harms_no_device() {
     let server = server::open(server::options()).await;
     let (mut one, mut two) = pair(&server).await;
     let bytes: [&[u8]; 5] = [b"", b"\xff\xff\xff", b"hello", &[0x0a], &[0x7a, 0x00]];
@@ -62,7 +62,7 @@ async fn bytes_that_are_no_frame_are_refused_and_disturb_nobody() {
 }
 
 #[tokio::test]
-async fn frames_out_of_their_place_are_refused() {
+async fn unexpected_frame_is_refused() {
     let server = server::open(server::options()).await;
     let (mut one, mut two) = pair(&server).await;
     opening(&server, |_| DeviceFrame::Ack(wire::Ack { through: 1 }))
@@ -92,7 +92,7 @@ async fn frames_out_of_their_place_are_refused() {
 }
 
 #[tokio::test]
-async fn unknown_account_unknown_device_and_wrong_signature_have_one_answer() {
+async fn authentication_failures_are_indistinguishable() {
     let server = server::open(server::options()).await;
     let (mut one, mut two) = pair(&server).await;
     let other = fixtures::account_id(7).to_wire();
@@ -129,7 +129,7 @@ async fn unknown_account_unknown_device_and_wrong_signature_have_one_answer() {
 }
 
 #[tokio::test]
-async fn a_proof_for_another_host_nonce_or_version_is_worth_nothing() {
+async fn proof_for_other_host_nonce_or_version_is_refused() {
     let server = server::open(server::options()).await;
     let device = Device::create(&server, 1).await;
     let mut elsewhere = Device::dial(&server, 1, 1).await;
@@ -163,7 +163,7 @@ async fn a_proof_for_another_host_nonce_or_version_is_worth_nothing() {
 }
 
 #[tokio::test]
-async fn a_push_that_is_refused_leaves_what_came_before_it() {
+async fn refused_push_leaves_earlier_pushes_stored() {
     let limits = Limits {
         account_envelopes_max: 3,
         push_envelopes_max: 10,
@@ -215,7 +215,7 @@ async fn a_push_that_is_refused_leaves_what_came_before_it() {
 }
 
 #[tokio::test]
-async fn entries_that_do_not_belong_are_refused_and_change_nothing() {
+async fn invalid_membership_entry_is_refused() {
     let server = server::open(server::options()).await;
     let (mut one, mut two) = pair(&server).await;
     let mut log = Membership::from_genesis(&fixtures::genesis(1)).expect("an entry");
@@ -263,7 +263,7 @@ async fn entries_that_do_not_belong_are_refused_and_change_nothing() {
 }
 
 #[tokio::test]
-async fn a_frame_over_the_limit_ends_its_connection_and_no_other() {
+async fn oversized_frame_closes_its_connection_only() {
     let server = server::open(server::options()).await;
     let (mut one, mut two) = pair(&server).await;
     let (mut large, _) = Device::come(&server, 2, 1).await;
@@ -273,7 +273,7 @@ async fn a_frame_over_the_limit_ends_its_connection_and_no_other() {
 }
 
 #[tokio::test]
-async fn a_taken_rendezvous_and_an_unknown_one_are_refused() {
+async fn used_or_unknown_rendezvous_is_refused() {
     let server = server::open(server::options()).await;
     let mut one = Device::create(&server, 1).await;
     let mut other = Device::create(&server, 4).await;

@@ -55,7 +55,7 @@ async fn talk(server: &TestServer, number: u8, frames: Vec<DeviceFrame>) -> Answ
 }
 
 #[tokio::test]
-async fn pushes_deliveries_acks_and_deletion_need_no_socket() {
+async fn exchange_pushes_delivers_acks_and_deletes() {
     let server = server::open(server::options()).await;
     drop(pair(&server).await);
     let push = wire::Push {
@@ -92,7 +92,7 @@ async fn pushes_deliveries_acks_and_deletion_need_no_socket() {
 }
 
 #[tokio::test]
-async fn a_proof_needs_a_nonce_of_this_relay_and_a_member() {
+async fn exchange_requires_own_nonce_and_member() {
     let server = server::open(server::options()).await;
     drop(pair(&server).await);
     let answer = talk(&server, 9, Vec::new()).await;
@@ -128,7 +128,7 @@ async fn a_proof_needs_a_nonce_of_this_relay_and_a_member() {
 }
 
 #[tokio::test]
-async fn an_account_that_asks_for_more_than_its_share_is_asked_to_go_on_later() {
+async fn exchange_over_account_rate_gets_retry_after() {
     let server = server::open(server::options()).await;
     drop(pair(&server).await);
     // Ten seconds' worth at once, and some more.

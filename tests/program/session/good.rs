@@ -23,7 +23,7 @@ pub async fn pair(server: &TestServer) -> (Device, Device) {
 }
 
 #[tokio::test]
-async fn what_one_pushes_the_other_gets_until_it_acknowledges() {
+async fn pushed_envelope_is_delivered_until_acked() {
     let server = server::open(server::options()).await;
     let (mut one, mut two) = pair(&server).await;
     one.push(vec![
@@ -78,7 +78,7 @@ async fn what_one_pushes_the_other_gets_until_it_acknowledges() {
 }
 
 #[tokio::test]
-async fn a_push_sent_again_is_answered_as_kept_and_stored_once() {
+async fn duplicate_push_is_confirmed_and_stored_once() {
     let server = server::open(server::options()).await;
     let (mut one, mut two) = pair(&server).await;
     let envelope = fixtures::pushed(1, 71, 300, None);
@@ -107,7 +107,7 @@ async fn a_push_sent_again_is_answered_as_kept_and_stored_once() {
 }
 
 #[tokio::test]
-async fn a_window_bounds_what_is_on_its_way_and_an_ack_opens_it() {
+async fn window_limits_delivery_until_ack() {
     let limits = Limits {
         window_bytes: 150_000,
         frame_bytes_max: 700_000,
@@ -151,7 +151,7 @@ async fn a_window_bounds_what_is_on_its_way_and_an_ack_opens_it() {
 }
 
 #[tokio::test]
-async fn an_envelope_for_one_device_is_shown_to_no_other() {
+async fn targeted_envelope_reaches_one_device() {
     let server = server::open(server::options()).await;
     let (mut one, mut two) = pair(&server).await;
     let log = [fixtures::genesis(1), {
@@ -182,7 +182,7 @@ async fn an_envelope_for_one_device_is_shown_to_no_other() {
 }
 
 #[tokio::test]
-async fn a_device_that_is_removed_is_cut_off_and_stays_out() {
+async fn removed_device_is_disconnected_and_refused() {
     let server = server::open(server::options()).await;
     let (mut one, two) = pair(&server).await;
     one.push(vec![fixtures::pushed(1, 71, 300, None)]).await;
@@ -198,7 +198,7 @@ async fn a_device_that_is_removed_is_cut_off_and_stays_out() {
 }
 
 #[tokio::test]
-async fn deleting_leaves_no_row_when_the_answer_comes_and_the_others_are_told() {
+async fn deletion_is_done_when_answered_and_leaves_gap() {
     let server = server::open(server::options()).await;
     let (mut one, mut two) = pair(&server).await;
     one.push(
@@ -260,7 +260,7 @@ async fn deleting_leaves_no_row_when_the_answer_comes_and_the_others_are_told() 
 }
 
 #[tokio::test]
-async fn an_invitation_is_good_for_one_account() {
+async fn invitation_creates_one_account() {
     let server =
         server::open_with(server::options(), Limits::default(), Registration::Invite).await;
     let uninvited = Device::dial(&server, 1, 1).await;
@@ -302,7 +302,7 @@ async fn an_invitation_is_good_for_one_account() {
 }
 
 #[tokio::test]
-async fn a_relay_that_is_closed_founds_nothing_and_serves_who_is_there() {
+async fn closed_registration_serves_existing_accounts() {
     let server =
         server::open_with(server::options(), Limits::default(), Registration::Closed).await;
     let mut device = Device::dial(&server, 1, 1).await;
@@ -313,7 +313,7 @@ async fn a_relay_that_is_closed_founds_nothing_and_serves_who_is_there() {
 }
 
 #[tokio::test]
-async fn two_devices_meet_at_a_rendezvous_once() {
+async fn rendezvous_connects_two_devices_once() {
     let server = server::open(server::options()).await;
     let mut owner = Device::create(&server, 1).await;
     let open = wire::OpenRendezvous {
@@ -361,7 +361,7 @@ async fn two_devices_meet_at_a_rendezvous_once() {
 }
 
 #[tokio::test]
-async fn who_waits_at_a_rendezvous_whose_owner_leaves_is_told() {
+async fn joining_device_is_informed_when_owner_leaves() {
     let server = server::open(server::options()).await;
     let mut owner = Device::create(&server, 1).await;
     let open = wire::OpenRendezvous {

@@ -64,7 +64,7 @@ async fn whole_log(device: &mut Device) -> Vec<SignedEntry> {
 }
 
 #[tokio::test]
-async fn the_words_alone_lead_to_the_whole_log_and_add_a_device() {
+async fn recovery_key_reads_log_and_adds_device() {
     let server = server::open(server::options()).await;
     let (mut one, mut log) = created(&server).await;
     for number in 2..=4 {
@@ -111,7 +111,7 @@ async fn the_words_alone_lead_to_the_whole_log_and_add_a_device() {
 }
 
 #[tokio::test]
-async fn a_long_log_comes_in_several_frames() {
+async fn long_membership_log_spans_several_frames() {
     let limits = Limits {
         account_devices_max: 200,
         membership_entries_max: 2_000,
@@ -162,7 +162,7 @@ async fn a_long_log_comes_in_several_frames() {
 }
 
 #[tokio::test]
-async fn an_unknown_key_and_a_wrong_signature_have_one_answer_to_the_last_byte() {
+async fn recovery_failures_are_byte_identical() {
     let server = server::open(server::options()).await;
     created(&server).await;
     let said = |proof: fn(&Device) -> wire::RecoverAccount| {
@@ -219,7 +219,7 @@ async fn an_unknown_key_and_a_wrong_signature_have_one_answer_to_the_last_byte()
 }
 
 #[tokio::test]
-async fn a_recovery_for_another_host_or_version_is_told_so() {
+async fn recovery_for_other_host_or_version_is_refused() {
     let server = server::open(server::options()).await;
     created(&server).await;
     let key = fixtures::signing_key(RECOVERY);
@@ -244,7 +244,7 @@ async fn a_recovery_for_another_host_or_version_is_told_so() {
 }
 
 #[tokio::test]
-async fn with_the_words_alone_nothing_but_the_devices_can_be_changed() {
+async fn recovery_key_may_only_append_membership() {
     let server = server::open(server::options()).await;
     let (mut one, mut log) = created(&server).await;
     let account = one.account.to_wire();
@@ -316,7 +316,7 @@ async fn with_the_words_alone_nothing_but_the_devices_can_be_changed() {
 }
 
 #[tokio::test]
-async fn who_comes_second_is_shown_what_came_first_and_signs_anew() {
+async fn concurrent_append_gets_missing_entries() {
     let server = server::open(server::options()).await;
     let (mut one, mut log) = created(&server).await;
     let mut words = Device::recovering(&server, 1).await;
@@ -338,7 +338,7 @@ async fn who_comes_second_is_shown_what_came_first_and_signs_anew() {
 }
 
 #[tokio::test]
-async fn nobody_founds_an_account_in_the_name_of_anothers_recovery_key() {
+async fn genesis_without_recovery_consent_is_refused() {
     let server = server::open(server::options()).await;
     let found = |number: u8, entry: SignedEntry| {
         let server = &server;
@@ -374,7 +374,7 @@ async fn nobody_founds_an_account_in_the_name_of_anothers_recovery_key() {
 }
 
 #[tokio::test]
-async fn of_a_closed_account_no_words_remain() {
+async fn deleted_account_forgets_recovery_key() {
     let mut server = server::open(server::options()).await;
     let (mut one, _) = created(&server).await;
     let mut words = Device::recovering(&server, 1).await;
@@ -397,7 +397,7 @@ async fn of_a_closed_account_no_words_remain() {
 }
 
 #[tokio::test]
-async fn a_device_added_with_words_is_rescued_after_a_restore() {
+async fn recovered_device_is_readmitted_after_restore() {
     let server = server::open(server::options()).await;
     let (_one, mut log) = created(&server).await;
     let mut words = Device::recovering(&server, 1).await;
@@ -424,7 +424,7 @@ async fn a_device_added_with_words_is_rescued_after_a_restore() {
 }
 
 #[tokio::test]
-async fn a_recovery_needs_the_socket() {
+async fn recovery_in_exchange_is_refused() {
     let server = server::open(server::options()).await;
     created(&server).await;
     let RelayFrame::Greeting(greeting) = server

@@ -31,7 +31,7 @@ fn folder() -> tempfile::TempDir {
 }
 
 #[test]
-fn a_folder_with_other_things_in_it_is_left_alone() {
+fn data_dir_with_foreign_files_is_refused() {
     let folder = folder();
     fs::write(folder.path().join("holiday.jpg"), b"a picture").expect("writes");
     let (error, text) = refusal(folder.path());
@@ -47,7 +47,7 @@ fn a_folder_with_other_things_in_it_is_left_alone() {
 }
 
 #[test]
-fn a_file_that_is_no_store_is_left_as_it_is() {
+fn foreign_file_is_left_untouched() {
     let folder = folder();
     let file = folder.path().join(FILE);
     for bytes in [b"".as_slice(), b"not a store", &[0; 10_000]] {
@@ -64,7 +64,7 @@ fn a_file_that_is_no_store_is_left_as_it_is() {
 }
 
 #[test]
-fn somebody_elses_database_is_refused() {
+fn foreign_database_is_refused() {
     const OTHER: TableDefinition<u64, u64> = TableDefinition::new("songs");
     let folder = folder();
     let database = Database::create(folder.path().join(FILE)).expect("creates");
@@ -84,7 +84,7 @@ fn somebody_elses_database_is_refused() {
 }
 
 #[test]
-fn a_store_of_a_newer_version_is_refused_and_not_touched() {
+fn store_of_newer_version_is_refused() {
     let folder = folder();
     drop(Store::open(folder.path(), Options::default()).expect("a store"));
     let file = folder.path().join(FILE);
@@ -113,7 +113,7 @@ fn a_store_of_a_newer_version_is_refused_and_not_touched() {
 }
 
 #[test]
-fn a_store_that_is_in_use_is_not_opened_twice() {
+fn locked_store_is_not_opened_twice() {
     let folder = folder();
     let _store = Store::open(folder.path(), Options::default()).expect("a store");
     let (error, text) = refusal(folder.path());
@@ -124,7 +124,7 @@ fn a_store_that_is_in_use_is_not_opened_twice() {
 }
 
 #[test]
-fn a_folder_that_cannot_be_made_is_said_to_be_so() {
+fn data_dir_that_cannot_be_created_is_an_error() {
     let folder = folder();
     fs::write(folder.path().join("file"), b"").expect("writes");
     let (error, _) = refusal(&folder.path().join("file").join("below"));
@@ -133,7 +133,7 @@ fn a_folder_that_cannot_be_made_is_said_to_be_so() {
 
 #[cfg(unix)]
 #[test]
-fn a_new_folder_is_for_its_owner_only() {
+fn new_data_dir_is_private() {
     use std::os::unix::fs::PermissionsExt;
     let folder = folder();
     let data = folder.path().join("new").join("data");
@@ -148,7 +148,7 @@ fn a_new_folder_is_for_its_owner_only() {
 }
 
 #[test]
-fn a_store_beside_a_journal_that_goes_on_from_a_later_state_is_refused() {
+fn store_older_than_its_journal_is_refused() {
     let folder = folder();
     let store = Store::open(folder.path(), Options::default()).expect("a store");
     let mark = || {
@@ -197,7 +197,7 @@ fn left_by(folder: &Path, names: &[&str]) -> tempfile::TempDir {
 }
 
 #[test]
-fn a_large_commit_is_in_the_file_at_once_and_a_small_one_in_the_journal() {
+fn large_commit_bypasses_journal() {
     let folder = folder();
     let options = Options {
         registration: Registration::Open,

@@ -17,7 +17,7 @@ fn behind(proxy: &str) -> Admission {
 }
 
 #[tokio::test]
-async fn it_goes_through_tls_of_the_relays_own() {
+async fn canary_uses_own_tls() {
     for admission in [
         Admission::default(),
         behind("127.0.0.1"),
@@ -44,7 +44,7 @@ async fn it_goes_through_tls_of_the_relays_own() {
 }
 
 #[tokio::test]
-async fn it_says_that_nobody_is_behind_it_only_where_it_is_taken_for_a_proxy() {
+async fn canary_sends_proxy_header_to_trusting_listener_only() {
     for (proxy, says) in [
         ("127.0.0.1", true),
         ("127.0.0.0/8", true),

@@ -35,7 +35,7 @@ fn status(home: &Home) -> Value {
 }
 
 #[test]
-fn a_relay_without_a_name_is_known_by_its_key() {
+fn relay_without_name_is_pinned_by_key() {
     let home = Home::new();
     let mut relay = serve(&home, SELF_SIGNED, "127.0.0.1:0");
     let (bare, key) = relay.url.split_once('#').expect("a key");
@@ -66,7 +66,7 @@ fn a_relay_without_a_name_is_known_by_its_key() {
 }
 
 #[test]
-fn nobody_else_is_taken_for_the_relay() {
+fn impostor_relay_is_rejected() {
     let home = Home::new();
     let mut relay = serve(&home, SELF_SIGNED, "127.0.0.1:0");
     let bare = relay.url.split('#').next().expect("an address").to_owned();
@@ -89,7 +89,7 @@ fn nobody_else_is_taken_for_the_relay() {
 
 #[cfg(unix)]
 #[test]
-fn the_key_is_for_the_relays_user_alone() {
+fn tls_key_file_is_private() {
     use std::os::unix::fs::PermissionsExt;
     let home = Home::new();
     let _relay = serve(&home, SELF_SIGNED, "127.0.0.1:0");
@@ -107,7 +107,7 @@ fn the_key_is_for_the_relays_user_alone() {
 }
 
 #[test]
-fn a_name_with_a_certificate_is_dialled_like_any_other() {
+fn relay_with_certificate_is_dialed_by_name() {
     let home = Home::new();
     let authority = Authority::new();
     let files = authority.write(home.folder.path(), &["localhost"]);
@@ -180,7 +180,7 @@ fn a_name_with_a_certificate_is_dialled_like_any_other() {
 }
 
 #[test]
-fn what_is_not_there_is_told_at_the_start() {
+fn missing_tls_files_are_reported_at_start() {
     let home = Home::new();
     let config =
         "[tls]\nmode = \"manual\"\ncertificate = \"/nowhere/c.pem\"\nkey = \"/nowhere/k.pem\"\n";

@@ -33,7 +33,7 @@ async fn is_alive(
 }
 
 #[tokio::test]
-async fn a_changed_file_is_taken_and_nobody_is_cut() {
+async fn changed_certificate_is_loaded_without_disconnects() {
     let relay_under_test = TestRelay::open(options()).await;
     let before = relay_under_test.shown().await;
     let mut socket = relay_under_test.websocket().await;
@@ -53,7 +53,7 @@ async fn a_changed_file_is_taken_and_nobody_is_cut() {
 }
 
 #[tokio::test]
-async fn a_pair_that_does_not_serve_leaves_the_old_one_in_use() {
+async fn mismatched_key_pair_keeps_old_certificate() {
     let relay_under_test = TestRelay::open(options()).await;
     let before = relay_under_test.shown().await;
     let (good_chain, good_key) = relay_under_test.authority.chain(&["localhost"]);
@@ -122,7 +122,7 @@ async fn a_pair_that_does_not_serve_leaves_the_old_one_in_use() {
 }
 
 #[tokio::test]
-async fn what_the_operator_should_know_is_told_at_the_start() {
+async fn certificate_warnings_are_logged_at_start() {
     let folder = tempfile::tempdir().expect("a folder");
     let pair = Authority::new().write(folder.path(), &["relay.example", "192.0.2.7"]);
     let setup = TlsSetup::Files {
@@ -158,7 +158,7 @@ fn end_of(certificate: &[u8]) -> i64 {
 }
 
 #[tokio::test]
-async fn when_the_certificate_ends_is_in_the_metrics() {
+async fn certificate_expiry_is_a_metric() {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let relay_under_test = TestRelay::open(options()).await;
     let mut stream = tokio::net::TcpStream::connect(relay_under_test.operators)

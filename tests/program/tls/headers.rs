@@ -74,7 +74,7 @@ fn requests() -> Vec<(&'static str, String)> {
 }
 
 #[tokio::test]
-async fn every_answer_is_guarded_over_tls() {
+async fn every_tls_response_has_security_headers() {
     let relay_under_test = TestRelay::open(Options {
         connections_max: 0,
         ..options()
@@ -91,7 +91,7 @@ async fn every_answer_is_guarded_over_tls() {
 }
 
 #[tokio::test]
-async fn an_answer_that_becomes_a_conversation_is_guarded_too() {
+async fn upgrade_response_has_security_headers() {
     let relay_under_test = TestRelay::open(options()).await;
     let mut stream = relay_under_test.connect().await;
     stream.write_all(upgrade().as_bytes()).await.expect("open");
@@ -103,7 +103,7 @@ async fn an_answer_that_becomes_a_conversation_is_guarded_too() {
 }
 
 #[tokio::test]
-async fn without_tls_nothing_is_promised_about_it() {
+async fn plain_response_has_no_hsts_header() {
     let server = server::open(Options {
         connections_max: 0,
         ..options()
@@ -125,7 +125,7 @@ async fn without_tls_nothing_is_promised_about_it() {
 }
 
 #[tokio::test]
-async fn whoever_comes_without_tls_is_sent_on() {
+async fn plain_http_redirects_to_https() {
     let relay_under_test = TestRelay::open(options()).await;
     let ask = async |request: &str| {
         let mut stream = TcpStream::connect(relay_under_test.plain)

@@ -161,7 +161,7 @@ fn text(path: &Path) -> &str {
 }
 
 #[test]
-fn nginx_passes_everything_on() {
+fn nginx_proxies_every_route() {
     if !is_installed("nginx", "nginx") {
         return;
     }
@@ -208,7 +208,7 @@ fn nginx_passes_everything_on() {
 }
 
 #[test]
-fn caddy_passes_everything_on() {
+fn caddy_proxies_every_route() {
     if !is_installed("caddy", "caddy") {
         return;
     }

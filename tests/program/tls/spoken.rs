@@ -52,7 +52,7 @@ fn hello_of_tls_1_2() -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn tls_1_2_is_refused() {
+async fn tls_1_2_handshake_is_refused() {
     let relay_under_test = TestRelay::open(options()).await;
     let mut stream = TcpStream::connect(relay_under_test.address)
         .await
@@ -65,7 +65,7 @@ async fn tls_1_2_is_refused() {
 }
 
 #[tokio::test]
-async fn the_key_exchange_withstands_quantum_computers_where_the_client_can() {
+async fn key_exchange_prefers_post_quantum() {
     let relay_under_test = TestRelay::open(options()).await;
     let stream = relay_under_test.connect().await;
     let (_, connection) = stream.get_ref();
@@ -96,7 +96,7 @@ async fn the_key_exchange_withstands_quantum_computers_where_the_client_can() {
 }
 
 #[tokio::test]
-async fn each_suite_of_tls_1_3_is_spoken() {
+async fn every_tls_1_3_suite_is_supported() {
     let relay_under_test = TestRelay::open(options()).await;
     for suite in [
         cipher_suite::TLS13_AES_128_GCM_SHA256,
@@ -137,7 +137,7 @@ fn client(
 }
 
 #[tokio::test]
-async fn the_chain_leads_to_the_root() {
+async fn certificate_chain_leads_to_root() {
     let relay_under_test = TestRelay::open(options()).await;
     let stream = relay_under_test.connect().await;
     let chain = stream.get_ref().1.peer_certificates().expect("a chain");
@@ -146,7 +146,7 @@ async fn the_chain_leads_to_the_root() {
 }
 
 #[tokio::test]
-async fn whoever_speaks_another_protocol_inside_is_refused() {
+async fn unknown_alpn_protocol_is_refused() {
     let relay_under_test = TestRelay::open(options()).await;
     let mut client = relay_under_test.authority.client();
     client.alpn_protocols = vec![b"h2".to_vec()];
@@ -159,7 +159,7 @@ async fn whoever_speaks_another_protocol_inside_is_refused() {
 }
 
 #[tokio::test]
-async fn a_handshake_that_does_not_come_is_not_waited_for() {
+async fn missing_tls_handshake_times_out() {
     let relay_under_test = TestRelay::open(Options {
         handshake_timeout: Duration::from_millis(50),
         ..options()

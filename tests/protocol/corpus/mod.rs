@@ -14,7 +14,7 @@ use targets::{TARGETS, run};
 const ALTERED_MAX: usize = 600;
 
 #[test]
-fn seeds_from_the_vectors_are_up_to_date() {
+fn seeds_match_the_vectors() {
     for (target, name, bytes) in seeds::from_vectors() {
         let path = seeds::folder(target).join(&name);
         if std::env::var_os("UPDATE_SEEDS").is_some() {
@@ -28,7 +28,7 @@ fn seeds_from_the_vectors_are_up_to_date() {
 
 /// Seeds of which nothing is read would only try the first line of a decoder.
 #[test]
-fn the_journals_seeds_are_records() {
+fn journal_seeds_decode_to_records() {
     for (name, seed) in seeds::committed("journal_record") {
         assert!(
             graceful_engine::record::Record::from_bytes(&seed).is_some(),
@@ -38,7 +38,7 @@ fn the_journals_seeds_are_records() {
 }
 
 #[test]
-fn the_recoverys_seeds_reach_its_end() {
+fn recovery_seeds_reach_the_end() {
     for (name, seed) in seeds::committed("recovery") {
         assert_eq!(targets::recovers(&seed), name != "altered", "{name}");
     }
@@ -102,7 +102,7 @@ macro_rules! targets {
         )*
 
         #[test]
-        fn every_target_is_run() {
+        fn every_fuzz_target_has_seeds_and_a_test() {
             let run = [$(stringify!($name)),*];
             assert!(TARGETS.iter().map(|target| target.0).eq(run));
             let fuzzed = |name| std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("fuzz/targets/{name}.rs"));

@@ -49,7 +49,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
 
     #[test]
-    fn the_store_does_what_a_plain_list_would(steps in prop::collection::vec(step(), 1..80)) {
+    fn store_matches_plain_list_model(steps in prop::collection::vec(step(), 1..80)) {
         let mut world = World::new(options());
         for step in steps {
             world.take(&step);
@@ -59,7 +59,7 @@ proptest! {
 }
 
 #[test]
-fn an_account_that_is_closed_leaves_no_row() {
+fn deleted_account_leaves_no_row() {
     let mut world = World::new(options());
     world.take(&Step::Add { by: 1, who: 2 });
     world.take(&Step::Push {

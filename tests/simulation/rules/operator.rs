@@ -50,7 +50,7 @@ fn push(store: &Store, account: u64, push_number: u64) -> Option<Code> {
 }
 
 #[test]
-fn a_quota_holds_for_its_account_alone_and_from_the_next_push_on() {
+fn quota_applies_to_its_account_from_next_push() {
     let store = store();
     assert_eq!(push(&store, 1, 1), None);
     let set = |quota| {
@@ -91,7 +91,7 @@ fn a_quota_holds_for_its_account_alone_and_from_the_next_push_on() {
 }
 
 #[test]
-fn who_is_evicted_leaves_no_row_and_nobody_else_loses_one() {
+fn operator_deletion_leaves_no_row_of_that_account_only() {
     let store = store();
     for push_number in 1..=3 {
         assert_eq!(
@@ -128,7 +128,7 @@ fn who_is_evicted_leaves_no_row_and_nobody_else_loses_one() {
 }
 
 #[test]
-fn the_roll_is_in_the_order_that_was_asked_for() {
+fn account_listing_follows_requested_order() {
     let store = store();
     for push_number in 1..=2 {
         push(&store, 2, push_number);

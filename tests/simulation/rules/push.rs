@@ -39,7 +39,7 @@ fn check(account: &mut Account, envelope: &Envelope, limits: &Limits, code: Code
 }
 
 #[test]
-fn each_trouble_has_its_own_code() {
+fn each_push_refusal_has_its_code() {
     let limits = Limits::default();
     let mut account = account();
     check(
@@ -95,7 +95,7 @@ fn each_trouble_has_its_own_code() {
 }
 
 #[test]
-fn bytes_are_counted_as_they_come_and_as_they_go() {
+fn account_counters_match_stored_envelopes() {
     let limits = Limits::default();
     let mut account = account();
     let mut kept = Vec::new();

@@ -55,7 +55,7 @@ fn times_out(session: &mut Session) {
 }
 
 #[test]
-fn a_stranger_has_its_time_to_say_who_it_is_and_trickling_bytes_give_it_no_more() {
+fn auth_timeout_ignores_trickling_bytes() {
     let mut stranger = session();
     stranger.handle_timeout(AUTHENTICATION_MS - 1);
     assert_eq!(stranger.poll_output(), None);
@@ -65,7 +65,7 @@ fn a_stranger_has_its_time_to_say_who_it_is_and_trickling_bytes_give_it_no_more(
 }
 
 #[test]
-fn silence_ends_a_conversation_and_bytes_on_their_way_do_not_count_as_silence() {
+fn idle_timeout_counts_partial_frames_as_activity() {
     let mut silent = joining();
     silent.handle_timeout(SILENCE_MS);
     times_out(&mut silent);

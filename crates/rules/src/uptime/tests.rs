@@ -58,7 +58,7 @@ fn sums(records: &[Record], now: Option<&ClockReading>) -> ((i64, i64, i64), Vec
 }
 
 #[test]
-fn a_crash_counts_from_the_last_sign_of_life() {
+fn crash_counts_from_last_commit() {
     let mut again = started(right(3 * HOUR_MS));
     let records = [started(right(0)), folded(right(HOUR_MS), HOUR_MS)];
     let life = |again: &Record| {
@@ -84,7 +84,7 @@ fn a_crash_counts_from_the_last_sign_of_life() {
 }
 
 #[test]
-fn a_planned_stop_is_planned_for_a_while_only() {
+fn planned_stop_turns_into_downtime_after_limit() {
     let life = |again_ms: u64| {
         let run = [
             started(right(0)),
@@ -111,13 +111,13 @@ fn a_planned_stop_is_planned_for_a_while_only() {
 }
 
 #[test]
-fn where_no_relay_runs_the_time_until_now_counts() {
+fn time_since_last_run_counts_until_now() {
     let run = [started(right(0)), folded(right(HOUR_MS), HOUR_MS)];
     assert_eq!(sums(&run, Some(&right(2 * HOUR_MS))).0, (3_600, 3_600, 0));
 }
 
 #[test]
-fn a_wall_clock_that_jumps_while_it_runs_changes_nothing() {
+fn wall_clock_jump_during_run_changes_nothing() {
     let steady = [
         started(right(0)),
         folded(right(HOUR_MS), HOUR_MS),
@@ -135,7 +135,7 @@ fn a_wall_clock_that_jumps_while_it_runs_changes_nothing() {
 }
 
 #[test]
-fn a_board_that_boots_in_1970_and_learns_the_time_later_is_placed_right() {
+fn run_with_late_clock_is_placed_by_last_reading() {
     let steady = [
         started(right(0)),
         folded(right(HOUR_MS), HOUR_MS),
@@ -150,7 +150,7 @@ fn a_board_that_boots_in_1970_and_learns_the_time_later_is_placed_right() {
 }
 
 #[test]
-fn a_run_that_never_learns_the_time_counts_all_the_same_and_is_not_56_years_of_downtime() {
+fn run_without_set_clock_follows_previous_run() {
     let life = [
         started(right(0)),
         folded(right(HOUR_MS), HOUR_MS),
@@ -167,7 +167,7 @@ fn a_run_that_never_learns_the_time_counts_all_the_same_and_is_not_56_years_of_d
 }
 
 #[test]
-fn within_one_boot_a_gap_is_as_long_as_it_was_whatever_the_wall_says() {
+fn gap_within_boot_ignores_wall_clock() {
     for jump_ms in [-7_200_000, 0, 86_400_000] {
         let later = |clock_ms: u64| at("a", clock_ms, MONDAY_MS + signed(clock_ms) + jump_ms);
         let life = [
@@ -181,7 +181,7 @@ fn within_one_boot_a_gap_is_as_long_as_it_was_whatever_the_wall_says() {
 }
 
 #[test]
-fn a_clock_that_went_back_between_two_boots_is_told_and_nothing_is_made_up() {
+fn clock_set_back_between_boots_adds_no_downtime() {
     let life = [
         started(right(10 * HOUR_MS)),
         folded(right(11 * HOUR_MS), HOUR_MS),
@@ -200,7 +200,7 @@ fn a_clock_that_went_back_between_two_boots_is_told_and_nothing_is_made_up() {
 }
 
 #[test]
-fn trouble_is_cut_at_midnight_and_what_goes_on_is_one() {
+fn outage_splits_at_midnight_and_sums_to_one() {
     let mut latency = Latency::default();
     latency.add(bucket(2_000), 5);
     let night = |from_ms: u64, until_ms: u64| Outage {
@@ -240,7 +240,7 @@ fn trouble_is_cut_at_midnight_and_what_goes_on_is_one() {
 }
 
 #[test]
-fn what_is_settled_is_the_same_as_what_it_was_made_of() {
+fn compacted_records_give_same_days() {
     let run = |from: u64| {
         [
             started(right(from)),
@@ -262,7 +262,7 @@ fn what_is_settled_is_the_same_as_what_it_was_made_of() {
 }
 
 #[test]
-fn a_day_keeps_a_bounded_number_of_incidents_and_counts_the_rest() {
+fn day_lists_bounded_incidents_and_counts_rest() {
     let mut day = Day::default();
     for number in 0..DAY_INCIDENTS_MAX as i64 + 7 {
         day.note(Incident {
