@@ -16,7 +16,7 @@ use graceful_protocol::{DeviceKey, Limits, envelope};
 use graceful_rules::RelayTime;
 use graceful_rules::command::{Command, Fetch, FetchResult, Member, Outcome};
 use graceful_rules::membership::Registration;
-use graceful_store::{Options, Store};
+use graceful_store::{Engine as _, Options, Store};
 
 /// Accounts that are founded, and pushes that are made, in one commit while a store is filled.
 const FILL: usize = 1_000;
@@ -187,7 +187,7 @@ impl Harness {
         if changes.is_empty() {
             return Ok(Vec::new());
         }
-        let outcomes = self.store.commit(changes, self.now)?.outcomes;
+        let outcomes = self.store.commit(&changes, self.now)?.outcomes;
         for outcome in &outcomes {
             match outcome {
                 Outcome::Refused(refusal) => bail!("refused: {refusal}"),

@@ -16,7 +16,7 @@ use anyhow::{Context, Result};
 use clap::Parser;
 use graceful_rules::RelayTime;
 use graceful_rules::command::{Command, Outcome};
-use graceful_store::Store;
+use graceful_store::{Engine as _, Store};
 use serde::{Deserialize, Serialize};
 
 use harness::{Harness, Values, measure as cost, note};
@@ -245,7 +245,7 @@ fn sweep(store: &mut Store, folder: &Path, now: RelayTime, values: &mut Values) 
         folder,
         Duration::from_secs(60),
         SWEEPS_MAX,
-        |store| match store.commit(vec![Command::Sweep], now)?.outcomes.first() {
+        |store| match store.commit(&[Command::Sweep], now)?.outcomes.first() {
             Some(Outcome::Swept { envelopes, .. }) => Ok(*envelopes),
             outcome => anyhow::bail!("not swept: {outcome:?}"),
         },

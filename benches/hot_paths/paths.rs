@@ -15,6 +15,7 @@ use graceful_protocol::{AccountId, DeviceKey, Limits};
 use graceful_rules::command::{Fetch, FetchResult};
 use graceful_rules::push::{self, IncomingEnvelope};
 use graceful_rules::{Account, AccountNumber, Device, DeviceIndex};
+use graceful_store::Engine as _;
 
 use crate::harness::Harness;
 

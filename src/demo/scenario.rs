@@ -16,7 +16,7 @@ use super::relay_view::{self, RelayView};
 use super::report::{Receiver, Report};
 use super::search::Pieces;
 use graceful_client::{Change, Client};
-use graceful_store::{Options, Store};
+use graceful_store::{Engine as _, Options, Store};
 
 /// Longest scene, also on a slow board.
 const SCENE_WAIT: Duration = Duration::from_secs(300);

@@ -20,7 +20,7 @@ use graceful_rules::RelayTime;
 use graceful_rules::command::Command;
 use graceful_rules::membership::Registration;
 use graceful_rules::session::{Output, ServerNames, Session, SessionConfig};
-use graceful_store::{Options, Store};
+use graceful_store::{Engine as _, Options, Store};
 
 use graceful_testing::fixtures;
 
@@ -150,7 +150,7 @@ impl Place {
                     entries: log(creator),
                 },
             ];
-            store.commit(changes, NOW).expect("commits");
+            store.commit(&changes, NOW).expect("commits");
             let last = fixtures::device_key(creator + devices(creator) - 1);
             assert!(
                 store
@@ -283,7 +283,7 @@ impl Place {
 
     fn regain(&self, account: AccountId, entries: Vec<SignedEntry>) {
         self.store
-            .commit(vec![Command::RestoreMembership { account, entries }], NOW)
+            .commit(&[Command::RestoreMembership { account, entries }], NOW)
             .expect("commits");
     }
 }

@@ -3,7 +3,7 @@
 use graceful_testing::program;
 use std::path::Path;
 
-use graceful_store::{Options, Store};
+use graceful_store::{Engine as _, Options, Store};
 use graceful_testing::program::{Home, LONG, Relay, changes, lines, pair, write};
 
 #[test]

@@ -2,7 +2,7 @@
 //! exactly once, in order, and the relay keeps none.
 #![cfg(unix)]
 
-use graceful_store::{Options, Store};
+use graceful_store::{Engine as _, Options, Store};
 use graceful_testing::devices::{Device, come_to_rest, ledger, two_devices};
 use graceful_testing::relay_process::{Address, RelayProcess};
 

@@ -18,7 +18,7 @@ use graceful_protocol::wire::{Envelope, SignedEntry};
 use graceful_rules::RelayTime;
 use graceful_rules::command::{Command, Fetch, FetchResult, Member, Outcome, invite_hash};
 use graceful_rules::membership::Registration;
-use graceful_store::{FILE, JOURNALS, KEYS, Options, SCHEMA_VERSION, Store};
+use graceful_store::{Engine as _, FILE, JOURNALS, KEYS, Options, SCHEMA_VERSION, Store};
 use graceful_testing::program::Home;
 use redb::ReadableDatabase as _;
 
@@ -69,7 +69,7 @@ fn member(store: &Store, creator: u8, device: u8) -> Member {
 }
 
 fn commit(store: &Store, change: Command, now: RelayTime) {
-    let outcomes = store.commit(vec![change], now).expect("on disk").outcomes;
+    let outcomes = store.commit(&[change], now).expect("on disk").outcomes;
     assert!(!matches!(outcomes[0], Outcome::Refused(_)), "{outcomes:?}");
 }
 

@@ -10,7 +10,7 @@ use graceful_protocol::{RelayId, StoreEpoch};
 use graceful_rules::command::{AccountVersion, Command, Fetch, Member, Outcome};
 use graceful_rules::session::{Output, ServerNames, Session, SessionConfig};
 use graceful_rules::{AccountNumber, RelayTime};
-use graceful_store::{Committed, Files, Identity, Options, Store, StoreError};
+use graceful_store::{Committed, Engine as _, Files, Identity, Options, Store, StoreError};
 
 use graceful_testing::disk::{Disk, File};
 use graceful_testing::random::Chance;
@@ -207,11 +207,14 @@ impl Relay {
     /// The writer's turn: everything that waits, in one transaction.
     pub fn commit(&mut self, now_ms: u64) -> Result<Committing, StoreError> {
         let batch = std::mem::take(&mut self.inbox);
-        let changes = batch.iter().map(|asked| asked.change.clone()).collect();
+        let changes = batch
+            .iter()
+            .map(|asked| asked.change.clone())
+            .collect::<Vec<_>>();
         let Committed {
             outcomes,
             changed_accounts,
-        } = self.store.commit(changes, self.time(now_ms))?;
+        } = self.store.commit(&changes, self.time(now_ms))?;
         let mut said = Vec::new();
         for (asked, outcome) in batch.iter().zip(&outcomes) {
             if let Some(session) = self.sessions.get_mut(&asked.wire) {

@@ -6,6 +6,7 @@ use graceful_protocol::DeviceKey;
 use graceful_rules::DeviceIndex;
 use graceful_rules::command::{Command, Outcome};
 use graceful_rules::push::IncomingEnvelope;
+use graceful_store::Engine as _;
 
 use crate::phone::Phone;
 use crate::relay::Relay;

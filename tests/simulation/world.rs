@@ -11,7 +11,7 @@ use graceful_protocol::frame::{self, DeviceFrame};
 use graceful_protocol::{DeviceKey, Limits};
 use graceful_rules::command::Command;
 use graceful_rules::membership::Registration;
-use graceful_store::Options;
+use graceful_store::{Engine as _, Options};
 
 use crate::phone::{Phone, Wish};
 use crate::relay::{Relay, Said, Wire};

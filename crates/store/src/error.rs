@@ -1,124 +1,134 @@
-//! Why the store cannot go on. Nothing here is an answer to a device: who sees one stops.
+//! Errors of the store. None of them is an answer to a device: all but [`StoreError::NotFetched`] stop the
+//! process.
 
 use std::path::{Path, PathBuf};
 
-/// Trouble with the store.
+use crate::RowId;
+
+/// An error of the store.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// The data_dir cannot be made or read.
+    /// The data directory cannot be created or read.
     #[error(
-        "cannot use the data directory {data_dir}: {source}; check that it exists and belongs to the user who runs the relay"
+        "cannot use {data_dir}: {source}; check that it exists and that the relay's user owns it"
     )]
     DataDir {
-        /// Where.
+        /// The directory, or a file in it.
         data_dir: PathBuf,
-        /// What the system said.
+        /// The cause.
         source: std::io::Error,
     },
-    /// The data_dir holds things that are not ours.
-    #[error(
-        "the directory {data_dir} holds something else ({found}); give the relay an empty directory of its own"
-    )]
+    /// The data directory has foreign files.
+    #[error("{data_dir} has other files in it ({found}); use an empty directory")]
     Foreign {
-        /// Where.
+        /// The directory.
         data_dir: PathBuf,
-        /// One thing found there.
+        /// One of the files.
         found: String,
     },
-    /// A restore moved the store away and did not come to its end.
-    #[error(
-        "the restore into {data_dir} was cut off before the store was in its place; run `graceful-relay restore` again"
-    )]
+    /// A restore was cut off after it moved the store away.
+    #[error("the restore into {data_dir} was cut off; run `graceful-relay restore` again")]
     HalfRestored {
-        /// Where.
+        /// The directory.
         data_dir: PathBuf,
     },
-    /// The file is there, but no relay wrote it.
+    /// The file is not a relay's.
     #[error(
-        "{file} is not a store of this relay ({reason}); move it away, or give the relay another directory"
+        "{file} is not the store of a relay ({reason}); move it away or use another --data-dir"
     )]
     NotAStore {
-        /// Where.
+        /// The file.
         file: PathBuf,
         /// How that is known.
         reason: String,
     },
-    /// Another process has it open.
-    #[error(
-        "{file} is in use by another process; stop that relay first, or give this one another directory"
-    )]
+    /// Another process has the file open.
+    #[error("{file} is locked by another process; stop it or use another --data-dir")]
     InUse {
-        /// Where.
+        /// The file.
         file: PathBuf,
     },
-    /// A later version wrote it.
+    /// A later version wrote the file.
     #[error(
-        "{file} was written by {by} of the relay (layout {found}; this one, version {}, knows up to {known}); install that version again, or go back as docs/guide/backup.md says", env!("CARGO_PKG_VERSION")
+        "{file} was written by {by} of the relay (schema version {found}; version {} knows up to {known}); \
+         install that version again, or go back as docs/guide/backup.md says",
+        env!("CARGO_PKG_VERSION")
     )]
     Newer {
-        /// Where.
+        /// The file.
         file: PathBuf,
-        /// Which, in words.
+        /// The version that wrote it.
         by: String,
-        /// In the file.
+        /// Its schema version.
         found: u32,
-        /// The newest this code knows.
+        /// The newest schema version that this program knows.
         known: u32,
     },
-    /// An upgrade writes the store a second time.
+    /// An upgrade writes the store a second time, and the disk has not enough space.
     #[error(
-        "the store in {data_dir} is of an earlier layout, and to upgrade it {needed} bytes must be free on its disk, not {free}; make room, or start the version before again"
+        "cannot upgrade the store in {data_dir}: {needed} bytes must be free on its disk, and {free} are; free \
+         some, or start the version before again"
     )]
     NoRoomToUpgrade {
-        /// Where.
+        /// The directory.
         data_dir: PathBuf,
         /// Bytes.
         needed: u64,
         /// Bytes.
         free: u64,
     },
-    /// What an upgrade made does not hold what was there.
+    /// The upgraded copy lacks something that the store has.
     #[error(
-        "the store in {data_dir} could not be upgraded: what came of it is not whole; it was left as it was. Start the version before again, and report this"
+        "cannot upgrade the store in {data_dir}: the copy is incomplete, and the store was not changed; start \
+         the version before again, and report this"
     )]
     UpgradeDiffers {
-        /// Where.
+        /// The directory.
         data_dir: PathBuf,
     },
-    /// Envelopes are there, and the key that opens them is not.
+    /// Envelopes have no key.
     #[error(
-        "{file} has no key for envelopes of day {day} that are in {store} beside it; restore both files together from the same backup, or give the relay an empty directory",
-        store = super::FILE
+        "{file} has no key for the envelopes of day {day} in relay.redb; restore both files from the same \
+         backup, or use an empty --data-dir"
     )]
     KeyMissing {
         /// The key file.
         file: PathBuf,
-        /// Their day, of the relay's own time.
+        /// The day, in relay time.
         day: u64,
     },
-    /// The journal goes on from another state than the store is in.
+    /// The journal continues another database.
     #[error(
-        "the journal in {data_dir} does not belong to this {store}: it goes on from another state of it; restore all files from the same backup, or, to give up what only the journal has, move journal-0 and journal-1 away",
-        store = super::FILE
+        "the journal in {data_dir} does not continue this relay.redb; restore all files from the same backup, \
+         or, to give up what only the journal has, move journal-0 and journal-1 away"
     )]
     OtherJournal {
-        /// Where both are.
+        /// The directory.
         data_dir: PathBuf,
     },
-    /// An envelope's bytes are not those that were kept.
-    #[error("the disk gave back other bytes of an envelope than were kept; check the disk")]
+    /// A row is not at hand: the engine fetches it, and the batch is applied again.
+    #[error("the row {row:?} was not fetched")]
+    NotFetched {
+        /// The row to fetch.
+        row: RowId,
+    },
+    /// The bytes of an envelope are not those that were stored.
+    #[error("an envelope failed its integrity check; the disk may be failing")]
     Corrupted,
-    /// A row does not say what it must.
+    /// A row or file cannot be read.
     #[error("the store is damaged: {0}; check the disk, and restore the latest backup")]
     Damaged(&'static str),
-    /// redb failed, mostly because the disk did.
+    /// A write failed before: what the disk has is unknown.
+    #[error("the store is poisoned: a write failed before; start the relay again")]
+    Poisoned,
+    /// The engine failed, mostly because the disk did.
     #[error("the store failed: {0}; check the disk, its free space and its permissions")]
-    Engine(#[from] Box<redb::Error>),
+    Engine(Box<dyn std::error::Error + Send + Sync>),
 }
 
 impl StoreError {
-    /// With the whole path, where only a name was known.
-    pub(super) fn in_data_dir(self, data_dir: &Path) -> Self {
+    /// Completes the path of an error that knows a file name only.
+    pub(crate) fn in_data_dir(self, data_dir: &Path) -> Self {
         match self {
             Self::KeyMissing { file, day } => Self::KeyMissing {
                 file: data_dir.join(file),
@@ -131,25 +141,3 @@ impl StoreError {
         }
     }
 }
-
-/// Makes an error of this disk_space from each of redb's own.
-macro_rules! from_redb {
-    ($to:ty, $make:expr; $($error:ty),+) => {$(
-        impl From<$error> for $to {
-            fn from(error: $error) -> Self {
-                ($make)(error)
-            }
-        }
-    )+};
-}
-pub(super) use from_redb;
-
-from_redb!(
-    StoreError, |error| StoreError::Engine(Box::new(redb::Error::from(error)));
-    redb::TransactionError,
-    redb::TableError,
-    redb::StorageError,
-    redb::CommitError,
-    redb::DatabaseError,
-    redb::SetDurabilityError
-);

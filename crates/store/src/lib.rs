@@ -1,64 +1,35 @@
-//! What is kept: accounts, membership logs and envelopes, in one redb file; beside it the journal that
-//! everything goes to first, and the keys under which the envelopes lie there.
+//! The store of a relay: accounts, membership logs and envelopes.
 //!
-//! Plain and synchronous. [`Store::commit`] makes many changes in one transaction, each decided by
-//! the pure rules inside it, and returns when they are on disk; [`Store::look`] reads. redb is named
-//! in this disk_space only, and this disk_space never waits, spawns or talks to anybody.
+//! Everything that changes goes through [`Engine::commit`]: it applies a batch of commands in one
+//! transaction, the pure rules decide each of them, and it returns when the batch is durable. The code that
+//! applies commands (`apply/`) and the reads (`read/`) stand on two traits, [`WriteTxn`] and [`Rows`], which
+//! each engine implements: [`Store`] on redb with a journal in front of it, [`MemoryStore`] on maps.
+//!
+//! The crate is synchronous. The only thread that it starts is the flusher of [`RedbEngine`].
 
-mod account;
-mod account_list;
-mod ack;
-mod at_rest;
-mod audit;
-mod check;
-mod close;
-mod commit;
-mod compact;
-mod corrupted;
-mod data_dir;
-mod day_keys;
-mod delete;
-mod disk_space;
+mod apply;
+mod engine;
 mod envelope;
-mod envelope_scan;
-mod epoch;
 mod error;
-mod export;
-mod flush;
-mod found;
-mod hashing;
-mod import;
-mod invite;
-mod journal;
-mod key_slots;
-mod members;
-mod membership;
-mod memtable;
-mod merge;
-mod open;
-mod operator;
-mod push;
+mod identity;
+mod memory;
+mod policy;
 mod read;
-mod record;
-mod recover;
-mod row;
-mod snapshot;
-mod start;
-mod sweep;
-mod table;
-mod tables;
-mod upgrade;
+mod redb;
+mod rows;
+mod totals;
 
-pub use account_list::DiskUsage;
-pub use check::{CheckResult, check};
-pub use commit::{AccountChange, Committed};
-pub use compact::{Compacted, compact};
-pub use data_dir::{BEFORE_RESTORE, RESTORING, lock_exclusive};
-pub use envelope_scan::VisibleMetadata;
+pub use self::redb::{
+    BEFORE_RESTORE, CheckResult, Compacted, ExportError, FILE, Files, HashingWriter, JOURNALS,
+    KEYS, Options, RESTORING, RedbEngine, SCHEMA_VERSION, Store, VisibleMetadata, check, compact,
+    import, lock_exclusive,
+};
+pub use apply::{AccountChange, Committed};
+pub use engine::{AccountSummaries, DiskUsage, Engine};
+pub use envelope::EnvelopeHeader;
 pub use error::StoreError;
-pub use export::ExportError;
-pub use hashing::HashingWriter;
-pub use import::import;
-pub use open::{FILE, Files, Identity, JOURNALS, KEYS, Options, Store};
-pub use read::Totals;
-pub use tables::SCHEMA_VERSION;
+pub use identity::Identity;
+pub use memory::MemoryStore;
+pub use policy::Policy;
+pub use rows::{RowId, Rows, WriteTxn};
+pub use totals::Totals;

@@ -16,7 +16,7 @@ use anyhow::Context;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use graceful_store::{HashingWriter, Options, SCHEMA_VERSION, Store};
+use graceful_store::{Engine as _, HashingWriter, Options, SCHEMA_VERSION, Store};
 
 /// Of this form.
 pub(super) const FORMAT: u32 = 1;

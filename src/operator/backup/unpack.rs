@@ -8,7 +8,7 @@ use anyhow::{Context, anyhow, bail};
 use indicatif::ProgressBar;
 
 use super::archive::{BUFFER_BYTES, DATA, FORMAT, MANIFEST, Manifest, Part, TAIL_BYTES, tail};
-use graceful_store::{FILE, HashingWriter, Options, SCHEMA_VERSION, Store};
+use graceful_store::{Engine as _, FILE, HashingWriter, Options, SCHEMA_VERSION, Store};
 
 /// Bytes of the list of parts, far above the longest.
 const MANIFEST_BYTES_MAX: u64 = 1024 * 1024;

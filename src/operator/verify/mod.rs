@@ -18,6 +18,7 @@ use crate::config_args::ConfigArgs;
 use graceful_rules::audit::{AuditCounts, ScanPage, ScanRange};
 use graceful_server::admin::{AdminError, AdminRequest, AdminResponse};
 use graceful_server::config::Config;
+use graceful_store::Engine as _;
 
 #[derive(Debug, Args)]
 pub(crate) struct Verify {

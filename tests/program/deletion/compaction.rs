@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use graceful_rules::command::Command;
-use graceful_store::{self, FILE, JOURNALS, Store};
+use graceful_store::{self, Engine as _, FILE, JOURNALS, Store};
 
 use super::raw::{self, day, payloads, push, sealed};
 use graceful_testing::program::{Home, Relay};

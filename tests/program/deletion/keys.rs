@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use graceful_protocol::wire::gap::Reason;
 use graceful_rules::command::{Command, Fetch, FetchResult, Member, Outcome};
-use graceful_store::{FILE, KEYS, Store, StoreError};
+use graceful_store::{Engine as _, FILE, KEYS, Store, StoreError};
 
 use super::raw::{self, HEAD_BYTES, copy, day, payloads, push, sealed};
 
@@ -26,7 +26,7 @@ fn refused(folder: &Path) -> String {
         "names both files: {text}"
     );
     assert!(
-        text.contains("restore both files together"),
+        text.contains("restore both files"),
         "says what to do: {text}"
     );
     text

@@ -10,7 +10,7 @@ use graceful_protocol::{Limits, envelope};
 use graceful_rules::RelayTime;
 use graceful_rules::command::{Command, Fetch, FetchResult, Member, Outcome};
 use graceful_server::relay::Registration;
-use graceful_store::{FILE, JOURNALS, KEYS, Options, Store, StoreError};
+use graceful_store::{Engine as _, FILE, JOURNALS, KEYS, Options, Store, StoreError};
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 use sha2::{Digest, Sha256};
 
@@ -140,7 +140,7 @@ pub fn member(store: &Store, device: u8) -> Member {
 
 pub fn commit(store: &Store, change: Command, now: RelayTime) -> Outcome {
     store
-        .commit(vec![change], now)
+        .commit(&[change], now)
         .expect("commits")
         .outcomes
         .remove(0)

@@ -7,7 +7,7 @@ use graceful_protocol::frame::{DeviceFrame, RelayFrame};
 use graceful_protocol::membership::Membership;
 use graceful_protocol::wire::{self, Envelope};
 use graceful_rules::command::{Command, Outcome};
-use graceful_store::{self, Store};
+use graceful_store::{self, Engine as _, Store};
 
 use super::raw::{self, HEAD_BYTES, pieces_in, push};
 use graceful_testing::device::Device;

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use graceful_protocol::envelope;
 use graceful_rules::command::Command;
-use graceful_store::{FILE, Store};
+use graceful_store::{Engine as _, FILE, Store};
 use redb::{Database, ReadableTable};
 use serde_json::Value;
 

@@ -8,7 +8,7 @@ use graceful_protocol::membership::{Membership, account_id};
 use graceful_protocol::wire::{self, SignedEntry};
 use graceful_protocol::{Code, Limits, VERSION};
 use graceful_server::relay::Registration;
-use graceful_store::{Options, Store};
+use graceful_store::{Engine as _, Options, Store};
 
 use graceful_testing::device::Device;
 use graceful_testing::fixtures::{self, RECOVERY};

@@ -6,7 +6,7 @@ use std::path::Path;
 use graceful_rules::command::{Command, Member, Outcome};
 use graceful_rules::membership::Registration;
 use graceful_rules::{AccountNumber, DeviceIndex, RelayTime};
-use graceful_store::{FILE, JOURNALS, KEYS, Options, Store, StoreError};
+use graceful_store::{Engine as _, FILE, JOURNALS, KEYS, Options, Store, StoreError};
 use redb::{Database, TableDefinition};
 
 use graceful_testing::fixtures;
@@ -153,7 +153,7 @@ fn store_older_than_its_journal_is_refused() {
     let store = Store::open(folder.path(), Options::default()).expect("a store");
     let mark = || {
         store
-            .commit(vec![Command::SaveClock], RelayTime::from_ms(5))
+            .commit(&[Command::SaveClock], RelayTime::from_ms(5))
             .expect("commits")
     };
     mark();
@@ -206,7 +206,7 @@ fn large_commit_bypasses_journal() {
     let store = Store::open(folder.path(), options).expect("a store");
     let commit = |change| {
         store
-            .commit(vec![change], RelayTime::from_ms(5))
+            .commit(&[change], RelayTime::from_ms(5))
             .expect("commits")
             .outcomes
             .remove(0)

@@ -8,7 +8,7 @@ use graceful_protocol::wire::{Envelope, SignedEntry};
 use graceful_protocol::{Code, chain};
 use graceful_rules::RelayTime;
 use graceful_rules::command::{Command, DeviceState, Fetch, FetchResult, Member, Outcome};
-use graceful_store::{Options, Store};
+use graceful_store::{Engine, Options};
 
 use graceful_testing::fixtures;
 
@@ -67,8 +67,8 @@ struct ModelDevice {
 }
 
 /// The real store and the model beside it.
-pub struct World {
-    store: Store,
+pub struct World<S> {
+    pub store: S,
     options: Options,
     now_ms: u64,
     marks: u64,
@@ -81,10 +81,9 @@ pub struct World {
     closed: bool,
 }
 
-impl World {
+impl<S: Engine> World<S> {
     /// An account with device 1 in it.
-    pub fn new(options: Options) -> Self {
-        let store = fixtures::store(options.clone()).expect("opens");
+    pub fn new(store: S, options: Options) -> Self {
         let entry = fixtures::genesis(1);
         let found = Command::CreateAccount {
             entry: entry.clone(),
@@ -92,7 +91,7 @@ impl World {
             invite: None,
         };
         let outcomes = store
-            .commit(vec![found], RelayTime::default())
+            .commit(&[found], RelayTime::default())
             .expect("commits")
             .outcomes;
         assert_eq!(outcomes, [Outcome::AccountCreated]);
@@ -136,7 +135,7 @@ impl World {
     fn commit(&self, change: Command) -> Outcome {
         let mut committed = self
             .store
-            .commit(vec![change], RelayTime::from_ms(self.now_ms))
+            .commit(&[change], RelayTime::from_ms(self.now_ms))
             .expect("commits");
         committed.outcomes.remove(0)
     }

@@ -5,7 +5,7 @@ use graceful_rules::account_list::{AccountOrder, ListRequest};
 use graceful_rules::command::{Command, Member, Outcome};
 use graceful_rules::membership::Registration;
 use graceful_rules::{AccountNumber, DeviceIndex, Quota, RelayTime};
-use graceful_store::{Options, Store};
+use graceful_store::{Engine as _, Options, Store};
 
 use graceful_testing::fixtures::{self, account_id, device_key, pushed};
 
@@ -30,7 +30,7 @@ fn store() -> Store {
 }
 
 fn commit(store: &Store, change: Command) -> Outcome {
-    let mut committed = store.commit(vec![change], NOW).expect("a commit");
+    let mut committed = store.commit(&[change], NOW).expect("a commit");
     committed.outcomes.pop().expect("an outcome")
 }
 
@@ -103,7 +103,7 @@ fn operator_deletion_leaves_no_row_of_that_account_only() {
     let evict = vec![Command::DeleteAccountByOperator {
         account: account_id(1),
     }];
-    let committed = store.commit(evict.clone(), NOW).expect("a commit");
+    let committed = store.commit(&evict, NOW).expect("a commit");
     assert_eq!(
         committed.outcomes,
         [Outcome::AccountDeleted { envelopes: 3 }]
@@ -116,7 +116,7 @@ fn operator_deletion_leaves_no_row_of_that_account_only() {
         "it is told"
     );
     assert_eq!(store.account_row_count().expect("readable") * 2, both);
-    let again = store.commit(evict, NOW).expect("a commit");
+    let again = store.commit(&evict, NOW).expect("a commit");
     assert!(matches!(again.outcomes[..], [Outcome::Refused(_)]));
     commit(
         &store,

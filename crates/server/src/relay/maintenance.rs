@@ -44,16 +44,11 @@ impl Relay {
     async fn run_once(&self, checkpoint_due: bool) -> Result<(), Stopped> {
         if checkpoint_due {
             self.commit(Command::SaveClock).await?;
-            let store = self.inner.store.clone();
-            let flushed = tokio::task::spawn_blocking(move || store.flush_all()).await;
-            self.inner.writer.check_read(flushed)?;
+            let done = self.inner.store.checkpoint().await;
+            self.inner.writer.check_read(done)?;
         }
-        let (store, now) = (self.inner.store.clone(), self.inner.clock.now());
-        let due = tokio::task::spawn_blocking(move || {
-            store.allocate_ballast();
-            Ok((store.has_expired(now)?, store.has_low_disk_space()?))
-        });
-        let due = due.await;
+        let now = self.inner.clock.now();
+        let due = self.inner.store.check_due(now).await;
         let (due, has_low_disk_space) = self.inner.writer.check_read(due)?;
         self.inner
             .readiness
@@ -67,27 +62,9 @@ impl Relay {
                 tracing::debug!(envelopes, "swept");
             }
         }
-        let (store, well) = (
-            self.inner.store.clone(),
-            self.inner.readiness.reasons().is_empty(),
-        );
-        let tidied = tokio::task::spawn_blocking(move || {
-            let forgot = well && store.remove_upgrade_backup(now)?;
-            Ok((store.retire_day_keys(now)?, forgot))
-        });
-        let tidied = tidied.await;
-        let (days, forgot) = self.inner.writer.check_read(tidied)?;
-        if forgot {
-            tracing::info!(
-                "a day has gone well since the upgrade: the store as it was before is removed"
-            );
-        }
-        if days > 0 {
-            tracing::info!(
-                days,
-                "what was kept on days that are over is gone, and their keys are overwritten"
-            );
-        }
+        let ready = self.inner.readiness.reasons().is_empty();
+        let done = self.inner.store.maintain(now, ready).await;
+        self.inner.writer.check_read(done)?;
         Ok(())
     }
 }

@@ -4,8 +4,8 @@
 mod canary;
 mod clock;
 mod connection_limit;
+mod engine;
 mod exchange;
-mod flusher;
 mod latency;
 mod maintenance;
 mod metrics;
@@ -33,9 +33,10 @@ use crate::observe::Readiness;
 use graceful_rules::audit::{ScanPage, ScanRange};
 use graceful_rules::command::{Command, InviteHash, Outcome, invite_hash};
 use graceful_rules::session::SessionConfig;
-use graceful_store::{Options, Store, StoreError};
+use graceful_store::{Engine as _, Options, Store, StoreError};
 
 pub use canary::{CanaryResult, CanaryStatus};
+pub use engine::Backend;
 pub use graceful_rules::admission::Address;
 pub use graceful_rules::membership::Registration;
 pub use graceful_rules::session::ServerNames;
@@ -47,6 +48,7 @@ pub use transport::{Transport, TransportError};
 
 use clock::RelayClock;
 use connection_limit::ConnectionLimiter;
+use engine::Engine;
 use exchange::NonceKey;
 use notify::Subscriptions;
 use rate_limits::RateLimiter;
@@ -95,7 +97,7 @@ pub struct Relay {
 }
 
 struct Inner {
-    store: Arc<Store>,
+    store: Engine,
     session_config: Arc<SessionConfig>,
     /// The same, with less ahead of acks: all of an answer is in memory at once.
     exchange_config: Arc<SessionConfig>,
@@ -120,14 +122,18 @@ struct Inner {
 
 impl Relay {
     /// Starts the writer and the janitor. Must be called within a tokio runtime.
-    pub fn start(store: Store, options: RelayOptions) -> Self {
-        let store = Arc::new(store);
+    pub fn start(store: impl Into<Backend>, options: RelayOptions) -> Self {
+        let failed = CancellationToken::new();
+        let store = Engine::start(store.into(), {
+            let failed = failed.clone();
+            move || failed.cancel()
+        });
         let identity = store.identity();
         let session_config = SessionConfig {
             relay_id: identity.relay_id,
             epoch: identity.epoch,
-            limits: store.options().limits.clone(),
-            registration: store.options().registration,
+            limits: store.policy().limits.clone(),
+            registration: store.policy().registration,
             server_names: options.server_names,
             auth_timeout_ms: clock::milliseconds(options.auth_timeout),
         };
@@ -140,7 +146,13 @@ impl Relay {
         let readiness = Readiness::default();
         let relay = Self {
             inner: Arc::new(Inner {
-                writer: Writer::start(store.clone(), clock, subscriptions.clone(), metrics.clone()),
+                writer: Writer::start(
+                    store.clone(),
+                    clock,
+                    subscriptions.clone(),
+                    metrics.clone(),
+                    failed,
+                ),
                 store,
                 session_config: Arc::new(session_config),
                 exchange_config: Arc::new(exchange_config),
@@ -191,7 +203,7 @@ impl Relay {
     /// # Errors
     /// [`Stopped`] when the relay takes no more changes.
     pub async fn invite_for_canary(&self, lifetime: Duration) -> Result<Option<String>, Stopped> {
-        let registration = self.inner.store.options().registration;
+        let registration = self.inner.store.policy().registration;
         if registration == Registration::Closed {
             return Ok(None);
         }
@@ -229,9 +241,7 @@ impl Relay {
     /// # Errors
     /// [`StoreError`], but not for what is found.
     pub async fn inspect(&self, range: ScanRange) -> Result<ScanPage, StoreError> {
-        let store = self.inner.store.clone();
-        let part = tokio::task::spawn_blocking(move || store.audit(&range)).await;
-        part.unwrap_or(Err(StoreError::Damaged("looking at it ended badly")))
+        operator::read(self.inner.store.audit(range).await)
     }
 
     /// Resolves when the store has failed: nobody knows what is on the disk, and the process must
@@ -257,9 +267,7 @@ impl Relay {
         if self.commit(Command::SaveClock).await.is_ok() {
             self.inner.writer.stop().await;
             // Here and not when the last handle goes, which a process that ends may never come to.
-            let store = self.inner.store.clone();
-            let closed = tokio::task::spawn_blocking(move || store.close()).await;
-            let _ = self.inner.writer.check_read(closed);
+            let _ = self.inner.writer.check_read(self.inner.store.close().await);
         }
     }
 
@@ -307,7 +315,7 @@ pub fn invite_offline(folder: &Path, lifetime: Duration) -> Result<String, Store
     let store = Store::open(folder, Options::default())?;
     let now = store.clock_at_open();
     let (invitation, change) = new_invitation(lifetime, now);
-    let committed = store.commit(vec![change], now)?;
+    let committed = store.commit(&[change], now)?;
     assert_eq!(
         committed.outcomes,
         [Outcome::InviteCreated],

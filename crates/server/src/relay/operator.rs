@@ -9,8 +9,9 @@ use graceful_rules::account_list::{AccountDetail, AccountListPage, ListRequest};
 use graceful_rules::command::{Command, Outcome};
 use graceful_rules::latency::Latency;
 use graceful_rules::{AccountNumber, Quota};
-use graceful_store::{DiskUsage, ExportError, Store, StoreError};
+use graceful_store::{DiskUsage, ExportError, StoreError};
 
+use super::engine::ReadResult;
 use super::{Relay, Stopped};
 use crate::observe::{NotReadyReason, Readiness};
 
@@ -41,7 +42,7 @@ impl Relay {
     /// [`StoreError`]
     pub async fn disk_usage(&self) -> Result<(DiskUsage, Option<Duration>), StoreError> {
         let now = self.inner.clock.now();
-        let disk_usage = self.read_store(|store| store.disk_usage()).await?;
+        let disk_usage = read(self.inner.store.usage().await)?.1;
         self.inner
             .readiness
             .set(NotReadyReason::DiskLow, disk_usage.low_disk_space);
@@ -57,9 +58,7 @@ impl Relay {
     /// [`StoreError`]
     pub async fn list_accounts(&self, page: ListRequest) -> Result<AccountListPage, StoreError> {
         let now = self.inner.clock.now();
-        let (entries, next) = self
-            .read_store(move |store| store.list_accounts(page, now))
-            .await?;
+        let (entries, next) = read(self.inner.store.list_accounts(page, now).await)?;
         let entries = entries.into_iter().map(|(number, mut entry)| {
             entry.connected = Some(self.connected(number));
             entry
@@ -79,15 +78,8 @@ impl Relay {
         letters: String,
     ) -> Result<Result<AccountDetail, String>, StoreError> {
         let now = self.inner.clock.now();
-        let found = self.read_store(move |store| {
-            let id = match store.find_account_by_prefix(&letters)? {
-                Ok(id) => id,
-                Err(text) => return Ok(Err(text)),
-            };
-            let gone = "the account was closed a moment ago".to_owned();
-            Ok(store.account_detail(&id, now)?.ok_or(gone))
-        });
-        Ok(found.await?.map(|(number, mut detail)| {
+        let found = read(self.inner.store.account_detail(letters, now).await)?;
+        Ok(found.map(|(number, mut detail)| {
             detail.entry.connected = Some(self.connected(number));
             detail
         }))
@@ -120,25 +112,19 @@ impl Relay {
     ///
     /// # Errors
     /// [`ExportError`]
-    pub async fn export(&self, mut out: impl Write + Send + 'static) -> Result<u64, ExportError> {
-        let store = self.inner.store.clone();
-        let sent = tokio::task::spawn_blocking(move || store.export(&mut out)).await;
+    pub async fn export(&self, out: impl Write + Send + 'static) -> Result<u64, ExportError> {
+        let sent = self.inner.store.export(out).await;
         sent.unwrap_or(Err(ExportError::Store(StoreError::Damaged(
-            "reading it ended badly",
+            "the export panicked",
         ))))
     }
 
     fn connected(&self, account: AccountNumber) -> u64 {
         self.inner.connection_limiter.count(account) as u64
     }
+}
 
-    /// On a thread of its own: reading waits for the disk.
-    async fn read_store<T: Send + 'static>(
-        &self,
-        look: impl FnOnce(&Store) -> Result<T, StoreError> + Send + 'static,
-    ) -> Result<T, StoreError> {
-        let store = self.inner.store.clone();
-        let looked = tokio::task::spawn_blocking(move || look(&store)).await;
-        looked.unwrap_or(Err(StoreError::Damaged("looking at it ended badly")))
-    }
+/// The result of a read, whose panic is an error as well.
+pub(super) fn read<T>(read: ReadResult<T>) -> Result<T, StoreError> {
+    read.unwrap_or(Err(StoreError::Damaged("a read panicked")))
 }

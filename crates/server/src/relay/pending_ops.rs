@@ -233,8 +233,7 @@ impl PendingOps {
         account: AccountId,
         device: DeviceKey,
     ) -> Result<Option<DeviceState>, Stopped> {
-        let store = self.relay.inner.store.clone();
-        let found = tokio::task::spawn_blocking(move || store.find(&account, &device)).await;
+        let found = self.relay.inner.store.find(account, device).await;
         let device_state = self.relay.inner.writer.check_read(found)?;
         if let Some(device_state) = &device_state {
             self.subscription = Some(
@@ -252,8 +251,7 @@ impl PendingOps {
         &mut self,
         key: DeviceKey,
     ) -> Result<Option<RecoverableAccount>, Stopped> {
-        let store = self.relay.inner.store.clone();
-        let found = tokio::task::spawn_blocking(move || store.find_recovery(&key)).await;
+        let found = self.relay.inner.store.find_recovery(key).await;
         let found = self.relay.inner.writer.check_read(found)?;
         if let Some(found) = &found {
             self.subscription = Some(self.relay.inner.subscriptions.subscribe(found.account));
@@ -262,20 +260,17 @@ impl PendingOps {
     }
 
     fn start_fetch_membership(&mut self, account: AccountNumber, entries_from: u64) {
-        let store = self.relay.inner.store.clone();
-        let look =
-            tokio::task::spawn_blocking(move || store.fetch_membership(account, entries_from));
+        let store = &self.relay.inner.store;
+        let look = store.spawn_fetch_membership(account, entries_from);
         self.look = Some(PendingFetch::Spawned(look));
     }
 
     fn start_fetch(&mut self, look: Fetch) {
-        let (store, now) = (self.relay.inner.store.clone(), self.relay.inner.clock.now());
+        let (store, now) = (&self.relay.inner.store, self.relay.inner.clock.now());
         let live = look.after < self.head && self.head - look.after <= INLINE_FETCH_ENVELOPES_MAX;
         self.look = Some(match live {
-            true => PendingFetch::Ready(Box::new(store.fetch(&look, now))),
-            false => {
-                PendingFetch::Spawned(tokio::task::spawn_blocking(move || store.fetch(&look, now)))
-            }
+            true => PendingFetch::Ready(Box::new(store.fetch_inline(&look, now))),
+            false => PendingFetch::Spawned(store.spawn_fetch(look, now)),
         });
     }
 

@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use graceful_rules::RelayTime;
-use graceful_store::{Store, StoreError};
+use graceful_store::{DiskUsage, Totals};
 
 use super::process::Process;
 use super::{Relay, Stopped};
@@ -47,9 +47,9 @@ impl Relay {
         {
             return Ok(*stats);
         }
-        let (store, now) = (self.inner.store.clone(), self.inner.clock.now());
-        let looked = tokio::task::spawn_blocking(move || collect(&store, now)).await;
-        let seen = self.inner.writer.check_read(looked)?;
+        let usage = self.inner.store.usage().await;
+        let (totals, disk_usage) = self.inner.writer.check_read(usage)?;
+        let seen = snapshot(&totals, &disk_usage, self.inner.clock.now());
         self.inner
             .readiness
             .set(NotReadyReason::DiskLow, seen.low_disk_space);
@@ -79,12 +79,11 @@ impl Relay {
     }
 }
 
-fn collect(store: &Store, now: RelayTime) -> Result<StatsSnapshot, StoreError> {
-    let (totals, disk_usage) = (store.totals()?, store.disk_usage()?);
+fn snapshot(totals: &Totals, disk_usage: &DiskUsage, now: RelayTime) -> StatsSnapshot {
     let oldest_ms = disk_usage
         .oldest
         .map_or(0, |oldest| now.ms().saturating_sub(oldest.ms()));
-    Ok(StatsSnapshot {
+    StatsSnapshot {
         accounts: totals.accounts,
         envelopes: totals.envelopes,
         oldest_envelope_s: oldest_ms / 1_000,
@@ -93,5 +92,5 @@ fn collect(store: &Store, now: RelayTime) -> Result<StatsSnapshot, StoreError> {
         disk_free_bytes_min: disk_usage.free_bytes_min,
         low_disk_space: disk_usage.low_disk_space,
         process: Process::of_this(),
-    })
+    }
 }

@@ -10,11 +10,11 @@ use tokio::task::JoinError;
 use tokio_util::sync::CancellationToken;
 
 use graceful_rules::command::{Command, Outcome};
-use graceful_store::{Store, StoreError};
+use graceful_store::StoreError;
 
 use super::Stopped;
 use super::clock::RelayClock;
-use super::flusher::Flusher;
+use super::engine::Engine;
 use super::latency::LatencyHistogram;
 use super::metrics::Metrics;
 use super::notify::Subscriptions;
@@ -49,28 +49,21 @@ pub(super) struct Writer {
 
 impl Writer {
     pub(super) fn start(
-        store: Arc<Store>,
+        store: Engine,
         clock: RelayClock,
         subscriptions: Arc<Subscriptions>,
         metrics: Arc<Metrics>,
+        failed: CancellationToken,
     ) -> Self {
         let (inbox, waiting) = mpsc::channel(QUEUE_COMMANDS_MAX);
-        let failed = CancellationToken::new();
         // Dropped in a panic, too: a relay without a writer must not look alive.
         let failing = failed.clone().drop_guard();
         let latency = Arc::new(LatencyHistogram::default());
         let (watch, counted) = (latency.clone(), metrics.clone());
-        let flusher = Flusher::spawn(store.clone(), failed.clone());
         let thread = std::thread::Builder::new()
             .name("writer".into())
             .spawn(move || {
-                match write(
-                    &store,
-                    &clock,
-                    (&subscriptions, &watch, &flusher),
-                    &counted,
-                    waiting,
-                ) {
+                match write(&store, &clock, (&subscriptions, &watch), &counted, waiting) {
                     Ok(()) => drop(failing.disarm()),
                     Err(error) => {
                         tracing::error!(%error, "the store failed; the relay has to stop")
@@ -193,9 +186,9 @@ fn weight_kib(change: &Command) -> u32 {
 }
 
 fn write(
-    store: &Store,
+    store: &Engine,
     clock: &RelayClock,
-    (subscriptions, latency, flusher): (&Subscriptions, &LatencyHistogram, &Flusher),
+    (subscriptions, latency): (&Subscriptions, &LatencyHistogram),
     metrics: &Metrics,
     mut waiting: mpsc::Receiver<PendingCommand>,
 ) -> Result<(), StoreError> {
@@ -208,7 +201,7 @@ fn write(
             replies.push((pending.reply, pending._permit, pending.pushed));
         }
         let (count, began) = (changes.len(), Instant::now());
-        let committed = store.commit(changes, clock.now())?;
+        let committed = store.commit(&changes, clock.now())?;
         metrics.record_commit(count, began.elapsed());
         for ((reply, _permit, pushed), outcome) in replies.into_iter().zip(committed.outcomes) {
             let took = pushed.map(|since| since.elapsed());
@@ -219,9 +212,6 @@ fn write(
         }
         for change in committed.changed_accounts {
             subscriptions.notify(&change);
-        }
-        if store.needs_flush() {
-            flusher.notify();
         }
     }
     Ok(())
