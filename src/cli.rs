@@ -172,4 +172,37 @@ mod tests {
     fn commands_are_well_formed() {
         CommandLine::command().debug_assert();
     }
+
+    /// Every command that has no commands of its own, as it is typed.
+    fn leaves(command: &clap::Command, above: &str, leaves: &mut Vec<String>) {
+        for command in command.get_subcommands() {
+            let path = format!("{above} {}", command.get_name());
+            if command.is_hide_set() || command.get_name() == "help" {
+                continue;
+            }
+            if command.has_subcommands() {
+                self::leaves(command, &path, leaves);
+            } else {
+                leaves.push(path.trim_start().to_owned());
+            }
+        }
+    }
+
+    #[test]
+    fn reference_page_lists_every_command() {
+        let page = include_str!("../docs/reference/cli.md");
+        let mut commands = Vec::new();
+        leaves(&CommandLine::command(), "", &mut commands);
+        assert!(
+            commands.len() > 30,
+            "only {} commands found",
+            commands.len()
+        );
+        for command in commands {
+            let listed = [' ', '`']
+                .iter()
+                .any(|end| page.contains(&format!("`{command}{end}")));
+            assert!(listed, "docs/reference/cli.md does not list `{command}`");
+        }
+    }
 }
