@@ -16,7 +16,7 @@ use tokio_tungstenite::tungstenite::Message;
 
 use crate::search::{Canary, Place, Reach, escaped, unseen};
 use crate::tap::Tap;
-use graceful_testing::program::{Home, LONG, Running, write};
+use graceful_testing::program::{Home, LONG, RunningProgram, write};
 
 /// The relay's folder, below the home.
 const DATA: &str = "relay";
@@ -31,7 +31,7 @@ fn word(what: &str) -> String {
 /// The house: a relay that logs all it can, a wire that is listened to, and devices.
 struct Scene {
     home: Home,
-    relay: Running,
+    relay: RunningProgram,
     tap: Tap,
     /// Where it tells its metrics.
     metrics: SocketAddr,
@@ -104,7 +104,7 @@ impl Scene {
         let said = self
             .home
             .run(&["invite", "create", "--json", "--data-dir", DATA])
-            .well();
+            .success();
         let invitation = said.json()[0]["invite"]
             .as_str()
             .expect("an invitation")
@@ -131,11 +131,11 @@ impl Scene {
         ];
         self.home
             .client(profile, &[&create[..], &["--device-id", &id]].concat())
-            .well();
+            .success();
         // Used up: refused, and logged if at all without it.
         self.home
             .client("late", &create)
-            .badly(&["missing, used or expired"]);
+            .failure(&["missing, used or expired"]);
         self.know(profile);
     }
 
@@ -160,9 +160,9 @@ impl Scene {
         self.canary("the rendezvous id", Reach::Wire, decode(rendezvous));
         self.home
             .client(new, &["join", &link, "--name", &name, "--device-id", &id])
-            .well();
-        pairing.wait().well();
-        self.home.client("late", &["join", &link]).badly(&[]);
+            .success();
+        pairing.wait().success();
+        self.home.client("late", &["join", &link]).failure(&[]);
         self.know(new);
         name
     }
@@ -190,7 +190,7 @@ impl Scene {
         let status = self
             .home
             .client(profile, &["status", "--json"])
-            .well()
+            .success()
             .json()
             .remove(0);
         for (what, key) in [("the account id", "account"), ("a device's key", "device")] {
@@ -207,7 +207,7 @@ impl Scene {
         write(&file, &lines);
         self.home
             .client(profile, &["push", "--jsonl", "changes.jsonl"])
-            .well();
+            .success();
     }
 
     fn change(&mut self, number: usize) -> String {
@@ -223,7 +223,7 @@ impl Scene {
     }
 
     fn follow(&self, profile: &str) {
-        let followed = self.home.client(profile, &["pull"]).well();
+        let followed = self.home.client(profile, &["pull"]).success();
         assert!(followed.out.contains("payload-text"), "nothing came");
     }
 
@@ -251,7 +251,7 @@ impl Scene {
         let said = self
             .home
             .run(&["backup", "one.backup", "--data-dir", DATA])
-            .well();
+            .success();
         self.place(
             "what `backup` prints",
             Reach::Anywhere,
@@ -270,7 +270,7 @@ impl Scene {
             &["verify", "--json", "--data-dir", DATA],
         ];
         for arguments in asked {
-            let said = self.home.run(arguments).well();
+            let said = self.home.run(arguments).success();
             self.place(
                 "what `status` and `verify` print",
                 Reach::Anywhere,
@@ -350,7 +350,7 @@ impl Scene {
                 all.extend([0; 8]);
             }
         }
-        let said = self.relay.wait().well();
+        let said = self.relay.wait().success();
         assert!(
             said.err.contains("DEBUG") && said.err.contains("stopped"),
             "{}",
@@ -432,16 +432,16 @@ async fn canary_secrets_never_reach_relay_disk_or_logs() {
     scene
         .home
         .client("desk", &["remove", &tablet, "--yes"])
-        .well();
+        .success();
     scene
         .home
         .client("tablet", &["push", "not any more"])
-        .badly(&["refused"]);
+        .failure(&["refused"]);
     scene.push("phone", 10);
     scene.follow("desk");
     scene.know("desk");
     scene.push("desk", 5);
-    scene.home.client("desk", &["purge", "--yes"]).well();
+    scene.home.client("desk", &["purge", "--yes"]).success();
     let planted = Canary {
         what: "planted",
         reach: Reach::Anywhere,
@@ -452,7 +452,7 @@ async fn canary_secrets_never_reach_relay_disk_or_logs() {
     scene
         .home
         .client("desk", &["purge", "--account", "--yes"])
-        .well();
+        .success();
     let (canaries, places) = scene.stop();
     assert!(
         canaries.len() > 250 && places.len() > 20,

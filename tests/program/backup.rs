@@ -6,8 +6,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use graceful_testing::devices::{come_to_rest, ledger, two_devices};
-use graceful_testing::program::{Home, Relay, Said, pair};
+use graceful_testing::devices::{assert_converged, ledger, two_devices};
+use graceful_testing::program::{CommandOutput, Home, Relay, pair};
 use graceful_testing::relay_process::{Address, RelayProcess};
 
 const REGISTRATION: [(&str, &str); 1] = [("GRACEFUL_RELAY_ACCOUNTS__REGISTRATION", "open")];
@@ -18,15 +18,15 @@ fn house() -> (Home, Relay) {
     let relay = Relay::start(&home);
     relay.create(&home, "desk", "Desk");
     pair(&home, "desk", "phone", "Phone");
-    home.client("desk", &["push", "before"]).well();
+    home.client("desk", &["push", "before"]).success();
     (home, relay)
 }
 
-fn backup(home: &Home, to: &str, more: &[&str]) -> Said {
+fn backup(home: &Home, to: &str, more: &[&str]) -> CommandOutput {
     home.run(&[&["backup", to, "--data-dir", "relay"], more].concat())
 }
 
-fn restore(home: &Home, from: &str) -> Said {
+fn restore(home: &Home, from: &str) -> CommandOutput {
     home.run(&["restore", from, "--data-dir", "relay"])
 }
 
@@ -62,7 +62,7 @@ fn contents(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
 
 fn follow(home: &Home, profile: &str) -> Vec<String> {
     let copy = format!("{profile}.jsonl");
-    home.client(profile, &["pull", "--jsonl", &copy]).well();
+    home.client(profile, &["pull", "--jsonl", &copy]).success();
     let text = fs::read_to_string(home.path(&copy)).unwrap_or_default();
     let line =
         |line: &str| serde_json::from_str::<serde_json::Value>(line).expect("JSON")["text"].clone();
@@ -86,7 +86,7 @@ async fn backup_under_load_restores_every_change_once() {
     let (data_text, file_text) = (data.display().to_string(), file.display().to_string());
     let address = Address::open().await;
     let relay = RelayProcess::start(&data, &REGISTRATION);
-    address.leads_to(Some(relay.address));
+    address.route_to(Some(relay.address));
     let (mut laptop, mut phone) = two_devices(folder.path(), &address.url()).await;
 
     let ledger = ledger();
@@ -117,13 +117,13 @@ async fn backup_under_load_restores_every_change_once() {
     assert!(made.status.success(), "{made:?}");
     phone.push(third).await;
     laptop.more_than(0, third.len() / 2).await;
-    address.leads_to(None);
+    address.route_to(None);
     relay.stop();
 
     let restored = run(&["restore", &file_text, "--data-dir", &data_text]);
     assert!(restored.status.success(), "{restored:?}");
     let relay = RelayProcess::start(&data, &REGISTRATION);
-    address.leads_to(Some(relay.address));
+    address.route_to(Some(relay.address));
     let (mut from_laptop, mut from_phone) = (first.to_vec(), Vec::new());
     for (number, piece) in second.chunks(50).enumerate() {
         if number % 2 == 0 {
@@ -134,28 +134,28 @@ async fn backup_under_load_restores_every_change_once() {
         .extend_from_slice(piece);
     }
     from_phone.extend_from_slice(third);
-    come_to_rest(laptop, phone, &from_laptop, &from_phone).await;
+    assert_converged(laptop, phone, &from_laptop, &from_phone).await;
     relay.stop();
 }
 
 #[test]
 fn restore_is_reported_and_keeps_replaced_files() {
     let (home, mut relay) = house();
-    let said = backup(&home, "one.backup", &[]).well();
+    let said = backup(&home, "one.backup", &[]).success();
     assert!(said.out.contains("with 1 account and "), "{said:?}");
     let mode = fs::metadata(home.path("one.backup"))
         .expect("there")
         .permissions()
         .mode();
     assert_eq!(mode & 0o777, 0o600);
-    home.client("desk", &["push", "after"]).well();
-    backup(&home, "one.backup", &[]).badly(&["is there already"]);
-    restore(&home, "one.backup").badly(&["a relay runs", "stop it"]);
+    home.client("desk", &["push", "after"]).success();
+    backup(&home, "one.backup", &[]).failure(&["is there already"]);
+    restore(&home, "one.backup").failure(&["a relay runs", "stop it"]);
     let address = relay.address().to_owned();
     let ledger = fs::read(home.path("relay/sla/ledger.jsonl")).expect("a record");
     relay.running.kill();
     // What a crash left of the socket is no relay.
-    let said = restore(&home, "one.backup").well();
+    let said = restore(&home, "one.backup").success();
     assert!(said.out.contains("Next: start the relay"), "{said:?}");
     let aside: Vec<_> = names(&home.path("relay"))
         .into_iter()
@@ -169,10 +169,10 @@ fn restore_is_reported_and_keeps_replaced_files() {
         ledger
     );
     let _relay = Relay::start_on(&home, &address);
-    home.client("desk", &["push"]).well();
+    home.client("desk", &["push"]).success();
     assert_eq!(follow(&home, "phone"), ["before", "after"]);
     for profile in ["desk", "phone"] {
-        let status = home.client(profile, &["status"]).well().out;
+        let status = home.client(profile, &["status"]).success().out;
         assert!(
             status.contains("note: the relay was restored") && !status.contains("ALERT"),
             "{status}"
@@ -185,10 +185,10 @@ fn backup_of_stopped_relay_creates_its_folder() {
     let (home, mut relay) = house();
     let address = relay.address().to_owned();
     relay.running.kill();
-    backup(&home, "relay/inside.backup", &[]).badly(&["does not belong into the data folder"]);
-    backup(&home, "one.backup", &["--keep", "3"]).badly(&["--keep goes with a folder"]);
-    backup(&home, "nowhere/", &[]).badly(&["there is no folder"]);
-    let said = backup(&home, "one.backup", &["--json"]).well().json();
+    backup(&home, "relay/inside.backup", &[]).failure(&["does not belong into the data folder"]);
+    backup(&home, "one.backup", &["--keep", "3"]).failure(&["--keep goes with a folder"]);
+    backup(&home, "nowhere/", &[]).failure(&["there is no folder"]);
+    let said = backup(&home, "one.backup", &["--json"]).success().json();
     assert_eq!(said[0]["accounts"], 1);
     assert!(said[0]["envelopes"].as_u64() >= Some(1), "{said:?}");
     let note = fs::read(home.path("relay/last-backup")).expect("a note");
@@ -198,7 +198,7 @@ fn backup_of_stopped_relay_creates_its_folder() {
         fs::metadata(home.path("one.backup")).expect("there").len()
     );
     fs::remove_dir_all(home.path("relay")).expect("removed");
-    restore(&home, "one.backup").well();
+    restore(&home, "one.backup").success();
     assert_eq!(
         names(&home.path("relay")),
         ["day-keys", "last-backup", "relay.redb", "sla"]
@@ -210,13 +210,13 @@ fn backup_of_stopped_relay_creates_its_folder() {
 #[test]
 fn damaged_backup_restores_nothing() {
     let (home, mut relay) = house();
-    backup(&home, "one.backup", &[]).well();
+    backup(&home, "one.backup", &[]).success();
     relay.running.kill();
     let before = contents(&home.path("relay"));
     let good = fs::read(home.path("one.backup")).expect("a file");
     let try_with = |bytes: &[u8], words: &[&str]| {
         fs::write(home.path("bad.backup"), bytes).expect("writes");
-        restore(&home, "bad.backup").badly(words);
+        restore(&home, "bad.backup").failure(words);
         assert!(contents(&home.path("relay")) == before, "something changed");
     };
     for length in [513, 2_000, good.len() / 2, good.len() - 1] {
@@ -244,12 +244,12 @@ fn damaged_backup_restores_nothing() {
         String::from_utf8_lossy(&good[512..1_024]).replace("\"format\": 1", "\"format\": 7");
     let newer = [&good[..512], newer.as_bytes(), &good[1_024..]].concat();
     try_with(&newer, &["newer version of the relay (0.1.0)"]);
-    restore(&home, "nowhere.backup").badly(&["cannot read nowhere.backup"]);
+    restore(&home, "nowhere.backup").failure(&["cannot read nowhere.backup"]);
     assert!(contents(&home.path("relay")) == before);
     // The same on a folder that is not there: it is not made.
     fs::write(home.path("bad.backup"), &good[..2_000]).expect("writes");
     home.run(&["restore", "bad.backup", "--data-dir", "new"])
-        .badly(&["damaged"]);
+        .failure(&["damaged"]);
     assert!(!home.path("new").exists());
 }
 
@@ -275,10 +275,10 @@ fn killed_restore_completes_on_retry() {
     for (aside, moved_in) in [(0, 0), (1, 0), (2, 0), (4, 0), (4, 1), (4, 2)] {
         let (home, mut relay) = house();
         let address = relay.address().to_owned();
-        backup(&home, "one.backup", &[]).well();
+        backup(&home, "one.backup", &[]).success();
         relay.running.kill();
         home.run(&["restore", "one.backup", "--data-dir", "spare"])
-            .well();
+            .success();
         let fresh = home.path("relay/restoring");
         fs::create_dir(&fresh).expect("a folder");
         for name in ["day-keys", "relay.redb"] {
@@ -290,8 +290,8 @@ fn killed_restore_completes_on_retry() {
             // Neither the old store nor the new one: no empty relay comes of it.
             let serve = ["serve", "--listen", "127.0.0.1:0", "--data-dir", "relay"];
             home.run(&serve)
-                .badly(&["was cut off", "graceful-relay restore"]);
-            restore(&home, "one.backup").well();
+                .failure(&["was cut off", "graceful-relay restore"]);
+            restore(&home, "one.backup").success();
             assert!(!fresh.exists());
         }
         let _relay = Relay::start_on(&home, &address);
@@ -308,7 +308,7 @@ fn backup_keep_removes_older_own_backups_only() {
     let (home, _relay) = house();
     fs::create_dir(home.path("backups")).expect("a folder");
     let at = |name: &str| home.path("backups").join(name);
-    backup(&home, "backups", &[]).well();
+    backup(&home, "backups", &[]).success();
     let first = names(&home.path("backups"));
     assert_eq!(first.len(), 1);
     let older = [
@@ -323,7 +323,7 @@ fn backup_keep_removes_older_own_backups_only() {
     let _other = Relay::start(&other);
     other
         .run(&["backup", "other.backup", "--data-dir", "relay"])
-        .well();
+        .success();
     fs::copy(
         other.path("other.backup"),
         at("graceful-relay-2019-01-01T0000Z.backup"),
@@ -351,7 +351,7 @@ fn backup_keep_removes_older_own_backups_only() {
 
     let before = names(&home.path("backups"));
     let said = backup(&home, "backups/", &["--keep", "2", "--json"])
-        .well()
+        .success()
         .json()
         .remove(0);
     assert_eq!(said["removed"].as_array().map(Vec::len), Some(2), "{said}");
@@ -371,7 +371,7 @@ fn status_shows_last_backup() {
     let (home, _relay) = house();
     let status = || {
         home.run(&["status", "--json", "--data-dir", "relay"])
-            .well()
+            .success()
             .json()
             .remove(0)
     };
@@ -381,7 +381,7 @@ fn status_shows_last_backup() {
             .as_str()
             .is_some_and(|next| next.contains("graceful-relay backup"))
     );
-    backup(&home, "one.backup", &[]).well();
+    backup(&home, "one.backup", &[]).success();
     let now = status();
     assert!(
         now["warnings"].as_array().is_some_and(Vec::is_empty),
@@ -397,6 +397,6 @@ fn status_shows_last_backup() {
             .is_some_and(|age_s| (0..600).contains(&age_s)),
         "{now}"
     );
-    let screen = home.run(&["status", "--data-dir", "relay"]).well().out;
+    let screen = home.run(&["status", "--data-dir", "relay"]).success().out;
     assert!(screen.contains("one.backup"), "{screen}");
 }

@@ -10,7 +10,7 @@ const SHORT: [&str; 5] = ["--duration", "300ms", "--warm-up", "50ms", "--json"];
 
 fn status(home: &Home) -> Value {
     home.run(&["status", "--json", "--data-dir", "relay"])
-        .well()
+        .success()
         .json()
         .remove(0)
 }
@@ -48,7 +48,7 @@ fn bench_counts_match_relay_status() {
         "--batch",
         "5",
     ];
-    let said = home.run(&[&arguments[..], &SHORT].concat()).well();
+    let said = home.run(&[&arguments[..], &SHORT].concat()).success();
     let report = &said.json()[0];
     let stored = number(&report["stored"]["all"]);
     assert!(stored >= 5 && stored.is_multiple_of(5), "{report}");
@@ -98,7 +98,7 @@ fn bench_with_own_relay_delivers_and_cleans_up() {
     ];
     let report = home
         .run(&[&arguments[..], &SHORT].concat())
-        .well()
+        .success()
         .json()
         .remove(0);
     let (stored, delivered) = (
@@ -163,7 +163,7 @@ fn idle_tls_connection_stays_within_promised_memory() {
     ];
     let report = home
         .run(&[&arguments[..], &SHORT].concat())
-        .well()
+        .success()
         .json()
         .remove(0);
     assert_eq!(
@@ -196,7 +196,7 @@ fn bench_holds_and_releases_idle_devices() {
     ];
     let report = home
         .run(&[&arguments[..], &SHORT].concat())
-        .well()
+        .success()
         .json()
         .remove(0);
     assert_eq!(number(&report["connecting"]["connections"]), 6, "{report}");
@@ -231,12 +231,12 @@ fn bench_names_reached_limit_and_leaves_nothing() {
         .expect("a URL")
         .to_owned();
     let bench = |more: &[&str]| home.run(&[&["bench", &url][..], more, &SHORT].concat());
-    bench(&["--accounts", "1"]).badly(&["envelopes_max", "--mode deliver"]);
+    bench(&["--accounts", "1"]).failure(&["envelopes_max", "--mode deliver"]);
     assert_empty(&home);
-    bench(&["--mode", "idle", "--devices", "40"]).badly(&["32 devices", "devices_max"]);
-    bench(&["--size", "9000000"]).badly(&["envelope_size_max", "--size"]);
+    bench(&["--mode", "idle", "--devices", "40"]).failure(&["32 devices", "devices_max"]);
+    bench(&["--size", "9000000"]).failure(&["envelope_size_max", "--size"]);
     // More accounts than one address may found in an hour.
-    bench(&["--mode", "idle", "--accounts", "25"]).badly(&["per_ip_new_accounts"]);
+    bench(&["--mode", "idle", "--accounts", "25"]).failure(&["per_ip_new_accounts"]);
     assert_empty(&home);
 }
 
@@ -247,7 +247,7 @@ fn bench_with_too_few_invitations_fails() {
     let invite = relay.invite(&home);
     let arguments = ["bench", &relay.url, "--accounts", "2", "--invite", &invite];
     home.run(&[&arguments[..], &SHORT].concat())
-        .badly(&["graceful-relay invite", "--invites"]);
+        .failure(&["graceful-relay invite", "--invites"]);
     assert_empty(&home);
 }
 

@@ -17,22 +17,22 @@ fn pushed_changes_are_pulled_by_other_device() {
     write(&home.path("changes.jsonl"), &sent);
     let pushed = home
         .client("desk", &["push", "--json", "--jsonl", "changes.jsonl"])
-        .well()
+        .success()
         .json();
     assert_eq!(
         (&pushed[0]["pushed"], &pushed[0]["waiting"]),
         (&200.into(), &0.into())
     );
     home.client("phone", &["pull", "--jsonl", "copy.jsonl"])
-        .well();
+        .success();
     assert_eq!(changes(&home.path("copy.jsonl")), sent);
 
     home.client("phone", &["push", "Milk", "and", "bread"])
-        .well();
-    let followed = home.client("desk", &["pull", "--until", "1"]).well();
+        .success();
+    let followed = home.client("desk", &["pull", "--until", "1"]).success();
     assert_eq!(followed.out, "Phone (phone)  Milk and bread\n");
 
-    let status = home.client("desk", &["status", "--json"]).well().json();
+    let status = home.client("desk", &["status", "--json"]).success().json();
     assert_eq!(
         (
             status[0]["state"].as_str(),
@@ -40,12 +40,12 @@ fn pushed_changes_are_pulled_by_other_device() {
         ),
         (Some("up_to_date"), None)
     );
-    let devices = home.client("desk", &["devices"]).well();
+    let devices = home.client("desk", &["devices"]).success();
     assert!(
         devices.out.contains("Desk ") && devices.out.contains("Phone "),
         "{devices:?}"
     );
-    relay.keeps_nothing(&home);
+    relay.wait_until_empty(&home);
 }
 
 #[test]
@@ -62,7 +62,7 @@ fn pull_killed_repeatedly_writes_each_change_once() {
         write(&home.path("more.jsonl"), &more);
         sent.extend(more);
         home.client("desk", &["push", "--jsonl", "more.jsonl"])
-            .well();
+            .success();
         let before = length();
         let mut follow = home.start_client("phone", &["pull", "--follow", "--jsonl", "copy.jsonl"]);
         let deadline = std::time::Instant::now() + LONG;
@@ -80,7 +80,7 @@ fn pull_killed_repeatedly_writes_each_change_once() {
             .expect("written");
     }
     home.client("phone", &["pull", "--jsonl", "copy.jsonl"])
-        .well();
+        .success();
     assert!(
         changes(&copy) == sent,
         "{} of {}",
@@ -95,30 +95,32 @@ fn removed_device_is_informed_and_account_deleted() {
     let mut relay = Relay::start(&home);
     relay.create(&home, "desk", "Desk");
     pair(&home, "desk", "phone", "Phone");
-    home.client("desk", &["push", "first"]).well();
+    home.client("desk", &["push", "first"]).success();
     let follow = home.start_client("phone", &["follow"]);
     assert!(follow.line().contains("first"));
 
-    let said = home.client("desk", &["remove", "phone", "--yes"]).well();
+    let said = home.client("desk", &["remove", "phone", "--yes"]).success();
     assert!(said.out.contains("Removed Phone"), "{said:?}");
-    follow.wait().badly(&["relay refused", "removed"]);
+    follow.wait().failure(&["relay refused", "removed"]);
     home.client("phone", &["push", "secret"])
-        .badly(&["refused"]);
-    let status = home.client("phone", &["status"]).well();
+        .failure(&["refused"]);
+    let status = home.client("phone", &["status"]).success();
     assert!(status.out.contains("refused by the relay: "), "{status:?}");
-    let devices = home.client("desk", &["devices", "--json"]).well().json();
+    let devices = home.client("desk", &["devices", "--json"]).success().json();
     assert_eq!(
         (&devices[1]["name"], &devices[1]["removed"]),
         (&"Phone".into(), &true.into())
     );
-    home.client("desk", &["push", "second"]).well();
+    home.client("desk", &["push", "second"]).success();
 
-    let said = home.client("desk", &["purge", "--account", "--yes"]).well();
+    let said = home
+        .client("desk", &["purge", "--account", "--yes"])
+        .success();
     assert!(
         said.out.contains("Deleted the account from the relay"),
         "{said:?}"
     );
-    home.client("desk", &["push", "third"]).badly(&[]);
+    home.client("desk", &["push", "third"]).failure(&[]);
     relay.running.kill();
     let store = Store::open(&home.path("relay"), Options::default()).expect("a store");
     assert_eq!(store.account_row_count().expect("rows"), 0);
@@ -131,12 +133,14 @@ fn queued_changes_are_sent_after_relay_returns() {
     relay.create(&home, "desk", "Desk");
     let port = relay.url.rsplit(':').next().expect("a port").to_owned();
     relay.running.kill();
-    let said = home.client("desk", &["push", "--no-wait", "later"]).well();
+    let said = home
+        .client("desk", &["push", "--no-wait", "later"])
+        .success();
     assert!(
         said.out.contains("1 change queued") && said.err.contains("client push"),
         "{said:?}"
     );
-    let status = home.client("desk", &["status"]).well();
+    let status = home.client("desk", &["status"]).success();
     assert!(
         status.out.contains("1 waiting") && status.out.contains("error "),
         "{status:?}"
@@ -155,9 +159,9 @@ fn queued_changes_are_sent_after_relay_returns() {
         "",
     );
     again.json_line();
-    let said = home.client("desk", &["push"]).well();
+    let said = home.client("desk", &["push"]).success();
     assert_eq!(said.out, "The outbox is empty: the relay has everything.\n");
-    let said = home.client("desk", &["purge", "--yes"]).well();
+    let said = home.client("desk", &["purge", "--yes"]).success();
     assert_eq!(said.out, "1 change deleted from the relay.\n");
 }
 
@@ -174,17 +178,17 @@ fn cli_errors_name_the_next_step() {
         home.client(profile, &all)
     };
     create("a", "ws://127.0.0.1:1", &[])
-        .badly(&["cannot reach relay ws://127.0.0.1:1", "check that it runs"]);
-    create("b", url, &[]).badly(&["by invitation", "--invite"]);
+        .failure(&["cannot reach relay ws://127.0.0.1:1", "check that it runs"]);
+    create("b", url, &[]).failure(&["by invitation", "--invite"]);
     create("c", url, &["--invite", "aaaabbbbccccddddeeeeffff"])
-        .badly(&["missing, used or expired"]);
-    create("d", "relay.example", &[]).badly(&["relay.example", "wss://"]);
-    create("d", "ws://relay.example", &[]).badly(&["not encrypted"]);
+        .failure(&["missing, used or expired"]);
+    create("d", "relay.example", &[]).failure(&["relay.example", "wss://"]);
+    create("d", "ws://relay.example", &[]).failure(&["not encrypted"]);
     let (invite, long) = (relay.invite(&home), "x".repeat(129));
-    create("d", url, &["--invite", &invite, "--name", &long]).badly(&["1 to 128 bytes"]);
-    create("desk", url, &["--invite", &invite, "--name", "Desk"]).well();
-    create("e", url, &["--invite", &invite]).badly(&["missing, used or expired"]);
-    create("desk", url, &["--invite", &invite]).badly(&["already holds a device"]);
+    create("d", url, &["--invite", &invite, "--name", &long]).failure(&["1 to 128 bytes"]);
+    create("desk", url, &["--invite", &invite, "--name", "Desk"]).success();
+    create("e", url, &["--invite", &invite]).failure(&["missing, used or expired"]);
+    create("desk", url, &["--invite", &invite]).failure(&["already holds a device"]);
 
     for arguments in [
         &["status"][..],
@@ -195,44 +199,44 @@ fn cli_errors_name_the_next_step() {
         &["remove", "x"],
     ] {
         home.client("nowhere", arguments)
-            .badly(&["nowhere holds no device", "create or join an account"]);
+            .failure(&["nowhere holds no device", "create or join an account"]);
     }
     std::fs::write(home.path("bad.jsonl"), "{}\n{\"id\":\n").expect("written");
     home.client("desk", &["push", "--jsonl", "bad.jsonl"])
-        .badly(&["bad.jsonl, line 2", "not JSON", "nothing was pushed"]);
+        .failure(&["bad.jsonl, line 2", "not JSON", "nothing was pushed"]);
     home.client("desk", &["push", "--jsonl", "none.jsonl"])
-        .badly(&["cannot read none.jsonl"]);
-    let waiting = home.client("desk", &["status", "--json"]).well().json();
+        .failure(&["cannot read none.jsonl"]);
+    let waiting = home.client("desk", &["status", "--json"]).success().json();
     assert_eq!(
         (&waiting[0]["waiting"], &waiting[0]["stored_through"]),
         (&0.into(), &0.into())
     );
 
     home.client("desk", &["remove", "Tablet", "--yes"])
-        .badly(&["no device named \"Tablet\""]);
+        .failure(&["no device named \"Tablet\""]);
     home.client("desk", &["remove", "Desk", "--yes"])
-        .badly(&["cannot remove itself"]);
+        .failure(&["cannot remove itself"]);
     home.client("desk", &["purge"])
-        .badly(&["cancelled", "--yes"]);
+        .failure(&["cancelled", "--yes"]);
     let letter = "Dear Ann\n";
     std::fs::write(home.path("letter"), letter).expect("written");
     home.client("desk", &["pull", "--follow", "--jsonl", "letter"])
-        .badly(&["letter", "use another file"]);
+        .failure(&["letter", "use another file"]);
     assert_eq!(read(&home.path("letter")), letter);
 
     let link = pair(&home, "desk", "phone", "Phone");
     home.client("f", &["join", &link])
-        .badly(&["used or expired", "client pair"]);
+        .failure(&["used or expired", "client pair"]);
     home.client("phone", &["join", &link])
-        .badly(&["already holds a device"]);
+        .failure(&["already holds a device"]);
     home.client("f", &["join", &link[..link.len() - 1]])
-        .badly(&["malformed: secret"]);
+        .failure(&["malformed: secret"]);
     home.client("f", &["join", "https://example.org"])
-        .badly(&["not a pairing link"]);
+        .failure(&["not a pairing link"]);
     let _follow = busy(&home);
     home.client("desk", &["push", "x"])
-        .badly(&["is locked by another process"]);
-    let status = home.client("desk", &["status"]).well();
+        .failure(&["is locked by another process"]);
+    let status = home.client("desk", &["status"]).success();
     assert!(
         status.out.contains("another process has this profile open"),
         "{status:?}"
@@ -250,18 +254,18 @@ fn declined_device_does_not_join() {
         .expect("a link")
         .to_owned();
     home.client("phone", &["join", &link])
-        .badly(&["the other device declined"]);
+        .failure(&["the other device declined"]);
     pairing
         .wait()
-        .badly(&["requests to join. Accept it? [y/N]", "device declined"]);
+        .failure(&["requests to join. Accept it? [y/N]", "device declined"]);
     assert!(!home.path("phone").exists());
     let picture = home.start_client("desk", &["pair", "--qr"]);
     assert!(picture.line().contains('█'), "a picture");
 }
 
 /// A device in use: known to be open when the first change has come through it.
-fn busy(home: &Home) -> program::Running {
-    home.client("phone", &["push", "hello"]).well();
+fn busy(home: &Home) -> program::RunningProgram {
+    home.client("phone", &["push", "hello"]).success();
     let follow = home.start_client("desk", &["pull", "--follow"]);
     assert!(follow.line().contains("hello"));
     follow

@@ -3,7 +3,7 @@
 #![cfg(unix)]
 
 use graceful_store::{Engine as _, Options, Store};
-use graceful_testing::devices::{Device, come_to_rest, ledger, two_devices};
+use graceful_testing::devices::{Device, assert_converged, ledger, two_devices};
 use graceful_testing::relay_process::{Address, RelayProcess};
 
 /// How often the relay dies.
@@ -44,17 +44,17 @@ async fn relay_killed_under_load_delivers_every_change_once() {
     let data = folder.path().join("relay");
     let address = Address::open().await;
     let mut relay = RelayProcess::start(&data, &REGISTRATION);
-    address.leads_to(Some(relay.address));
+    address.route_to(Some(relay.address));
     let (mut laptop, mut phone) = two_devices(folder.path(), &address.url()).await;
 
     let ledger = ledger();
     let mut state = 2_026;
     for share in ledger.chunks(ledger.len().div_ceil(KILLS)) {
         live(&mut laptop, &mut phone, share, &mut state).await;
-        address.leads_to(None);
+        address.route_to(None);
         relay.kill();
         relay = RelayProcess::start(&data, &REGISTRATION);
-        address.leads_to(Some(relay.address));
+        address.route_to(Some(relay.address));
     }
 
     let shares = ledger.chunks(ledger.len().div_ceil(KILLS));
@@ -65,7 +65,7 @@ async fn relay_killed_under_load_delivers_every_change_once() {
         from_laptop.extend_from_slice(half);
         from_phone.extend_from_slice(other);
     }
-    come_to_rest(laptop, phone, &from_laptop, &from_phone).await;
+    assert_converged(laptop, phone, &from_laptop, &from_phone).await;
     relay.stop();
     let store = Store::open(&data, Options::default()).expect("opens");
     let totals = store.totals().expect("reads");

@@ -22,7 +22,7 @@ fn demo_passes_and_leaves_nothing() {
     write(&home.path("small.jsonl"), &lines(0, 300));
     let said = home
         .run(&["demo", "--json", "--changes", "small.jsonl"])
-        .well();
+        .success();
     let report = &said.json()[0];
     assert_eq!(
         (&report["changes"], &report["relay"]["envelopes"]),
@@ -47,7 +47,7 @@ fn demo_output_in_pipe_has_no_colors() {
     write(&home.path("one.jsonl"), &lines(0, 1));
     let said = home
         .run(&["demo", "--keep", "--changes", "one.jsonl"])
-        .well();
+        .success();
     for words in [
         "WHAT THE RELAY COULD SEE",
         "WHAT THE DEVICES SAW",
@@ -69,13 +69,13 @@ fn demo_output_in_pipe_has_no_colors() {
 fn demo_reports_unusable_file() {
     let home = Home::new();
     home.run(&["demo", "--changes", "none.jsonl"])
-        .badly(&["cannot read none.jsonl"]);
+        .failure(&["cannot read none.jsonl"]);
     std::fs::write(home.path("empty.jsonl"), "\n\n").expect("written");
     home.run(&["demo", "--changes", "empty.jsonl"])
-        .badly(&["empty.jsonl has no lines"]);
+        .failure(&["empty.jsonl has no lines"]);
     std::fs::write(home.path("huge.jsonl"), "x".repeat(101 << 20)).expect("written");
     home.run(&["demo", "--changes", "huge.jsonl"])
-        .badly(&["exceeds the limit"]);
+        .failure(&["exceeds the limit"]);
     assert!(leftovers(&home).is_empty());
 }
 
@@ -87,7 +87,7 @@ fn demo_accepts_change_of_several_envelopes() {
         format!("{}\n{{}}\n", "x".repeat(2_500_000)),
     )
     .expect("written");
-    let said = home.run(&["demo", "--changes", "large.jsonl"]).well();
+    let said = home.run(&["demo", "--changes", "large.jsonl"]).success();
     assert!(said.out.contains("All claims verified"), "{said:?}");
 }
 

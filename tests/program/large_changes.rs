@@ -218,19 +218,19 @@ fn large_change_survives_disconnects_and_kills() {
         );
     }
     let follow = home.start_client("phone", &["pull", "--jsonl", "phone.jsonl", "--until", "2"]);
-    follow.wait().well();
+    follow.wait().success();
     assert!(changes(&home.path("phone.jsonl")) == sent);
     while !pushing.has_ended() {
         assert!(Instant::now() < deadline, "the push does not end");
         std::thread::sleep(Duration::from_millis(5));
     }
-    pushing.wait().well();
+    pushing.wait().success();
     assert!(
         *broken.lock().expect("not poisoned") > 8,
         "the connection broke {broken:?} times"
     );
     home.client("phone", &["pull", "--jsonl", "phone.jsonl"])
-        .well();
+        .success();
     assert_eq!(changes(&home.path("phone.jsonl")).len(), 2);
-    relay.keeps_nothing(&home);
+    relay.wait_until_empty(&home);
 }

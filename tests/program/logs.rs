@@ -5,7 +5,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use graceful_testing::program::{Home, LONG, Running};
+use graceful_testing::program::{Home, LONG, RunningProgram};
 use serde_json::Value;
 
 /// Settings of a relay that logs to files, at this level.
@@ -19,7 +19,7 @@ fn write(home: &Home, level: &str, format: &str) {
     fs::write(home.path("relay.toml"), settings).expect("settings");
 }
 
-fn serve(home: &Home) -> Running {
+fn serve(home: &Home) -> RunningProgram {
     let running = home.start(
         &[
             "serve",
@@ -61,7 +61,7 @@ fn back_up(home: &Home, to: &str) {
         "--data-dir",
         "relay",
     ])
-    .well();
+    .success();
 }
 
 /// Waits until so many backups are in the log.
@@ -75,7 +75,7 @@ fn wait_for_backups(home: &Home, count: usize) {
 
 fn reload(home: &Home) -> String {
     home.run(&["reload", "--config", "relay.toml", "--data-dir", "relay"])
-        .well()
+        .success()
         .out
 }
 
@@ -126,7 +126,7 @@ fn reload_changes_log_level() {
     wait_for_backups(&home, 1);
     write(&home, "silence", "text");
     home.run(&["reload", "--config", "relay.toml", "--data-dir", "relay"])
-        .wrongly_set(&["log.level", "silence"]);
+        .config_error(&["log.level", "silence"]);
     write(&home, "error", "json");
     let said = reload(&home);
     assert!(

@@ -334,7 +334,7 @@ fn backup_of_each_layout_restores() {
         )
         .expect("unpacked");
         home.run(&["restore", "backup", "--data-dir", "relay"])
-            .well();
+            .success();
         check(&Store::open(&home.path("relay"), Options::default()).expect("opens"));
         assert!(
             !home.path("relay").join(BEFORE).exists(),

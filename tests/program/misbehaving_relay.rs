@@ -30,7 +30,7 @@ impl Stopped {
         let mut relay = Relay::start(&home);
         relay.create(&home, "desk", "Desk");
         pair(&home, "desk", "phone", "Phone");
-        home.client("desk", &["push", "before"]).well();
+        home.client("desk", &["push", "before"]).success();
         follow(&home, "phone");
         relay.running.kill();
         copy(&home.path("relay"), &home.path("backup"));
@@ -47,7 +47,7 @@ impl Stopped {
         if restored {
             self.home
                 .run(&["restore", "--mark-only", "--data-dir", "relay"])
-                .well();
+                .success();
         }
         let relay = Relay::start_on(&self.home, &self.address);
         (self.home, relay)
@@ -56,7 +56,7 @@ impl Stopped {
 
 fn follow(home: &Home, profile: &str) {
     let copy = format!("{profile}.jsonl");
-    home.client(profile, &["pull", "--jsonl", &copy]).well();
+    home.client(profile, &["pull", "--jsonl", &copy]).success();
 }
 
 fn received(home: &Home, profile: &str) -> Vec<String> {
@@ -70,14 +70,14 @@ fn received(home: &Home, profile: &str) -> Vec<String> {
 }
 
 fn warnings(home: &Home, profile: &str) -> Vec<Value> {
-    let status = home.client(profile, &["status", "--json"]).well().json();
+    let status = home.client(profile, &["status", "--json"]).success().json();
     status[0]["alerts"].as_array().expect("a list").clone()
 }
 
 #[test]
 fn rolled_back_relay_is_reported() {
     let stopped = Stopped::after(|home| {
-        home.client("desk", &["push", "lost"]).well();
+        home.client("desk", &["push", "lost"]).success();
         follow(home, "phone");
     });
     let (home, _relay) = stopped.go_back(false);
@@ -87,9 +87,9 @@ fn rolled_back_relay_is_reported() {
             !found.is_empty() && found.iter().all(|warning| warning["restored"] == false),
             "{found:?}"
         );
-        let screen = home.client(profile, &["status"]).well().out;
+        let screen = home.client(profile, &["status"]).success().out;
         assert!(screen.contains("ALERT: the relay"), "{screen}");
-        let screen = home.client(profile, &["status", "--dismiss"]).well().out;
+        let screen = home.client(profile, &["status", "--dismiss"]).success().out;
         assert!(!screen.contains("ALERT"), "{screen}");
     }
 }
@@ -97,13 +97,14 @@ fn rolled_back_relay_is_reported() {
 #[test]
 fn restored_relay_gets_lost_changes_back() {
     let stopped = Stopped::after(|home| {
-        home.client("desk", &["push", "lost by the relay"]).well();
-        home.client("phone", &["push", "lost as well"]).well();
+        home.client("desk", &["push", "lost by the relay"])
+            .success();
+        home.client("phone", &["push", "lost as well"]).success();
     });
     let (home, relay) = stopped.go_back(true);
     // With nothing to give, it asks the relay what it has, and sends what it lost.
-    home.client("desk", &["push"]).well();
-    home.client("phone", &["push"]).well();
+    home.client("desk", &["push"]).success();
+    home.client("phone", &["push"]).success();
     for profile in ["desk", "phone"] {
         follow(&home, profile);
         let found = warnings(&home, profile);
@@ -111,7 +112,7 @@ fn restored_relay_gets_lost_changes_back() {
             !found.is_empty() && found.iter().all(|warning| warning["restored"] == true),
             "{found:?}"
         );
-        let screen = home.client(profile, &["status"]).well().out;
+        let screen = home.client(profile, &["status"]).success().out;
         assert!(
             screen.contains("note: the relay was restored") && !screen.contains("ALERT"),
             "{screen}"
@@ -119,7 +120,7 @@ fn restored_relay_gets_lost_changes_back() {
     }
     assert_eq!(received(&home, "phone"), ["before", "lost by the relay"]);
     assert_eq!(received(&home, "desk"), ["lost as well"]);
-    relay.keeps_nothing(&home);
+    relay.wait_until_empty(&home);
 }
 
 #[test]
@@ -127,20 +128,21 @@ fn restore_does_not_readmit_removed_device() {
     let stopped = Stopped::after(|home| {
         pair(home, "desk", "tablet", "Tablet");
         copy(&home.path("phone"), &home.path("stolen"));
-        home.client("desk", &["remove", "phone", "--yes"]).well();
-        home.client("desk", &["push", "after the removal"]).well();
+        home.client("desk", &["remove", "phone", "--yes"]).success();
+        home.client("desk", &["push", "after the removal"])
+            .success();
     });
     let (home, _relay) = stopped.go_back(true);
     // The desk has the longer log, and gives it back; the tablet, which joined meanwhile, is known again.
     home.client("desk", &["push", "and after the restore"])
-        .well();
+        .success();
     home.client("stolen", &["push", "I am back"])
-        .badly(&["refused"]);
+        .failure(&["refused"]);
     let said = home.client("stolen", &["pull"]);
-    let said = said.badly(&["refused"]);
+    let said = said.failure(&["refused"]);
     assert!(!said.out.contains("after"), "{said:?}");
     home.client("stolen", &["pair", "--yes"])
-        .badly(&["refused"]);
+        .failure(&["refused"]);
     follow(&home, "tablet");
     let received = received(&home, "tablet");
     assert!(

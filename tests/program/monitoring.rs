@@ -11,7 +11,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
 use graceful_testing::external::{free_port, is_installed};
-use graceful_testing::program::{Home, LONG, Running};
+use graceful_testing::program::{Home, LONG, RunningProgram};
 use serde_json::Value;
 
 const KIT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/packaging/monitoring");
@@ -263,7 +263,7 @@ fn hurried(folder: &Path, relay: u16, alertmanager: u16, webhook: u16) -> [PathB
 }
 
 /// A relay that speaks TLS, with a device that has something to say; and the port of its metrics.
-fn busy_relay(home: &Home) -> (Running, u16) {
+fn busy_relay(home: &Home) -> (RunningProgram, u16) {
     let environment = [
         ("GRACEFUL_RELAY_TLS__MODE", "self-signed"),
         ("GRACEFUL_RELAY_METRICS__LISTEN", "127.0.0.1:0"),
@@ -284,8 +284,8 @@ fn busy_relay(home: &Home) -> (Running, u16) {
         "laptop",
         &["init", "--relay", &text("url"), "--name", "Laptop"],
     )
-    .well();
-    home.client("laptop", &["push", "Paid the rent"]).well();
+    .success();
+    home.client("laptop", &["push", "Paid the rent"]).success();
     let metrics: SocketAddr = text("metrics").parse().expect("an address");
     (relay, metrics.port())
 }

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-use graceful_testing::program::{Home, Relay, Said, lines, pair, write};
+use graceful_testing::program::{CommandOutput, Home, Relay, lines, pair, write};
 use serde_json::Value;
 
 /// A relay with an account of two devices, one of which has not fetched what the other pushed.
@@ -15,17 +15,17 @@ fn house() -> (Home, Relay) {
     relay.create(&home, "laptop", "Laptop");
     pair(&home, "laptop", "phone", "Phone");
     write(&home.path("changes"), &lines(0, 20));
-    home.client("laptop", &["push", "changes"]).well();
+    home.client("laptop", &["push", "changes"]).success();
     (home, relay)
 }
 
-fn one(said: &Said) -> Value {
+fn one(said: &CommandOutput) -> Value {
     said.json().into_iter().next().expect("a line of JSON")
 }
 
 fn accounts(home: &Home) -> Vec<Value> {
     home.run(&["account", "list", "--json", "--data-dir", "relay"])
-        .well()
+        .success()
         .json()
 }
 
@@ -54,7 +54,7 @@ fn accounts_are_listed_and_shown_by_id_prefix() {
             "--data-dir",
             "relay",
         ])
-        .well();
+        .success();
     assert_eq!(
         (limited.out.lines().count(), limited.err.lines().count()),
         (2, 1),
@@ -64,7 +64,7 @@ fn accounts_are_listed_and_shown_by_id_prefix() {
         let id = entry["account"].as_str().expect("an id");
         let shown = one(&home
             .run(&["account", "show", &id[..8], "--json", "--data-dir", "relay"])
-            .well());
+            .success());
         assert_eq!(shown["account"], entry["account"]);
         assert_eq!(
             shown["members"].as_array().map(Vec::len),
@@ -72,9 +72,9 @@ fn accounts_are_listed_and_shown_by_id_prefix() {
         );
     }
     home.run(&["account", "show", "AAAA", "--data-dir", "relay"])
-        .badly(&["at least 8 characters"]);
+        .failure(&["at least 8 characters"]);
     home.run(&["account", "show", "AAAAAAAAAA", "--data-dir", "relay"])
-        .badly(&["no account here"]);
+        .failure(&["no account here"]);
 }
 
 #[test]
@@ -90,7 +90,7 @@ fn account_quota_applies_until_reset() {
             arguments,
         ]
         .concat();
-        home.run(&all).well().out
+        home.run(&all).success().out
     };
     assert!(quota(&["2GB"]).contains("2.00 GB (its own quota) and 200,000 envelopes (as all)"));
     // It is kept over a restart, with the account.
@@ -109,7 +109,7 @@ fn account_delete_removes_all_and_informs_devices() {
         .expect("an id")
         .to_owned();
     home.run(&["account", "delete", &id[..8], "--data-dir", "relay"])
-        .badly(&["--yes"]);
+        .failure(&["--yes"]);
     assert_eq!(accounts(&home).len(), 1, "nobody confirmed it");
     let follower = home.start_client("phone", &["pull", "--follow"]);
     follower.line();
@@ -121,7 +121,7 @@ fn account_delete_removes_all_and_informs_devices() {
         "--data-dir",
         "relay",
     ])
-    .well();
+    .success();
     let told = follower.wait();
     assert!(
         !told.status.success() && told.err.contains("closed"),
@@ -130,19 +130,19 @@ fn account_delete_removes_all_and_informs_devices() {
     assert_eq!(accounts(&home).len(), 0);
     let status = one(&home
         .run(&["status", "--json", "--data-dir", "relay"])
-        .well());
+        .success());
     assert_eq!(
         (&status["accounts"], &status["envelopes"]),
         (&0.into(), &0.into())
     );
     home.run(&["account", "show", &id, "--data-dir", "relay"])
-        .badly(&["no account here"]);
+        .failure(&["no account here"]);
 }
 
 #[test]
 fn status_prints_screen_and_json() {
     let (home, relay) = house();
-    let said = home.run(&["status", "--data-dir", "relay"]).well();
+    let said = home.run(&["status", "--data-dir", "relay"]).success();
     assert!(
         !said.out.contains('\u{1b}'),
         "no colours where no terminal is"
@@ -165,7 +165,7 @@ fn status_prints_screen_and_json() {
     std::fs::write(home.path("relay/last-backup"), note).expect("written");
     let status = one(&home
         .run(&["status", "--json", "--data-dir", "relay"])
-        .well());
+        .success());
     assert_eq!(status["last_backup"]["bytes"], 12_345);
     assert_eq!(status["warnings"], Value::Array(Vec::new()), "{status}");
     assert!(
@@ -179,7 +179,7 @@ fn status_prints_screen_and_json() {
 fn report(home: &Home) -> Value {
     let said = home
         .run(&["sla", "report", "--format", "json", "--data-dir", "relay"])
-        .well();
+        .success();
     serde_json::from_str(&said.out).expect("JSON")
 }
 
@@ -187,7 +187,7 @@ fn report(home: &Home) -> Value {
 fn crash_counts_as_downtime_and_planned_stop_does_not() {
     let (home, mut relay) = house();
     assert!(report(&home)["pushes"].as_u64() > Some(0));
-    home.run(&["drain", "--data-dir", "relay"]).well();
+    home.run(&["drain", "--data-dir", "relay"]).success();
     while !relay.running.has_ended() {
         std::thread::yield_now();
     }
@@ -237,12 +237,12 @@ fn sla_report_is_written_in_every_format() {
             "--data-dir",
             "relay",
         ])
-        .well();
+        .success();
         let text = std::fs::read_to_string(home.path("report")).expect("written");
         assert!(text.starts_with(begin), "{text}");
     }
     home.run(&["sla", "report", "--data-dir", "elsewhere"])
-        .badly(&["no record of uptime"]);
+        .failure(&["no record of uptime"]);
 }
 
 fn finding<'a>(said: &'a Value, check: &str) -> &'a Value {
@@ -270,7 +270,7 @@ fn doctor_reports_healthy_and_unhealthy_relay() {
     assert_eq!(finding(&well, "backup")["level"], "warning");
     assert_eq!(doctor().status.code(), Some(1), "a warning ends with 1");
     let mut relay = relay;
-    home.run(&["drain", "--data-dir", "relay"]).well();
+    home.run(&["drain", "--data-dir", "relay"]).success();
     while !relay.running.has_ended() {
         std::thread::yield_now();
     }
@@ -343,10 +343,10 @@ fn doctor_bundle_names_problems_and_no_identities() {
         .to_owned();
     let shown = one(&home
         .run(&["account", "show", &id, "--json", "--data-dir", "relay"])
-        .well());
+        .success());
     let status = one(&home
         .run(&["status", "--json", "--data-dir", "relay"])
-        .well());
+        .success());
     let settings = [
         ("GRACEFUL_RELAY_SERVER__DOMAINS", "canary-name.invalid"),
         ("GRACEFUL_RELAY_SERVER__TRUSTED_PROXIES", "192.0.2.77"),

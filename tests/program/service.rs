@@ -99,7 +99,7 @@ fn socket_activation_port_is_used() {
     let said = relay.0.stdout.take().expect("piped");
     BufReader::new(said).read_line(&mut line).expect("a line");
     assert!(line.contains(&format!("ws://{address}")), "{line}");
-    let status = home.run(&["healthcheck", "--data-dir", "relay"]).well();
+    let status = home.run(&["healthcheck", "--data-dir", "relay"]).success();
     assert_eq!(status.out, "ready\n");
 }
 
@@ -137,7 +137,7 @@ fn until_health_is(home: &Home, good: bool) {
 fn healthcheck_returns_exit_code() {
     let home = Home::new();
     home.run(&["healthcheck", "--data-dir", "relay"])
-        .badly(&["no relay"]);
+        .failure(&["no relay"]);
     let environment = [
         (
             "GRACEFUL_RELAY_STORAGE__MIN_FREE_SPACE",
@@ -158,7 +158,7 @@ fn healthcheck_returns_exit_code() {
     // The janitor looks a moment after the start.
     until_health_is(&home, false);
     home.run(&["healthcheck", "--data-dir", "relay"])
-        .badly(&["not ready", "disk"]);
+        .failure(&["not ready", "disk"]);
     full.kill();
 }
 
@@ -167,7 +167,7 @@ fn wrong_settings_exit_with_78() {
     let home = Home::new();
     std::fs::write(home.path("relay.toml"), "[server]\nlisten = 7\n").expect("written");
     home.run(&["serve", "--config", "relay.toml"])
-        .wrongly_set(&["server.listen"]);
+        .config_error(&["server.listen"]);
     let unit = std::fs::read_to_string(systemd("graceful-relay.service")).expect("a unit");
     assert!(unit.contains("RestartPreventExitStatus=78\n"));
 }
@@ -189,7 +189,7 @@ fn daemon_detaches_and_writes_pid() {
         "--pid-file",
         "relay.pid",
     ];
-    home.run(&serve).badly(&["log.output"]);
+    home.run(&serve).failure(&["log.output"]);
     let logs = home.path("logs");
     std::fs::create_dir(&logs).expect("a folder");
     let logs = logs.to_str().expect("text");
@@ -204,10 +204,10 @@ fn daemon_detaches_and_writes_pid() {
     let id = std::fs::read_to_string(home.path("relay.pid")).expect("a number");
     let status = home
         .run(&["status", "--json", "--data-dir", "relay"])
-        .well()
+        .success()
         .json();
     assert_eq!(status[0]["process_id"].to_string(), id.trim());
-    home.run(&["drain", "--data-dir", "relay"]).well();
+    home.run(&["drain", "--data-dir", "relay"]).success();
     until_health_is(&home, false);
 }
 
@@ -257,9 +257,9 @@ fn systemd_units_verify_and_are_hardened() {
 #[test]
 fn man_pages_and_completions_cover_every_command() {
     let home = Home::new();
-    home.run(&["generate", "man", "generated/man"]).well();
+    home.run(&["generate", "man", "generated/man"]).success();
     home.run(&["generate", "completions", "generated/completions"])
-        .well();
+        .success();
     for page in ["", "-serve", "-client-pair", "-sla-report", "-healthcheck"] {
         let text =
             std::fs::read_to_string(home.path(&format!("generated/man/graceful-relay{page}.1")))

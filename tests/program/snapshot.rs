@@ -24,7 +24,7 @@ fn ledger() -> Vec<String> {
 
 fn follow(home: &Home, profile: &str) -> Vec<String> {
     let copy = format!("{profile}.jsonl");
-    home.client(profile, &["pull", "--jsonl", &copy]).well();
+    home.client(profile, &["pull", "--jsonl", &copy]).success();
     changes(&home.path(&copy))
 }
 
@@ -37,10 +37,10 @@ fn late_device_gets_snapshot_of_deleted_changes() {
     let ledger = ledger();
     write(&home.path("ledger.jsonl"), &ledger);
     home.client("laptop", &["push", "--jsonl", "ledger.jsonl"])
-        .well();
+        .success();
     assert!(follow(&home, "phone") == ledger);
-    home.client("laptop", &["pull"]).well();
-    relay.keeps_nothing(&home);
+    home.client("laptop", &["pull"]).success();
+    relay.wait_until_empty(&home);
 
     pair(&home, "laptop", "tablet", "Tablet");
     let copy = home.path("tablet.jsonl");
@@ -67,7 +67,7 @@ fn late_device_gets_snapshot_of_deleted_changes() {
     );
 
     // What came by a snapshot goes on to the next, and what came since.
-    home.client("phone", &["push", "{\"new\":1}"]).well();
+    home.client("phone", &["push", "{\"new\":1}"]).success();
     follow(&home, "tablet");
     pair(&home, "tablet", "desk", "Desk");
     let desk = follow(&home, "desk");
@@ -76,9 +76,9 @@ fn late_device_gets_snapshot_of_deleted_changes() {
     assert_eq!((new.len(), old.len()), (1, ledger.len()));
     assert!(old == ledger);
     for profile in ["laptop", "phone", "tablet"] {
-        home.client(profile, &["pull"]).well();
+        home.client(profile, &["pull"]).success();
     }
-    relay.keeps_nothing(&home);
+    relay.wait_until_empty(&home);
 }
 
 /// Three devices that have nothing to tell each other; then the first pushes what the phone misses.
@@ -86,7 +86,7 @@ fn missed(home: &Home) -> Vec<String> {
     let sent = lines(0, 40);
     write(&home.path("changes.jsonl"), &sent);
     home.client("desk", &["push", "--jsonl", "changes.jsonl"])
-        .well();
+        .success();
     assert_eq!(follow(home, "tablet"), sent);
     sent
 }
@@ -115,7 +115,7 @@ fn three(home: &Home) {
     pair(home, "desk", "phone", "Phone");
     pair(home, "desk", "tablet", "Tablet");
     for profile in ["desk", "phone", "tablet"] {
-        home.client(profile, &["pull"]).well();
+        home.client(profile, &["pull"]).success();
     }
 }
 
@@ -126,7 +126,7 @@ fn deleted_unread_changes_trigger_snapshot_request() {
     relay.create(&home, "desk", "Desk");
     three(&home);
     let sent = missed(&home);
-    home.client("desk", &["purge", "--yes"]).well();
+    home.client("desk", &["purge", "--yes"]).success();
     // The desk was heard last, so it is asked.
     phone_gets_what_it_missed(&home, "desk", &sent);
 }
@@ -158,7 +158,7 @@ async fn long_absent_device_gets_gap_and_snapshot() {
                 "desk",
             ],
         )
-        .well();
+        .success();
         three(&home);
         let sent = missed(&home);
         // Time that passes is what this is about: longer is as good.
@@ -168,7 +168,7 @@ async fn long_absent_device_gets_gap_and_snapshot() {
     tokio::time::timeout(LONG, story)
         .await
         .expect("it ends")
-        .expect("it goes well");
+        .expect("succeeds");
     server.stop().await;
 }
 
@@ -178,24 +178,24 @@ fn snapshot_is_requested_or_sent_by_command() {
     let relay = Relay::start(&home);
     relay.create(&home, "desk", "Desk");
     home.client("desk", &["snapshot"])
-        .badly(&["account has no other device"]);
+        .failure(&["account has no other device"]);
     three(&home);
     let sent = missed(&home);
-    home.client("phone", &["pull"]).well();
+    home.client("phone", &["pull"]).success();
     for profile in ["desk", "tablet"] {
-        home.client(profile, &["pull"]).well();
+        home.client(profile, &["pull"]).success();
     }
     // The phone loses its log; the tablet, asked by name, has everything.
     std::fs::remove_file(home.path("phone/log.jsonl")).expect("the log is there");
     let said = home
         .client("phone", &["snapshot", "--from", "tablet"])
-        .well();
+        .success();
     assert!(
         said.out.contains("Requested a snapshot from: Tablet"),
         "{said:?}"
     );
-    home.client("tablet", &["pull"]).well();
-    let followed = home.client("phone", &["pull", "--json"]).well();
+    home.client("tablet", &["pull"]).success();
+    let followed = home.client("phone", &["pull", "--json"]).success();
     assert_eq!(
         followed
             .out
@@ -206,13 +206,13 @@ fn snapshot_is_requested_or_sent_by_command() {
     );
     let said = home
         .client("desk", &["snapshot", "--to", "Phone", "--json"])
-        .well()
+        .success()
         .json();
     assert_eq!(said[0]["changes"], sent.len());
-    let followed = home.client("phone", &["pull"]).well();
+    let followed = home.client("phone", &["pull"]).success();
     assert_eq!(followed.out, "", "nothing is new: {followed:?}");
     home.client("phone", &["snapshot", "--to", "Phone"])
-        .badly(&["no device named"]);
+        .failure(&["no device named"]);
 }
 
 #[cfg(unix)]
@@ -222,8 +222,8 @@ fn change_log_is_private() {
     let home = Home::new();
     let relay = Relay::start(&home);
     relay.create(&home, "desk", "Desk");
-    home.client("desk", &["push", "{\"a\":1}"]).well();
-    let status = home.client("desk", &["status", "--json"]).well().json();
+    home.client("desk", &["push", "{\"a\":1}"]).success();
+    let status = home.client("desk", &["status", "--json"]).success().json();
     let log = home.path(status[0]["log"].as_str().expect("a path"));
     let text = std::fs::read_to_string(&log).expect("the log");
     assert_eq!(text.lines().count(), 1);

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use graceful_testing::program::{Home, LONG, Running};
+use graceful_testing::program::{Home, LONG, RunningProgram};
 use serde_json::Value;
 
 struct Shown {
@@ -32,7 +32,7 @@ fn get(address: &str, path: &str, more: &str) -> Shown {
 }
 
 /// A relay and where it listens.
-fn relay(home: &Home, environment: &[(&str, &str)]) -> (Running, String) {
+fn relay(home: &Home, environment: &[(&str, &str)]) -> (RunningProgram, String) {
     let arguments = [
         "serve",
         "--json",
@@ -161,7 +161,7 @@ fn status_page_covers_several_relays() {
         "--from",
         "Oslo",
     ])
-    .well();
+    .success();
     let page = std::fs::read_to_string(home.path("site/index.html")).expect("a page");
     assert!(
         page.contains("<h2>Frankfurt</h2>") && page.contains("<h2>Oslo</h2>"),
@@ -169,10 +169,10 @@ fn status_page_covers_several_relays() {
     );
     // What was written can be taken in again.
     home.run(&["sla", "page", "--out", "more", "--from", "site/status.json"])
-        .well();
+        .success();
     std::fs::write(home.path("other"), "{}").expect("written");
     home.run(&["sla", "page", "--out", "no", "--from", "other"])
-        .badly(&["other", "/status.json"]);
+        .failure(&["other", "/status.json"]);
     assert!(!home.path("no").exists());
 }
 
@@ -182,11 +182,11 @@ fn status_page_shows_stopped_relay_as_down() {
     let (mut running, address) = relay(&home, &[]);
     first(&address, "/");
     let site = ["sla", "page", "--out", "site", "--data-dir", "relay"];
-    home.run(&site).well();
+    home.run(&site).success();
     let read = || std::fs::read_to_string(home.path("site/index.html")).expect("a page");
     assert!(read().contains("Sync works"));
     running.kill();
-    home.run(&site).well();
+    home.run(&site).success();
     assert!(read().contains("Sync is down") && read().contains("it is not running"));
 }
 

@@ -4,10 +4,10 @@
 //! `SIMULATION_SEEDS=10000 cargo test --release --test simulation` runs more of them;
 //! `SIMULATION_FIRST=4711 SIMULATION_SEEDS=1` runs one again, and it happens just as before.
 
+mod invariants;
 mod phone;
 mod relay;
 mod rules;
-mod verdict;
 mod world;
 
 use std::panic::catch_unwind;
@@ -31,7 +31,7 @@ fn live(seed: u64, sabotage: Sabotage) -> Result<World, String> {
     let lived = catch_unwind(|| {
         let mut world = World::new(seed, sabotage);
         world.run()?;
-        verdict::judge(&world)?;
+        invariants::check(&world)?;
         Ok(world)
     });
     lived.unwrap_or_else(|panic| {
@@ -82,11 +82,11 @@ impl Eventful {
             .sum::<usize>();
         self.learned += world.phones.iter().map(only_from_snapshots).sum::<usize>();
         self.joined += world.phones.len() - 1;
-        self.cut_kept += world.facts.cut_kept;
-        self.cut_lost += world.facts.cut_lost;
-        self.keys_retired += world.facts.keys_retired;
-        self.folded += world.facts.folded;
-        self.replayed += world.facts.replayed;
+        self.cut_kept += world.history.cut_kept;
+        self.cut_lost += world.history.cut_lost;
+        self.keys_retired += world.history.keys_retired;
+        self.folded += world.history.folded;
+        self.replayed += world.history.replayed;
     }
 
     /// A simulation in which nothing happens proves nothing.

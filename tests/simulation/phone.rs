@@ -15,16 +15,16 @@ use graceful_protocol::membership::account_id;
 use graceful_protocol::{AccountId, DeviceKey};
 
 use crate::relay::Wire;
-use graceful_testing::random::Chance;
+use graceful_testing::random::SeededRng;
 
 /// A seed's chance, as the client library takes it.
-pub fn seeded(mut chance: Chance) -> FnRng<impl FnMut(&mut [u8]) + Send> {
-    FnRng(move |bytes: &mut [u8]| chance.fill(bytes))
+pub fn seeded(mut rng: SeededRng) -> FnRng<impl FnMut(&mut [u8]) + Send> {
+    FnRng(move |bytes: &mut [u8]| rng.fill(bytes))
 }
 
 /// What a device wants of the world.
 #[allow(clippy::large_enum_variant)]
-pub enum Wish {
+pub enum Action {
     Dial,
     Send(DeviceFrame),
     HangUp,
@@ -57,11 +57,11 @@ pub struct Phone {
     /// The highest push number that the relay said was stored.
     pub stored: u64,
     pub state: Option<State>,
-    pub troubles: Vec<String>,
+    pub faults: Vec<String>,
 }
 
 impl Phone {
-    pub fn new(identity: Identity, chance: &mut Chance) -> Self {
+    pub fn new(identity: Identity, rng: &mut SeededRng) -> Self {
         let mut phone = Self {
             key: identity.keys.device(),
             account: account_id(&identity.account.entries[0]),
@@ -81,24 +81,24 @@ impl Phone {
             unfinished: 0,
             stored: 0,
             state: None,
-            troubles: Vec::new(),
+            faults: Vec::new(),
         };
-        phone.wake(chance);
+        phone.wake(rng);
         phone
     }
 
     /// The creator of an account.
-    pub fn create(name: &str, chance: &mut Chance) -> Self {
-        let mut seeded = seeded(Chance::new(chance.next()));
+    pub fn create(name: &str, rng: &mut SeededRng) -> Self {
+        let mut seeded = seeded(SeededRng::new(rng.next()));
         Self {
             has_past: true,
-            ..Self::new(Identity::create(name, name, &mut seeded), chance)
+            ..Self::new(Identity::create(name, name, &mut seeded), rng)
         }
     }
 
     /// Keys for a device that is to join.
-    pub fn joining(name: &str, chance: &mut Chance) -> (DeviceKeys, Joining) {
-        let keys = DeviceKeys::random(&mut seeded(Chance::new(chance.next())));
+    pub fn joining(name: &str, rng: &mut SeededRng) -> (DeviceKeys, Joining) {
+        let keys = DeviceKeys::random(&mut seeded(SeededRng::new(rng.next())));
         let joining = Joining {
             device: keys.device(),
             agreement: keys.agreement().public(),
@@ -123,7 +123,7 @@ impl Phone {
     }
 
     /// The process starts again.
-    pub fn wake(&mut self, chance: &mut Chance) {
+    pub fn wake(&mut self, rng: &mut SeededRng) {
         let mut state = EngineState::new(&self.identity).expect("its own log is right");
         for record in &self.journal {
             state
@@ -132,21 +132,21 @@ impl Phone {
         }
         if let Some(((position, _), before)) = self.applied.split_last() {
             // The journal knows how far each sender's changes came; the app itself names its last alone.
-            let said = state
+            let sent = state
                 .inbox()
                 .senders()
                 .map(|sender| (sender.device.clone(), sender.push_number));
-            let said = said.collect::<BTreeMap<_, _>>();
+            let sent = sent.collect::<BTreeMap<_, _>>();
             let is_unsaid = |at: &Position| {
-                said.get(at.sender.as_bytes().as_slice())
-                    .is_none_or(|said| *said < at.push_number)
+                sent.get(at.sender.as_bytes().as_slice())
+                    .is_none_or(|sent| *sent < at.push_number)
             };
             self.unsaid
                 .extend(before.iter().map(|(at, _)| *at).filter(is_unsaid));
             state.applied_by_app(position);
         }
-        let chance = Box::new(seeded(Chance::new(chance.next())));
-        self.engine = Some(Engine::new(state, "", chance));
+        let rng = Box::new(seeded(SeededRng::new(rng.next())));
+        self.engine = Some(Engine::new(state, "", rng));
     }
 
     /// Has the engine do something, if the device is awake.
@@ -157,25 +157,25 @@ impl Phone {
     }
 
     /// Carries out what the engine asks, in order. With `dies_after`, the process dies in between.
-    pub fn drain(&mut self, dies_after: Option<u64>) -> Vec<Wish> {
-        let mut wishes = Vec::new();
+    pub fn drain(&mut self, dies_after: Option<u64>) -> Vec<Action> {
+        let mut actions = Vec::new();
         let mut done = 0;
         while let Some(output) = self.engine.as_mut().and_then(Engine::poll_output) {
             if dies_after == Some(done) {
                 self.kill();
-                return wishes;
+                return actions;
             }
             done += 1;
             match output {
                 Output::Persist(record) => self.journal.push(record),
-                Output::Connect => wishes.push(Wish::Dial),
-                Output::Send(frame) => wishes.push(Wish::Send(frame)),
-                Output::Close => wishes.push(Wish::HangUp),
+                Output::Connect => actions.push(Action::Dial),
+                Output::Send(frame) => actions.push(Action::Send(frame)),
+                Output::Close => actions.push(Action::HangUp),
                 Output::Deliver(incoming) => self.given.push_back(incoming),
                 Output::Event(event) => self.note(event),
             }
         }
-        wishes
+        actions
     }
 
     fn note(&mut self, event: Event) {
@@ -187,7 +187,7 @@ impl Phone {
             | Event::LostPushes { .. }
             | Event::Renumbered { .. }
             | Event::KeyMissing(_)
-            | Event::RelayRestored => self.troubles.push(format!("{event:?}")),
+            | Event::RelayRestored => self.faults.push(format!("{event:?}")),
             _ => {}
         }
     }
@@ -216,7 +216,7 @@ impl Phone {
                     }
                 });
             }
-            Incoming::SnapshotRequest { device, .. } => drop(self.tell_everything(device, now_ms)),
+            Incoming::SnapshotRequest { device, .. } => drop(self.send_snapshot(device, now_ms)),
         }
         self.with(|engine| engine.applied(&position, now_ms));
     }
@@ -262,7 +262,7 @@ impl Phone {
     }
 
     /// Gives another device all that this one knows. Whether that was taken.
-    pub fn tell_everything(&mut self, device: DeviceKey, now_ms: u64) -> bool {
+    pub fn send_snapshot(&mut self, device: DeviceKey, now_ms: u64) -> bool {
         let names = self.everything().into_iter().collect::<Vec<_>>().join("\n");
         let snapshot = Change::snapshot(device, names);
         self.engine

@@ -13,14 +13,14 @@ use graceful_rules::{AccountNumber, RelayTime};
 use graceful_store::{Committed, Engine as _, Files, Identity, Options, Store, StoreError};
 
 use graceful_testing::disk::{Disk, File};
-use graceful_testing::random::Chance;
+use graceful_testing::random::SeededRng;
 
 /// A connection's name.
 pub type Wire = u64;
 
 /// What the relay puts on a wire.
 #[derive(Debug, Clone)]
-pub enum Said {
+pub enum Sent {
     Frame(Bytes),
     Close,
 }
@@ -32,7 +32,7 @@ struct Connection {
 }
 
 /// A change that waits for the writer.
-struct Asked {
+struct PendingCommand {
     wire: Wire,
     change: Command,
 }
@@ -44,33 +44,33 @@ pub struct Relay {
     base: RelayTime,
     started_ms: u64,
     sessions: BTreeMap<Wire, Connection>,
-    inbox: VecDeque<Asked>,
+    inbox: VecDeque<PendingCommand>,
     revision: u64,
 }
 
 /// What came of a commit, and what is said on which wire because of it.
-pub type Committing = (Vec<Outcome>, Vec<(Wire, Said)>);
+pub type Committing = (Vec<Outcome>, Vec<(Wire, Sent)>);
 
 impl Relay {
     /// Starts on what the disk has.
     pub fn start(
         disk: &Disk,
         options: &Options,
-        chance: &mut Chance,
+        rng: &mut SeededRng,
         now_ms: u64,
     ) -> Result<Self, StoreError> {
         let fresh = Identity {
-            relay_id: RelayId::new(chance.bytes()),
-            epoch: StoreEpoch::new(chance.bytes()),
+            relay_id: RelayId::new(rng.bytes()),
+            epoch: StoreEpoch::new(rng.bytes()),
         };
-        let mut keys = Chance::new(chance.next());
-        let chance = move |bytes: &mut [u8]| keys.fill(bytes);
+        let mut keys = SeededRng::new(rng.next());
+        let rng = move |bytes: &mut [u8]| keys.fill(bytes);
         let files = Files {
             store: disk.handle(File::Store),
             keys: disk.handle(File::Keys),
             journals: [disk.handle(File::Journal), disk.handle(File::OtherJournal)],
         };
-        let store = Store::open_on(files, options.clone(), fresh, chance)?;
+        let store = Store::open_on(files, options.clone(), fresh, rng)?;
         let config = SessionConfig {
             relay_id: store.identity().relay_id,
             epoch: store.identity().epoch,
@@ -99,10 +99,10 @@ impl Relay {
     }
 
     /// A device dialled.
-    pub fn connect(&mut self, wire: Wire, chance: &mut Chance, now_ms: u64) -> Vec<(Wire, Said)> {
+    pub fn connect(&mut self, wire: Wire, rng: &mut SeededRng, now_ms: u64) -> Vec<(Wire, Sent)> {
         // The wall clock is whatever it is: nothing may depend on it.
-        let wall_ms = chance.next() >> chance.below(60);
-        let machine = Session::new(self.config.clone(), chance.bytes(), wall_ms, now_ms);
+        let wall_ms = rng.next() >> rng.below(60);
+        let machine = Session::new(self.config.clone(), rng.bytes(), wall_ms, now_ms);
         self.sessions.insert(
             wire,
             Connection {
@@ -115,7 +115,7 @@ impl Relay {
     }
 
     /// A wire broke, or its device hung up.
-    pub fn hang_up(&mut self, wire: Wire) {
+    pub fn disconnect(&mut self, wire: Wire) {
         self.sessions.remove(&wire);
     }
 
@@ -126,7 +126,7 @@ impl Relay {
     }
 
     /// A frame arrived.
-    pub fn hear(&mut self, wire: Wire, bytes: Bytes, now_ms: u64) -> Vec<(Wire, Said)> {
+    pub fn handle_frame(&mut self, wire: Wire, bytes: Bytes, now_ms: u64) -> Vec<(Wire, Sent)> {
         let frame = frame::from_device(bytes).expect("devices follow the protocol");
         if let Some(session) = self.sessions.get_mut(&wire) {
             session.machine.handle_frame(frame, now_ms);
@@ -135,7 +135,7 @@ impl Relay {
     }
 
     /// Time passed.
-    pub fn tick(&mut self, now_ms: u64) -> Vec<(Wire, Said)> {
+    pub fn tick(&mut self, now_ms: u64) -> Vec<(Wire, Sent)> {
         let wires = self.sessions.keys().copied().collect::<Vec<_>>();
         for wire in &wires {
             self.sessions
@@ -148,7 +148,7 @@ impl Relay {
     }
 
     /// Sessions with a look to make.
-    pub fn looking(&self) -> Vec<Wire> {
+    pub fn fetching(&self) -> Vec<Wire> {
         self.sessions
             .iter()
             .filter(|(_, session)| session.look.is_some())
@@ -157,7 +157,7 @@ impl Relay {
     }
 
     /// Makes one session's look.
-    pub fn look(&mut self, wire: Wire, now_ms: u64) -> Result<Vec<(Wire, Said)>, StoreError> {
+    pub fn fetch(&mut self, wire: Wire, now_ms: u64) -> Result<Vec<(Wire, Sent)>, StoreError> {
         let now = self.time(now_ms);
         let Some(session) = self.sessions.get_mut(&wire) else {
             return Ok(Vec::new());
@@ -188,7 +188,7 @@ impl Relay {
 
     /// The janitor asks for a sweep.
     pub fn sweep(&mut self) {
-        self.inbox.push_back(Asked {
+        self.inbox.push_back(PendingCommand {
             wire: Wire::MAX,
             change: Command::Sweep,
         });
@@ -215,11 +215,11 @@ impl Relay {
             outcomes,
             changed_accounts,
         } = self.store.commit(&changes, self.time(now_ms))?;
-        let mut said = Vec::new();
+        let mut sent = Vec::new();
         for (asked, outcome) in batch.iter().zip(&outcomes) {
             if let Some(session) = self.sessions.get_mut(&asked.wire) {
                 session.machine.on_committed(outcome.clone());
-                said.extend(self.run(asked.wire));
+                sent.extend(self.run(asked.wire));
             }
         }
         for change in changed_accounts {
@@ -238,22 +238,22 @@ impl Relay {
                 *wire
             });
             for wire in wires.collect::<Vec<_>>() {
-                said.extend(self.run(wire));
+                sent.extend(self.run(wire));
             }
         }
-        Ok((outcomes, said))
+        Ok((outcomes, sent))
     }
 
     /// Does what a machine asks for.
-    fn run(&mut self, wire: Wire) -> Vec<(Wire, Said)> {
-        let mut said = Vec::new();
+    fn run(&mut self, wire: Wire) -> Vec<(Wire, Sent)> {
+        let mut sent = Vec::new();
         let Some(session) = self.sessions.get_mut(&wire) else {
-            return said;
+            return sent;
         };
         while let Some(request) = session.machine.poll_output() {
             match request {
-                Output::Send(frame) => said.push((wire, Said::Frame(frame::relay_bytes(frame)))),
-                Output::Commit(change) => self.inbox.push_back(Asked { wire, change }),
+                Output::Send(frame) => sent.push((wire, Sent::Frame(frame::relay_bytes(frame)))),
+                Output::Commit(change) => self.inbox.push_back(PendingCommand { wire, change }),
                 Output::Fetch(look) => session.look = Some(look),
                 Output::FindDevice { account, device } => {
                     let device_state = self.store.find(&account, &device).unwrap_or_default();
@@ -269,12 +269,12 @@ impl Relay {
                 | Output::JoinRendezvous { .. }
                 | Output::ReplyRendezvous { .. } => {}
                 Output::Close { .. } => {
-                    said.push((wire, Said::Close));
+                    sent.push((wire, Sent::Close));
                     self.sessions.remove(&wire);
-                    return said;
+                    return sent;
                 }
             }
         }
-        said
+        sent
     }
 }

@@ -13,11 +13,11 @@ use graceful_rules::command::Command;
 use graceful_rules::membership::Registration;
 use graceful_store::{Engine as _, Options};
 
-use crate::phone::{Phone, Wish};
-use crate::relay::{Relay, Said, Wire};
-use crate::verdict::Facts;
+use crate::invariants::History;
+use crate::phone::{Action, Phone};
+use crate::relay::{Relay, Sent, Wire};
 use graceful_testing::disk::{Disk, File};
-use graceful_testing::random::Chance;
+use graceful_testing::random::SeededRng;
 
 /// Steps with troubles, and steps to come to rest after them.
 const STEPS: u64 = 1_500;
@@ -43,12 +43,12 @@ pub enum Sabotage {
 struct Line {
     phone: usize,
     to_relay: VecDeque<Bytes>,
-    to_phone: VecDeque<Said>,
+    to_phone: VecDeque<Sent>,
 }
 
 /// Everything there is.
 pub struct World {
-    pub chance: Chance,
+    pub rng: SeededRng,
     disk: Disk,
     options: Options,
     pub relay: Option<Relay>,
@@ -60,8 +60,8 @@ pub struct World {
     joining: Option<(DeviceKeys, Joining)>,
     removing: bool,
     /// Devices that joined and were not told yet what came before.
-    newcomers: Vec<DeviceKey>,
-    pub facts: Facts,
+    just_joined: Vec<DeviceKey>,
+    pub history: History,
     sabotage: Sabotage,
     /// Something was committed since everything was folded in.
     unfolded: bool,
@@ -71,22 +71,22 @@ pub struct World {
 
 impl World {
     pub fn new(seed: u64, sabotage: Sabotage) -> Self {
-        let mut chance = Chance::new(seed);
+        let mut rng = SeededRng::new(seed);
         let limits = Limits {
-            retention_s: [120, 2 * 24 * 3_600, 30 * 24 * 3_600][chance.below(3) as usize],
+            retention_s: [120, 2 * 24 * 3_600, 30 * 24 * 3_600][rng.below(3) as usize],
             envelope_bytes_max: 1_000,
             window_bytes: 8 * 1024,
             push_envelopes_max: 5,
             in_flight_frames_max: 3,
-            account_envelopes_max: if chance.once_in(3) { 60 } else { 10_000 },
+            account_envelopes_max: if rng.once_in(3) { 60 } else { 10_000 },
             ..Limits::default()
         };
         let options = Options {
             limits,
             registration: Registration::Open,
             cache_bytes: 1 << 20,
-            journal_bytes: [16 * 1024, 128 * 1024, 16 << 20][chance.below(3) as usize],
-            direct_write_min_bytes: [0, 2 * 1024, 512 * 1024][chance.below(3) as usize],
+            journal_bytes: [16 * 1024, 128 * 1024, 16 << 20][rng.below(3) as usize],
+            direct_write_min_bytes: [0, 2 * 1024, 512 * 1024][rng.below(3) as usize],
             ..Options::default()
         };
         let disk = Disk::new();
@@ -100,9 +100,9 @@ impl World {
         if sabotage == Sabotage::StoreNotSynced {
             disk.lie_about(File::Store);
         }
-        let phones = vec![Phone::create("phone 0", &mut chance)];
+        let phones = vec![Phone::create("phone 0", &mut rng)];
         let mut world = Self {
-            chance,
+            rng,
             disk,
             options,
             relay: None,
@@ -113,14 +113,14 @@ impl World {
             named: 0,
             joining: None,
             removing: false,
-            newcomers: Vec::new(),
-            facts: Facts::default(),
+            just_joined: Vec::new(),
+            history: History::default(),
             sabotage,
             unfolded: false,
             trace: 0,
         };
-        world.facts.unlimited = world.options.limits.account_envelopes_max > 1_000;
-        world.facts.retention_ms = u64::from(world.options.limits.retention_s) * 1_000;
+        world.history.unlimited = world.options.limits.account_envelopes_max > 1_000;
+        world.history.retention_ms = u64::from(world.options.limits.retention_s) * 1_000;
         world.start_relay();
         world
     }
@@ -130,10 +130,10 @@ impl World {
         for _ in 0..STEPS {
             self.step(true);
         }
-        self.disk.crash(&mut self.chance);
+        self.disk.crash(&mut self.rng);
         self.relay_died();
         for _ in 0..REST_STEPS {
-            if self.is_at_rest() {
+            if self.is_idle() {
                 return Ok(());
             }
             self.step(false);
@@ -167,37 +167,37 @@ impl World {
     }
 
     /// One thing happens.
-    fn step(&mut self, troubles: bool) {
-        let dice = self.chance.below(100);
+    fn step(&mut self, faults: bool) {
+        let dice = self.rng.below(100);
         self.note(dice ^ self.now_ms);
         match dice {
-            0..25 => self.carry_to_relay(),
-            25..50 => self.carry_to_phone(),
+            0..25 => self.deliver_to_relay(),
+            25..50 => self.deliver_to_phone(),
             50..62 => self.commit(),
-            62..72 => self.look(),
+            62..72 => self.fetch(),
             72..82 => self.apply(),
-            82..90 => self.pass_time(troubles),
-            90..96 if troubles => self.push(),
-            96..98 if troubles => self.change_members(),
-            98.. if troubles => self.trouble(),
+            82..90 => self.pass_time(faults),
+            90..96 if faults => self.push(),
+            96..98 if faults => self.change_members(),
+            98.. if faults => self.inject_fault(),
             _ => self.pass_time(false),
         }
         self.finish_join();
-        self.tell_newcomer();
+        self.notify_joined();
         if self.disk.is_dead() {
             self.relay_died();
         }
-        if self.relay.is_none() && (!troubles || self.chance.once_in(10)) {
+        if self.relay.is_none() && (!faults || self.rng.once_in(10)) {
             self.start_relay();
         }
         for phone in 0..self.phones.len() {
-            if !self.phones[phone].is_awake() && (!troubles || self.chance.once_in(10)) {
-                self.phones[phone].wake(&mut self.chance);
+            if !self.phones[phone].is_awake() && (!faults || self.rng.once_in(10)) {
+                self.phones[phone].wake(&mut self.rng);
             }
         }
     }
 
-    fn is_at_rest(&self) -> bool {
+    fn is_idle(&self) -> bool {
         let wires_quiet = self
             .lines
             .values()
@@ -205,10 +205,10 @@ impl World {
         let relay_quiet = self
             .relay
             .as_ref()
-            .is_some_and(|relay| !relay.has_changes() && relay.looking().is_empty());
+            .is_some_and(|relay| !relay.has_changes() && relay.fetching().is_empty());
         let done = |phone: &Phone| phone.is_up_to_date() || phone.is_refused();
         // A membership change that was begun is finished, or nobody would be owed anything certain.
-        let told = self.newcomers.is_empty() || self.facts.is_anybody_leaving();
+        let told = self.just_joined.is_empty() || self.history.is_anybody_leaving();
         wires_quiet && relay_quiet && told && self.phones.iter().all(done) && self.acks_are_in()
     }
 
@@ -237,10 +237,10 @@ impl World {
 
     // ---------------------------------------------------------------- wires
 
-    fn say(&mut self, said: Vec<(Wire, Said)>) {
-        for (wire, said) in said {
+    fn say(&mut self, sent: Vec<(Wire, Sent)>) {
+        for (wire, sent) in sent {
             if let Some(line) = self.lines.get_mut(&wire) {
-                line.to_phone.push_back(said);
+                line.to_phone.push_back(sent);
             }
         }
     }
@@ -252,11 +252,11 @@ impl World {
             .filter(|(wire, line)| wanted(wire, line))
             .map(|(wire, _)| *wire)
             .collect::<Vec<_>>();
-        let at = self.chance.below(wires.len() as u64);
+        let at = self.rng.below(wires.len() as u64);
         wires.get(usize::try_from(at).expect("small")).copied()
     }
 
-    fn carry_to_relay(&mut self) {
+    fn deliver_to_relay(&mut self) {
         let relay = self.relay.take();
         let ready = |wire: &Wire, line: &Line| {
             !line.to_relay.is_empty()
@@ -273,27 +273,27 @@ impl World {
         let bytes = line.to_relay.pop_front().expect("not empty");
         self.trace ^= bytes.len() as u64;
         let key = self.phones[line.phone].key;
-        let said = relay.hear(wire, bytes, self.now_ms);
+        let sent = relay.handle_frame(wire, bytes, self.now_ms);
         if let Some(member) = relay.member(wire) {
-            self.facts.serves(member.device, key);
+            self.history.serves(member.device, key);
         }
-        self.say(said);
+        self.say(sent);
     }
 
-    fn carry_to_phone(&mut self) {
+    fn deliver_to_phone(&mut self) {
         let Some(wire) = self.any_line(|_, line| !line.to_phone.is_empty()) else {
             return;
         };
         let line = self.lines.get_mut(&wire).expect("chosen");
-        let (phone, said) = (line.phone, line.to_phone.pop_front().expect("not empty"));
+        let (phone, sent) = (line.phone, line.to_phone.pop_front().expect("not empty"));
         let now_ms = self.now_ms;
-        match said {
-            Said::Frame(bytes) => {
+        match sent {
+            Sent::Frame(bytes) => {
                 self.note(bytes.len() as u64);
                 let frame = frame::from_relay(bytes).expect("the relay follows the protocol");
                 self.phones[phone].with(|engine| engine.handle_frame(frame, now_ms));
             }
-            Said::Close => self.cut(wire),
+            Sent::Close => self.cut(wire),
         }
         self.drain(phone);
     }
@@ -304,7 +304,7 @@ impl World {
             return;
         };
         if let Some(relay) = &mut self.relay {
-            relay.hang_up(wire);
+            relay.disconnect(wire);
         }
         let phone = &mut self.phones[line.phone];
         if phone.wire == Some(wire) {
@@ -315,10 +315,10 @@ impl World {
     }
 
     fn drain(&mut self, phone: usize) {
-        let dies = (self.sabotage == Sabotage::Honest && self.chance.once_in(400))
-            .then(|| self.chance.below(4));
-        let wishes = self.phones[phone].drain(dies);
-        self.fulfil(phone, wishes);
+        let dies =
+            (self.sabotage == Sabotage::Honest && self.rng.once_in(400)).then(|| self.rng.below(4));
+        let actions = self.phones[phone].drain(dies);
+        self.perform(phone, actions);
         if !self.phones[phone].is_awake()
             && let Some(wire) = self.phones[phone].wire
         {
@@ -326,12 +326,12 @@ impl World {
         }
     }
 
-    fn fulfil(&mut self, phone: usize, wishes: Vec<Wish>) {
-        for wish in wishes {
-            match wish {
-                Wish::Dial => self.dial(phone),
-                Wish::Send(frame) => self.send(phone, frame),
-                Wish::HangUp => {
+    fn perform(&mut self, phone: usize, actions: Vec<Action>) {
+        for action in actions {
+            match action {
+                Action::Dial => self.dial(phone),
+                Action::Send(frame) => self.send(phone, frame),
+                Action::HangUp => {
                     if let Some(wire) = self.phones[phone].wire {
                         self.cut(wire);
                     }
@@ -348,7 +348,7 @@ impl World {
         };
         self.next_wire += 1;
         let wire = self.next_wire;
-        let said = relay.connect(wire, &mut self.chance, now_ms);
+        let sent = relay.connect(wire, &mut self.rng, now_ms);
         let line = Line {
             phone,
             to_relay: VecDeque::new(),
@@ -357,7 +357,7 @@ impl World {
         self.lines.insert(wire, line);
         self.phones[phone].wire = Some(wire);
         self.phones[phone].with(|engine| engine.handle_connected("localhost", now_ms));
-        self.say(said);
+        self.say(sent);
     }
 
     fn send(&mut self, phone: usize, frame: DeviceFrame) {
@@ -371,22 +371,22 @@ impl World {
 
     fn start_relay(&mut self) {
         // A crash may come while it opens, too: then it opens once more.
-        if let Ok(relay) = Relay::start(&self.disk, &self.options, &mut self.chance, self.now_ms) {
-            self.facts.reopened(&relay, &self.phones);
+        if let Ok(relay) = Relay::start(&self.disk, &self.options, &mut self.rng, self.now_ms) {
+            self.history.reopened(&relay, &self.phones);
             self.relay = Some(relay);
             if self.disk.is_dead() {
                 self.relay_died();
             }
         } else {
             assert!(self.disk.is_dead(), "the store opens on a disk that works");
-            self.disk.crash(&mut self.chance);
+            self.disk.crash(&mut self.rng);
         }
     }
 
     fn relay_died(&mut self) {
         // In this order: a process that dies closes nothing.
-        self.disk.crash(&mut self.chance);
-        self.facts.replayed += usize::from(self.unfolded && self.relay.is_some());
+        self.disk.crash(&mut self.rng);
+        self.history.replayed += usize::from(self.unfolded && self.relay.is_some());
         drop(self.relay.take());
         for wire in self.lines.keys().copied().collect::<Vec<_>>() {
             self.cut(wire);
@@ -400,17 +400,17 @@ impl World {
         let waiting = relay.waiting().cloned().collect::<Vec<Command>>();
         let before = (self.sabotage == Sabotage::AnswerBeforeCommit).then(|| self.disk.copy());
         match relay.commit(self.now_ms) {
-            Ok((outcomes, said)) => {
-                self.facts.committed(&waiting, &outcomes);
+            Ok((outcomes, sent)) => {
+                self.history.committed(&waiting, &outcomes);
                 self.unfolded = true;
-                self.say(said);
-                if let Some(before) = before.filter(|_| self.chance.once_in(20)) {
+                self.say(sent);
+                if let Some(before) = before.filter(|_| self.rng.once_in(20)) {
                     self.forget_commit(before);
                 }
             }
             Err(_) => {
                 assert!(self.disk.is_dead(), "a commit fails only with the disk");
-                self.facts.in_doubt(waiting);
+                self.history.uncertain(waiting);
             }
         }
     }
@@ -419,23 +419,23 @@ impl World {
     /// commit is not on the disk.
     fn forget_commit(&mut self, before: Disk) {
         while self.lines.values().any(|line| !line.to_phone.is_empty()) {
-            self.carry_to_phone();
+            self.deliver_to_phone();
         }
         drop(self.relay.take());
         self.disk = before;
         self.relay_died();
     }
 
-    fn look(&mut self) {
+    fn fetch(&mut self) {
         let now_ms = self.now_ms;
         let Some(relay) = &mut self.relay else {
             return;
         };
-        let looking = relay.looking();
-        let at = usize::try_from(self.chance.below(looking.len() as u64)).expect("small");
-        if let Some(wire) = looking.get(at) {
-            match relay.look(*wire, now_ms) {
-                Ok(said) => self.say(said),
+        let fetching = relay.fetching();
+        let at = usize::try_from(self.rng.below(fetching.len() as u64)).expect("small");
+        if let Some(wire) = fetching.get(at) {
+            match relay.fetch(*wire, now_ms) {
+                Ok(sent) => self.say(sent),
                 Err(_) => assert!(self.disk.is_dead(), "a look fails only with the disk"),
             }
         }
@@ -444,12 +444,12 @@ impl World {
     // ---------------------------------------------------------------- devices
 
     fn any_phone(&mut self) -> usize {
-        usize::try_from(self.chance.below(self.phones.len() as u64)).expect("small")
+        usize::try_from(self.rng.below(self.phones.len() as u64)).expect("small")
     }
 
     fn apply(&mut self) {
         let phone = self.any_phone();
-        for _ in 0..=self.chance.below(3) {
+        for _ in 0..=self.rng.below(3) {
             if self.phones[phone].is_awake() && self.phones[phone].has_given() {
                 self.phones[phone].apply(self.now_ms);
             }
@@ -459,10 +459,10 @@ impl World {
 
     fn push(&mut self) {
         let phone = self.any_phone();
-        let count = 1 + self.chance.below(8);
+        let count = 1 + self.rng.below(8);
         let knows_limits = self.phones[phone].knows_limits();
         let names = (0..count).map(|at| {
-            let large = if knows_limits && self.chance.once_in(6) {
+            let large = if knows_limits && self.rng.once_in(6) {
                 "large "
             } else {
                 ""
@@ -476,9 +476,9 @@ impl World {
             .copied()
             .filter(|key| *key != self.phones[phone].key)
             .collect::<Vec<_>>();
-        let recipient = if self.chance.once_in(6) {
+        let recipient = if self.rng.once_in(6) {
             others
-                .get(usize::try_from(self.chance.below(3)).expect("small"))
+                .get(usize::try_from(self.rng.below(3)).expect("small"))
                 .copied()
         } else {
             None
@@ -489,11 +489,11 @@ impl World {
             let for_all = recipient.is_none();
             let owed = recipient.map_or(others, |one| vec![one]);
             // Only what the disk has can be promised: the outputs are drained without a death.
-            let wishes = self.phones[phone].drain(None);
+            let actions = self.phones[phone].drain(None);
             for name in names {
-                self.facts.pushed(sender, name, owed.clone(), for_all);
+                self.history.pushed(sender, name, owed.clone(), for_all);
             }
-            self.fulfil(phone, wishes);
+            self.perform(phone, actions);
         }
         self.drain(phone);
     }
@@ -503,22 +503,22 @@ impl World {
         let phone = self.any_phone();
         if self.joining.is_some() {
             self.ask_to_join(phone);
-        } else if self.phones.len() < 5 && self.chance.once_in(2) {
+        } else if self.phones.len() < 5 && self.rng.once_in(2) {
             self.joining = Some(Phone::joining(
                 &format!("phone {}", self.phones.len()),
-                &mut self.chance,
+                &mut self.rng,
             ));
             self.ask_to_join(phone);
-        } else if self.phones.len() > 2 && !self.removing && self.chance.once_in(3) {
+        } else if self.phones.len() > 2 && !self.removing && self.rng.once_in(3) {
             let members = self.phones[phone].members();
-            let at = usize::try_from(self.chance.below(members.len() as u64)).expect("small");
+            let at = usize::try_from(self.rng.below(members.len() as u64)).expect("small");
             if let Some(device) = members
                 .get(at)
                 .filter(|device| **device != self.phones[phone].key)
             {
                 let (device, now_ms) = (*device, self.now_ms);
                 self.removing = true;
-                self.facts.leaving(device);
+                self.history.leaving(device);
                 self.phones[phone].with(|engine| {
                     let _ = engine.remove_device(device, now_ms);
                 });
@@ -549,49 +549,50 @@ impl World {
         });
         match account {
             Some(account) => {
-                self.newcomers.push(keys.device());
+                self.just_joined.push(keys.device());
                 let identity = Identity {
                     keys,
                     device_id: joining.name,
                     account,
                 };
-                self.phones.push(Phone::new(identity, &mut self.chance));
+                self.phones.push(Phone::new(identity, &mut self.rng));
             }
             None => self.joining = Some((keys, joining)),
         }
     }
 
     /// One device tells the newest what came before: any that sees it in its log, and has the past.
-    fn tell_newcomer(&mut self) {
-        let Some(newcomer) = self.newcomers.first().copied() else {
+    fn notify_joined(&mut self) {
+        let Some(joining_phone) = self.just_joined.first().copied() else {
             return;
         };
         let (phone, now_ms) = (self.any_phone(), self.now_ms);
-        let knows = self.phones[phone].has_past && self.phones[phone].members().contains(&newcomer);
-        if knows && self.phones[phone].tell_everything(newcomer, now_ms) {
-            self.newcomers.remove(0);
-            let wishes = self.phones[phone].drain(None);
-            self.fulfil(phone, wishes);
+        let knows =
+            self.phones[phone].has_past && self.phones[phone].members().contains(&joining_phone);
+        if knows && self.phones[phone].send_snapshot(joining_phone, now_ms) {
+            self.just_joined.remove(0);
+            let actions = self.phones[phone].drain(None);
+            self.perform(phone, actions);
         }
     }
 
-    fn pass_time(&mut self, troubles: bool) {
-        self.now_ms += match self.chance.below(40) {
-            0 if troubles && self.chance.once_in(2) => self.chance.below(2 * DAY_MS),
-            0 if troubles => self.chance.below(200_000),
-            1..10 => self.chance.below(3_000),
-            10..20 if !troubles => self.chance.below(10_000),
-            _ => self.chance.below(100),
+    fn pass_time(&mut self, faults: bool) {
+        self.now_ms += match self.rng.below(40) {
+            0 if faults && self.rng.once_in(2) => self.rng.below(2 * DAY_MS),
+            0 if faults => self.rng.below(200_000),
+            1..10 => self.rng.below(3_000),
+            10..20 if !faults => self.rng.below(10_000),
+            _ => self.rng.below(100),
         };
         let now_ms = self.now_ms;
         if let Some(relay) = &mut self.relay {
-            let said = relay.tick(now_ms);
-            if self.chance.once_in(20) && troubles {
+            let sent = relay.tick(now_ms);
+            if self.rng.once_in(20) && faults {
                 relay.sweep();
             }
-            self.say(said);
+            self.say(sent);
             self.retire_day_keys();
-            if self.chance.once_in(10) {
+            if self.rng.once_in(10) {
                 self.flush();
             }
         }
@@ -606,7 +607,7 @@ impl World {
         let Some(relay) = &self.relay else {
             return;
         };
-        let all = self.chance.once_in(4);
+        let all = self.rng.once_in(4);
         let folded = if all {
             relay.store().flush_all()
         } else {
@@ -615,7 +616,7 @@ impl World {
         match folded {
             Ok(()) => {
                 self.unfolded &= !all;
-                self.facts.folded += usize::from(all);
+                self.history.folded += usize::from(all);
             }
             Err(_) => {
                 assert!(
@@ -632,7 +633,7 @@ impl World {
             return;
         };
         match relay.retire_day_keys(self.now_ms) {
-            Ok(retired) => self.facts.keys_retired += retired,
+            Ok(retired) => self.history.keys_retired += retired,
             Err(_) => assert!(
                 self.disk.is_dead(),
                 "a key is overwritten, or the disk has failed"
@@ -652,8 +653,8 @@ impl World {
 
     // ---------------------------------------------------------------- troubles
 
-    fn trouble(&mut self) {
-        match self.chance.below(6) {
+    fn inject_fault(&mut self) {
+        match self.rng.below(6) {
             0 | 1 => {
                 if let Some(wire) = self.any_line(|_, _| true) {
                     let phone = self.lines[&wire].phone;
@@ -668,7 +669,7 @@ impl World {
             }
             3 => self.relay_died(),
             4 => {
-                let operations = self.chance.below(120);
+                let operations = self.rng.below(120);
                 self.disk.light_fuse(operations);
             }
             // Two devices at once lose their connection: they come back by chance, not together.

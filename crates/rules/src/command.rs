@@ -25,6 +25,15 @@ pub struct Member {
     pub device: DeviceIndex,
 }
 
+/// The origin of an account deletion.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DeletionRequest {
+    /// A device deletes its own account.
+    Device(Member),
+    /// The operator deletes an account.
+    Operator(AccountId),
+}
+
 /// A state change, applied atomically.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Command {
@@ -85,13 +94,8 @@ pub enum Command {
     },
     /// Deletes an account and all its data.
     DeleteAccount {
-        /// The requesting device.
-        by: Member,
-    },
-    /// Deletes an account and all its data on the operator's request.
-    DeleteAccountByOperator {
-        /// Account id.
-        account: AccountId,
+        /// Who requested it, and the account.
+        by: DeletionRequest,
     },
     /// Sets the quota of one account.
     SetQuota {

@@ -75,7 +75,7 @@ pub async fn two_devices(folder: &Path, relay: &str) -> (Device, Device) {
 }
 
 /// Each has everything of the other, once and in the order in which it was pushed, and nothing waits.
-pub async fn come_to_rest(
+pub async fn assert_converged(
     laptop: Device,
     phone: Device,
     from_laptop: &[String],

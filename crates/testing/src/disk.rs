@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use redb::StorageBackend;
 
-use crate::random::Chance;
+use crate::random::SeededRng;
 
 /// What a disk writes whole.
 const SECTOR: usize = 512;
@@ -72,10 +72,10 @@ impl Disk {
     }
 
     /// The power fails now: what was not synced is torn. What is left can be opened again.
-    pub fn crash(&self, chance: &mut Chance) {
+    pub fn crash(&self, rng: &mut SeededRng) {
         let mut state = self.lock();
         for file in &mut state.files {
-            file.tear(chance);
+            file.tear(rng);
         }
         state.fuse = None;
         state.dead = false;
@@ -213,17 +213,17 @@ impl StorageBackend for Handle {
 
 impl Content {
     /// Each unsynced sector is lost or kept.
-    fn tear(&mut self, chance: &mut Chance) {
+    fn tear(&mut self, rng: &mut SeededRng) {
         for undo in std::mem::take(&mut self.unsynced).into_iter().rev() {
             match undo {
-                Undo::Sector { start, before } if chance.once_in(2) => {
+                Undo::Sector { start, before } if rng.once_in(2) => {
                     let end = (start + before.len()).min(self.bytes.len());
                     if start < end {
                         self.bytes[start..end].copy_from_slice(&before[..end - start]);
                     }
                 }
                 Undo::Sector { .. } => {}
-                Undo::Grown { from } if from < self.bytes.len() && chance.once_in(2) => {
+                Undo::Grown { from } if from < self.bytes.len() && rng.once_in(2) => {
                     self.bytes.truncate(from);
                 }
                 Undo::Grown { .. } => {}

@@ -28,7 +28,7 @@ pub fn path() -> PathBuf {
 }
 
 /// A program that runs; killed when dropped.
-pub struct Running {
+pub struct RunningProgram {
     child: Child,
     lines: Receiver<String>,
     errors: Option<JoinHandle<String>>,
@@ -36,26 +36,26 @@ pub struct Running {
 
 /// What a program said in the end.
 #[derive(Debug)]
-pub struct Said {
+pub struct CommandOutput {
     pub status: ExitStatus,
     pub out: String,
     pub err: String,
 }
 
-impl Said {
+impl CommandOutput {
     /// It went well.
-    pub fn well(self) -> Self {
+    pub fn success(self) -> Self {
         assert!(self.status.success(), "{self:?}");
         self
     }
 
     /// It failed, with exit code 1, one message, and these words in it.
-    pub fn badly(self, words: &[&str]) -> Self {
+    pub fn failure(self, words: &[&str]) -> Self {
         self.ended_with(1, words)
     }
 
     /// Its settings are wrong: exit code 78 and the same.
-    pub fn wrongly_set(self, words: &[&str]) -> Self {
+    pub fn config_error(self, words: &[&str]) -> Self {
         self.ended_with(78, words)
     }
 
@@ -93,7 +93,7 @@ impl Home {
         self.folder.path().join(name)
     }
 
-    pub fn start(&self, arguments: &[&str], input: &str) -> Running {
+    pub fn start(&self, arguments: &[&str], input: &str) -> RunningProgram {
         self.start_with(arguments, input, &[])
     }
 
@@ -103,7 +103,7 @@ impl Home {
         arguments: &[&str],
         input: &str,
         environment: &[(&str, &str)],
-    ) -> Running {
+    ) -> RunningProgram {
         let mut command = Command::new(crate::program::path());
         command
             .args(arguments)
@@ -135,23 +135,23 @@ impl Home {
             let _ = err.read_to_string(&mut text);
             text
         });
-        Running {
+        RunningProgram {
             child,
             lines,
             errors: Some(errors),
         }
     }
 
-    pub fn run(&self, arguments: &[&str]) -> Said {
+    pub fn run(&self, arguments: &[&str]) -> CommandOutput {
         self.start(arguments, "").wait()
     }
 
     /// As the device in this folder.
-    pub fn client(&self, profile: &str, arguments: &[&str]) -> Said {
+    pub fn client(&self, profile: &str, arguments: &[&str]) -> CommandOutput {
         self.start_client(profile, arguments).wait()
     }
 
-    pub fn start_client(&self, profile: &str, arguments: &[&str]) -> Running {
+    pub fn start_client(&self, profile: &str, arguments: &[&str]) -> RunningProgram {
         let all: Vec<&str> = ["client", "--profile", profile]
             .into_iter()
             .chain(arguments.iter().copied())
@@ -160,7 +160,7 @@ impl Home {
     }
 }
 
-impl Running {
+impl RunningProgram {
     /// The next line on its standard output.
     pub fn line(&self) -> String {
         self.lines.recv_timeout(LONG).expect("a line")
@@ -184,7 +184,7 @@ impl Running {
         self.child.try_wait().expect("a child").is_some()
     }
 
-    pub fn wait(mut self) -> Said {
+    pub fn wait(mut self) -> CommandOutput {
         let deadline = Instant::now() + LONG;
         let status = loop {
             if let Some(status) = self.child.try_wait().expect("a child") {
@@ -199,11 +199,11 @@ impl Running {
             .take()
             .and_then(|errors| errors.join().ok())
             .unwrap_or_default();
-        Said { status, out, err }
+        CommandOutput { status, out, err }
     }
 }
 
-impl Drop for Running {
+impl Drop for RunningProgram {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
@@ -212,7 +212,7 @@ impl Drop for Running {
 
 /// A relay on a port of its own.
 pub struct Relay {
-    pub running: Running,
+    pub running: RunningProgram,
     pub url: String,
 }
 
@@ -241,7 +241,7 @@ impl Relay {
     pub fn invite(&self, home: &Home) -> String {
         let said = home
             .run(&["invite", "create", "--json", "--data-dir", "relay"])
-            .well();
+            .success();
         said.json()[0]["invite"]
             .as_str()
             .expect("an invitation")
@@ -249,12 +249,12 @@ impl Relay {
     }
 
     /// Waits until everything is acknowledged.
-    pub fn keeps_nothing(&self, home: &Home) {
+    pub fn wait_until_empty(&self, home: &Home) {
         let deadline = Instant::now() + LONG;
         loop {
             let status = home
                 .run(&["status", "--json", "--data-dir", "relay"])
-                .well()
+                .success()
                 .json();
             if status[0]["envelopes"] == 0 {
                 return;
@@ -276,7 +276,7 @@ impl Relay {
             "--device-id",
             profile,
         ];
-        home.client(profile, &create).well();
+        home.client(profile, &create).success();
     }
 }
 
@@ -288,8 +288,8 @@ pub fn pair(home: &Home, existing: &str, new: &str, name: &str) -> String {
         .expect("a link")
         .to_owned();
     home.client(new, &["join", &link, "--name", name, "--device-id", new])
-        .well();
-    let said = pairing.wait().well();
+        .success();
+    let said = pairing.wait().success();
     assert_eq!(said.json()[0]["joined"]["name"], name);
     link
 }

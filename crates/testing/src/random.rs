@@ -2,9 +2,9 @@
 
 /// A stream of numbers that the seed decides.
 #[derive(Debug, Clone)]
-pub struct Chance(u64);
+pub struct SeededRng(u64);
 
-impl Chance {
+impl SeededRng {
     pub fn new(seed: u64) -> Self {
         Self(seed)
     }

@@ -129,7 +129,7 @@ impl Address {
         address
     }
 
-    pub fn leads_to(&self, relay: Option<SocketAddr>) {
+    pub fn route_to(&self, relay: Option<SocketAddr>) {
         *self.relay.lock().expect("not poisoned") = relay;
     }
 

@@ -109,7 +109,7 @@ async fn acme_name_elsewhere_fails_waits_and_recovers() {
     };
     let relay_under_test = TestRelay::open(&acme, Challenge::TlsAlpn, false).await;
     let mut pebble = Pebble::new(&acme, &relay_under_test, LONG_LIVED_S);
-    pebble.leads_to("127.0.0.9");
+    pebble.route_to("127.0.0.9");
     pebble.start().await;
     let refused = |text: &str| text.contains("does not accept that relay.example leads here");
     relay_under_test
@@ -122,7 +122,7 @@ async fn acme_name_elsewhere_fails_waits_and_recovers() {
         .unwrap_or_default();
     assert!(trouble.contains("tried again in"), "{trouble}");
     assert_eq!(relay_under_test.tls.status().certificate_expires_s, None);
-    pebble.leads_to("127.0.0.1");
+    pebble.route_to("127.0.0.1");
     relay_under_test.has_certificate().await;
     assert_eq!(relay_under_test.tls.status().tls_trouble, None);
 }

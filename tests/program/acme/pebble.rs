@@ -113,7 +113,7 @@ impl Pebble {
     }
 
     /// Every name has this address from now on.
-    pub fn leads_to(&self, address: &str) {
+    pub fn route_to(&self, address: &str) {
         let body = format!("{{\"ip\":\"{address}\"}}");
         let mut stream = TcpStream::connect(("127.0.0.1", self.names_management)).expect("it runs");
         write!(

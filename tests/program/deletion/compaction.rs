@@ -89,30 +89,30 @@ fn interrupted_compaction_is_cleaned_up() {
 fn compact_refuses_while_relay_runs() {
     let home = Home::new();
     home.run(&["compact", "--data-dir", "relay"])
-        .badly(&["there is no store", "--data-dir"]);
+        .failure(&["there is no store", "--data-dir"]);
     assert!(!home.path("relay").exists());
     let mut relay = Relay::start(&home);
     relay.create(&home, "desk", "Desk");
     home.run(&["compact", "--data-dir", "relay"])
-        .badly(&["is running", "stop it"]);
+        .failure(&["is running", "stop it"]);
     // What lies there while it runs may be another's compaction.
     relay.running.kill();
     fs::write(home.path("relay").join(COMPACTING), b"half").expect("writes");
-    let said = home.run(&["compact", "--data-dir", "relay"]).well();
+    let said = home.run(&["compact", "--data-dir", "relay"]).success();
     assert!(
         said.out.starts_with("Compacted from ") && said.out.contains(" rows"),
         "{said:?}"
     );
     let said = home
         .run(&["compact", "--json", "--data-dir", "relay"])
-        .well()
+        .success()
         .json();
     assert!(
         said[0]["bytes_after"].as_u64() > Some(0) && said[0]["rows"].as_u64() > Some(0),
         "{said:?}"
     );
     let relay = Relay::start(&home);
-    relay.keeps_nothing(&home);
+    relay.wait_until_empty(&home);
     use std::os::unix::fs::PermissionsExt;
     let mode = fs::metadata(home.path("relay").join(FILE))
         .expect("there")

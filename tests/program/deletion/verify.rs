@@ -21,13 +21,13 @@ fn with_changes(home: &Home) -> Relay {
     pair(home, "desk", "phone", "Phone");
     write(&home.path("changes.jsonl"), &lines(0, 400));
     home.client("desk", &["push", "--jsonl", "changes.jsonl"])
-        .well();
+        .success();
     relay
 }
 
 fn verify(home: &Home) -> Value {
     home.run(&["verify", "--json", "--data-dir", "relay"])
-        .well()
+        .success()
         .json()
         .remove(0)
 }
@@ -36,7 +36,7 @@ fn verify(home: &Home) -> Value {
 fn wrong(home: &Home) -> Vec<String> {
     let said = home
         .run(&["verify", "--json", "--data-dir", "relay"])
-        .badly(&["not hold"]);
+        .failure(&["not hold"]);
     let report = said.json().remove(0);
     assert_eq!(report["holds"], false);
     let checks = report["checks"].as_array().expect("checks").clone();
@@ -54,7 +54,7 @@ fn folder(home: &Home) -> PathBuf {
 fn verify_passes_on_running_and_stopped_relay() {
     let home = Home::new();
     home.run(&["verify", "--data-dir", "relay"])
-        .badly(&["no relay runs", "--data-dir"]);
+        .failure(&["no relay runs", "--data-dir"]);
     assert!(!folder(&home).exists());
     let mut relay = with_changes(&home);
     let live = verify(&home);
@@ -78,7 +78,7 @@ fn verify_passes_on_running_and_stopped_relay() {
     }
     assert_eq!(still, live, "the same is found");
 
-    let said = home.run(&["verify", "--data-dir", "relay"]).well();
+    let said = home.run(&["verify", "--data-dir", "relay"]).success();
     assert!(
         said.out.lines().all(|line| line.chars().count() <= 80),
         "{}",
@@ -115,7 +115,7 @@ fn verify_finds_plaintext_envelope() {
     drop(relay);
     let said = home
         .run(&["verify", "--data-dir", "relay"])
-        .badly(&["1 check does not hold"]);
+        .failure(&["1 check does not hold"]);
     assert!(
         said.out.contains("WRONG") && said.out.contains("envelopes do not look random one by one"),
         "{}",

@@ -29,7 +29,7 @@ fn serve(home: &Home, config: &str, listen: &str) -> Relay {
 
 fn status(home: &Home) -> Value {
     home.run(&["status", "--json", "--data-dir", "relay"])
-        .well()
+        .success()
         .json()
         .remove(0)
 }
@@ -50,10 +50,10 @@ fn relay_without_name_is_pinned_by_key() {
     relay.create(&home, "desk", "Desk");
     let link = pair(&home, "desk", "phone", "Phone");
     assert!(link.contains(&format!("%23{key}")), "{link}");
-    home.client("phone", &["push", "Milk"]).well();
-    let followed = home.client("desk", &["pull", "--until", "1"]).well();
+    home.client("phone", &["push", "Milk"]).success();
+    let followed = home.client("desk", &["pull", "--until", "1"]).success();
     assert_eq!(followed.out, "Phone (phone)  Milk\n");
-    let phone = home.client("phone", &["status", "--json"]).well().json();
+    let phone = home.client("phone", &["status", "--json"]).success().json();
     assert_eq!(phone[0]["relay"], relay.url.as_str());
 
     // The key outlives the process, and devices find the relay again by it.
@@ -61,8 +61,8 @@ fn relay_without_name_is_pinned_by_key() {
     relay.running.kill();
     let again = serve(&home, SELF_SIGNED, &format!("127.0.0.1:{port}"));
     assert_eq!(again.url, relay.url);
-    home.client("phone", &["push", "Bread"]).well();
-    home.client("desk", &["pull", "--until", "1"]).well();
+    home.client("phone", &["push", "Bread"]).success();
+    home.client("desk", &["pull", "--until", "1"]).success();
 }
 
 #[test]
@@ -71,11 +71,11 @@ fn impostor_relay_is_rejected() {
     let mut relay = serve(&home, SELF_SIGNED, "127.0.0.1:0");
     let bare = relay.url.split('#').next().expect("an address").to_owned();
     let create = |url: &str| home.client("stranger", &["init", "--relay", url]);
-    create(&bare).badly(&["not trusted by this system", "wss://HOST#KEY"]);
+    create(&bare).failure(&["not trusted by this system", "wss://HOST#KEY"]);
     let other = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8";
-    create(&format!("{bare}#{other}")).badly(&["does not match the key in its address"]);
-    create(&relay.url[..relay.url.len() - 1]).badly(&["not a relay key"]);
-    create(&bare.replace("wss", "ws")).badly(&["cannot reach relay"]);
+    create(&format!("{bare}#{other}")).failure(&["does not match the key in its address"]);
+    create(&relay.url[..relay.url.len() - 1]).failure(&["not a relay key"]);
+    create(&bare.replace("wss", "ws")).failure(&["cannot reach relay"]);
 
     relay.create(&home, "desk", "Desk");
     // Another relay takes its place.
@@ -83,7 +83,7 @@ fn impostor_relay_is_rejected() {
     relay.running.kill();
     std::fs::remove_dir_all(home.path("relay/tls")).expect("ours");
     let _impostor = serve(&home, SELF_SIGNED, &format!("127.0.0.1:{port}"));
-    let status = home.client("desk", &["status"]).well();
+    let status = home.client("desk", &["status"]).success();
     assert!(status.out.contains("does not match"), "{status:?}");
 }
 
@@ -140,12 +140,12 @@ fn relay_with_certificate_is_dialed_by_name() {
             .wait()
     };
     let by_address = relay.url.replace("localhost", "127.0.0.1");
-    create("a", &by_address, "root.pem").badly(&["for another host name", "localhost"]);
+    create("a", &by_address, "root.pem").failure(&["for another host name", "localhost"]);
     std::fs::write(home.path("other.pem"), Authority::new().root_pem()).expect("written");
-    create("b", &relay.url, "other.pem").badly(&["not trusted by this system"]);
-    create("desk", &relay.url, "root.pem").well();
+    create("b", &relay.url, "other.pem").failure(&["not trusted by this system"]);
+    create("desk", &relay.url, "root.pem").success();
 
-    let reloaded = home.run(&["reload", "--data-dir", "relay"]).well();
+    let reloaded = home.run(&["reload", "--data-dir", "relay"]).success();
     assert!(
         reloaded
             .out
@@ -155,7 +155,7 @@ fn relay_with_certificate_is_dialed_by_name() {
     let (chain, _) = authority.chain(&["localhost"]);
     std::fs::write(&files.certificate, chain).expect("written");
     home.run(&["reload", "--data-dir", "relay"])
-        .badly(&["do not belong together", "still in use"]);
+        .failure(&["do not belong together", "still in use"]);
     assert!(
         status(&home)["tls_trouble"]
             .as_str()
@@ -194,5 +194,6 @@ fn missing_tls_files_are_reported_at_start() {
         "--data-dir",
         "relay",
     ];
-    home.run(&arguments).badly(&["cannot read /nowhere/c.pem"]);
+    home.run(&arguments)
+        .failure(&["cannot read /nowhere/c.pem"]);
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::authority::{Authority, Pair};
 use graceful_testing::external::{free_port, is_installed};
-use graceful_testing::program::{Home, LONG, Running};
+use graceful_testing::program::{Home, LONG, RunningProgram};
 
 /// Killed when dropped.
 struct Proxy(Child);
@@ -43,7 +43,7 @@ struct Place {
     pair: Pair,
     port: u16,
     relay: String,
-    _running: Running,
+    _running: RunningProgram,
 }
 
 impl Place {
@@ -82,7 +82,7 @@ impl Place {
         }
     }
 
-    fn start(&self, profile: &str, arguments: &[&str]) -> Running {
+    fn start(&self, profile: &str, arguments: &[&str]) -> RunningProgram {
         let all: Vec<&str> = ["client", "--profile", profile]
             .into_iter()
             .chain(arguments.iter().copied())
@@ -115,7 +115,7 @@ impl Place {
         let said = self
             .home
             .run(&["invite", "create", "--json", "--data-dir", "relay"])
-            .well();
+            .success();
         let invite = said.json()[0]["invite"]
             .as_str()
             .expect("an invitation")
@@ -127,7 +127,7 @@ impl Place {
             ],
         )
         .wait()
-        .well();
+        .success();
         let pairing = self.start("desk", &["pair", "--yes", "--json"]);
         let link = pairing.json_line()["link"]
             .as_str()
@@ -135,21 +135,21 @@ impl Place {
             .to_owned();
         self.start("phone", &["join", &link, "--name", "Phone"])
             .wait()
-            .well();
-        pairing.wait().well();
-        self.start("desk", &["push", "Milk"]).wait().well();
+            .success();
+        pairing.wait().success();
+        self.start("desk", &["push", "Milk"]).wait().success();
         assert!(
             self.start("phone", &["pull", "--until", "1"])
                 .wait()
-                .well()
+                .success()
                 .out
                 .contains("Milk")
         );
-        self.start("phone", &["push", "Bread"]).wait().well();
+        self.start("phone", &["push", "Bread"]).wait().success();
         assert!(
             self.start("desk", &["pull", "--until", "1"])
                 .wait()
-                .well()
+                .success()
                 .out
                 .contains("Bread")
         );

@@ -9,7 +9,7 @@ mod silence;
 
 use graceful_protocol::Limits;
 use graceful_protocol::membership::Membership;
-use graceful_rules::command::{Command, Member};
+use graceful_rules::command::{Command, DeletionRequest, Member};
 use graceful_rules::membership::Registration;
 use graceful_rules::{AccountNumber, DeviceIndex, Quota, RelayTime};
 use graceful_store::{Committed, Engine, MemoryStore, Options, Store};
@@ -143,8 +143,8 @@ fn batch() -> Vec<Command> {
             },
         },
         push(member(1, 0), 6..=7),
-        Command::DeleteAccountByOperator {
-            account: fixtures::account_id(2),
+        Command::DeleteAccount {
+            by: DeletionRequest::Operator(fixtures::account_id(2)),
         },
         push(member(2, 0), 3..=3),
         create(2),
@@ -153,7 +153,9 @@ fn batch() -> Vec<Command> {
             expires: RelayTime::from_ms(1),
         },
         Command::Sweep,
-        Command::DeleteAccount { by: member(1, 1) },
+        Command::DeleteAccount {
+            by: DeletionRequest::Device(member(1, 1)),
+        },
     ]
 }
 

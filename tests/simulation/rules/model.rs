@@ -7,7 +7,9 @@ use graceful_protocol::wire::gap::Reason;
 use graceful_protocol::wire::{Envelope, SignedEntry};
 use graceful_protocol::{Code, chain};
 use graceful_rules::RelayTime;
-use graceful_rules::command::{Command, DeviceState, Fetch, FetchResult, Member, Outcome};
+use graceful_rules::command::{
+    Command, DeletionRequest, DeviceState, Fetch, FetchResult, Member, Outcome,
+};
 use graceful_store::{Engine, Options};
 
 use graceful_testing::fixtures;
@@ -368,7 +370,9 @@ impl<S: Engine> World<S> {
         let Some(member) = self.member(by) else {
             return;
         };
-        let outcome = self.commit(Command::DeleteAccount { by: member });
+        let outcome = self.commit(Command::DeleteAccount {
+            by: DeletionRequest::Device(member),
+        });
         assert_eq!(
             outcome,
             Outcome::AccountDeleted {

@@ -2,7 +2,7 @@
 
 use graceful_protocol::Code;
 use graceful_rules::account_list::{AccountOrder, ListRequest};
-use graceful_rules::command::{Command, Member, Outcome};
+use graceful_rules::command::{Command, DeletionRequest, Member, Outcome};
 use graceful_rules::membership::Registration;
 use graceful_rules::{AccountNumber, DeviceIndex, Quota, RelayTime};
 use graceful_store::{Engine as _, Options, Store};
@@ -100,8 +100,8 @@ fn operator_deletion_leaves_no_row_of_that_account_only() {
         );
     }
     let both = store.account_row_count().expect("readable");
-    let evict = vec![Command::DeleteAccountByOperator {
-        account: account_id(1),
+    let evict = vec![Command::DeleteAccount {
+        by: DeletionRequest::Operator(account_id(1)),
     }];
     let committed = store.commit(&evict, NOW).expect("a commit");
     assert_eq!(
@@ -120,8 +120,8 @@ fn operator_deletion_leaves_no_row_of_that_account_only() {
     assert!(matches!(again.outcomes[..], [Outcome::Refused(_)]));
     commit(
         &store,
-        Command::DeleteAccountByOperator {
-            account: account_id(2),
+        Command::DeleteAccount {
+            by: DeletionRequest::Operator(account_id(2)),
         },
     );
     assert_eq!(store.account_row_count().expect("readable"), 0);

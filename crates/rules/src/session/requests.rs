@@ -6,7 +6,7 @@ use graceful_protocol::frame::{DeviceFrame, RelayFrame};
 use graceful_protocol::wire::{self, DeleteAccount, OpenRendezvous, Push, RendezvousReply, Stored};
 use graceful_protocol::{Code, Refusal, RendezvousId};
 
-use super::super::command::{Command, Member, Outcome, Pushed};
+use super::super::command::{Command, DeletionRequest, Member, Outcome, Pushed};
 use super::{Output, PendingReply, Phase, Session};
 
 impl Session {
@@ -85,7 +85,12 @@ impl Session {
                 "DeleteAccount must name this account",
             ));
         }
-        self.commit(Command::DeleteAccount { by }, PendingReply::DeleteAccount);
+        self.commit(
+            Command::DeleteAccount {
+                by: DeletionRequest::Device(by),
+            },
+            PendingReply::DeleteAccount,
+        );
         Ok(())
     }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use graceful_protocol::AccountId;
 use graceful_rules::account_list::{AccountDetail, AccountListPage, ListRequest};
-use graceful_rules::command::{Command, Outcome};
+use graceful_rules::command::{Command, DeletionRequest, Outcome};
 use graceful_rules::latency::Latency;
 use graceful_rules::{AccountNumber, Quota};
 use graceful_store::{DiskUsage, ExportError, StoreError};
@@ -100,7 +100,9 @@ impl Relay {
     /// [`Stopped`]
     pub async fn delete_account(&self, account: AccountId) -> Result<Option<u64>, Stopped> {
         match self
-            .commit(Command::DeleteAccountByOperator { account })
+            .commit(Command::DeleteAccount {
+                by: DeletionRequest::Operator(account),
+            })
             .await?
         {
             Outcome::AccountDeleted { envelopes } => Ok(Some(envelopes)),

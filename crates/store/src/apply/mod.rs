@@ -8,7 +8,7 @@ mod membership;
 use std::collections::HashMap;
 
 use graceful_protocol::Refusal;
-use graceful_rules::command::{Command, Outcome};
+use graceful_rules::command::{Command, DeletionRequest, Outcome};
 use graceful_rules::{Account, AccountNumber, RelayTime};
 
 use crate::{Policy, Rows, StoreError, Totals, WriteTxn};
@@ -114,10 +114,10 @@ impl<'a, T: WriteTxn> Transaction<'a, T> {
             Command::Push { by, envelopes } => self.push(*by, envelopes),
             Command::Ack { by, through } => self.ack(*by, *through),
             Command::DeleteThrough { by, through } => self.delete_through(*by, *through),
-            Command::DeleteAccount { by } => self.delete_account(*by),
-            Command::DeleteAccountByOperator { account } => {
-                self.delete_account_by_operator(account)
-            }
+            Command::DeleteAccount { by } => match by {
+                DeletionRequest::Device(member) => self.delete_account(*member),
+                DeletionRequest::Operator(account) => self.delete_account_by_operator(account),
+            },
             Command::SetQuota { account, quota } => self.set_quota(account, *quota),
             Command::CreateInvite { hash, expires } => self.create_invite(hash, *expires),
             Command::DropCorrupted { account, seq } => self.drop_corrupted(*account, *seq),

@@ -14,7 +14,7 @@ use crate::world::World;
 
 /// Who is owed a change: the devices that its sender knew when it pushed.
 #[derive(Debug, Clone)]
-struct Debt {
+struct Owed {
     sender: DeviceKey,
     name: String,
     to: Vec<DeviceKey>,
@@ -23,15 +23,15 @@ struct Debt {
 
 /// What is known to have happened.
 #[derive(Debug, Default)]
-pub struct Facts {
-    debts: Vec<Debt>,
+pub struct History {
+    owed: Vec<Owed>,
     /// Which push each seq was given to, as the commits say.
     log: BTreeMap<u64, (DeviceKey, u64)>,
     head: u64,
     /// Where each device's pushes stand.
     push_numbers: BTreeMap<DeviceKey, u64>,
     /// A batch whose commit was cut off: it is on the disk as a whole, or not at all.
-    in_doubt: Option<Vec<Command>>,
+    uncertain: Option<Vec<Command>>,
     leaving: BTreeSet<DeviceKey>,
     /// Commits that the power cut off: how many were then on the disk, and how many not.
     pub cut_kept: u64,
@@ -49,9 +49,9 @@ pub struct Facts {
     owners: BTreeMap<u32, DeviceKey>,
 }
 
-impl Facts {
+impl History {
     pub fn pushed(&mut self, sender: DeviceKey, name: String, to: Vec<DeviceKey>, for_all: bool) {
-        self.debts.push(Debt {
+        self.owed.push(Owed {
             sender,
             name,
             to,
@@ -69,8 +69,8 @@ impl Facts {
         self.leaving.insert(device);
     }
 
-    pub fn in_doubt(&mut self, batch: Vec<Command>) {
-        self.in_doubt = Some(batch);
+    pub fn uncertain(&mut self, batch: Vec<Command>) {
+        self.uncertain = Some(batch);
     }
 
     /// The relay has taken this device in under this device_index.
@@ -107,12 +107,12 @@ impl Facts {
 
     /// The relay runs again: a batch in doubt is there as a whole, or not at all.
     pub fn reopened(&mut self, relay: &Relay, phones: &[Phone]) {
-        let Some(batch) = self.in_doubt.take() else {
+        let Some(batch) = self.uncertain.take() else {
             return;
         };
         // No account yet, or the power failed again before anybody could look.
         let Some(head) = self.store_head(relay, phones) else {
-            self.in_doubt = Some(batch);
+            self.uncertain = Some(batch);
             return;
         };
         if head == self.head {
@@ -120,11 +120,11 @@ impl Facts {
             return;
         }
         let Ok(all) = relay.store().visible_metadata() else {
-            self.in_doubt = Some(batch);
+            self.uncertain = Some(batch);
             return;
         };
         let Some(device_states) = device_states(relay, phones) else {
-            self.in_doubt = Some(batch);
+            self.uncertain = Some(batch);
             return;
         };
         self.cut_kept += 1;
@@ -206,7 +206,7 @@ fn device_states(relay: &Relay, phones: &[Phone]) -> Option<BTreeMap<DeviceKey, 
 }
 
 /// Judges a history that came to rest.
-pub fn judge(world: &World) -> Result<(), String> {
+pub fn check(world: &World) -> Result<(), String> {
     let remaining = world.remaining();
     for phone in world
         .phones
@@ -214,22 +214,22 @@ pub fn judge(world: &World) -> Result<(), String> {
         .filter(|phone| remaining.contains(&phone.key))
     {
         in_order_and_once(phone)?;
-        debts_paid(world, phone)?;
-        past_known(world, phone)?;
-        if let Some(trouble) = phone.troubles.first() {
+        nothing_owed(world, phone)?;
+        snapshot_covers_past(world, phone)?;
+        if let Some(inject_fault) = phone.faults.first() {
             return Err(format!(
-                "a device was told of trouble that was not there: {trouble}"
+                "a device was told of inject_fault that was not there: {inject_fault}"
             ));
         }
     }
-    one_history(world)?;
+    one_epoch_order(world)?;
     nothing_left(world, &remaining)?;
-    no_key_left(world)
+    no_day_key_left(world)
 }
 
 /// At rest there is no key but today's and those of envelopes that are kept; and none is in the file
 /// that is not on the ring.
-fn no_key_left(world: &World) -> Result<(), String> {
+fn no_day_key_left(world: &World) -> Result<(), String> {
     let relay = world.relay.as_ref().ok_or("the relay is down")?;
     let kept = relay
         .store()
@@ -275,7 +275,7 @@ fn in_order_and_once(phone: &Phone) -> Result<(), String> {
 }
 
 /// Every device that was owed a change has it, or was told that it is lost.
-fn debts_paid(world: &World, phone: &Phone) -> Result<(), String> {
+fn nothing_owed(world: &World, phone: &Phone) -> Result<(), String> {
     let mut numbers: BTreeMap<DeviceKey, BTreeMap<&str, u64>> = BTreeMap::new();
     for (position, name) in world.phones.iter().flat_map(|phone| &phone.applied) {
         numbers
@@ -288,21 +288,21 @@ fn debts_paid(world: &World, phone: &Phone) -> Result<(), String> {
         .iter()
         .map(|(position, name)| (position.sender, name.as_str()))
         .collect::<BTreeSet<_>>();
-    for debt in &world.facts.debts {
-        let certain = !world.facts.leaving.contains(&debt.sender)
-            && !world.facts.leaving.contains(&phone.key)
-            && debt.to.contains(&phone.key);
-        if !certain || has.contains(&(debt.sender, debt.name.as_str())) {
+    for one_owed in &world.history.owed {
+        let certain = !world.history.leaving.contains(&one_owed.sender)
+            && !world.history.leaving.contains(&phone.key)
+            && one_owed.to.contains(&phone.key);
+        if !certain || has.contains(&(one_owed.sender, one_owed.name.as_str())) {
             continue;
         }
         if phone.gaps.is_empty() {
-            return Err(format!("{} was lost, and nothing was said", debt.name));
+            return Err(format!("{} was lost, and nothing was sent", one_owed.name));
         }
         // Somebody else may have it: then its seq is known, and must lie in a gap that was told.
         let number = numbers
-            .get(&debt.sender)
-            .and_then(|names| names.get(debt.name.as_str()));
-        let seq = number.and_then(|number| world.facts.seq_of(debt.sender, *number));
+            .get(&one_owed.sender)
+            .and_then(|names| names.get(one_owed.name.as_str()));
+        let seq = number.and_then(|number| world.history.seq_of(one_owed.sender, *number));
         let told = |seq: u64| {
             phone
                 .gaps
@@ -312,7 +312,7 @@ fn debts_paid(world: &World, phone: &Phone) -> Result<(), String> {
         if seq.is_some_and(|seq| !told(seq)) {
             return Err(format!(
                 "{} was lost outside the gaps that were told",
-                debt.name
+                one_owed.name
             ));
         }
     }
@@ -321,10 +321,10 @@ fn debts_paid(world: &World, phone: &Phone) -> Result<(), String> {
 
 /// Where nothing expired and nobody leaves, every device knows every change for all, whenever it
 /// joined: from the relay, or from a snapshot of another.
-fn past_known(world: &World, phone: &Phone) -> Result<(), String> {
+fn snapshot_covers_past(world: &World, phone: &Phone) -> Result<(), String> {
     // The relay's own time goes on no faster than the world's.
-    let nothing_expired = world.now_ms() < world.facts.retention_ms;
-    if !nothing_expired || world.facts.is_anybody_leaving() {
+    let nothing_expired = world.now_ms() < world.history.retention_ms;
+    if !nothing_expired || world.history.is_anybody_leaving() {
         return Ok(());
     }
     // The first device was there from the beginning: it has seen every part of everything. Only what a
@@ -337,23 +337,23 @@ fn past_known(world: &World, phone: &Phone) -> Result<(), String> {
     }
     let known = phone.everything();
     match world
-        .facts
-        .debts
+        .history
+        .owed
         .iter()
-        .find(|debt| debt.for_all && !known.contains(debt.name.as_str()))
+        .find(|one_owed| one_owed.for_all && !known.contains(one_owed.name.as_str()))
     {
-        Some(debt) => Err(format!(
+        Some(one_owed) => Err(format!(
             "{} is neither in a snapshot nor was it delivered",
-            debt.name
+            one_owed.name
         )),
         None => Ok(()),
     }
 }
 
 /// A seq means the same to everybody who saw it, and the same as when it was given.
-fn one_history(world: &World) -> Result<(), String> {
+fn one_epoch_order(world: &World) -> Result<(), String> {
     for (position, name) in world.phones.iter().flat_map(|phone| &phone.applied) {
-        match world.facts.log.get(&position.seq) {
+        match world.history.log.get(&position.seq) {
             Some((sender, number))
                 if (*sender, *number) == (position.sender, position.push_number) => {}
             other => {
