@@ -8,10 +8,10 @@ use clap::{Args, Subcommand, ValueEnum};
 use super::admin_client::unexpected_response;
 use crate::config_args::ConfigArgs;
 use graceful_rules::uptime::days;
-use graceful_server::admin::page::{self, Region, Regions, State};
-use graceful_server::admin::sla::{Month, Report, UptimeLog};
 use graceful_server::admin::{self, AdminError, AdminRequest, AdminResponse};
 use graceful_server::config::Config;
+use graceful_server::observe::page::{self, Region, Regions, State};
+use graceful_server::observe::sla::{Month, Report, UptimeLog};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Sla {
@@ -73,7 +73,7 @@ impl Reported {
     async fn run(self) -> anyhow::Result<()> {
         let config = self.config_args.load(None)?;
         let (uptime_log, running) = record(&config).await?;
-        let now = admin::moment(0);
+        let now = graceful_server::observe::moment(0);
         let month = self.month.unwrap_or_else(|| Month::of(now.wall_ms));
         let report = Report::new(&uptime_log, &config.sla_terms, month, &now, running);
         let text = match self.format {
@@ -142,7 +142,7 @@ impl Paged {
     async fn own(&self) -> anyhow::Result<Region> {
         let config = self.config_args.load(None)?;
         let (uptime_log, running) = record(&config).await?;
-        let now = admin::moment(0);
+        let now = graceful_server::observe::moment(0);
         let all = days(
             uptime_log.records(),
             uptime_log.planned_stop_max_ms(),

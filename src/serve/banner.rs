@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use graceful_server::admin::ServerInfo;
 use graceful_server::config::{Config, TlsMode};
-use graceful_server::http::tls::Tls;
+use graceful_server::net::tls::Tls;
 use graceful_server::relay::Registration;
 
 /// The port that URLs leave out.

@@ -23,10 +23,10 @@ use self::reloader::Reloader;
 use crate::cli::INTERRUPTED;
 use crate::config_args::ConfigArgs;
 use graceful_server::config::{Config, Log, TlsMode};
-use graceful_server::http::tls::Tls;
 use graceful_server::http::{Listener, ReloadHandle, StatusPage};
+use graceful_server::net::tls::Tls;
 use graceful_server::relay::{Relay, ServerNames};
-use graceful_server::{admin, http};
+use graceful_server::{admin, http, observe};
 use graceful_store::Store;
 
 #[derive(Debug, Args)]
@@ -97,7 +97,7 @@ impl Serve {
         let shutdown = CancellationToken::new();
         let admin_socket = admin::Socket::bind(&config.data_dir).await?;
         let recorder =
-            admin::Recorder::begin(&config.data_dir, config.sla_terms.clone(), relay.clone());
+            observe::Recorder::begin(&config.data_dir, config.sla_terms.clone(), relay.clone());
         let recording = CancellationToken::new();
         let uptime_task = tokio::spawn(recorder.clone().keep(recording.clone()));
         let reload = ReloadHandle::new(config.reloadable.clone());
@@ -125,9 +125,9 @@ impl Serve {
             tracing::warn!("{warning}");
         }
         if let Some(interval) = config.canary_interval {
-            let target = admin::CanaryTarget::new(address, tls.clone(), &config.admission);
+            let target = observe::CanaryTarget::new(address, tls.clone(), &config.admission);
             tokio::spawn(
-                admin::CanaryRunner::new(relay.clone(), target).run(interval, shutdown.clone()),
+                observe::CanaryRunner::new(relay.clone(), target).run(interval, shutdown.clone()),
             );
         }
         if self.json {
@@ -140,7 +140,7 @@ impl Serve {
         let page = StatusPage::default();
         let page_task = config.status_page.clone().map(|name| {
             let (recorder, relay) = (recorder.clone(), relay.clone());
-            tokio::spawn(admin::page::refresh(
+            tokio::spawn(observe::page::refresh(
                 page.clone(),
                 name,
                 recorder,

@@ -9,8 +9,8 @@ use futures_util::SinkExt;
 use graceful_protocol::challenge::Challenge;
 use graceful_protocol::frame::{DeviceFrame, RelayFrame, device_bytes};
 use graceful_protocol::{StoreEpoch, VERSION, wire};
-use graceful_server::admin::{CanaryRunner, CanaryTarget};
 use graceful_server::http::{self, BearerToken, Listener, ReloadHandle, ReloadableOptions};
+use graceful_server::observe::{CanaryRunner, CanaryTarget};
 use graceful_server::relay::{Registration, Relay, RelayOptions};
 use graceful_store::{self, Store};
 use tokio::io::AsyncWriteExt;
@@ -352,7 +352,7 @@ async fn canary_run_leaves_nothing_under_any_registration() {
             relay.canary().last_result()
         );
         let metrics = relay.metrics();
-        assert_eq!((metrics.pushed.count(), metrics.delivered.count()), (1, 1));
+        assert_eq!((metrics.pushed.get(), metrics.delivered.get()), (1, 1));
         let status = relay.status().expect("a status");
         assert_eq!((status.accounts, status.envelopes), (0, 0));
         assert!(relay.canary().last_result().last_ok_s > 0);

@@ -5,6 +5,8 @@
 
 pub mod admin;
 pub mod config;
+pub mod doctor;
 pub mod http;
+pub mod net;
 pub mod observe;
 pub mod relay;

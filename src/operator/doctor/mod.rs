@@ -13,10 +13,10 @@ use clap::Args;
 
 use crate::config_args::ConfigArgs;
 use graceful_server::admin::StatusReport;
-use graceful_server::admin::doctor::{
+use graceful_server::config::Config;
+use graceful_server::doctor::{
     Finding, Level, clock, data_dir, free_space, open_files, sync_speed,
 };
-use graceful_server::config::Config;
 
 /// How the doctor ends where something was found: 1 with warnings, 2 with failures.
 #[derive(Debug, Clone, Copy, thiserror::Error)]

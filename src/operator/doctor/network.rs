@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use graceful_client::{ConnectOptions, fetch_greeting};
 use graceful_server::admin::StatusReport;
-use graceful_server::admin::doctor::{Finding, Owner, may_bind, owner_of_port};
 use graceful_server::config::{Config, TlsMode};
-use graceful_server::http::tls::{Tls, TlsSetup};
+use graceful_server::doctor::{Finding, Owner, may_bind, owner_of_port};
+use graceful_server::net::tls::{Tls, TlsSetup};
 
 /// For a name to be looked up.
 const LOOKUP_WAIT: Duration = Duration::from_secs(10);
@@ -206,7 +206,7 @@ pub(super) async fn reach(status: &StatusReport) -> Option<Finding> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use graceful_server::admin::doctor::Level;
+    use graceful_server::doctor::Level;
 
     #[test]
     fn a_port_is_judged_by_who_should_be_there() {

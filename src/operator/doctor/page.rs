@@ -3,7 +3,7 @@
 use console::style;
 
 use crate::human::{plural, wrap};
-use graceful_server::admin::doctor::{Finding, Level};
+use graceful_server::doctor::{Finding, Level};
 
 const COLUMNS: usize = 80;
 const INDENT: usize = 12;

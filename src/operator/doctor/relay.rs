@@ -1,8 +1,8 @@
 //! The relay itself: it answers its operator, or its store would open.
 
-use graceful_server::admin::doctor::Finding;
 use graceful_server::admin::{self, AdminError, AdminRequest, AdminResponse, StatusReport};
 use graceful_server::config::Config;
+use graceful_server::doctor::Finding;
 use graceful_store::{CheckResult, check};
 
 /// What was found, and what a running relay says of itself.

@@ -218,7 +218,7 @@ fn backup(overview: &StatusReport) -> String {
 mod tests {
     use super::*;
     use graceful_server::admin::Backup;
-    use graceful_server::http::tls::TlsStatus;
+    use graceful_server::net::tls::TlsStatus;
 
     fn full() -> StatusReport {
         StatusReport {

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use graceful_protocol::{Limits, SOCKET_PATH};
-use graceful_server::http::tls::{AcmeSetup, Challenge, Tls, TlsSetup, TlsStatus};
 use graceful_server::http::{self, Listener, Options};
+use graceful_server::net::tls::{AcmeSetup, Challenge, Tls, TlsSetup, TlsStatus};
 use graceful_server::relay::{Registration, Relay, RelayOptions};
 use graceful_store::{self, Store};
 use rustls::ClientConfig;

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
-use graceful_server::http::tls::Challenge;
+use graceful_server::net::tls::Challenge;
 use tokio_tungstenite::tungstenite::Message;
 
 use harness::{Acme, TestRelay};

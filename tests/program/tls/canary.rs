@@ -1,14 +1,14 @@
 //! The relay's trial of itself, through whatever stands at its server.
 
-use graceful_server::admin::{CanaryRunner, CanaryTarget};
-use graceful_server::http::{Admission, Options, ProxyHeader};
+use graceful_server::http::{self, Admission, Options, ProxyHeader};
+use graceful_server::observe::{CanaryRunner, CanaryTarget};
 
 use super::harness::TestRelay;
 use graceful_testing::server;
 
 /// Of a listener that believes these proxies, and only what they say first.
 fn behind(proxy: &str) -> Admission {
-    let trusted_proxies = vec![proxy.parse().expect("an address")];
+    let trusted_proxies = vec![http::parse_network(proxy).expect("a network")];
     Admission {
         trusted_proxies,
         proxy_header: ProxyHeader::Required,

@@ -1,7 +1,7 @@
 //! Certificates that are exchanged while connections go on.
 
 use futures_util::{SinkExt, StreamExt};
-use graceful_server::http::tls::{Tls, TlsSetup};
+use graceful_server::net::tls::{Tls, TlsSetup};
 use tokio_tungstenite::tungstenite::Message;
 
 use super::authority::Authority;

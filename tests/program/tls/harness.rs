@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use graceful_protocol::{Limits, SOCKET_PATH};
-use graceful_server::http::tls::{Tls, TlsSetup};
 use graceful_server::http::{self, Listener, Options};
+use graceful_server::net::tls::{Tls, TlsSetup};
 use graceful_server::relay::{Registration, Relay, RelayOptions};
 use graceful_store::{self, Store};
 use rustls::ClientConfig;

@@ -4,12 +4,10 @@
 use std::path::Path;
 
 use graceful_rules::sla::SlaTerms;
-use graceful_server::admin::{
-    AdminRequest, AdminResponse, AdminService, CanaryRunner, CanaryTarget, Recorder, Socket,
-    request, serve,
-};
-use graceful_server::http::tls::{AcmeSetup, Challenge, Tls, TlsSetup};
+use graceful_server::admin::{AdminRequest, AdminResponse, AdminService, Socket, request, serve};
 use graceful_server::http::{self, Admission, Listener};
+use graceful_server::net::tls::{AcmeSetup, Challenge, Tls, TlsSetup};
+use graceful_server::observe::{CanaryRunner, CanaryTarget, Recorder};
 use graceful_server::relay::{Registration, Relay, RelayOptions};
 use graceful_store::Store;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};

@@ -2,34 +2,25 @@
 //!
 //! Only who may open the data folder gets here. This room never listens on a network.
 
-mod canary;
 mod client;
-mod clocks;
-pub mod doctor;
 mod export;
 mod last_backup;
 mod local;
 mod message;
-pub mod page;
-mod process;
 mod server;
 mod service;
-pub mod sla;
 mod status_report;
 mod warnings;
 
 use std::path::{Path, PathBuf};
 
-pub use canary::{CanaryRunner, CanaryTarget};
 pub use client::request;
-pub use clocks::{moment, wall_ms};
 pub use export::request_export;
 pub use last_backup::{Backup, LAST_BACKUP, last_backup, record_backup};
 pub use local::Socket;
 pub use message::{AdminRequest, AdminResponse};
 pub use server::serve;
 pub use service::{AdminService, Reloader};
-pub use sla::Recorder;
 pub use status_report::{ServerInfo, StatusReport};
 pub use warnings::Warning;
 

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use super::Recorder;
 use super::status_report::ServerInfo;
-use crate::http::tls::Tls;
+use crate::net::tls::Tls;
+use crate::observe::Recorder;
 use crate::relay::Relay;
 
 /// A relay, and what stands around it.
@@ -87,10 +87,10 @@ impl AdminService {
 
 mod answers {
     use super::AdminService;
-    use crate::admin::clocks::clock_ms;
     use crate::admin::status_report::StatusReport;
     use crate::admin::{AdminResponse, Backup, record_backup};
-    use crate::http::tls::Tls;
+    use crate::net::tls::Tls;
+    use crate::observe::clock_ms;
     use graceful_protocol::AccountId;
     use graceful_rules::Quota;
     use graceful_rules::account_list::ListRequest;
@@ -148,7 +148,7 @@ mod answers {
             let jump = self
                 .recorder
                 .as_ref()
-                .and_then(crate::admin::Recorder::jump);
+                .and_then(crate::observe::sla::Recorder::jump);
             let lately =
                 jump.filter(|jump| clock_ms().saturating_sub(jump.clock_ms) < JUMP_TOLD_MS);
             report.clock_jumped_s = lately.map(|jump| jump.by_ms / 1_000);

@@ -4,11 +4,11 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::http::tls::TlsStatus;
+use crate::net::tls::TlsStatus;
 
 use super::last_backup::{Backup, last_backup};
-use super::process;
 use super::warnings::{Warning, warnings};
+use crate::observe::process;
 
 /// Seconds of running before what was written is told as so much a day.
 const RATE_AFTER_S: u64 = 600;
@@ -104,7 +104,7 @@ impl StatusReport {
             .filter(|_| self.uptime_s >= RATE_AFTER_S)
             .map(per_day);
         self.written_bytes_per_day = rate.map(|rate| u64::try_from(rate).unwrap_or(u64::MAX));
-        self.clock_s = super::clocks::wall_ms() / 1_000;
+        self.clock_s = crate::observe::wall_ms() / 1_000;
     }
 
     /// Adds what is told in the data folder.

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::status_report::StatusReport;
+use crate::observe::process::RESERVED_FILES;
 use graceful_rules::uptime::CLOCK_SET_MS;
 
 /// A certificate that renews itself does so long before.
@@ -12,9 +13,6 @@ const CERTIFICATE_DAYS: i64 = 14;
 const BACKUP_DAYS: i64 = 30;
 
 const DAY_S: i64 = 86_400;
-
-/// Files that a relay has open beside its connections.
-pub(crate) const FILES_BESIDE: u64 = 64;
 
 /// Free space is told when less is left than so many times the watermark.
 const WATERMARKS: u64 = 4;
@@ -120,7 +118,7 @@ fn clock(report: &StatusReport) -> Option<Warning> {
 fn files(report: &StatusReport) -> Option<Warning> {
     let (may, wanted) = (
         report.open_files_max?,
-        report.connections_max? + FILES_BESIDE,
+        report.connections_max? + RESERVED_FILES,
     );
     (may < wanted).then(|| {
         let text = format!(
@@ -155,7 +153,7 @@ fn backup(report: &StatusReport) -> Option<Warning> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::tls::TlsStatus;
+    use crate::net::tls::TlsStatus;
 
     fn until(expires_s: i64) -> Option<TlsStatus> {
         Some(TlsStatus {

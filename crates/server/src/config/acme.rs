@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::check::Check;
 use super::error::ConfigError;
-use crate::http::tls::{AcmeSetup, Challenge};
+use crate::net::tls::{AcmeSetup, Challenge};
 
 /// Where authorities connect, whatever port the relay itself listens on.
 const TLS_PORT: u16 = 443;

@@ -30,7 +30,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::http::tls::TlsSetup;
+use crate::net::tls::TlsSetup;
 use crate::relay::Registration;
 use graceful_protocol::Limits;
 

@@ -8,7 +8,7 @@ use super::check::Check;
 use super::error::{ConfigError, Errors};
 use super::tls::TlsMode;
 use super::units::HumanDuration;
-use crate::http::{AllowedOrigins, Network, NotANetwork, ProxyHeader};
+use crate::http::{AllowedOrigins, InvalidNetwork, ProxyHeader, parse_network};
 
 /// Characters of a region's name.
 const REGION_CHARS_MAX: usize = 60;
@@ -104,9 +104,12 @@ impl RawServer {
         Ok(if region.is_empty() { first } else { region }.to_owned())
     }
 
-    pub(super) fn trusted_proxies(&self, check: &Check<'_>) -> Result<Vec<Network>, ConfigError> {
+    pub(super) fn trusted_proxies(
+        &self,
+        check: &Check<'_>,
+    ) -> Result<Vec<ipnet::IpNet>, ConfigError> {
         let networks = self.trusted_proxies.iter().map(|written| {
-            written.parse().map_err(|error: NotANetwork| {
+            parse_network(written).map_err(|error: InvalidNetwork| {
                 check.wrong(
                     "server.trusted_proxies",
                     &format!("has {written:?}; {error}"),
@@ -119,7 +122,7 @@ impl RawServer {
     pub(super) fn proxy_header(
         &self,
         check: &Check<'_>,
-        trusted: &[Network],
+        trusted: &[ipnet::IpNet],
     ) -> Result<ProxyHeader, ConfigError> {
         const KEY: &str = "server.proxy_protocol";
         match self.proxy_protocol.as_str() {

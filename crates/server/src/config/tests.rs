@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::*;
-use crate::http::tls::Challenge;
+use crate::net::tls::Challenge;
 
 struct Case {
     folder: tempfile::TempDir,

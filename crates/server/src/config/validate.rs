@@ -9,7 +9,7 @@ use super::paths::ProcessEnv;
 use super::raw::Raw;
 use super::tls::TlsMode;
 use crate::http::Admission;
-use crate::http::tls::TlsSetup;
+use crate::net::tls::TlsSetup;
 
 /// Validates every option, and reports all errors at once, with those found before.
 pub(super) fn validate(

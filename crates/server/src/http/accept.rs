@@ -12,8 +12,8 @@ use super::connection::ConnectionHandler;
 use super::metrics_listener::MetricsListener;
 use super::redirect::redirect_routes;
 use super::routes::routes;
-use super::tls::{Handshake, Tls};
 use super::{Listener, Options, ReloadHandle, ReloadableOptions, ServerState, Stopped};
+use crate::net::tls::{Handshake, Tls};
 use crate::relay::Relay;
 
 /// After an error that the next attempt would only repeat, such as too many open files.

@@ -16,17 +16,17 @@ use warp::filters::BoxedFilter;
 use warp::http::header::HeaderMap;
 use warp::reply::Response;
 
-use super::admission::{ConnectionGuard, PeerAddressSource};
-use super::client_ip::from_x_forwarded_for;
+use super::ServerState;
 use super::headers::secure;
-use super::proxy_header::{self, ProxyHeaderError};
-use super::read_ahead::ReadAhead;
 use super::reject::rejection_response;
-use super::throttle::Throttled;
-use super::tls::Handshake;
-use super::write_timeout::WriteTimeout;
-use super::{ProxyHeader, ServerState};
-use crate::relay::RejectReason;
+use crate::net::admission::{ConnectionGuard, PeerAddressSource};
+use crate::net::client_ip::from_x_forwarded_for;
+use crate::net::io::read_ahead::ReadAhead;
+use crate::net::io::throttle::Throttled;
+use crate::net::io::write_timeout::WriteTimeout;
+use crate::net::proxy_header;
+use crate::net::tls::Handshake;
+use crate::observe::RejectReason;
 use graceful_rules::admission::Rejected;
 
 /// Bytes of a request's head.
@@ -74,7 +74,7 @@ impl ConnectionHandler {
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "a connection without TCP_NODELAY");
         }
-        self.state.metrics.connections_accepted.increase();
+        self.state.metrics.connections_accepted.inc();
         let address_source = self.state.admission.address_source(peer);
         let from = (address_source == PeerAddressSource::Socket).then_some(peer);
         match self.state.admission.admit(from) {
@@ -116,7 +116,7 @@ impl ConnectionHandler {
             if address_source == PeerAddressSource::ProxyHeader {
                 match tokio::time::timeout(
                     self.state.options.head_timeout,
-                    self.read_proxy_header(&mut stream),
+                    proxy_header::read(&mut stream),
                 )
                 .await
                 {
@@ -165,21 +165,6 @@ impl ConnectionHandler {
             }
             () = received => {}
         }
-    }
-
-    /// Whom the proxy names before everything else.
-    async fn read_proxy_header(
-        &self,
-        stream: &mut TcpStream,
-    ) -> Result<Option<IpAddr>, ProxyHeaderError> {
-        if self.state.admission.options().proxy_header == ProxyHeader::Optional {
-            let mut first = [0];
-            let came = stream.peek(&mut first).await?;
-            if !proxy_header::begins(&first[..came]) {
-                return Ok(None);
-            }
-        }
-        proxy_header::read(stream).await
     }
 
     /// HTTP over whatever lies below, until it ends or the relay does.

@@ -14,8 +14,8 @@ use warp::http::{Method, StatusCode};
 use warp::reply::{Reply, Response, with_header};
 
 use super::ServerState;
-use super::admission::ConnectionGuard;
 use super::response::{body, not_allowed};
+use crate::net::admission::ConnectionGuard;
 use graceful_protocol::frame::{self, RelayFrame};
 use graceful_protocol::{Code, Refusal};
 

@@ -2,8 +2,8 @@
 
 use tokio::net::TcpListener;
 
-use super::tls::Tls;
 use super::{ReloadHandle, StatusPage};
+use crate::net::tls::Tls;
 
 /// Where connections come in, and whether the relay itself speaks TLS there.
 pub struct Listener {

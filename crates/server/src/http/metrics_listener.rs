@@ -13,7 +13,7 @@ use warp::reply::{Reply, Response, with_header};
 
 use super::accept::accept_all;
 use super::connection::ConnectionHandler;
-use super::metrics::written;
+use super::metrics::encode;
 use super::response::{body, not_allowed, text};
 use super::routes::{health, one_request, status, version};
 use super::{Admission, BearerToken, Options, ServerState, StatusPage};
@@ -90,7 +90,7 @@ fn metrics(main: &Arc<ServerState>) -> BoxedFilter<(Response,)> {
                 {
                     return refused;
                 }
-                match written(&state).await {
+                match encode(&state).await {
                     Ok(metrics) => body(StatusCode::OK, OPEN_METRICS, metrics),
                     Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, &error),
                 }

@@ -4,20 +4,15 @@
 //! frame, and never writes a peer's address, an account or a key into a log.
 
 mod accept;
-mod admission;
 mod bearer_token;
-mod client_ip;
 mod connection;
 mod cors;
 mod drain;
 mod exchange;
 mod headers;
 mod listener;
-mod memory_budget;
 mod metrics;
 mod metrics_listener;
-mod proxy_header;
-mod read_ahead;
 mod ready;
 mod redirect;
 mod reject;
@@ -26,12 +21,7 @@ mod response;
 mod routes;
 mod status;
 mod status_page;
-mod throttle;
-pub mod tls;
 mod upgrade;
-mod write_timeout;
-mod ws_connection;
-mod ws_transport;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -42,21 +32,21 @@ use tokio_util::future::FutureExt as _;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::relay::{Metrics, Relay};
+use crate::net::admission::AdmissionControl;
+use crate::net::io::memory_budget::MemoryBudget;
+use crate::net::tls::Tls;
+use crate::observe::Metrics;
+use crate::relay::Relay;
 
+pub use crate::net::admission::Admission;
+pub use crate::net::client_ip::{InvalidNetwork, parse_network};
+pub use crate::net::proxy_header::ProxyHeader;
 pub use accept::run;
-pub use admission::Admission;
 pub use bearer_token::{BearerToken, BearerTokenError};
-pub use client_ip::{Network, NotANetwork};
 pub use cors::AllowedOrigins;
 pub use listener::Listener;
-pub use proxy_header::ProxyHeader;
 pub use reloadable::{ReloadHandle, ReloadableOptions};
 pub use status_page::StatusPage;
-
-use admission::AdmissionControl;
-use memory_budget::MemoryBudget;
-use tls::Tls;
 
 /// How far the door opens, and for how long it waits.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -167,24 +157,8 @@ fn abortable<F: Future<Output = ()>>(cut: CancellationToken, task: F) -> impl Fu
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
+mod tests {
     use super::*;
-
-    /// Generous where a test does not care.
-    pub(crate) fn options() -> Options {
-        Options {
-            connections_max: 8,
-            frame_bytes_max: 1_200 * 1024,
-            frames_bytes: 64 << 20,
-            handshake_timeout: Duration::from_secs(60),
-            head_timeout: Duration::from_secs(60),
-            body_timeout: Duration::from_secs(60),
-            write_timeout: Duration::from_secs(60),
-            close_timeout: Duration::from_secs(60),
-            stop_timeout: Duration::from_secs(60),
-            admission: Admission::default(),
-        }
-    }
 
     #[tokio::test]
     async fn a_task_is_cut_and_is_no_larger_for_it() {

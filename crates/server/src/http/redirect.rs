@@ -8,7 +8,7 @@ use warp::http::{Method, StatusCode};
 use warp::reply::{Reply, Response, with_header};
 
 use super::response::{body, not_allowed, text};
-use super::tls::Tls;
+use crate::net::tls::Tls;
 
 const CHALLENGES: &str = "/.well-known/acme-challenge/";
 

@@ -1,6 +1,8 @@
 //! What may change while the door is open.
 
-use std::sync::{Arc, RwLock};
+use std::sync::Arc;
+
+use parking_lot::RwLock;
 
 use super::{AllowedOrigins, BearerToken, Options};
 
@@ -37,11 +39,11 @@ impl ReloadHandle {
 
     /// For all requests from now on.
     pub fn replace(&self, options: ReloadableOptions) {
-        *self.0.write().expect("nobody panics holding it") = Arc::new(options);
+        *self.0.write() = Arc::new(options);
     }
 
     /// In effect now.
     pub fn current(&self) -> Arc<ReloadableOptions> {
-        self.0.read().expect("nobody panics holding it").clone()
+        self.0.read().clone()
     }
 }

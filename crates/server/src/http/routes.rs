@@ -10,13 +10,13 @@ use warp::http::{Method, StatusCode};
 use warp::reply::Response;
 
 use super::ServerState;
-use super::admission::ConnectionGuard;
 use super::exchange::exchange;
 use super::ready::ready;
 use super::response::{not_allowed, not_found, text};
 use super::status::{status as told_status, version as told_version};
 use super::upgrade::upgrade;
-use crate::relay::RejectReason;
+use crate::net::admission::ConnectionGuard;
+use crate::observe::RejectReason;
 
 pub(super) fn routes(state: &Arc<ServerState>) -> BoxedFilter<(Response,)> {
     let anything_else = warp::any().map(not_found);

@@ -1,7 +1,9 @@
 //! A page that anybody may read at `/`, and the same for programs at `/status.json`. Made elsewhere and
 //! shown as it is: an answer is a copy of a pointer.
 
-use std::sync::{Arc, RwLock};
+use std::sync::Arc;
+
+use parking_lot::RwLock;
 
 use bytes::Bytes;
 use data_encoding::{BASE64, HEXLOWER};
@@ -50,8 +52,7 @@ impl StatusPage {
             "application/json",
             "default-src 'none'; frame-ancestors 'none'",
         );
-        *self.0.write().expect("nobody panics holding it") =
-            Some(Arc::new(Rendered { html, json }));
+        *self.0.write() = Some(Arc::new(Rendered { html, json }));
     }
 
     /// `/`
@@ -70,7 +71,7 @@ impl StatusPage {
         headers: &HeaderMap,
         which: impl Fn(&Rendered) -> &Document,
     ) -> Response {
-        let made = self.0.read().expect("nobody panics holding it").clone();
+        let made = self.0.read().clone();
         let Some(made) = made else { return not_found() };
         match *method {
             Method::GET | Method::HEAD => which(&made).answer(headers),

@@ -15,10 +15,10 @@ use warp::http::{Method, StatusCode};
 use warp::reply::{Reply, Response, with_header};
 
 use super::ServerState;
-use super::admission::ConnectionGuard;
 use super::response::{not_allowed, overloaded, text};
-use super::ws_transport::WsTransport;
-use crate::relay::RejectReason;
+use crate::net::admission::ConnectionGuard;
+use crate::net::ws::transport::WsTransport;
+use crate::observe::RejectReason;
 
 const VERSION: &str = "13";
 
@@ -107,7 +107,12 @@ async fn take_over(
         .await
         .ok()?
         .ok()?;
-    let socket = WsTransport::new(TokioIo::new(upgraded), &state.options, state.budget.clone());
+    let socket = WsTransport::new(
+        TokioIo::new(upgraded),
+        state.options.frame_bytes_max,
+        state.options.close_timeout,
+        state.budget.clone(),
+    );
     Some(socket.with_guard(guard.clone()))
 }
 

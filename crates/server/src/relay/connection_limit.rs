@@ -1,7 +1,8 @@
 //! Seats: how many conversations one account may have at a time.
 
+use parking_lot::{Mutex, MutexGuard};
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::Arc;
 
 use graceful_protocol::{Code, Refusal};
 use graceful_rules::AccountNumber;
@@ -51,7 +52,7 @@ impl ConnectionLimiter {
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<AccountNumber, usize>> {
-        self.taken.lock().expect("nobody panics holding it")
+        self.taken.lock()
     }
 }
 

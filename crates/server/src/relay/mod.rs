@@ -1,18 +1,15 @@
 //! What happens: the one writer, wake-ups, sessions, the janitor. Tasks and channels; no sockets,
 //! and no decisions, which are all in the rules.
 
-mod canary;
 mod clock;
 mod connection_limit;
 mod engine;
 mod exchange;
 mod latency;
 mod maintenance;
-mod metrics;
 mod notify;
 mod operator;
 mod pending_ops;
-mod process;
 mod rate_limits;
 mod rendezvous;
 mod session_driver;
@@ -20,28 +17,27 @@ mod stats;
 mod transport;
 mod writer;
 
+use parking_lot::{Mutex, MutexGuard};
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use data_encoding::BASE32_NOPAD;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::observe::Readiness;
+use crate::observe::canary::CanaryStatus;
+use crate::observe::{Metrics, Readiness};
 use graceful_rules::audit::{ScanPage, ScanRange};
 use graceful_rules::command::{Command, InviteHash, Outcome, invite_hash};
 use graceful_rules::session::SessionConfig;
 use graceful_store::{Engine as _, Options, Store, StoreError};
 
-pub use canary::{CanaryResult, CanaryStatus};
 pub use engine::Backend;
 pub use graceful_rules::admission::Address;
 pub use graceful_rules::membership::Registration;
 pub use graceful_rules::session::ServerNames;
-pub use metrics::{Counter, DURATION_BUCKETS_S, Histogram, Metrics, RejectReason};
-pub use process::Process;
 pub use rate_limits::RateLimits;
 pub use stats::StatsSnapshot;
 pub use transport::{Transport, TransportError};
@@ -164,7 +160,7 @@ impl Relay {
                 ),
                 rate_limiter: RateLimiter::new(&options.rate_limits),
                 nonce_key: NonceKey::fresh(),
-                canary: CanaryStatus::new(readiness.clone()),
+                canary: CanaryStatus::new(metrics.clone(), readiness.clone()),
                 readiness,
                 connections: AtomicU64::new(0),
                 next_session_id: AtomicU64::new(0),
@@ -179,11 +175,7 @@ impl Relay {
             relay.clone(),
             relay.inner.stopping.clone(),
         ));
-        *relay
-            .inner
-            .janitor
-            .lock()
-            .expect("nobody panics holding it") = Some(janitor);
+        *relay.inner.janitor.lock() = Some(janitor);
         relay
     }
 
@@ -217,10 +209,7 @@ impl Relay {
     }
 
     fn canary_invite(&self) -> MutexGuard<'_, Option<InviteHash>> {
-        self.inner
-            .canary_invite
-            .lock()
-            .expect("nobody panics holding it")
+        self.inner.canary_invite.lock()
     }
 
     /// What it is doing.
@@ -254,12 +243,7 @@ impl Relay {
     pub async fn stop(self) {
         self.inner.stopping.cancel();
         // The janitor holds the store, too: when this returns, nobody here does but other handles.
-        let janitor = self
-            .inner
-            .janitor
-            .lock()
-            .expect("nobody panics holding it")
-            .take();
+        let janitor = self.inner.janitor.lock().take();
         if let Some(janitor) = janitor {
             let _ = janitor.await;
         }

@@ -1,8 +1,9 @@
 //! Wake-ups: a session hears that its account changed, and looks. No envelope passes here, so a
 //! slow device costs nothing but its own place in a map.
 
+use parking_lot::{Mutex, MutexGuard};
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::Arc;
 
 use tokio::sync::watch;
 
@@ -39,7 +40,7 @@ impl Subscriptions {
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<AccountNumber, watch::Sender<AccountVersion>>> {
-        self.accounts.lock().expect("nobody panics holding it")
+        self.accounts.lock()
     }
 }
 

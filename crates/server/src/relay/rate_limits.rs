@@ -1,7 +1,7 @@
 //! What one account, one address and all newcomers together may take, beyond what the store counts.
 //! The rules say how often; here are the clock and the lock.
 
-use std::sync::{Mutex, MutexGuard};
+use parking_lot::{Mutex, MutexGuard};
 use std::time::Duration;
 
 use graceful_protocol::{Code, Refusal};
@@ -156,7 +156,7 @@ impl RateLimiter {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().expect("nobody panics holding it")
+        self.state.lock()
     }
 }
 

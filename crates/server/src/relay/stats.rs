@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use graceful_rules::RelayTime;
 use graceful_store::{DiskUsage, Totals};
 
-use super::process::Process;
 use super::{Relay, Stopped};
+use crate::observe::ProcessStats;
 use crate::observe::{NotReadyReason, NotReadyReasons};
 
 /// How long figures are good.
@@ -31,7 +31,7 @@ pub struct StatsSnapshot {
     /// Nothing new is kept for now.
     pub low_disk_space: bool,
     /// The process; `None` where the system does not say.
-    pub process: Option<Process>,
+    pub process: Option<ProcessStats>,
 }
 
 impl Relay {
@@ -91,6 +91,6 @@ fn snapshot(totals: &Totals, disk_usage: &DiskUsage, now: RelayTime) -> StatsSna
         disk_free_bytes: disk_usage.free_bytes,
         disk_free_bytes_min: disk_usage.free_bytes_min,
         low_disk_space: disk_usage.low_disk_space,
-        process: Process::of_this(),
+        process: ProcessStats::current(),
     }
 }

@@ -1,7 +1,9 @@
 //! The one writer: takes every change that waits, commits them in one transaction, replies each.
 //! No timer: while one commit is on its way to the disk, the next batch gathers.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
 use std::thread::JoinHandle;
 use std::time::Instant;
 
@@ -16,8 +18,8 @@ use super::Stopped;
 use super::clock::RelayClock;
 use super::engine::Engine;
 use super::latency::LatencyHistogram;
-use super::metrics::Metrics;
 use super::notify::Subscriptions;
+use crate::observe::Metrics;
 
 /// Changes that may wait for the writer.
 const QUEUE_COMMANDS_MAX: usize = 4_096;
@@ -88,12 +90,7 @@ impl Writer {
         change: Command,
     ) -> Result<oneshot::Receiver<Outcome>, Stopped> {
         let pushed = matches!(change, Command::Push { .. }).then(Instant::now);
-        let inbox = self
-            .inbox
-            .lock()
-            .expect("nobody panics holding it")
-            .clone()
-            .ok_or(Stopped)?;
+        let inbox = self.inbox.lock().clone().ok_or(Stopped)?;
         let weight = weight_kib(&change);
         let room = self.room.clone().try_acquire_many_owned(weight);
         let (room, place) = match room.ok().zip(inbox.clone().try_reserve_owned().ok()) {
@@ -154,8 +151,8 @@ impl Writer {
 
     /// Lets the writer finish what waits, and ends it.
     pub(super) async fn stop(&self) {
-        drop(self.inbox.lock().expect("nobody panics holding it").take());
-        let thread = self.thread.lock().expect("nobody panics holding it").take();
+        drop(self.inbox.lock().take());
+        let thread = self.thread.lock().take();
         if let Some(thread) = thread {
             let ended = tokio::task::spawn_blocking(move || thread.join()).await;
             if !matches!(ended, Ok(Ok(()))) {

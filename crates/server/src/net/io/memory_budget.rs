@@ -1,0 +1,276 @@
+//! Memory for large messages on their way, which all connections share.
+//!
+//! A message takes its part before it is read, and gives it back when nobody holds any of it any more. Where
+//! nothing is left, reading waits, and the peer with it. A peer that sends slowly could hold its part for
+//! long: while others wait, those that have been sending for the longest are cut.
+
+use parking_lot::{Mutex, MutexGuard};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+/// A message up to this size takes no part: there are only so many connections.
+pub(crate) const UNRESERVED_BYTES_MAX: usize = 16 * 1024;
+
+/// What is counted in: a semaphore counts to 2^29 at least.
+const UNIT_BYTES: usize = 1024;
+
+/// Newcomers share one of so many parts: what strangers do, those who have an account do not notice.
+const UNAUTHENTICATED_DIVISOR: usize = 4;
+
+/// Who waits for so long has the slowest cut, if that has been sending for as long.
+const STALL_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What all connections of a relay share.
+#[derive(Debug, Clone)]
+pub(crate) struct MemoryBudget {
+    unauthenticated: Arc<Pool>,
+    authenticated: Arc<Pool>,
+}
+
+#[derive(Debug)]
+struct Pool {
+    units: Arc<Semaphore>,
+    units_max: usize,
+    stall_timeout: Duration,
+    /// By number, and so by age.
+    in_flight: Mutex<BTreeMap<u64, InFlight>>,
+}
+
+#[derive(Debug)]
+struct InFlight {
+    since: Instant,
+    cut: CancellationToken,
+}
+
+impl MemoryBudget {
+    pub(crate) fn new(bytes: u64) -> Self {
+        Self::with_stall_timeout(bytes, STALL_TIMEOUT)
+    }
+
+    pub(crate) fn with_stall_timeout(bytes: u64, stall_timeout: Duration) -> Self {
+        let units = usize::try_from(bytes / UNIT_BYTES as u64).unwrap_or(usize::MAX);
+        let unauthenticated = units / UNAUTHENTICATED_DIVISOR;
+        Self {
+            unauthenticated: Pool::new(unauthenticated, stall_timeout),
+            authenticated: Pool::new(units - unauthenticated, stall_timeout),
+        }
+    }
+
+    /// Waits for the part of a message of so many bytes.
+    pub(crate) fn reserve(
+        &self,
+        is_authenticated: bool,
+        bytes: usize,
+    ) -> impl Future<Output = Reservation> + Send + use<> {
+        let pool = if is_authenticated {
+            &self.authenticated
+        } else {
+            &self.unauthenticated
+        };
+        pool.clone().reserve(bytes)
+    }
+
+    /// Bytes that are taken, and how many there are, all together.
+    pub(crate) fn in_use(&self) -> [u64; 2] {
+        let pools = [&self.unauthenticated, &self.authenticated];
+        let units_max: usize = pools.iter().map(|pool| pool.units_max).sum();
+        let units_left: usize = pools
+            .iter()
+            .map(|pool| pool.units.available_permits())
+            .sum();
+        [units_max - units_left, units_max].map(|units| units as u64 * UNIT_BYTES as u64)
+    }
+}
+
+impl Pool {
+    fn new(units: usize, stall_timeout: Duration) -> Arc<Self> {
+        let units_max = units.clamp(1, Semaphore::MAX_PERMITS);
+        let units = Arc::new(Semaphore::new(units_max));
+        Arc::new(Self {
+            units,
+            units_max,
+            stall_timeout,
+            in_flight: Mutex::default(),
+        })
+    }
+
+    async fn reserve(self: Arc<Self>, bytes: usize) -> Reservation {
+        // One that is larger than all takes all.
+        let units = bytes.div_ceil(UNIT_BYTES).min(self.units_max);
+        let units = u32::try_from(units).unwrap_or(u32::MAX);
+        let mut turn = std::pin::pin!(self.units.clone().acquire_many_owned(units));
+        let permit = loop {
+            match tokio::time::timeout(self.stall_timeout, turn.as_mut()).await {
+                Ok(permit) => break permit.expect("nobody closes it"),
+                Err(_) => self.cancel_slowest(),
+            }
+        };
+        let cut = CancellationToken::new();
+        let mut in_flight = self.in_flight();
+        let number = in_flight.last_key_value().map_or(0, |(last, _)| last + 1);
+        in_flight.insert(
+            number,
+            InFlight {
+                since: Instant::now(),
+                cut: cut.clone(),
+            },
+        );
+        drop(in_flight);
+        Reservation {
+            in_flight: InFlightGuard {
+                pool: self,
+                number,
+                cut,
+            },
+            permit,
+        }
+    }
+
+    fn cancel_slowest(&self) {
+        let in_flight = self.in_flight();
+        // Those that are cut leave at once, but not within this call.
+        let slowest = in_flight
+            .values()
+            .find(|in_flight| !in_flight.cut.is_cancelled());
+        if let Some(slowest) =
+            slowest.filter(|slowest| slowest.since.elapsed() >= self.stall_timeout)
+        {
+            slowest.cut.cancel();
+        }
+    }
+
+    fn in_flight(&self) -> MutexGuard<'_, BTreeMap<u64, InFlight>> {
+        self.in_flight.lock()
+    }
+}
+
+/// What a message that is on its way has.
+#[derive(Debug)]
+pub(crate) struct Reservation {
+    in_flight: InFlightGuard,
+    permit: OwnedSemaphorePermit,
+}
+
+impl Reservation {
+    /// Ends when others need what this one holds for too long.
+    pub(crate) fn cut(&self) -> CancellationToken {
+        self.in_flight.cut.clone()
+    }
+
+    /// The message is whole: its part is given back with the last of its bytes.
+    pub(crate) fn into_bytes(self, bytes: Bytes) -> Bytes {
+        struct Counted {
+            bytes: Bytes,
+            _permit: OwnedSemaphorePermit,
+        }
+        impl AsRef<[u8]> for Counted {
+            fn as_ref(&self) -> &[u8] {
+                &self.bytes
+            }
+        }
+        Bytes::from_owner(Counted {
+            bytes,
+            _permit: self.permit,
+        })
+    }
+}
+
+#[derive(Debug)]
+struct InFlightGuard {
+    pool: Arc<Pool>,
+    number: u64,
+    cut: CancellationToken,
+}
+
+impl Drop for InFlightGuard {
+    fn drop(&mut self) {
+        self.pool.in_flight().remove(&self.number);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures_util::FutureExt;
+
+    const KIB: usize = 1024;
+
+    /// For what happens at once where all is well.
+    async fn soon<T>(future: impl Future<Output = T>) -> T {
+        tokio::time::timeout(Duration::from_secs(20), future)
+            .await
+            .expect("in time")
+    }
+
+    fn budget() -> MemoryBudget {
+        MemoryBudget::new(4 * 100 * KIB as u64)
+    }
+
+    #[tokio::test]
+    async fn a_part_is_given_back_with_the_last_of_the_bytes() {
+        let budget = budget();
+        let whole = soon(budget.reserve(true, 300 * KIB))
+            .await
+            .into_bytes(Bytes::from(vec![7; 300 * KIB]));
+        let slice = whole.slice(5..10);
+        drop(whole);
+        assert!(budget.reserve(true, KIB).now_or_never().is_none());
+        drop(slice);
+        assert!(budget.reserve(true, 300 * KIB).now_or_never().is_some());
+    }
+
+    #[tokio::test]
+    async fn newcomers_leave_devices_theirs() {
+        let budget = budget();
+        let _strangers = budget.reserve(false, 100 * KIB).await;
+        assert_eq!(budget.in_use(), [100 * KIB as u64, 400 * KIB as u64]);
+        assert!(budget.reserve(false, KIB).now_or_never().is_none());
+        assert!(budget.reserve(true, 300 * KIB).now_or_never().is_some());
+    }
+
+    #[tokio::test]
+    async fn a_message_larger_than_all_takes_all() {
+        let budget = budget();
+        let _large = budget.reserve(true, 10_000 * KIB).await;
+        assert!(budget.reserve(true, KIB).now_or_never().is_none());
+    }
+
+    #[tokio::test]
+    async fn whoever_has_been_sending_for_the_longest_is_cut_first() {
+        let budget = MemoryBudget::with_stall_timeout(4 * 100 * KIB as u64, Duration::ZERO);
+        let slow = budget.reserve(true, 200 * KIB).await;
+        let quick = soon(budget.reserve(true, 100 * KIB)).await;
+        budget.authenticated.cancel_slowest();
+        assert_eq!(
+            (slow.cut().is_cancelled(), quick.cut().is_cancelled()),
+            (true, false)
+        );
+        budget.authenticated.cancel_slowest();
+        assert!(quick.cut().is_cancelled());
+    }
+
+    #[tokio::test]
+    async fn nobody_is_cut_who_has_not_had_time() {
+        let budget = budget();
+        let young = budget.reserve(true, 300 * KIB).await;
+        budget.authenticated.cancel_slowest();
+        assert!(!young.cut().is_cancelled());
+    }
+
+    #[tokio::test]
+    async fn while_another_waits_whoever_is_slow_is_cut() {
+        let budget =
+            MemoryBudget::with_stall_timeout(4 * 100 * KIB as u64, Duration::from_millis(1));
+        let slow = budget.reserve(true, 300 * KIB).await;
+        let waiting = tokio::spawn(budget.reserve(true, KIB));
+        soon(slow.cut().cancelled_owned()).await;
+        drop(slow);
+        soon(waiting).await.expect("it had its turn");
+    }
+}

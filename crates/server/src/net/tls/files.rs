@@ -1,0 +1,113 @@
+//! A certificate that somebody else keeps up to date: two files, read again when they change.
+
+use parking_lot::Mutex;
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+
+use super::TlsError;
+use super::certificate::Certificate;
+
+/// Bytes of a file. A chain has a few thousand; what is longer was named by mistake.
+const FILE_BYTES_MAX: u64 = 1 << 20;
+
+/// Whoever may read the key can be the relay. Members of its group may: some systems have one for keys.
+#[cfg(unix)]
+const OTHERS: u32 = 0o007;
+
+pub(super) struct Files {
+    certificate: PathBuf,
+    key: PathBuf,
+    /// What was read last, whether or not it served.
+    seen: Mutex<[u8; 32]>,
+}
+
+impl Files {
+    pub(super) fn load(
+        certificate: PathBuf,
+        key: PathBuf,
+    ) -> Result<(Self, Certificate), TlsError> {
+        let files = Self {
+            certificate,
+            key,
+            seen: Mutex::default(),
+        };
+        let loaded = files.read()?;
+        Ok((files, loaded))
+    }
+
+    /// What is there now, if it is not what was there before. Files of a few thousand bytes are
+    /// simply read: times and sizes of links and of coarse file systems can hide a change.
+    pub(super) fn read_if_changed(&self) -> Option<Result<Certificate, TlsError>> {
+        let before = *self.seen.lock();
+        let (chain, key) = match self.contents() {
+            Ok(contents) => contents,
+            Err(error) => {
+                // So that its return is noticed even if it comes back as it was.
+                *self.seen.lock() = [0; 32];
+                return Some(Err(error));
+            }
+        };
+        (digest(&chain, &key) != before).then(|| self.read())
+    }
+
+    /// What is there now. A key that others can read is refused before it is put to use.
+    pub(super) fn read(&self) -> Result<Certificate, TlsError> {
+        let (chain, key) = self.contents()?;
+        *self.seen.lock() = digest(&chain, &key);
+        refuse_if_open_to_others(&self.key)?;
+        Certificate::from_pem(&chain, &key).map_err(|what| {
+            let path = if what.contains("private key") {
+                &self.key
+            } else {
+                &self.certificate
+            };
+            TlsError::unusable(path, what)
+        })
+    }
+
+    fn contents(&self) -> Result<(Vec<u8>, Vec<u8>), TlsError> {
+        Ok((contents(&self.certificate)?, contents(&self.key)?))
+    }
+}
+
+fn contents(path: &Path) -> Result<Vec<u8>, TlsError> {
+    let length = std::fs::metadata(path)
+        .map_err(TlsError::file("read", path))?
+        .len();
+    if length > FILE_BYTES_MAX {
+        return Err(TlsError::unusable(
+            path,
+            "it is too large to be a certificate or a key",
+        ));
+    }
+    std::fs::read(path).map_err(TlsError::file("read", path))
+}
+
+fn digest(chain: &[u8], key: &[u8]) -> [u8; 32] {
+    let mut digest = Sha256::new();
+    digest.update((chain.len() as u64).to_be_bytes());
+    digest.update(chain);
+    digest.update(key);
+    digest.finalize().into()
+}
+
+#[cfg(unix)]
+fn refuse_if_open_to_others(key: &Path) -> Result<(), TlsError> {
+    use std::os::unix::fs::PermissionsExt;
+    let mode = std::fs::metadata(key)
+        .map_err(TlsError::file("read", key))?
+        .permissions()
+        .mode();
+    if mode & OTHERS == 0 {
+        return Ok(());
+    }
+    let what =
+        "every user of this machine can read this private key; take that right away: chmod o= FILE";
+    Err(TlsError::unusable(key, what))
+}
+
+#[cfg(not(unix))]
+fn refuse_if_open_to_others(_key: &Path) -> Result<(), TlsError> {
+    Ok(())
+}

@@ -1,0 +1,88 @@
+//! From a TCP connection to one that is encrypted, within a time limit.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::ServerConfig;
+use rustls::crypto::CryptoProvider;
+use rustls::server::NoServerSessionStorage;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+
+use super::Tls;
+use super::cert_resolver::CertResolver;
+use crate::net::admission::AdmissionControl;
+
+/// The one protocol inside. HTTP/2 would carry WebSockets in another way.
+const HTTP: &[u8] = b"http/1.1";
+
+/// What an authority asks for that looks whether a name leads here (RFC 8737). Nothing is said inside.
+const ACME: &[u8] = b"acme-tls/1";
+
+/// aws-lc-rs: it has the key exchange that a quantum computer cannot break, and prefers it.
+pub(super) fn provider() -> CryptoProvider {
+    rustls::crypto::aws_lc_rs::default_provider()
+}
+
+/// TLS 1.3 alone, nothing resumed: each connection sees the certificate of its own moment, and the
+/// relay keeps nothing of those that ended.
+pub(super) fn server_config(
+    resolver: Arc<CertResolver>,
+    answers_acme: bool,
+) -> Result<Arc<ServerConfig>, rustls::Error> {
+    let mut config = ServerConfig::builder_with_provider(Arc::new(provider()))
+        .with_protocol_versions(&[&rustls::version::TLS13])?
+        .with_no_client_auth()
+        .with_cert_resolver(resolver);
+    config.alpn_protocols = vec![HTTP.to_vec()];
+    if answers_acme {
+        config.alpn_protocols.push(ACME.to_vec());
+    }
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    config.send_tls13_tickets = 0;
+    Ok(Arc::new(config))
+}
+
+/// An encrypted connection.
+pub(crate) type Secured<S> = TlsStream<S>;
+
+/// Shakes hands with every connection in the same way.
+#[derive(Clone)]
+pub(crate) struct Handshake {
+    acceptor: TlsAcceptor,
+    time_max: Duration,
+}
+
+impl Handshake {
+    pub(crate) fn new(tls: &Tls, time_max: Duration) -> Self {
+        Self {
+            acceptor: TlsAcceptor::from(tls.inner.config.clone()),
+            time_max,
+        }
+    }
+
+    /// The connection, if it is to go on; or why there is none: most who fail here scan ports.
+    /// Waiting for one's turn counts, too.
+    pub(crate) async fn accept<S>(
+        &self,
+        stream: S,
+        admission: &AdmissionControl,
+    ) -> io::Result<Option<Secured<S>>>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let shaking = async {
+            let _turn = admission.handshake().await;
+            self.acceptor.accept(stream).await
+        };
+        let shaken = tokio::time::timeout(self.time_max, shaking).await;
+        let mut stream = shaken.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
+        if stream.get_ref().1.alpn_protocol() == Some(ACME) {
+            stream.shutdown().await?;
+            return Ok(None);
+        }
+        Ok(Some(stream))
+    }
+}
