@@ -20,7 +20,7 @@ use crate::{EnvelopeHeader, Rows, StoreError};
 /// Envelopes in one page at most.
 const PAGE_ENVELOPES_MAX: usize = 1_000;
 
-/// Index entries that one fetch scans at most, whoever their recipients are.
+/// Index entries that one fetch scans at most, for any recipient.
 const SCAN_ENTRIES_MAX: usize = 10_000;
 
 /// Bytes of membership entries in one page at most, unless a single one is larger.

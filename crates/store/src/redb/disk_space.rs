@@ -124,7 +124,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ballast_is_laid_once_where_there_is_room_and_kept_while_there_is() {
+    fn ballast_is_allocated_once_and_kept() {
         let data_dir = tempfile::tempdir().expect("a directory");
         let disk_space = DiskSpace::new(data_dir.path(), 0, 256 * 1024);
         disk_space.allocate_ballast().expect("room");
@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn no_ballast_is_laid_on_what_must_stay_free() {
+    fn ballast_leaves_the_minimum_free() {
         let data_dir = tempfile::tempdir().expect("a directory");
         DiskSpace::new(data_dir.path(), 1 << 60, 1024)
             .allocate_ballast()
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn a_disk_with_less_than_the_ballast_weighs_is_full() {
+    fn ballast_is_released_on_a_full_disk() {
         let data_dir = tempfile::tempdir().expect("a directory");
         let disk_space = DiskSpace::new(data_dir.path(), 0, 1 << 60);
         std::fs::write(disk_space.ballast(), b"heavy").expect("written");
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_cannot_be_reserved_is_filled() {
+    fn ballast_without_fallocate_is_filled() {
         let data_dir = tempfile::tempdir().expect("a directory");
         let path = data_dir.path().join(BALLAST);
         fill(&File::create_new(&path).expect("a file"), 100_000).expect("filled");

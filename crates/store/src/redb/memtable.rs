@@ -11,20 +11,20 @@ pub(crate) const TABLES: usize = 9;
 /// Bytes of the longest key of any table.
 const KEY_BYTES_MAX: usize = 32;
 
-/// About what a row costs in memory beside its value, in bytes: key, pointers, its share of a node.
+/// Estimated bytes of memory that a row takes beside its value: key, pointers, its share of a node.
 const ROW_BYTES: usize = 96;
 
-/// The key of a row, in the form in which redb keeps it. All keys are in the order of their bytes.
+/// The encoded key of a row. Keys are ordered by their bytes.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct RowKey {
-    /// Zeros behind the key, so that a shorter one comes before those that it begins.
+    /// Padded with zeros, so that a key comes before those that it is a prefix of.
     bytes: [u8; KEY_BYTES_MAX],
     length: u8,
 }
 
 impl RowKey {
     /// # Panics
-    /// If it is longer than any key of ours.
+    /// If it is longer than the longest key of any table.
     pub(crate) fn new(key: &[u8]) -> Self {
         let mut bytes = [0; KEY_BYTES_MAX];
         bytes[..key.len()].copy_from_slice(key);
@@ -34,7 +34,7 @@ impl RowKey {
         }
     }
 
-    /// `None`: longer than any key of ours.
+    /// Returns `None` if the key is longer than the longest key of any table.
     pub(crate) fn parse(key: &[u8]) -> Option<Self> {
         (key.len() <= KEY_BYTES_MAX).then(|| Self::new(key))
     }
@@ -86,7 +86,7 @@ impl Memtable {
         self.bytes
     }
 
-    /// Rows, of all tables.
+    /// Returns the number of rows of all tables.
     pub(crate) fn count(&self) -> usize {
         self.rows.iter().map(Rows::len).sum()
     }
@@ -102,7 +102,7 @@ impl Memtable {
         }
     }
 
-    /// Lays another on top of this one.
+    /// Adds the rows of a newer memtable.
     pub(crate) fn merge_newer(&mut self, above: Self) {
         for (table, rows) in above.rows.into_iter().enumerate() {
             rows.into_iter()
@@ -111,7 +111,7 @@ impl Memtable {
     }
 }
 
-/// About what a row takes of memory.
+/// Returns the estimated memory of a row.
 fn cost(value: &Option<Bytes>) -> usize {
     ROW_BYTES + value.as_ref().map_or(0, Bytes::len)
 }
@@ -121,7 +121,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn keys_are_in_the_order_of_their_bytes() {
+    fn keys_are_ordered_by_their_bytes() {
         let keys: [&[u8]; 7] = [b"", b"\0", b"\0\0", b"\0\x01", b"a", b"a\0", b"b"];
         let mut sorted = keys.map(RowKey::new);
         sorted.sort();
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn the_upper_layer_wins_and_memory_is_counted_once() {
+    fn newer_rows_win_and_count_once() {
         let mut memtable = Memtable::default();
         let row =
             |byte: u8, size: usize| (RowKey::new(&[byte]), Some(Bytes::from(vec![byte; size])));

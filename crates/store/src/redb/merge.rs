@@ -1,14 +1,14 @@
-//! Rows of several sources in one order: of rows with the same key, that of the upper source counts.
+//! A merge of several sources in key order. For equal keys the row of the upper source is returned.
 
 use std::iter::Peekable;
 
 use super::memtable::RowKey;
 use crate::StoreError;
 
-/// What a source has of a row; `None`: it was taken away.
+/// A row of a source; `None`: removed.
 type Item<R> = Result<(RowKey, Option<R>), StoreError>;
 
-/// Rows in order, of one memtable or of redb.
+/// The rows of one memtable or of redb, in order.
 pub(crate) struct Source<'a, R>(Peekable<Box<dyn Iterator<Item = Item<R>> + 'a>>);
 
 impl<'a, R> Source<'a, R> {
@@ -17,7 +17,7 @@ impl<'a, R> Source<'a, R> {
         Self(rows.peekable())
     }
 
-    /// The key of the next row, or the trouble with it.
+    /// Returns the key of the next row.
     fn key(&mut self) -> Option<Result<RowKey, ()>> {
         self.0
             .peek()
@@ -25,7 +25,7 @@ impl<'a, R> Source<'a, R> {
     }
 }
 
-/// Their rows, the upper source first in the list.
+/// The merged rows. The upper source is the first in the list.
 pub(crate) struct Merge<'a, R> {
     sources: Vec<Source<'a, R>>,
     backwards: bool,
@@ -36,7 +36,7 @@ impl<'a, R> Merge<'a, R> {
         Self { sources, backwards }
     }
 
-    /// The key that comes next, in whichever source.
+    /// Returns the next key of all sources.
     fn next_key(&mut self) -> Option<Result<RowKey, StoreError>> {
         let mut next = None::<RowKey>;
         for source in &mut self.sources {
@@ -58,7 +58,7 @@ impl<'a, R> Merge<'a, R> {
         next.map(Ok)
     }
 
-    /// Takes the row of this key from every source that has it.
+    /// Takes the row with a key from every source that has it.
     fn take(&mut self, key: RowKey) -> Option<R> {
         let mut found = None;
         for source in &mut self.sources {
@@ -115,17 +115,17 @@ mod tests {
             backwards,
         );
         let rows = Merge::new(vec![upper, lower], backwards);
-        rows.map(|row| row.expect("no trouble").1).collect()
+        rows.map(|row| row.expect("no error").1).collect()
     }
 
     #[test]
-    fn the_upper_row_counts_and_what_it_took_away_is_gone() {
+    fn upper_source_replaces_and_removes_rows() {
         assert_eq!(merged(false), "bcdE");
         assert_eq!(merged(true), "Edcb");
     }
 
     #[test]
-    fn trouble_is_told() {
+    fn failed_source_fails_the_merge() {
         let poisoned = Source::<char>::new(std::iter::once(Err(StoreError::Corrupted)));
         let mut rows = Merge::new(vec![source(&[(1, Some('a'))], false), poisoned], false);
         assert!(matches!(rows.next(), Some(Err(StoreError::Corrupted))));

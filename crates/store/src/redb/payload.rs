@@ -1,7 +1,7 @@
-//! Payloads at rest: each row is sealed under the key of the day on which its envelope arrived.
+//! Payloads at rest: each row is sealed under the day key of its arrival.
 //!
-//! The only cryptography of this disk_space. It hides nothing from the relay that runs; it is there so that
-//! what was deleted stays unreadable, wherever a disk keeps old blocks, once its day's key is gone.
+//! It hides nothing from the running relay. It makes deleted envelopes unreadable once their day key is
+//! overwritten, wherever a disk keeps old blocks.
 
 use aws_lc_rs::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, Nonce, UnboundKey};
 use bytes::{Bytes, BytesMut};
@@ -13,7 +13,7 @@ use crate::StoreError;
 
 const DOMAIN: &[u8] = b"graceful-relay/1 at rest\0";
 
-/// Bytes of a day's key.
+/// Bytes of a day key.
 pub(crate) const KEY_BYTES: usize = 32;
 
 /// Bytes that sealing adds to a row.
@@ -23,20 +23,19 @@ const NONCE_BYTES: usize = 24;
 
 /// The key of one day, for envelopes from one arrival on. Wiped when dropped; has no `Debug`.
 pub(crate) struct DayKey {
-    /// Of the relay's own time.
+    /// The day, in relay time.
     pub(crate) day: u64,
     /// The first envelope that may be sealed under it.
     pub(crate) first_arrival: u64,
-    /// The block of the key file that it stands in.
+    /// Its slot in the key file.
     pub(crate) slot: usize,
     key: Zeroizing<[u8; KEY_BYTES]>,
 }
 
 /// The nonces of one envelope's rows.
 ///
-/// Made of all that the head says, the chain among it, which in turn is made of the payload: so a
-/// nonce comes a second time only with the same payload, even where a crash or a restored backup
-/// gives an arrival a second time. And a row that stands under another head does not open.
+/// Derived from the whole header. Its chain hash covers the payload, so a nonce repeats only with the same
+/// payload, even if a crash or a restored backup repeats an arrival. A row under another header does not open.
 pub(crate) struct Nonces([u8; NONCE_BYTES]);
 
 impl Nonces {
@@ -68,7 +67,7 @@ impl DayKey {
         }
     }
 
-    /// A row with this in front, open, and the payload sealed behind it.
+    /// Returns a row: `front` in the clear, then the sealed payload.
     pub(crate) fn seal(&self, nonces: &Nonces, part: u16, front: &[u8], payload: &[u8]) -> Bytes {
         let mut row = BytesMut::with_capacity(front.len() + payload.len() + TAG_BYTES);
         row.extend_from_slice(front);
@@ -80,7 +79,7 @@ impl DayKey {
         row.freeze()
     }
 
-    /// Opens a row's payload onto the end of `payload`.
+    /// Opens a row and appends its payload to `payload`.
     pub(crate) fn open(
         &self,
         nonces: &Nonces,
@@ -98,9 +97,8 @@ impl DayKey {
             .map_err(|_| StoreError::Corrupted)
     }
 
-    /// XChaCha20-Poly1305 is ChaCha20-Poly1305 (RFC 8439) under a key made of its own and of the nonce's
-    /// first 16 bytes (draft-irtf-cfrg-xchacha-03, section 2.3). The second comes from the library that
-    /// TLS has, which is several times as fast.
+    /// XChaCha20-Poly1305 is ChaCha20-Poly1305 (RFC 8439) under a key derived from the key and the nonce's first
+    /// 16 bytes (draft-irtf-cfrg-xchacha-03, section 2.3). aws-lc-rs does the second several times as fast.
     fn of_row(&self, nonces: &Nonces, part: u16) -> (LessSafeKey, Nonce) {
         let nonce = nonces.of_row(part);
         let (first, rest) = nonce.split_first_chunk::<16>().expect("24 bytes hold 16");
@@ -125,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn a_row_opens_under_its_own_key_head_arrival_and_part_only() {
+    fn row_opens_with_its_own_key_header_and_part_only() {
         let key = DayKey::new(3, 1, 0, &[1; KEY_BYTES]);
         let nonces = Nonces::of(5, b"head");
         let row = sealed(&key, &nonces, 2);
@@ -154,8 +152,8 @@ mod tests {
     }
 
     #[test]
-    fn it_is_the_xchacha_of_everybody() {
-        // draft-irtf-cfrg-xchacha-03, appendix A.3.1, without additional data, for which there is none here.
+    fn sealed_row_matches_xchacha_test_vector() {
+        // draft-irtf-cfrg-xchacha-03, appendix A.3.1, without the additional data.
         let key = DayKey::new(
             0,
             0,
@@ -178,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn equal_payloads_do_not_look_alike() {
+    fn equal_payloads_have_different_rows() {
         let key = DayKey::new(3, 1, 0, &[1; KEY_BYTES]);
         let (one, two) = (Nonces::of(5, b"head"), Nonces::of(6, b"head"));
         let rows = [

@@ -133,7 +133,7 @@ impl Recovery {
     }
 }
 
-/// Member redb's file is, and the last record of the journal that is in it.
+/// Reads the identity from the database, and the last journal record that was flushed.
 fn read_identity(database: &Database) -> Result<Option<(Identity, u64)>, StoreError> {
     const DAMAGED: StoreError = StoreError::Damaged("its identity cannot be read");
     let transaction = database.begin_read()?;

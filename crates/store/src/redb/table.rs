@@ -1,5 +1,4 @@
-//! A table as one transaction sees it: what it wrote itself, above what lies in the memtables, above
-//! what is in redb.
+//! A table in a transaction: the transaction's own writes, over the memtables, over redb.
 
 use std::borrow::Borrow;
 use std::cell::OnceCell;
@@ -13,10 +12,10 @@ use super::memtable::{Memtable, RowKey, Rows};
 use super::merge::{Merge, Source};
 use crate::StoreError;
 
-/// The memtables that lie above redb, the newer first. There are never more.
+/// The memtables above redb, the newer first.
 pub(crate) type MemtableRefs<'a> = [Option<&'a Memtable>; 2];
 
-/// A table's place in every memtable and in the journal, and its name and types in redb.
+/// A table's number in memtables and journal, and its definition in redb.
 pub(crate) struct Spec<K: Key + 'static, V: Value + 'static> {
     pub(crate) number: usize,
     pub(crate) definition: TableDefinition<'static, K, V>,
@@ -45,11 +44,11 @@ pub(crate) struct Table<'a, K: Key + 'static, V: Value + 'static> {
     own: Rows,
     memtables: MemtableRefs<'a>,
     redb: &'a ReadTransaction,
-    /// Opened when it is asked for what no memtable knows. `None`: an older store lacks it.
+    /// Opened when a memtable miss needs it. `None`: an older store lacks it.
     table: OnceCell<Option<ReadOnlyTable<K, V>>>,
 }
 
-/// The key of a row that was found.
+/// The key of a row.
 pub(crate) struct FoundKey<K> {
     key: RowKey,
     kind: PhantomData<K>,
@@ -78,7 +77,7 @@ impl<V: Value + 'static> Row<V> {
     }
 }
 
-/// A row: where it stands, and what it holds.
+/// A key and its row.
 pub(crate) type Pair<K, V> = (FoundKey<K>, Row<V>);
 
 impl<'a, K: Key + 'static, V: Value + 'static> Table<'a, K, V> {
@@ -96,7 +95,7 @@ impl<'a, K: Key + 'static, V: Value + 'static> Table<'a, K, V> {
         }
     }
 
-    /// What this transaction wrote.
+    /// Returns the rows that this transaction wrote.
     pub(crate) fn into_own_rows(self) -> Rows {
         self.own
     }
@@ -145,7 +144,7 @@ impl<'a, K: Key + 'static, V: Value + 'static> Table<'a, K, V> {
         self.put(key, value);
     }
 
-    /// The same with a value that is in its form already, and is not copied.
+    /// Inserts an encoded value, which is not copied.
     pub(crate) fn put<'k>(&mut self, key: impl Borrow<K::SelfType<'k>>, value: Bytes) {
         self.own.insert(key_of::<K>(key.borrow()), Some(value));
     }
@@ -154,7 +153,7 @@ impl<'a, K: Key + 'static, V: Value + 'static> Table<'a, K, V> {
         self.own.insert(key_of::<K>(key.borrow()), None);
     }
 
-    /// Takes away, among these keys, what is not to stay.
+    /// Removes the rows in a range for which `stays` is false.
     pub(crate) fn retain<'k>(
         &mut self,
         range: impl RangeBounds<K::SelfType<'k>>,
@@ -171,14 +170,14 @@ impl<'a, K: Key + 'static, V: Value + 'static> Table<'a, K, V> {
         Ok(())
     }
 
-    /// Every row, in order.
+    /// Returns every row, in order.
     pub(crate) fn iter(
         &self,
     ) -> Result<impl Iterator<Item = Result<Pair<K, V>, StoreError>>, StoreError> {
         self.rows((Bound::Unbounded, Bound::Unbounded), false)
     }
 
-    /// The rows among these keys, in order.
+    /// Returns the rows in a range, in order.
     pub(crate) fn range<'k>(
         &self,
         range: impl RangeBounds<K::SelfType<'k>>,
@@ -197,7 +196,7 @@ impl<'a, K: Key + 'static, V: Value + 'static> Table<'a, K, V> {
         self.rows((Bound::Included(first), Bound::Included(last)), false)
     }
 
-    /// The last row among these keys.
+    /// Returns the last row in a range.
     pub(crate) fn last_in<'k>(
         &self,
         range: impl RangeBounds<K::SelfType<'k>>,
@@ -205,7 +204,7 @@ impl<'a, K: Key + 'static, V: Value + 'static> Table<'a, K, V> {
         self.rows(bounds::<K>(&range), true)?.next().transpose()
     }
 
-    /// The last row of all.
+    /// Returns the last row.
     pub(crate) fn last(&self) -> Result<Option<Pair<K, V>>, StoreError> {
         self.rows((Bound::Unbounded, Bound::Unbounded), true)?
             .next()
@@ -275,7 +274,7 @@ fn borrowed<'b, K: Key + 'static>(
     (bound(&bounds.0), bound(&bounds.1))
 }
 
-/// Whether nothing can lie between them: ranges of maps do not take such bounds.
+/// Whether a range is empty: `BTreeMap::range` panics on some of them.
 fn is_empty(bounds: &(Bound<RowKey>, Bound<RowKey>)) -> bool {
     match bounds {
         (Bound::Included(first), Bound::Included(last)) => first > last,

@@ -81,8 +81,8 @@ pub(crate) fn upgrade(
     old.close()?;
     let (now, before) = (old.clock_at_open(), old.totals()?);
     drop(old);
-    // Until the end, so that no other relay opens the file that is about to be replaced. Closed first: Windows
-    // lets nobody else read a file that is open for writing.
+    // Locked until the end, so that no other relay opens the file that is about to be replaced. Closed first:
+    // Windows does not let a file be read that is open for writing.
     let held = data_dir::lock_exclusive(&file)?;
     let made = copy_file(&file, &copy).map_err(|error| data_dir::cannot(&copy, error));
     let stepped = made.and_then(|()| run_steps(&copy, options, from, steps, now));
@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn the_version_before_names_the_one_that_it_cannot_read() {
+    fn newer_schema_version_is_refused_by_name() {
         let data_dir = store();
         step_after_the_last(data_dir.path(), |_| Ok(())).expect("upgraded");
         let refused = Store::open(data_dir.path(), Options::default())
@@ -230,14 +230,14 @@ mod tests {
     }
 
     #[test]
-    fn who_holds_a_store_has_it_alone() {
+    fn locked_store_refuses_other_processes() {
         let data_dir = store();
         let file = data_dir.path().join(FILE);
         let in_use = |error: StoreError| matches!(error, StoreError::InUse { .. });
         let opened = Store::open(data_dir.path(), Options::default()).expect("opens");
         assert!(data_dir::lock_exclusive(&file).is_err_and(in_use));
         drop(opened);
-        let held = data_dir::lock_exclusive(&file).expect("nobody has it");
+        let held = data_dir::lock_exclusive(&file).expect("not locked");
         assert!(Store::open(data_dir.path(), Options::default()).is_err_and(in_use));
         assert!(copy_file(&file, &data_dir.path().join("copy")).is_ok());
         drop(held);
@@ -245,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn what_goes_wrong_leaves_the_store_as_it_was() {
+    fn failed_upgrade_leaves_the_store_unchanged() {
         let data_dir = store();
         let file = data_dir.path().join(FILE);
         let identity = || {

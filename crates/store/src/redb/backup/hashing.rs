@@ -1,11 +1,11 @@
-//! A writer that knows the checksum of all that went through it.
+//! A writer that computes the SHA-256 of what it writes.
 
 use std::io::{self, Write};
 
 use data_encoding::HEXLOWER;
 use sha2::{Digest, Sha256};
 
-/// Hashes all that goes through, with SHA-256.
+/// A writer that computes the SHA-256 of what it writes.
 #[derive(Debug)]
 pub struct HashingWriter<W> {
     out: W,
@@ -13,7 +13,7 @@ pub struct HashingWriter<W> {
 }
 
 impl<W: Write> HashingWriter<W> {
-    /// Nothing went through yet.
+    /// Wraps a writer.
     pub fn new(out: W) -> Self {
         Self {
             out,
@@ -21,17 +21,17 @@ impl<W: Write> HashingWriter<W> {
         }
     }
 
-    /// Of all that went through until now.
+    /// Returns the hash of everything written so far.
     pub fn sum(&self) -> [u8; 32] {
         self.hash.clone().finalize().into()
     }
 
-    /// The same, as text.
+    /// Returns the hash in hexadecimal.
     pub fn hex(&self) -> String {
         HEXLOWER.encode(&self.sum())
     }
 
-    /// What is behind it.
+    /// Returns the wrapped writer.
     pub fn into_inner(self) -> W {
         self.out
     }

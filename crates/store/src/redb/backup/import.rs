@@ -17,14 +17,14 @@ use crate::redb::options::Options;
 use crate::redb::schema::{EachTable, SCHEMA_VERSION, each};
 use crate::redb::table::Spec;
 
-/// Bytes of memory that the copy may take while it is written.
+/// Bytes of the page cache during an import.
 const CACHE_BYTES: usize = 16 * 1024 * 1024;
 
-/// Bytes of a row's key or value, far above the largest.
+/// Bytes of a key or value at most, far above the largest.
 const FIELD_BYTES_MAX: u32 = 64 * 1024 * 1024;
 
-/// Makes a store in an empty data_dir that is there. `progress` hears how many rows have come, and of how
-/// many. Returns how many there are. Where this fails, what is in the data_dir is worth nothing.
+/// Creates a store in an empty directory from an exported stream. `progress` receives the number of rows so
+/// far, and of all rows. Returns the number of rows. If it fails, the content of the directory is worthless.
 ///
 /// # Errors
 /// [`ExportError`]
@@ -38,11 +38,11 @@ pub fn import(
         hash: Sha256::new(),
     };
     if from.array::<24>()? != *MAGIC {
-        return Err(ExportError::Malformed("it does not begin like one"));
+        return Err(ExportError::Malformed("it has another magic number"));
     }
     if u32::from_be_bytes(from.array()?) != SCHEMA_VERSION {
         return Err(ExportError::Malformed(
-            "the running relay is of another version; use the program that it was started from",
+            "the running relay has another version; use the program that it was started from",
         ));
     }
     let rows = u64::from_be_bytes(from.array()?);
@@ -83,7 +83,9 @@ pub fn import(
     }
     imported?;
     if !matches!(next, Some(Record::End)) || done != rows {
-        return Err(ExportError::Malformed("it has other rows than it says"));
+        return Err(ExportError::Malformed(
+            "it has another number of rows than it declares",
+        ));
     }
     to.commit()?;
     drop(database);
@@ -106,7 +108,7 @@ fn write_keys(keys: &[KeyBytes], file: &Path) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// What comes next.
+/// A record of the stream.
 enum Record {
     Row {
         table: usize,
@@ -114,7 +116,7 @@ enum Record {
         value: Vec<u8>,
     },
     DayKey(KeyBytes),
-    /// All came as it was sent.
+    /// The end: the checksum is right.
     End,
 }
 
@@ -129,7 +131,7 @@ impl Incoming<'_> {
             .read_exact(bytes)
             .map_err(|error| match error.kind() {
                 io::ErrorKind::UnexpectedEof => {
-                    ExportError::Malformed("it ends too early; did the relay stop?")
+                    ExportError::Malformed("it ends too early; the relay may have stopped")
                 }
                 _ => error.into(),
             })?;
@@ -146,7 +148,7 @@ impl Incoming<'_> {
     fn length(&mut self) -> Result<usize, ExportError> {
         let length = u32::from_be_bytes(self.array()?);
         if length > FIELD_BYTES_MAX {
-            return Err(ExportError::Malformed("a row is longer than any"));
+            return Err(ExportError::Malformed("a field is too long"));
         }
         Ok(length as usize)
     }
@@ -186,7 +188,7 @@ impl Incoming<'_> {
                     false => Err(ExportError::Malformed("its checksum differs")),
                 }
             }
-            _ => Err(ExportError::Malformed("it has a record of an unknown kind")),
+            _ => Err(ExportError::Malformed("it has an unknown record")),
         }
     }
 }
@@ -213,8 +215,8 @@ impl EachTable for Importer<'_, '_> {
             match &self.next {
                 Some(Record::Row { table, key, value }) if *table == spec.number => {
                     if !fits(K::fixed_width(), key) || !fits(V::fixed_width(), value) {
-                        self.failed = Some(ExportError::Malformed("a row has another form"));
-                        return Err(StoreError::Damaged("a row has another form"));
+                        self.failed = Some(ExportError::Malformed("a row has the wrong size"));
+                        return Err(StoreError::Damaged("a row has the wrong size"));
                     }
                     to.insert(K::from_bytes(key), V::from_bytes(value))?;
                 }

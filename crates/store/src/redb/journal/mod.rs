@@ -1,8 +1,8 @@
-//! The journal: what a commit changes goes to its end and is synced, so that a commit costs the disk one
-//! write. redb gets it later, much of it at once (`fold.rs`).
+//! The journal, a write-ahead log: a commit appends its rows and syncs, which costs the disk one write.
+//! Memtable flushes write them to redb later, many at once (`flush.rs`).
 //!
-//! Two files take turns: while what one has is flushed_through into redb, the other is written. `record.rs` has
-//! their form.
+//! It has two segments, one file each: while one is flushed to redb, the other is written. `record.rs` has
+//! the format.
 
 pub(crate) mod record;
 
@@ -16,42 +16,42 @@ use record::{BLOCK_BYTES, HEAD_BYTES, HEADER_BYTES, Hash, RecordHead, SegmentHea
 use super::memtable::{Memtable, Memtables, SealedMemtable};
 use crate::{Identity, StoreError};
 
-/// By how much a file grows. The new blocks are written with zeros right then: later writes change no
-/// more than their content, which is what makes their sync cheap.
+/// Bytes by which a file grows. The new blocks are zeroed at once: later writes change only their content,
+/// which makes their sync cheap.
 const GROWTH_BYTES: usize = 256 * 1024;
 
-/// Bytes that the buffer for a record may keep when it is done.
+/// Bytes of the record buffer that are kept for the next record.
 const BUFFER_BYTES_MAX: usize = 1024 * 1024;
 
-/// A file of the journal, wherever it is.
+/// The file of a segment.
 pub(crate) type File = Box<dyn StorageBackend>;
 
 /// The journal, open for writing.
 pub(crate) struct Journal {
     files: [File; 2],
     identity: Identity,
-    /// Which of the files is written.
+    /// The index of the current segment.
     at: usize,
-    /// Where its next record goes, in bytes; 0: it has to be begun.
+    /// The offset of the next record; 0: the segment is not started.
     end: usize,
-    /// The hash before that record.
+    /// The hash of the record before.
     before: Hash,
-    /// That record's number.
+    /// The number of the next record.
     next: u64,
     buffer: Vec<u8>,
 }
 
-/// What a file had in it.
+/// What was recovered from a segment.
 struct RecoveredSegment {
     memtable: Memtable,
     end: usize,
     hash: Hash,
-    /// The number after that of its last record.
+    /// The number of the next record.
     next: u64,
 }
 
 impl Journal {
-    /// Reads what redb has not got yet, which is all after record `flushed_through`, and goes on behind it.
+    /// Recovers the records after `flushed_through`, which redb does not have, and continues behind them.
     pub(crate) fn open(
         files: [File; 2],
         identity: Identity,
@@ -85,8 +85,8 @@ impl Journal {
             return Err(FOREIGN);
         }
         let Some((newer_at, newer)) = headers.pop() else {
-            // Of the history before a restore, which was closed: there is nothing left in it. The older
-            // file goes first: alone, its records would look like some that nobody has.
+            // A closed journal of the epoch before a restore: redb has all of it. The older segment is
+            // truncated first: alone, its records would look like lost ones.
             if let Some((at, _)) = other {
                 journal.truncate_file(1 - at)?;
                 journal.truncate_file(*at)?;
@@ -118,17 +118,17 @@ impl Journal {
         Ok((journal, memtables))
     }
 
-    /// The number of the last record.
+    /// Returns the number of the last record.
     pub(crate) fn last_record(&self) -> u64 {
         self.next - 1
     }
 
-    /// Bytes of the file that is written.
+    /// Returns the bytes of the current segment.
     pub(crate) fn bytes(&self) -> usize {
         self.end
     }
 
-    /// Puts what changed at the end. When this returns it is on the disk.
+    /// Appends a record. It is durable when this returns.
     pub(crate) fn append(&mut self, memtable: &Memtable) -> Result<(), StoreError> {
         let mut buffer = std::mem::take(&mut self.buffer);
         buffer.clear();
@@ -144,8 +144,8 @@ impl Journal {
         Ok(())
     }
 
-    /// Gives a number to a commit that goes into redb without it, when redb has all there was before. So a
-    /// file of redb from before that commit does not fit what the journal gets next.
+    /// Reserves a record number for a commit that is written to redb directly, when redb has all records before.
+    /// So a database from before that commit does not match the records that follow.
     pub(crate) fn reserve_record(&mut self) -> u64 {
         if self.end > 0 {
             self.rotate();
@@ -154,12 +154,12 @@ impl Journal {
         self.last_record()
     }
 
-    /// From now on the other file is written, from its beginning. Nobody may need what it had.
+    /// Rotates to the other segment, whose records redb has.
     pub(crate) fn rotate(&mut self) {
         (self.at, self.end) = (1 - self.at, 0);
     }
 
-    /// Takes everything out of both files. Nobody may need what they had.
+    /// Truncates both segments, whose records redb has.
     pub(crate) fn truncate(&mut self) -> Result<(), StoreError> {
         self.truncate_file(0)?;
         self.truncate_file(1)?;
@@ -172,7 +172,7 @@ impl Journal {
         self.files[at].sync_data().map_err(failed)
     }
 
-    /// Begins the file that is written although there is no record for it: who opens it reads no further.
+    /// Starts the current segment without a record, so that a later recovery reads no further.
     pub(crate) fn start_segment(&mut self) -> Result<(), StoreError> {
         if self.end > 0 {
             return Ok(());
@@ -182,7 +182,7 @@ impl Journal {
         self.write(&mut buffer)
     }
 
-    /// Writes blocks at the end, and waits until the disk has them.
+    /// Writes blocks at the end, and syncs.
     fn write(&mut self, buffer: &mut Vec<u8>) -> Result<(), StoreError> {
         let file = &self.files[self.at];
         let (start, end) = (self.end, self.end + buffer.len());
@@ -198,7 +198,7 @@ impl Journal {
     }
 }
 
-/// What a file begins with. `None`: it was never begun.
+/// Reads the header of a segment. `None`: it was never started.
 fn read_header(file: &File) -> Result<Option<SegmentHeader>, StoreError> {
     let mut bytes = [0; HEADER_BYTES];
     if file.len().map_err(failed)? < BLOCK_BYTES as u64 {
@@ -208,7 +208,7 @@ fn read_header(file: &File) -> Result<Option<SegmentHeader>, StoreError> {
     Ok(SegmentHeader::parse(&bytes))
 }
 
-/// Reads a file to its end, and keeps what its records after number `flushed_through` say.
+/// Reads a segment to its end, and recovers the records after `flushed_through`.
 fn recover_segment(
     file: &File,
     header: &SegmentHeader,
@@ -231,7 +231,7 @@ fn recover_segment(
     Ok(found)
 }
 
-/// The record behind those that were found so far, if there is one.
+/// Returns the record behind those recovered so far, if there is one.
 fn next_record(
     file: &File,
     found: &RecoveredSegment,
@@ -243,7 +243,7 @@ fn next_record(
     if head.fits(&found.hash, &body) {
         return Ok(Some((head.hash, body)));
     }
-    // A write that was cut off is the last there is. What another record goes on from was there whole.
+    // Only the last record can be torn. A record that another one continues was whole once.
     match read_record(file, end_of(found.end, &body), found.next + 1, length)? {
         Some((later, body)) if later.fits(&head.hash, &body) => Err(StoreError::Damaged(
             "a record of its journal is not as it was written",
@@ -252,7 +252,7 @@ fn next_record(
     }
 }
 
-/// What may be the record of this number, at this place of a file of this length.
+/// Reads what may be the record with this number.
 fn read_record(
     file: &File,
     at: usize,
@@ -266,7 +266,7 @@ fn read_record(
     let mut head = [0; HEAD_BYTES];
     file.read(at as u64, &mut head).map_err(failed)?;
     let head = RecordHead::parse(&head);
-    // Read only what can be there: these bytes may be those of anything.
+    // The length is untrusted until the hash is checked.
     if head.number != number || head.length > left - HEAD_BYTES as u64 {
         return Ok(None);
     }
@@ -276,7 +276,7 @@ fn read_record(
     Ok(Some((head, body.into())))
 }
 
-/// Where the record ends that begins here and has this body.
+/// Returns the end of a record that begins at `at`.
 fn end_of(at: usize, body: &Bytes) -> usize {
     (at + HEAD_BYTES + body.len()).next_multiple_of(BLOCK_BYTES)
 }

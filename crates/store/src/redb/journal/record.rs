@@ -1,15 +1,14 @@
-//! The form of the journal's files.
+//! The format of journal segments.
 //!
 //! ```text
 //! block 0   magic 16 | relay id 16 | store epoch 16 | number of the first record 8 | SHA-256 of all before 32
 //! record    length of the body 8 | number 8 | SHA-256 of the hash before, number and body 32 | body
-//! body      of each row: table 1 | length of the key 1 | key | 1 + length of the value 4, or 0: taken away | value
+//! body      of each row: table 1 | length of the key 1 | key | 1 + length of the value 4, or 0: removed | value
 //! ```
 //!
-//! Integers are big-endian. Everything begins at a block's beginning and is filled up with zeros, so that
-//! no write touches a block with what was acknowledged before. "The hash before" is that of the record
-//! before, for the first one that of block 0: what lies behind the end, from an earlier turn or a write
-//! that was cut off, cannot pass for a record.
+//! Integers are big-endian. Header and records begin at a block boundary and are padded with zeros, so that no
+//! write touches a block that was acknowledged before. The hash before is that of the record before, and for
+//! the first record that of block 0: bytes behind the end, of an earlier use or a torn write, are no record.
 
 use bytes::{Buf, BufMut, Bytes};
 use sha2::{Digest, Sha256};
@@ -19,7 +18,7 @@ use graceful_protocol::{RelayId, StoreEpoch};
 use crate::redb::memtable::{Memtable, RowKey, TABLES};
 use crate::{Identity, StoreError};
 
-/// What disks and file systems write at once.
+/// Bytes that disks and file systems write at once.
 pub(crate) const BLOCK_BYTES: usize = 4_096;
 
 const MAGIC: &[u8; 16] = b"graceful journal";
@@ -32,7 +31,7 @@ pub(crate) const HEAD_BYTES: usize = 8 + 8 + 32;
 
 pub(crate) type Hash = [u8; 32];
 
-/// What a file begins with.
+/// The header of a segment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct SegmentHeader {
     pub(crate) identity: Identity,
@@ -41,7 +40,7 @@ pub(crate) struct SegmentHeader {
     pub(crate) hash: Hash,
 }
 
-/// What a record begins with.
+/// The header of a record.
 pub(crate) struct RecordHead {
     pub(crate) length: u64,
     pub(crate) number: u64,
@@ -49,7 +48,7 @@ pub(crate) struct RecordHead {
 }
 
 impl SegmentHeader {
-    /// Puts one for a file whose first record has this number. Returns its hash.
+    /// Encodes the header of a segment whose first record has this number. Returns its hash.
     pub(crate) fn encode(buffer: &mut Vec<u8>, identity: &Identity, first: u64) -> Hash {
         let start = buffer.len();
         buffer.put_slice(MAGIC);
@@ -62,7 +61,7 @@ impl SegmentHeader {
         hash
     }
 
-    /// `None`: it was never written, or not to its end.
+    /// Returns `None` if the header was never written as a whole.
     pub(crate) fn parse(bytes: &[u8; HEADER_BYTES]) -> Option<Self> {
         let (mut checked, hash) = bytes.split_last_chunk::<32>()?;
         if !checked.starts_with(MAGIC) || Hash::from(Sha256::digest(checked)) != *hash {
@@ -97,13 +96,13 @@ impl RecordHead {
         }
     }
 
-    /// Whether it is the head of this body, after the record of that hash.
+    /// Returns whether it belongs to this body and to the record before with this hash.
     pub(crate) fn fits(&self, before: &Hash, body: &[u8]) -> bool {
         self.hash == hash(before, self.number, body)
     }
 }
 
-/// Puts a record of what a memtable has. Returns its hash.
+/// Encodes the rows of a memtable as a record. Returns its hash.
 pub(crate) fn encode(
     buffer: &mut Vec<u8>,
     before: &Hash,
@@ -132,7 +131,7 @@ pub(crate) fn encode(
     hash
 }
 
-/// Lays what the body of a record says onto a memtable.
+/// Decodes the body of a record into a memtable.
 pub(crate) fn decode(mut body: Bytes, memtable: &mut Memtable) -> Result<(), StoreError> {
     while body.has_remaining() {
         take_row(&mut body, memtable).ok_or(StoreError::Damaged(
@@ -158,7 +157,7 @@ fn take_bytes(body: &mut Bytes, length: usize) -> Option<Bytes> {
     (body.len() >= length).then(|| body.split_to(length))
 }
 
-/// The length of the body is in it by the body itself.
+/// The body implies its own length.
 fn hash(before: &Hash, number: u64, body: &[u8]) -> Hash {
     let hash = Sha256::new()
         .chain_update(before)

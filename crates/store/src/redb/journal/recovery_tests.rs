@@ -1,4 +1,4 @@
-//! What a store has after whatever happened to its journal.
+//! Recovery of a store after damage to its journal.
 
 use std::fs;
 use std::path::Path;
@@ -15,14 +15,14 @@ fn open(data_dir: &Path) -> Result<Store, StoreError> {
     Store::open(data_dir, Options::default())
 }
 
-/// A commit, which can be told from others by its time.
+/// Commits at a time that identifies the commit.
 fn commit(store: &Store, at_ms: u64) {
     store
         .commit(&[Command::SaveClock], RelayTime::from_ms(at_ms))
         .expect("committed");
 }
 
-/// What a relay leaves in its data_dir that dies just now.
+/// Returns a copy of the data directory, as a crash would leave it.
 fn died(data_dir: &Path) -> TempDir {
     let left = tempfile::tempdir().expect("a directory");
     for entry in fs::read_dir(data_dir).expect("a directory") {
@@ -33,8 +33,8 @@ fn died(data_dir: &Path) -> TempDir {
 }
 
 #[test]
-fn what_is_committed_after_a_restore_outlives_a_crash() {
-    // The journal of the history before was closed in one of its files or the other.
+fn commit_after_restore_survives_a_crash() {
+    // The journal of the epoch before was closed in either segment.
     for turns in 1..4 {
         let data_dir = tempfile::tempdir().expect("a directory");
         for turn in 0..turns {
@@ -58,7 +58,7 @@ fn what_is_committed_after_a_restore_outlives_a_crash() {
     }
 }
 
-/// The journal's first file, with the header, three records of a block each, and their times.
+/// Returns the first segment: the header and three records of a block each.
 fn three_records() -> (TempDir, Vec<u8>) {
     let data_dir = tempfile::tempdir().expect("a directory");
     let store = open(data_dir.path()).expect("opened");
@@ -68,7 +68,7 @@ fn three_records() -> (TempDir, Vec<u8>) {
     (left, journal)
 }
 
-/// What becomes of it with one byte of a block altered.
+/// Returns the time of the last commit recovered with one byte of a block altered.
 fn altered(block: usize, byte: usize) -> Result<u64, StoreError> {
     let (data_dir, mut journal) = three_records();
     journal[block * BLOCK_BYTES + byte] ^= 1;
@@ -77,12 +77,12 @@ fn altered(block: usize, byte: usize) -> Result<u64, StoreError> {
 }
 
 #[test]
-fn a_record_that_was_not_written_to_its_end_is_none() {
+fn torn_last_record_is_ignored() {
     assert_eq!(altered(3, 60).expect("opened"), 2);
 }
 
 #[test]
-fn what_the_disk_altered_before_whole_records_is_not_taken_for_the_end() {
+fn altered_record_before_whole_ones_is_damage() {
     for block in [1, 2] {
         let opened = altered(block, 60);
         assert!(

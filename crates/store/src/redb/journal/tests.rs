@@ -1,4 +1,4 @@
-//! What a journal gives back after whatever happened to its files.
+//! Recovery of a journal after damage to its files.
 
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -24,7 +24,7 @@ struct Memory(Arc<Mutex<Vec<u8>>>);
 
 impl Memory {
     fn bytes(&self) -> MutexGuard<'_, Vec<u8>> {
-        self.0.lock().expect("nobody panics holding it")
+        self.0.lock().expect("lock poisoned")
     }
 }
 
@@ -69,7 +69,7 @@ impl Disk {
         Journal::open(files, identity, flushed_through)
     }
 
-    /// What is read back: the names of rows that are there, in the sealed memtable and in the active one.
+    /// Returns the names of the rows in the sealed and in the active memtable.
     fn rows(&self, flushed_through: u64) -> (String, String) {
         let (_, memtables) = self.open(IDENTITY, flushed_through).expect("opens");
         let sealed = memtables
@@ -87,7 +87,7 @@ fn names(memtable: &Memtable) -> String {
         .collect()
 }
 
-/// A change of one row: `+` puts it there, `-` takes it away.
+/// Returns a change of one row: `+` inserts it, `-` removes it.
 fn change(name: char, there: bool) -> Memtable {
     let mut memtable = Memtable::default();
     let value = there.then(|| Bytes::from(vec![0x5a; 3_000]));
@@ -102,7 +102,7 @@ fn write(journal: &mut Journal, names: &str) {
 }
 
 #[test]
-fn what_was_appended_is_read_back_and_goes_on() {
+fn appended_records_are_recovered_and_continued() {
     let disk = Disk::default();
     let (mut journal, memtables) = disk.open(IDENTITY, 0).expect("opens");
     assert!(memtables.active.is_empty() && memtables.sealed.is_none());
@@ -121,14 +121,14 @@ fn what_was_appended_is_read_back_and_goes_on() {
 }
 
 #[test]
-fn a_record_is_there_as_a_whole_or_not_at_all_and_those_before_it_are() {
+fn torn_record_is_absent_and_earlier_ones_recovered() {
     let disk = Disk::default();
     let (mut journal, _) = disk.open(IDENTITY, 0).expect("opens");
     write(&mut journal, "ab");
     let start = journal.bytes();
     write(&mut journal, "c");
     let whole = disk.0[0].bytes().clone();
-    // Everything behind the record's own bytes is filling.
+    // The bytes behind the record are padding.
     let record = HEAD_BYTES + 1 + 1 + 1 + 4 + 3_000;
     for at in (start..start + record)
         .step_by(7)
@@ -144,7 +144,7 @@ fn a_record_is_there_as_a_whole_or_not_at_all_and_those_before_it_are() {
         *disk.0[0].bytes() = whole.clone();
     }
     assert_eq!(disk.rows(0).1, "abc");
-    // What was cut off is written over, and does not come back behind what is.
+    // The torn record is overwritten and does not reappear behind the new one.
     disk.0[0].bytes()[start] ^= 1;
     let (mut journal, _) = disk.open(IDENTITY, 0).expect("opens");
     write(&mut journal, "x");
@@ -152,7 +152,7 @@ fn a_record_is_there_as_a_whole_or_not_at_all_and_those_before_it_are() {
 }
 
 #[test]
-fn files_take_turns_and_what_an_earlier_turn_left_is_not_read() {
+fn rotated_segment_hides_its_earlier_records() {
     let disk = Disk::default();
     let (mut journal, _) = disk.open(IDENTITY, 0).expect("opens");
     write(&mut journal, "abcdef");
@@ -171,7 +171,7 @@ fn files_take_turns_and_what_an_earlier_turn_left_is_not_read() {
 }
 
 #[test]
-fn a_file_that_was_begun_is_not_read_further() {
+fn started_segment_ends_recovery() {
     let disk = Disk::default();
     let (mut journal, _) = disk.open(IDENTITY, 0).expect("opens");
     write(&mut journal, "abc");
@@ -181,13 +181,13 @@ fn a_file_that_was_begun_is_not_read_further() {
     let (mut journal, _) = disk.open(IDENTITY, 3).expect("opens");
     write(&mut journal, "d");
     assert_eq!(disk.rows(3), (String::new(), "d".into()));
-    // A header that was cut off leaves what the other file has.
+    // A torn header leaves the records of the other segment.
     disk.0[1].bytes()[20] ^= 1;
     assert_eq!(disk.rows(0), (String::new(), "abc".into()));
 }
 
 #[test]
-fn a_journal_that_does_not_fit_is_refused() {
+fn journal_of_another_database_is_refused() {
     let disk = Disk::default();
     let (mut journal, _) = disk.open(IDENTITY, 0).expect("opens");
     write(&mut journal, "abc");
@@ -202,13 +202,13 @@ fn a_journal_that_does_not_fit_is_refused() {
     write(&mut journal, "e");
     assert_eq!(disk.rows(3), ("d".into(), "e".into()));
     refused(IDENTITY, 2);
-    // Half of what is needed is damaged.
+    // One of the two segments needed is damaged.
     disk.0[1].bytes()[BLOCK_BYTES + HEAD_BYTES + 9] ^= 1;
     refused(IDENTITY, 3);
 }
 
 #[test]
-fn a_closed_journal_of_the_history_before_is_passed_over() {
+fn closed_journal_of_earlier_epoch_is_skipped() {
     let disk = Disk::default();
     let (mut journal, _) = disk.open(IDENTITY, 0).expect("opens");
     write(&mut journal, "abc");
@@ -222,7 +222,7 @@ fn a_closed_journal_of_the_history_before_is_passed_over() {
 }
 
 #[test]
-fn any_bytes_are_no_journal_or_one() {
+fn arbitrary_bytes_never_panic() {
     let disk = Disk::default();
     let (mut journal, _) = disk.open(IDENTITY, 0).expect("opens");
     write(&mut journal, "ab");

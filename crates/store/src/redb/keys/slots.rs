@@ -1,12 +1,12 @@
-//! The key file: numbered slots, one key in each, every slot in a block of its own so that a write
-//! that is cut off can hurt no other.
+//! The key file: numbered slots with one day key each. Every slot has a block of its own, so that a write
+//! that is cut off damages no other.
 //!
 //! ```text
 //! day 8 | first arrival 8 | key 32 | SHA-256 of domain and all before 32 | zeros to 4,096
 //! ```
 //!
-//! A slot of zeros is free. One that is neither free nor whole was being written or overwritten when
-//! the power failed, and is free too.
+//! A slot of zeros is free. A slot that is neither zeros nor whole was being written when the power failed,
+//! and is free as well.
 
 use redb::{StorageBackend, StorageError};
 use sha2::{Digest, Sha256};
@@ -15,10 +15,10 @@ use zeroize::Zeroizing;
 use crate::StoreError;
 use crate::redb::payload::{DayKey, KEY_BYTES};
 
-/// A day for each that an envelope may be backend, the day it comes and the day it goes, and some to spare.
+/// One for each day of the longest retention, its first and last day, and some to spare.
 pub(crate) const SLOTS: usize = 40;
 
-/// More than any disk writes at once.
+/// At least the block size of any disk.
 const SLOT_BYTES: usize = 4_096;
 
 const DOMAIN: &[u8] = b"graceful-relay/1 day key\0";
@@ -26,7 +26,7 @@ const DOMAIN: &[u8] = b"graceful-relay/1 day key\0";
 pub(crate) const CHECKED_BYTES: usize = 8 + 8 + KEY_BYTES;
 const WHOLE_BYTES: usize = CHECKED_BYTES + 32;
 
-/// A block that may hold a key; wiped when dropped.
+/// A block that may have a key; wiped when dropped.
 type Block = Zeroizing<[u8; SLOT_BYTES]>;
 
 /// The source of the store's randomness.
@@ -43,23 +43,23 @@ pub(crate) fn fill_from_os(bytes: &mut [u8]) {
     getrandom::fill(bytes).expect("the system gives randomness");
 }
 
-/// The slots on what keeps them.
+/// The slots on their backend.
 pub(crate) struct Slots {
     backend: Box<dyn StorageBackend>,
     fill_random: FillRandom,
     used: [bool; SLOTS],
 }
 
-/// What the slots have.
+/// What the slots contain.
 pub(crate) struct SlotContents {
     pub(crate) slots: Slots,
     pub(crate) keys: Vec<DayKey>,
-    /// Slots that hold what is no key.
+    /// Slots with bytes that are no key.
     pub(crate) torn: Vec<usize>,
 }
 
 impl Slots {
-    /// Reads all of them, and changes nothing.
+    /// Reads all slots and changes nothing.
     pub(crate) fn read(
         backend: impl StorageBackend,
         fill_random: FillRandom,
@@ -73,7 +73,7 @@ impl Slots {
         let (mut keys, mut torn) = (Vec::new(), Vec::new());
         for slot in 0..SLOTS {
             let mut block = Block::new([0; SLOT_BYTES]);
-            // A file that was never laid out, or not to its end, has free slots behind it.
+            // A file that is too short has free slots behind its end.
             let there = length.saturating_sub(offset(slot)).min(SLOT_BYTES as u64);
             let there = usize::try_from(there).expect("at most a block");
             if there > 0 {
@@ -92,8 +92,7 @@ impl Slots {
         Ok(SlotContents { slots, keys, torn })
     }
 
-    /// Gives the file its whole size, in blocks that are really there: a day must be able to begin
-    /// on a disk that is full.
+    /// Allocates the whole file, in blocks without holes: a new day needs a key on a full disk as well.
     pub(crate) fn allocate(&mut self) -> Result<(), StoreError> {
         let (length, whole) = (self.backend.len().map_err(failed)?, offset(SLOTS));
         if length < whole {
@@ -108,7 +107,7 @@ impl Slots {
         Ok(())
     }
 
-    /// A new key. When this returns it is on the disk.
+    /// Creates a key. It is durable when this returns.
     pub(crate) fn create(&mut self, day: u64, first_arrival: u64) -> Result<DayKey, StoreError> {
         let mut key = Zeroizing::new([0; CHECKED_BYTES]);
         key[..8].copy_from_slice(&day.to_be_bytes());
@@ -117,7 +116,7 @@ impl Slots {
         self.put(&key)
     }
 
-    /// Puts a key where it is free. When this returns it is on the disk.
+    /// Writes a key to a free slot. It is durable when this returns.
     pub(crate) fn put(&mut self, key: &[u8; CHECKED_BYTES]) -> Result<DayKey, StoreError> {
         let slot = self.used.iter().position(|used| !used).ok_or(StoreError::Damaged(
             "every slot of the key file is taken by a day whose envelopes should long have expired",
@@ -130,7 +129,7 @@ impl Slots {
         Ok(parse(slot, &block).expect("it was just made"))
     }
 
-    /// What a slot's key is made of.
+    /// Returns the key of a slot.
     pub(crate) fn bytes(&self, slot: usize) -> Result<KeyBytes, StoreError> {
         let mut block = Block::new([0; SLOT_BYTES]);
         self.backend
@@ -142,7 +141,7 @@ impl Slots {
         Ok(key)
     }
 
-    /// Overwrites a slot, by fill_random and then by zeros, each on the disk before the next thing happens.
+    /// Overwrites a slot with random bytes and then with zeros, and syncs after each.
     pub(crate) fn erase(&mut self, slot: usize) -> Result<(), StoreError> {
         let mut block = Block::new([0; SLOT_BYTES]);
         (self.fill_random)(&mut block[..]);
@@ -200,7 +199,7 @@ mod tests {
 
     use super::*;
 
-    /// A backend that stays when the slots on it are dropped.
+    /// A backend that outlives the slots on it.
     #[derive(Debug, Clone, Default)]
     struct SharedBackend(Arc<InMemoryBackend>);
 
@@ -238,7 +237,7 @@ mod tests {
         bytes
     }
 
-    /// Two keys, in a file of its whole size.
+    /// A whole file with two keys.
     fn two() -> SharedBackend {
         let backend = SharedBackend::default();
         let mut slots = read(&backend).slots;
@@ -257,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_are_read_as_they_were_made() {
+    fn keys_read_back_equal_created_keys() {
         let backend = two();
         assert_eq!(bytes(&backend).len(), SLOTS * SLOT_BYTES);
         let found = read(&backend);
@@ -266,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn a_slot_that_is_not_whole_is_no_key_and_hurts_no_other() {
+    fn torn_slot_has_no_key_and_damages_no_other() {
         let whole = bytes(&two());
         for at in (0..WHOLE_BYTES).chain([WHOLE_BYTES, SLOT_BYTES - 1]) {
             let backend = two();
@@ -284,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_of_an_overwritten_key_is_left_and_its_slot_serves_again() {
+    fn erased_key_leaves_zeros_and_a_free_slot() {
         let backend = two();
         let mut slots = read(&backend).slots;
         slots.erase(0).expect("writes");
@@ -294,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn the_number_of_keys_is_bounded() {
+    fn key_without_free_slot_is_refused() {
         let backend = two();
         let mut slots = read(&backend).slots;
         for day in 2..SLOTS as u64 {
