@@ -2,13 +2,14 @@
 
 use tokio::sync::broadcast::error::RecvError;
 
+use super::devices::device_name;
 use crate::sanitize::sanitize;
 use graceful_client::{Client, Event};
 use graceful_engine::engine::RelayMisbehavior;
 use graceful_protocol::DeviceKey;
 
 /// Reports each new error once until the client is closed, then never resolves.
-pub(super) async fn tell(client: &Client, advice: &str, mut report: impl FnMut(&str)) {
+pub(super) async fn report_events(client: &Client, advice: &str, mut report: impl FnMut(&str)) {
     let (mut events, mut status) = (client.events(), client.watch());
     let mut told: Option<String> = None;
     loop {
@@ -43,7 +44,7 @@ pub(super) async fn tell(client: &Client, advice: &str, mut report: impl FnMut(&
 
 /// Describes an event, or returns `None` if other output covers it.
 fn text(client: &Client, event: &Event) -> Option<String> {
-    let name = |device: &DeviceKey| name(client, device);
+    let name = |device: &DeviceKey| device_name(client, device);
     Some(match event {
         Event::PushRefused {
             push_number, text, ..
@@ -109,19 +110,4 @@ fn text(client: &Client, event: &Event) -> Option<String> {
         }
         _ => return None,
     })
-}
-
-/// Returns a device's name, or the start of its key.
-pub(super) fn name(client: &Client, device: &DeviceKey) -> String {
-    let devices = client.devices();
-    let known = devices
-        .iter()
-        .find(|known| known.key == *device)
-        .and_then(|known| known.name.as_deref());
-    known.map_or_else(|| short(device), sanitize)
-}
-
-/// Returns the start of a key, enough to tell a person's devices apart.
-pub(super) fn short(device: &DeviceKey) -> String {
-    device.to_string().chars().take(8).collect()
 }

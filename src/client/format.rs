@@ -4,7 +4,7 @@ use data_encoding::BASE64;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::errors::short;
+use super::devices::short_key;
 use crate::sanitize::sanitize;
 use graceful_client::{ChangeKind, Gap, GapReason, Incoming, Position, Received};
 use graceful_protocol::DeviceKey;
@@ -222,7 +222,7 @@ pub(super) fn is_brought(line: &[u8]) -> bool {
 pub(super) fn text(incoming: &Incoming, columns: usize) -> String {
     match incoming {
         Incoming::Change(received) => {
-            let unnamed = short(&received.position.sender);
+            let unnamed = short_key(&received.position.sender);
             let name = sanitize(received.sender_name.as_deref().unwrap_or(&unnamed));
             let head = format!("{name} ({})  ", sanitize(&received.device_id));
             let content = match std::str::from_utf8(&received.content) {
@@ -239,7 +239,7 @@ pub(super) fn text(incoming: &Incoming, columns: usize) -> String {
             )
         }
         Incoming::SnapshotRequest { device, .. } => {
-            format!("{} requests a snapshot", short(device))
+            format!("{} requests a snapshot", short_key(device))
         }
     }
 }

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::new_device::NewDevice;
 use super::output::{Output, note};
+use super::profile::NewDevice;
 use super::recovery_sheet::recovery_sheet;
 use super::session::{advise, with};
 use crate::signals::{Interrupted, stop_requested};
@@ -72,7 +72,7 @@ impl Init {
         match created {
             Ok(client) => {
                 with(client, async |client| {
-                    tell(&client.status(), &device_name, &folder, &recovery, output);
+                    print_result(&client.status(), &device_name, &folder, &recovery, output);
                     Ok(())
                 })
                 .await
@@ -127,7 +127,13 @@ impl Recovery {
     }
 }
 
-fn tell(status: &Status, device_name: &str, folder: &Path, recovery: &Recovery, output: Output) {
+fn print_result(
+    status: &Status,
+    device_name: &str,
+    folder: &Path,
+    recovery: &Recovery,
+    output: Output,
+) {
     let result = json!({
         "account": status.account.to_string(),
         "device": status.device.to_string(),

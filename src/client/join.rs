@@ -7,8 +7,8 @@ use anyhow::bail;
 use clap::Args;
 use serde_json::json;
 
-use super::new_device::NewDevice;
 use super::output::{Output, count, note};
+use super::profile::NewDevice;
 use super::session::{advise, introduce};
 use crate::sanitize::sanitize;
 use crate::signals::{Interrupted, stop_requested};
@@ -53,7 +53,7 @@ impl Join {
             joined => joined.map_err(advise)?,
         };
         introduce(client, "joined", |status| {
-            tell(status, &device_name, &folder, output)
+            print_result(status, &device_name, &folder, output)
         })
         .await
     }
@@ -67,7 +67,7 @@ fn progress(progress: JoinProgress) {
     });
 }
 
-fn tell(status: &Status, name: &str, folder: &std::path::Path, output: Output) {
+fn print_result(status: &Status, name: &str, folder: &std::path::Path, output: Output) {
     let others = status
         .devices
         .iter()

@@ -12,7 +12,6 @@ mod join;
 mod jsonl_reader;
 mod jsonl_sink;
 mod log;
-mod new_device;
 mod output;
 mod pair;
 mod profile;

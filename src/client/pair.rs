@@ -13,7 +13,7 @@ use super::log::Log;
 use super::output::{Output, count, note};
 use super::prompt::prompt;
 use super::session::{connected, open, with};
-use super::{errors, qr, snapshot_io};
+use super::{qr, snapshot_io};
 use crate::sanitize::sanitize;
 use graceful_client::{Client, Device, JoinAsk, Pairing, Status};
 
@@ -155,12 +155,4 @@ async fn wait(pairing: &mut Pairing, lifetime: Duration) -> anyhow::Result<JoinA
     };
     bar.finish_and_clear();
     Ok(request?)
-}
-
-/// Returns a device's name for lists.
-pub(super) fn called(device: &Device) -> String {
-    device
-        .name
-        .as_deref()
-        .map_or_else(|| errors::short(&device.key), sanitize)
 }

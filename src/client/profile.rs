@@ -1,9 +1,42 @@
-//! The default profile directory and device name.
+//! The profile directory and the options of a new device, with their defaults.
 
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
+use clap::Args;
 use data_encoding::HEXLOWER;
+
+use graceful_client::ConnectOptions;
+
+/// Options of a new device.
+#[derive(Debug, Args)]
+pub(super) struct NewDevice {
+    /// Device name for people [default: host name]
+    #[arg(long)]
+    name: Option<String>,
+    /// Device id for programs, encrypted [default: random]
+    #[arg(long, value_name = "ID")]
+    device_id: Option<String>,
+    /// Allow ws:// to another machine
+    #[arg(long)]
+    plain: bool,
+}
+
+impl NewDevice {
+    pub(super) fn name(&self) -> String {
+        self.name.clone().unwrap_or_else(device_name)
+    }
+
+    pub(super) fn id(&self) -> String {
+        self.device_id.clone().unwrap_or_else(random_id)
+    }
+
+    pub(super) fn connect(&self) -> ConnectOptions {
+        ConnectOptions {
+            allow_plain: self.plain,
+        }
+    }
+}
 
 /// Returns the given directory, or the user's default.
 pub(super) fn folder(named: Option<PathBuf>) -> anyhow::Result<PathBuf> {

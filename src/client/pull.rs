@@ -73,7 +73,7 @@ impl Pull {
         let done = with(client, async |client| {
             tokio::select! {
                 done = self.pull(client, &folder, sink) => done,
-                () = errors::tell(client, ADVICE, note) => Ok(()),
+                () = errors::report_events(client, ADVICE, note) => Ok(()),
             }
         })
         .await;

@@ -62,7 +62,7 @@ impl Push {
         tokio::task::block_in_place(|| log.add_own(client, &receipt.numbers, &changes))?;
         if no_wait {
             let waiting = client.status().waiting;
-            tell(output, pushed, receipt, waiting);
+            print_result(output, pushed, receipt, waiting);
             note("To send queued changes, run: graceful-relay client push");
             return Ok(());
         }
@@ -71,7 +71,7 @@ impl Push {
             settled(client, ANSWER_WAIT).await;
         }
         stored(client).await?;
-        tell(output, pushed, receipt, 0);
+        print_result(output, pushed, receipt, 0);
         Ok(())
     }
 
@@ -104,13 +104,13 @@ pub(super) async fn stored(client: &Client) -> anyhow::Result<()> {
     };
     let stored = tokio::select! {
         stored = client.stored(progress) => stored,
-        () = errors::tell(client, ADVICE, |text| bar.suspend(|| note(text))) => Ok(()),
+        () = errors::report_events(client, ADVICE, |text| bar.suspend(|| note(text))) => Ok(()),
     };
     bar.finish_and_clear();
     Ok(stored?)
 }
 
-fn tell(output: Output, pushed: u64, receipt: PushReceipt, waiting: u64) {
+fn print_result(output: Output, pushed: u64, receipt: PushReceipt, waiting: u64) {
     let numbers = (pushed > 0).then_some((receipt.first, receipt.last));
     let result = json!({
         "pushed": pushed,

@@ -5,7 +5,7 @@ use std::io::Write;
 
 use console::Term;
 
-use super::errors::name;
+use super::devices::device_name;
 use super::jsonl_sink::JsonlSink;
 use super::log::Log;
 use super::output::{Output, count, note};
@@ -144,7 +144,7 @@ impl BatchOutcome {
                     let changes = count(changes, "change");
                     note(&format!(
                         "Sending {} a snapshot of {changes}.",
-                        name(client, device)
+                        device_name(client, device)
                     ));
                 }
                 Err(error) if is_gone(&error) => {}

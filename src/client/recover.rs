@@ -7,10 +7,9 @@ use anyhow::{Context, anyhow};
 use clap::Args;
 use serde_json::json;
 
-use super::devices;
-use super::errors::short;
-use super::new_device::NewDevice;
+use super::devices::{self, short_key};
 use super::output::{Output, count, note};
+use super::profile::NewDevice;
 use super::session::{advise, introduce};
 use crate::sanitize::sanitize;
 use crate::signals::{Interrupted, stop_requested};
@@ -39,7 +38,7 @@ impl Recover {
             () = stop_requested() => return Err(Interrupted.into()),
         };
         introduce(recovered, "recovered", |status| {
-            tell(status, &name, &folder, output)
+            print_result(status, &name, &folder, output)
         })
         .await
     }
@@ -121,7 +120,7 @@ fn progress(progress: RecoverProgress) {
     });
 }
 
-fn tell(status: &Status, name: &str, folder: &Path, output: Output) {
+fn print_result(status: &Status, name: &str, folder: &Path, output: Output) {
     let others: Vec<&Device> = status
         .devices
         .iter()
@@ -144,7 +143,7 @@ fn tell(status: &Status, name: &str, folder: &Path, output: Output) {
     }
     note("\nThe other devices can still read new changes. Remove each lost device:");
     for device in others {
-        let key = short(&device.key);
+        let key = short_key(&device.key);
         // A key may start with a dash.
         let dashes = if key.starts_with('-') { "-- " } else { "" };
         let name = device

@@ -127,3 +127,29 @@ pub(super) fn advise(error: ClientError) -> anyhow::Error {
         error => error.into(),
     }
 }
+
+/// Longest wait for the relay's answer.
+const STATUS_WAIT: Duration = Duration::from_secs(3);
+/// Longest wait for the relay to confirm that there is nothing more.
+const UP_TO_DATE_WAIT: Duration = Duration::from_millis(500);
+
+/// Returns the status with the relay's answer if it comes soon. If another program has the profile
+/// open, returns its last recorded status.
+pub(super) async fn current(folder: &Path) -> anyhow::Result<Status> {
+    match open(folder, None).await {
+        Ok(client) => with(client, async |client| Ok(look(client).await)).await,
+        Err(ClientError::InUse(_)) => {
+            let mut status = Client::inspect(folder)?;
+            status.last_error = Some("another process has this profile open".to_owned());
+            Ok(status)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+async fn look(client: &Client) -> Status {
+    if is_live(&settled(client, STATUS_WAIT).await) {
+        let _ = tokio::time::timeout(UP_TO_DATE_WAIT, client.up_to_date()).await;
+    }
+    client.status()
+}

@@ -5,11 +5,10 @@ use std::path::Path;
 use clap::Args;
 use serde_json::json;
 
+use super::devices::{display_name, find};
 use super::log::Log;
 use super::output::{Output, count, note};
-use super::pair::called;
 use super::push::stored;
-use super::remove::find;
 use super::session::{open, with};
 use super::snapshot_io;
 use graceful_client::{Client, Device};
@@ -62,7 +61,11 @@ async fn give(
     stored(client).await?;
     let result = json!({ "to": device.key.to_string(), "changes": changes });
     output.result(&result, || {
-        format!("Sent {} to {}.", count(changes, "change"), called(device))
+        format!(
+            "Sent {} to {}.",
+            count(changes, "change"),
+            display_name(device)
+        )
     });
     Ok(())
 }
@@ -75,7 +78,7 @@ async fn ask(client: &Client, device: Option<Device>, output: Output) -> anyhow:
     let result = json!({ "from": device.as_ref().map(|device| device.key.to_string()) });
     let name = device
         .as_ref()
-        .map_or_else(|| "The last heard device".to_owned(), called);
+        .map_or_else(|| "The last heard device".to_owned(), display_name);
     output.result(&result, || format!("Requested a snapshot from: {name}."));
     note(
         "It answers when `graceful-relay client pull` runs there. Receive the snapshot \

@@ -1,43 +1,16 @@
 //! `client status`: shows the status of this device.
 
 use std::path::Path;
-use std::time::Duration;
 
 use clap::Args;
 use jiff::{Timestamp, tz::TimeZone};
 use serde_json::json;
 
 use super::output::Output;
-use super::session::{is_live, open, settled, with};
+use super::session::{current, open, with};
 use super::{devices, log};
 use crate::sanitize::sanitize;
-use graceful_client::{Alert, Client, ClientError, State, Status};
-
-/// Longest wait for the relay's answer.
-const WAIT: Duration = Duration::from_secs(3);
-/// Longest wait for the relay to confirm that there is nothing more.
-const UP_TO_DATE_WAIT: Duration = Duration::from_millis(500);
-
-/// Returns the status with the relay's answer if it comes soon. If another program has the profile
-/// open, returns its last recorded status.
-pub(super) async fn current(folder: &Path) -> anyhow::Result<Status> {
-    match open(folder, None).await {
-        Ok(client) => with(client, async |client| Ok(look(client).await)).await,
-        Err(ClientError::InUse(_)) => {
-            let mut status = Client::inspect(folder)?;
-            status.last_error = Some("another process has this profile open".to_owned());
-            Ok(status)
-        }
-        Err(error) => Err(error.into()),
-    }
-}
-
-async fn look(client: &Client) -> Status {
-    if is_live(&settled(client, WAIT).await) {
-        let _ = tokio::time::timeout(UP_TO_DATE_WAIT, client.up_to_date()).await;
-    }
-    client.status()
-}
+use graceful_client::{Alert, State, Status};
 
 /// Options of `client status`.
 #[derive(Debug, Args)]

@@ -3,20 +3,17 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
 
 use tokio::sync::{Mutex, broadcast, mpsc, oneshot, watch};
 
-use super::error::ClientError;
-use super::pair::Pairing;
-use super::profile;
-use super::status::{Device, Status};
-use super::task::{Channels, Command, Reply, start};
+use crate::error::ClientError;
+use crate::profile;
+use crate::status::{Device, Status};
+use crate::task::{Channels, Command, Reply, start};
 use graceful_engine::Identity;
 use graceful_engine::OsRng;
 use graceful_engine::engine::{Change, Event, Incoming, PushReceipt, State};
 use graceful_engine::inbox::Position;
-use graceful_engine::link::PairingLink;
 use graceful_engine::mnemonic::RecoveryKey;
 use graceful_engine::pairing::check_name;
 use graceful_engine::seal::ID_BYTES_MAX;
@@ -100,7 +97,7 @@ pub struct Client {
     events: broadcast::Sender<Event>,
     status: watch::Receiver<Status>,
     failure: Arc<OnceLock<String>>,
-    relay: String,
+    pub(crate) relay: String,
 }
 
 /// The stream of changes from other devices, in order.
@@ -340,19 +337,6 @@ impl Client {
     /// Returns the account's devices, removed ones last.
     pub fn devices(&self) -> Vec<Device> {
         self.status.borrow().devices.clone()
-    }
-
-    /// Opens a rendezvous for one new device, for at most ten minutes or the relay's limit.
-    ///
-    /// # Errors
-    /// [`ClientError::Offline`], [`ClientError::Refused`]
-    pub async fn pair(&self, lifetime: Duration) -> Result<Pairing, ClientError> {
-        let link = PairingLink::random(self.relay.clone(), &mut OsRng);
-        let (sender, requests) = mpsc::channel(1);
-        let slot = link.clone();
-        self.ask(|reply| Command::OpenSlot(slot, lifetime, sender, reply))
-            .await?;
-        Ok(Pairing::new(link, requests, lifetime, self.clone()))
     }
 
     /// Removes a device. Returns when the relay has disconnected it; it cannot decrypt later

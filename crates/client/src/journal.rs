@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
-use super::error::ClientError;
+use crate::error::ClientError;
 use graceful_engine::record::Record;
 
 const MAGIC: &[u8] = b"graceful-relay journal 1\n";

@@ -8,11 +8,11 @@ use bytes::Bytes;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
 
-use super::connection::Connection;
-use super::error::ClientError;
-use super::handle::{Client, OpenOptions, check_ids};
-use super::profile;
-use super::task::Command;
+use crate::connection::Connection;
+use crate::error::ClientError;
+use crate::handle::{Client, OpenOptions, check_ids};
+use crate::profile;
+use crate::task::Command;
 use graceful_engine::DeviceKeys;
 use graceful_engine::Identity;
 use graceful_engine::OsRng;
@@ -160,6 +160,19 @@ impl JoinAsk {
 }
 
 impl Client {
+    /// Opens a rendezvous for one new device, for at most ten minutes or the relay's limit.
+    ///
+    /// # Errors
+    /// [`ClientError::Offline`], [`ClientError::Refused`]
+    pub async fn pair(&self, lifetime: Duration) -> Result<Pairing, ClientError> {
+        let link = PairingLink::random(self.relay.clone(), &mut OsRng);
+        let (sender, requests) = mpsc::channel(1);
+        let slot = link.clone();
+        self.ask(|reply| Command::OpenSlot(slot, lifetime, sender, reply))
+            .await?;
+        Ok(Pairing::new(link, requests, lifetime, self.clone()))
+    }
+
     /// Joins an account by a link shown on one of its devices. Waits up to ten minutes for the
     /// person there.
     ///

@@ -7,8 +7,8 @@ use data_encoding::BASE64URL_NOPAD;
 use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
-use super::error::ClientError;
-use super::journal::write_atomically;
+use crate::error::ClientError;
+use crate::journal::write_atomically;
 use graceful_engine::OsRng;
 use graceful_engine::{AgreementSecret, DeviceKeys};
 use graceful_protocol::DeviceKey;

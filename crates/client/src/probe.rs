@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::connection::Connection;
+use crate::connection::Connection;
 use graceful_protocol::RelayId;
 use graceful_protocol::frame::RelayFrame;
 use graceful_raw_client::dial::{Address, ConnectOptions};

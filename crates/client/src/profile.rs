@@ -8,8 +8,8 @@ use data_encoding::BASE64URL_NOPAD;
 use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
-use super::error::ClientError;
-use super::journal::{Journal, peek, private, write_atomically};
+use crate::error::ClientError;
+use crate::journal::{Journal, peek, private, write_atomically};
 use graceful_engine::mnemonic::RecoveryKey;
 use graceful_engine::pairing::Account;
 use graceful_engine::{AgreementSecret, DeviceKeys, EpochSecret};

@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
-use super::connection::Connection;
-use super::error::ClientError;
-use super::handle::{Client, OpenOptions, check_ids};
-use super::pending_recovery;
-use super::profile;
-use super::task::Command;
+use crate::connection::Connection;
+use crate::error::ClientError;
+use crate::handle::{Client, OpenOptions, check_ids};
+use crate::pending_recovery;
+use crate::profile;
+use crate::task::Command;
 use graceful_engine::DeviceKeys;
 use graceful_engine::Identity;
 use graceful_engine::OsRng;

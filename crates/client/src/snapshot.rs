@@ -2,9 +2,9 @@
 
 use bytes::Bytes;
 
-use super::error::ClientError;
-use super::handle::Client;
-use super::task::Command;
+use crate::error::ClientError;
+use crate::handle::Client;
+use crate::task::Command;
 use graceful_engine::engine::{Change, PushReceipt};
 use graceful_protocol::DeviceKey;
 

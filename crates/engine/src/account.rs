@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
-use super::keys::{DeviceKeys, EpochSecret};
-use super::mnemonic::RecoveryKey;
-use super::pairing::{Account, Joining};
-use super::rng::{CryptoRng, random};
-use super::seal::EpochKeys;
-use super::wrap::{WrapError, Wrapping, unwrap, wrap};
+use crate::keys::{DeviceKeys, EpochSecret};
+use crate::mnemonic::RecoveryKey;
+use crate::pairing::{Account, Joining};
+use crate::rng::{CryptoRng, random};
+use crate::seal::EpochKeys;
+use crate::wrap::{WrapError, Wrapping, unwrap, wrap};
 use graceful_protocol::membership::{self, Changed, InvalidEntry, Membership};
 use graceful_protocol::recovery::sign_genesis;
 use graceful_protocol::wire::membership_entry::Change;
@@ -335,8 +335,8 @@ impl AccountView {
 
 #[cfg(test)]
 mod tests {
-    use super::super::rng::SeededRng;
     use super::*;
+    use crate::rng::SeededRng;
 
     fn joining(keys: &DeviceKeys) -> Joining {
         Joining {

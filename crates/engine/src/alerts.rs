@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 
-use super::record::Alert;
+use crate::record::Alert;
 
 /// Most alerts kept. The oldest is dropped first.
 pub const ALERTS_MAX: usize = 32;

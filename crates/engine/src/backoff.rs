@@ -1,7 +1,7 @@
 //! Reconnect backoff: exponential with full jitter, so that a restarted relay is not hit by all
 //! devices at once.
 
-use super::rng::{CryptoRng, random};
+use crate::rng::{CryptoRng, random};
 
 /// Upper bound after the first failure, in milliseconds.
 pub const FIRST_MS: u64 = 1_000;
@@ -35,8 +35,8 @@ impl Backoff {
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::rng::SeededRng;
     use super::*;
+    use crate::rng::SeededRng;
 
     proptest! {
         #[test]

@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use super::record::{Applied, Cursor, Sender};
-use super::senders::SenderStates;
+use crate::record::{Applied, Cursor, Sender};
+use crate::senders::SenderStates;
 use graceful_protocol::{Chain, DeviceKey, StoreEpoch, chain};
 
 /// Number of running hashes kept for comparison with other devices.

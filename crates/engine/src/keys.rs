@@ -6,7 +6,7 @@ use ed25519_dalek::SigningKey;
 use hpke::{Deserializable, Kem, Serializable, kem::X25519HkdfSha256};
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
-use super::rng::{CryptoRng, random};
+use crate::rng::{CryptoRng, random};
 use graceful_protocol::{AgreementKey, DeviceKey};
 
 macro_rules! secret {
@@ -121,8 +121,8 @@ impl fmt::Debug for DeviceKeys {
 
 #[cfg(test)]
 mod tests {
-    use super::super::rng::SeededRng;
     use super::*;
+    use crate::rng::SeededRng;
 
     #[test]
     fn debug_shows_no_secret() {

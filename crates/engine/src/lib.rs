@@ -21,6 +21,7 @@ pub mod record;
 pub mod recovery;
 mod rng;
 pub mod seal;
+pub mod sealed;
 pub mod senders;
 mod state;
 pub mod wrap;
@@ -39,20 +40,3 @@ pub use recovery::RecoveryError;
 pub use rng::SeededRng;
 pub use rng::{CryptoRng, FnRng, OsRng, random};
 pub use state::{EngineState, Identity, InvalidRecord};
-
-/// The generated messages of `proto/sealed.proto`. The relay cannot name them.
-#[allow(missing_docs, unreachable_pub, clippy::all)]
-pub mod sealed {
-    include!("generated/graceful.sealed.v1.rs");
-
-    /// Omits the secrets.
-    impl std::fmt::Debug for AccountBundle {
-        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-            let mut shown = f.debug_struct("AccountBundle");
-            shown
-                .field("names", &self.names)
-                .field("refused", &self.refused)
-                .finish_non_exhaustive()
-        }
-    }
-}

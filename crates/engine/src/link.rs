@@ -5,8 +5,8 @@ use std::str::FromStr;
 
 use data_encoding::BASE64URL_NOPAD;
 
-use super::keys::PairingSecret;
-use super::rng::{CryptoRng, random};
+use crate::keys::PairingSecret;
+use crate::rng::{CryptoRng, random};
 use graceful_protocol::RendezvousId;
 
 const START: &str = "graceful-relay://pair?";
@@ -134,8 +134,8 @@ fn decode(text: &str) -> Option<String> {
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::rng::SeededRng;
     use super::*;
+    use crate::rng::SeededRng;
 
     proptest! {
         #[test]

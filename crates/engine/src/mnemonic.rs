@@ -7,9 +7,9 @@ use std::str::FromStr;
 use bip39::{Language, Mnemonic};
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
-use super::keys::{AgreementSecret, DeviceKeys};
-use super::rng::{CryptoRng, random};
-use super::seal::expand;
+use crate::keys::{AgreementSecret, DeviceKeys};
+use crate::rng::{CryptoRng, random};
+use crate::seal::expand;
 
 const SIGNING: &[u8] = b"graceful-relay/1 recovery signing key\0";
 const AGREEMENT: &[u8] = b"graceful-relay/1 recovery agreement key\0";
@@ -178,8 +178,8 @@ fn changes(from: &str, to: &str) -> usize {
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::rng::SeededRng;
     use super::*;
+    use crate::rng::SeededRng;
 
     const TEXT: &str =
         "legal winner thank year wave sausage worth useful legal winner thank yellow";

@@ -5,9 +5,9 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 
-use super::recipients::Recipients;
-use super::record::{Numbering, Queued};
-use super::seal::sealed_size;
+use crate::recipients::Recipients;
+use crate::record::{Numbering, Queued};
+use crate::seal::sealed_size;
 use graceful_protocol::Limits;
 
 /// Most bytes of stored changes that are retained.
@@ -448,8 +448,8 @@ fn is_same_change(one: &Queued, other: &Queued) -> bool {
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::sealed::Part;
     use super::*;
+    use crate::sealed::Part;
 
     #[derive(Debug, Clone)]
     enum Step {

@@ -6,12 +6,12 @@ use hpke::{OpModeR, OpModeS, PskBundle};
 use prost::Message;
 use zeroize::Zeroizing;
 
-use super::keys::{DeviceKeys, EpochSecret};
-use super::link::PairingLink;
-use super::rng::{CryptoRng, random};
-use super::seal::{decrypt, encrypt, expand, unpad};
-use super::sealed::{AccountBundle, DeviceName, JoinRequest};
-use super::wrap::{open_with, seal_to};
+use crate::keys::{DeviceKeys, EpochSecret};
+use crate::link::PairingLink;
+use crate::rng::{CryptoRng, random};
+use crate::seal::{decrypt, encrypt, expand, unpad};
+use crate::sealed::{AccountBundle, DeviceName, JoinRequest};
+use crate::wrap::{open_with, seal_to};
 use graceful_protocol::membership::Membership;
 use graceful_protocol::wire::SignedEntry;
 use graceful_protocol::{AgreementKey, DeviceKey};
@@ -307,8 +307,8 @@ pub(crate) fn read_names(names: &[DeviceName]) -> Vec<(DeviceKey, String)> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::rng::SeededRng;
     use super::*;
+    use crate::rng::SeededRng;
     use graceful_protocol::membership;
     use graceful_protocol::wire::membership_entry::Change;
     use graceful_protocol::wire::{AddDevice, Genesis, MembershipEntry};

@@ -7,9 +7,9 @@
 
 use bytes::Bytes;
 
-use super::inbox::Position;
-use super::record::{Chunk, ChunkRecord, Unfinished};
-use super::sealed::Part;
+use crate::inbox::Position;
+use crate::record::{Chunk, ChunkRecord, Unfinished};
+use crate::sealed::Part;
 use graceful_protocol::DeviceKey;
 
 /// Largest change or snapshot.

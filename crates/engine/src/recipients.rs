@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
-use super::record::Queued;
+use crate::record::Queued;
 
 /// The newest push per recipient.
 #[derive(Debug, Clone, Default)]

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use prost::Message;
 
-use super::sealed::Part;
+use crate::sealed::Part;
 use graceful_protocol::wire::SignedEntry;
 
 /// A durable fact.

@@ -6,12 +6,12 @@ use std::fmt;
 
 use bytes::Bytes;
 
-use super::account::{AccountView, MembershipError};
-use super::keys::{DeviceKeys, EpochSecret};
-use super::mnemonic::RecoveryKey;
-use super::pairing::{Account, Joining};
-use super::rng::CryptoRng;
-use super::wrap::{Wrapping, unwrap};
+use crate::account::{AccountView, MembershipError};
+use crate::keys::{DeviceKeys, EpochSecret};
+use crate::mnemonic::RecoveryKey;
+use crate::pairing::{Account, Joining};
+use crate::rng::CryptoRng;
+use crate::wrap::{Wrapping, unwrap};
 use graceful_protocol::challenge::NONCE_BYTES;
 use graceful_protocol::frame::{DeviceFrame, RelayFrame};
 use graceful_protocol::membership::{self, InvalidEntry, Membership};

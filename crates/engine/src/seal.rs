@@ -9,8 +9,8 @@ use prost::Message;
 use sha2::Sha256;
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
-use super::keys::EpochSecret;
-use super::sealed::Header;
+use crate::keys::EpochSecret;
+use crate::sealed::Header;
 use graceful_protocol::envelope::{
     CONTENT_OVERHEAD, CONTENT_START, FORM, HEADER_BYTES, HEADER_START, SALT_BYTES, TAG_BYTES,
     has_sealed_form, padded_size,
@@ -308,9 +308,9 @@ pub(crate) fn expand<const LENGTH: usize>(
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::rng::SeededRng;
-    use super::super::sealed::{Heads, Part};
     use super::*;
+    use crate::rng::SeededRng;
+    use crate::sealed::{Heads, Part};
 
     fn keys() -> EpochKeys {
         EpochKeys::derive(

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::record::{Sender, SenderKeyEpoch};
+use crate::record::{Sender, SenderKeyEpoch};
 use graceful_protocol::DeviceKey;
 
 /// The state of one sender.

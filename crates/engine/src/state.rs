@@ -4,19 +4,19 @@ use graceful_protocol::membership::InvalidEntry;
 use graceful_protocol::wire::SignedEntry;
 use graceful_protocol::{Chain, DeviceKey, StoreEpoch};
 
-use super::account::{AccountView, genesis_entry};
-use super::alerts::Alerts;
-use super::inbox::{Inbox, Position};
-use super::keys::{DeviceKeys, EpochSecret};
-use super::mnemonic::RecoveryKey;
-use super::outbox::Outbox;
-use super::pairing::Account;
-use super::reassembly::Reassembler;
-use super::record::{
+use crate::account::{AccountView, genesis_entry};
+use crate::alerts::Alerts;
+use crate::inbox::{Inbox, Position};
+use crate::keys::{DeviceKeys, EpochSecret};
+use crate::mnemonic::RecoveryKey;
+use crate::outbox::Outbox;
+use crate::pairing::Account;
+use crate::reassembly::Reassembler;
+use crate::record::{
     Applied, Batch, Chunk, ChunkRecord, ChunkStep, Entries, EpochStart, Named, Numbering, Record,
     Sender, SenderKeyEpoch, Senders,
 };
-use super::rng::CryptoRng;
+use crate::rng::CryptoRng;
 
 /// The identity, fixed when the device created or joined its account.
 #[derive(Debug, Clone)]

@@ -9,8 +9,8 @@ use hpke::{
 };
 use zeroize::Zeroizing;
 
-use super::keys::{AgreementSecret, EpochSecret};
-use super::rng::CryptoRng;
+use crate::keys::{AgreementSecret, EpochSecret};
+use crate::rng::CryptoRng;
 use graceful_protocol::membership::WRAPPED_BYTES;
 use graceful_protocol::{AccountId, AgreementKey, DeviceKey};
 
@@ -135,9 +135,9 @@ pub(crate) fn open_with(
 
 #[cfg(test)]
 mod tests {
-    use super::super::keys::DeviceKeys;
-    use super::super::rng::SeededRng;
     use super::*;
+    use crate::keys::DeviceKeys;
+    use crate::rng::SeededRng;
 
     #[test]
     fn a_wrapped_secret_opens_only_where_and_for_what_it_was_meant() {

@@ -1,7 +1,7 @@
 //! Engine events and the calls waiting for them.
 
-use super::super::error::ClientError;
 use super::{ConnectError, Task};
+use crate::error::ClientError;
 use graceful_engine::engine::{Event, State};
 
 impl Task {

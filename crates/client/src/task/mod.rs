@@ -13,10 +13,10 @@ use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use super::connection::Connection;
-use super::error::ClientError;
-use super::profile::Profile;
-use super::status::{ConnectError, Status};
+use crate::connection::Connection;
+use crate::error::ClientError;
+use crate::profile::Profile;
+use crate::status::{ConnectError, Status};
 use graceful_engine::OsRng;
 use graceful_engine::engine::{Change, Engine, Event, Incoming, Output, PushReceipt, State};
 use graceful_engine::inbox::Position;

@@ -6,8 +6,8 @@ use bytes::Bytes;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use super::super::error::ClientError;
 use super::{Reply, Task, Waiter, resolve};
+use crate::error::ClientError;
 use graceful_engine::OsRng;
 use graceful_engine::link::PairingLink;
 use graceful_engine::pairing::{Joining, seal_bundle};

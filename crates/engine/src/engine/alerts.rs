@@ -1,7 +1,7 @@
 //! Alerts: each is reported once as an event and kept until dismissed.
 
-use super::super::record::{Alert, Record};
 use super::{Engine, Event, RelayMisbehavior};
+use crate::record::{Alert, Record};
 
 impl Engine {
     /// Sets the wall clock, in seconds since 1970. It only dates alerts.

@@ -2,9 +2,9 @@
 
 use bytes::Bytes;
 
-use super::super::inbox::Position;
-use super::super::record::Queued;
-use super::super::sealed::Kind;
+use crate::inbox::Position;
+use crate::record::Queued;
+use crate::sealed::Kind;
 use graceful_protocol::DeviceKey;
 use graceful_protocol::wire::gap::Reason;
 

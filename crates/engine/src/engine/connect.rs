@@ -1,9 +1,9 @@
 //! Connecting: dial to welcome, and connection-level refusals.
 
-use super::super::inbox::ChainCheck;
-use super::super::outbox::PushReconciliation;
-use super::super::record::{EpochStart, Record};
 use super::{Engine, Event, Phase, RelayMisbehavior};
+use crate::inbox::ChainCheck;
+use crate::outbox::PushReconciliation;
+use crate::record::{EpochStart, Record};
 use graceful_protocol::challenge::{Challenge, NONCE_BYTES};
 use graceful_protocol::frame::DeviceFrame;
 use graceful_protocol::wire::{self, Authenticate, CreateAccount};

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::super::seal::OpenError;
+use crate::seal::OpenError;
 use graceful_protocol::{Code, DeviceKey};
 
 /// The sync state.

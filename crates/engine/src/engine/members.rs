@@ -2,10 +2,10 @@
 
 use bytes::Bytes;
 
-use super::super::account::AccountView;
-use super::super::pairing::{Account, Joining};
-use super::super::record::{Entries, Named, Record};
 use super::{Code, Engine, Event, Intent, MembershipError, RelayMisbehavior};
+use crate::account::AccountView;
+use crate::pairing::{Account, Joining};
+use crate::record::{Entries, Named, Record};
 use graceful_protocol::frame::DeviceFrame;
 use graceful_protocol::membership::Changed;
 use graceful_protocol::wire::{self, SignedEntry};

@@ -12,7 +12,6 @@ mod events;
 mod members;
 #[cfg(any(test, feature = "testing"))]
 pub mod naive_relay;
-mod parts;
 mod push;
 mod receive;
 mod snapshot;
@@ -24,12 +23,12 @@ use std::collections::VecDeque;
 pub use change::{Change, ChangeKind, Gap, GapReason, Incoming, PushError, PushReceipt, Received};
 pub use events::{Event, RelayMisbehavior, State, UndecryptableReason};
 
-use super::account::MembershipError;
-use super::backoff::Backoff;
-use super::pairing::Joining;
-use super::record::Record;
-use super::rng::CryptoRng;
-use super::state::EngineState;
+use crate::account::MembershipError;
+use crate::backoff::Backoff;
+use crate::pairing::Joining;
+use crate::record::Record;
+use crate::rng::CryptoRng;
+use crate::state::EngineState;
 use graceful_protocol::frame::{DeviceFrame, RelayFrame};
 use graceful_protocol::wire;
 use graceful_protocol::{Code, DeviceKey, Limits, StoreEpoch};

@@ -2,14 +2,14 @@
 
 use bytes::Bytes;
 
-use super::super::pairing::wire_names;
-use super::super::record::{Batch, Queued, Record};
-use super::super::rng::random;
-use super::super::seal::{Binding, ID_BYTES_MAX, seal, sealed_size};
-use super::super::sealed::{Header, Heads, Kind, Names};
 use super::chunking::change_bytes_max;
 use super::connect::RETRY_AFTER_MS_MAX;
 use super::{Change, Engine, Event, Output, PushError, PushReceipt};
+use crate::pairing::wire_names;
+use crate::record::{Batch, Queued, Record};
+use crate::rng::random;
+use crate::seal::{Binding, ID_BYTES_MAX, seal, sealed_size};
+use crate::sealed::{Header, Heads, Kind, Names};
 use graceful_protocol::frame::DeviceFrame;
 use graceful_protocol::wire::{self, Envelope};
 use graceful_protocol::{Code, DeviceKey, Refusal};

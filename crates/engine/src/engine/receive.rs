@@ -3,16 +3,16 @@
 use bytes::Bytes;
 use prost::Message;
 
-use super::super::inbox::{ChainCheck, Position};
-use super::super::pairing::read_names;
-use super::super::reassembly::is_valid_chunk;
-use super::super::record::{Named, Record, Sender, SenderKeyEpoch, Senders};
-use super::super::seal::{Binding, key_epoch, open};
-use super::super::sealed::{Header, Heads, Kind, Names};
 use super::{
     ACK_DELAY_MS, ChangeKind, Engine, Event, Gap, Incoming, Output, Received, RelayMisbehavior,
     UndecryptableReason,
 };
+use crate::inbox::{ChainCheck, Position};
+use crate::pairing::read_names;
+use crate::reassembly::is_valid_chunk;
+use crate::record::{Named, Record, Sender, SenderKeyEpoch, Senders};
+use crate::seal::{Binding, key_epoch, open};
+use crate::sealed::{Header, Heads, Kind, Names};
 use graceful_protocol::frame::DeviceFrame;
 use graceful_protocol::wire::{self, Delivered};
 use graceful_protocol::{Chain, DeviceKey};

@@ -1,8 +1,8 @@
 //! Snapshot requests.
 
-use super::super::record::Queued;
-use super::super::sealed::Kind;
 use super::{Engine, PushError, PushReceipt};
+use crate::record::Queued;
+use crate::sealed::Kind;
 use graceful_protocol::DeviceKey;
 
 impl Engine {

@@ -1,7 +1,7 @@
 //! Engines against a naive relay: each change arrives once and in order, whatever fails.
 
+mod chunking;
 mod lies;
-mod parts;
 mod snapshot;
 
 use std::collections::VecDeque;
@@ -9,12 +9,12 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 use proptest::prelude::*;
 
-use super::super::keys::DeviceKeys;
-use super::super::record::Record;
-use super::super::rng::SeededRng;
-use super::super::state::{EngineState, Identity};
 use super::naive_relay::NaiveRelay;
 use super::*;
+use crate::keys::DeviceKeys;
+use crate::record::Record;
+use crate::rng::SeededRng;
+use crate::state::{EngineState, Identity};
 use graceful_protocol::membership::account_id;
 use graceful_protocol::wire::{Delivered, Envelope, Placement, SignedEntry};
 use graceful_protocol::{Chain, chain};
@@ -384,7 +384,7 @@ fn a_removed_device_stops_and_the_others_go_on_with_a_new_secret() {
     first.push(Bytes::from_static(b"secret"));
     while first.step(&mut relay) {}
     assert_eq!(
-        super::super::seal::key_epoch(&relay.log.last().unwrap().1.sealed),
+        crate::seal::key_epoch(&relay.log.last().unwrap().1.sealed),
         Some(1)
     );
     let entries = relay.entries[2..].to_vec();

@@ -1,9 +1,9 @@
 //! A relay that lies is detected with the next honest message, and its misbehavior is named.
 
-use super::super::super::account::AccountView;
-use super::super::super::seal::{Binding, seal};
-use super::super::super::sealed::{Header, Heads};
 use super::*;
+use crate::account::AccountView;
+use crate::seal::{Binding, seal};
+use crate::sealed::{Header, Heads};
 
 /// The log as a lying relay shows it: without `hidden` seqs, with matching running hashes.
 fn shown(relay: &NaiveRelay, to: DeviceKey, after: u64, hidden: &[u64]) -> RelayFrame {
@@ -367,7 +367,7 @@ fn nothing_is_sealed_before_the_membership_log_is_whole() {
     second.drain();
     while second.step(&mut relay) {}
     let sealed = &relay.log.last().unwrap().1.sealed;
-    assert_eq!(super::super::super::seal::key_epoch(sealed), Some(1));
+    assert_eq!(crate::seal::key_epoch(sealed), Some(1));
 }
 
 #[test]
@@ -396,6 +396,6 @@ fn a_warning_is_kept_once_until_it_is_dismissed() {
             .report_misbehavior(RelayMisbehavior::ChainMismatch(seq));
     }
     let kept: Vec<_> = first.engine.state().alerts().iter().collect();
-    assert_eq!(kept.len(), super::super::super::alerts::ALERTS_MAX);
+    assert_eq!(kept.len(), crate::alerts::ALERTS_MAX);
     assert!(kept.last().unwrap().text.contains("99"));
 }
