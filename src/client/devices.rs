@@ -11,8 +11,8 @@ use crate::sanitize::sanitize;
 use graceful_client::{Client, Device};
 use graceful_protocol::DeviceKey;
 
-pub(super) async fn run(folder: &Path, output: Output) -> anyhow::Result<()> {
-    for device in &current(folder).await?.devices {
+pub(super) async fn run(profile_dir: &Path, output: Output) -> anyhow::Result<()> {
+    for device in &current(profile_dir).await?.devices {
         output.result(&as_json(device), || as_text(device));
     }
     Ok(())
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn a_device_is_found_by_name_or_key_and_never_guessed() {
+    fn find_device_by_name_or_key_rejects_ambiguity() {
         let devices = [
             device(0, "Desk"),
             device(1, "Phone"),

@@ -3,6 +3,7 @@
 use tokio::sync::broadcast::error::RecvError;
 
 use super::devices::device_name;
+use super::session::is_refused;
 use crate::sanitize::sanitize;
 use graceful_client::{Client, Event};
 use graceful_engine::engine::RelayMisbehavior;
@@ -11,20 +12,20 @@ use graceful_protocol::DeviceKey;
 /// Reports each new error once until the client is closed, then never resolves.
 pub(super) async fn report_events(client: &Client, advice: &str, mut report: impl FnMut(&str)) {
     let (mut events, mut status) = (client.events(), client.watch());
-    let mut told: Option<String> = None;
+    let mut reported: Option<String> = None;
     loop {
         let now = status.borrow_and_update().clone();
         match now.last_error {
-            Some(trouble) if !super::session::is_refused(&client.status()) => {
-                if told.as_ref() != Some(&trouble) {
+            Some(error) if !is_refused(&client.status()) => {
+                if reported.as_ref() != Some(&error) {
                     report(&format!(
-                        "cannot reach relay {}: {trouble}; {advice}",
+                        "cannot reach relay {}: {error}; {advice}",
                         now.relay
                     ));
                 }
-                told = Some(trouble);
+                reported = Some(error);
             }
-            None if told.take().is_some() => report("reconnected"),
+            None if reported.take().is_some() => report("reconnected"),
             _ => {}
         }
         tokio::select! {
@@ -32,8 +33,8 @@ pub(super) async fn report_events(client: &Client, advice: &str, mut report: imp
                 return std::future::pending().await;
             },
             event = events.recv() => match event {
-                Ok(event) => if let Some(text) = text(client, &event) {
-                    report(&text);
+                Ok(event) => if let Some(message) = message(client, &event) {
+                    report(&message);
                 },
                 Err(RecvError::Lagged(missed)) => report(&format!("{missed} events were skipped")),
                 Err(RecvError::Closed) => return std::future::pending().await,
@@ -43,13 +44,15 @@ pub(super) async fn report_events(client: &Client, advice: &str, mut report: imp
 }
 
 /// Describes an event, or returns `None` if other output covers it.
-fn text(client: &Client, event: &Event) -> Option<String> {
+fn message(client: &Client, event: &Event) -> Option<String> {
     let name = |device: &DeviceKey| device_name(client, device);
     Some(match event {
         Event::PushRefused {
-            push_number, text, ..
+            push_number,
+            message,
+            ..
         } => {
-            format!("relay rejected change {push_number}: {text}; retrying")
+            format!("relay rejected change {push_number}: {message}; retrying")
         }
         Event::ChangeDropped {
             push_number,
@@ -105,8 +108,8 @@ fn text(client: &Client, event: &Event) -> Option<String> {
         Event::RelayRestored => "the relay was restored from a backup".to_owned(),
         Event::Added(device) => format!("{} joined the account", name(device)),
         Event::Removed(device) => format!("{} was removed from the account", name(device)),
-        Event::MembershipRefused { text, .. } => {
-            format!("relay rejected the membership change: {text}")
+        Event::MembershipRefused { message, .. } => {
+            format!("relay rejected the membership change: {message}")
         }
         _ => return None,
     })

@@ -333,7 +333,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_keeps_json_byte_for_byte_and_tells_its_position() {
+    fn line_preserves_json_bytes_and_position() {
         let change = received(b"{\"b\": 1.10, \"a\":\"\xc3\xbc\"}\r");
         let line = json(&change);
         assert!(
@@ -349,7 +349,7 @@ mod tests {
     }
 
     #[test]
-    fn for_people_it_is_short_and_harmless() {
+    fn text_line_is_truncated_and_sanitized() {
         assert_eq!(
             text(&received(b"a\n\x1b[2J b"), 100),
             "Desk \u{fffd}[1m (desk-1)  a\u{fffd}\u{fffd}[2J b"
@@ -358,7 +358,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_of_the_log_is_brought_by_a_snapshot_byte_for_byte() {
+    fn snapshot_line_preserves_bytes() {
         let snapshot = Position {
             seq: 99,
             push_number: 12,

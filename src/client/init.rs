@@ -48,11 +48,11 @@ impl fmt::Debug for Init {
 }
 
 impl Init {
-    pub(super) async fn run(self, folder: PathBuf, output: Output) -> anyhow::Result<()> {
+    pub(super) async fn run(self, profile_dir: PathBuf, output: Output) -> anyhow::Result<()> {
         let device_name = self.device.name();
-        let recovery = self.recovery(&folder)?;
+        let recovery = self.recovery(&profile_dir)?;
         let options = CreateOptions {
-            folder: folder.clone(),
+            profile_dir: profile_dir.clone(),
             relay: self.relay,
             invite: self.invite,
             device_name: device_name.clone(),
@@ -72,20 +72,26 @@ impl Init {
         match created {
             Ok(client) => {
                 with(client, async |client| {
-                    print_result(&client.status(), &device_name, &folder, &recovery, output);
+                    print_result(
+                        &client.status(),
+                        &device_name,
+                        &profile_dir,
+                        &recovery,
+                        output,
+                    );
                     Ok(())
                 })
                 .await
             }
             Err(error) => {
-                print_pending(&folder, &recovery, output);
+                print_pending(&profile_dir, &recovery, output);
                 Err(error)
             }
         }
     }
 
-    fn recovery(&self, folder: &Path) -> anyhow::Result<Recovery> {
-        match Client::inspect(folder) {
+    fn recovery(&self, profile_dir: &Path) -> anyhow::Result<Recovery> {
+        match Client::inspect(profile_dir) {
             Err(ClientError::NoProfile(_)) if self.no_recovery => Ok(Recovery::None),
             Err(ClientError::NoProfile(_)) => Ok(Recovery::New(RecoveryKey::random(&mut OsRng))),
             Ok(Status {
@@ -130,7 +136,7 @@ impl Recovery {
 fn print_result(
     status: &Status,
     device_name: &str,
-    folder: &Path,
+    profile_dir: &Path,
     recovery: &Recovery,
     output: Output,
 ) {
@@ -139,7 +145,7 @@ fn print_result(
         "device": status.device.to_string(),
         "name": device_name,
         "relay": status.relay,
-        "profile": folder,
+        "profile": profile_dir,
         "recovery": recovery.name(),
         "recovery_phrase": recovery.words(),
     });
@@ -154,21 +160,21 @@ fn print_result(
          private)\n  recovery  {}\nTo add another device, run: graceful-relay client pair",
         status.relay,
         status.account,
-        folder.display(),
+        profile_dir.display(),
         recovery.in_short(),
     ));
 }
 
 /// The profile holds an account that no relay knows yet; the same command resumes.
-fn print_pending(folder: &Path, recovery: &Recovery, output: Output) {
-    if !Client::inspect(folder).is_ok_and(|status| !status.created) {
+fn print_pending(profile_dir: &Path, recovery: &Recovery, output: Output) {
+    if !Client::inspect(profile_dir).is_ok_and(|status| !status.created) {
         return;
     }
     if output.json {
         // A program that reads this must not lose the words because of the relay.
         let result = json!({
             "created": false,
-            "profile": folder,
+            "profile": profile_dir,
             "recovery": recovery.name(),
             "recovery_phrase": recovery.words(),
         });
@@ -183,7 +189,7 @@ fn print_pending(folder: &Path, recovery: &Recovery, output: Output) {
         Recovery::Before => format!(
             "The words shown the first time stay valid. If nobody wrote them down, move \
              {} away and start again.\n",
-            folder.display()
+            profile_dir.display()
         ),
         Recovery::None => return,
     };

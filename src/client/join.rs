@@ -33,10 +33,10 @@ impl fmt::Debug for Join {
 }
 
 impl Join {
-    pub(super) async fn run(self, folder: PathBuf, output: Output) -> anyhow::Result<()> {
+    pub(super) async fn run(self, profile_dir: PathBuf, output: Output) -> anyhow::Result<()> {
         let device_name = self.device.name();
         let options = JoinOptions {
-            folder: folder.clone(),
+            profile_dir: profile_dir.clone(),
             link: self.link,
             device_name: device_name.clone(),
             device_id: self.device.id(),
@@ -53,7 +53,7 @@ impl Join {
             joined => joined.map_err(advise)?,
         };
         introduce(client, "joined", |status| {
-            print_result(status, &device_name, &folder, output)
+            print_result(status, &device_name, &profile_dir, output)
         })
         .await
     }
@@ -67,7 +67,7 @@ fn progress(progress: JoinProgress) {
     });
 }
 
-fn print_result(status: &Status, name: &str, folder: &std::path::Path, output: Output) {
+fn print_result(status: &Status, name: &str, profile_dir: &std::path::Path, output: Output) {
     let others = status
         .devices
         .iter()
@@ -80,7 +80,7 @@ fn print_result(status: &Status, name: &str, folder: &std::path::Path, output: O
         "device": status.device.to_string(),
         "name": name,
         "relay": status.relay,
-        "profile": folder,
+        "profile": profile_dir,
         "others": names,
     });
     output.result(&result, || {

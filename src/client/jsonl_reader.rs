@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_are_taken_byte_for_byte_and_named_by_their_id() {
+    fn lines_are_read_byte_for_byte_with_their_id() {
         let changes = read_text("{\"id\":\"a\", \"n\": 1.10}\n\n{\"id\":7}\r\n[1]").unwrap();
         assert_eq!(changes.len(), 3);
         assert_eq!(
@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_bad_line_is_named() {
+    fn first_invalid_line_is_named() {
         let error = read_text("{}\n\n{\"id\":}\n").unwrap_err();
         assert_eq!(
             error,

@@ -165,9 +165,9 @@ mod tests {
     }
 
     #[test]
-    fn a_snapshot_that_is_not_whole_is_dropped() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("copy.jsonl");
+    fn sink_incomplete_snapshot_is_dropped() {
+        let profile_dir = tempfile::tempdir().unwrap();
+        let path = profile_dir.path().join("copy.jsonl");
         let snapshot = *change(2, 0).position();
         let mut lines = json(&[change(1, 5)]);
         for number in 10..13 {
@@ -188,9 +188,9 @@ mod tests {
     }
 
     #[test]
-    fn cut_anywhere_it_goes_on_after_its_last_whole_line() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("copy.jsonl");
+    fn sink_truncated_anywhere_resumes_after_last_line() {
+        let profile_dir = tempfile::tempdir().unwrap();
+        let path = profile_dir.path().join("copy.jsonl");
         let changes = [change(1, 5), change(2, 100_000), change(3, 5)];
         JsonlSink::open(&path)
             .unwrap()
@@ -201,22 +201,22 @@ mod tests {
         assert_eq!(ends.len(), 3);
         for cut in (0..whole.len()).filter(|cut| *cut < 400 || cut % 997 == 0 || *cut > 100_300) {
             std::fs::write(&path, &whole[..cut]).unwrap();
-            let kept = ends.iter().filter(|end| **end < cut).count();
+            let complete = ends.iter().filter(|end| **end < cut).count();
             let mut copy = JsonlSink::open(&path).unwrap();
             assert_eq!(
                 copy.applied.map_or(0, |position| position.seq),
-                kept as u64,
+                complete as u64,
                 "cut at {cut}"
             );
-            copy.append(&json(&changes[kept..])).unwrap();
+            copy.append(&json(&changes[complete..])).unwrap();
             assert!(std::fs::read(&path).unwrap() == whole, "cut at {cut}");
         }
     }
 
     #[test]
-    fn a_file_of_something_else_is_left_alone() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("letter.txt");
+    fn sink_foreign_file_is_untouched() {
+        let profile_dir = tempfile::tempdir().unwrap();
+        let path = profile_dir.path().join("letter.txt");
         std::fs::write(&path, "Dear Ann,\nhow are you\n").unwrap();
         let error = format!("{:#}", JsonlSink::open(&path).unwrap_err());
         assert!(

@@ -27,8 +27,8 @@ pub(super) struct Log {
 }
 
 /// Returns the log's path.
-pub(super) fn path(folder: &Path) -> PathBuf {
-    folder.join("log.jsonl")
+pub(super) fn path(profile_dir: &Path) -> PathBuf {
+    profile_dir.join("log.jsonl")
 }
 
 fn contains(numbers: &Numbers, sender: &DeviceKey, number: u64) -> bool {
@@ -40,8 +40,8 @@ fn contains(numbers: &Numbers, sender: &DeviceKey, number: u64) -> bool {
 impl Log {
     /// Opens or creates the log and adds own changes that a crash kept out of it. A torn last line
     /// is dropped.
-    pub(super) async fn open(folder: &Path, client: &Client) -> anyhow::Result<Self> {
-        let path = path(folder);
+    pub(super) async fn open(profile_dir: &Path, client: &Client) -> anyhow::Result<Self> {
+        let path = path(profile_dir);
         let mut log = tokio::task::block_in_place(|| Self::read(&path))
             .with_context(|| format!("cannot use {}", path.display()))?;
         log.catch_up(client).await?;
@@ -262,9 +262,9 @@ mod tests {
     }
 
     #[test]
-    fn a_snapshot_brings_what_is_missing_once_wherever_a_crash_comes() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = path(folder.path());
+    fn snapshot_adds_missing_changes_once_over_crashes() {
+        let profile_dir = tempfile::tempdir().unwrap();
+        let path = path(profile_dir.path());
         let sender = DeviceKey::new([2; 32]);
         let mut log = Log::read(&path).unwrap();
         log.add(sender, 2, &own_line(2));
@@ -294,9 +294,9 @@ mod tests {
     }
 
     #[test]
-    fn what_a_snapshot_brought_is_not_taken_again_when_it_comes_itself() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = path(folder.path());
+    fn snapshot_change_is_not_logged_again() {
+        let profile_dir = tempfile::tempdir().unwrap();
+        let path = path(profile_dir.path());
         let sender = DeviceKey::new([2; 32]);
         let mut log = Log::read(&path).unwrap();
         log.add_brought(&position(7), &own_line(1)).unwrap();

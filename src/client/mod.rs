@@ -80,21 +80,21 @@ enum Command {
 
 impl Client {
     pub(super) async fn run(self) -> anyhow::Result<()> {
-        let folder = profile::folder(self.profile)?;
+        let profile_dir = profile::profile_dir(self.profile)?;
         let output = Output { json: self.json };
         match self.command {
-            Command::Init(init) => init.run(folder, output).await,
-            Command::Pair(pair) => pair.run(&folder, output).await,
-            Command::Join(join) => join.run(folder, output).await,
-            Command::Recover(recover) => recover.run(folder, output).await,
-            Command::Push(push) => push.run(&folder, output).await,
-            Command::Pull(pull) => pull.run(&folder, output).await,
-            Command::Follow(follow) => follow.into_pull().run(&folder, output).await,
-            Command::Snapshot(snapshot) => snapshot.run(&folder, output).await,
-            Command::Devices => devices::run(&folder, output).await,
-            Command::Remove(remove) => remove.run(&folder, output).await,
-            Command::Status(show) => show.run(&folder, output).await,
-            Command::Purge(purge) => purge.run(&folder, output).await,
+            Command::Init(init) => init.run(profile_dir, output).await,
+            Command::Pair(pair) => pair.run(&profile_dir, output).await,
+            Command::Join(join) => join.run(profile_dir, output).await,
+            Command::Recover(recover) => recover.run(profile_dir, output).await,
+            Command::Push(push) => push.run(&profile_dir, output).await,
+            Command::Pull(pull) => pull.run(&profile_dir, output).await,
+            Command::Follow(follow) => follow.into_pull().run(&profile_dir, output).await,
+            Command::Snapshot(snapshot) => snapshot.run(&profile_dir, output).await,
+            Command::Devices => devices::run(&profile_dir, output).await,
+            Command::Remove(remove) => remove.run(&profile_dir, output).await,
+            Command::Status(show) => show.run(&profile_dir, output).await,
+            Command::Purge(purge) => purge.run(&profile_dir, output).await,
         }
     }
 }

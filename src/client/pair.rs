@@ -34,8 +34,8 @@ pub(super) struct Pair {
 }
 
 impl Pair {
-    pub(super) async fn run(self, folder: &Path, output: Output) -> anyhow::Result<()> {
-        let client = open(folder, None).await?;
+    pub(super) async fn run(self, profile_dir: &Path, output: Output) -> anyhow::Result<()> {
+        let client = open(profile_dir, None).await?;
         with(client, async |client| {
             connected(client).await?;
             let lifetime = Duration::from_secs(self.minutes * 60);
@@ -43,7 +43,7 @@ impl Pair {
             self.show(&pairing.link(), lifetime, output)?;
             let request = wait(&mut pairing, lifetime).await?;
             let joined = self.answer(client, request).await?;
-            let changes = send_history(client, folder, &joined).await?;
+            let changes = send_history(client, profile_dir, &joined).await?;
             let result = json!({
                 "joined": { "device": joined.key.to_string(), "name": joined.name },
                 "snapshot": { "changes": changes },
@@ -114,8 +114,8 @@ impl Pair {
 
 /// Sends this device's changes to the new device. The relay still holds everything that this device
 /// has not acknowledged.
-async fn send_history(client: &Client, folder: &Path, joined: &Device) -> anyhow::Result<u64> {
-    let log = Log::open(folder, client).await?;
+async fn send_history(client: &Client, profile_dir: &Path, joined: &Device) -> anyhow::Result<u64> {
+    let log = Log::open(profile_dir, client).await?;
     let changes = snapshot_io::send(client, &log, joined.key).await?;
     let mut status = client.watch();
     // Any progress resets the timeout.

@@ -39,20 +39,20 @@ impl NewDevice {
 }
 
 /// Returns the given directory, or the user's default.
-pub(super) fn folder(named: Option<PathBuf>) -> anyhow::Result<PathBuf> {
-    if let Some(folder) = named {
-        return Ok(folder);
+pub(super) fn profile_dir(named: Option<PathBuf>) -> anyhow::Result<PathBuf> {
+    if let Some(profile_dir) = named {
+        return Ok(profile_dir);
     }
     let data = std::env::var_os("XDG_DATA_HOME")
         .map(PathBuf::from)
-        .filter(|folder| folder.is_absolute());
+        .filter(|profile_dir| profile_dir.is_absolute());
     let home = || {
         std::env::var_os("HOME")
             .or_else(|| std::env::var_os("LOCALAPPDATA"))
             .map(PathBuf::from)
     };
     data.or_else(|| home().map(|home| home.join(".local/share")))
-        .map(|folder| folder.join("graceful-relay/client"))
+        .map(|profile_dir| profile_dir.join("graceful-relay/client"))
         .context("no home directory found; set --profile")
 }
 

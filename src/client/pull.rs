@@ -60,19 +60,19 @@ impl Follow {
 }
 
 impl Pull {
-    pub(super) async fn run(self, folder: &Path, output: Output) -> anyhow::Result<()> {
+    pub(super) async fn run(self, profile_dir: &Path, output: Output) -> anyhow::Result<()> {
         let copy = self
             .target
             .jsonl
             .as_deref()
             .map(JsonlSink::open)
             .transpose()?;
-        let client = open(folder, copy.as_ref().and_then(|copy| copy.applied)).await?;
+        let client = open(profile_dir, copy.as_ref().and_then(|copy| copy.applied)).await?;
         let sink = copy.map_or(Sink::Screen(output), Sink::File);
-        let folder = folder.to_owned();
+        let profile_dir = profile_dir.to_owned();
         let done = with(client, async |client| {
             tokio::select! {
-                done = self.pull(client, &folder, sink) => done,
+                done = self.pull(client, &profile_dir, sink) => done,
                 () = errors::report_events(client, ADVICE, note) => Ok(()),
             }
         })
@@ -84,8 +84,13 @@ impl Pull {
         }
     }
 
-    async fn pull(&self, client: &Client, folder: &Path, mut sink: Sink) -> anyhow::Result<()> {
-        let mut log = Log::open(folder, client).await?;
+    async fn pull(
+        &self,
+        client: &Client,
+        profile_dir: &Path,
+        mut sink: Sink,
+    ) -> anyhow::Result<()> {
+        let mut log = Log::open(profile_dir, client).await?;
         let mut changes = client.changes();
         let mut left = self.target.until.unwrap_or(u64::MAX);
         while left > 0 {
@@ -135,9 +140,9 @@ async fn refused(client: &Client) -> Result<(), ClientError> {
         return std::future::pending().await;
     };
     match &status.state {
-        State::Refused { code, text } => Err(ClientError::Refused {
+        State::Refused { code, message } => Err(ClientError::Refused {
             code: *code,
-            text: text.clone(),
+            message: message.clone(),
         }),
         _ => Ok(()),
     }

@@ -23,8 +23,8 @@ pub(super) struct Purge {
 }
 
 impl Purge {
-    pub(super) async fn run(self, folder: &Path, output: Output) -> anyhow::Result<()> {
-        let client = open(folder, None).await?;
+    pub(super) async fn run(self, profile_dir: &Path, output: Output) -> anyhow::Result<()> {
+        let client = open(profile_dir, None).await?;
         with(client, async |client| {
             connected(client).await?;
             confirm(&self.question(&client.status().relay), self.yes).await?;
@@ -43,7 +43,7 @@ impl Purge {
             if self.account {
                 note(&format!(
                     "The profile with this device's keys still exists: {}",
-                    folder.display()
+                    profile_dir.display()
                 ));
             }
             Ok(())

@@ -34,11 +34,11 @@ pub(super) struct Push {
 }
 
 impl Push {
-    pub(super) async fn run(self, folder: &Path, output: Output) -> anyhow::Result<()> {
+    pub(super) async fn run(self, profile_dir: &Path, output: Output) -> anyhow::Result<()> {
         // Opened first: without a device, a large file need not be read.
-        let client = open(folder, None).await?;
+        let client = open(profile_dir, None).await?;
         let done = with(client, async |client| {
-            self.push(client, folder, output).await
+            self.push(client, profile_dir, output).await
         })
         .await;
         if let Err(error) = &done
@@ -52,12 +52,12 @@ impl Push {
         done
     }
 
-    async fn push(self, client: &Client, folder: &Path, output: Output) -> anyhow::Result<()> {
+    async fn push(self, client: &Client, profile_dir: &Path, output: Output) -> anyhow::Result<()> {
         let no_wait = self.no_wait;
         let changes = tokio::task::spawn_blocking(move || self.changes()).await;
         let changes = changes.context("reader task panicked")??;
         let pushed = changes.len() as u64;
-        let mut log = Log::open(folder, client).await?;
+        let mut log = Log::open(profile_dir, client).await?;
         let receipt = client.push(changes.clone()).await?;
         tokio::task::block_in_place(|| log.add_own(client, &receipt.numbers, &changes))?;
         if no_wait {

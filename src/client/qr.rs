@@ -28,7 +28,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_link_fits_a_terminal() {
+    fn qr_code_fits_a_terminal() {
         let link = format!(
             "graceful-relay://pair?relay={}&id={}&secret={}",
             "x".repeat(40),

@@ -32,26 +32,26 @@ pub(super) struct Recover {
 }
 
 impl Recover {
-    pub(super) async fn run(self, folder: PathBuf, output: Output) -> anyhow::Result<()> {
+    pub(super) async fn run(self, profile_dir: PathBuf, output: Output) -> anyhow::Result<()> {
         let (recovered, name) = tokio::select! {
-            recovered = self.recover(&folder) => recovered?,
+            recovered = self.recover(&profile_dir) => recovered?,
             () = stop_requested() => return Err(Interrupted.into()),
         };
         introduce(recovered, "recovered", |status| {
-            print_result(status, &name, &folder, output)
+            print_result(status, &name, &profile_dir, output)
         })
         .await
     }
 
-    async fn recover(&self, folder: &Path) -> anyhow::Result<(Client, String)> {
+    async fn recover(&self, profile_dir: &Path) -> anyhow::Result<(Client, String)> {
         // Checked before the phrase is typed.
-        match Client::inspect(folder) {
+        match Client::inspect(profile_dir) {
             Err(ClientError::NoProfile(_)) => {}
-            _ => return Err(ClientError::ProfileExists(folder.to_owned()).into()),
+            _ => return Err(ClientError::ProfileExists(profile_dir.to_owned()).into()),
         }
         let device_name = self.device.name();
         let options = RecoverOptions {
-            folder: folder.to_owned(),
+            profile_dir: profile_dir.to_owned(),
             relay: self.relay.clone(),
             recovery: ask_for_words().await?,
             device_name: device_name.clone(),
@@ -64,10 +64,10 @@ impl Recover {
             .map_err(|error| match error {
                 ClientError::Refused {
                     code: Code::QuotaDevices,
-                    text,
+                    message,
                 } => {
                     anyhow!(
-                        "relay refused: {text}; use --remove-others to remove the other devices"
+                        "relay refused: {message}; use --remove-others to remove the other devices"
                     )
                 }
                 error => advise(error),
@@ -120,7 +120,7 @@ fn progress(progress: RecoverProgress) {
     });
 }
 
-fn print_result(status: &Status, name: &str, folder: &Path, output: Output) {
+fn print_result(status: &Status, name: &str, profile_dir: &Path, output: Output) {
     let others: Vec<&Device> = status
         .devices
         .iter()
@@ -131,7 +131,7 @@ fn print_result(status: &Status, name: &str, folder: &Path, output: Output) {
         "device": status.device.to_string(),
         "name": name,
         "relay": status.relay,
-        "profile": folder,
+        "profile": profile_dir,
         "others": others.iter().map(|device| devices::as_json(device)).collect::<Vec<_>>(),
     });
     output.result(&result, || {
@@ -162,7 +162,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn typing_ends_with_the_last_word_an_empty_line_or_the_end() {
+    fn phrase_input_ends_at_last_word_empty_line_or_eof() {
         let twelve = "a b c\n\n".repeat(4);
         assert_eq!(
             read(format!("\n\n1. a b\n{}more\n", "c d e f g\n".repeat(2)).as_bytes())

@@ -17,9 +17,9 @@ pub(super) fn recovery_sheet(words: &[&str; WORDS]) -> String {
         text.push_str(cells.collect::<String>().trim_end());
         text.push('\n');
     }
-    text + "\nThey recover the account if every device is lost (graceful-relay client \
-         recover).\nAnyone with these words owns the account: keep them private. They \
-         are stored on\nno device and NOT SHOWN AGAIN.\n"
+    text + "\nIf every device is lost, they recover the account (graceful-relay client\n\
+            recover). Anyone with these words owns the account: keep them private. They\n\
+            are stored on no device and NOT SHOWN AGAIN.\n"
 }
 
 #[cfg(test)]
@@ -28,7 +28,7 @@ mod tests {
     use graceful_client::RecoveryKey;
 
     #[test]
-    fn words_stand_numbered_in_columns_that_fit_a_terminal() {
+    fn recovery_sheet_fits_80_columns() {
         let words = RecoveryKey::from_entropy([0x7f; 16]).words();
         let text = recovery_sheet(&words);
         assert!(

@@ -20,8 +20,8 @@ pub(super) struct Remove {
 }
 
 impl Remove {
-    pub(super) async fn run(self, folder: &Path, output: Output) -> anyhow::Result<()> {
-        let client = open(folder, None).await?;
+    pub(super) async fn run(self, profile_dir: &Path, output: Output) -> anyhow::Result<()> {
+        let client = open(profile_dir, None).await?;
         with(client, async |client| {
             connected(client).await?;
             let device = find(&client.devices(), &self.device)?;

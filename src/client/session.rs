@@ -13,13 +13,16 @@ use graceful_client::{Client, ClientError, ConnectOptions, OpenOptions, Position
 const CONNECT_WAIT: Duration = Duration::from_secs(30);
 
 /// Opens a device.
-pub(super) async fn open(folder: &Path, applied: Option<Position>) -> Result<Client, ClientError> {
+pub(super) async fn open(
+    profile_dir: &Path,
+    applied: Option<Position>,
+) -> Result<Client, ClientError> {
     // Plain connections were confirmed when the profile was created.
     let connect = ConnectOptions { allow_plain: true };
     Client::open(OpenOptions {
         applied,
         connect,
-        ..OpenOptions::new(folder)
+        ..OpenOptions::new(profile_dir)
     })
     .await
 }
@@ -64,18 +67,18 @@ pub(super) async fn connected(client: &Client) -> anyhow::Result<()> {
     let status = settled(client, CONNECT_WAIT).await;
     match (&status.state, &status.last_error) {
         (State::Syncing { .. } | State::UpToDate, _) => Ok(()),
-        (State::Refused { code, text }, _) => Err(ClientError::Refused {
+        (State::Refused { code, message }, _) => Err(ClientError::Refused {
             code: *code,
-            text: text.clone(),
+            message: message.clone(),
         }
         .into()),
-        (_, Some(trouble)) => match status.refusal {
+        (_, Some(error)) => match status.refusal {
             Some(code) => Err(ClientError::Refused {
                 code,
-                text: trouble.clone(),
+                message: error.clone(),
             }
             .into()),
-            None => Err(unreachable(&status.relay, trouble)),
+            None => Err(unreachable(&status.relay, error)),
         },
         _ => bail!("relay {} does not answer; retry later", status.relay),
     }
@@ -100,10 +103,8 @@ pub(super) fn is_refused(status: &Status) -> bool {
     matches!(status.state, State::Refused { .. })
 }
 
-pub(super) fn unreachable(relay: &str, trouble: &str) -> anyhow::Error {
-    anyhow!(
-        "cannot reach relay {relay}: {trouble}; check that it runs and that the address is right"
-    )
+pub(super) fn unreachable(relay: &str, error: &str) -> anyhow::Error {
+    anyhow!("cannot reach relay {relay}: {error}; check that it runs and that the address is right")
 }
 
 /// Adds the next step where the library cannot know it.
@@ -113,9 +114,9 @@ pub(super) fn advise(error: ClientError) -> anyhow::Error {
         ClientError::Unreachable { relay, what } => unreachable(&relay, &what),
         ClientError::Refused {
             code: Code::InviteRequired,
-            text,
+            message,
         } => {
-            anyhow!("relay refused: {text}; use --invite")
+            anyhow!("relay refused: {message}; use --invite")
         }
         ClientError::Refused {
             code: Code::RendezvousNotFound,
@@ -135,11 +136,11 @@ const UP_TO_DATE_WAIT: Duration = Duration::from_millis(500);
 
 /// Returns the status with the relay's answer if it comes soon. If another program has the profile
 /// open, returns its last recorded status.
-pub(super) async fn current(folder: &Path) -> anyhow::Result<Status> {
-    match open(folder, None).await {
+pub(super) async fn current(profile_dir: &Path) -> anyhow::Result<Status> {
+    match open(profile_dir, None).await {
         Ok(client) => with(client, async |client| Ok(look(client).await)).await,
         Err(ClientError::InUse(_)) => {
-            let mut status = Client::inspect(folder)?;
+            let mut status = Client::inspect(profile_dir)?;
             status.last_error = Some("another process has this profile open".to_owned());
             Ok(status)
         }

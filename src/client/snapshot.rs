@@ -24,10 +24,10 @@ pub(super) struct Snapshot {
 }
 
 impl Snapshot {
-    pub(super) async fn run(self, folder: &Path, output: Output) -> anyhow::Result<()> {
-        let client = open(folder, None).await?;
+    pub(super) async fn run(self, profile_dir: &Path, output: Output) -> anyhow::Result<()> {
+        let client = open(profile_dir, None).await?;
         with(client, async |client| match &self.to {
-            Some(to) => give(client, folder, &other(client, to)?, output).await,
+            Some(to) => give(client, profile_dir, &other(client, to)?, output).await,
             None => {
                 let from = self
                     .from
@@ -52,11 +52,11 @@ fn other(client: &Client, wanted: &str) -> anyhow::Result<Device> {
 
 async fn give(
     client: &Client,
-    folder: &Path,
+    profile_dir: &Path,
     device: &Device,
     output: Output,
 ) -> anyhow::Result<()> {
-    let log = Log::open(folder, client).await?;
+    let log = Log::open(profile_dir, client).await?;
     let changes = snapshot_io::send(client, &log, device.key).await?;
     stored(client).await?;
     let result = json!({ "to": device.key.to_string(), "changes": changes });

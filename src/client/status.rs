@@ -21,19 +21,19 @@ pub(super) struct Show {
 }
 
 impl Show {
-    pub(super) async fn run(self, folder: &Path, output: Output) -> anyhow::Result<()> {
+    pub(super) async fn run(self, profile_dir: &Path, output: Output) -> anyhow::Result<()> {
         if self.dismiss {
-            with(open(folder, None).await?, async |client| {
+            with(open(profile_dir, None).await?, async |client| {
                 Ok(client.dismiss_alerts().await?)
             })
             .await?;
         }
-        run(folder, output).await
+        run(profile_dir, output).await
     }
 }
 
-async fn run(folder: &Path, output: Output) -> anyhow::Result<()> {
-    let status = current(folder).await?;
+async fn run(profile_dir: &Path, output: Output) -> anyhow::Result<()> {
+    let status = current(profile_dir).await?;
     let result = json!({
         "relay": status.relay,
         "account": status.account.to_string(),
@@ -46,15 +46,15 @@ async fn run(folder: &Path, output: Output) -> anyhow::Result<()> {
         "waiting": status.waiting,
         "key_epoch": status.key_epoch,
         "recovery": status.recovery.is_some(),
-        "log": log::path(folder),
+        "log": log::path(profile_dir),
         "devices": status.devices.iter().map(devices::as_json).collect::<Vec<_>>(),
         "alerts": status.alerts.iter().map(alert_json).collect::<Vec<_>>(),
     });
-    output.result(&result, || screen(&status, folder));
+    output.result(&result, || screen(&status, profile_dir));
     Ok(())
 }
 
-fn screen(status: &Status, folder: &Path) -> String {
+fn screen(status: &Status, profile_dir: &Path) -> String {
     let mut lines = vec![
         format!("relay      {}", status.relay),
         format!("account    {}", status.account),
@@ -73,10 +73,10 @@ fn screen(status: &Status, folder: &Path) -> String {
                 "none"
             }
         ),
-        format!("log        {}", log::path(folder).display()),
+        format!("log        {}", log::path(profile_dir).display()),
     ];
-    if let Some(trouble) = &status.last_error {
-        lines.push(format!("error      {trouble}"));
+    if let Some(error) = &status.last_error {
+        lines.push(format!("error      {error}"));
     }
     for (row, device) in status.devices.iter().enumerate() {
         let title = if row == 0 { "devices" } else { "" };
@@ -88,7 +88,7 @@ fn screen(status: &Status, folder: &Path) -> String {
         lines.push(format!(
             "{title:9}  {} {kind}: {}",
             date(alert.at_s),
-            sanitize(&alert.text)
+            sanitize(&alert.message)
         ));
     }
     if status.alerts.iter().any(|alert| !alert.restored) {
@@ -102,7 +102,7 @@ const ADVICE: &str = "\nThe relay, or an attacker on the path, does not show all
      dismiss these alerts, run: graceful-relay client status --dismiss";
 
 fn alert_json(alert: &Alert) -> serde_json::Value {
-    json!({ "text": alert.text, "at_s": alert.at_s, "restored": alert.restored })
+    json!({ "message": alert.message, "at_s": alert.at_s, "restored": alert.restored })
 }
 
 /// Formats date and minute in local time.
@@ -139,6 +139,6 @@ fn words(state: &State) -> String {
             format!("connected; received {received} of {head}, {waiting} waiting")
         }
         State::UpToDate => "connected, up to date".to_owned(),
-        State::Refused { text, .. } => format!("refused by the relay: {text}"),
+        State::Refused { message, .. } => format!("refused by the relay: {message}"),
     }
 }

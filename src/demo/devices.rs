@@ -37,7 +37,7 @@ pub(super) const TABLET: Named = Named {
 
 impl Named {
     /// Returns the profile directory of this device.
-    pub(super) fn folder(self, home: &Path) -> PathBuf {
+    pub(super) fn profile_dir(self, home: &Path) -> PathBuf {
         home.join(self.name.to_lowercase())
     }
 
@@ -49,7 +49,7 @@ impl Named {
         invite: String,
     ) -> anyhow::Result<Client> {
         let created = Client::create(CreateOptions {
-            folder: self.folder(home),
+            profile_dir: self.profile_dir(home),
             relay: relay.to_owned(),
             invite: Some(invite),
             device_name: self.name.to_owned(),
@@ -66,7 +66,7 @@ impl Named {
     pub(super) async fn join(self, home: &Path, existing: &Client) -> anyhow::Result<Client> {
         let mut pairing = existing.pair(LINK_LIFETIME).await?;
         let options = JoinOptions {
-            folder: self.folder(home),
+            profile_dir: self.profile_dir(home),
             link: pairing.link(),
             device_name: self.name.to_owned(),
             device_id: self.device_id.to_owned(),
@@ -80,7 +80,7 @@ impl Named {
 
     /// Opens the device again.
     pub(super) async fn open(self, home: &Path) -> anyhow::Result<Client> {
-        let opened = Client::open(OpenOptions::new(self.folder(home))).await;
+        let opened = Client::open(OpenOptions::new(self.profile_dir(home))).await;
         opened.with_context(|| format!("{} cannot be reopened", self.name))
     }
 }

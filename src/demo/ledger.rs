@@ -282,7 +282,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_books_are_always_the_same_and_balance() {
+    fn ledger_is_deterministic_and_balances() {
         let lines = lines();
         assert_eq!(lines, super::lines());
         assert!(
@@ -326,7 +326,7 @@ mod tests {
     }
 
     #[test]
-    fn days_have_their_dates() {
+    fn days_convert_to_dates() {
         assert_eq!(
             (date(0), date(FIRST_DAY), date(19_782)),
             ((1970, 1, 1), (2023, 1, 1), (2024, 2, 29))

@@ -51,10 +51,10 @@ impl Demo {
         let progress = Progress::new(self.json);
         // Installed before there is anything to clean up.
         let interrupted = stop_requested();
-        let folder = TempDir::new("demo", self.keep)?;
+        let dir = TempDir::new("demo", self.keep)?;
         // The directory is removed when this function returns, in both cases.
         let report = tokio::select! {
-            report = scenario::run(folder.path(), lines, source, &progress) => report?,
+            report = scenario::run(dir.path(), lines, source, &progress) => report?,
             () = interrupted => return Err(Interrupted.into()),
         };
         if self.json {
@@ -63,7 +63,7 @@ impl Demo {
             print!("{}", page::page(&report, page::columns()));
         }
         if self.keep {
-            eprintln!("\nThe directory was kept: {}", folder.path().display());
+            eprintln!("\nThe directory was kept: {}", dir.path().display());
         }
         Ok(())
     }

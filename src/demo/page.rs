@@ -294,7 +294,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn long_changes_take_the_room_they_are_given() {
+    fn long_change_summary_fits_its_space() {
         assert_eq!(wrap("one two three four", 9, 2), ["one two", "three fo…"]);
         assert_eq!(wrap("", 9, 2), [""]);
         let change =
@@ -304,7 +304,7 @@ mod tests {
     }
 
     #[test]
-    fn counts_become_pictures() {
+    fn counts_render_as_charts() {
         assert_eq!(sparkline(&[0, 1, 50, 100]), "▁▂▅█");
         let sizes = (1..=9_usize)
             .map(|size| (size * 100, size as u64))

@@ -14,7 +14,7 @@ use graceful_server::relay::{Registration, Relay, RelayOptions};
 use graceful_store::{self, Store};
 
 /// Longest wait for anything local.
-const PATIENCE: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 /// Frame buffer for a few devices.
 const FRAMES_BYTES: u64 = 16 << 20;
 /// Lifetime of the invitation.
@@ -31,13 +31,13 @@ pub(super) struct DemoRelay {
 
 impl DemoRelay {
     /// Opens a store in an empty directory and starts the server.
-    pub(super) async fn open(folder: &Path) -> anyhow::Result<Self> {
+    pub(super) async fn open(dir: &Path) -> anyhow::Result<Self> {
         let options = graceful_store::Options {
             registration: Registration::Invite,
             ..graceful_store::Options::default()
         };
         let frame_bytes_max = usize::try_from(Limits::default().frame_bytes_max)?;
-        let relay = Relay::start(Store::open(folder, options)?, RelayOptions::default());
+        let relay = Relay::start(Store::open(dir, options)?, RelayOptions::default());
         let listener = TcpListener::bind("127.0.0.1:0")
             .await
             .context("no free port on this machine")?;
@@ -47,12 +47,12 @@ impl DemoRelay {
             connections_max: 16,
             frame_bytes_max,
             frames_bytes: FRAMES_BYTES,
-            handshake_timeout: PATIENCE,
-            head_timeout: PATIENCE,
-            body_timeout: PATIENCE,
-            write_timeout: PATIENCE,
-            close_timeout: PATIENCE,
-            stop_timeout: PATIENCE,
+            handshake_timeout: TIMEOUT,
+            head_timeout: TIMEOUT,
+            body_timeout: TIMEOUT,
+            write_timeout: TIMEOUT,
+            close_timeout: TIMEOUT,
+            stop_timeout: TIMEOUT,
             admission: Admission::default(),
         };
         let running = tokio::spawn(http::run(
@@ -87,8 +87,8 @@ impl DemoRelay {
             }
             anyhow::Ok(())
         };
-        let kept = tokio::time::timeout(PATIENCE, empty).await;
-        kept.with_context(|| {
+        let emptied = tokio::time::timeout(TIMEOUT, empty).await;
+        emptied.with_context(|| {
             format!(
                 "the relay still stores {} acknowledged envelopes",
                 self.envelopes().unwrap_or(0)

@@ -41,7 +41,7 @@ pub(super) struct RelayView {
 
 /// Reads a copy of the relay's directory, because its files are in use.
 pub(super) fn read(
-    folder: &Path,
+    dir: &Path,
     scratch: &Path,
     pieces: &Pieces,
     devices: &[Named],
@@ -49,7 +49,7 @@ pub(super) fn read(
     std::fs::create_dir(scratch).context("cannot create a directory for the copy")?;
     let mut bytes = Vec::new();
     for name in [FILE, JOURNALS[0], JOURNALS[1], KEYS] {
-        std::fs::copy(folder.join(name), scratch.join(name))
+        std::fs::copy(dir.join(name), scratch.join(name))
             .context("cannot copy the relay's files")?;
         if name != KEYS {
             bytes.extend(

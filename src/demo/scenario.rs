@@ -33,25 +33,24 @@ struct Ledger {
 
 /// Runs the scenario in a directory.
 pub(super) async fn run(
-    folder: &Path,
+    dir: &Path,
     lines: Vec<Vec<u8>>,
     source: Option<String>,
     progress: &Progress,
 ) -> anyhow::Result<Report> {
     let ledger = Ledger::new(lines);
-    let relay_folder = folder.join("relay");
+    let relay_folder = dir.join("relay");
     let relay_process = DemoRelay::open(&relay_folder).await?;
     progress.done(&format!(
         "Started a relay on {}, by invitation only",
         relay_process.url
     ));
 
-    let laptop = scene("pairing", meet(folder, &relay_process, progress)).await?;
+    let laptop = scene("pairing", meet(dir, &relay_process, progress)).await?;
     let (push_seconds, envelopes) = scene("pushing", push(&laptop, &ledger, progress)).await?;
-    let (pieces, relay) = scene("searching", search(folder, &ledger, progress)).await?;
-    let (phone, tablet, receivers) =
-        scene("receiving", catch_up(folder, &ledger, progress)).await?;
-    let copy = std::fs::read(PHONE.folder(folder).join("copy.jsonl"))
+    let (pieces, relay) = scene("searching", search(dir, &ledger, progress)).await?;
+    let (phone, tablet, receivers) = scene("receiving", catch_up(dir, &ledger, progress)).await?;
+    let copy = std::fs::read(PHONE.profile_dir(dir).join("copy.jsonl"))
         .context("cannot read Phone's copy")?;
     let plaintext_bytes_in_copy = copy
         .split(|byte| *byte == b'\n')
@@ -115,16 +114,16 @@ async fn scene<T>(what: &str, scene: impl Future<Output = anyhow::Result<T>>) ->
 
 /// Pairs three devices, then closes two of them.
 async fn meet(
-    folder: &Path,
+    dir: &Path,
     relay_process: &DemoRelay,
     progress: &Progress,
 ) -> anyhow::Result<Client> {
     let laptop = LAPTOP
-        .create(folder, &relay_process.url, relay_process.invite().await?)
+        .create(dir, &relay_process.url, relay_process.invite().await?)
         .await?;
     progress.done("Laptop created an account with an invitation");
-    let phone = PHONE.join(folder, &laptop).await?;
-    let tablet = TABLET.join(folder, &laptop).await?;
+    let phone = PHONE.join(dir, &laptop).await?;
+    let tablet = TABLET.join(dir, &laptop).await?;
     // Envelopes sent during pairing are not counted later.
     for client in [&laptop, &phone, &tablet] {
         client.up_to_date().await?;
@@ -164,11 +163,11 @@ async fn push(laptop: &Client, ledger: &Ledger, progress: &Progress) -> anyhow::
 }
 
 async fn search(
-    folder: &Path,
+    dir: &Path,
     ledger: &Ledger,
     progress: &Progress,
 ) -> anyhow::Result<(Pieces, RelayView)> {
-    let (relay, scratch) = (folder.join("relay"), folder.join("stolen"));
+    let (relay, scratch) = (dir.join("relay"), dir.join("stolen"));
     let lines = ledger.lines.clone();
     let looked = tokio::task::spawn_blocking(move || {
         let pieces = Pieces::new(lines.iter().map(Vec::as_slice));
@@ -182,15 +181,15 @@ async fn search(
 
 /// Opens both devices and receives on them in parallel.
 async fn catch_up(
-    folder: &Path,
+    dir: &Path,
     ledger: &Ledger,
     progress: &Progress,
 ) -> anyhow::Result<(Client, Client, Vec<Receiver>)> {
     let count = ledger.lines.len() as u64;
     let run = async |device: Named, label| {
-        let client = device.open(folder).await?;
+        let client = device.open(dir).await?;
         let bar = progress.bar(label, count);
-        let file = device.folder(folder).join("copy.jsonl");
+        let file = device.profile_dir(dir).join("copy.jsonl");
         let copy = receive(&client, &file, |changes| bar.set_position(changes)).await;
         bar.finish_and_clear();
         anyhow::Ok((
@@ -227,8 +226,8 @@ async fn live(from: &Client, to: &Client, and: &Client) -> anyhow::Result<f64> {
 }
 
 /// Read from disk after the relay has stopped.
-fn left_on_disk(folder: &Path) -> anyhow::Result<u64> {
-    Ok(Store::open(folder, Options::default())?.totals()?.envelopes)
+fn left_on_disk(dir: &Path) -> anyhow::Result<u64> {
+    Ok(Store::open(dir, Options::default())?.totals()?.envelopes)
 }
 
 /// Picks one change of each kind, or the first three.

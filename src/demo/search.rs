@@ -78,7 +78,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_byte_of_the_text_is_found_once_and_no_other() {
+    fn search_counts_each_matching_byte_once() {
         let pieces = Pieces::new([&b"the quick brown fox"[..], b"jumps over the dog", b"short"]);
         assert_eq!(pieces.bytes_in(b"..the quick brown fox.."), 19);
         assert_eq!(

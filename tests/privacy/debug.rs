@@ -140,7 +140,7 @@ fn links(all: &mut Printed, identity: &Identity) {
     all.print(
         "JoinOptions",
         &JoinOptions {
-            folder: PathBuf::from("phone"),
+            profile_dir: PathBuf::from("phone"),
             link: text,
             device_name: "Phone".to_owned(),
             device_id: "phone".to_owned(),
@@ -165,7 +165,7 @@ fn invitations(all: &mut Printed) {
     all.print(
         "CreateOptions",
         &CreateOptions {
-            folder: PathBuf::from("desk"),
+            profile_dir: PathBuf::from("desk"),
             relay: "wss://relay.example".to_owned(),
             invite: Some(invite.clone()),
             device_name: "Desk".to_owned(),

@@ -162,7 +162,7 @@ fn queued_changes_are_sent_after_relay_returns() {
     let said = home.client("desk", &["push"]).success();
     assert_eq!(said.out, "The outbox is empty: the relay has everything.\n");
     let said = home.client("desk", &["purge", "--yes"]).success();
-    assert_eq!(said.out, "1 change deleted from the relay.\n");
+    assert_eq!(said.out, "Deleted 1 change from the relay.\n");
 }
 
 #[test]

@@ -54,12 +54,12 @@ pub enum ClientError {
         what: String,
     },
     /// The relay refused.
-    #[error("relay refused: {text}")]
+    #[error("relay refused: {message}")]
     Refused {
         /// Machine-readable code.
         code: Code,
         /// Human-readable message.
-        text: String,
+        message: String,
     },
     /// A change was rejected.
     #[error(transparent)]
@@ -98,7 +98,7 @@ impl From<RecoveryError> for ClientError {
     /// A refusal has one form, whatever was requested.
     fn from(error: RecoveryError) -> Self {
         match error {
-            RecoveryError::Refused { code, text } => Self::Refused { code, text },
+            RecoveryError::Refused { code, message } => Self::Refused { code, message },
             error => Self::Recovery(error),
         }
     }

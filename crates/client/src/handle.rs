@@ -24,7 +24,7 @@ use graceful_raw_client::dial::{Address, ConnectOptions};
 #[derive(Clone)]
 pub struct CreateOptions {
     /// The profile directory for keys and journal. It is created if missing.
-    pub folder: PathBuf,
+    pub profile_dir: PathBuf,
     /// The relay's address, such as `wss://relay.example`. A relay with a self-signed certificate
     /// is pinned by its key: `wss://192.168.1.20#KEY`, as printed by `graceful-relay serve`.
     pub relay: String,
@@ -49,7 +49,7 @@ impl CreateOptions {
     pub fn check(&self) -> Result<(), ClientError> {
         Address::parse(&self.relay, &self.connect)?;
         check_ids(&self.device_id, &self.device_name)?;
-        profile::check_create_account(&self.folder, self.recovery.as_ref())
+        profile::check_create_account(&self.profile_dir, self.recovery.as_ref())
     }
 }
 
@@ -57,7 +57,7 @@ impl CreateOptions {
 impl fmt::Debug for CreateOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("CreateOptions")
-            .field("folder", &self.folder)
+            .field("profile_dir", &self.profile_dir)
             .field("relay", &self.relay)
             .field("device_name", &self.device_name)
             .field("connect", &self.connect)
@@ -69,7 +69,7 @@ impl fmt::Debug for CreateOptions {
 #[derive(Debug, Clone)]
 pub struct OpenOptions {
     /// The profile directory.
-    pub folder: PathBuf,
+    pub profile_dir: PathBuf,
     /// The last position that the app recorded in its own transaction, if it does so. Earlier
     /// changes are not delivered again, even if the journal missed them in a crash.
     pub applied: Option<Position>,
@@ -79,9 +79,9 @@ pub struct OpenOptions {
 
 impl OpenOptions {
     /// Options with defaults.
-    pub fn new(folder: impl Into<PathBuf>) -> Self {
+    pub fn new(profile_dir: impl Into<PathBuf>) -> Self {
         Self {
-            folder: folder.into(),
+            profile_dir: profile_dir.into(),
             applied: None,
             connect: ConnectOptions::default(),
         }
@@ -124,10 +124,10 @@ impl Client {
     pub async fn create(options: CreateOptions) -> Result<Self, ClientError> {
         options.check()?;
         let address = Address::parse(&options.relay, &options.connect)?;
-        let folder = &options.folder;
-        if profile::exists(folder) {
+        let profile_dir = &options.profile_dir;
+        if profile::exists(profile_dir) {
             profile::resume_creation(
-                folder,
+                profile_dir,
                 &options.relay,
                 &options.device_id,
                 &options.device_name,
@@ -145,9 +145,9 @@ impl Client {
                 recovery.as_ref(),
                 &mut OsRng,
             );
-            profile::create(folder, &options.relay, &identity)?;
+            profile::create(profile_dir, &options.relay, &identity)?;
         }
-        let profile = profile::open(folder)?;
+        let profile = profile::open(profile_dir)?;
         let client = Self::over(start(profile, address, options.invite.unwrap_or_default())?);
         match client.wait_created().await {
             Ok(()) => Ok(client),
@@ -170,13 +170,13 @@ impl Client {
         };
         match (&status.state, &status.last_error) {
             _ if status.created => Ok(()),
-            (State::Refused { code, text }, _) => Err(ClientError::Refused {
+            (State::Refused { code, message }, _) => Err(ClientError::Refused {
                 code: *code,
-                text: text.clone(),
+                message: message.clone(),
             }),
-            (_, Some(text)) if let Some(code) = status.refusal => Err(ClientError::Refused {
+            (_, Some(message)) if let Some(code) = status.refusal => Err(ClientError::Refused {
                 code,
-                text: text.clone(),
+                message: message.clone(),
             }),
             (_, error) => Err(ClientError::Unreachable {
                 relay: status.relay.clone(),
@@ -191,7 +191,7 @@ impl Client {
     /// [`ClientError::NoProfile`], [`ClientError::InUse`], [`ClientError::Damaged`], and file
     /// errors.
     pub async fn open(options: OpenOptions) -> Result<Self, ClientError> {
-        let mut profile = profile::open(&options.folder)?;
+        let mut profile = profile::open(&options.profile_dir)?;
         let address = Address::parse(&profile.relay, &options.connect)?;
         if let Some(position) = &options.applied {
             profile.state.applied_by_app(position);
@@ -203,8 +203,8 @@ impl Client {
     ///
     /// # Errors
     /// [`ClientError::NoProfile`], [`ClientError::Damaged`], and file errors.
-    pub fn inspect(folder: &Path) -> Result<Status, ClientError> {
-        let (relay, state) = profile::look(folder)?;
+    pub fn inspect(profile_dir: &Path) -> Result<Status, ClientError> {
+        let (relay, state) = profile::look(profile_dir)?;
         Ok(Status::new(
             &state,
             &relay,
@@ -254,20 +254,20 @@ impl Client {
     /// [`ClientError::Refused`] if the relay refuses this device for good.
     pub async fn stored(&self, mut progress: impl FnMut(u64)) -> Result<(), ClientError> {
         let mut status = self.status.clone();
-        let mut told = None;
+        let mut reported = None;
         loop {
             {
                 let now = status.borrow_and_update();
-                if told.replace(now.waiting) != Some(now.waiting) {
+                if reported.replace(now.waiting) != Some(now.waiting) {
                     progress(now.waiting);
                 }
                 if now.waiting == 0 {
                     return Ok(());
                 }
-                if let State::Refused { code, text } = &now.state {
+                if let State::Refused { code, message } = &now.state {
                     return Err(ClientError::Refused {
                         code: *code,
-                        text: text.clone(),
+                        message: message.clone(),
                     });
                 }
             }
@@ -289,9 +289,9 @@ impl Client {
             return Err(self.closed().await);
         };
         match &status.state {
-            State::Refused { code, text } => Err(ClientError::Refused {
+            State::Refused { code, message } => Err(ClientError::Refused {
                 code: *code,
-                text: text.clone(),
+                message: message.clone(),
             }),
             _ => Ok(()),
         }

@@ -57,21 +57,21 @@ impl Journal {
         let mut content = Vec::new();
         file.read_to_end(&mut content)
             .map_err(ClientError::file("read", path))?;
-        let (records, kept) = read(path, &content)?;
-        let torn_bytes = (content.len() - kept) as u64;
+        let (records, valid_bytes) = read(path, &content)?;
+        let torn_bytes = (content.len() - valid_bytes) as u64;
         let mut journal = Self {
             path: path.to_owned(),
             file,
-            bytes: kept as u64,
+            bytes: valid_bytes as u64,
             bytes_after_compaction: 0,
             buffer: Vec::new(),
         };
         if torn_bytes > 0 {
-            write_atomically(&path.with_extension("torn"), &content[kept..])?;
+            write_atomically(&path.with_extension("torn"), &content[valid_bytes..])?;
         }
-        if torn_bytes > 0 || kept == 0 {
+        if torn_bytes > 0 || valid_bytes == 0 {
             journal
-                .cut(kept)
+                .truncate(valid_bytes)
                 .map_err(ClientError::file("repair", path))?;
         }
         journal
@@ -85,15 +85,15 @@ impl Journal {
         })
     }
 
-    fn cut(&mut self, kept: usize) -> std::io::Result<()> {
-        self.file.set_len(kept as u64)?;
-        if kept == 0 {
+    fn truncate(&mut self, valid_bytes: usize) -> std::io::Result<()> {
+        self.file.set_len(valid_bytes as u64)?;
+        if valid_bytes == 0 {
             self.file.seek(SeekFrom::Start(0))?;
             self.file.write_all(MAGIC)?;
             self.bytes = MAGIC.len() as u64;
         }
         self.file.sync_all()?;
-        sync_folder(&self.path)
+        sync_parent_dir(&self.path)
     }
 
     /// Buffers a record until [`Journal::sync`].
@@ -153,7 +153,7 @@ impl Journal {
             self.bytes_after_compaction = self.bytes;
             return Ok(());
         }
-        sync_folder(&self.path).map_err(ClientError::file("write", &self.path))?;
+        sync_parent_dir(&self.path).map_err(ClientError::file("write", &self.path))?;
         let mut options = OpenOptions::new();
         options.read(true).write(true);
         self.file = options
@@ -205,14 +205,14 @@ fn read(path: &Path, content: &[u8]) -> Result<(Vec<Record>, usize), ClientError
         records.extend(group);
         rest = after;
     }
-    let kept = content.len() - rest.len();
+    let valid_bytes = content.len() - rest.len();
     if (1..rest.len()).any(|at| begins_whole_group(&rest[at..])) {
         return Err(ClientError::damaged(
             path,
-            format!("bytes at offset {kept} changed after they were written"),
+            format!("bytes at offset {valid_bytes} changed after they were written"),
         ));
     }
-    Ok((records, kept))
+    Ok((records, valid_bytes))
 }
 
 fn next(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
@@ -280,7 +280,7 @@ pub(super) fn write_atomically(path: &Path, content: &[u8]) -> Result<(), Client
     let write = || {
         write_fresh(&fresh, content)?;
         std::fs::rename(&fresh, path)?;
-        sync_folder(path)
+        sync_parent_dir(path)
     };
     write().map_err(ClientError::file("write", path))
 }
@@ -302,10 +302,10 @@ pub(super) fn private(options: &mut OpenOptions) {
     let _ = options;
 }
 
-fn sync_folder(path: &Path) -> std::io::Result<()> {
+fn sync_parent_dir(path: &Path) -> std::io::Result<()> {
     #[cfg(unix)]
-    if let Some(folder) = path.parent() {
-        File::open(folder)?.sync_all()?;
+    if let Some(dir) = path.parent() {
+        File::open(dir)?.sync_all()?;
     }
     #[cfg(not(unix))]
     let _ = path;
@@ -329,18 +329,18 @@ mod tests {
     }
 
     fn written(records: &[Record]) -> (tempfile::TempDir, PathBuf) {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("journal");
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("journal");
         let mut journal = Journal::open(&path).unwrap().journal;
         for record in records {
             journal.append(record);
             journal.sync().unwrap();
         }
-        (folder, path)
+        (dir, path)
     }
 
     #[test]
-    fn cut_anywhere_it_gives_the_records_before() {
+    fn journal_truncated_anywhere_keeps_earlier_records() {
         let records = [record(1), record(2), Record::Stored(1), record(3)];
         let (_folder, path) = written(&records);
         let whole = std::fs::read(&path).unwrap();
@@ -363,7 +363,7 @@ mod tests {
     }
 
     #[test]
-    fn a_flipped_bit_before_whole_records_is_damage_and_nothing_is_cut() {
+    fn journal_flipped_bit_is_damage_and_nothing_is_dropped() {
         let (_folder, path) = written(&[record(1), record(2), record(3)]);
         let whole = std::fs::read(&path).unwrap();
         let last = (whole.len() - MAGIC.len()) / 3;
@@ -381,7 +381,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_synced_together_is_there_whole_or_not_at_all() {
+    fn journal_group_is_atomic() {
         let (_folder, path) = written(&[record(1)]);
         let mut journal = Journal::open(&path).unwrap().journal;
         let before = std::fs::read(&path).unwrap().len();
@@ -396,7 +396,7 @@ mod tests {
     }
 
     #[test]
-    fn compaction_replaces_all() {
+    fn journal_compaction_replaces_all_records() {
         let (_folder, path) = written(&[record(1), record(2)]);
         let mut journal = Journal::open(&path).unwrap().journal;
         journal.replace(&content_of(&[record(2)])).unwrap();
@@ -421,7 +421,7 @@ mod tests {
     }
 
     #[test]
-    fn a_large_journal_that_is_all_alive_is_not_rewritten() {
+    fn journal_all_live_is_not_compacted() {
         let (_folder, path) = written(&[large(1), record(2)]);
         let mut journal = Journal::open(&path).unwrap().journal;
         let before = std::fs::read(&path).unwrap().len();
@@ -432,9 +432,9 @@ mod tests {
     }
 
     #[test]
-    fn a_failed_rewrite_leaves_the_journal_in_use() {
-        let (folder, path) = written(&[large(1)]);
-        std::fs::create_dir(folder.path().join("journal.new")).unwrap();
+    fn journal_failed_compaction_keeps_old_file() {
+        let (dir, path) = written(&[large(1)]);
+        std::fs::create_dir(dir.path().join("journal.new")).unwrap();
         let mut journal = Journal::open(&path).unwrap().journal;
         journal.compact(&[record(2)]).unwrap();
         journal.append(&record(2));
@@ -443,9 +443,9 @@ mod tests {
     }
 
     #[test]
-    fn another_file_is_not_overwritten() {
+    fn journal_foreign_file_is_not_overwritten() {
         let (_folder, path) = written(&[]);
-        std::fs::write(&path, "a letter to somebody, not a journal").unwrap();
+        std::fs::write(&path, "not a journal").unwrap();
         assert!(matches!(
             Journal::open(&path),
             Err(ClientError::Damaged { .. })

@@ -46,7 +46,7 @@ pub struct JoinAsk {
 #[derive(Clone)]
 pub struct JoinOptions {
     /// The profile directory for keys and journal. It is created if missing.
-    pub folder: PathBuf,
+    pub profile_dir: PathBuf,
     /// The link from the other device.
     pub link: String,
     /// The device name that people see; the other device shows it.
@@ -61,7 +61,7 @@ pub struct JoinOptions {
 impl fmt::Debug for JoinOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("JoinOptions")
-            .field("folder", &self.folder)
+            .field("profile_dir", &self.profile_dir)
             .field("device_name", &self.device_name)
             .field("connect", &self.connect)
             .finish_non_exhaustive()
@@ -185,8 +185,8 @@ impl Client {
     ) -> Result<Self, ClientError> {
         let link: PairingLink = options.link.parse()?;
         check_ids(&options.device_id, &options.device_name)?;
-        if profile::exists(&options.folder) {
-            return Err(ClientError::ProfileExists(options.folder));
+        if profile::exists(&options.profile_dir) {
+            return Err(ClientError::ProfileExists(options.profile_dir));
         }
         let address = Address::parse(&link.relay, &options.connect)?;
         let keys = DeviceKeys::random(&mut OsRng);
@@ -206,10 +206,10 @@ impl Client {
             device_id: options.device_id,
             account,
         };
-        profile::create(&options.folder, &link.relay, &identity)?;
+        profile::create(&options.profile_dir, &link.relay, &identity)?;
         let connect = options.connect;
         Self::open(OpenOptions {
-            folder: options.folder,
+            profile_dir: options.profile_dir,
             applied: None,
             connect,
         })
@@ -232,8 +232,8 @@ async fn ask(
     let mut heartbeat = Duration::from_secs(30);
     let mut pings = 0;
     loop {
-        let patience = until.min(Instant::now() + heartbeat);
-        match timeout_at(patience, connection.receive()).await {
+        let deadline = until.min(Instant::now() + heartbeat);
+        match timeout_at(deadline, connection.receive()).await {
             Ok(frame) => match frame.map_err(unreachable)? {
                 RelayFrame::Greeting(greeting) => {
                     let ping_interval_s = greeting
@@ -260,7 +260,7 @@ async fn ask(
                     let code = refusal.code();
                     return Err(ClientError::Refused {
                         code,
-                        text: refusal.message,
+                        message: refusal.message,
                     });
                 }
                 _ => {}

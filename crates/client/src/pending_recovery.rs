@@ -25,14 +25,14 @@ struct PendingRecovery {
     agreement_secret: String,
 }
 
-fn path(folder: &Path) -> PathBuf {
-    folder.join("recovering")
+fn path(profile_dir: &Path) -> PathBuf {
+    profile_dir.join("recovering")
 }
 
 /// Returns the keys of an earlier attempt with the same recovery key, or new ones. They are on disk
 /// on return.
-pub(super) fn keys(folder: &Path, recovery: &DeviceKey) -> Result<DeviceKeys, ClientError> {
-    let path = path(folder);
+pub(super) fn keys(profile_dir: &Path, recovery: &DeviceKey) -> Result<DeviceKeys, ClientError> {
+    let path = path(profile_dir);
     if path.exists()
         && let Some(keys) = read(&path, recovery)?
     {
@@ -82,8 +82,8 @@ fn read(path: &Path, recovery: &DeviceKey) -> Result<Option<DeviceKeys>, ClientE
 }
 
 /// Removes the file once the keys are in the profile or useless.
-pub(super) fn forget(folder: &Path) -> Result<(), ClientError> {
-    let path = path(folder);
+pub(super) fn forget(profile_dir: &Path) -> Result<(), ClientError> {
+    let path = path(profile_dir);
     match std::fs::remove_file(&path) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
             Err(ClientError::file("remove", &path)(error))

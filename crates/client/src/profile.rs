@@ -43,43 +43,47 @@ struct DeviceFile {
 }
 
 /// Returns whether a directory holds a device.
-pub(super) fn exists(folder: &Path) -> bool {
-    folder.join("device").exists()
+pub(super) fn exists(profile_dir: &Path) -> bool {
+    profile_dir.join("device").exists()
 }
 
 /// Creates a new device's profile.
-pub(super) fn create(folder: &Path, relay: &str, identity: &Identity) -> Result<(), ClientError> {
-    std::fs::create_dir_all(folder).map_err(ClientError::file("create", folder))?;
-    let journal = folder.join("journal");
+pub(super) fn create(
+    profile_dir: &Path,
+    relay: &str,
+    identity: &Identity,
+) -> Result<(), ClientError> {
+    std::fs::create_dir_all(profile_dir).map_err(ClientError::file("create", profile_dir))?;
+    let journal = profile_dir.join("journal");
     if journal.exists() {
-        return Err(ClientError::ProfileExists(folder.to_owned()));
+        return Err(ClientError::ProfileExists(profile_dir.to_owned()));
     }
-    write_device(folder, relay, identity)
+    write_device(profile_dir, relay, identity)
 }
 
 /// Creates a directory if missing and locks it while the result lives.
-pub(super) fn claim(folder: &Path) -> Result<File, ClientError> {
-    std::fs::create_dir_all(folder).map_err(ClientError::file("create", folder))?;
-    lock(folder)
+pub(super) fn claim(profile_dir: &Path) -> Result<File, ClientError> {
+    std::fs::create_dir_all(profile_dir).map_err(ClientError::file("create", profile_dir))?;
+    lock(profile_dir)
 }
 
 /// Checks whether an account can be created here: in a new profile, or in a pending one with the
 /// same recovery key.
 pub(super) fn check_create_account(
-    folder: &Path,
+    profile_dir: &Path,
     recovery: Option<&RecoveryKey>,
 ) -> Result<(), ClientError> {
-    if !exists(folder) {
+    if !exists(profile_dir) {
         return Ok(());
     }
-    let (_, state) = look(folder)?;
+    let (_, state) = look(profile_dir)?;
     let log = state.account().membership();
     if state.welcomed() || log.count() > 1 {
-        return Err(ClientError::ProfileExists(folder.to_owned()));
+        return Err(ClientError::ProfileExists(profile_dir.to_owned()));
     }
     let given = recovery.map(|recovery| recovery.keys().device());
     if given.is_some() && given != log.recovery().map(|recovery| recovery.key) {
-        return Err(ClientError::OtherRecoveryKey(folder.to_owned()));
+        return Err(ClientError::OtherRecoveryKey(profile_dir.to_owned()));
     }
     Ok(())
 }
@@ -87,26 +91,26 @@ pub(super) fn check_create_account(
 /// Resumes a pending account under another name. The keys stay: the relay may have accepted them,
 /// and an invitation is valid once.
 pub(super) fn resume_creation(
-    folder: &Path,
+    profile_dir: &Path,
     relay: &str,
     device_id: &str,
     device_name: &str,
 ) -> Result<(), ClientError> {
-    let _lock = lock(folder)?;
-    check_create_account(folder, None)?;
-    let (_, mut identity) = read_device(folder)?;
+    let _lock = lock(profile_dir)?;
+    check_create_account(profile_dir, None)?;
+    let (_, mut identity) = read_device(profile_dir)?;
     device_id.clone_into(&mut identity.device_id);
     identity.account.names = vec![(identity.keys.device(), device_name.to_owned())];
-    write_device(folder, relay, &identity)
+    write_device(profile_dir, relay, &identity)
 }
 
 /// Writes the `device` file.
 pub(super) fn write_device(
-    folder: &Path,
+    profile_dir: &Path,
     relay: &str,
     identity: &Identity,
 ) -> Result<(), ClientError> {
-    let path = folder.join("device");
+    let path = profile_dir.join("device");
     let text = Zeroizing::new(
         serde_json::to_vec_pretty(&to_file(relay, identity))
             .map_err(|error| ClientError::damaged(&path, error))?,
@@ -115,13 +119,13 @@ pub(super) fn write_device(
 }
 
 /// Locks a profile and rebuilds its state.
-pub(super) fn open(folder: &Path) -> Result<Profile, ClientError> {
-    if !exists(folder) {
-        return Err(ClientError::NoProfile(folder.to_owned()));
+pub(super) fn open(profile_dir: &Path) -> Result<Profile, ClientError> {
+    if !exists(profile_dir) {
+        return Err(ClientError::NoProfile(profile_dir.to_owned()));
     }
-    let lock = lock(folder)?;
-    let (relay, identity) = read_device(folder)?;
-    let path = folder.join("journal");
+    let lock = lock(profile_dir)?;
+    let (relay, identity) = read_device(profile_dir)?;
+    let path = profile_dir.join("journal");
     let opened = Journal::open(&path)?;
     if opened.torn_bytes > 0 {
         tracing::warn!(
@@ -143,19 +147,19 @@ pub(super) fn open(folder: &Path) -> Result<Profile, ClientError> {
 }
 
 /// Reads relay and state of a profile without locking it.
-pub(super) fn look(folder: &Path) -> Result<(String, EngineState), ClientError> {
-    if !exists(folder) {
-        return Err(ClientError::NoProfile(folder.to_owned()));
+pub(super) fn look(profile_dir: &Path) -> Result<(String, EngineState), ClientError> {
+    if !exists(profile_dir) {
+        return Err(ClientError::NoProfile(profile_dir.to_owned()));
     }
-    let (relay, identity) = read_device(folder)?;
-    let path = folder.join("journal");
+    let (relay, identity) = read_device(profile_dir)?;
+    let path = profile_dir.join("journal");
     let state = replay(&path, &identity, peek(&path)?)?;
     Ok((relay, state))
 }
 
 /// Reads the `device` file.
-pub(super) fn read_device(folder: &Path) -> Result<(String, Identity), ClientError> {
-    let path = folder.join("device");
+pub(super) fn read_device(profile_dir: &Path) -> Result<(String, Identity), ClientError> {
+    let path = profile_dir.join("device");
     let text = Zeroizing::new(std::fs::read(&path).map_err(ClientError::file("read", &path))?);
     let file: DeviceFile =
         serde_json::from_slice(&text).map_err(|error| ClientError::damaged(&path, error))?;
@@ -185,8 +189,8 @@ fn replay(
     Ok(state)
 }
 
-fn lock(folder: &Path) -> Result<File, ClientError> {
-    let path: PathBuf = folder.join("lock");
+fn lock(profile_dir: &Path) -> Result<File, ClientError> {
+    let path: PathBuf = profile_dir.join("lock");
     let mut options = OpenOptions::new();
     options.write(true).create(true).truncate(false);
     private(&mut options);
@@ -195,7 +199,7 @@ fn lock(folder: &Path) -> Result<File, ClientError> {
         .map_err(ClientError::file("open", &path))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(ClientError::InUse(folder.to_owned())),
+        Err(TryLockError::WouldBlock) => Err(ClientError::InUse(profile_dir.to_owned())),
         Err(TryLockError::Error(error)) => Err(ClientError::file("lock", &path)(error)),
     }
 }

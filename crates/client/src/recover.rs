@@ -27,7 +27,7 @@ const FRAME_WAIT: Duration = Duration::from_secs(30);
 #[derive(Debug, Clone)]
 pub struct RecoverOptions {
     /// The profile directory for keys and journal. It is created if missing.
-    pub folder: PathBuf,
+    pub profile_dir: PathBuf,
     /// The relay's address, such as `wss://relay.example`.
     pub relay: String,
     /// The recovery key.
@@ -69,30 +69,30 @@ impl Client {
     ) -> Result<Self, ClientError> {
         let address = Address::parse(&options.relay, &options.connect)?;
         check_ids(&options.device_id, &options.device_name)?;
-        let folder = &options.folder;
-        let lock = profile::claim(folder)?;
-        if profile::exists(folder) {
-            pending_recovery::forget(folder)?;
-            return Err(ClientError::ProfileExists(folder.clone()));
+        let profile_dir = &options.profile_dir;
+        let lock = profile::claim(profile_dir)?;
+        if profile::exists(profile_dir) {
+            pending_recovery::forget(profile_dir)?;
+            return Err(ClientError::ProfileExists(profile_dir.clone()));
         }
-        let keys = pending_recovery::keys(folder, &options.recovery.keys().device())?;
+        let keys = pending_recovery::keys(profile_dir, &options.recovery.keys().device())?;
         let account = match ask(&address, &options, &keys, &mut progress).await {
             Err(error @ ClientError::Recovery(RecoveryError::Removed)) => {
-                pending_recovery::forget(folder)?;
+                pending_recovery::forget(profile_dir)?;
                 return Err(error);
             }
             account => account?,
         };
         progress(RecoverProgress::Added);
         let RecoverOptions {
-            folder,
+            profile_dir,
             relay,
             device_id,
             connect,
             ..
         } = options;
         profile::create(
-            &folder,
+            &profile_dir,
             &relay,
             &Identity {
                 keys,
@@ -100,10 +100,10 @@ impl Client {
                 account,
             },
         )?;
-        pending_recovery::forget(&folder)?;
+        pending_recovery::forget(&profile_dir)?;
         drop(lock);
         let client = Self::open(OpenOptions {
-            folder,
+            profile_dir,
             applied: None,
             connect,
         })

@@ -56,7 +56,7 @@ pub struct Status {
 /// Why the last connection attempt failed.
 #[derive(Debug, Clone)]
 pub(super) struct ConnectError {
-    pub(super) text: String,
+    pub(super) message: String,
     pub(super) refusal: Option<Code>,
 }
 
@@ -88,7 +88,7 @@ impl Status {
             relay: relay.to_owned(),
             state: sync,
             refusal: error.as_ref().and_then(|error| error.refusal),
-            last_error: error.map(|error| error.text),
+            last_error: error.map(|error| error.message),
             created: state.welcomed(),
             cursor: state.inbox().cursor(),
             stored_through: state.outbox().stored_through(),

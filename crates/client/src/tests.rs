@@ -143,9 +143,9 @@ impl Server {
     }
 }
 
-fn create(folder: &Path, server: &Server, invite: Option<&str>) -> CreateOptions {
+fn create(profile_dir: &Path, server: &Server, invite: Option<&str>) -> CreateOptions {
     CreateOptions {
-        folder: folder.to_owned(),
+        profile_dir: profile_dir.to_owned(),
         relay: server.url.clone(),
         invite: invite.map(str::to_owned),
         device_name: "Desk".to_owned(),
@@ -174,7 +174,7 @@ async fn expect(changes: &mut Changes, client: &Client, numbers: std::ops::Range
 }
 
 #[tokio::test]
-async fn two_devices_pair_and_exchange_changes_across_restarts() {
+async fn paired_devices_exchange_changes_across_restarts() {
     let server = Server::start("").await;
     let (desk_folder, phone_folder) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let desk = Client::create(create(desk_folder.path(), &server, None))
@@ -185,7 +185,7 @@ async fn two_devices_pair_and_exchange_changes_across_restarts() {
 
     let mut pairing = desk.pair(Duration::from_secs(600)).await.unwrap();
     let join = JoinOptions {
-        folder: phone_folder.path().to_owned(),
+        profile_dir: phone_folder.path().to_owned(),
         link: pairing.link(),
         device_name: "Phone".to_owned(),
         device_id: "phone-1".to_owned(),
@@ -226,32 +226,36 @@ async fn two_devices_pair_and_exchange_changes_across_restarts() {
 }
 
 #[tokio::test]
-async fn what_is_pushed_offline_waits_on_disk() {
+async fn offline_push_waits_on_disk() {
     let server = Server::start("").await;
-    let folder = tempfile::tempdir().unwrap();
-    let desk = Client::create(create(folder.path(), &server, None))
+    let profile_dir = tempfile::tempdir().unwrap();
+    let desk = Client::create(create(profile_dir.path(), &server, None))
         .await
         .unwrap();
     desk.close().await.unwrap();
-    let (_, identity) = profile::read_device(folder.path()).unwrap();
-    profile::write_device(folder.path(), "ws://127.0.0.1:1", &identity).unwrap();
-    let desk = Client::open(OpenOptions::new(folder.path())).await.unwrap();
+    let (_, identity) = profile::read_device(profile_dir.path()).unwrap();
+    profile::write_device(profile_dir.path(), "ws://127.0.0.1:1", &identity).unwrap();
+    let desk = Client::open(OpenOptions::new(profile_dir.path()))
+        .await
+        .unwrap();
     let receipt = desk.push(changes(0..4_000)).await.unwrap();
     assert_eq!((receipt.first, receipt.last), (1, 4_000));
     assert_eq!(receipt.numbers, (1..=4_000).collect::<Vec<_>>());
-    assert_eq!(Client::inspect(folder.path()).unwrap().waiting, 4_000);
+    assert_eq!(Client::inspect(profile_dir.path()).unwrap().waiting, 4_000);
     desk.close().await.unwrap();
-    profile::write_device(folder.path(), &server.url, &identity).unwrap();
-    let desk = Client::open(OpenOptions::new(folder.path())).await.unwrap();
+    profile::write_device(profile_dir.path(), &server.url, &identity).unwrap();
+    let desk = Client::open(OpenOptions::new(profile_dir.path()))
+        .await
+        .unwrap();
     desk.stored(|_| ()).await.unwrap();
     assert_eq!(server.lock().relay.log.len(), 4_000);
 }
 
 #[tokio::test]
-async fn creating_says_what_is_missing_and_goes_on_where_it_stopped() {
+async fn create_after_refusal_resumes() {
     let server = Server::start("open sesame").await;
-    let folder = tempfile::tempdir().unwrap();
-    let error = Client::create(create(folder.path(), &server, None))
+    let profile_dir = tempfile::tempdir().unwrap();
+    let error = Client::create(create(profile_dir.path(), &server, None))
         .await
         .unwrap_err();
     assert!(
@@ -264,21 +268,21 @@ async fn creating_says_what_is_missing_and_goes_on_where_it_stopped() {
         ),
         "{error}"
     );
-    let account = Client::inspect(folder.path()).unwrap().account;
+    let account = Client::inspect(profile_dir.path()).unwrap().account;
     let unreachable = CreateOptions {
         relay: "ws://127.0.0.1:1".to_owned(),
-        ..create(folder.path(), &server, None)
+        ..create(profile_dir.path(), &server, None)
     };
     let error = Client::create(unreachable).await.unwrap_err();
     assert!(matches!(error, ClientError::Unreachable { .. }), "{error}");
-    let in_use = profile::open(folder.path()).unwrap();
-    let error = Client::create(create(folder.path(), &server, Some("open sesame")))
+    let in_use = profile::open(profile_dir.path()).unwrap();
+    let error = Client::create(create(profile_dir.path(), &server, Some("open sesame")))
         .await
         .unwrap_err();
     assert!(matches!(error, ClientError::InUse(_)), "{error}");
     drop(in_use);
     let (device_name, device_id) = ("Table".to_owned(), "table-1".to_owned());
-    let renamed = create(folder.path(), &server, Some("open sesame"));
+    let renamed = create(profile_dir.path(), &server, Some("open sesame"));
     let client = Client::create(CreateOptions {
         device_name,
         device_id,
@@ -289,24 +293,27 @@ async fn creating_says_what_is_missing_and_goes_on_where_it_stopped() {
     assert_eq!(client.status().account, account);
     assert_eq!(client.devices()[0].name.as_deref(), Some("Table"));
     assert_eq!(
-        profile::read_device(folder.path()).unwrap().1.device_id,
+        profile::read_device(profile_dir.path())
+            .unwrap()
+            .1
+            .device_id,
         "table-1"
     );
     client.close().await.unwrap();
-    let again = Client::create(create(folder.path(), &server, None))
+    let again = Client::create(create(profile_dir.path(), &server, None))
         .await
         .unwrap_err();
     assert!(matches!(again, ClientError::ProfileExists(_)), "{again}");
 }
 
 #[tokio::test]
-async fn when_the_disk_fails_the_caller_hears_which_file() {
+async fn disk_failure_names_the_file() {
     let channels = {
         let (commands, queue) = mpsc::channel(1);
         drop(queue);
-        let folder = tempfile::tempdir().unwrap();
+        let profile_dir = tempfile::tempdir().unwrap();
         let server = Server::start("").await;
-        let client = Client::create(create(folder.path(), &server, None))
+        let client = Client::create(create(profile_dir.path(), &server, None))
             .await
             .unwrap();
         client.dying_of("cannot write the journal: no space", commands)

@@ -347,7 +347,7 @@ mod tests {
     }
 
     #[test]
-    fn a_removal_gives_the_new_secret_to_those_that_remain_and_to_nobody_else() {
+    fn removal_wraps_new_secret_to_remaining_members_only() {
         let mut rng = SeededRng(1);
         let [one, two, three] = [(); 3].map(|()| DeviceKeys::random(&mut rng));
         let secrets = [EpochSecret::random(&mut rng)];

@@ -13,9 +13,9 @@ pub const ALERTS_MAX: usize = 32;
 pub struct Alerts(VecDeque<Alert>);
 
 impl Alerts {
-    /// Returns whether an alert with this text exists. An alert is not recorded twice.
-    pub fn contains(&self, text: &str) -> bool {
-        self.0.iter().any(|alert| alert.text == text)
+    /// Returns whether an alert with this message exists. An alert is not recorded twice.
+    pub fn contains(&self, message: &str) -> bool {
+        self.0.iter().any(|alert| alert.message == message)
     }
 
     pub(crate) fn add(&mut self, alert: Alert) {

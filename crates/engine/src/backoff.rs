@@ -40,7 +40,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn waits_stay_under_the_doubling_bound(seed: u64, failures in 0_u32..100) {
+        fn backoff_stays_under_doubling_bound(seed: u64, failures in 0_u32..100) {
             let (mut backoff, mut rng) = (Backoff::default(), SeededRng(seed));
             for failure in 0..failures {
                 let bound = (1_000_u64 << failure.min(6)).min(60_000);

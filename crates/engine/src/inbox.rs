@@ -449,7 +449,7 @@ mod tests {
     proptest! {
         /// Deliveries of two senders with repeats, acknowledged at random positions.
         #[test]
-        fn exactly_the_repeats_are_dropped_and_the_cursor_never_passes_what_is_due(
+        fn inbox_drops_duplicates_and_keeps_due_items(
             deliveries in prop::collection::vec((0_u8..2, 1_u64..20, any::<bool>()), 0..100),
         ) {
             let store_epoch = StoreEpoch::new([1; 16]);

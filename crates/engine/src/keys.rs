@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn the_same_chance_gives_the_same_keys() {
+    fn same_randomness_gives_same_keys() {
         let once = DeviceKeys::random(&mut SeededRng(5));
         let again = DeviceKeys::random(&mut SeededRng(5));
         assert_eq!(once.device(), again.device());

@@ -139,20 +139,20 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_link_comes_back_as_it_went(relay in "[ -~äß]{1,80}", seed: u64) {
+        fn link_round_trips(relay in "[ -~äß]{1,80}", seed: u64) {
             let link = PairingLink::random(relay, &mut SeededRng(seed));
             prop_assert_eq!(link.to_string().parse(), Ok(link));
         }
 
         #[test]
-        fn any_text_is_read_without_panic(text in ".{0,200}") {
+        fn parse_arbitrary_text_never_panics(text in ".{0,200}") {
             let _ = format!("{START}relay={text}&id={text}&secret={text}").parse::<PairingLink>();
             let _ = text.parse::<PairingLink>();
         }
     }
 
     #[test]
-    fn a_damaged_link_says_what_is_wrong() {
+    fn malformed_link_names_the_part() {
         let link =
             PairingLink::random("wss://relay.example/a?b&c=d", &mut SeededRng(1)).to_string();
         assert!(link.starts_with(

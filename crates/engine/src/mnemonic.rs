@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn words_are_those_of_bip39() {
+    fn mnemonic_matches_bip39() {
         assert_eq!(key().words().join(" "), TEXT);
         assert_eq!(TEXT.parse(), Ok(key()));
         let zeros = RecoveryKey::from_entropy([0; 16]);
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn words_are_taken_however_they_were_typed() {
+    fn mnemonic_parses_any_case_and_layout() {
         let numbered: String = (1..)
             .zip(key().words())
             .map(|(number, word)| format!(" {number:2}. {word}\r\n"))
@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mistake_is_named_with_its_place_and_the_nearest_word() {
+    fn mnemonic_error_names_position_and_nearest_word() {
         let parse = |text: &str| text.parse::<RecoveryKey>().unwrap_err().to_string();
         let error = parse(&TEXT.replacen("sausage", "Sausge", 1));
         assert_eq!(
@@ -243,7 +243,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_key_comes_back_from_its_words(seed: u64) {
+        fn mnemonic_round_trips(seed: u64) {
             let key = RecoveryKey::random(&mut SeededRng(seed));
             prop_assert_eq!(key.words().join("  ").parse(), Ok(key.clone()));
             let keys = key.keys();
@@ -251,7 +251,7 @@ mod tests {
         }
 
         #[test]
-        fn any_text_is_read_without_panic(text in ".{0,80}") {
+        fn parse_arbitrary_text_never_panics(text in ".{0,80}") {
             let _ = text.parse::<RecoveryKey>();
         }
     }

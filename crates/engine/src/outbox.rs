@@ -294,11 +294,11 @@ impl Outbox {
         if relay_number == self.stored {
             return PushReconciliation::InSync;
         }
-        let kept = self
+        let retained = self
             .changes
             .iter()
             .find(|change| change.push_number > relay_number);
-        let first = kept.map_or(self.next, |change| change.push_number);
+        let first = retained.map_or(self.next, |change| change.push_number);
         if first > relay_number + 1 {
             PushReconciliation::Lost {
                 from: relay_number + 1,
@@ -491,7 +491,7 @@ mod tests {
     /// The relay's stored pushes by number, and the batches in flight.
     #[derive(Default)]
     struct Model {
-        kept: Vec<Bytes>,
+        stored: Vec<Bytes>,
         wire: VecDeque<Vec<(u64, Bytes)>>,
     }
 
@@ -500,23 +500,23 @@ mod tests {
             let Some(batch) = self.wire.pop_front() else {
                 return;
             };
-            let next = self.kept.len() as u64 + 1;
+            let next = self.stored.len() as u64 + 1;
             if refuse || batch[0].0 > next {
                 return outbox.handle_refusal(next.min(batch[0].0));
             }
             for (number, content) in batch {
-                if number == self.kept.len() as u64 + 1 {
-                    self.kept.push(content);
+                if number == self.stored.len() as u64 + 1 {
+                    self.stored.push(content);
                 }
             }
-            outbox.complete_through(self.kept.len() as u64);
-            outbox.mark_stored(self.kept.len() as u64);
+            outbox.complete_through(self.stored.len() as u64);
+            outbox.mark_stored(self.stored.len() as u64);
         }
     }
 
     proptest! {
         #[test]
-        fn nothing_is_lost_reordered_or_renumbered(steps in steps()) {
+        fn outbox_loses_reorders_and_renumbers_nothing(steps in steps()) {
             let limits = Limits { push_envelopes_max: 3, in_flight_frames_max: 5, ..Limits::default() };
             let (mut outbox, mut model, mut made) = (Outbox::default(), Model::default(), 0);
             for step in steps.into_iter().chain([Step::Reconnect]) {
@@ -539,20 +539,20 @@ mod tests {
                     Step::Refuse => model.answer(&mut outbox, true),
                     Step::Reconnect => {
                         model.wire.clear();
-                        outbox.restart(model.kept.len() as u64);
+                        outbox.restart(model.stored.len() as u64);
                     }
                 }
-                prop_assert!(outbox.ever_stored_through() <= model.kept.len() as u64);
+                prop_assert!(outbox.ever_stored_through() <= model.stored.len() as u64);
             }
             let rest = contents(&outbox.next_batch(&Limits::default()));
-            model.kept.extend(rest.into_iter().map(|(_, content)| content));
+            model.stored.extend(rest.into_iter().map(|(_, content)| content));
             let all: Vec<_> = (1..=made).map(|number| change(number).content).collect();
-            prop_assert_eq!(model.kept, all);
+            prop_assert_eq!(model.stored, all);
         }
     }
 
     #[test]
-    fn what_a_restored_relay_lost_goes_again_or_is_told() {
+    fn outbox_reconciles_with_restored_relay() {
         let mut outbox = Outbox::default();
         for number in 1..=4 {
             outbox.add(change(number));
@@ -629,7 +629,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cut_change_is_forgotten_whole_or_not_at_all() {
+    fn chunked_change_is_evicted_whole() {
         let mut outbox = Outbox::default();
         let cut = parts(1..=5, RETAINED_BYTES_MAX / 2 - 1);
         for change in cut.into_iter().chain([change(6)]) {
@@ -644,11 +644,11 @@ mod tests {
         outbox.mark_stored(5);
         assert_eq!(numbers(&outbox), [6]);
         outbox.mark_stored(6);
-        assert_eq!(numbers(&outbox), [6], "what fits is kept");
+        assert_eq!(numbers(&outbox), [6], "what fits is retained");
     }
 
     #[test]
-    fn a_cut_change_is_let_go_whole() {
+    fn chunked_change_is_dropped_whole() {
         let mut outbox = Outbox::default();
         for change in [change(1)]
             .into_iter()
@@ -665,7 +665,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cut_change_is_numbered_anew_whole() {
+    fn chunked_change_is_renumbered_whole() {
         let mut outbox = Outbox::default();
         for change in [change(1)]
             .into_iter()

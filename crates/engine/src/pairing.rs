@@ -343,7 +343,7 @@ mod tests {
     }
 
     #[test]
-    fn two_devices_meet() {
+    fn pairing_round_trips() {
         let mut rng = SeededRng(1);
         let (owner, new) = (DeviceKeys::random(&mut rng), DeviceKeys::random(&mut rng));
         let link = PairingLink::random("wss://relay.example", &mut rng);
@@ -375,7 +375,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_arrives_as_one() {
+    fn pairing_refusal_opens_as_refusal() {
         let mut rng = SeededRng(2);
         let new = DeviceKeys::random(&mut rng);
         let link = PairingLink::random("wss://relay.example", &mut rng);
@@ -387,7 +387,7 @@ mod tests {
     }
 
     #[test]
-    fn names_of_every_length_look_alike_and_too_long_ones_are_refused() {
+    fn join_request_hides_name_length() {
         let mut rng = SeededRng(2);
         let new = DeviceKeys::random(&mut rng);
         let link = PairingLink::random("wss://relay.example", &mut rng);

@@ -381,7 +381,7 @@ mod tests {
     }
 
     #[test]
-    fn a_member_that_never_ends_a_change_takes_no_more_than_a_change_may() {
+    fn unfinished_change_memory_is_bounded() {
         let (mut reassembler, content) = (Reassembler::default(), mib());
         let limit = (CHANGE_BYTES_MAX / MIB) as u32;
         for index in 0..limit {
@@ -404,7 +404,7 @@ mod tests {
     }
 
     #[test]
-    fn many_members_together_take_no_more_than_all_may() {
+    fn reassembly_memory_of_all_senders_is_bounded() {
         let (mut reassembler, content) = (Reassembler::default(), mib());
         let mut broken = 0;
         for index in 0..60 {
@@ -422,7 +422,7 @@ mod tests {
     }
 
     #[test]
-    fn parts_with_numbers_that_cannot_be_are_none() {
+    fn chunk_with_impossible_numbers_is_invalid() {
         assert!(
             is_valid_chunk(&part(1, 0, 1))
                 && is_valid_chunk(&part(1, CHANGE_PARTS_MAX - 1, CHANGE_PARTS_MAX))
@@ -442,7 +442,7 @@ mod tests {
 
     /// Each of these after chunk 0 of 4 makes the change incomplete.
     #[test]
-    fn what_does_not_follow_breaks_a_change_for_good() {
+    fn chunk_out_of_order_abandons_the_change() {
         let strange = [
             (2, part(1, 2, 4)),
             (2, part(1, 1, 5)),
@@ -467,7 +467,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_recorded_leads_to_the_same_again() {
+    fn reassembler_records_rebuild_its_state() {
         let mut reassembler = Reassembler::default();
         for index in 0..3 {
             let number = u64::from(index) + 5;

@@ -78,7 +78,7 @@ pub struct Senders {
 pub struct Alert {
     /// Human-readable message.
     #[prost(string, tag = "1")]
-    pub text: String,
+    pub message: String,
     /// Seconds since 1970, by this device's clock.
     #[prost(uint64, tag = "2")]
     pub at_s: u64,

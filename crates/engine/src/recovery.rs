@@ -66,12 +66,12 @@ pub enum RecoveryError {
     #[error("another device removed this one during the recovery; retry with new keys")]
     Removed,
     /// The relay refused.
-    #[error("relay refused: {text}")]
+    #[error("relay refused: {message}")]
     Refused {
         /// Machine-readable code.
         code: Code,
         /// Human-readable message.
-        text: String,
+        message: String,
     },
     /// The log rejects the new device.
     #[error(transparent)]
@@ -300,12 +300,8 @@ impl Recovery {
         rng: &mut dyn CryptoRng,
     ) -> Result<Step, RecoveryError> {
         if refusal.code != Code::StaleMembership || !self.offered {
-            let Refusal {
-                code,
-                message: text,
-                ..
-            } = refusal;
-            return Err(RecoveryError::Refused { code, text });
+            let Refusal { code, message, .. } = refusal;
+            return Err(RecoveryError::Refused { code, message });
         }
         // The missing entries are here or on their way. The append is signed again on top.
         self.offered = false;

@@ -339,7 +339,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_sealed_opens_again(content in prop::collection::vec(any::<u8>(), 0..5_000), salt: [u8; 32]) {
+        fn sealed_envelope_round_trips(content in prop::collection::vec(any::<u8>(), 0..5_000), salt: [u8; 32]) {
             let sealed = seal(&keys(), &binding(), &header(), &content, &salt).unwrap();
             prop_assert!(has_sealed_form(&sealed));
             prop_assert_eq!(sealed.len(), sealed_size(content.len()));
@@ -348,14 +348,14 @@ mod tests {
         }
 
         #[test]
-        fn any_bytes_are_opened_without_panic(bytes in prop::collection::vec(any::<u8>(), 0..1_000)) {
+        fn open_arbitrary_bytes_never_panics(bytes in prop::collection::vec(any::<u8>(), 0..1_000)) {
             let _ = open(&keys(), &binding(), &bytes);
             let _ = unpad::<4>(&bytes);
         }
     }
 
     #[test]
-    fn every_flipped_bit_is_refused() {
+    fn envelope_with_flipped_bit_is_rejected() {
         let sealed = seal(&keys(), &binding(), &header(), b"12.00 EUR", &[5; 32]).unwrap();
         for bit in 0..sealed.len() * 8 {
             let mut altered = sealed.to_vec();
@@ -371,7 +371,7 @@ mod tests {
     }
 
     #[test]
-    fn an_envelope_opens_under_its_binding_alone() {
+    fn envelope_opens_only_under_its_binding() {
         let sealed = seal(&keys(), &binding(), &header(), b"x", &[5; 32]).unwrap();
         let others = [
             Binding {
@@ -399,7 +399,7 @@ mod tests {
     }
 
     #[test]
-    fn the_longest_header_fits_and_a_longer_one_is_refused() {
+    fn longest_header_fits_and_longer_is_rejected() {
         let heads = Heads {
             log_seq: u64::MAX,
             log_chain: Bytes::from(vec![1; 32]),
@@ -429,7 +429,7 @@ mod tests {
     }
 
     #[test]
-    fn the_largest_content_is_exact() {
+    fn content_bytes_max_is_exact() {
         for envelope_bytes_max in [400, 401, 1_000, 65_536, 1_100 * 1024] {
             let content = content_bytes_max(envelope_bytes_max).unwrap();
             assert!(sealed_size(content) as u64 <= envelope_bytes_max);

@@ -84,31 +84,33 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_follows_something_that_never_came_is_noticed_unless_a_hole_was_told() {
-        let (mut links, sender) = (SenderStates::default(), DeviceKey::new([1; 32]));
-        assert!(!links.skips_push(&sender, 5, 5) && !links.skips_push(&sender, 5, 3));
-        assert!(links.skips_push(&sender, 5, 6));
+    fn skipped_push_is_detected_unless_gap_was_reported() {
+        let (mut states, sender) = (SenderStates::default(), DeviceKey::new([1; 32]));
+        assert!(!states.skips_push(&sender, 5, 5) && !states.skips_push(&sender, 5, 3));
+        assert!(states.skips_push(&sender, 5, 6));
         assert!(
-            links.mark_gap(sender, 5) && !links.mark_gap(sender, 5) && !links.mark_gap(sender, 4)
+            states.mark_gap(sender, 5)
+                && !states.mark_gap(sender, 5)
+                && !states.mark_gap(sender, 4)
         );
-        assert!(!links.skips_push(&sender, 5, 6));
+        assert!(!states.skips_push(&sender, 5, 6));
         assert!(
-            !links.skips_push(&sender, 3, 6),
+            !states.skips_push(&sender, 3, 6),
             "after a crash, before all of it was applied"
         );
-        assert!(links.skips_push(&sender, 7, 8), "the hole was before that");
+        assert!(states.skips_push(&sender, 7, 8), "the gap was before that");
     }
 
     #[test]
-    fn a_sender_does_not_go_back_to_an_older_key_epoch() {
-        let (mut links, sender) = (SenderStates::default(), DeviceKey::new([1; 32]));
-        assert!(!links.record_key_epoch(sender, 3, 0) && links.record_key_epoch(sender, 5, 2));
-        assert!(!links.record_key_epoch(sender, 6, 2) && !links.record_key_epoch(sender, 6, 1));
+    fn sender_older_key_epoch_is_stale() {
+        let (mut states, sender) = (SenderStates::default(), DeviceKey::new([1; 32]));
+        assert!(!states.record_key_epoch(sender, 3, 0) && states.record_key_epoch(sender, 5, 2));
+        assert!(!states.record_key_epoch(sender, 6, 2) && !states.record_key_epoch(sender, 6, 1));
         assert!(
-            links.is_stale_key_epoch(&sender, 6, 1) && !links.is_stale_key_epoch(&sender, 6, 2)
+            states.is_stale_key_epoch(&sender, 6, 1) && !states.is_stale_key_epoch(&sender, 6, 2)
         );
         assert!(
-            !links.is_stale_key_epoch(&sender, 4, 1),
+            !states.is_stale_key_epoch(&sender, 4, 1),
             "what came before may come again after a crash"
         );
     }

@@ -140,7 +140,7 @@ mod tests {
     use crate::rng::SeededRng;
 
     #[test]
-    fn a_wrapped_secret_opens_only_where_and_for_what_it_was_meant() {
+    fn wrapped_secret_opens_only_under_its_context() {
         let mut rng = SeededRng(3);
         let device = DeviceKeys::random(&mut rng);
         let other = DeviceKeys::random(&mut rng);
@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn a_useless_key_is_an_error() {
+    fn wrap_to_invalid_key_fails() {
         let account = AccountId::new([4; 32]);
         let wrapping = Wrapping {
             account: Some(&account),

@@ -266,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_are_read_as_people_write_them() {
+    fn address_forms_parse_alike() {
         let address = parse("https://Relay.Example/sync/").unwrap();
         assert_eq!(address.host, "relay.example");
         assert_eq!(address.url, "wss://relay.example:443/sync/v1/sync");
@@ -282,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn plain_connections_stay_on_this_machine_unless_allowed() {
+    fn plain_address_of_another_machine_needs_permission() {
         assert!(
             parse("ws://relay.example")
                 .unwrap_err()
@@ -295,7 +295,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_dead_address_does_not_hide_a_good_one() {
+    async fn dial_with_dead_address_tries_the_next() {
         let dead: SocketAddr = "[2001:db8::1]:443".parse().unwrap();
         let dead_too: SocketAddr = "[2001:db8::2]:443".parse().unwrap();
         let good: SocketAddr = "192.0.2.1:443".parse().unwrap();
@@ -317,7 +317,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_may_carry_the_relays_key() {
+    fn address_with_relay_key_parses() {
         let key = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8";
         let address = parse(&format!("wss://192.168.1.20:8443#{key}")).unwrap();
         assert_eq!(

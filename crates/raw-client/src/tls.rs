@@ -191,20 +191,22 @@ fn explain_certificate(why: &CertificateError) -> String {
 mod tests {
     use super::*;
 
-    fn told(error: Error) -> String {
+    fn explained(error: Error) -> String {
         explain(&io::Error::new(io::ErrorKind::InvalidData, error))
     }
 
     #[test]
-    fn troubles_say_what_to_do() {
-        assert!(told(Error::InvalidMessage(InvalidMessage::InvalidContentType)).contains("ws://"));
-        assert!(told(CertificateError::UnknownIssuer.into()).contains("wss://HOST#KEY"));
-        assert!(told(CertificateError::NotValidYet.into()).contains("clock"));
-        assert!(told(CertificateError::Expired.into()).contains("expired"));
+    fn tls_errors_name_the_next_step() {
+        assert!(
+            explained(Error::InvalidMessage(InvalidMessage::InvalidContentType)).contains("ws://")
+        );
+        assert!(explained(CertificateError::UnknownIssuer.into()).contains("wss://HOST#KEY"));
+        assert!(explained(CertificateError::NotValidYet.into()).contains("clock"));
+        assert!(explained(CertificateError::Expired.into()).contains("expired"));
     }
 
     #[test]
-    fn a_key_is_written_in_one_way() {
+    fn relay_key_text_is_canonical() {
         let text = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8";
         assert_eq!(
             text.parse::<RelayKey>().map(|key| key.to_string()),

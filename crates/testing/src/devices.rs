@@ -108,7 +108,7 @@ pub async fn assert_converged(
 /// The same without apps.
 pub async fn two_clients(folder: &Path, relay: &str) -> (Client, Client) {
     let create = CreateOptions {
-        folder: folder.join("laptop"),
+        profile_dir: folder.join("laptop"),
         relay: relay.to_owned(),
         invite: None,
         device_name: "Laptop".into(),
@@ -122,7 +122,7 @@ pub async fn two_clients(folder: &Path, relay: &str) -> (Client, Client) {
         .await
         .expect("opens a slot");
     let join = JoinOptions {
-        folder: folder.join("phone"),
+        profile_dir: folder.join("phone"),
         link: pairing.link().to_string(),
         device_name: "Phone".into(),
         device_id: "phone-1".into(),

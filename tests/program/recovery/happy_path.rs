@@ -248,7 +248,7 @@ async fn interrupted_account_creation_keeps_recovery_key() {
     let (url, key) = (url(&server), fresh_key());
     let (desk_folder, phone_folder) = (folder(), folder());
     let begin = |relay: &str, recovery| CreateOptions {
-        folder: desk_folder.path().to_owned(),
+        profile_dir: desk_folder.path().to_owned(),
         relay: relay.to_owned(),
         invite: None,
         device_name: "Desk".into(),

@@ -26,7 +26,7 @@ fn folder() -> tempfile::TempDir {
 
 async fn create(url: &str, folder: &Path, key: &RecoveryKey) -> Client {
     let options = CreateOptions {
-        folder: folder.to_owned(),
+        profile_dir: folder.to_owned(),
         relay: url.to_owned(),
         invite: None,
         device_name: "Desk".into(),
@@ -39,7 +39,7 @@ async fn create(url: &str, folder: &Path, key: &RecoveryKey) -> Client {
 
 fn options(url: &str, folder: &Path, key: &RecoveryKey, name: &str) -> RecoverOptions {
     RecoverOptions {
-        folder: folder.to_owned(),
+        profile_dir: folder.to_owned(),
         relay: url.to_owned(),
         recovery: key.clone(),
         device_name: name.to_owned(),

@@ -12,20 +12,20 @@ impl Task {
         }
         match &event {
             Event::State(state) => self.state_changed(state.clone()),
-            Event::Disconnected { code, text } => {
+            Event::Disconnected { code, message } => {
                 self.refusal = Some(ConnectError {
-                    text: text.clone(),
+                    message: message.clone(),
                     refusal: Some(*code),
                 });
             }
             Event::Added(device) => self.added(*device),
             Event::Removed(device) => self.resolve(*device, |_| Ok(())),
-            Event::MembershipRefused { device, text } => {
+            Event::MembershipRefused { device, message } => {
                 let code = graceful_protocol::Code::InvalidMembership;
                 self.resolve(*device, |_| {
                     Err(ClientError::Refused {
                         code,
-                        text: text.clone(),
+                        message: message.clone(),
                     })
                 });
             }
@@ -40,12 +40,12 @@ impl Task {
                     }
                 }
             }
-            Event::RendezvousRefused { code, text } => {
+            Event::RendezvousRefused { code, message } => {
                 for slot in self.slots.drain(..) {
                     if let Some(opened) = slot.opened {
                         let _ = opened.send(Err(ClientError::Refused {
                             code: *code,
-                            text: text.clone(),
+                            message: message.clone(),
                         }));
                     }
                 }
@@ -79,10 +79,10 @@ impl Task {
             self.last_error = None;
             self.reopen_slots();
         }
-        if let State::Refused { code, text } = &self.state {
+        if let State::Refused { code, message } = &self.state {
             let refused = || ClientError::Refused {
                 code: *code,
-                text: text.clone(),
+                message: message.clone(),
             };
             for waiter in self.waiters.drain(..) {
                 let _ = waiter.reply.send(Err(refused()));

@@ -285,7 +285,7 @@ impl Task {
             tokio::spawn(connection.close());
         }
         let error = self.refusal.take().unwrap_or(ConnectError {
-            text: error,
+            message: error,
             refusal: None,
         });
         // Before the resync is tried, its refusal is not final.
@@ -307,31 +307,21 @@ impl Task {
         let now_ms = self.now_ms();
         match command {
             Command::Push(changes, reply) => {
-                let receipt = self
-                    .engine
-                    .enqueue(changes, now_ms)
-                    .map_err(ClientError::from);
-                self.drain().await?;
-                self.publish();
-                let _ = reply.send(receipt);
+                let receipt = self.engine.enqueue(changes, now_ms);
+                self.reply(reply, receipt.map_err(ClientError::from))
+                    .await?;
             }
             Command::RequestSnapshot(from, reply) => {
-                let receipt = self
-                    .engine
-                    .request_snapshot(from, now_ms)
-                    .map_err(ClientError::from);
-                self.drain().await?;
-                self.publish();
-                let _ = reply.send(receipt);
+                let receipt = self.engine.request_snapshot(from, now_ms);
+                self.reply(reply, receipt.map_err(ClientError::from))
+                    .await?;
             }
             Command::RetainedChanges(after, reply) => {
                 let _ = reply.send(Ok(self.engine.retained_changes(after)));
             }
             Command::Applied(position, reply) => {
                 self.engine.applied(&position, now_ms);
-                self.drain().await?;
-                self.publish();
-                let _ = reply.send(Ok(()));
+                self.reply(reply, Ok(())).await?;
             }
             Command::Remove(device, reply) => match self.engine.remove_device(device, now_ms) {
                 Ok(()) => self.waiters.push(Waiter {
@@ -351,9 +341,7 @@ impl Task {
             }
             Command::DismissAlerts(reply) => {
                 self.engine.dismiss_alerts();
-                self.drain().await?;
-                self.publish();
-                let _ = reply.send(Ok(()));
+                self.reply(reply, Ok(())).await?;
             }
             Command::OpenSlot(link, lifetime, requests, reply) => {
                 self.open_slot(link, lifetime, requests, reply)
@@ -367,12 +355,22 @@ impl Task {
             }
             Command::Announce(reply) => {
                 self.engine.announce_names(now_ms);
-                self.drain().await?;
-                self.publish();
-                let _ = reply.send(Ok(()));
+                self.reply(reply, Ok(())).await?;
             }
             Command::Close(_) => {}
         }
+        Ok(())
+    }
+
+    /// Replies once everything before it is recorded and published.
+    async fn reply<T>(
+        &mut self,
+        reply: Reply<T>,
+        result: Result<T, ClientError>,
+    ) -> Result<(), ClientError> {
+        self.drain().await?;
+        self.publish();
+        let _ = reply.send(result);
         Ok(())
     }
 

@@ -29,13 +29,13 @@ impl Engine {
         self.event(Event::RelayRestored);
     }
 
-    pub(super) fn alert(&mut self, text: String, restored: bool) {
+    pub(super) fn alert(&mut self, message: String, restored: bool) {
         // The same fault on every connection would fill the journal.
-        if self.state.alerts.contains(&text) && !restored {
+        if self.state.alerts.contains(&message) && !restored {
             return;
         }
         let alert = Alert {
-            text,
+            message,
             at_s: self.wall_s,
             restored,
         };

@@ -139,7 +139,7 @@ impl Engine {
     /// Returns own changes still held after a push number: all queued ones and the newest stored
     /// ones, reassembled. Each has the number named in its receipt.
     pub fn retained_changes(&self, after: u64) -> Vec<(u64, Change)> {
-        let mut kept = Vec::new();
+        let mut retained = Vec::new();
         let mut parts: Vec<Bytes> = Vec::new();
         for queued in self
             .state
@@ -157,8 +157,8 @@ impl Engine {
                 }
                 change.content = std::mem::take(&mut parts).concat().into();
             }
-            kept.push((queued.push_number, change));
+            retained.push((queued.push_number, change));
         }
-        kept
+        retained
     }
 }

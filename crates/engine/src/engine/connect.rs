@@ -227,11 +227,11 @@ impl Engine {
                 self.event(Event::PushedAgain { from, through })
             }
             PushReconciliation::Lost { from, through } => {
-                let text = format!(
+                let message = format!(
                     "the relay lost the changes {from} to {through}, which this device \
                      no longer has"
                 );
-                self.alert(text, false);
+                self.alert(message, false);
                 self.event(Event::LostPushes { from, through });
             }
             PushReconciliation::Renumber { first } => {
@@ -254,7 +254,7 @@ impl Engine {
             Code::RendezvousInUse => {
                 self.event(Event::RendezvousRefused {
                     code: refusal.code,
-                    text: refusal.message,
+                    message: refusal.message,
                 });
             }
             Code::AckBeyondHead => {
@@ -267,14 +267,14 @@ impl Engine {
 
     fn handle_connection_refusal(&mut self, refusal: Refusal) {
         self.retry_after_ms = refusal.retry_after_ms.min(RETRY_AFTER_MS_MAX);
-        let (code, text) = (refusal.code, refusal.message.clone());
-        self.event(Event::Disconnected { code, text });
+        let (code, message) = (refusal.code, refusal.message.clone());
+        self.event(Event::Disconnected { code, message });
         match refusal.code {
             // A reply or join whose slot is gone ends the pairing and this connection.
             Code::RendezvousNotFound => {
                 self.event(Event::RendezvousRefused {
                     code: refusal.code,
-                    text: refusal.message,
+                    message: refusal.message,
                 });
             }
             Code::NotAMember if self.can_resync_membership() => self.membership_resync = true,

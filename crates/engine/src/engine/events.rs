@@ -31,7 +31,7 @@ pub enum State {
         /// Machine-readable code.
         code: Code,
         /// Human-readable message.
-        text: String,
+        message: String,
     },
 }
 
@@ -139,7 +139,7 @@ pub enum Event {
         /// Machine-readable code.
         code: Code,
         /// Human-readable message.
-        text: String,
+        message: String,
     },
     /// The relay stored everything through this push number.
     Stored(u64),
@@ -150,7 +150,7 @@ pub enum Event {
         /// Machine-readable code.
         code: Code,
         /// Human-readable message.
-        text: String,
+        message: String,
     },
     /// A queued change exceeds the relay's new limit and was dropped. An empty filler takes its
     /// number, so that later changes can proceed.
@@ -210,7 +210,7 @@ pub enum Event {
         /// The device to be added or removed.
         device: DeviceKey,
         /// Human-readable message.
-        text: String,
+        message: String,
     },
     /// A rendezvous slot is open.
     RendezvousOpened {
@@ -229,7 +229,7 @@ pub enum Event {
         /// Machine-readable code.
         code: Code,
         /// Human-readable message.
-        text: String,
+        message: String,
     },
     /// A deletion completed.
     Deleted {

@@ -153,7 +153,7 @@ impl Engine {
                 self.intents.pop_front();
                 self.event(Event::MembershipRefused {
                     device: intent.device(),
-                    text: error.to_string(),
+                    message: error.to_string(),
                 });
             }
         }
@@ -249,8 +249,8 @@ impl Engine {
             Changed::Removed(member) => {
                 self.event(Event::Removed(member.device));
                 if member.device == self.state.account.keys().device() {
-                    let text = "another device removed this one from the account".to_owned();
-                    self.ended = Some((Code::DeviceRemoved, text));
+                    let message = "another device removed this one from the account".to_owned();
+                    self.ended = Some((Code::DeviceRemoved, message));
                     self.close();
                 }
             }
@@ -272,7 +272,7 @@ impl Engine {
         if let Some(intent) = self.intents.pop_front() {
             self.event(Event::MembershipRefused {
                 device: intent.device(),
-                text: refusal.message.clone(),
+                message: refusal.message.clone(),
             });
         }
     }

@@ -184,7 +184,7 @@ impl Engine {
     pub fn ended(&self) -> Option<(Code, &str)> {
         self.ended
             .as_ref()
-            .map(|(code, text)| (*code, text.as_str()))
+            .map(|(code, message)| (*code, message.as_str()))
     }
 
     /// Returns the relay's limits. Before a greeting: defaults, with the last known envelope size.
@@ -356,10 +356,10 @@ impl Engine {
     }
 
     fn sync_state(&self) -> State {
-        if let Some((code, text)) = &self.ended {
+        if let Some((code, message)) = &self.ended {
             return State::Refused {
                 code: *code,
-                text: text.clone(),
+                message: message.clone(),
             };
         }
         let waiting = self.state.outbox.waiting();

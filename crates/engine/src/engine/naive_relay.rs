@@ -103,10 +103,10 @@ impl NaiveRelay {
         let mut placements = Vec::new();
         for envelope in envelopes {
             assert!(has_sealed_form(&envelope.sealed));
-            let kept = self.pushed.entry(device).or_default();
-            if envelope.push_number > *kept {
-                assert_eq!(envelope.push_number, *kept + 1, "numbers are consecutive");
-                *kept += 1;
+            let stored = self.pushed.entry(device).or_default();
+            if envelope.push_number > *stored {
+                assert_eq!(envelope.push_number, *stored + 1, "numbers are consecutive");
+                *stored += 1;
                 let seq = self.log.len() as u64 + 1;
                 let before = self.log.last().map_or(chain::START, |(.., chain)| *chain);
                 let chain = chain::extend(&before, seq, &device, &envelope.sealed);

@@ -60,8 +60,8 @@ impl Engine {
     }
 
     fn check_change(&self, change: &Change) -> Result<(), PushError> {
-        if let Some((_, text)) = &self.ended {
-            return Err(PushError::Ended(text.clone()));
+        if let Some((_, message)) = &self.ended {
+            return Err(PushError::Ended(message.clone()));
         }
         let bytes_max = change_bytes_max(self.limits.envelope_bytes_max);
         if change.content.len() > bytes_max {
@@ -253,7 +253,7 @@ impl Engine {
                 self.event(Event::PushRefused {
                     push_number: number,
                     code,
-                    text: refusal.message,
+                    message: refusal.message,
                 });
             }
         }

@@ -17,8 +17,8 @@ impl Engine {
         now_ms: u64,
     ) -> Result<PushReceipt, PushError> {
         self.now_ms = self.now_ms.max(now_ms);
-        if let Some((_, text)) = &self.ended {
-            return Err(PushError::Ended(text.clone()));
+        if let Some((_, message)) = &self.ended {
+            return Err(PushError::Ended(message.clone()));
         }
         let device = match from {
             Some(device) if self.is_other_member(&device) => device,

@@ -285,7 +285,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
 
     #[test]
-    fn each_change_arrives_once_and_in_order(seed in 0_u64..1_000, steps in steps()) {
+    fn changes_arrive_once_and_in_order(seed in 0_u64..1_000, steps in steps()) {
         let (first, second, mut relay) = pair(seed);
         relay.envelope_bytes_max = SMALL_ENVELOPE_BYTES;
         let mut sides = [first, second];
@@ -303,7 +303,7 @@ proptest! {
     }
 
     #[test]
-    fn a_restored_relay_gets_again_what_it_lost(
+    fn restored_relay_gets_lost_pushes_again(
         seed in 0_u64..1_000,
         before in steps(),
         between in steps(),
@@ -332,7 +332,7 @@ proptest! {
 }
 
 #[test]
-fn a_relay_that_drops_an_envelope_is_noticed() {
+fn dropped_envelope_is_detected() {
     let (mut first, mut second, mut relay) = pair(1);
     first.push(Bytes::from_static(b"one"));
     first.push(Bytes::from_static(b"two"));
@@ -351,7 +351,7 @@ fn a_relay_that_drops_an_envelope_is_noticed() {
 }
 
 #[test]
-fn what_does_not_open_is_passed_over_and_told() {
+fn undecryptable_envelope_is_skipped_and_reported() {
     let (mut first, mut second, mut relay) = pair(1);
     first.push(Bytes::from_static(b"one"));
     first.push(Bytes::from_static(b"two"));
@@ -371,7 +371,7 @@ fn what_does_not_open_is_passed_over_and_told() {
 }
 
 #[test]
-fn a_removed_device_stops_and_the_others_go_on_with_a_new_secret() {
+fn removed_device_stops_and_others_use_new_epoch() {
     let (mut first, mut second, mut relay) = pair(1);
     second.settle(&mut relay);
     first
@@ -399,7 +399,7 @@ fn a_removed_device_stops_and_the_others_go_on_with_a_new_secret() {
 }
 
 #[test]
-fn a_refused_push_goes_again_from_the_refused_number() {
+fn refused_push_resumes_at_refused_number() {
     let (mut first, _, mut relay) = pair(1);
     while first.step(&mut relay) {}
     first.push(Bytes::from_static(b"one"));
@@ -426,7 +426,7 @@ fn a_refused_push_goes_again_from_the_refused_number() {
 }
 
 #[test]
-fn a_batch_is_one_record() {
+fn batch_enqueued_is_one_record() {
     let (mut first, ..) = pair(1);
     let before = first.disk.len();
     let batch = ["a", "b", "c"].map(|name| Change::new(name, name));
@@ -439,7 +439,7 @@ fn a_batch_is_one_record() {
 }
 
 #[test]
-fn what_goes_to_a_restored_relay_again_is_waited_for() {
+fn pushes_resent_to_restored_relay_count_as_waiting() {
     let (mut first, _, mut relay) = pair(1);
     let backup = relay.clone();
     first.push(Bytes::from_static(b"one"));
@@ -464,7 +464,7 @@ fn what_goes_to_a_restored_relay_again_is_waited_for() {
 }
 
 #[test]
-fn what_a_relay_says_of_its_limits_is_believed_only_so_far() {
+fn greeting_limits_are_bounded() {
     let (mut first, ..) = pair(1);
     first.cut();
     first.engine.handle_connected("relay.example", first.now_ms);
@@ -492,7 +492,7 @@ fn what_a_relay_says_of_its_limits_is_believed_only_so_far() {
 }
 
 #[test]
-fn endless_gaps_end_the_connection() {
+fn endless_gaps_close_the_connection() {
     let (mut first, ..) = pair(1);
     assert!(first.engine.is_live());
     let closed = (1..100_000_u64).any(|seq| {
@@ -524,7 +524,7 @@ fn small_greeting(relay: &NaiveRelay) -> RelayFrame {
 }
 
 #[test]
-fn a_change_that_became_too_large_is_let_go_and_named() {
+fn oversized_change_after_limit_shrinks_is_dropped_and_named() {
     let (mut first, _, mut relay) = pair(1);
     first.cut();
     let large = Change::new("large", vec![7; 9 * 1024]);
@@ -566,7 +566,7 @@ fn a_change_that_became_too_large_is_let_go_and_named() {
 }
 
 #[test]
-fn a_relay_that_calls_a_small_change_too_large_does_not_make_it_go() {
+fn false_too_large_refusal_keeps_the_change() {
     let (mut first, _, mut relay) = pair(1);
     while first.step(&mut relay) {}
     first.push(Bytes::from_static(b"one"));
@@ -594,7 +594,7 @@ fn copy(side: &Side) -> Side {
 }
 
 #[test]
-fn what_a_copied_profile_queued_is_not_taken_for_what_the_other_copy_pushed() {
+fn copied_profile_renumbers_queued_changes() {
     let (mut first, mut second, mut relay) = pair(1);
     first.push(Bytes::from_static(b"before"));
     while first.step(&mut relay) {}
@@ -620,7 +620,7 @@ fn what_a_copied_profile_queued_is_not_taken_for_what_the_other_copy_pushed() {
 }
 
 #[test]
-fn what_the_other_copy_of_a_profile_received_is_a_gap_here() {
+fn received_by_profile_copy_is_a_gap() {
     let (mut first, mut second, mut relay) = pair(1);
     second.settle(&mut relay);
     second.push(Bytes::from_static(b"own"));
@@ -759,7 +759,7 @@ fn hostile_frame() -> impl Strategy<Value = RelayFrame> {
 
 proptest! {
     #[test]
-    fn no_frame_of_a_relay_makes_a_device_panic(
+    fn hostile_frames_never_panic(
         frames in prop::collection::vec((0..3, prop::collection::vec(hostile_frame(), 0..12)), 1..6),
     ) {
         let (mut side, _, relay) = pair(7);

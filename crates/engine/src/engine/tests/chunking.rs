@@ -26,7 +26,7 @@ fn unfinished(side: &Side) -> usize {
 }
 
 #[test]
-fn the_small_numbers_are_right() {
+fn small_envelope_sizes_are_exact() {
     assert_eq!(
         content_bytes_max(SMALL_ENVELOPE_BYTES),
         Some(SMALL_CONTENT_BYTES)
@@ -64,7 +64,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
 
     #[test]
-    fn what_expires_in_the_middle_of_a_change_is_told(seed in 0_u64..1_000, troubles in troubles()) {
+    fn expiry_mid_change_is_reported(seed in 0_u64..1_000, troubles in troubles()) {
         let (first, second, mut relay) = pair(seed);
         relay.envelope_bytes_max = SMALL_ENVELOPE_BYTES;
         let mut sides = [first, second];
@@ -111,7 +111,7 @@ fn torn() -> (Side, Side, NaiveRelay) {
 }
 
 #[test]
-fn the_beginning_of_a_change_that_never_ends_is_told_before_what_follows_once() {
+fn unfinished_change_is_reported_once_before_next() {
     let (first, mut second, relay) = torn();
     second.hear(&relay);
     let Some(Incoming::Gap(gap)) = second.inbox.front() else {
@@ -134,7 +134,7 @@ fn the_beginning_of_a_change_that_never_ends_is_told_before_what_follows_once() 
 }
 
 #[test]
-fn what_the_app_was_not_yet_told_when_it_crashed_it_is_told_again() {
+fn unapplied_gap_is_reported_again_after_crash() {
     for (told, expected) in [(false, 1), (true, 1)] {
         for compacted in [false, true] {
             let (_, mut second, mut relay) = torn();
@@ -156,7 +156,7 @@ fn what_the_app_was_not_yet_told_when_it_crashed_it_is_told_again() {
 }
 
 #[test]
-fn an_app_that_records_its_position_is_told_once() {
+fn app_recorded_position_suppresses_repeated_gap() {
     let (_, mut second, mut relay) = torn();
     second.hear(&relay);
     let told = *second.inbox[0].position();
@@ -168,7 +168,7 @@ fn an_app_that_records_its_position_is_told_once() {
 }
 
 #[test]
-fn a_whole_change_comes_again_until_it_is_applied_and_then_never() {
+fn reassembled_change_is_redelivered_until_applied() {
     let (mut first, mut second, mut relay) = small_pair();
     first.push(content(1, 4));
     first.push(content(2, 3));
@@ -191,7 +191,7 @@ fn a_whole_change_comes_again_until_it_is_applied_and_then_never() {
 }
 
 #[test]
-fn parts_are_acknowledged_as_they_come() {
+fn chunks_are_acknowledged_on_arrival() {
     let (mut first, mut second, mut relay) = small_pair();
     first.push(content(1, 6));
     let before = relay.log.len() as u64;
@@ -212,7 +212,7 @@ fn parts_are_acknowledged_as_they_come() {
 }
 
 #[test]
-fn limits_that_shrink_let_a_cut_change_go_as_a_whole() {
+fn shrunken_limit_drops_chunked_change_whole() {
     let (mut first, mut second, mut relay) = small_pair();
     first.push(content(1, 6));
     first.push(Bytes::from_static(b"small"));
@@ -248,7 +248,7 @@ fn limits_that_shrink_let_a_cut_change_go_as_a_whole() {
 }
 
 #[test]
-fn a_device_that_comes_in_the_middle_of_a_change_is_told_when_it_is_over() {
+fn device_joining_mid_change_gets_gap_at_last_chunk() {
     let (mut first, mut second, mut relay) = small_pair();
     first.push(content(1, 6));
     first.step(&mut relay);
@@ -275,7 +275,7 @@ fn a_device_that_comes_in_the_middle_of_a_change_is_told_when_it_is_over() {
 }
 
 #[test]
-fn what_is_kept_can_be_asked_for_whole() {
+fn retained_changes_are_complete() {
     let (mut first, _, mut relay) = small_pair();
     first.push(content(1, 6));
     first.push(Bytes::from_static(b"small"));
@@ -298,7 +298,7 @@ fn what_is_kept_can_be_asked_for_whole() {
 }
 
 #[test]
-fn what_was_told_is_not_told_again_though_the_next_change_is_not_applied_yet() {
+fn applied_gap_is_not_repeated_before_next_change() {
     for compacted in [false, true] {
         let (mut first, mut second, mut relay) = small_pair();
         let mut other = copy(&first);

@@ -71,7 +71,7 @@ fn remove(first: &mut Side, device: DeviceKey, relay: &mut NaiveRelay) {
 }
 
 #[test]
-fn a_withheld_change_is_named_when_a_later_one_comes() {
+fn withheld_change_is_named_by_a_later_one() {
     let (mut first, mut second, mut relay) = pair(1);
     second.settle(&mut relay);
     push(&mut first, &mut relay, "one");
@@ -97,7 +97,7 @@ fn a_withheld_change_is_named_when_a_later_one_comes() {
 }
 
 #[test]
-fn changes_in_another_order_are_noticed() {
+fn reordered_changes_are_detected() {
     let (mut first, mut second, mut relay) = pair(1);
     second.settle(&mut relay);
     let one = push(&mut first, &mut relay, "one");
@@ -117,7 +117,7 @@ fn changes_in_another_order_are_noticed() {
 }
 
 #[test]
-fn two_devices_that_were_shown_different_histories_find_out() {
+fn forked_log_is_detected_by_both_devices() {
     let (mut first, mut second, mut relay) = pair(1);
     let mut third = third(&mut first, &mut relay);
     for side in [&mut second, &mut third] {
@@ -162,7 +162,7 @@ fn two_devices_that_were_shown_different_histories_find_out() {
 }
 
 #[test]
-fn a_relay_that_goes_back_without_a_word_is_told_from_one_that_was_restored() {
+fn silent_rollback_is_distinguished_from_restore() {
     for restored in [false, true] {
         let (mut first, mut second, mut relay) = pair(1);
         second.settle(&mut relay);
@@ -224,7 +224,7 @@ fn a_relay_that_goes_back_without_a_word_is_told_from_one_that_was_restored() {
 }
 
 #[test]
-fn hidden_membership_entries_are_noticed() {
+fn hidden_membership_entries_are_detected() {
     let (mut first, mut second, mut relay) = pair(1);
     second.settle(&mut relay);
     let known = relay.entries.len() as u64;
@@ -274,7 +274,7 @@ fn forge(
 }
 
 #[test]
-fn a_removed_device_cannot_speak_in_the_name_of_one_that_has_new_secrets() {
+fn removed_device_cannot_forge_under_old_epoch() {
     let (mut first, mut second, mut relay) = pair(1);
     let mut third = third(&mut first, &mut relay);
     for side in [&mut second, &mut third] {
@@ -338,7 +338,7 @@ fn a_removed_device_cannot_speak_in_the_name_of_one_that_has_new_secrets() {
 }
 
 #[test]
-fn nothing_is_sealed_before_the_membership_log_is_whole() {
+fn push_waits_for_complete_membership_log() {
     let (mut first, mut second, mut relay) = pair(1);
     let third = third(&mut first, &mut relay);
     second.settle(&mut relay);
@@ -371,7 +371,7 @@ fn nothing_is_sealed_before_the_membership_log_is_whole() {
 }
 
 #[test]
-fn a_warning_is_kept_once_until_it_is_dismissed() {
+fn alert_is_kept_once_until_dismissed() {
     let (mut first, ..) = pair(1);
     first.engine.set_wall_clock(1_000);
     for _ in 0..3 {
@@ -397,5 +397,5 @@ fn a_warning_is_kept_once_until_it_is_dismissed() {
     }
     let kept: Vec<_> = first.engine.state().alerts().iter().collect();
     assert_eq!(kept.len(), crate::alerts::ALERTS_MAX);
-    assert!(kept.last().unwrap().text.contains("99"));
+    assert!(kept.last().unwrap().message.contains("99"));
 }

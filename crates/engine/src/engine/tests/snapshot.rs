@@ -10,7 +10,7 @@ fn wanted(side: &Side) -> Option<DeviceKey> {
 }
 
 #[test]
-fn a_question_reaches_one_device_in_order_and_comes_again_until_it_is_applied() {
+fn snapshot_request_is_redelivered_until_applied() {
     let (mut first, mut second, mut relay) = pair(1);
     first.settle(&mut relay);
     second.settle(&mut relay);
@@ -45,7 +45,7 @@ fn a_question_reaches_one_device_in_order_and_comes_again_until_it_is_applied() 
 }
 
 #[test]
-fn asked_is_who_was_heard_last_also_after_a_restart() {
+fn snapshot_request_goes_to_last_sender_after_restart() {
     let (mut first, mut second, mut relay) = pair(1);
     let third = DeviceKeys::random(&mut SeededRng(9));
     let (device, agreement) = (third.device(), third.agreement().public());
@@ -101,7 +101,7 @@ fn asked_is_who_was_heard_last_also_after_a_restart() {
 }
 
 #[test]
-fn a_device_that_is_alone_is_told_that_there_is_nobody_to_ask() {
+fn snapshot_request_on_only_device_fails() {
     let mut alone = Side::new(Identity::create("desk", "Desk", &mut SeededRng(1)), 1);
     assert_eq!(
         alone.engine.request_snapshot(None, 0),
@@ -111,7 +111,7 @@ fn a_device_that_is_alone_is_told_that_there_is_nobody_to_ask() {
 
 /// A third device joins during a chunked change that the others have partly acknowledged.
 #[test]
-fn who_joins_in_the_middle_of_a_change_gets_it_by_asking() {
+fn joining_mid_change_gets_it_by_snapshot() {
     let (mut first, mut second, mut relay) = pair(1);
     relay.envelope_bytes_max = SMALL_ENVELOPE_BYTES;
     first.settle(&mut relay);
