@@ -1,4 +1,4 @@
-//! Questions to the running relay whose answer is the only thing wanted.
+//! Requests to the running relay over its admin socket.
 
 use std::path::Path;
 
@@ -6,10 +6,10 @@ use anyhow::{anyhow, bail};
 
 use graceful_server::admin::{self, AdminRequest, AdminResponse};
 
-/// The answer. [`admin::AdminError`] says where there is none.
+/// Sends a request and returns the response.
 ///
 /// # Errors
-/// Also what the relay gives as the reason for none.
+/// [`admin::AdminError`] without a response, or the error that the relay returns.
 pub(crate) async fn ask(folder: &Path, question: &AdminRequest) -> anyhow::Result<AdminResponse> {
     match admin::request(folder, question).await? {
         AdminResponse::Error(text) => bail!("{text}"),
@@ -17,7 +17,7 @@ pub(crate) async fn ask(folder: &Path, question: &AdminRequest) -> anyhow::Resul
     }
 }
 
-/// How the relay is doing, as it says it.
+/// Returns the relay's status as JSON.
 ///
 /// # Errors
 /// As [`ask`].
@@ -28,7 +28,7 @@ pub(crate) async fn status(folder: &Path) -> anyhow::Result<serde_json::Value> {
     }
 }
 
-/// It answered what was not asked.
+/// The error for a response of another kind.
 pub(crate) fn unexpected_response() -> anyhow::Error {
-    anyhow!("the relay answered another question")
+    anyhow!("unexpected response from the relay; is it of another version?")
 }

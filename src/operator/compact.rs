@@ -1,4 +1,4 @@
-//! `graceful-relay compact`: the store without the room and the traces of what was deleted.
+//! `graceful-relay compact`: rewrites the store without free pages and deleted rows.
 
 use std::path::PathBuf;
 
@@ -9,12 +9,12 @@ use indicatif::{DecimalBytes, HumanCount, ProgressBar, ProgressStyle};
 use crate::config_args::ConfigArgs;
 use graceful_store::{self, Compacted, FILE, Options, StoreError};
 
-/// Rows between two movements of the bar.
+/// Rows between two updates of the progress bar.
 const STEP_ROWS: u64 = 1_000;
 
 #[derive(Debug, Args)]
 pub(crate) struct Compact {
-    /// Print JSON, for programs
+    /// Print JSON
     #[arg(long)]
     json: bool,
     #[command(flatten)]
@@ -26,10 +26,7 @@ impl Compact {
         let config = self.config_args.load(None)?;
         let folder = config.data_dir.clone();
         if !folder.join(FILE).exists() {
-            bail!(
-                "there is no store in {}; name its folder with --data-dir",
-                folder.display()
-            );
+            bail!("no store in {}; use another --data-dir", folder.display());
         }
         let options = config.store_options();
         let compacted = tokio::task::spawn_blocking(move || compact(folder, options)).await;
@@ -37,13 +34,13 @@ impl Compact {
             bytes_before,
             bytes_after,
             rows,
-        } = compacted.context("compacting ended badly")??;
+        } = compacted.context("compaction task panicked")??;
         if self.json {
             let result = serde_json::json!({ "bytes_before": bytes_before, "bytes_after": bytes_after, "rows": rows });
             println!("{result}");
         } else {
             println!(
-                "Compacted from {} to {}: {} rows, each copied and read back. Nothing of a deleted row is left in it.",
+                "Compacted from {} to {}: {} rows copied and verified. No deleted row remains.",
                 DecimalBytes(bytes_before),
                 DecimalBytes(bytes_after),
                 HumanCount(rows)
@@ -65,8 +62,7 @@ fn compact(folder: PathBuf, options: Options) -> anyhow::Result<Compacted> {
     bar.finish_and_clear();
     compacted.map_err(|error| match error {
         StoreError::InUse { .. } => anyhow!(
-            "the relay on {} is running; stop it, compact, and start it again: it cannot write to a store \
-             that is being replaced",
+            "a relay is running on {}; stop it, compact, and start it again",
             folder.display()
         ),
         error => error.into(),

@@ -1,5 +1,5 @@
-//! `graceful-relay drain`: the running relay lets nobody new in, sends its devices away for a little
-//! while, and ends.
+//! `graceful-relay drain`: the running relay stops accepting connections, disconnects devices gradually and
+//! exits.
 
 use clap::Args;
 
@@ -19,7 +19,7 @@ impl Drain {
         match ask(&config.data_dir, &AdminRequest::Drain {}).await? {
             AdminResponse::Draining => {
                 println!(
-                    "The relay is draining: it takes no new connections and ends within {} seconds \
+                    "The relay is draining: it accepts no new connections and exits within {} seconds \
                      (server.shutdown_timeout).",
                     config.shutdown_timeout.as_secs()
                 );

@@ -1,16 +1,16 @@
-//! The store of a relay that does not run.
+//! The store of a stopped relay.
 
 use anyhow::bail;
 
 use graceful_server::config::Config;
 use graceful_store::{FILE, Store};
 
-/// Opens it, and makes nothing new: files made here would belong to whoever typed the command.
+/// Opens an existing store. Never creates one, since it would belong to the current user.
 pub(crate) fn open(config: &Config) -> anyhow::Result<Store> {
     let folder = &config.data_dir;
     if !folder.join(FILE).exists() {
         bail!(
-            "no relay runs on the data folder {}, and there is no store in it; name its folder with --data-dir",
+            "no relay is running on {}, and it has no store; use another --data-dir",
             folder.display()
         );
     }

@@ -1,4 +1,4 @@
-//! `graceful-relay reload`: has the running relay read its settings and its certificate again.
+//! `graceful-relay reload`: reloads the running relay's configuration and certificate.
 
 use clap::Args;
 

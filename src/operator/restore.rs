@@ -17,11 +17,11 @@ use graceful_store::{
     self, BEFORE_RESTORE, FILE, Identity, JOURNALS, KEYS, Options, RESTORING, Store,
 };
 
-/// What is moved aside, the store first: without it no relay begins on a half of each.
+/// Files that are moved aside, the store first: without it no relay starts on a mixture.
 const REPLACED: [&str; 5] = [FILE, JOURNALS[0], JOURNALS[1], KEYS, "tls"];
 
-/// What stays where it is there already, and comes from the backup where it is not. The record of uptime
-/// is of this machine's time, and the settings may have changed for good reason.
+/// Files that stay if they exist, and otherwise come from the backup: the uptime log is of this machine, and
+/// the configuration may have changed for a reason.
 const KEPT: [&str; 2] = ["sla", "config.toml"];
 
 #[derive(Debug, Args)]
@@ -29,7 +29,7 @@ pub(crate) struct Restore {
     /// Backup file
     #[arg(required_unless_present = "mark_only")]
     file: Option<PathBuf>,
-    /// Only start a new store epoch, after copying files back by hand
+    /// Mark files copied back by hand as restored
     #[arg(long, conflicts_with = "file")]
     mark_only: bool,
     #[command(flatten)]
@@ -109,19 +109,19 @@ struct Restored {
 }
 
 fn restore(backup: &Path, folder: &Path) -> anyhow::Result<Restored> {
-    // Looked at before the folder is made, or anything in it.
+    // Checked before the directory or anything in it is created.
     super::backup::unpack::look(backup)?;
     make(folder)?;
     let _nobody_else = hold(folder)?;
     let unpacked = folder.join(RESTORING);
     if unpacked.exists() {
-        let what = "cannot remove what a restore left that was cut off";
+        let what = "cannot delete the files of an interrupted restore";
         fs::remove_dir_all(&unpacked).context(what)?;
     }
     make(&unpacked)?;
     let prepared = prepare(backup, &unpacked, folder);
     let (at, accounts, envelopes) = prepared.inspect_err(|_| {
-        // Where the folder had no store before, a restore that failed must not look like one that was cut off.
+        // In a directory without a store, a failed restore must not look like an interrupted one.
         let _ = fs::remove_dir_all(&unpacked);
     })?;
     let aside = swap(folder, &unpacked)?;
@@ -140,7 +140,7 @@ fn restore(backup: &Path, folder: &Path) -> anyhow::Result<Restored> {
                 bytes,
             },
         )
-        .context("the backup is restored, but could not be noted as the last one")?;
+        .context("the backup is restored, but cannot be recorded as the last one")?;
         take_owner(folder, &folder.join(admin::LAST_BACKUP))?;
     }
     Ok(Restored {
@@ -153,10 +153,10 @@ fn restore(backup: &Path, folder: &Path) -> anyhow::Result<Restored> {
 
 fn make(folder: &Path) -> anyhow::Result<()> {
     graceful_fs_util::create_dir_all_private(folder)
-        .with_context(|| format!("cannot make the folder {}", folder.display()))
+        .with_context(|| format!("cannot create {}", folder.display()))
 }
 
-/// As long as it is held, no relay begins on the store that is there.
+/// Locks the existing store, so that no relay starts on it.
 fn hold(folder: &Path) -> anyhow::Result<Option<Box<dyn Send>>> {
     let path = folder.join(FILE);
     Ok(if path.exists() {
@@ -166,7 +166,7 @@ fn hold(folder: &Path) -> anyhow::Result<Option<Box<dyn Send>>> {
     })
 }
 
-/// Unpacks and checks it, begins a new history, and gives all of it to the folder's owner.
+/// Unpacks and checks the backup, starts a new store epoch, and gives the files to the directory's owner.
 fn prepare(backup: &Path, unpacked: &Path, folder: &Path) -> anyhow::Result<(String, u64, u64)> {
     let bar = ProgressBar::new(0).with_style(ProgressStyle::with_template(
         "checking {bar:30.cyan} {human_pos} of {human_len} envelopes",
@@ -181,7 +181,7 @@ fn prepare(backup: &Path, unpacked: &Path, folder: &Path) -> anyhow::Result<(Str
     store.begin_epoch(Identity::generate().epoch)?;
     drop(store);
     for journal in JOURNALS {
-        fs::remove_file(unpacked.join(journal)).context("cannot remove a journal that is empty")?;
+        fs::remove_file(unpacked.join(journal)).context("cannot delete an empty journal")?;
     }
     for name in [FILE, KEYS] {
         graceful_fs_util::sync_file(&unpacked.join(name)).context("cannot write the store")?;
@@ -193,8 +193,8 @@ fn prepare(backup: &Path, unpacked: &Path, folder: &Path) -> anyhow::Result<(Str
 
 fn give(folder: &Path, below: &Path) -> anyhow::Result<()> {
     take_owner(folder, below)?;
-    for entry in fs::read_dir(below).context("cannot list what was unpacked")? {
-        let path = entry.context("cannot list what was unpacked")?.path();
+    for entry in fs::read_dir(below).context("cannot list the unpacked files")? {
+        let path = entry.context("cannot list the unpacked files")?.path();
         match path.is_dir() {
             true => give(folder, &path)?,
             false => take_owner(folder, &path)?,
@@ -203,20 +203,20 @@ fn give(folder: &Path, below: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Moves the old things aside and the new ones in, the store last. Says where the old ones are.
+/// Moves the old files aside and the new ones in, the store last. Returns where the old ones are.
 fn swap(folder: &Path, unpacked: &Path) -> anyhow::Result<Option<PathBuf>> {
     let mut moved = Vec::new();
-    let swapped = swap_noting(folder, unpacked, &mut moved);
+    let swapped = swap_logged(folder, unpacked, &mut moved);
     if swapped.is_err() {
         for (from, to) in moved.iter().rev() {
-            // What cannot go back is said to be where it is, by the error.
+            // The error names files that cannot be moved back.
             let _ = fs::rename(to, from);
         }
     }
     swapped
 }
 
-fn swap_noting(
+fn swap_logged(
     folder: &Path,
     unpacked: &Path,
     moved: &mut Vec<(PathBuf, PathBuf)>,
@@ -251,7 +251,7 @@ fn swap_noting(
     Ok(aside)
 }
 
-/// A name that nothing has yet.
+/// An unused name.
 fn free_place(folder: &Path) -> PathBuf {
     let name = format!(
         "{BEFORE_RESTORE}{}",
@@ -264,5 +264,5 @@ fn free_place(folder: &Path) -> PathBuf {
     (1..)
         .map(named)
         .find(|place| !place.exists())
-        .expect("there are more numbers than folders")
+        .expect("numbers outnumber directories")
 }

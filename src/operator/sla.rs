@@ -1,4 +1,4 @@
-//! `graceful-relay sla`: the record of uptime, month by month.
+//! `graceful-relay sla`: reports from the uptime log.
 
 use std::path::{Path, PathBuf};
 
@@ -15,18 +15,18 @@ use graceful_server::observe::sla::{Month, Report, UptimeLog};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Sla {
-    /// Report one month: uptime against the target, how fast pushes were stored, incidents, credits
+    /// Report uptime, latency, incidents and credits
     Report(Reported),
-    /// Write the status page as files, for a web server: of this relay, or of several
+    /// Write the status page as files
     Page(Paged),
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct Paged {
-    /// The folder to write index.html and status.json to; made if it is not there
-    #[arg(long, value_name = "FOLDER")]
+    /// Output directory for index.html and status.json
+    #[arg(long, value_name = "DIR")]
     out: PathBuf,
-    /// What a relay tells at /status.json, in a file; once for each region [default: this relay's own]
+    /// A region's /status.json, repeatable [default: this relay]
     #[arg(long, value_name = "FILE")]
     from: Vec<PathBuf>,
     #[command(flatten)]
@@ -35,13 +35,13 @@ pub(crate) struct Paged {
 
 #[derive(Debug, Args)]
 pub(crate) struct Reported {
-    /// Which, like 2026-11 [default: this one, so far]
+    /// Month, like 2026-11 [default: the current one]
     #[arg(long, value_name = "YEAR-MONTH")]
     month: Option<Month>,
-    /// How to write it
+    /// Output format
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
-    /// Write it to this file
+    /// Output file
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
     #[command(flatten)]
@@ -50,13 +50,13 @@ pub(crate) struct Reported {
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum Format {
-    /// For a terminal
+    /// Text for a terminal
     Text,
-    /// For a document
+    /// Markdown
     Markdown,
-    /// For programs
+    /// JSON
     Json,
-    /// A page of its own, with plots
+    /// HTML with plots
     Html,
 }
 
@@ -93,7 +93,7 @@ impl Reported {
     }
 }
 
-/// The record of uptime, with what a running relay has in memory; and whether one runs.
+/// Returns the uptime log, up to now if a relay is running, and whether one is.
 async fn record(config: &Config) -> anyhow::Result<(UptimeLog, bool)> {
     let running = match admin::request(&config.data_dir, &AdminRequest::Note {}).await {
         Ok(AdminResponse::Noted) => true,
@@ -105,7 +105,7 @@ async fn record(config: &Config) -> anyhow::Result<(UptimeLog, bool)> {
     let uptime_log = UptimeLog::read(&config.data_dir, config.sla_terms.planned_stop_max_ms)?;
     if uptime_log.records().is_empty() {
         bail!(
-            "there is no record of uptime in {}; it begins with the first start",
+            "no uptime log in {}; the relay creates it at its first start",
             config.data_dir.display()
         );
     }
@@ -125,11 +125,11 @@ impl Paged {
             }
         };
         std::fs::create_dir_all(&self.out)
-            .with_context(|| format!("cannot make {}", self.out.display()))?;
+            .with_context(|| format!("cannot create {}", self.out.display()))?;
         let html = page::page(&regions);
         let json = serde_json::to_string(&Regions { regions })?;
         for (name, text) in [("index.html", html), ("status.json", json)] {
-            // A reader has the old one or the new one, whole.
+            // Renamed into place, so that readers see the old or the new file.
             let (file, fresh) = (self.out.join(name), self.out.join(format!("{name}.new")));
             std::fs::write(&fresh, text)
                 .and_then(|()| std::fs::rename(&fresh, &file))
@@ -150,7 +150,7 @@ impl Paged {
         );
         let state = match running {
             true => told(admin::request(&config.data_dir, &AdminRequest::Status {}).await?),
-            false => (State::Down, Some("it is not running".to_owned())),
+            false => (State::Down, Some("the relay is not running".to_owned())),
         };
         let name = config.status_page.as_deref().unwrap_or("This relay");
         Ok(Region::new(name, &all, state, now.wall_ms))
@@ -172,11 +172,7 @@ fn told(answer: AdminResponse) -> (State, Option<String>) {
 fn read(file: &Path) -> anyhow::Result<Vec<Region>> {
     let text =
         std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
-    let regions: Regions = serde_json::from_str(&text).with_context(|| {
-        format!(
-            "{} is not what a relay tells at /status.json",
-            file.display()
-        )
-    })?;
+    let regions: Regions = serde_json::from_str(&text)
+        .with_context(|| format!("{} is not the output of /status.json", file.display()))?;
     Ok(regions.regions)
 }

@@ -1,4 +1,4 @@
-//! On macOS: the daemon that the package has.
+//! macOS: the package's launchd daemon.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -12,7 +12,7 @@ const TARGET: &str = "system/graceful-relay";
 const PROGRAM: &str = "/usr/local/bin/graceful-relay";
 const DAEMON: &str = "/Library/LaunchDaemons/graceful-relay.plist";
 
-/// Each file, and what is in it.
+/// Installed files and their content.
 const FILES: [(&str, &str); 2] = [
     (
         DAEMON,
@@ -24,18 +24,18 @@ const FILES: [(&str, &str); 2] = [
     ),
 ];
 
-/// What the package does when its files are in place; and when it is to go.
+/// The package's scripts after installation and for removal.
 const PREPARE: &str = include_str!("../../packaging/macos/postinstall");
 const REMOVE: &str = include_str!("../../packaging/macos/uninstall");
 
-/// A start or an end that takes longer has failed, for who waits for it here.
+/// Timeout of a start or stop.
 const PATIENCE: Duration = Duration::from_secs(120);
 const PAUSE: Duration = Duration::from_millis(200);
 
 pub(super) fn install() -> anyhow::Result<String> {
     only_root()?;
     if have("pkgutil", &["--pkg-info", NAME]).is_ok() {
-        bail!("the installer brought the relay and its daemon; upgrade it with a newer one");
+        bail!("the installer package installed the relay; upgrade it with a newer package");
     }
     let runs = is_loaded();
     accepts_settings()?;
@@ -45,9 +45,7 @@ pub(super) fn install() -> anyhow::Result<String> {
     }
     if runs {
         have("/bin/sh", &["-c", PREPARE, NAME])?;
-        return Ok(format!(
-            "{PROGRAM} is this version now, and was started anew."
-        ));
+        return Ok(format!("Upgraded {PROGRAM} and restarted the daemon."));
     }
     have("/bin/sh", &["-c", PREPARE, NAME, "--only-prepare"])?;
     Ok(installed(
@@ -64,14 +62,14 @@ pub(super) fn start() -> anyhow::Result<String> {
         have("launchctl", &["bootstrap", "system", DAEMON])?;
     }
     wait_until(|| have(PROGRAM, &["healthcheck"]).is_ok())
-        .context("the daemon does not start; /var/log/graceful-relay tells why")?;
-    Ok(format!("The daemon runs. How it does: sudo {NAME} status"))
+        .context("the daemon does not start; see /var/log/graceful-relay")?;
+    Ok(format!("The daemon is running. See: sudo {NAME} status"))
 }
 
 pub(super) fn stop() -> anyhow::Result<String> {
     is_there()?;
     if is_loaded() {
-        // It may say that this takes a while, which is as it should be.
+        // Fails while the stop is still in progress.
         let told = have("launchctl", &["bootout", TARGET]);
         wait_until(|| !is_loaded()).or(told.map(drop))?;
     }
@@ -88,7 +86,7 @@ pub(super) fn uninstall() -> anyhow::Result<String> {
 fn is_there() -> anyhow::Result<()> {
     only_root()?;
     if !Path::new(DAEMON).exists() {
-        bail!("there is no daemon {NAME}; `{NAME} service install` makes one");
+        bail!("no daemon {NAME}; install it with `{NAME} service install`");
     }
     Ok(())
 }
@@ -97,12 +95,12 @@ fn is_loaded() -> bool {
     have("launchctl", &["print", TARGET]).is_ok()
 }
 
-/// launchd has no way to be told.
+/// launchd has no notification.
 fn wait_until(mut holds: impl FnMut() -> bool) -> anyhow::Result<()> {
     let begun = Instant::now();
     while !holds() {
         if begun.elapsed() > PATIENCE {
-            bail!("it takes longer than {} seconds", PATIENCE.as_secs());
+            bail!("timeout after {} seconds", PATIENCE.as_secs());
         }
         std::thread::sleep(PAUSE);
     }

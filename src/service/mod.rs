@@ -1,4 +1,4 @@
-//! `graceful-relay service`: the program alone, made a service of the system it is on, as its packages make it.
+//! `graceful-relay service`: installs this program as a system service, as the packages do.
 
 #[cfg_attr(target_os = "linux", path = "systemd.rs")]
 #[cfg_attr(target_os = "macos", path = "launchd.rs")]
@@ -11,14 +11,13 @@ use clap::Subcommand;
 
 #[derive(Debug, Clone, Copy, Subcommand)]
 pub(super) enum Service {
-    /// Put this program where the system has its own, with settings and a service that starts with the
-    /// machine; over an older one, that is an upgrade
+    /// Install or upgrade program and service
     Install,
-    /// Start the service now
+    /// Start the service
     Start,
-    /// Stop the service in an orderly way, until it is started or the machine is
+    /// Stop the service
     Stop,
-    /// Take service and program away; settings and what the relay keeps stay
+    /// Remove program and service, keep data
     Uninstall,
 }
 

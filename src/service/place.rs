@@ -1,4 +1,4 @@
-//! Files of the system, put in place whole.
+//! Installation of system files.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,15 +8,14 @@ use anyhow::{Context, bail};
 
 use graceful_server::config::config_file;
 
-/// What a file is for, as far as its rights go.
+/// The kind of a file, for its permissions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     Program,
     Text,
 }
 
-/// Puts this content there, and makes the folders above it. Whoever reads the file meanwhile finds the old
-/// content or the new.
+/// Writes a file atomically, and creates its parent directories.
 ///
 /// # Errors
 /// Names the file.
@@ -41,13 +40,13 @@ fn allow(file: &Path, kind: Kind) -> std::io::Result<()> {
     fs::set_permissions(file, fs::Permissions::from_mode(mode))
 }
 
-/// The folder says who may do what.
+/// Permissions are inherited from the directory.
 #[cfg(not(unix))]
 fn allow(_file: &Path, _kind: Kind) -> std::io::Result<()> {
     Ok(())
 }
 
-/// The settings that are there stay as they are.
+/// Writes the example configuration, unless there is a configuration.
 ///
 /// # Errors
 /// Names the file.
@@ -63,12 +62,12 @@ pub(super) fn put_settings(file: &Path) -> anyhow::Result<()> {
     }
 }
 
-/// Puts this very program there, unless that is the file that runs.
+/// Copies this program there, unless it runs from there.
 ///
 /// # Errors
 /// Names the file.
 pub(super) fn put_program(file: &Path) -> anyhow::Result<()> {
-    let this = std::env::current_exe().context("this program does not know where it is")?;
+    let this = std::env::current_exe().context("cannot find the path of this program")?;
     if this.canonicalize().ok() == file.canonicalize().ok() {
         return Ok(());
     }
@@ -76,24 +75,24 @@ pub(super) fn put_program(file: &Path) -> anyhow::Result<()> {
     put(file, &content, Kind::Program)
 }
 
-/// An upgrade that cannot start is none: before anything is replaced, this version looks at the settings.
+/// Checks the configuration with this version before anything is replaced.
 ///
 /// # Errors
-/// What is wrong with them.
+/// The configuration errors.
 pub(super) fn accepts_settings() -> anyhow::Result<()> {
     let file = config_file();
     if file.exists() {
-        let this = std::env::current_exe().context("this program does not know where it is")?;
+        let this = std::env::current_exe().context("cannot find the path of this program")?;
         have(
             &this.display().to_string(),
             &["config", "check", "--config", &file.display().to_string()],
         )
-        .context("nothing was changed, for this version does not accept the settings")?;
+        .context("nothing is changed: this version refuses the configuration")?;
     }
     Ok(())
 }
 
-/// Takes a file away, if it is there.
+/// Deletes a file, if it exists.
 ///
 /// # Errors
 /// Names the file.
@@ -101,18 +100,17 @@ pub(super) fn accepts_settings() -> anyhow::Result<()> {
 pub(super) fn remove(file: &Path) -> anyhow::Result<()> {
     match fs::remove_file(file) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(error).with_context(|| format!("cannot remove {}", file.display()))
+            Err(error).with_context(|| format!("cannot delete {}", file.display()))
         }
         _ => Ok(()),
     }
 }
 
-/// What whoever installed it is told. `service` is what the system calls such a thing, `start` the command
-/// that starts it.
+/// The message after installation. `service` is the system's word, `start` the command to start it.
 pub(super) fn installed(program: &Path, service: &str, start: &str) -> String {
     format!(
-        "Installed as {}, with a {service} that starts with the machine.\n\
-         Settings: {}, in which every option is explained.\n\
+        "Installed {}, with a {service} that starts at boot.\n\
+         Configuration: {}, with every option described.\n\
          Start it now: {start}",
         program.display(),
         config_file().display()
@@ -120,19 +118,19 @@ pub(super) fn installed(program: &Path, service: &str, start: &str) -> String {
 }
 
 /// # Errors
-/// For everybody else.
+/// For other users than root.
 #[cfg(unix)]
 pub(super) fn only_root() -> anyhow::Result<()> {
     if !rustix::process::geteuid().is_root() {
-        bail!("only root may do this; try it with sudo");
+        bail!("permission denied; run this with sudo");
     }
     Ok(())
 }
 
-/// Has another program do something, and gives what it said.
+/// Runs another program and returns its output.
 ///
 /// # Errors
-/// What it said where it failed.
+/// Its error output.
 pub(super) fn have(program: &str, arguments: &[&str]) -> anyhow::Result<String> {
     let done = Command::new(program).args(arguments).output();
     let done = done.with_context(|| format!("cannot run {program}"))?;

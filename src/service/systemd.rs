@@ -1,4 +1,4 @@
-//! On Linux: the units that the packages have, with the program below /usr/local.
+//! Linux: the packages' systemd units, with the program below /usr/local.
 
 use std::path::Path;
 
@@ -12,16 +12,16 @@ use graceful_server::config::config_file;
 const NAME: &str = "graceful-relay";
 const PROGRAM: &str = "/usr/local/bin/graceful-relay";
 
-/// Where the units expect the program that a package brings.
+/// The program's path in the packages' units.
 const PROGRAM_OF_PACKAGES: &str = "/usr/bin/graceful-relay";
 
-/// What a package brings; one of them is there where a package is.
+/// Unit files of a package.
 const UNITS_OF_PACKAGES: [&str; 2] = [
     "/usr/lib/systemd/system/graceful-relay.service",
     "/lib/systemd/system/graceful-relay.service",
 ];
 
-/// Each file, and what is in it.
+/// Installed files and their content.
 const FILES: [(&str, &str); 6] = [
     (
         "/etc/systemd/system/graceful-relay.service",
@@ -49,7 +49,7 @@ const FILES: [(&str, &str); 6] = [
     ),
 ];
 
-/// From the one that others depend on to the one that depends.
+/// Units, each after those it depends on.
 const UNITS: [&str; 3] = [
     "graceful-relay.service",
     "graceful-relay.socket",
@@ -73,10 +73,10 @@ pub(super) fn install() -> anyhow::Result<String> {
     have("systemd-tmpfiles", &["--create", "graceful-relay.conf"])?;
     have("systemctl", &["daemon-reload"])?;
     if upgrade {
-        // Devices are sent away for some seconds, and come back.
+        // Devices are disconnected for some seconds.
         have("systemctl", &["try-restart", NAME]).context(why())?;
         return Ok(format!(
-            "{PROGRAM} is this version now. Where the service ran, it was restarted."
+            "Upgraded {PROGRAM}. A running service was restarted."
         ));
     }
     have("systemctl", &["enable", NAME])?;
@@ -90,9 +90,9 @@ pub(super) fn install() -> anyhow::Result<String> {
 pub(super) fn start() -> anyhow::Result<String> {
     may_as_root()?;
     is_there()?;
-    // It returns when devices may come.
+    // Returns when the relay is ready.
     have("systemctl", &["start", NAME]).context(why())?;
-    Ok(format!("The service runs. How it does: sudo {NAME} status"))
+    Ok(format!("The service is running. See: sudo {NAME} status"))
 }
 
 pub(super) fn stop() -> anyhow::Result<String> {
@@ -105,10 +105,10 @@ pub(super) fn stop() -> anyhow::Result<String> {
 pub(super) fn uninstall() -> anyhow::Result<String> {
     may()?;
     if !FILES.iter().any(|(file, _)| Path::new(file).exists()) {
-        bail!("`{NAME} service install` put nothing here");
+        bail!("not installed by `{NAME} service install`");
     }
     for unit in UNITS.iter().rev() {
-        // One that was never enabled, or is gone already, is as it is to be.
+        // Fails if it was never enabled, which is fine.
         let _ = have("systemctl", &["disable", "--now", unit]);
     }
     for (file, _) in FILES {
@@ -116,21 +116,19 @@ pub(super) fn uninstall() -> anyhow::Result<String> {
     }
     remove(Path::new(PROGRAM))?;
     have("systemctl", &["daemon-reload"])?;
-    Ok("Service and program are gone. What stays, to be deleted by hand: /etc/graceful-relay,\n\
+    Ok("Removed service and program. Kept, to be deleted by hand: /etc/graceful-relay,\n\
         /var/lib/graceful-relay, /var/log/graceful-relay, /var/backups/graceful-relay, and the user graceful-relay."
         .to_owned())
 }
 
 /// # Errors
-/// Where this is not the way here.
+/// If a package or another service manager is responsible.
 fn may() -> anyhow::Result<()> {
     if let Some(unit) = UNITS_OF_PACKAGES
         .iter()
         .find(|unit| Path::new(unit).exists())
     {
-        bail!(
-            "a package brought the relay and its service ({unit}); upgrade and remove it with the package manager"
-        );
+        bail!("a package installed the relay and its service ({unit}); use the package manager");
     }
     may_as_root()
 }
@@ -138,7 +136,7 @@ fn may() -> anyhow::Result<()> {
 fn may_as_root() -> anyhow::Result<()> {
     if !Path::new("/run/systemd/system").exists() {
         bail!(
-            "systemd does not run here; have your service manager run `{NAME} serve`, or run \
+            "systemd is not running; let your service manager run `{NAME} serve`, or run \
              `{NAME} serve --daemon --pid-file FILE` at boot (docs/guide/install/binary.md)"
         );
     }
@@ -151,13 +149,13 @@ fn is_there() -> anyhow::Result<()> {
         .chain([&FILES[0].0])
         .any(|unit| Path::new(unit).exists())
     {
-        bail!("there is no service {NAME}; `{NAME} service install` makes one");
+        bail!("no service {NAME}; install it with `{NAME} service install`");
     }
     Ok(())
 }
 
 fn why() -> String {
-    format!("the service does not start; `journalctl -u {NAME} -n 30` tells why")
+    format!("the service does not start; see `journalctl -u {NAME} -n 30`")
 }
 
 #[cfg(test)]

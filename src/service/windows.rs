@@ -1,4 +1,4 @@
-//! On Windows: what the msi sets up, for the program alone.
+//! Windows: the same service as the MSI installer's.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -15,11 +15,11 @@ use super::place::{accepts_settings, have, installed, put_program, put_settings,
 use crate::serve::windows_service::NAME;
 use graceful_server::config::{config_file, program_data};
 
-/// A start or an end that takes longer has failed, for who waits for it here.
+/// Timeout of a start or stop.
 const PATIENCE: Duration = Duration::from_secs(120);
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Of the rule in the firewall.
+/// Name of the firewall rule.
 const RULE: &str = "name=Graceful Relay";
 
 pub(super) fn install() -> anyhow::Result<String> {
@@ -34,13 +34,13 @@ pub(super) fn install() -> anyhow::Result<String> {
     put_program(&program)?;
     put_settings(&config_file())?;
     std::fs::create_dir_all(program_data().join("data"))
-        .context("cannot make the folder for its data")?;
+        .context("cannot create the data directory")?;
     let info = info(&program);
     let Some(service) = there else {
         let service = manager
             .create_service(&info, ServiceAccess::CHANGE_CONFIG)
             .map_err(denied)?;
-        service.set_description("Keeps sealed changes until every device has them")?;
+        service.set_description("End-to-end encrypted sync server")?;
         open_firewall(&program)?;
         return Ok(installed(
             &program,
@@ -53,14 +53,14 @@ pub(super) fn install() -> anyhow::Result<String> {
         start_it(&service)?;
     }
     Ok(format!(
-        "{} is this version now. Where the service ran, it was restarted.",
+        "Upgraded {}. A running service was restarted.",
         program.display()
     ))
 }
 
 pub(super) fn start() -> anyhow::Result<String> {
     start_it(&open()?)?;
-    Ok(format!("The service runs. How it does: {NAME} status"))
+    Ok(format!("The service is running. See: {NAME} status"))
 }
 
 pub(super) fn stop() -> anyhow::Result<String> {
@@ -73,18 +73,18 @@ pub(super) fn uninstall() -> anyhow::Result<String> {
     let (service, program) = (open()?, program()?);
     stop_it(&service)?;
     service.delete()?;
-    // One that somebody took away is as it is to be.
+    // Fails if the rule is gone, which is fine.
     let _ = have(
         &of_windows("netsh")?,
         &["advfirewall", "firewall", "delete", "rule", RULE],
     );
     let left = match remove(&program) {
         Ok(()) => String::new(),
-        // Windows keeps the file of a program that runs, which this one may be.
+        // Windows locks the file of a running program, which this one may be.
         Err(_) => format!("{}, ", program.display()),
     };
     Ok(format!(
-        "The service is gone. What stays, to be deleted by hand: {left}{}.",
+        "Removed the service. Kept, to be deleted by hand: {left}{}.",
         program_data().display()
     ))
 }
@@ -93,13 +93,11 @@ fn start_it(service: &Service) -> anyhow::Result<()> {
     if service.query_status()?.current_state == ServiceState::Stopped {
         service.start::<OsString>(&[]).map_err(denied)?;
     }
-    let failed = || {
-        format!("the service does not start; `{NAME} config check` may tell why, and its log does")
-    };
+    let failed = || format!("the service does not start; see its log and `{NAME} config check`");
     wait_for(service, ServiceState::Running).with_context(failed)
 }
 
-/// Gives whether it ran.
+/// Returns whether it was running.
 fn stop_it(service: &Service) -> anyhow::Result<bool> {
     if service.query_status()?.current_state == ServiceState::Stopped {
         return Ok(false);
@@ -109,7 +107,7 @@ fn stop_it(service: &Service) -> anyhow::Result<bool> {
     Ok(true)
 }
 
-/// The manager has no way to be told.
+/// The service manager has no notification.
 fn wait_for(service: &Service, state: ServiceState) -> anyhow::Result<()> {
     let begun = Instant::now();
     loop {
@@ -118,10 +116,13 @@ fn wait_for(service: &Service, state: ServiceState) -> anyhow::Result<()> {
             return Ok(());
         }
         if now == ServiceState::Stopped {
-            bail!("it ended");
+            bail!("the service stopped");
         }
         if begun.elapsed() > PATIENCE {
-            bail!("it is {now:?} for {} seconds", PATIENCE.as_secs());
+            bail!(
+                "timeout: still {now:?} after {} seconds",
+                PATIENCE.as_secs()
+            );
         }
         std::thread::sleep(PAUSE);
     }
@@ -149,7 +150,7 @@ fn info(program: &Path) -> ServiceInfo {
     }
 }
 
-/// Whatever it listens on, once its settings let others reach it.
+/// Allows incoming connections to the program, on any port.
 fn open_firewall(program: &Path) -> anyhow::Result<()> {
     let program = format!("program={}", program.display());
     let rule = [
@@ -173,7 +174,7 @@ fn open() -> anyhow::Result<Service> {
         .open_service(NAME, ServiceAccess::all())
         .map_err(|error| match code(&error) {
             Some(NO_SUCH_SERVICE) => {
-                anyhow::anyhow!("there is no service {NAME}; `{NAME} service install` makes one")
+                anyhow::anyhow!("no service {NAME}; install it with `{NAME} service install`")
             }
             _ => denied(error),
         })
@@ -197,25 +198,22 @@ fn code(error: &windows_service::Error) -> Option<i32> {
 fn denied(error: windows_service::Error) -> anyhow::Error {
     match code(&error) {
         Some(ACCESS_DENIED) => {
-            anyhow::anyhow!(
-                "only administrators may do this; open the terminal with \"Run as administrator\""
-            )
+            anyhow::anyhow!("permission denied; open the terminal with \"Run as administrator\"")
         }
-        _ => anyhow::Error::new(error).context("the service manager of Windows refuses it"),
+        _ => anyhow::Error::new(error).context("the Windows service manager refused the request"),
     }
 }
 
 fn program() -> anyhow::Result<PathBuf> {
-    let programs =
-        std::env::var_os("ProgramFiles").context("the folder of programs is not known")?;
+    let programs = std::env::var_os("ProgramFiles").context("ProgramFiles is not set")?;
     Ok(PathBuf::from(programs)
         .join("Graceful Relay")
         .join("graceful-relay.exe"))
 }
 
-/// A program of the system itself, and not one of that name that lies beside this one.
+/// The path of a system program, not of one with its name beside this program.
 fn of_windows(name: &str) -> anyhow::Result<String> {
-    let root = std::env::var_os("SystemRoot").context("the folder of Windows is not known")?;
+    let root = std::env::var_os("SystemRoot").context("SystemRoot is not set")?;
     Ok(PathBuf::from(root)
         .join("System32")
         .join(name)
@@ -224,7 +222,7 @@ fn of_windows(name: &str) -> anyhow::Result<String> {
         .to_string())
 }
 
-/// What the installer brought is for it to change.
+/// Refuses to change an installation of the MSI.
 fn not_over_an_installer() -> anyhow::Result<()> {
     const LIST: &str = r"HKLM\SOFTWARE\Microsoft\Windows\CurrentVersion\Uninstall";
     match have(
@@ -237,8 +235,8 @@ fn not_over_an_installer() -> anyhow::Result<()> {
                 .any(|line| line.trim_end().ends_with("    Graceful Relay")) =>
         {
             bail!(
-                "the installer brought the relay and its service; upgrade it with a newer one, and remove it \
-                 in the settings of Windows"
+                "the MSI installed the relay and its service; upgrade it with a newer MSI, or remove it in the \
+                 Windows settings"
             )
         }
         _ => Ok(()),

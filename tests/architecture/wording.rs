@@ -16,6 +16,9 @@ pub const PLACES: &[&str] = &[
 /// Files with these endings are checked.
 const ENDINGS: &[&str] = &["md", "proto", "rs", "toml"];
 
+/// Old names of options, which the configuration refuses with the new ones.
+const CONFIG: &[&str] = &["crates/server/src/config/"];
+
 /// A word or phrase in lower case, the term to use instead, and the paths where it may stand.
 ///
 /// A match needs a non-letter on both sides, so a word is found within `snake_case`, too.
@@ -28,7 +31,7 @@ pub const WORDS: &[(&str, &str, &[&str])] = &[
     ("doorkeeper", "admission control", &[]),
     ("the door", "the listener, admission control", &[]),
     ("newcomer", "unauthenticated connection", &[]),
-    ("newcomers", "unauthenticated connections", &[]),
+    ("newcomers", "unauthenticated connections", CONFIG),
     ("turned away", "rejected", &[]),
     ("sent away", "rejected", &[]),
     ("made room", "evicted", &[]),
@@ -36,9 +39,9 @@ pub const WORDS: &[(&str, &str, &[&str])] = &[
     ("errands", "pending operations", &[]),
     ("addressee", "recipient", &[]),
     ("ordinal", "device index", &[]),
-    ("silence_s_max", "idle_timeout_s", &[]),
-    ("heartbeat_s", "ping_interval_s", &[]),
-    ("unanswered_frames_max", "in_flight_frames_max", &[]),
+    ("silence_s_max", "idle_timeout_s", CONFIG),
+    ("heartbeat_s", "ping_interval_s", CONFIG),
+    ("unanswered_frames_max", "in_flight_frames_max", CONFIG),
     ("bytes_kept", "stored_bytes", &[]),
     ("envelopes_kept", "stored_envelopes", &[]),
     ("kept_bytes", "stored_bytes", &[]),

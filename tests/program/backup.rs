@@ -185,9 +185,9 @@ fn backup_of_stopped_relay_creates_its_folder() {
     let (home, mut relay) = house();
     let address = relay.address().to_owned();
     relay.running.kill();
-    backup(&home, "relay/inside.backup", &[]).failure(&["does not belong into the data folder"]);
-    backup(&home, "one.backup", &["--keep", "3"]).failure(&["--keep goes with a folder"]);
-    backup(&home, "nowhere/", &[]).failure(&["there is no folder"]);
+    backup(&home, "relay/inside.backup", &[]).failure(&["must be outside the data directory"]);
+    backup(&home, "one.backup", &["--keep", "3"]).failure(&["--keep needs a directory"]);
+    backup(&home, "nowhere/", &[]).failure(&["no directory"]);
     let said = backup(&home, "one.backup", &["--json"]).success().json();
     assert_eq!(said[0]["accounts"], 1);
     assert!(said[0]["envelopes"].as_u64() >= Some(1), "{said:?}");
@@ -220,7 +220,7 @@ fn damaged_backup_restores_nothing() {
         assert!(contents(&home.path("relay")) == before, "something changed");
     };
     for length in [513, 2_000, good.len() / 2, good.len() - 1] {
-        try_with(&good[..length], &["damaged or was cut off"]);
+        try_with(&good[..length], &["damaged or incomplete"]);
     }
     for length in [0, 511] {
         try_with(&good[..length], &["is not a backup"]);

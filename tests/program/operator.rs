@@ -92,7 +92,7 @@ fn account_quota_applies_until_reset() {
         .concat();
         home.run(&all).success().out
     };
-    assert!(quota(&["2GB"]).contains("2.00 GB (its own quota) and 200,000 envelopes (as all)"));
+    assert!(quota(&["2GB"]).contains("2.00 GB (own quota) and 200,000 envelopes (default)"));
     // It is kept over a restart, with the account.
     drop(relay);
     let _relay = Relay::start(&home);
@@ -242,7 +242,7 @@ fn sla_report_is_written_in_every_format() {
         assert!(text.starts_with(begin), "{text}");
     }
     home.run(&["sla", "report", "--data-dir", "elsewhere"])
-        .failure(&["no record of uptime"]);
+        .failure(&["no uptime log"]);
 }
 
 fn finding<'a>(said: &'a Value, check: &str) -> &'a Value {
@@ -259,7 +259,7 @@ fn doctor_reports_healthy_and_unhealthy_relay() {
     let (home, relay) = house();
     let doctor = || home.run(&["doctor", "--json", "--data-dir", "relay"]);
     let well = one(&doctor());
-    for check in ["relay", "data folder", "reachable"] {
+    for check in ["relay", "data directory", "reachable"] {
         assert_eq!(finding(&well, check)["level"], "ok", "{well}");
     }
     let port = format!(
@@ -301,7 +301,7 @@ fn doctor_reports_wrong_settings_and_used_port() {
     let said = home.run(&["doctor", "--json", "--config", "wrong.toml"]);
     assert_eq!(said.status.code(), Some(2));
     assert!(
-        finding(&one(&said), "settings")["text"]
+        finding(&one(&said), "configuration")["text"]
             .as_str()
             .is_some_and(|text| text.contains("line 2"))
     );

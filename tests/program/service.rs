@@ -115,7 +115,7 @@ fn public_port_without_tls_is_refused() {
         .expect("piped")
         .read_to_string(&mut said)
         .expect("text");
-    assert!(said.contains("which others can reach"), "{said}");
+    assert!(said.contains("which other machines can reach"), "{said}");
     assert!(!relay.0.wait().expect("ends").success());
 }
 

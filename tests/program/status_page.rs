@@ -187,7 +187,7 @@ fn status_page_shows_stopped_relay_as_down() {
     assert!(read().contains("Sync works"));
     running.kill();
     home.run(&site).success();
-    assert!(read().contains("Sync is down") && read().contains("it is not running"));
+    assert!(read().contains("Sync is down") && read().contains("the relay is not running"));
 }
 
 /// In a real browser, where there is one: the policy lets the style pass, and nothing is wider than a phone.

@@ -1,4 +1,4 @@
-//! `graceful-relay account`: what the running relay keeps for whom, and what its operator may change.
+//! `graceful-relay account`: accounts of the running relay.
 
 mod page;
 
@@ -17,33 +17,33 @@ use graceful_rules::account_list::{
 use graceful_server::admin::{AdminRequest, AdminResponse};
 use graceful_server::config::units::ByteSize;
 
-/// Letters of an id that are typed to confirm its end.
-const CONFIRM_LETTERS: usize = 4;
+/// Characters of an id to type before its deletion.
+const CONFIRM_CHARS: usize = 4;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Account {
-    /// List accounts, the largest first
+    /// List accounts, largest first
     List(List),
     /// Show one account and its devices
     Show(Show),
-    /// Let one account keep more or less than others
+    /// Set or reset an account's quota
     SetQuota(SetQuota),
-    /// Delete everything of one account; its devices keep what they have
+    /// Delete an account from the relay
     Delete(Delete),
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct List {
-    /// What to list them by
+    /// Sort order
     #[arg(long, value_enum, default_value_t = By::Bytes)]
     by: By,
-    /// How many at most
+    /// Accounts to list
     #[arg(long, value_name = "N", default_value_t = 50, conflicts_with = "all")]
     limit: u64,
-    /// All of them
+    /// List all accounts
     #[arg(long)]
     all: bool,
-    /// Print JSON, a line for each account
+    /// Print JSON lines
     #[arg(long)]
     json: bool,
     #[command(flatten)]
@@ -52,22 +52,22 @@ pub(crate) struct List {
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum By {
-    /// How many devices it has
+    /// Devices
     Devices,
-    /// Bytes that are kept for it
+    /// Stored bytes
     Bytes,
-    /// Envelopes that are kept for it
+    /// Stored envelopes
     Envelopes,
-    /// When the newest envelope came that is still kept
+    /// Arrival of the newest stored envelope
     Activity,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct Show {
-    /// Its id, or how that begins: 8 letters at least
+    /// Account id, or its first 8 or more characters
     #[arg(value_name = "ID", allow_hyphen_values = true)]
     id: String,
-    /// Print JSON, for programs
+    /// Print JSON
     #[arg(long)]
     json: bool,
     #[command(flatten)]
@@ -76,10 +76,10 @@ pub(crate) struct Show {
 
 #[derive(Debug, Args)]
 pub(crate) struct SetQuota {
-    /// Its id, or how that begins: 8 letters at least
+    /// Account id, or its first 8 or more characters
     #[arg(value_name = "ID", allow_hyphen_values = true)]
     id: String,
-    /// Storage, like 2GB or "512 MiB"
+    /// Storage quota, like 2GB
     #[arg(value_name = "SIZE", required_unless_present_any = ["envelopes", "reset"])]
     size: Option<ByteSize>,
     /// Stored envelopes
@@ -94,10 +94,10 @@ pub(crate) struct SetQuota {
 
 #[derive(Debug, Args)]
 pub(crate) struct Delete {
-    /// Its id, or how that begins: 8 letters at least
+    /// Account id, or its first 8 or more characters
     #[arg(value_name = "ID", allow_hyphen_values = true)]
     id: String,
-    /// Do not ask
+    /// Do not ask for confirmation
     #[arg(long)]
     yes: bool,
     #[command(flatten)]
@@ -156,11 +156,9 @@ impl List {
             }
         }
         if shown == 0 && !self.json {
-            println!(
-                "There are no accounts yet. `graceful-relay invite create` creates an invitation for one."
-            );
+            println!("No accounts. Create an invitation with `graceful-relay invite create`.");
         } else if after.is_some() && !self.json {
-            eprintln!("There are more; see them with --all or a larger --limit.");
+            eprintln!("There are more accounts; use --all or a larger --limit.");
         }
         Ok(())
     }
@@ -194,7 +192,7 @@ impl SetQuota {
         let AccountSummary { account, quota, .. } = find(&config.data_dir, self.id).await?.entry;
         let quota = match self.reset {
             true => Quota::default(),
-            // What is not named stays as it is.
+            // A limit that is not given stays.
             false => Quota {
                 bytes_max: self.size.map(|size| size.0).or(quota.bytes_max),
                 envelopes_max: self.envelopes.or(quota.envelopes_max),
@@ -231,7 +229,7 @@ impl Delete {
         match ask(&config.data_dir, &AdminRequest::Delete { account }).await? {
             AdminResponse::Deleted { envelopes } => {
                 println!(
-                    "Deleted, with {envelopes} envelopes. Devices that are connected were told."
+                    "Deleted the account and {envelopes} envelopes. Connected devices are informed."
                 );
                 Ok(())
             }
@@ -240,23 +238,23 @@ impl Delete {
     }
 }
 
-/// A slip of the hand must not do this.
+/// Asks for the first characters of the id.
 fn confirm(detail: &AccountDetail) -> anyhow::Result<()> {
     ensure!(
         std::io::stdin().is_terminal(),
-        "nobody is there to confirm this; add --yes where that is meant"
+        "cannot ask for confirmation without a terminal; add --yes"
     );
-    let letters: String = detail.entry.account.chars().take(CONFIRM_LETTERS).collect();
+    let letters: String = detail.entry.account.chars().take(CONFIRM_CHARS).collect();
     eprint!("{}", page::detail(detail));
     eprint!(
-        "\nEverything above goes from this relay, for good. What devices have not yet fetched is lost to them.\n\
-         Type the first {CONFIRM_LETTERS} letters of the id to delete it: "
+        "\nThis deletes the account from this relay. Devices lose the envelopes that they have not fetched.\n\
+         Type the first {CONFIRM_CHARS} characters of the id to delete it: "
     );
     let mut typed = String::new();
     std::io::stdin().lock().read_line(&mut typed)?;
     ensure!(
         typed.trim() == letters,
-        "that is something else; nothing was deleted"
+        "the characters do not match; nothing is deleted"
     );
     Ok(())
 }

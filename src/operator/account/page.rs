@@ -1,4 +1,4 @@
-//! Accounts in lines of a terminal.
+//! Accounts as text.
 
 use console::style;
 use indicatif::HumanCount;
@@ -6,19 +6,19 @@ use indicatif::HumanCount;
 use crate::human::{bytes, duration};
 use graceful_rules::account_list::{AccountDetail, AccountSummary};
 
-/// Letters of an id in a list: enough to name it.
-const LETTERS: usize = 12;
+/// Characters of an id in a list.
+const ID_CHARS: usize = 12;
 
 pub(super) fn heading() -> String {
     let heading = format!(
         "{:14}{:>8}{:>10}{:>11}{:>12}  {}",
-        "account", "devices", "connected", "envelopes", "bytes", "newest kept"
+        "account", "devices", "connected", "envelopes", "bytes", "newest"
     );
     style(heading).bold().to_string()
 }
 
 pub(super) fn line(entry: &AccountSummary) -> String {
-    let id: String = entry.account.chars().take(LETTERS).collect();
+    let id: String = entry.account.chars().take(ID_CHARS).collect();
     let connected = entry
         .connected
         .map_or_else(|| "-".to_owned(), |count| count.to_string());
@@ -40,7 +40,7 @@ pub(super) fn line(entry: &AccountSummary) -> String {
 
 pub(super) fn quota(entry: &AccountSummary) -> String {
     format!(
-        "It may keep {} ({}) and {} envelopes ({}).",
+        "Quota: {} ({}) and {} envelopes ({}).",
         bytes(entry.bytes_max),
         chosen(entry.quota.bytes_max.is_some()),
         HumanCount(entry.envelopes_max),
@@ -49,7 +49,7 @@ pub(super) fn quota(entry: &AccountSummary) -> String {
 }
 
 fn chosen(own: bool) -> &'static str {
-    if own { "its own quota" } else { "as all" }
+    if own { "own quota" } else { "default" }
 }
 
 pub(super) fn detail(detail: &AccountDetail) -> String {
@@ -80,15 +80,15 @@ pub(super) fn detail(detail: &AccountDetail) -> String {
         (
             "envelopes",
             format!(
-                "{} of {} ({}), {} ever pushed",
+                "{} of {} ({}), {} pushed in total",
                 HumanCount(entry.envelopes),
                 HumanCount(entry.envelopes_max),
                 chosen(entry.quota.envelopes_max.is_some()),
                 HumanCount(detail.pushed_ever)
             ),
         ),
-        ("newest kept", ago(entry.newest_s)),
-        ("oldest kept", ago(detail.oldest_s)),
+        ("newest", ago(entry.newest_s)),
+        ("oldest", ago(detail.oldest_s)),
         (
             "membership",
             format!("{} entries", detail.membership_entries),
@@ -99,15 +99,11 @@ pub(super) fn detail(detail: &AccountDetail) -> String {
         .map(|(name, value)| format!("{} {value}\n", style(format!("{name:12}")).dim()))
         .collect();
     for member in &detail.members {
-        let gap = if member.has_gap {
-            ", has lost some and was not told yet"
-        } else {
-            ""
-        };
+        let gap = if member.has_gap { ", has a gap" } else { "" };
         let (waiting, pushed) = (HumanCount(member.waiting), HumanCount(member.push_number));
         let name = style(format!("{:12}", "device")).dim();
         page += &format!(
-            "{name} {}\n{:13}{waiting} waiting for it, {pushed} pushed by it{gap}\n",
+            "{name} {}\n{:13}{waiting} pending, {pushed} pushed{gap}\n",
             member.device, ""
         );
     }

@@ -1,9 +1,9 @@
-//! The form of a backup: a tar file that begins with a list of its parts and ends with a checksum of all
-//! that comes before it.
+//! The backup format: a tar file that starts with a manifest of its parts and ends with a checksum of all
+//! bytes before it.
 //!
 //! ```text
 //! graceful-relay-backup/manifest.json   what, when, by which version; name, bytes and SHA-256 of each part
-//! graceful-relay-backup/data/…          the parts, as they lie in a data folder
+//! graceful-relay-backup/data/…          the parts, as in the data directory
 //! graceful-relay-backup/sha256          over every byte before this entry
 //! 1,024 zeros                           the end of a tar file
 //! ```
@@ -18,53 +18,53 @@ use serde::{Deserialize, Serialize};
 
 use graceful_store::{Engine as _, HashingWriter, Options, SCHEMA_VERSION, Store};
 
-/// Of this form.
+/// The version of this format.
 pub(super) const FORMAT: u32 = 1;
 
 pub(super) const MANIFEST: &str = "graceful-relay-backup/manifest.json";
 pub(super) const DATA: &str = "graceful-relay-backup/data/";
 const CHECKSUM: &str = "graceful-relay-backup/sha256";
 
-/// The last entry and the end: 512 bytes of header, 512 that hold the checksum, 1,024 zeros.
+/// The last entry and the end of the archive: header, checksum, 1,024 zeros.
 pub(super) const TAIL_BYTES: u64 = 2_048;
 
-/// Bytes read at once.
+/// Read buffer.
 pub(super) const BUFFER_BYTES: usize = 256 * 1024;
 
-/// What a backup says of itself.
+/// The manifest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Manifest {
-    /// Of the form of this file.
+    /// [`FORMAT`].
     pub(crate) format: u32,
-    /// Of the program that made it.
+    /// Version of the program.
     pub(crate) version: String,
-    /// The layout of the store in it.
+    /// Schema version of the store.
     pub(crate) schema: u32,
-    /// When, as in RFC 3339.
+    /// Creation time (RFC 3339).
     pub(crate) at: String,
-    /// Which relay, as it tells devices.
+    /// The relay id.
     pub(crate) relay_id: String,
     pub(crate) parts: Vec<Part>,
 }
 
-/// One file.
+/// A file in the backup.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Part {
-    /// Below the data folder, with slashes.
+    /// Path below the data directory, with slashes.
     pub(crate) name: String,
     pub(crate) bytes: u64,
     pub(crate) sha256: String,
 }
 
-/// Packs all that is in a folder into a new file, which is on the disk when this returns.
+/// Packs a directory into a new file, and syncs it.
 pub(super) fn pack(parts: &Path, to: &Path, at: Timestamp) -> anyhow::Result<()> {
     let relay_id = Store::open(parts, Options::default())?
         .identity()
         .relay_id
         .to_string();
-    // Opening it has made files that are empty.
+    // Opening creates empty journals.
     for journal in graceful_store::JOURNALS {
-        fs::remove_file(parts.join(journal)).context("cannot remove a journal that is empty")?;
+        fs::remove_file(parts.join(journal)).context("cannot delete an empty journal")?;
     }
     let mut names = Vec::new();
     list(parts, "", &mut names).context("cannot list the parts of the backup")?;
@@ -120,7 +120,7 @@ fn write(manifest: &Manifest, parts: &Path, to: &Path) -> io::Result<()> {
             from,
         )?;
     }
-    // Behind it comes what the tail ends with: the zeros of a builder that is done.
+    // The builder appends the zeros of the tail.
     let checksum = archive.get_ref().hex();
     append(
         &mut archive,
@@ -134,7 +134,7 @@ fn write(manifest: &Manifest, parts: &Path, to: &Path) -> io::Result<()> {
         .sync_all()
 }
 
-/// No user, no time: they are nobody's business where the backup lies.
+/// Without user and time, which would reveal more than the backup needs.
 fn append<W: Write>(
     archive: &mut tar::Builder<W>,
     name: &str,
@@ -148,7 +148,7 @@ fn append<W: Write>(
     archive.append_data(&mut header, name, from)
 }
 
-/// How a backup ends whose other bytes have this checksum.
+/// The end of a backup with this checksum.
 pub(super) fn tail(checksum: &str) -> io::Result<Vec<u8>> {
     let mut archive = tar::Builder::new(Vec::new());
     append(

@@ -1,4 +1,4 @@
-//! The parts of a backup: the store and the keys of its days, of one moment, and what lies beside them.
+//! The parts of a backup: a consistent copy of store and day keys, and the files beside them.
 
 use std::fs;
 use std::io;
@@ -12,14 +12,14 @@ use crate::operator::offline_store;
 use graceful_server::admin::{self, AdminError};
 use graceful_server::config::Config;
 
-/// What is taken from the data folder as it lies there: certificates and keys, the record of uptime, and
-/// the settings, if they are there. The profile of a device that may be there belongs to its user.
+/// Files copied as they are, if they exist: certificates and keys, the uptime log, the configuration. A
+/// client profile in the data directory belongs to its user.
 const BESIDE: [&str; 3] = ["tls", "sla", "config.toml"];
 
-/// Rows between two movements of the bar.
+/// Rows between two updates of the progress bar.
 const STEP_ROWS: u64 = 1_000;
 
-/// Puts all parts into an empty folder, on a thread of the runtime that may wait.
+/// Writes all parts into an empty directory, on a blocking thread.
 pub(super) fn gather(config: &Config, parts: &Path, bar: &ProgressBar) -> anyhow::Result<()> {
     let mut progress = |done: u64, rows: u64| {
         if done.is_multiple_of(STEP_ROWS) || done == rows {
@@ -48,25 +48,25 @@ fn in_folder(
     progress: &mut dyn FnMut(u64, u64),
 ) -> anyhow::Result<()> {
     let store = offline_store::open(config)?;
-    let (mut reading, writing) = io::pipe().context("the system gives no pipe")?;
+    let (mut reading, writing) = io::pipe().context("cannot create a pipe")?;
     std::thread::scope(|scope| {
         let sending = scope.spawn(move || store.export(&mut io::BufWriter::new(writing)));
         let taken = graceful_store::import(&mut io::BufReader::new(&mut reading), parts, progress);
-        // Who sends must not wait for who has given up.
+        // Unblocks the sender when the receiver stops.
         drop(reading);
         let sent = sending
             .join()
-            .map_err(|_| anyhow!("reading the store ended badly"))?;
+            .map_err(|_| anyhow!("export task panicked"))?;
         taken?;
         sent?;
         Ok(())
     })
 }
 
-/// Copies a file, or a folder with all that is in it; nothing, where there is nothing.
+/// Copies a file or a directory tree, if it exists.
 pub(super) fn copy(from: &Path, to: &Path) -> io::Result<()> {
     let kind = match fs::metadata(from) {
-        // Such as a file that just took another's place.
+        // Such as a file that was just replaced.
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         kind => kind?,
     };

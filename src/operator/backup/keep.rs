@@ -1,4 +1,4 @@
-//! Names of backups in a folder of them, and which of them go.
+//! Names of backups in a directory, and deletion of old ones.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -12,18 +12,14 @@ use super::unpack::manifest_of;
 const PREFIX: &str = "graceful-relay-";
 const ENDING: &str = ".backup";
 
-/// The file that is meant: itself, or one in the folder that is meant, named by the time.
+/// The output file: `to` itself, or one in the directory `to`, named by the time.
 pub(super) fn destination(to: &Path, at: Timestamp) -> anyhow::Result<PathBuf> {
     if !to.is_dir() {
         let is_folder = to
             .as_os_str()
             .to_string_lossy()
             .ends_with(std::path::MAIN_SEPARATOR);
-        anyhow::ensure!(
-            !is_folder,
-            "there is no folder {}; make it first",
-            to.display()
-        );
+        anyhow::ensure!(!is_folder, "no directory {}; create it first", to.display());
         return Ok(to.to_owned());
     }
     let named = |time: &str| to.join(format!("{PREFIX}{}{ENDING}", at.strftime(time)));
@@ -36,7 +32,7 @@ pub(super) fn destination(to: &Path, at: Timestamp) -> anyhow::Result<PathBuf> {
     })
 }
 
-/// When the backup of this name was made, in a form that sorts. `None`: it has no such name.
+/// The creation time in a backup's name, in a form that sorts. `None`: another name.
 fn time_of(name: &str) -> Option<String> {
     let time = name.strip_prefix(PREFIX)?.strip_suffix(ENDING)?;
     let form = |time: &str| -> String {
@@ -50,8 +46,8 @@ fn time_of(name: &str) -> Option<String> {
     }
 }
 
-/// Removes the oldest backups of this relay until `keep` are left. Never a file with another name, of
-/// another relay, or that does not say whose it is.
+/// Deletes the oldest backups of this relay until `keep` are left. Never a file with another name, without a
+/// manifest, or of another relay.
 pub(super) fn remove_older(
     folder: &Path,
     relay_id: &str,
@@ -59,7 +55,7 @@ pub(super) fn remove_older(
 ) -> anyhow::Result<Vec<PathBuf>> {
     let cannot = || {
         format!(
-            "the backup is good, but older ones cannot be removed from {}",
+            "the backup is complete, but older ones in {} cannot be deleted",
             folder.display()
         )
     };

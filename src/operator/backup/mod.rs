@@ -1,5 +1,4 @@
-//! `graceful-relay backup`: everything that a restore needs in one file, from the running relay or, where
-//! none runs, from its folder.
+//! `graceful-relay backup`: one file for a restore, from the running relay or from its data directory.
 
 pub(crate) mod archive;
 mod gather;
@@ -26,21 +25,20 @@ type Keep = std::num::NonZeroUsize;
 
 #[derive(Debug, Args)]
 pub(crate) struct Backup {
-    /// The file to write, or a folder, in which it gets a name with the time in it
+    /// Output file or directory
     #[arg(value_name = "FILE")]
     to: PathBuf,
-    /// Of this relay's backups in the folder, keep so many, the new one among them; older ones go when the
-    /// new one is found good
+    /// Backups to keep in the directory
     #[arg(long, value_name = "N")]
     keep: Option<Keep>,
-    /// Print JSON, for programs
+    /// Print JSON
     #[arg(long)]
     json: bool,
     #[command(flatten)]
     config_args: ConfigArgs,
 }
 
-/// What came of it.
+/// The result.
 struct Done {
     note: admin::Backup,
     found: unpack::Found,
@@ -52,7 +50,7 @@ impl Backup {
         let config = self.config_args.load(None)?;
         let (to, keep, folder) = (self.to.clone(), self.keep, config.data_dir.clone());
         let made = tokio::task::spawn_blocking(move || make(&config, &to, keep)).await;
-        let done = made.context("the backup ended badly")??;
+        let done = made.context("backup task panicked")??;
         note(&folder, &done.note).await?;
         let admin::Backup { at, file, bytes } = &done.note;
         let unpack::Found {
@@ -69,13 +67,13 @@ impl Backup {
             return Ok(());
         }
         println!(
-            "{file}: {}, with {} and {}; unpacked, opened and read to the end.",
+            "{file}: {}, with {} and {}; verified.",
             DecimalBytes(*bytes),
             plural(accounts, "account"),
             plural(envelopes, "envelope")
         );
         for file in &done.removed {
-            println!("Removed the older {}.", file.display());
+            println!("Deleted the older {}.", file.display());
         }
         Ok(())
     }
@@ -85,11 +83,11 @@ fn make(config: &Config, to: &Path, keep: Option<Keep>) -> anyhow::Result<Done> 
     let at = Timestamp::now();
     let file = keep::destination(to, at)?;
     if keep.is_some() && !to.is_dir() {
-        bail!("--keep goes with a folder, and {} is none", to.display());
+        bail!("--keep needs a directory; {} is none", to.display());
     }
     if file.exists() {
         bail!(
-            "{} is there already; choose another name, or a folder",
+            "{} exists; use another name, or a directory",
             file.display()
         );
     }
@@ -99,10 +97,10 @@ fn make(config: &Config, to: &Path, keep: Option<Keep>) -> anyhow::Result<Done> 
         .unwrap_or(Path::new("."));
     let folder =
         fs::canonicalize(folder).with_context(|| format!("cannot use {}", folder.display()))?;
-    let file = folder.join(file.file_name().context("this is no name for a file")?);
+    let file = folder.join(file.file_name().context("not a file name")?);
     if fs::canonicalize(&config.data_dir).is_ok_and(|data| folder.starts_with(data)) {
         bail!(
-            "a backup does not belong into the data folder; choose another place, best on another disk"
+            "the backup must be outside the data directory; use another directory, best on another disk"
         );
     }
     let staging = Staging::new(&folder)?;
@@ -115,17 +113,17 @@ fn make(config: &Config, to: &Path, keep: Option<Keep>) -> anyhow::Result<Done> 
     bar.set_message("packing");
     let packed = staging.path().join("packed");
     archive::pack(&parts, &packed, at)?;
-    // Looked at as a restore does: what cannot be restored is no backup.
-    fs::remove_dir_all(&parts).context("cannot remove the parts that were packed")?;
+    // Verified as by a restore.
+    fs::remove_dir_all(&parts).context("cannot delete the packed parts")?;
     bar.set_message("checking");
     let found = unpack::unpack(&packed, &staging.fresh("check")?, &bar)?;
     bar.finish_and_clear();
-    let cannot = || format!("cannot put the backup at {}", file.display());
-    // Never over a file that came meanwhile.
+    let cannot = || format!("cannot write {}", file.display());
+    // Never replaces a file that was created meanwhile.
     fs::hard_link(&packed, &file)
         .or_else(|error| match file.exists() {
             true => Err(error),
-            // Not every file system has links.
+            // Not every file system has hard links.
             false => fs::rename(&packed, &file),
         })
         .with_context(cannot)?;
@@ -148,7 +146,7 @@ fn make(config: &Config, to: &Path, keep: Option<Keep>) -> anyhow::Result<Done> 
     })
 }
 
-/// Through the running relay, whose file the note is, or without it.
+/// Records the backup, through the running relay if there is one.
 async fn note(folder: &Path, backup: &admin::Backup) -> anyhow::Result<()> {
     match admin::request(
         folder,
@@ -159,18 +157,18 @@ async fn note(folder: &Path, backup: &admin::Backup) -> anyhow::Result<()> {
     .await
     {
         Ok(AdminResponse::Noted) => Ok(()),
-        Ok(AdminResponse::Error(text)) => bail!("the backup is good, but {text}"),
-        Ok(_) => bail!("the backup is good, but the relay answered another question"),
+        Ok(AdminResponse::Error(text)) => bail!("the backup is complete, but {text}"),
+        Ok(_) => bail!("the backup is complete, but the relay sent an unexpected response"),
         Err(AdminError::NotRunning(_)) => {
             admin::record_backup(folder, backup)
-                .context("the backup is good, but could not be noted")?;
+                .context("the backup is complete, but cannot be recorded")?;
             take_owner(folder, &folder.join(admin::LAST_BACKUP))
         }
-        Err(error) => Err(error).context("the backup is good, but could not be noted"),
+        Err(error) => Err(error).context("the backup is complete, but cannot be recorded"),
     }
 }
 
-/// Gives a file to whoever has the folder: the command may have been run by root.
+/// Gives a file to the directory's owner: root may run the command.
 #[cfg(unix)]
 pub(crate) fn take_owner(folder: &Path, file: &Path) -> anyhow::Result<()> {
     use std::os::unix::fs::{MetadataExt, chown};

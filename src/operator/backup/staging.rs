@@ -1,5 +1,5 @@
-//! Where a backup is made: a folder beside its destination, gone when it is done. What a backup that was
-//! killed left is removed by the next one.
+//! The staging directory beside the destination, deleted at the end. The next backup deletes those of killed
+//! ones.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -8,11 +8,11 @@ use anyhow::Context;
 
 use crate::temp_dir::TempDir;
 
-/// How such a folder's name begins; what follows is chance.
+/// Prefix of the name; random characters follow.
 const PURPOSE: &str = "backup";
 const PREFIX: &str = "graceful-relay-backup-";
 
-/// Locked as long as somebody works there.
+/// Locked while in use.
 const LOCK: &str = "lock";
 
 pub(super) struct Staging {
@@ -24,10 +24,10 @@ impl Staging {
     pub(super) fn new(parent: &Path) -> anyhow::Result<Self> {
         remove_stale(parent);
         let folder = TempDir::new_in(parent, PURPOSE, false)?;
-        let lock =
-            File::create(folder.path().join(LOCK)).context("cannot write where the backup goes")?;
+        let lock = File::create(folder.path().join(LOCK))
+            .context("cannot write to the backup directory")?;
         lock.try_lock()
-            .context("cannot lock a file where the backup goes")?;
+            .context("cannot lock a file in the backup directory")?;
         Ok(Self {
             folder,
             _lock: lock,
@@ -38,15 +38,15 @@ impl Staging {
         self.folder.path()
     }
 
-    /// An empty folder in it.
+    /// Creates an empty directory in it.
     pub(super) fn fresh(&self, name: &str) -> anyhow::Result<PathBuf> {
         let path = self.path().join(name);
-        fs::create_dir(&path).context("cannot write where the backup goes")?;
+        fs::create_dir(&path).context("cannot write to the backup directory")?;
         Ok(path)
     }
 }
 
-/// What cannot be removed is no reason to make no backup.
+/// Errors are ignored: leftovers must not prevent a backup.
 fn remove_stale(parent: &Path) {
     for entry in fs::read_dir(parent).into_iter().flatten().flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();

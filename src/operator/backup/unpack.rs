@@ -1,4 +1,4 @@
-//! A backup taken apart and judged, as a restore needs it. Nothing that is wrong with it gets past here.
+//! Unpacking and verification of a backup, before a restore.
 
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
@@ -10,23 +10,22 @@ use indicatif::ProgressBar;
 use super::archive::{BUFFER_BYTES, DATA, FORMAT, MANIFEST, Manifest, Part, TAIL_BYTES, tail};
 use graceful_store::{Engine as _, FILE, HashingWriter, Options, SCHEMA_VERSION, Store};
 
-/// Bytes of the list of parts, far above the longest.
+/// Maximum size of the manifest.
 const MANIFEST_BYTES_MAX: u64 = 1024 * 1024;
 
-/// Bytes of memory for looking at the store.
+/// Page cache for verification.
 const CACHE_BYTES: usize = 16 * 1024 * 1024;
 
-/// A backup that is good.
+/// A verified backup.
 pub(crate) struct Found {
     pub(crate) manifest: Manifest,
     pub(crate) accounts: u64,
     pub(crate) envelopes: u64,
-    /// The store in it, open where it was unpacked.
+    /// Its store, opened where it was unpacked.
     pub(crate) store: Store,
 }
 
-/// Reads the backup to its end, unpacks it into an empty folder, opens the store there and looks at every
-/// envelope and account in it.
+/// Unpacks the backup into an empty directory, opens its store and verifies every envelope and account.
 pub(crate) fn unpack(backup: &Path, into: &Path, bar: &ProgressBar) -> anyhow::Result<Found> {
     let manifest = look(backup)?;
     let unpacked = unpack_parts(backup, &manifest, into);
@@ -35,13 +34,13 @@ pub(crate) fn unpack(backup: &Path, into: &Path, bar: &ProgressBar) -> anyhow::R
         cache_bytes: CACHE_BYTES,
         ..Options::default()
     };
-    let store = Store::open(into, options).context("the store in the backup does not open")?;
+    let store = Store::open(into, options).context("cannot open the store in the backup")?;
     bar.set_length(store.totals()?.envelopes);
     let tally = store.audit_all(&mut |envelopes| bar.set_position(envelopes))?;
     if tally.unreadable + tally.misplaced + tally.miscounted > 0 {
         bail!(
-            "the store in the backup is not good: {} envelopes do not open, {} are not where they should be, \
-             {} accounts are miscounted; `graceful-relay verify` says whether the relay's own store is",
+            "the store in the backup is corrupted: {} envelopes are unreadable, {} are misplaced, {} accounts are \
+             miscounted; check the relay's own store with `graceful-relay verify`",
             tally.unreadable,
             tally.misplaced,
             tally.miscounted
@@ -55,12 +54,12 @@ pub(crate) fn unpack(backup: &Path, into: &Path, bar: &ProgressBar) -> anyhow::R
     })
 }
 
-/// What a file says of itself, once every byte of it is as it was written.
+/// Returns the manifest, after verifying the checksum.
 pub(crate) fn look(backup: &Path) -> anyhow::Result<Manifest> {
     let named = || format!("cannot read {}", backup.display());
     let damaged = || {
         anyhow!(
-            "{} is damaged or was cut off; take another backup, or another copy of it",
+            "{} is damaged or incomplete; use another backup, or another copy",
             backup.display()
         )
     };
@@ -70,7 +69,7 @@ pub(crate) fn look(backup: &Path) -> anyhow::Result<Manifest> {
     let Some(text) = manifest else {
         bail!("{} is not a backup of Graceful Relay", backup.display());
     };
-    // What a later version made may end in another way.
+    // Later versions may have another end.
     let known: Option<serde_json::Value> = serde_json::from_slice(&text).ok();
     let number = |name: &str| {
         known
@@ -105,7 +104,7 @@ pub(crate) fn look(backup: &Path) -> anyhow::Result<Manifest> {
     serde_json::from_slice(&text).map_err(|_| damaged())
 }
 
-/// The list of parts. `None`: this is another kind of file.
+/// Reads the manifest. `None`: not a backup.
 pub(super) fn manifest_of(file: &mut impl Read) -> io::Result<Option<Vec<u8>>> {
     let mut header = tar::Header::new_gnu();
     match file.read_exact(header.as_mut_bytes()) {
@@ -127,18 +126,18 @@ pub(super) fn manifest_of(file: &mut impl Read) -> io::Result<Option<Vec<u8>>> {
 fn unpack_parts(backup: &Path, manifest: &Manifest, into: &Path) -> anyhow::Result<()> {
     let mut archive =
         tar::Archive::new(BufReader::with_capacity(BUFFER_BYTES, File::open(backup)?));
-    // The list comes first, the checksum last; what lies between is what the list says.
+    // The manifest first, its parts in order, the checksum last.
     let mut entries = archive.entries()?.skip(1);
     for part in &manifest.parts {
         let mut entry = entries.next().context("a part is missing")??;
         let is = entry.path_bytes().into_owned();
         if is != format!("{DATA}{}", part.name).as_bytes() || entry.size() != part.bytes {
-            bail!("the parts are not those of its list");
+            bail!("the parts do not match the manifest");
         }
-        unpack_part(&mut entry, part, into).with_context(|| format!("the part {}", part.name))?;
+        unpack_part(&mut entry, part, into).with_context(|| format!("part {}", part.name))?;
     }
     if !manifest.parts.iter().any(|part| part.name == FILE) {
-        bail!("there is no store in it");
+        bail!("the backup has no store");
     }
     graceful_fs_util::sync_dir(into)?;
     Ok(())
@@ -151,7 +150,7 @@ fn unpack_part(from: &mut impl Read, part: &Part, into: &Path) -> anyhow::Result
             .components()
             .all(|step| matches!(step, Component::Normal(_)))
     {
-        bail!("it has a name that leads elsewhere");
+        bail!("its name leads outside the directory");
     }
     let path = into.join(name);
     if let Some(folder) = path.parent() {
@@ -160,7 +159,7 @@ fn unpack_part(from: &mut impl Read, part: &Part, into: &Path) -> anyhow::Result
     let mut file = HashingWriter::new(graceful_fs_util::create_private(&path)?);
     io::copy(from, &mut file)?;
     if file.hex() != part.sha256 {
-        bail!("its checksum differs");
+        bail!("checksum mismatch");
     }
     file.into_inner().sync_all()?;
     Ok(())

@@ -1,5 +1,4 @@
-//! A file for whoever helps: what was found, the settings, what the relay says of itself, and what machine
-//! it is; without names, addresses, accounts and keys.
+//! The support bundle: findings, configuration, status and system, without names, addresses, accounts and keys.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -11,7 +10,7 @@ use flate2::write::GzEncoder;
 use super::redact::Redactor;
 use super::{Examined, page};
 
-/// Settings whose values are private whatever they are.
+/// Options whose values are always private.
 const PRIVATE_KEYS: [&str; 12] = [
     "listen",
     "domains",
@@ -27,7 +26,7 @@ const PRIVATE_KEYS: [&str; 12] = [
     "file",
 ];
 
-/// Also those that end so.
+/// Suffixes of further private options.
 const PRIVATE_ENDINGS: [&str; 6] = ["_file", "_token", "_secret", "_key", "_password", "_url"];
 
 pub(super) fn write(path: &Path, examined: &Examined) -> io::Result<()> {
@@ -67,7 +66,7 @@ fn pack(file: File, files: &[(&str, String)], redactor: &Redactor) -> io::Result
     let mut archive = tar::Builder::new(GzEncoder::new(file, Compression::default()));
     for (name, text) in files {
         let text = redactor.redact(text);
-        // No user, no time: what is known of the one who made it stands inside.
+        // Without user and time.
         let mut header = tar::Header::new_gnu();
         header.set_size(text.len() as u64);
         header.set_mode(0o600);
@@ -83,22 +82,22 @@ fn pack(file: File, files: &[(&str, String)], redactor: &Redactor) -> io::Result
     file.sync_all()
 }
 
-const README: &str = "Made by `graceful-relay doctor --bundle`. Names, addresses, accounts, keys and folders were \
-                      taken out.\nRead it before you pass it on.\n";
+const README: &str = "Written by `graceful-relay doctor --bundle`, without names, addresses, accounts, keys and \
+                      directories.\nRead it before you share it.\n";
 
-/// Names and folders that are known, to be taken out wherever they stand.
+/// Known names and directories to redact.
 fn private(examined: &Examined) -> Vec<(String, &'static str)> {
     let mut private = Vec::new();
     if let Some(config) = &examined.config {
         private.extend(config.domains.iter().map(|name| (name.clone(), "<name>")));
-        private.push((config.data_dir.display().to_string(), "<data folder>"));
+        private.push((config.data_dir.display().to_string(), "<data directory>"));
         private.extend(
             config
                 .files
                 .main
                 .iter()
                 .chain(&config.files.parts)
-                .map(|file| (file.display().to_string(), "<settings>")),
+                .map(|file| (file.display().to_string(), "<configuration>")),
         );
     }
     if let Some(status) = &examined.status {
@@ -136,7 +135,7 @@ fn private(examined: &Examined) -> Vec<(String, &'static str)> {
     private
 }
 
-/// Settings by line, the values of private ones left out.
+/// The configuration without private values.
 fn without_private_values(toml: &str) -> String {
     let mut text = String::new();
     for line in toml.lines() {
@@ -146,20 +145,20 @@ fn without_private_values(toml: &str) -> String {
                 || PRIVATE_ENDINGS.iter().any(|ending| key.ends_with(ending))
         };
         match key.filter(|key| is_private(key)) {
-            // Whether there is something is no secret.
+            // Whether a value is set is not private.
             Some(key)
                 if line.trim_end().ends_with("= \"\"") || line.trim_end().ends_with("= []") =>
             {
                 text += &format!("{key} = (empty)\n");
             }
-            Some(key) => text += &format!("{key} = (left out)\n"),
+            Some(key) => text += &format!("{key} = (redacted)\n"),
             None => text += &format!("{line}\n"),
         }
     }
     text
 }
 
-/// What machine it is, without its name.
+/// The system, without the host name.
 fn system() -> String {
     let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
     let release = read("/etc/os-release");
@@ -193,8 +192,8 @@ mod tests {
         let text = without_private_values(toml);
         assert_eq!(
             text,
-            "[server]\nlisten = (left out)\ndomains = (left out)\nproxy_protocol = \"off\"\n[acme]\nemail = (empty)\n\
-             admin_token = (left out)\n"
+            "[server]\nlisten = (redacted)\ndomains = (redacted)\nproxy_protocol = \"off\"\n[acme]\nemail = (empty)\n\
+             admin_token = (redacted)\n"
         );
     }
 }

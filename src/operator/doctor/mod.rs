@@ -1,4 +1,4 @@
-//! `graceful-relay doctor`: looks for what is wrong, and says what to do about it.
+//! `graceful-relay doctor`: finds problems and suggests the next step.
 
 mod bundle;
 mod network;
@@ -18,28 +18,28 @@ use graceful_server::doctor::{
     Finding, Level, clock, data_dir, free_space, open_files, sync_speed,
 };
 
-/// How the doctor ends where something was found: 1 with warnings, 2 with failures.
+/// The exit code: 1 with warnings, 2 with failures.
 #[derive(Debug, Clone, Copy, thiserror::Error)]
-#[error("the doctor found something")]
+#[error("problems found")]
 pub(crate) struct ProblemsFound(pub(crate) u8);
 
 #[derive(Debug, Args)]
 pub(crate) struct Doctor {
-    /// Print JSON, for programs
+    /// Print JSON
     #[arg(long)]
     json: bool,
-    /// Write what was found to this file, for whoever helps: no address, no account, no key is in it
+    /// Write a support bundle without private data
     #[arg(long, value_name = "FILE.tar.gz")]
     bundle: Option<PathBuf>,
     #[command(flatten)]
     config_args: ConfigArgs,
 }
 
-/// Everything that was found, and what it was found with.
+/// The findings and their sources.
 struct Examined {
     findings: Vec<Finding>,
     config: Option<Config>,
-    /// What the running relay says of itself.
+    /// The running relay's status.
     status: Option<StatusReport>,
 }
 
@@ -57,10 +57,7 @@ impl Doctor {
         if let Some(path) = &self.bundle {
             bundle::write(path, &examined)
                 .with_context(|| format!("cannot write {}", path.display()))?;
-            eprintln!(
-                "Written to {}. Look into it before you pass it on.",
-                path.display()
-            );
+            eprintln!("Wrote {}. Read it before you share it.", path.display());
         }
         match examined.worst() {
             Level::Ok => Ok(()),
@@ -84,8 +81,8 @@ async fn examine(config_args: &ConfigArgs) -> Examined {
     let config = match config_args.load(None) {
         Ok(config) => config,
         Err(error) => {
-            let next = "Correct it; `graceful-relay config check` looks again.";
-            let findings = vec![Finding::failure("settings", error.to_string(), next)];
+            let next = "Correct it, and run `graceful-relay config check`.";
+            let findings = vec![Finding::failure("configuration", error.to_string(), next)];
             return Examined {
                 findings,
                 config: None,
@@ -125,14 +122,14 @@ async fn examine(config_args: &ConfigArgs) -> Examined {
 fn settings_of(config: &Config) -> Finding {
     let from = match &config.files.main {
         Some(file) => file.display().to_string(),
-        None => "defaults, for there is no file".to_owned(),
+        None => "defaults, no file".to_owned(),
     };
     match config.warning() {
         Some(warning) => Finding::warning(
-            "settings",
+            "configuration",
             format!("{from}: {warning}"),
             "See docs/reference/limits.md.",
         ),
-        None => Finding::ok("settings", from),
+        None => Finding::ok("configuration", from),
     }
 }

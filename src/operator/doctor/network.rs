@@ -1,4 +1,4 @@
-//! What lies between devices and the relay: ports, names, the certificate, and the whole way once.
+//! Checks of ports, domains, the certificate, and a connection as a device makes it.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -9,13 +9,13 @@ use graceful_server::config::{Config, TlsMode};
 use graceful_server::doctor::{Finding, Owner, may_bind, owner_of_port};
 use graceful_server::net::tls::{Tls, TlsSetup};
 
-/// For a name to be looked up.
+/// Timeout of a DNS lookup.
 const LOOKUP_WAIT: Duration = Duration::from_secs(10);
 
-/// A certificate is told that is good for fewer days.
+/// Warn about a certificate that expires within these days.
 const DAYS_MIN: i64 = 14;
 
-/// The ports that the relay listens on, and who does.
+/// The relay's ports, and the programs that listen on them.
 pub(super) fn ports(config: &Config, status: Option<&StatusReport>) -> Vec<Finding> {
     let running =
         status.and_then(|status| status.listening.as_ref()?.rsplit_once(':')?.1.parse().ok());
@@ -37,49 +37,49 @@ fn judge_port(
     let check = format!("port {port}");
     match (owner, status) {
         (Owner::Process(id, _), Some(status)) if id == status.process_id => {
-            Finding::ok(&check, format!("the relay listens there (process {id})"))
+            Finding::ok(&check, format!("used by the relay (process {id})"))
         }
         (Owner::Process(id, name), _) => {
             let text = format!(
-                "{name} listens there (process {id}), which is not the relay on this data folder"
+                "in use by {name} (process {id}), which is not the relay of this data directory"
             );
             Finding::failure(
                 &check,
                 text,
-                "Stop it, or give the relay another port: server.listen.",
+                "Stop it, or set another port in server.listen.",
             )
         }
         (Owner::Somebody, Some(_)) => Finding::ok(
             &check,
-            "somebody listens there, as the relay should; sudo tells who",
+            "in use, probably by the relay; run with sudo to see the program",
         ),
         (Owner::Somebody, None) => {
-            let text = "somebody listens there, though the relay does not run; sudo tells who";
+            let text = "in use, but the relay is not running; run with sudo to see the program";
             Finding::failure(
                 &check,
                 text,
-                "Stop it, or give the relay another port: server.listen.",
+                "Stop it, or set another port in server.listen.",
             )
         }
         (Owner::Nobody, Some(_)) => {
-            let text = "nobody listens there, though the relay runs";
+            let text = "not in use, but the relay is running";
             Finding::failure(
                 &check,
                 text,
-                "Is it in a container? Then look there. Else restart it.",
+                "If it runs in a container, check there; otherwise restart it.",
             )
         }
         (Owner::Nobody, None) if may_bind == Some(false) => {
-            let text = "free, but this user may not listen on so low a port";
+            let text = "free, but this user must not listen below port 1024";
             let next = "The service may, with AmbientCapabilities=CAP_NET_BIND_SERVICE.";
             Finding::warning(&check, text, next)
         }
-        (Owner::Nobody, None) => Finding::ok(&check, "free for the relay"),
-        (Owner::Unknown, _) => Finding::ok(&check, "this system does not say who listens"),
+        (Owner::Nobody, None) => Finding::ok(&check, "free"),
+        (Owner::Unknown, _) => Finding::ok(&check, "unknown on this system"),
     }
 }
 
-/// What the names of the relay lead to.
+/// The addresses of the relay's domains.
 pub(super) async fn names(config: &Config) -> Vec<Finding> {
     let mut findings = Vec::new();
     for name in config
@@ -87,7 +87,7 @@ pub(super) async fn names(config: &Config) -> Vec<Finding> {
         .iter()
         .filter(|name| name.parse::<IpAddr>().is_err())
     {
-        let check = format!("name {name}");
+        let check = format!("domain {name}");
         let found =
             tokio::time::timeout(LOOKUP_WAIT, tokio::net::lookup_host((name.as_str(), 443))).await;
         let addresses: Vec<IpAddr> = match found {
@@ -97,28 +97,27 @@ pub(super) async fn names(config: &Config) -> Vec<Finding> {
         let shown: Vec<_> = addresses.iter().map(ToString::to_string).collect();
         findings.push(match addresses.as_slice() {
             [] => {
-                let next =
-                    "Give it an address in the DNS: that by which devices reach this machine.";
+                let next = "Add a DNS record with this machine's public address.";
                 Finding::failure(&check, "has no address", next)
             }
             all if all.iter().all(IpAddr::is_loopback) && name != "localhost" => {
                 let text = format!(
-                    "leads to {}, which is this machine for itself only",
+                    "resolves to {}, which other machines cannot reach",
                     shown.join(", ")
                 );
                 Finding::warning(
                     &check,
                     text,
-                    "See what other machines find: it may only be in /etc/hosts here.",
+                    "Resolve it on another machine; here it may be in /etc/hosts only.",
                 )
             }
-            _ => Finding::ok(&check, format!("leads to {}", shown.join(", "))),
+            _ => Finding::ok(&check, format!("resolves to {}", shown.join(", "))),
         });
     }
     findings
 }
 
-/// The certificate: that of the running relay, or the one in files that it would take.
+/// The certificate of the running relay, or that in the configured files.
 pub(super) fn certificate(config: &Config, status: Option<&StatusReport>) -> Option<Finding> {
     const CHECK: &str = "certificate";
     if let Some((status, tls)) =
@@ -130,16 +129,16 @@ pub(super) fn certificate(config: &Config, status: Option<&StatusReport>) -> Opt
         let Some(expires_s) = tls.certificate_expires_s else {
             return Some(Finding::warning(
                 CHECK,
-                "there is none yet",
-                "`graceful-relay status` says what it waits for.",
+                "none yet",
+                "See `graceful-relay status`.",
             ));
         };
         let days = (expires_s - status.clock_s).div_euclid(86_400);
-        let text = format!("good for {days} more days");
+        let text = format!("valid for {days} more days");
         return Some(match days {
-            ..0 => Finding::failure(CHECK, "has expired", "Renew it; see docs/guide/tls.md."),
+            ..0 => Finding::failure(CHECK, "expired", "Renew it; see docs/guide/tls.md."),
             0..DAYS_MIN => Finding::warning(CHECK, text, "Renew it; see docs/guide/tls.md."),
-            36_500.. => Finding::ok(CHECK, "the relay's own, which has no end"),
+            36_500.. => Finding::ok(CHECK, "self-signed, never expires"),
             _ => Finding::ok(CHECK, text),
         });
     }
@@ -153,40 +152,39 @@ pub(super) fn certificate(config: &Config, status: Option<&StatusReport>) -> Opt
                         let until = tls.status().certificate_expires.unwrap_or_default();
                         Finding::ok(
                             CHECK,
-                            format!("certificate and key fit; good until {until}"),
+                            format!("certificate and key match; valid until {until}"),
                         )
                     }
                 },
             },
         ),
-        (None, TlsMode::Proxy) => Some(Finding::ok(
-            CHECK,
-            "the proxy's business; the way through it is tried below",
-        )),
+        (None, TlsMode::Proxy) => {
+            Some(Finding::ok(CHECK, "terminated by the proxy; checked below"))
+        }
         _ => None,
     }
 }
 
-/// The whole way, as a device goes it: name, TLS, proxy, WebSocket, greeting.
+/// A connection as a device makes it: DNS, TLS, proxy, WebSocket, greeting.
 pub(super) async fn reach(status: &StatusReport) -> Option<Finding> {
     const CHECK: &str = "reachable";
     let url = status.url.as_ref()?;
-    // A plain address is for this machine only, where it is no risk.
+    // Plain text is for this machine only, where it is no risk.
     let greeted = fetch_greeting(url, &ConnectOptions { allow_plain: false }).await;
     let shown = url.split('#').next().unwrap_or_default();
     Some(match greeted {
         Err(error) => {
-            let text = format!("{shown} as a device dials it: {error}");
-            let next = "See docs/guide/tls.md for the proxy, firewall and port. Some routers do not let a machine reach its \
-                        own public address: then try from outside.";
+            let text = format!("{shown}: {error}");
+            let next = "See docs/guide/tls.md about proxy, firewall and port. Without hairpin NAT in the router, test from \
+                        outside.";
             Finding::failure(CHECK, text, next)
         }
         Ok(greeted) if Some(greeted.relay_id.to_string()) != status.relay_id => {
-            let text = format!("{shown} leads to another relay than the one on this data folder");
+            let text = format!("{shown} is another relay than that of this data directory");
             Finding::failure(
                 CHECK,
                 text,
-                "Correct the name's address, or where the proxy sends it.",
+                "Correct the DNS record or the proxy's upstream.",
             )
         }
         Ok(_) => {
@@ -195,10 +193,7 @@ pub(super) async fn reach(status: &StatusReport) -> Option<Finding> {
             } else {
                 "WebSocket and greeting"
             };
-            Finding::ok(
-                CHECK,
-                format!("{shown}: {way}, and it is this relay that answers"),
-            )
+            Finding::ok(CHECK, format!("{shown}: {way} succeeded, from this relay"))
         }
     })
 }

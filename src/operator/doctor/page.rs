@@ -1,4 +1,4 @@
-//! What the doctor found, in lines.
+//! The findings as text.
 
 use console::style;
 
@@ -40,7 +40,7 @@ pub(super) fn page(findings: &[Finding]) -> String {
     };
     let (failures, warnings) = (count(Level::Failure), count(Level::Warning));
     page + &match (failures, warnings) {
-        (0, 0) => "\n Everything looks as it should.\n\n".to_owned(),
+        (0, 0) => "\n No problems found.\n\n".to_owned(),
         _ => format!(
             "\n {} and {}.\n\n",
             plural(failures as u64, "failure"),

@@ -1,11 +1,11 @@
-//! Taking out of a text what says whose machine it is: names, addresses, ids, keys, and folders of users.
+//! Redaction of names, addresses, ids, keys and users' directories.
 
 use std::net::IpAddr;
 
-/// What is known to be private, to be taken out wherever it stands.
+/// Known private strings and their replacements.
 pub(super) struct Redactor(Vec<(String, &'static str)>);
 
-/// Letters in a row, at least, that look like an id, a key or an invitation.
+/// Minimum length of what looks like an id, a key or an invitation.
 const ID_LETTERS_MIN: usize = 22;
 
 impl Redactor {
@@ -14,7 +14,7 @@ impl Redactor {
             .into_iter()
             .filter(|(text, _)| text.len() > 2)
             .collect();
-        // The longest first: one may be a part of another.
+        // Longest first: one may contain another.
         private.sort_by_key(|(text, _)| std::cmp::Reverse(text.len()));
         Self(private)
     }
@@ -28,7 +28,7 @@ impl Redactor {
     }
 }
 
-/// Takes out whatever looks like an address, an id or a host name.
+/// Redacts what looks like an address, an id or an e-mail address.
 fn tokens(text: &str) -> String {
     let part = |letter: char| letter.is_ascii_alphanumeric() || "-_.:@%[]+=".contains(letter);
     let mut redacted = String::with_capacity(text.len());
@@ -65,7 +65,7 @@ fn instead(token: &str) -> Option<&'static str> {
         let letters = text
             .chars()
             .all(|letter| letter.is_ascii_alphanumeric() || "-_=".contains(letter));
-        // Words joined with underscores are names of options and tests.
+        // Words joined with underscores are option names.
         let mixed = text
             .chars()
             .any(|letter| letter.is_ascii_uppercase() || letter.is_ascii_digit());
@@ -108,8 +108,8 @@ mod tests {
         let plain = "sync takes 0.25 ms; 2026-11-25 10:00:01 UTC; version 0.1.0; limits.connections_max needs 2064";
         assert_eq!(redacted(plain), plain);
         assert_eq!(
-            redacted("authentication_timeout_s = 10"),
-            "authentication_timeout_s = 10"
+            redacted("per_ip_unauthenticated_max = 10"),
+            "per_ip_unauthenticated_max = 10"
         );
     }
 }

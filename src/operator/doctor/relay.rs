@@ -1,11 +1,11 @@
-//! The relay itself: it answers its operator, or its store would open.
+//! Checks of the running relay, or of a stopped relay's store.
 
 use graceful_server::admin::{self, AdminError, AdminRequest, AdminResponse, StatusReport};
 use graceful_server::config::Config;
 use graceful_server::doctor::Finding;
 use graceful_store::{CheckResult, check};
 
-/// What was found, and what a running relay says of itself.
+/// The findings, and the running relay's status.
 pub(super) async fn relay(config: &Config) -> (Vec<Finding>, Option<StatusReport>) {
     match admin::request(&config.data_dir, &AdminRequest::Status {}).await {
         Ok(AdminResponse::Status(status)) => match serde_json::from_value::<StatusReport>(status) {
@@ -26,7 +26,7 @@ pub(super) async fn relay(config: &Config) -> (Vec<Finding>, Option<StatusReport
             None,
         ),
         Err(error) => {
-            let next = "See its log, and restart it if it does not answer again.";
+            let next = "See its log, and restart it if it still does not answer.";
             (
                 vec![Finding::failure("relay", error.to_string(), next)],
                 None,
@@ -36,38 +36,38 @@ pub(super) async fn relay(config: &Config) -> (Vec<Finding>, Option<StatusReport
 }
 
 fn strange() -> Finding {
-    let text = "the running relay answers as another version does";
+    let text = "unexpected response; the relay may be of another version";
     Finding::warning(
         "relay",
         text,
-        "Restart the relay, so that both are of one version.",
+        "Restart the relay, so that both have the same version.",
     )
 }
 
 fn running(status: &StatusReport) -> Vec<Finding> {
     let version = &status.version;
     let mut findings = vec![match status.state.as_str() {
-        "ready" => Finding::ok("relay", format!("runs (version {version}) and is ready")),
+        "ready" => Finding::ok("relay", format!("ready (version {version})")),
         _ => {
             let text = format!(
-                "runs (version {version}), but {}",
+                "not ready (version {version}): {}",
                 status.not_ready_messages.join("; ")
             );
-            Finding::failure("relay", text, "`graceful-relay status` says more.")
+            Finding::failure("relay", text, "See `graceful-relay status`.")
         }
     }];
     if version != env!("CARGO_PKG_VERSION") {
         let text = format!(
-            "{version} runs, and this program is {}",
+            "{version} is running, this program is {}",
             env!("CARGO_PKG_VERSION")
         );
         findings.push(Finding::warning(
             "version",
             text,
-            "Restart the relay to run the new one.",
+            "Restart the relay to run the new version.",
         ));
     }
-    // What has a line of its own is told there.
+    // These have findings of their own.
     let elsewhere = ["disk", "certificate", "open_files", "clock"];
     let others = status
         .warnings
@@ -77,11 +77,11 @@ fn running(status: &StatusReport) -> Vec<Finding> {
         others.map(|warning| Finding::warning(&warning.name, &warning.text, &warning.next)),
     );
     if let Some(by_s) = status.clock_jumped_s {
-        let text = format!("the machine's clock was set by {by_s} s while the relay ran");
+        let text = format!("the system clock jumped by {by_s} s while the relay was running");
         findings.push(Finding::warning(
             "clock jump",
             text,
-            "See that something keeps it right.",
+            "Enable time synchronization (NTP).",
         ));
     }
     findings
@@ -91,22 +91,21 @@ async fn stopped(config: &Config) -> Vec<Finding> {
     let next = "Start it: graceful-relay service start, or graceful-relay serve.";
     let mut findings = vec![Finding::warning(
         "relay",
-        "no relay runs on the data folder",
+        "not running on this data directory",
         next,
     )];
     let folder = config.data_dir.clone();
     let probed = tokio::task::spawn_blocking(move || check(&folder)).await;
     findings.push(match probed {
         Ok(Ok(CheckResult::Missing)) => {
-            Finding::ok("store", "there is none yet; the first start makes it")
+            Finding::ok("store", "none yet; the first start creates it")
         }
         Ok(Ok(CheckResult::Clean)) => {
-            Finding::ok("store", "opens, and its keys are those of its envelopes")
+            Finding::ok("store", "opens, and its keys match its envelopes")
         }
-        Ok(Ok(CheckResult::Unclean)) => Finding::ok(
-            "store",
-            "was not closed in an orderly way; the next start mends it",
-        ),
+        Ok(Ok(CheckResult::Unclean)) => {
+            Finding::ok("store", "was not closed; the next start recovers it")
+        }
         Ok(Err(error)) if error.to_string().contains("ermission denied") => Finding::warning(
             "store",
             error.to_string(),
@@ -115,12 +114,12 @@ async fn stopped(config: &Config) -> Vec<Finding> {
         Ok(Err(error)) => Finding::failure(
             "store",
             error.to_string(),
-            "Do not start the relay on it before that is done.",
+            "Do not start the relay before this is solved.",
         ),
         Err(_) => Finding::failure(
             "store",
-            "looking at it ended badly",
-            "Keep a copy of the data folder.",
+            "check task panicked",
+            "Keep a copy of the data directory.",
         ),
     });
     findings

@@ -1,4 +1,4 @@
-//! `graceful-relay status`: what the running relay says of itself.
+//! `graceful-relay status`: state, figures and warnings of the running relay.
 
 mod screen;
 
@@ -9,7 +9,7 @@ use crate::config_args::ConfigArgs;
 
 #[derive(Debug, Args)]
 pub(crate) struct Status {
-    /// Print JSON, for programs
+    /// Print JSON
     #[arg(long)]
     json: bool,
     #[command(flatten)]

@@ -1,4 +1,4 @@
-//! The screen: one page for a person who looks at it twice a year.
+//! The status as text, for a person who reads it twice a year.
 
 use console::{StyledObject, style};
 use indicatif::HumanCount;
@@ -10,8 +10,8 @@ const COLUMNS: usize = 80;
 const INDENT: usize = 16;
 const BAR_COLUMNS: u64 = 16;
 
-/// What an SD card can take before it wears out. Makers seldom say; 10 TB is what to expect of an ordinary
-/// card of 32 GB, each of whose cells takes some hundred writes.
+/// Bytes that an SD card takes before it wears out. Makers seldom publish it; 10 TB is typical of a 32 GB card,
+/// whose cells take a few hundred writes.
 const CARD_BYTES: u64 = 10_000_000_000_000;
 
 const DAYS_OF_A_YEAR: u64 = 365;
@@ -116,7 +116,7 @@ fn facts(overview: &StatusReport) -> Vec<(&'static str, String)> {
 
 fn certificate(overview: &StatusReport) -> String {
     let Some(status) = &overview.tls else {
-        return "none: this relay speaks no TLS of its own".to_owned();
+        return "none: TLS is off, or ends at a proxy".to_owned();
     };
     let tls = &status.tls;
     let Some(expires_s) = status.certificate_expires_s else {
@@ -125,13 +125,13 @@ fn certificate(overview: &StatusReport) -> String {
     let days = (expires_s - overview.clock_s).div_euclid(86_400);
     match (tls.as_str(), days) {
         (_, ..=-1) => format!("{tls}, expired"),
-        (_, 0) => format!("{tls}, good for less than a day"),
-        // A relay's own never ends.
-        (_, 36_500..) => format!("{tls}, has no end"),
-        (_, 1) => format!("{tls}, good for 1 more day"),
+        (_, 0) => format!("{tls}, valid for less than a day"),
+        // A self-signed one never expires.
+        (_, 36_500..) => format!("{tls}, never expires"),
+        (_, 1) => format!("{tls}, valid for 1 more day"),
         _ => {
             let until = status.certificate_expires.as_deref().unwrap_or_default();
-            format!("{tls}, good for {days} more days (until {until})")
+            format!("{tls}, valid for {days} more days (until {until})")
         }
     }
 }
@@ -140,13 +140,13 @@ fn line(name: &str, value: &str) -> String {
     format!("   {} {value}\n", style(format!("{name:12}")).dim())
 }
 
-/// A bar of the disk: what is free, against what must stay free.
+/// A bar of the free disk space, against the minimum.
 fn room(overview: &StatusReport) -> String {
     let Some(free) = overview.free_bytes else {
         return String::new();
     };
     let kept_free = overview.free_bytes_min;
-    // The bar is full with twenty times the watermark: more room than that is just room.
+    // Full at twenty times the minimum.
     let filled = match kept_free {
         0 => BAR_COLUMNS,
         min => (u128::from(free) * u128::from(BAR_COLUMNS) / (u128::from(min) * 20))
@@ -162,7 +162,7 @@ fn room(overview: &StatusReport) -> String {
     line(
         "Free",
         &format!(
-            "{bar} {}; below {} nothing new is kept",
+            "{bar} {}; below {} writes are refused",
             bytes(free),
             bytes(kept_free)
         ),
@@ -177,7 +177,7 @@ fn wear(overview: &StatusReport) -> String {
         return line(
             "Written",
             &format!(
-                "{} so far; a rate is told after ten minutes",
+                "{} so far; a rate follows after ten minutes",
                 bytes(written)
             ),
         );
@@ -186,7 +186,7 @@ fn wear(overview: &StatusReport) -> String {
     line("Written", &wrap(&text, INDENT, COLUMNS))
 }
 
-/// What that means for the card in a board.
+/// The lifetime of an SD card at this rate.
 fn card(per_day: u64) -> String {
     let assumed = format!(
         "An SD card that takes {} (assumed for 32 GB)",
@@ -194,12 +194,12 @@ fn card(per_day: u64) -> String {
     );
     match CARD_BYTES / per_day.max(1) {
         days if days >= 20 * DAYS_OF_A_YEAR => {
-            format!("{assumed} lasts for longer than 20 years so.")
+            format!("{assumed} lasts longer than 20 years.")
         }
         days if days >= 2 * DAYS_OF_A_YEAR => {
-            format!("{assumed} lasts for {} years so.", days / DAYS_OF_A_YEAR)
+            format!("{assumed} lasts {} years.", days / DAYS_OF_A_YEAR)
         }
-        days => format!("{assumed} wears out in {days} days so: take a disk or an SSD."),
+        days => format!("{assumed} wears out in {days} days; use a hard disk or an SSD."),
     }
 }
 
@@ -254,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn the_screen_fits_a_narrow_terminal() {
+    fn status_fits_80_columns() {
         let page = console::strip_ansi_codes(&screen(&full())).into_owned();
         for line in page.lines() {
             assert!(line.chars().count() <= COLUMNS, "{line}");
@@ -266,15 +266,15 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_is_told_in_years_of_a_card() {
+    fn write_rate_is_shown_as_lifetime_of_a_card() {
         assert!(card(400 << 20).contains("longer than 20 years"));
-        assert!(card(3_000_000_000).contains("lasts for 9 years"));
+        assert!(card(3_000_000_000).contains("lasts 9 years"));
         assert!(card(50_000_000_000).contains("wears out in 200 days"));
         assert!(card(0).contains("longer than 20 years"));
     }
 
     #[test]
-    fn what_another_version_does_not_say_is_left_out() {
+    fn missing_figures_are_left_out() {
         let page = screen(
             &serde_json::from_str("{\"connections\":1,\"accounts\":2,\"envelopes\":3}")
                 .expect("JSON"),

@@ -1,4 +1,4 @@
-//! A moment as auditors write it.
+//! Dates in UTC.
 
 use jiff::Timestamp;
 

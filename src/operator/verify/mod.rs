@@ -1,5 +1,4 @@
-//! `graceful-relay verify`: looks at everything that is kept, through the running relay or, where none
-//! runs, in the folder itself, and prints what was found.
+//! `graceful-relay verify`: audits all stored data, through the running relay or in the data directory.
 
 mod date;
 mod page;
@@ -22,17 +21,17 @@ use graceful_store::Engine as _;
 
 #[derive(Debug, Args)]
 pub(crate) struct Verify {
-    /// Print JSON, for programs
+    /// Print JSON
     #[arg(long)]
     json: bool,
     #[command(flatten)]
     config_args: ConfigArgs,
 }
 
-/// What was found, and who looked.
+/// The audit result.
 struct Verified {
     counts: AuditCounts,
-    /// Of what looked: the running relay, or this program.
+    /// Version of the auditor: the running relay or this program.
     version: String,
     live: bool,
     at_s: u64,
@@ -42,7 +41,7 @@ impl Verify {
     pub(crate) async fn run(self) -> anyhow::Result<()> {
         let config = self.config_args.load(None)?;
         let bar = ProgressBar::new_spinner().with_style(ProgressStyle::with_template(
-            "{spinner} looked at {human_pos} envelopes",
+            "{spinner} audited {human_pos} envelopes",
         )?);
         bar.enable_steady_tick(Duration::from_millis(120));
         let verified = verify(&config, &bar).await;
@@ -66,7 +65,7 @@ impl Verify {
                 format!("{failed} checks do")
             };
             bail!(
-                "{what} not hold; an app that does not seal, another program or a bad disk wrote this store"
+                "{what} not hold; an app without encryption, another program or a failing disk wrote this store"
             );
         }
         Ok(())
@@ -90,7 +89,7 @@ async fn verify(config: &Config, bar: &ProgressBar) -> anyhow::Result<Verified> 
         Err(error) if matches!(error.downcast_ref(), Some(AdminError::NotRunning(_))) => {
             let (config, bar) = (config.clone(), bar.clone());
             let looked = tokio::task::spawn_blocking(move || in_folder(&config, &bar)).await;
-            let counts = looked.context("looking at the store ended badly")??;
+            let counts = looked.context("audit task panicked")??;
             Ok(Verified {
                 counts,
                 version: env!("CARGO_PKG_VERSION").to_owned(),

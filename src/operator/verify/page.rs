@@ -1,4 +1,4 @@
-//! The report, as an auditor reads it: on paper as well as on a terminal, so 80 columns and no more.
+//! The audit report as text, in 80 columns.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -10,46 +10,46 @@ use super::{Verified, date};
 use crate::human::wrap;
 
 const COLUMNS: usize = 80;
-/// Rows of the sizes' histogram.
+/// Rows of the size histogram.
 const SIZE_ROWS: usize = 10;
 const BAR_COLUMNS: u64 = 40;
 
 const NOT_PROVEN: [&str; 4] = [
-    "That nothing was copied away before: this is what the store holds now.",
-    "Who sealed an envelope, or with what. What was compressed, or encrypted with a key that others know, \
-     looks like chance as well.",
-    "That a few bytes in the middle of an envelope are no text: too few to weigh.",
-    "That the program that printed this is the one it says it is.",
+    "That no copy was made earlier: this is the store's current content.",
+    "Who sealed an envelope, or with which key. Compressed data, and data encrypted with a known key, looks \
+     random as well.",
+    "That a few bytes inside an envelope are not plain text: too few for statistics.",
+    "That the program that printed this report is genuine.",
 ];
 
-/// The whole page.
+/// The report.
 pub(super) fn page(verified: &Verified, folder: &Path) -> String {
     let counts = &verified.counts;
     let by = if verified.live {
-        "asked while it ran"
+        "through the running relay"
     } else {
-        "looking at the folder; no relay ran"
+        "offline, in the data directory"
     };
     let facts = [
         ("at", date::utc(verified.at_s)),
         ("by", format!("graceful-relay {}, {by}", verified.version)),
-        ("folder", folder.display().to_string()),
+        ("directory", folder.display().to_string()),
         (
             "envelopes",
             format!(
-                "{}, together {}",
+                "{}, {} in total",
                 HumanCount(counts.envelopes),
                 DecimalBytes(counts.envelope_bytes())
             ),
         ),
         ("accounts", HumanCount(counts.accounts).to_string()),
     ];
-    let mut page = heading("What this relay keeps");
+    let mut page = heading("Stored data");
     for (name, value) in facts {
         page += &format!("  {name:11}{value}\n");
     }
     page += &histogram(&counts.sizes);
-    page += &heading("What was checked");
+    page += &heading("Checks");
     for check in counts.checks() {
         let mark = if check.holds {
             style("ok   ").green()
@@ -58,7 +58,7 @@ pub(super) fn page(verified: &Verified, folder: &Path) -> String {
         };
         page += &format!("  {mark}  {}\n", wrap(&check.finding, 9, COLUMNS));
     }
-    page += &heading("What this does not prove");
+    page += &heading("Not proven");
     for text in NOT_PROVEN {
         page += &format!("  - {}\n", wrap(text, 4, COLUMNS));
     }
@@ -70,7 +70,7 @@ fn heading(text: &str) -> String {
     format!("\n{}\n", style(text).bold())
 }
 
-/// Sizes in steps, each twice the one before, as few as cover them; single sizes where they are few.
+/// Sizes in steps of powers of two, or single sizes if there are few.
 fn histogram(sizes: &BTreeMap<u64, u64>) -> String {
     let few = sizes.len() <= SIZE_ROWS;
     let mut rows: BTreeMap<u64, u64> = BTreeMap::new();
@@ -92,7 +92,7 @@ fn histogram(sizes: &BTreeMap<u64, u64>) -> String {
     if rows.is_empty() {
         return String::new();
     }
-    heading("Sizes of the envelopes") + &rows.iter().map(row).collect::<String>()
+    heading("Envelope sizes") + &rows.iter().map(row).collect::<String>()
 }
 
 #[cfg(test)]

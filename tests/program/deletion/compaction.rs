@@ -89,7 +89,7 @@ fn interrupted_compaction_is_cleaned_up() {
 fn compact_refuses_while_relay_runs() {
     let home = Home::new();
     home.run(&["compact", "--data-dir", "relay"])
-        .failure(&["there is no store", "--data-dir"]);
+        .failure(&["no store in", "--data-dir"]);
     assert!(!home.path("relay").exists());
     let mut relay = Relay::start(&home);
     relay.create(&home, "desk", "Desk");

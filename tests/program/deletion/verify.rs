@@ -54,7 +54,7 @@ fn folder(home: &Home) -> PathBuf {
 fn verify_passes_on_running_and_stopped_relay() {
     let home = Home::new();
     home.run(&["verify", "--data-dir", "relay"])
-        .failure(&["no relay runs", "--data-dir"]);
+        .failure(&["no relay is running", "--data-dir"]);
     assert!(!folder(&home).exists());
     let mut relay = with_changes(&home);
     let live = verify(&home);
@@ -85,7 +85,7 @@ fn verify_passes_on_running_and_stopped_relay() {
         said.out
     );
     assert!(
-        said.out.contains("What this does not prove") && !said.out.contains("WRONG"),
+        said.out.contains("Not proven") && !said.out.contains("WRONG"),
         "{}",
         said.out
     );

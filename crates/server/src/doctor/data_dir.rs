@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::Finding;
 
-const CHECK: &str = "data folder";
+const CHECK: &str = "data directory";
 
 /// Looks at the folder and the files in it.
 #[cfg(unix)]
