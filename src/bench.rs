@@ -1,6 +1,6 @@
-//! `graceful-relay bench`: many devices at once against a relay, to see what it does on this machine.
+//! `graceful-relay bench`: measures a relay under load.
 //!
-//! The accounts are closed when the run ends, however it ends.
+//! The accounts are deleted when the run ends, also after errors.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::signals::{Interrupted, stop_requested};
 use crate::temp_dir::TempDir;
-use graceful_loadgen::accounts::{Accounts, Closed, Wanted};
+use graceful_loadgen::accounts::{AccountPlan, Accounts, Deleted};
 use graceful_loadgen::load::Outcome;
 use graceful_loadgen::local::{LocalRelay, Setup};
 use graceful_loadgen::plan::Plan;
@@ -24,42 +24,40 @@ use graceful_raw_client::Connector;
 
 #[derive(Debug, Args)]
 pub struct Bench {
-    /// The relay's address, like wss://relay.example.org or 'wss://192.168.1.20#KEY' [default: a relay
-    /// that is started for this, in a temporary folder]
+    /// Relay URL [default: start a temporary relay]
     #[arg(value_name = "URL")]
     url: Option<String>,
     #[command(flatten)]
     plan: Plan,
-    /// The relay that is started speaks TLS
+    /// Start the relay with TLS
     #[arg(long, conflicts_with = "url")]
     tls: bool,
-    /// The relay that is started keeps everything inside this folder: choose the disk to measure [default:
-    /// the system's temporary folder]
-    #[arg(long, value_name = "FOLDER", conflicts_with = "url")]
-    folder: Option<PathBuf>,
-    /// The process of the relay at URL, if it runs on this machine: shows what it costs
+    /// Directory for the started relay's data
+    #[arg(long, value_name = "DIR", conflicts_with = "url")]
+    dir: Option<PathBuf>,
+    /// Process of a local relay, to measure its usage
     #[arg(long, value_name = "PID", requires = "url")]
     pid: Option<u32>,
     /// Allow ws:// to another machine
     #[arg(long)]
     allow_plain: bool,
-    /// Print the result as JSON, for programs
+    /// Print JSON
     #[arg(long)]
     json: bool,
-    /// Draw latencies and throughput into this file
+    /// Write a chart to this file
     #[arg(long, value_name = "FILE.svg")]
     plot: Option<PathBuf>,
 }
 
-/// The relay that is measured.
+/// The measured relay.
 struct Target {
     url: String,
     process: Option<Process>,
-    /// Ends when dropped; then its folder goes.
+    /// Stopped on drop, before its directory is deleted.
     _own: Option<(LocalRelay, TempDir)>,
 }
 
-/// What was measured, and what was seen before.
+/// The measurement and its context.
 struct Measured {
     outcome: Outcome,
     software: String,
@@ -71,7 +69,7 @@ struct Measured {
 impl Bench {
     pub async fn run(mut self) -> anyhow::Result<()> {
         self.plan = self.plan.clone().check()?;
-        // Before there is anything to clean up.
+        // Before there is anything to delete.
         let stopped = stop_requested();
         let stop = CancellationToken::new();
         let told_twice = async {
@@ -86,7 +84,7 @@ impl Bench {
         }
     }
 
-    /// From the relay to the report. The accounts are closed whatever happens between.
+    /// Runs the load and prints the report. Deletes the accounts also after errors.
     async fn play(&self, stop: &CancellationToken) -> anyhow::Result<()> {
         let target = self.target().await?;
         let options = ConnectOptions {
@@ -97,11 +95,11 @@ impl Bench {
         let creators = measured
             .as_mut()
             .map(|measured| std::mem::take(&mut measured.outcome.creators));
-        let closed = accounts.close(creators.unwrap_or_default()).await;
-        if closed.left > 0 {
+        let deleted = accounts.delete_all(creators.unwrap_or_default()).await;
+        if deleted.left > 0 {
             eprintln!(
-                "{} accounts could not be closed, and stay at the relay",
-                closed.left
+                "cannot delete {} accounts; they stay on the relay",
+                deleted.left
             );
         }
         if stop.is_cancelled() {
@@ -111,7 +109,7 @@ impl Bench {
         if let Some(trouble) = &measured.outcome.trouble {
             bail!("{}", graceful_loadgen::hints::explain(trouble));
         }
-        self.tell(&measured, &target, closed)
+        self.tell(&measured, &target, deleted)
     }
 
     async fn target(&self) -> anyhow::Result<Target> {
@@ -122,7 +120,7 @@ impl Bench {
                 _own: None,
             });
         }
-        let parent = self.folder.clone().unwrap_or_else(std::env::temp_dir);
+        let parent = self.dir.clone().unwrap_or_else(std::env::temp_dir);
         let folder = TempDir::new_in(&parent, "bench", false)?;
         let data = folder.path().join("relay");
         let setup = Setup {
@@ -160,7 +158,7 @@ impl Bench {
         }
         let at_rest = target.process.and_then(Process::used);
         let bar = self.bar("connecting", plan.connections() as u64);
-        let wanted = Wanted {
+        let wanted = AccountPlan {
             accounts: plan.accounts,
             devices: plan.devices,
         };
@@ -195,7 +193,7 @@ impl Bench {
         })
     }
 
-    /// On the standard error stream, where that is a terminal.
+    /// Draws on standard error, if it is a terminal.
     fn bar(&self, label: &'static str, length: u64) -> ProgressBar {
         if self.json {
             return ProgressBar::hidden();
@@ -207,7 +205,7 @@ impl Bench {
             .with_prefix(label)
     }
 
-    fn tell(&self, measured: &Measured, target: &Target, closed: Closed) -> anyhow::Result<()> {
+    fn tell(&self, measured: &Measured, target: &Target, deleted: Deleted) -> anyhow::Result<()> {
         let report = graceful_loadgen::report::report(
             &measured.outcome,
             Around {
@@ -218,7 +216,7 @@ impl Bench {
                 envelope_bytes: measured.envelope_bytes,
                 connecting: &measured.connecting,
                 at_rest: measured.at_rest,
-                closed,
+                deleted,
             },
         );
         if self.json {
@@ -254,11 +252,11 @@ impl Bench {
             return format!("{who}, idle");
         }
         let pace = match plan.rate {
-            Some(rate) => format!("{rate} pushes a second"),
+            Some(rate) => format!("{rate} pushes/s"),
             None => format!("{} in flight each", plan.in_flight),
         };
         let batch = if plan.batch > 1 {
-            format!(", {} in a frame", plan.batch)
+            format!(", {} per frame", plan.batch)
         } else {
             String::new()
         };

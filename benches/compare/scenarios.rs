@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use graceful_loadgen::accounts::{Accounts, Wanted};
+use graceful_loadgen::accounts::{AccountPlan, Accounts};
 use graceful_loadgen::disk::Disk;
 use graceful_loadgen::load;
 use graceful_loadgen::local::folder_bytes;
@@ -345,7 +345,7 @@ async fn batch(server: &Server, settings: &Settings) -> Result<Values> {
         &ConnectOptions::default(),
     )?);
     let stop = CancellationToken::new();
-    let wanted = Wanted {
+    let wanted = AccountPlan {
         accounts: plan.accounts,
         devices: 1,
     };

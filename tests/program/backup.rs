@@ -149,8 +149,8 @@ fn restore_is_reported_and_keeps_replaced_files() {
         .mode();
     assert_eq!(mode & 0o777, 0o600);
     home.client("desk", &["push", "after"]).success();
-    backup(&home, "one.backup", &[]).failure(&["is there already"]);
-    restore(&home, "one.backup").failure(&["a relay runs", "stop it"]);
+    backup(&home, "one.backup", &[]).failure(&["exists"]);
+    restore(&home, "one.backup").failure(&["a relay is running", "stop it"]);
     let address = relay.address().to_owned();
     let ledger = fs::read(home.path("relay/sla/ledger.jsonl")).expect("a record");
     relay.running.kill();

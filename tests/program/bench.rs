@@ -53,7 +53,7 @@ fn bench_counts_match_relay_status() {
     let stored = number(&report["stored"]["all"]);
     assert!(stored >= 5 && stored.is_multiple_of(5), "{report}");
     // Nobody else is in these accounts, so the relay kept all until they were closed, and counted them then.
-    assert_eq!(number(&report["closed_envelopes"]), stored, "{report}");
+    assert_eq!(number(&report["deleted_envelopes"]), stored, "{report}");
     assert_eq!(
         (number(&report["pushed"]), number(&report["unanswered"])),
         (stored, 0),
@@ -66,7 +66,7 @@ fn bench_counts_match_relay_status() {
     assert!(rising.is_sorted() && rising[0] > 0, "{report}");
     assert_eq!(
         (
-            number(&report["closed_accounts"]),
+            number(&report["deleted_accounts"]),
             number(&report["left_accounts"])
         ),
         (2, 0),
@@ -112,7 +112,7 @@ fn bench_with_own_relay_delivers_and_cleans_up() {
     // 350 ms at 400 a second, less what the last turn may lack.
     assert!((130..=140).contains(&stored), "{report}");
     assert_eq!(
-        (number(&report["closed_accounts"]), &report["tls"]),
+        (number(&report["deleted_accounts"]), &report["tls"]),
         (2, &true.into()),
         "{report}"
     );
@@ -203,7 +203,7 @@ fn bench_holds_and_releases_idle_devices() {
     assert_eq!(
         (
             number(&report["stored"]["all"]),
-            number(&report["closed_accounts"])
+            number(&report["deleted_accounts"])
         ),
         (0, 3),
         "{report}"

@@ -119,7 +119,7 @@ fn reload_changes_log_level() {
     write(&home, "info", "text");
     let said = reload(&home);
     assert!(
-        said.contains("read again") && !said.contains("restart"),
+        said.contains("configuration reloaded") && !said.contains("restart"),
         "{said}"
     );
     back_up(&home, "second");
@@ -130,7 +130,7 @@ fn reload_changes_log_level() {
     write(&home, "error", "json");
     let said = reload(&home);
     assert!(
-        said.contains("a restart is needed for log.format"),
+        said.contains("restart the relay to apply log.format"),
         "{said}"
     );
     back_up(&home, "third");

@@ -54,7 +54,7 @@ fn systemd_gets_ready_watchdog_and_stopping() {
     told(&manager, "EXTEND_TIMEOUT_USEC=");
     let ready = told(&manager, "READY=1");
     assert!(
-        ready.contains("STATUS=devices dial ws://127.0.0.1:"),
+        ready.contains("STATUS=devices connect to ws://127.0.0.1:"),
         "{ready}"
     );
     // Again and again.

@@ -1,4 +1,4 @@
-//! The accounts of a run: founded before it, closed after it, whatever happens between.
+//! The accounts of a run: created before it, deleted after it, also on errors.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,59 +11,59 @@ use tokio_util::sync::CancellationToken;
 use graceful_protocol::Code;
 use graceful_raw_client::{Connector, RawAccount, RawClient, RawConnection, RawError};
 
-/// Connections that are begun or ended at a time: no more than a relay takes for a rush.
+/// Concurrent connection attempts, below a relay's limits.
 const AT_A_TIME: usize = 16;
-/// For closing accounts, a relay that is busy is asked again for so long.
-const CLOSE_PATIENCE: Duration = Duration::from_secs(90);
-const CLOSE_PAUSE: Duration = Duration::from_secs(2);
+/// How long deletions are retried on a busy relay.
+const DELETE_TIMEOUT: Duration = Duration::from_secs(90);
+const DELETE_RETRY_DELAY: Duration = Duration::from_secs(2);
 
-/// The accounts, and the relay that they are at.
+/// Accounts at one relay.
 pub struct Accounts {
     connector: Arc<Connector>,
     entries: Vec<Arc<Entry>>,
 }
 
-/// One account, known to the relay from when it was tried to found it.
+/// One account, which the relay may know once its creation was attempted.
 struct Entry {
     creator: RawClient,
     tried: AtomicBool,
-    closed: AtomicBool,
+    deleted: AtomicBool,
 }
 
-/// What is to be founded.
+/// How many accounts and devices to create.
 #[derive(Clone, Copy)]
-pub struct Wanted {
-    /// How many accounts.
+pub struct AccountPlan {
+    /// Accounts.
     pub accounts: usize,
     /// Devices in each.
     pub devices: usize,
 }
 
-/// A device that is connected and welcome.
+/// A connected and authenticated device.
 pub struct ProvisionedDevice {
-    /// Which account it belongs to, counted from 0.
+    /// Its account, counted from 0.
     pub account: usize,
-    /// Which device of it, the creator first.
+    /// Its index in the account; 0 is the creator.
     pub device: usize,
     /// Its connection.
     pub conversation: RawConnection,
-    /// How long connecting took, from dialling to the greeting.
+    /// Time from connecting to the greeting.
     pub connecting: Duration,
 }
 
-/// What closing came to.
+/// The result of deleting the accounts.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Closed {
-    /// Accounts of which nothing remains.
+pub struct Deleted {
+    /// Deleted accounts.
     pub accounts: u64,
-    /// Envelopes that went with them.
+    /// Their envelopes.
     pub envelopes: u64,
-    /// Accounts that could not be closed.
+    /// Accounts that could not be deleted.
     pub left: u64,
 }
 
 impl Accounts {
-    /// None yet.
+    /// No accounts yet.
     pub fn new(connector: Connector) -> Self {
         Self {
             connector: Arc::new(connector),
@@ -71,28 +71,28 @@ impl Accounts {
         }
     }
 
-    /// Founds the accounts and connects all their devices. `seated` hears how many are. After the first
-    /// trouble, or when told to stop, no more are begun; what is begun is brought to its end, for an account
-    /// can be closed only when the relay has answered for it.
+    /// Creates the accounts and connects all their devices; `progress` gets the number so far. After the
+    /// first error or a stop, no further ones start; those started finish, since an account can be deleted
+    /// only once the relay has answered its creation.
     ///
     /// # Errors
-    /// The first trouble; what was founded so far stays to be closed.
+    /// The first error; the accounts created so far remain to be deleted.
     pub async fn create(
         &mut self,
-        wanted: Wanted,
+        plan: AccountPlan,
         invites: &[String],
         stop: &CancellationToken,
-        seated: impl Fn(u64),
+        progress: impl Fn(u64),
     ) -> Result<Vec<ProvisionedDevice>, RawError> {
         let stop = stop.child_token();
         let permits = Arc::new(Semaphore::new(AT_A_TIME));
         let mut tasks = JoinSet::new();
-        for number in 0..wanted.accounts {
+        for number in 0..plan.accounts {
             let account = RawAccount::new();
             let entry = Entry {
                 creator: account.devices()[0].clone(),
                 tried: AtomicBool::new(false),
-                closed: AtomicBool::new(false),
+                deleted: AtomicBool::new(false),
             };
             let entry = Arc::new(entry);
             self.entries.push(entry.clone());
@@ -104,7 +104,7 @@ impl Accounts {
                 if stop.is_cancelled() {
                     return Ok(Vec::new());
                 }
-                household(number, wanted.devices, account, &connector, &entry, &invite).await
+                provision(number, plan.devices, account, &connector, &entry, &invite).await
             });
         }
         let (mut all, mut trouble) = (Vec::new(), None);
@@ -116,7 +116,7 @@ impl Accounts {
                     trouble = trouble.or(Some(error));
                 }
             }
-            seated(all.len() as u64);
+            progress(all.len() as u64);
         }
         if let Some(trouble) = trouble {
             return Err(trouble);
@@ -125,13 +125,12 @@ impl Accounts {
         Ok(all)
     }
 
-    /// Closes every account that the relay may know, over these connections of their creators where they
-    /// still serve.
-    pub async fn close(&self, mut creators: Vec<(usize, RawConnection)>) -> Closed {
+    /// Deletes every account that the relay may know, over the creators' connections that still work.
+    pub async fn delete_all(&self, mut creators: Vec<(usize, RawConnection)>) -> Deleted {
         let permits = Arc::new(Semaphore::new(AT_A_TIME));
         let mut tasks = JoinSet::new();
         for (number, entry) in self.entries.iter().enumerate() {
-            if !entry.tried.load(Ordering::Relaxed) || entry.closed.load(Ordering::Relaxed) {
+            if !entry.tried.load(Ordering::Relaxed) || entry.deleted.load(Ordering::Relaxed) {
                 continue;
             }
             let at = creators.iter().position(|(account, _)| *account == number);
@@ -140,25 +139,25 @@ impl Accounts {
                 (self.connector.clone(), permits.clone(), entry.clone());
             tasks.spawn(async move {
                 let _permit = permits.acquire_owned().await;
-                close(&entry, conversation, &connector).await
+                delete(&entry, conversation, &connector).await
             });
         }
-        let mut closed = Closed::default();
+        let mut deleted = Deleted::default();
         while let Some(done) = tasks.join_next().await {
             match done {
                 Ok(Ok(envelopes)) => {
-                    closed.accounts += 1;
-                    closed.envelopes += envelopes;
+                    deleted.accounts += 1;
+                    deleted.envelopes += envelopes;
                 }
-                _ => closed.left += 1,
+                _ => deleted.left += 1,
             }
         }
-        closed
+        deleted
     }
 }
 
-/// Founds one account, and connects its devices.
-async fn household(
+/// Creates one account and connects its devices.
+async fn provision(
     number: usize,
     devices: usize,
     mut account: RawAccount,
@@ -200,44 +199,44 @@ async fn dial(connector: &Connector) -> Result<(RawConnection, Duration), RawErr
     Ok((conversation, begun.elapsed()))
 }
 
-async fn close(
+async fn delete(
     entry: &Entry,
     conversation: Option<RawConnection>,
     connector: &Connector,
 ) -> Result<u64, RawError> {
-    let deadline = Instant::now() + CLOSE_PATIENCE;
+    let deadline = Instant::now() + DELETE_TIMEOUT;
     let mut conversation = conversation;
     loop {
         let closing = match conversation.take() {
             Some(mut conversation) => conversation.delete_account(&entry.creator).await,
-            None => close_anew(entry, connector).await,
+            None => delete_reconnecting(entry, connector).await,
         };
         match closing {
             Ok(envelopes) => {
-                entry.closed.store(true, Ordering::Relaxed);
+                entry.deleted.store(true, Ordering::Relaxed);
                 return Ok(envelopes);
             }
-            // It was never founded, or an earlier try was heard after all.
+            // It was never created, or an earlier deletion succeeded.
             Err(trouble) if trouble.is_unknown() => {
-                entry.closed.store(true, Ordering::Relaxed);
+                entry.deleted.store(true, Ordering::Relaxed);
                 return Ok(0);
             }
-            Err(trouble) if !may_pass(&trouble) || Instant::now() > deadline => {
+            Err(trouble) if !is_transient(&trouble) || Instant::now() > deadline => {
                 return Err(trouble);
             }
-            Err(_) => tokio::time::sleep(CLOSE_PAUSE).await,
+            Err(_) => tokio::time::sleep(DELETE_RETRY_DELAY).await,
         }
     }
 }
 
-async fn close_anew(entry: &Entry, connector: &Connector) -> Result<u64, RawError> {
+async fn delete_reconnecting(entry: &Entry, connector: &Connector) -> Result<u64, RawError> {
     let mut conversation = connector.dial().await?;
     conversation.authenticate(&entry.creator).await?;
     conversation.delete_account(&entry.creator).await
 }
 
-/// A relay that is only busy.
-fn may_pass(trouble: &RawError) -> bool {
+/// Whether the relay is only busy.
+fn is_transient(trouble: &RawError) -> bool {
     match trouble {
         RawError::HttpStatus { .. } | RawError::Broken(_) => true,
         RawError::Refused(refusal) => {

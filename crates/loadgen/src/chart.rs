@@ -1,5 +1,4 @@
-//! Charts as SVG files that need nothing else: lines over an axis, and bars. Light or dark as the
-//! reader's screen is. Pure.
+//! Self-contained SVG charts: lines and bars, light or dark by the reader's preference. Pure.
 
 use std::fmt::Write;
 
@@ -13,7 +12,7 @@ const FOOT: f64 = 50.0;
 const BAR: f64 = 18.0;
 const BARS_LEFT: f64 = 230.0;
 const BARS_RIGHT: f64 = 90.0;
-/// Told apart by who sees few colours too (Okabe and Ito).
+/// Colours distinguishable with colour blindness (Okabe and Ito).
 const COLOURS: [&str; 7] = [
     "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7f7f7f",
 ];
@@ -21,50 +20,50 @@ const COLOURS: [&str; 7] = [
 /// One chart.
 #[derive(Debug, Clone)]
 pub enum Chart {
-    /// Lines.
+    /// Line chart.
     Lines {
-        /// Above it.
+        /// Title.
         title: String,
-        /// From left to right.
+        /// Horizontal axis.
         x: Axis,
-        /// From bottom to top.
+        /// Vertical axis.
         y: Axis,
         /// The lines.
         lines: Vec<Line>,
     },
-    /// Bars from left to right, each with its value.
+    /// Bar chart.
     Bars {
-        /// Above it.
+        /// Title.
         title: String,
-        /// Name, value, and the value as it is written.
+        /// Name, value, label.
         bars: Vec<(String, f64, String)>,
     },
 }
 
-/// One line, in the order of its points.
+/// One line.
 #[derive(Debug, Clone)]
 pub struct Line {
-    /// In the legend.
+    /// Legend.
     pub name: String,
     /// From left to right.
     pub points: Vec<(f64, f64)>,
-    /// Points are marked, not only joined.
+    /// Draw markers.
     pub marked: bool,
 }
 
 /// An axis.
 #[derive(Debug, Clone)]
 pub struct Axis {
-    /// What it shows, with its unit.
+    /// Label with unit.
     pub label: String,
-    /// Each step is ten times the one before.
+    /// Logarithmic scale.
     pub logarithmic: bool,
-    /// Where to write what; empty: at round numbers.
+    /// Ticks; empty: at round numbers.
     pub ticks: Vec<(f64, String)>,
 }
 
 impl Axis {
-    /// In equal steps from 0.
+    /// A linear axis from 0.
     pub fn linear(label: &str) -> Self {
         Self {
             label: label.to_owned(),
@@ -73,7 +72,7 @@ impl Axis {
         }
     }
 
-    /// In steps of ten.
+    /// A logarithmic axis.
     pub fn logarithmic(label: &str) -> Self {
         Self {
             logarithmic: true,
@@ -89,7 +88,7 @@ impl Axis {
         }
     }
 
-    /// From where to where it goes, in its own steps.
+    /// Range in axis units.
     fn span(&self, values: &[f64]) -> (f64, f64) {
         let ticks = self.ticks.iter().map(|tick| tick.0);
         let values = values
@@ -157,7 +156,7 @@ fn round_step(step: f64) -> f64 {
     times.unwrap_or(10.0) * power
 }
 
-/// As short as it can be: 0.2, 15, 2k, 3M.
+/// Short form: 0.2, 15, 2k, 3M.
 fn number(value: f64) -> String {
     let units = [(1e9, "G"), (1e6, "M"), (1e3, "k")];
     let unit = units.into_iter().find(|(times, _)| value.abs() >= *times);
@@ -173,7 +172,7 @@ fn escaped(text: &str) -> String {
         .replace('"', "&quot;")
 }
 
-/// These charts, one below the other, as an SVG file.
+/// Renders charts below each other as one SVG.
 pub fn svg(heading: &str, charts: &[Chart]) -> String {
     let mut body = String::new();
     let mut top = 40.0;
@@ -216,7 +215,7 @@ fn title_at(out: &mut String, title: &str, top: f64) {
     );
 }
 
-/// Where things stand in a chart of lines.
+/// Layout of a line chart.
 struct Frame {
     above: f64,
     below: f64,
@@ -267,7 +266,7 @@ fn draw_lines(title: &str, x: &Axis, y: &Axis, lines: &[Line], top: f64) -> (Str
                     y + 10.0
                 ),
             );
-            // Letters are about this wide.
+            // Approximate character width.
             beside += 17.0 + line.name.chars().count() as f64 * 7.0 + 18.0;
         }
     }
@@ -307,7 +306,7 @@ fn draw_axes(out: &mut String, x: &Axis, y: &Axis, frame: &Frame) {
     );
 }
 
-/// A logarithm has no place for what is not above 0: such points are left out.
+/// Skips points that are not above 0 on a logarithmic axis.
 fn draw_line(out: &mut String, x: &Axis, y: &Axis, line: &Line, colour: &str, frame: &Frame) {
     let shown = line.points.iter().filter(|(a, b)| {
         a.is_finite()
@@ -346,7 +345,7 @@ fn draw_bars(title: &str, bars: &[(String, f64, String)], top: f64) -> (String, 
     for (row, (name, value, text)) in bars.iter().enumerate() {
         let y = top + TITLE - 8.0 + row as f64 * (BAR + 8.0);
         let width = (value / most * room).max(1.0);
-        // What the page is about stands out from what it is compared with.
+        // Highlights the relay.
         let colour = if name.contains("Graceful Relay") {
             COLOURS[0]
         } else {

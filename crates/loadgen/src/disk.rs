@@ -1,11 +1,11 @@
-//! What a disk has written, as Linux tells it in `/proc/diskstats` (Documentation/admin-guide/iostats.rst).
+//! Bytes written to a disk, from `/proc/diskstats` (Documentation/admin-guide/iostats.rst).
 
 use std::path::Path;
 
-/// A sector there, whatever the disk's own are.
+/// The unit of diskstats, whatever the disk's sector size.
 const SECTOR_BYTES: u64 = 512;
 
-/// A disk, by its numbers.
+/// A disk, by device number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Disk {
     major: u64,
@@ -13,7 +13,7 @@ pub struct Disk {
 }
 
 impl Disk {
-    /// The one that a folder is on; `None` where the system does not tell.
+    /// The disk of a directory; `None` if the system does not provide it.
     pub fn under(folder: &Path) -> Option<Self> {
         #[cfg(target_os = "linux")]
         {
@@ -32,8 +32,7 @@ impl Disk {
         }
     }
 
-    /// Bytes that it has written since the system was started, for everybody; `None` where it is not a disk
-    /// of its own.
+    /// Bytes written since boot by all processes; `None` for a virtual device.
     pub fn written_bytes(self) -> Option<u64> {
         self.find(&std::fs::read_to_string("/proc/diskstats").ok()?)
     }

@@ -1,4 +1,4 @@
-//! Limits that a load meets: which one it was, and what to do.
+//! Explanations of the limit that a load exceeds, and the next step.
 
 use graceful_protocol::wire::{Greeting, Registration};
 use graceful_protocol::{Code, Limits};
@@ -6,22 +6,21 @@ use graceful_raw_client::RawError;
 
 use super::plan::{Mode, Plan};
 
-/// For raising one.
-const RAISE: &str = "raise it in the relay's settings while you measure";
+const RAISE: &str = "raise it in the relay's configuration for the measurement";
 
-/// What went wrong, which limit it is, and what to do.
+/// The error, the limit and the next step.
 pub fn explain(trouble: &RawError) -> String {
     let what_to_do = match trouble {
         RawError::HttpStatus { status: 429 } => format!(
-            "it takes no more connections from one address ([admission] address_connections_max, \
-             address_newcomers_max or address_arrivals_per_min); use fewer --accounts or --devices, or {RAISE}"
+            "too many connections from one address ([rate_limits] per_ip_connections_max, \
+             per_ip_unauthenticated_max or per_ip_connections); use fewer --accounts or --devices, or {RAISE}"
         ),
         RawError::HttpStatus { status: 503 } => format!(
-            "it has as many connections as it takes ([limits] connections_max, or [admission] \
-             newcomers_percent of it); use fewer --accounts or --devices, or {RAISE}"
+            "too many connections ([limits] connections_max, or [rate_limits] unauthenticated_max of it); \
+             use fewer --accounts or --devices, or {RAISE}"
         ),
-        RawError::HttpStatus { status: 404 } => "is this a relay's address?".to_owned(),
-        RawError::Refused(refusal) => of_code(refusal.code),
+        RawError::HttpStatus { status: 404 } => "is this the URL of a relay?".to_owned(),
+        RawError::Refused(refusal) => hint_for(refusal.code),
         RawError::HttpStatus { .. } | RawError::Broken(_) => String::new(),
     };
     match what_to_do.as_str() {
@@ -30,54 +29,55 @@ pub fn explain(trouble: &RawError) -> String {
     }
 }
 
-fn of_code(code: Code) -> String {
+fn hint_for(code: Code) -> String {
     match code {
         Code::QuotaBytes => format!(
-            "the account is full ([accounts] bytes_max). A device that is alone in its account keeps all \
-             it pushed: use --mode deliver, more --accounts, less --duration, or {RAISE}"
+            "the account is full ([accounts] quota). Envelopes of an account with one device stay \
+             stored: use --mode deliver, more --accounts, less --duration, or {RAISE}"
         ),
         Code::QuotaEnvelopes => format!(
-            "the account is full ([accounts] envelopes_max). A device that is alone in its account keeps \
-             all it pushed: use --mode deliver, more --accounts, less --duration, or {RAISE}"
+            "the account is full ([accounts] envelopes_max). Envelopes of an account with one device stay \
+             stored: use --mode deliver, more --accounts, less --duration, or {RAISE}"
         ),
         Code::QuotaDevices => format!("[accounts] devices_max; use fewer --devices, or {RAISE}"),
         Code::Overloaded => format!(
-            "perhaps [admission] address_accounts_per_h, accounts_per_h or account_connections_max; use \
-             fewer --accounts or --devices, wait, or {RAISE}"
+            "perhaps [rate_limits] per_ip_new_accounts, new_accounts or per_account_connections_max; \
+             use fewer --accounts or --devices, wait, or {RAISE}"
         ),
         Code::InviteRequired => {
-            "give an invitation for each account with --invite or --invites; an invitation serves once"
-                .to_owned()
+            "each account needs an invitation of its own; use --invite or --invites".to_owned()
         }
         Code::RegistrationClosed => {
-            "nobody can found an account there ([accounts] registration is \"closed\")".to_owned()
+            "the relay accepts no new accounts ([accounts] registration is \"closed\")".to_owned()
         }
-        Code::StorageFull => "its disk is nearly full ([storage] free_bytes_min); make room there".to_owned(),
-        Code::EnvelopeTooLarge => "[limits] envelope_bytes_max; use a smaller --size".to_owned(),
+        Code::StorageFull => {
+            "its disk space is low ([storage] min_free_space); free some".to_owned()
+        }
+        Code::EnvelopeTooLarge => "[limits] envelope_size_max; use a smaller --size".to_owned(),
         Code::TooManyEnvelopes => "[limits] push_envelopes_max; use a smaller --batch".to_owned(),
         _ => String::new(),
     }
 }
 
-/// Whether the relay would refuse this plan, by what it says of itself.
+/// The reason why the relay would refuse this plan, by its greeting.
 pub fn objection(plan: &Plan, envelope_bytes: u64, greeting: &Greeting) -> Option<String> {
     let limits = Limits::from(greeting.limits.as_ref()?);
     let invited = plan.invites.len();
     if greeting.registration() == Registration::Closed {
-        return Some(of_code(Code::RegistrationClosed));
+        return Some(hint_for(Code::RegistrationClosed));
     }
     if greeting.registration() == Registration::Invite && invited < plan.accounts {
         return Some(format!(
-            "this relay asks for an invitation for each account, and {} are to be founded with {invited}; make \
-             them there with `graceful-relay invite create`, and give each with --invite, or all with --invites FILE",
+            "the relay needs an invitation for each of {} accounts, and there are {invited}; create them with \
+             `graceful-relay invite create`, and use --invite for each, or --invites FILE for all",
             plan.accounts
         ));
     }
     if plan.devices as u64 > u64::from(limits.account_devices_max) {
         let most = limits.account_devices_max;
         return Some(format!(
-            "this relay takes {most} devices in an account: {}",
-            of_code(Code::QuotaDevices)
+            "the relay allows {most} devices in an account: {}",
+            hint_for(Code::QuotaDevices)
         ));
     }
     if plan.mode == Mode::Idle {
@@ -86,39 +86,39 @@ pub fn objection(plan: &Plan, envelope_bytes: u64, greeting: &Greeting) -> Optio
     if envelope_bytes > limits.envelope_bytes_max {
         let most = limits.envelope_bytes_max;
         return Some(format!(
-            "this relay takes envelopes of {most} bytes: {}",
-            of_code(Code::EnvelopeTooLarge)
+            "the relay allows envelopes of {most} bytes: {}",
+            hint_for(Code::EnvelopeTooLarge)
         ));
     }
     if plan.batch > u64::from(limits.push_envelopes_max) {
         let most = limits.push_envelopes_max;
         return Some(format!(
-            "this relay takes {most} changes in a frame: {}",
-            of_code(Code::TooManyEnvelopes)
+            "the relay allows {most} changes in a frame: {}",
+            hint_for(Code::TooManyEnvelopes)
         ));
     }
-    // What stands around an envelope in a frame is below a hundred bytes.
+    // A frame adds less than 100 bytes to an envelope.
     if plan.batch * (envelope_bytes + 100) > limits.frame_bytes_max {
         return Some(format!(
-            "a frame with {} changes of {envelope_bytes} bytes is larger than this relay takes ({} bytes, \
-             [limits] frame_bytes_max); use a smaller --batch or --size",
+            "a frame with {} changes of {envelope_bytes} bytes exceeds the relay's limit ({} bytes, [limits] \
+             frame_size_max); use a smaller --batch or --size",
             plan.batch, limits.frame_bytes_max
         ));
     }
     None
 }
 
-/// Rates above which a relay with the settings it comes with reads later, without a word.
+/// Default rate limits, above which a relay delays reading.
 const DEFAULT_RATES: [(&str, bool, bool, f64); 4] = [
-    ("account_frames_per_s", true, false, 500.0),
-    ("account_bytes_per_s", true, true, 8.0 * 1024.0 * 1024.0),
-    ("address_frames_per_s", false, false, 1_000.0),
-    ("address_bytes_per_s", false, true, 16.0 * 1024.0 * 1024.0),
+    ("per_account_frames", true, false, 500.0),
+    ("per_account_bandwidth", true, true, 8.0 * 1024.0 * 1024.0),
+    ("per_ip_frames", false, false, 1_000.0),
+    ("per_ip_bandwidth", false, true, 16.0 * 1024.0 * 1024.0),
 ];
-/// Within this part of a rate it is probably what held the load back.
+/// A load within this fraction of a rate is probably limited by it.
 const NEAR: f64 = 0.1;
 
-/// Which rate limit of another relay probably held the load back.
+/// The default rate limit that probably limited the load.
 pub fn suspicion(plan: &Plan, envelope_bytes: u64, pushes_per_s: f64) -> Option<String> {
     let frames_per_s = pushes_per_s / plan.batch as f64;
     DEFAULT_RATES.iter().find_map(|(name, by_account, in_bytes, rate)| {
@@ -127,8 +127,8 @@ pub fn suspicion(plan: &Plan, envelope_bytes: u64, pushes_per_s: f64) -> Option<
         let near = (found / rate - 1.0).abs() < NEAR;
         near.then(|| {
             format!(
-                "this is the pace of [admission] {name} as a relay comes: it probably read later on purpose. To \
-                 see what the machine can do, set that to 0 while you measure"
+                "this is the default rate of [rate_limits] {name}, which probably limited the load; set it to \
+                 \"unlimited\" for the measurement"
             )
         })
     })
@@ -143,22 +143,22 @@ mod tests {
     fn each_limit_is_named() {
         let said = |code| explain(&RawError::Refused(Refusal::new(code, "no")));
         for (code, name) in [
-            (Code::QuotaBytes, "bytes_max"),
+            (Code::QuotaBytes, "quota"),
             (Code::QuotaEnvelopes, "envelopes_max"),
             (Code::QuotaDevices, "devices_max"),
-            (Code::Overloaded, "address_accounts_per_h"),
+            (Code::Overloaded, "per_ip_new_accounts"),
             (Code::InviteRequired, "--invite"),
-            (Code::StorageFull, "free_bytes_min"),
+            (Code::StorageFull, "min_free_space"),
         ] {
             assert!(said(code).contains(name), "{}", said(code));
         }
-        assert!(explain(&RawError::HttpStatus { status: 429 }).contains("address_connections_max"));
+        assert!(explain(&RawError::HttpStatus { status: 429 }).contains("per_ip_connections_max"));
         assert!(explain(&RawError::HttpStatus { status: 503 }).contains("connections_max"));
         assert_eq!(explain(&RawError::Broken("gone".into())), "gone");
     }
 
     #[test]
-    fn what_a_relay_would_refuse_is_not_tried() {
+    fn refused_plans_are_detected() {
         let greeting = Greeting {
             limits: Some((&Limits::default()).into()),
             registration: Registration::Invite.into(),
@@ -176,9 +176,9 @@ mod tests {
         };
         let said =
             |plan: &Plan, bytes, greeting| objection(plan, bytes, greeting).unwrap_or_default();
-        assert!(said(&plan, 1_056, &greeting).contains("invitation for each"));
+        assert!(said(&plan, 1_056, &greeting).contains("an invitation for each"));
         assert_eq!(said(&plan, 1_056, &open), "");
-        assert!(said(&plan, 2_000_000, &open).contains("envelope_bytes_max"));
+        assert!(said(&plan, 2_000_000, &open).contains("envelope_size_max"));
         assert!(
             said(
                 &Plan {
@@ -201,19 +201,19 @@ mod tests {
             )
             .contains("push_envelopes_max")
         );
-        assert!(said(&Plan { batch: 900, ..plan }, 9_000, &open).contains("frame_bytes_max"));
+        assert!(said(&Plan { batch: 900, ..plan }, 9_000, &open).contains("frame_size_max"));
     }
 
     #[test]
-    fn a_pace_that_is_just_the_limit_is_suspected() {
+    fn load_at_a_default_rate_is_explained() {
         let plan = Plan {
             accounts: 4,
             batch: 1,
             ..Plan::default()
         };
         let said = |rate| suspicion(&plan, 1_056, rate).unwrap_or_default();
-        assert!(said(1_990.0).contains("account_frames_per_s"));
-        assert!(said(1_010.0).contains("address_frames_per_s"));
+        assert!(said(1_990.0).contains("per_account_frames"));
+        assert!(said(1_010.0).contains("per_ip_frames"));
         assert_eq!(said(1_500.0), "");
     }
 }

@@ -1,7 +1,7 @@
-//! Load for a relay: many devices at once, and the figures of what the relay did.
+//! A load generator for relays: many devices, and measurements of the relay.
 //!
-//! The devices speak frames as real ones do and seal nothing, so that the load costs little beside the
-//! relay. `graceful-relay bench` and the benchmarks that compare the relay with other programs use it.
+//! The devices exchange real frames with random envelopes instead of sealed ones, so the generator is cheap
+//! compared with the relay. `graceful-relay bench` and the benchmarks that compare the relay with other programs use it.
 
 #![allow(
     missing_docs,

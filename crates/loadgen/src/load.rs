@@ -1,4 +1,4 @@
-//! A run: all connections at work at once, and what the relay costs meanwhile.
+//! A run: all connections under load, and the relay's resource usage.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -16,43 +16,43 @@ use super::timer::Timer;
 use super::worker::{Payload, Run, Worker, WorkerResult};
 use graceful_raw_client::{RawConnection, RawError};
 
-/// After the end, answers are waited for no longer than this.
+/// How long a run waits for answers after its end.
 const DRAIN_WAIT: Duration = Duration::from_secs(10);
-/// How often progress is told.
+/// Interval of progress reports.
 const PROGRESS_EVERY: Duration = Duration::from_millis(100);
-/// Frames that a relay takes before it answers, where it does not say.
+/// In-flight frames, if the greeting does not say.
 const UNANSWERED_FRAMES_MAX: u32 = 1;
 
-/// What a run came to.
+/// The result of a run.
 pub struct Outcome {
-    /// Pushes that left, the warm-up included.
+    /// Pushes sent, including the warm-up.
     pub pushed: u64,
-    /// Pushes that were meant to leave and were never answered.
+    /// Scheduled pushes without an answer.
     pub unanswered: u64,
-    /// Pushes that the relay has stored.
+    /// Stored pushes.
     pub stored: Summary,
-    /// Pushes that another device has received, where others are connected.
+    /// Delivered pushes, if receivers are connected.
     pub delivered: Option<Summary>,
-    /// What the relay used while it counted, and what it had used at its beginning.
+    /// The relay's usage during the measurement, and before it.
     pub relay: Option<(Used, Used)>,
-    /// What this program used in that time.
+    /// The generator's usage.
     pub generator: Used,
-    /// Connections that still serve: of creators, with the number of their account.
+    /// The creators' open connections, with the number of their account.
     pub creators: Vec<(usize, RawConnection)>,
-    /// What ended it before its time.
+    /// The error that ended the run early.
     pub trouble: Option<RawError>,
 }
 
-/// How far a run is.
+/// Progress of a run.
 #[derive(Debug, Clone, Copy)]
 pub struct Progress {
-    /// Since it began, the warm-up included.
+    /// Elapsed time, including the warm-up.
     pub elapsed: Duration,
     /// Pushes stored so far.
     pub stored: u64,
 }
 
-/// Runs the load over connections that are welcome, until its time is over or it is told to stop.
+/// Runs the load over authenticated connections, until its time is over or `stop` is cancelled.
 pub async fn run(
     plan: &Plan,
     provisioned: Vec<ProvisionedDevice>,
@@ -99,17 +99,17 @@ pub async fn run(
     }
 }
 
-/// All workers, and what came of those that ended.
+/// All workers, and the results of those that ended.
 struct Work {
     workers: JoinSet<(usize, usize, WorkerResult)>,
     run: Arc<Run>,
-    /// Devices that push and are not done.
+    /// Pushing devices that are not done.
     pushing: usize,
     pushed: u64,
     unanswered: u64,
     creators: Vec<(usize, RawConnection)>,
     trouble: Option<RawError>,
-    /// From outside.
+    /// The caller's stop signal.
     stop: CancellationToken,
     _pacer: Option<Timer>,
 }
@@ -159,7 +159,7 @@ impl Work {
         }
     }
 
-    /// Lets them work until this moment, or until something goes wrong.
+    /// Waits until this moment or the first error.
     async fn until(&mut self, moment: Duration, mut tell: impl FnMut()) {
         let deadline = tokio::time::Instant::from_std(self.run.begun + moment);
         let mut progress = tokio::time::interval(PROGRESS_EVERY);
@@ -174,7 +174,7 @@ impl Work {
         }
     }
 
-    /// Waits for the answers to what was sent, and ends all of them.
+    /// Waits for outstanding answers, and stops all workers.
     async fn drain(&mut self, plan: &Plan, run: &Run) {
         let deadline = tokio::time::Instant::now() + DRAIN_WAIT;
         let receivers = plan.devices as u64 - 1;

@@ -1,5 +1,4 @@
-//! A relay of its own to measure: the program that runs, started once more, with every limit that is
-//! there against strangers out of the way.
+//! A local relay to measure, without rate limits.
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -11,45 +10,46 @@ use tokio::sync::oneshot;
 
 use super::process::Process;
 
-/// A relay that opens a large store takes its time.
+/// Timeout of the start, which may recover a large store.
 const READY_WAIT: Duration = Duration::from_secs(120);
-/// Connections beyond those of the load.
+/// Connections besides those of the load.
 const CONNECTIONS_TO_SPARE: usize = 64;
-/// Settings that would change what is measured.
+/// Environment variables that would change the measurement.
 const VARIABLE_PREFIX: &str = "GRACEFUL_RELAY_";
 
-/// What to start.
+/// How to start the relay.
 #[derive(Debug, Clone)]
 pub struct Setup {
-    /// This program.
+    /// The program to start.
     pub program: PathBuf,
-    /// Where it keeps everything.
+    /// Its data directory.
     pub data: PathBuf,
-    /// Whether it speaks TLS, with a certificate of its own.
+    /// With TLS and a self-signed certificate.
     pub tls: bool,
-    /// How many devices will connect.
+    /// Devices that will connect.
     pub connections: usize,
 }
 
-/// A relay that runs; killed when dropped, for nothing of it is kept.
+/// A running relay, killed on drop.
 pub struct LocalRelay {
     child: Child,
     data: PathBuf,
-    /// What devices dial.
+    /// Its URL.
     pub url: String,
-    /// From starting the program until it said where it listens.
+    /// Time from the start of the process until it listens.
     pub ready: Duration,
 }
 
 impl LocalRelay {
-    /// Starts it, and waits until it listens.
+    /// Starts the relay, and waits until it listens.
     ///
     /// # Errors
-    /// If it cannot be started, or says nothing.
+    /// If it does not start.
     pub async fn start(setup: &Setup) -> anyhow::Result<Self> {
-        // Beside the data: the relay wants a folder to itself.
+        // Beside the data directory, which is the relay's own.
         let config = setup.data.with_extension("toml");
-        std::fs::write(&config, settings(setup)).context("cannot write the relay's settings")?;
+        std::fs::write(&config, settings(setup))
+            .context("cannot write the relay's configuration")?;
         let mut command = Command::new(&setup.program);
         command
             .args(["serve", "--json", "--config"])
@@ -65,7 +65,7 @@ impl LocalRelay {
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::inherit());
-        // Ctrl-C is for the load alone: it still has to say goodbye to the relay.
+        // Ctrl-C must reach the generator alone, which still has to delete its accounts.
         #[cfg(unix)]
         std::os::unix::process::CommandExt::process_group(&mut command, 0);
         let begun = Instant::now();
@@ -84,24 +84,24 @@ impl LocalRelay {
             let _ = told.send((line, begun.elapsed(), read.is_some()));
         });
         let Ok(Ok((line, ready, true))) = tokio::time::timeout(READY_WAIT, said).await else {
-            bail!("the relay that was started does not say where it listens");
+            bail!("the relay did not start in time");
         };
         let said: serde_json::Value =
-            serde_json::from_str(&line).context("the relay ended at its start")?;
+            serde_json::from_str(&line).context("the relay exited at its start")?;
         relay.url = said["url"]
             .as_str()
-            .context("the relay names no address")?
+            .context("the relay printed no URL")?
             .to_owned();
         relay.ready = ready;
         Ok(relay)
     }
 
-    /// To see what it costs.
+    /// The process, to measure its usage.
     pub fn process(&self) -> Process {
         Process::new(self.child.id()).on_disk_of(&self.data)
     }
 
-    /// Ends it as a crash would, and waits until it is gone.
+    /// Kills the process and waits for its exit.
     pub fn kill(self) {
         drop(self);
     }
@@ -114,10 +114,9 @@ impl Drop for LocalRelay {
     }
 }
 
-/// Defaults where they cost something, and no limits that are there to keep strangers apart: all devices
-/// come from one address here.
+/// The default configuration without rate limits, since all devices connect from one address.
 fn settings(setup: &Setup) -> String {
-    // Of these, one half may be newcomers at a time, and the other half found accounts.
+    // Half of them may be unauthenticated, and new accounts use the other half.
     let connections = 2 * (setup.connections + CONNECTIONS_TO_SPARE);
     let tls = if setup.tls { "self-signed" } else { "off" };
     format!(

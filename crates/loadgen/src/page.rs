@@ -1,4 +1,4 @@
-//! What a run came to, for people.
+//! The report as text.
 
 use console::style;
 use indicatif::{DecimalBytes, HumanCount};
@@ -6,7 +6,7 @@ use indicatif::{DecimalBytes, HumanCount};
 use super::report::{Cost, Report};
 use super::stats::{Latencies, Summary};
 
-/// The whole page.
+/// The report.
 pub fn page(report: &Report) -> String {
     let mut lines = Vec::new();
     if report.stored.all > 0 || report.unanswered > 0 {
@@ -30,10 +30,7 @@ pub fn page(report: &Report) -> String {
     }
     if let Some(connecting) = &report.connecting {
         let (half, slow) = (time(connecting.p50_us), time(connecting.p99_us));
-        lines.push(fact(
-            "connecting",
-            &format!("half within {half}, 99 % within {slow}"),
-        ));
+        lines.push(fact("connecting", &format!("p50 {half}, p99 {slow}")));
     }
     if let Some(cost) = &report.cost {
         lines.extend(costs(cost));
@@ -72,14 +69,14 @@ fn row(name: &str, latency: &Latencies) -> String {
 fn rate(counted: &Summary, megabytes_per_s: f64, duration_s: f64) -> String {
     let per_s = HumanCount(counted.per_s.round() as u64);
     let measured = HumanCount(counted.measured);
-    format!("{per_s} a second, {megabytes_per_s:.1} MB/s ({measured} in {duration_s:.1} s)")
+    format!("{per_s}/s, {megabytes_per_s:.1} MB/s ({measured} in {duration_s:.1} s)")
 }
 
 fn costs(cost: &Cost) -> Vec<String> {
     let mut lines = Vec::new();
     let each = cost
         .cpu_us_per_push
-        .map(|us| format!(", {us:.0} µs a push"))
+        .map(|us| format!(", {us:.0} µs per push"))
         .unwrap_or_default();
     lines.push(fact(
         "relay's CPU",
@@ -89,7 +86,7 @@ fn costs(cost: &Cost) -> Vec<String> {
         .resident_bytes_per_connection
         .filter(|bytes| *bytes > 0);
     let grown = grown
-        .map(|bytes| format!(", {} for each connection", kib(bytes)))
+        .map(|bytes| format!(", {} per connection", kib(bytes)))
         .unwrap_or_default();
     let (now, most) = (
         DecimalBytes(cost.resident_bytes),
@@ -101,7 +98,7 @@ fn costs(cost: &Cost) -> Vec<String> {
     ));
     let times = cost
         .written_per_payload_byte
-        .map(|times| format!(", {times:.1} for each byte pushed"));
+        .map(|times| format!(", {times:.1} per pushed byte"));
     let written = DecimalBytes(cost.written_bytes);
     lines.push(fact(
         "written to disk",
@@ -118,7 +115,7 @@ fn fact(name: &str, text: &str) -> String {
     format!("{}{text}", style(format!("{name:17}")).dim())
 }
 
-/// With three digits, in the unit that suits.
+/// Three digits, in a suitable unit.
 pub fn time(us: u64) -> String {
     let ms = us as f64 / 1e3;
     match us {

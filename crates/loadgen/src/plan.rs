@@ -1,4 +1,4 @@
-//! What a run is to do, as it was typed.
+//! The plan of a run, from command line arguments.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -10,57 +10,56 @@ use clap::{Args, ValueEnum};
 use super::schedule::LoadModel;
 use super::timer::Rate;
 
-/// Devices in one run at most: each takes an open file here and there.
+/// Maximum devices of a run: each needs an open file on both sides.
 const CONNECTIONS_MAX: usize = 100_000;
 
-/// What the devices do.
+/// The load of the devices.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Mode {
-    /// One device of each account pushes; the others, if any, are not connected
+    /// One device per account pushes
     #[default]
     Push,
-    /// One device of each account pushes, the others receive and acknowledge
+    /// One device per account pushes, others receive
     Deliver,
-    /// Devices are connected, and do nothing
+    /// Devices are connected and idle
     Idle,
 }
 
 /// Options of the load.
 #[derive(Clone, Args)]
 pub struct Plan {
-    /// What the devices do
+    /// Load of the devices
     #[arg(long, value_enum, default_value_t)]
     pub mode: Mode,
-    /// Accounts to found, each with a device that pushes
+    /// Accounts, each with one pushing device
     #[arg(long, value_name = "N", default_value_t = 8)]
     pub accounts: usize,
-    /// Devices in each account [default: 1, with `--mode deliver` 2]
+    /// Devices per account [default: 1; `--mode deliver`: 2]
     #[arg(long, value_name = "M", default_value_t = 0, hide_default_value = true)]
     pub devices: usize,
-    /// Push so many changes in a second, all devices together, whether answered or not; latencies count
-    /// from when each was meant to leave
+    /// Pushes per second of all devices (open loop)
     #[arg(long, value_name = "PER SECOND", conflicts_with = "in_flight")]
     pub rate: Option<f64>,
-    /// Without --rate: frames that each device has sent and not yet been answered
+    /// Frames in flight per device (closed loop)
     #[arg(long, value_name = "K", default_value_t = 1)]
     pub in_flight: usize,
-    /// Bytes of one change, before it is padded as envelopes are
+    /// Bytes of one change, before padding
     #[arg(long, value_name = "BYTES", default_value_t = 1024)]
     pub size: usize,
-    /// Changes in one frame
+    /// Changes per frame
     #[arg(long, value_name = "B", default_value_t = 1)]
     pub batch: u64,
-    /// How long to measure: 10s, 5m
+    /// Measured time: 10s, 5m
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = time)]
     pub duration: Duration,
-    /// How long before that, for nothing: caches fill, connections settle
+    /// Time before the measurement
     #[arg(long, value_name = "TIME", default_value = "1s", value_parser = time)]
     pub warm_up: Duration,
-    /// An invitation, where the relay asks for one: one for each account
+    /// Invitation, once per account
     #[arg(long = "invite", value_name = "INVITATION")]
     pub invites: Vec<String>,
-    /// A file with such invitations, one on each line
+    /// File with one invitation per line
     #[arg(long = "invites", value_name = "FILE")]
     pub invites_file: Option<PathBuf>,
 }
@@ -93,10 +92,10 @@ impl Default for Plan {
 }
 
 impl Plan {
-    /// Checks it, and fills in what depends on other things.
+    /// Validates the plan and completes defaults.
     ///
     /// # Errors
-    /// What does not go together, and what to do.
+    /// Options that exclude each other.
     pub fn check(mut self) -> anyhow::Result<Self> {
         if self.devices == 0 {
             self.devices = if self.mode == Mode::Deliver { 2 } else { 1 };

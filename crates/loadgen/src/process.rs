@@ -12,23 +12,23 @@ use super::disk::Disk;
 /// Ticks in a second of processor time: the same on every Linux that is built for people.
 const TICKS_PER_S: u64 = 100;
 
-/// A process, with all that it started.
+/// A process and its descendants.
 #[derive(Debug, Clone, Copy)]
 pub struct Process {
     id: u32,
     disk: Option<Disk>,
 }
 
-/// What it has used so far.
+/// Resources used so far.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Used {
     /// Processor time, in microseconds.
     pub cpu_us: u64,
-    /// Memory that it occupies, in bytes.
+    /// Resident memory in bytes.
     pub resident_bytes: u64,
-    /// The most that it has occupied, in bytes.
+    /// Peak resident memory in bytes.
     pub resident_bytes_max: u64,
-    /// Bytes that it made the system write to a disk.
+    /// Bytes written to disk.
     pub written_bytes: u64,
     /// Threads.
     pub threads: u64,
@@ -140,7 +140,7 @@ impl Used {
         }
     }
 
-    /// What was used since then; memory as it is now.
+    /// Usage since `before`; memory is the current one.
     #[must_use]
     pub fn since(&self, before: &Self) -> Self {
         Self {
@@ -150,7 +150,7 @@ impl Used {
         }
     }
 
-    /// Processor time, as a part of one processor over this time.
+    /// Busy processors over this time.
     pub fn processors(&self, time: Duration) -> f64 {
         self.cpu_us as f64 / 1e6 / time.as_secs_f64().max(f64::MIN_POSITIVE)
     }

@@ -1,11 +1,11 @@
-//! What a run came to, for programs.
+//! The report as data.
 
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
-use super::accounts::Closed;
+use super::accounts::Deleted;
 use super::hints;
 use super::load::Outcome;
 use super::plan::{Mode, Plan};
@@ -15,11 +15,11 @@ use super::stats::Summary;
 /// One run.
 #[derive(Debug, Serialize)]
 pub struct Report {
-    /// Of this program.
+    /// Version of the generator.
     version: &'static str,
     /// What the relay says it is.
     relay: String,
-    /// Whether it was started for this.
+    /// Whether the relay was started for the run.
     own_relay: bool,
     tls: bool,
     mode: Mode,
@@ -33,21 +33,21 @@ pub struct Report {
     pub envelope_bytes: usize,
     warm_up_s: f64,
     pub duration_s: f64,
-    /// Pushes that left, the warm-up included.
+    /// Pushes sent, including the warm-up.
     pushed: u64,
     pub unanswered: u64,
     pub stored: Summary,
     pub delivered: Option<Summary>,
     /// Of envelopes stored, in a second, in millions.
     pub stored_mb_per_s: f64,
-    /// From dialling to the greeting.
+    /// Time from connecting to the greeting.
     pub connecting: Option<Connecting>,
-    /// Of the relay, where it runs on this machine.
+    /// The relay's usage, if it runs on this machine.
     pub cost: Option<Cost>,
-    /// Processors that this program kept busy.
+    /// Processors used by the generator.
     pub generator_processors: f64,
-    closed_accounts: u64,
-    closed_envelopes: u64,
+    deleted_accounts: u64,
+    deleted_envelopes: u64,
     left_accounts: u64,
     pub notes: Vec<String>,
 }
@@ -61,11 +61,11 @@ pub struct Connecting {
     max_us: u64,
 }
 
-/// What the relay used while it counted.
+/// The relay's usage during the measurement.
 #[derive(Debug, Serialize)]
 pub struct Cost {
     pub processors: f64,
-    /// Absent where nothing was stored.
+    /// Absent if nothing was stored.
     pub cpu_us_per_push: Option<f64>,
     pub resident_bytes: u64,
     pub resident_bytes_max: u64,
@@ -76,7 +76,7 @@ pub struct Cost {
     pub written_per_payload_byte: Option<f64>,
 }
 
-/// What is known beside the outcome.
+/// Context of the outcome.
 pub struct Around<'a> {
     pub plan: &'a Plan,
     pub software: String,
@@ -86,15 +86,15 @@ pub struct Around<'a> {
     pub connecting: &'a [Duration],
     /// Of the relay, before any device connected.
     pub at_rest: Option<Used>,
-    pub closed: Closed,
+    pub deleted: Deleted,
 }
 
-/// Puts it together.
+/// Builds the report.
 pub fn report(outcome: &Outcome, around: Around<'_>) -> Report {
     let Around {
         plan,
         envelope_bytes,
-        closed,
+        deleted,
         ..
     } = around;
     let stored = outcome.stored.clone();
@@ -123,9 +123,9 @@ pub fn report(outcome: &Outcome, around: Around<'_>) -> Report {
             cost(&used, connected, plan, stored.measured, envelope_bytes)
         }),
         generator_processors: outcome.generator.processors(plan.duration),
-        closed_accounts: closed.accounts,
-        closed_envelopes: closed.envelopes,
-        left_accounts: closed.left,
+        deleted_accounts: deleted.accounts,
+        deleted_envelopes: deleted.envelopes,
+        left_accounts: deleted.left,
         notes: notes(outcome, plan, around.own_relay, envelope_bytes),
         stored,
     }
@@ -156,7 +156,7 @@ fn cost(
     }
 }
 
-/// Dialling gives up long before.
+/// Above the connect timeout.
 const CONNECTING_US_MAX: u64 = 600_000_000;
 
 fn connecting(times: &[Duration]) -> Option<Connecting> {
@@ -173,7 +173,7 @@ fn connecting(times: &[Duration]) -> Option<Connecting> {
     })
 }
 
-/// More than this part of all processors, and the load may be what was measured.
+/// Above this fraction of all processors, the generator may limit the measurement.
 const GENERATOR_PROCESSORS_PART: f64 = 0.6;
 
 fn notes(outcome: &Outcome, plan: &Plan, own_relay: bool, envelope_bytes: usize) -> Vec<String> {
@@ -184,8 +184,8 @@ fn notes(outcome: &Outcome, plan: &Plan, own_relay: bool, envelope_bytes: usize)
     }
     if outcome.unanswered > 0 {
         notes.push(format!(
-            "{} pushes that were meant to leave were not answered in time; they count as slow as that. The relay \
-             did not keep up with --rate",
+            "{} scheduled pushes were not answered in time and count with that latency; the relay did not keep \
+             up with --rate",
             outcome.unanswered
         ));
     }
@@ -193,7 +193,7 @@ fn notes(outcome: &Outcome, plan: &Plan, own_relay: bool, envelope_bytes: usize)
     let busy = outcome.generator.processors(plan.duration);
     if busy > processors * GENERATOR_PROCESSORS_PART {
         notes.push(format!(
-            "this program itself kept {busy:.1} of {processors} processors busy: run it on another machine"
+            "the generator used {busy:.1} of {processors} processors; run it on another machine"
         ));
     }
     notes

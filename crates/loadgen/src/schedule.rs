@@ -1,58 +1,57 @@
-//! When a device sends: at moments fixed beforehand (open loop), or as soon as it is answered
-//! (closed loop). Pure: moments are given as time since the run began.
+//! When a device sends: at scheduled times (open loop), or after each answer (closed loop). Pure: times are
+//! durations since the start of the run.
 //!
-//! In an open loop a latency counts from the moment at which the push was meant to leave, not from
-//! when it could. A relay that stands still for a second therefore shows in every push that was meant
-//! for that second, and not in one alone ("coordinated omission").
+//! In an open loop, latency counts from the scheduled time of a push. A stall of one second then shows in
+//! every push of that second, not in one alone ("coordinated omission").
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
-/// How pushes follow each other.
+/// An open or a closed loop.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum LoadModel {
-    /// So many frames are sent and not yet answered, always.
+    /// A constant number of frames is in flight.
     Closed {
         /// At least one.
         in_flight: usize,
     },
-    /// Frame k is meant for `first` + k × `interval`.
+    /// Frame k is scheduled at `first` + k × `interval`.
     Open {
-        /// The moment of frame 0.
+        /// The time of frame 0.
         first: Duration,
         /// Between two frames of this device.
         interval: Duration,
     },
 }
 
-/// Frames on their way, and when the next one leaves.
+/// Frames in flight, and the time of the next.
 #[derive(Debug)]
 pub struct Schedule {
     pace: LoadModel,
-    /// Sent and not answered at most: what the relay allows.
+    /// The relay's limit of frames in flight.
     in_flight_max: usize,
     /// Pushes in a frame.
     batch: u64,
-    /// No frame is meant for this moment or later.
+    /// End of the schedule.
     until: Duration,
     frames: u32,
     pushed: u64,
     waiting: VecDeque<InFlight>,
 }
 
-/// A frame that is not answered yet.
+/// A frame in flight.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct InFlight {
     last: u64,
     intended: Duration,
 }
 
-/// A frame to send now.
+/// A frame that is due.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DueFrame {
     /// Push number of its first push.
     pub first: u64,
-    /// When it was meant to leave.
+    /// Its scheduled time.
     pub intended: Duration,
 }
 
@@ -74,8 +73,7 @@ impl Schedule {
         }
     }
 
-    /// When the next frame is meant to leave; `None` when there is none any more, or when it waits for an
-    /// answer and not for a moment.
+    /// The time of the next frame; `None` at the end, or while it waits for an answer.
     pub fn next_moment(&self) -> Option<Duration> {
         match self.pace {
             LoadModel::Closed { .. } => None,
@@ -86,7 +84,7 @@ impl Schedule {
         }
     }
 
-    /// The frame to send now, if there is one.
+    /// Returns the frame that is due, if any.
     pub fn due(&mut self, now: Duration) -> Option<DueFrame> {
         let intended = match self.pace {
             LoadModel::Closed { .. } => now,
@@ -108,8 +106,7 @@ impl Schedule {
         Some(due)
     }
 
-    /// Takes note that everything up to this push number is stored. Returns when each frame that is
-    /// answered by this was meant to leave.
+    /// Handles an acknowledgement up to this push number. Returns the scheduled times of the answered frames.
     pub fn stored(&mut self, through: u64) -> Vec<Duration> {
         let answered = self
             .waiting
@@ -122,7 +119,7 @@ impl Schedule {
             .collect()
     }
 
-    /// When the frames were meant to leave that are not answered yet, and those that should have left.
+    /// The scheduled times of frames without an answer, sent or not.
     pub fn unanswered(&self, now: Duration) -> Vec<Duration> {
         let mut unanswered: Vec<_> = self
             .waiting
@@ -136,12 +133,12 @@ impl Schedule {
         unanswered
     }
 
-    /// Pushes that left.
+    /// Pushes sent.
     pub fn pushed(&self) -> u64 {
         self.pushed
     }
 
-    /// Nothing is left to send or to wait for.
+    /// Whether nothing is left to send or to wait for.
     pub fn is_done(&self, now: Duration) -> bool {
         let over = match self.pace {
             LoadModel::Closed { .. } => now >= self.until,

@@ -1,4 +1,4 @@
-//! What was counted: latencies as a histogram, and how many came in each tenth of a second.
+//! Latency histogram, and throughput in slots of 100 ms.
 
 use std::ops::Range;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -7,14 +7,14 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
-/// Latencies are kept in microseconds, to three digits, up to an hour.
+/// Latencies in microseconds, three digits, up to one hour.
 const LATENCY_US_MAX: u64 = 3_600_000_000;
 const DIGITS: u8 = 3;
 
-/// Throughput is counted in slots of this length.
+/// The length of a throughput slot.
 pub const SLOT: Duration = Duration::from_millis(100);
 
-/// One kind of thing that happens: pushes stored, or pushes delivered.
+/// Counters of one event: stored or delivered.
 pub struct Stats {
     window: Range<Duration>,
     inner: Mutex<Inner>,
@@ -22,52 +22,52 @@ pub struct Stats {
 
 struct Inner {
     latencies: Histogram<u64>,
-    /// All of them, the warm-up included.
+    /// All events, including the warm-up.
     all: u64,
     within: u64,
     slots: Vec<u64>,
 }
 
-/// Latencies in short, in microseconds.
+/// Latency summary in microseconds.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Latencies {
-    /// How many were measured.
+    /// Number of samples.
     pub count: u64,
-    /// The fastest.
+    /// Minimum.
     pub min_us: u64,
-    /// The average.
+    /// Mean.
     pub mean_us: f64,
-    /// Half are at or below this.
+    /// Median.
     pub p50_us: u64,
-    /// Nine of ten.
+    /// 90th percentile.
     pub p90_us: u64,
-    /// 99 of 100.
+    /// 99th percentile.
     pub p99_us: u64,
-    /// 999 of 1,000.
+    /// 99.9th percentile.
     pub p999_us: u64,
-    /// The slowest.
+    /// Maximum.
     pub max_us: u64,
-    /// The whole curve: percent, and the latency that so many are at or below.
+    /// The distribution: percent and latency.
     pub curve: Vec<(f64, u64)>,
 }
 
-/// What a stats came to.
+/// Totals, throughput and latency.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Summary {
-    /// The warm-up and what came after the end included.
+    /// All events, including the warm-up and those after the end.
     pub all: u64,
-    /// Within the time that counts.
+    /// Events within the window.
     pub measured: u64,
-    /// Of those, in each second.
+    /// Their rate per second.
     pub per_s: f64,
-    /// From the intended moment on.
+    /// Latency from the scheduled time.
     pub latency: Latencies,
-    /// In each tenth of a second of the time that counts, as a rate for a second.
+    /// Rate per second in each slot of the window.
     pub over_time_per_s: Vec<f64>,
 }
 
 impl Stats {
-    /// Of what happens within this window, counted from the beginning of the run.
+    /// Counts events within a window, relative to the start of the run.
     ///
     /// # Panics
     /// Never: the bounds of the histogram are right.
@@ -89,8 +89,8 @@ impl Stats {
         }
     }
 
-    /// So many pushes, meant for `intended`, were done at `now`. Latencies count for what was meant for
-    /// the window, throughput for what was done in it.
+    /// Records pushes scheduled at `intended` and done at `now`. Latency counts pushes scheduled in the
+    /// window, throughput those done in it.
     pub fn done(&self, intended: Duration, now: Duration, pushes: u64) {
         let mut inner = self.inner();
         inner.all += pushes;
@@ -107,7 +107,7 @@ impl Stats {
         }
     }
 
-    /// So many pushes that were meant for `intended` are not done: it has taken at least until `now`.
+    /// Records pushes scheduled at `intended` that are not done at `now`.
     pub fn not_done(&self, intended: Duration, now: Duration, pushes: u64) {
         self.measure(&mut self.inner(), intended, now, pushes);
     }
@@ -120,12 +120,12 @@ impl Stats {
         }
     }
 
-    /// All so far.
+    /// All events so far.
     pub fn all(&self) -> u64 {
         self.inner().all
     }
 
-    /// What it comes to.
+    /// Returns totals, throughput and latency.
     pub fn summary(&self) -> Summary {
         let inner = self.inner();
         let seconds = (self.window.end.saturating_sub(self.window.start)).as_secs_f64();
@@ -160,7 +160,7 @@ impl Latencies {
             return Self::default();
         }
         let at = |quantile| histogram.value_at_quantile(quantile);
-        // Ever finer towards the slowest, as many points in each halving of what is left.
+        // Finer towards the maximum: the same number of points for each halving of the rest.
         let curve = histogram.iter_quantiles(5);
         let curve = curve.map(|point| {
             (
@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn percentiles_are_those_of_what_was_recorded() {
+    fn percentiles_match_the_samples() {
         let stats = Stats::new(ms(0)..ms(1_000));
         for latency_ms in 1..=1_000 {
             stats.done(ms(0), ms(latency_ms), 1);
@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn the_warm_up_counts_for_nothing_but_the_sum() {
+    fn warm_up_counts_for_the_total_only() {
         let stats = Stats::new(ms(1_000)..ms(2_000));
         stats.done(ms(900), ms(950), 5); // before
         stats.done(ms(950), ms(1_050), 7); // meant for the warm-up, done after it
@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn what_never_came_counts_as_slow() {
+    fn missing_answers_count_as_slow() {
         let stats = Stats::new(ms(0)..ms(1_000));
         stats.done(ms(0), ms(1), 1);
         stats.not_done(ms(0), ms(5_000), 1);

@@ -1,5 +1,5 @@
-//! Wakes devices at the moments at which they are meant to send. A thread of its own, for the
-//! runtime's timers go by whole milliseconds.
+//! Wakes devices at their scheduled times, on a thread of its own: the runtime's timers have millisecond
+//! resolution.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,25 +10,25 @@ use tokio::sync::Notify;
 
 use super::schedule::LoadModel;
 
-/// It wakes no more often than this, so as to leave the processor to others.
+/// Minimum sleep, to leave the processor to others.
 const PAUSE_MIN: Duration = Duration::from_micros(100);
 
-/// Frames at an even rate over all devices, in turn.
+/// An even frame rate over all devices in turn.
 #[derive(Debug, Clone, Copy)]
 pub struct Rate {
-    /// Of all devices together.
+    /// Interval of all devices together.
     pub frames_per_s: f64,
-    /// How many devices take turns.
+    /// Number of devices.
     pub devices: usize,
 }
 
 impl Rate {
-    /// When this frame of them all is meant to leave, since the beginning.
+    /// The scheduled time of a frame.
     pub fn moment(&self, frame: u64) -> Duration {
         Duration::from_secs_f64(frame as f64 / self.frames_per_s)
     }
 
-    /// What this device, counted from 0, has to do with it.
+    /// The load model of a device, counted from 0.
     pub fn pace(&self, device: usize) -> LoadModel {
         LoadModel::Open {
             first: self.moment(device as u64),
@@ -37,14 +37,14 @@ impl Rate {
     }
 }
 
-/// The thread; it ends when dropped.
+/// The timer thread, stopped on drop.
 pub struct Timer {
     over: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Timer {
-    /// From `begun` on, one of `wakes` after the other.
+    /// Notifies `wakes` in turn, from `begun` on.
     pub fn start(rate: Rate, begun: Instant, wakes: Vec<Arc<Notify>>) -> Self {
         let over = Arc::new(AtomicBool::new(false));
         let seen = over.clone();

@@ -1,4 +1,4 @@
-//! One connection at work: sends what is due, reads what comes, acknowledges what was delivered.
+//! One connection: sends frames that are due, reads frames, acknowledges deliveries.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -15,56 +15,56 @@ use graceful_protocol::frame::{DeviceFrame, RelayFrame, device_bytes};
 use graceful_protocol::wire::{Ack, Deliver, Envelope, Ping, Push};
 use graceful_raw_client::{RawConnection, RawError};
 
-/// What all connections of a run share.
+/// State shared by all connections of a run.
 pub struct Run {
-    /// Moments are counted from here.
+    /// Start of the run.
     pub begun: Instant,
-    /// What is pushed.
+    /// The envelope to push.
     pub payload: Payload,
     /// Pushes in a frame.
     pub batch: u64,
-    /// Pushes that the relay has stored.
+    /// Stored pushes.
     pub stored: Stats,
-    /// Pushes that another device has received.
+    /// Delivered pushes.
     pub delivered: Stats,
-    /// Ends all of them.
+    /// Stops all workers.
     pub stop: CancellationToken,
 }
 
-/// An envelope that no key opens: of the right form, otherwise chance.
+/// A well-formed envelope with random content.
 pub struct Payload {
     sealed: Bytes,
-    /// Stamps are hidden by this, so that they look like chance too.
+    /// Masks timestamps, so that they look random.
     mask: u64,
 }
 
-/// One connection with what it has to do.
+/// One connection and its schedule.
 pub struct Worker {
     conversation: RawConnection,
     run: Arc<Run>,
     /// `None`: only receives.
     schedule: Option<Schedule>,
-    /// Wakes it when something is due.
+    /// Notified when a frame is due.
     wake: Arc<Notify>,
 }
 
-/// How a worker ended.
+/// The result of a worker.
 pub struct WorkerResult {
-    /// To go on with.
+    /// The open connection.
     pub conversation: RawConnection,
-    /// Pushes that left.
+    /// Pushes sent.
     pub pushed: u64,
-    /// Of those, and of those that should have left, how many were never answered.
+    /// Scheduled pushes without an answer.
     pub unanswered: u64,
-    /// What went wrong.
+    /// The error, if any.
     pub trouble: Option<RawError>,
 }
 
 impl Payload {
-    /// Of at least so many bytes, padded as envelopes are.
+    /// A payload of at least this size, padded as an envelope.
     ///
     /// # Panics
-    /// If the system has no randomness to give.
+    /// If the system provides no randomness.
     pub fn random(bytes: usize) -> Self {
         let mut sealed = vec![0; envelope::padded_size(bytes.max(envelope::SIZE_MIN))];
         let mut mask = [0; 8];
@@ -78,12 +78,12 @@ impl Payload {
         }
     }
 
-    /// Bytes of an envelope.
+    /// The envelope's size.
     pub fn bytes(&self) -> usize {
         self.sealed.len()
     }
 
-    /// With the moment for which it is meant.
+    /// The envelope with its scheduled time.
     pub fn stamped(&self, intended: Duration) -> Bytes {
         let mut sealed = BytesMut::from(&self.sealed[..]);
         let stamp = u64::try_from(intended.as_nanos()).unwrap_or(u64::MAX) ^ self.mask;
@@ -91,7 +91,7 @@ impl Payload {
         sealed.freeze()
     }
 
-    /// The frame that is due, stamped with the moment for which it was meant.
+    /// The frame that is due, with its scheduled time.
     pub fn frame(&self, due: DueFrame, batch: u64) -> Bytes {
         let sealed = self.stamped(due.intended);
         let envelopes = (due.first..due.first + batch).map(|push_number| Envelope {
@@ -104,7 +104,7 @@ impl Payload {
         }))
     }
 
-    /// The moment for which a push was meant.
+    /// The scheduled time in an envelope.
     pub fn intended(&self, sealed: &[u8]) -> Option<Duration> {
         let stamp = sealed.get(SALT_START..SALT_START + 8)?.try_into().ok()?;
         Some(Duration::from_nanos(u64::from_be_bytes(stamp) ^ self.mask))
@@ -118,7 +118,7 @@ impl Run {
 }
 
 impl Worker {
-    /// With `schedule`, pushes; without, receives only.
+    /// Pushes with `schedule`; only receives without.
     pub fn new(
         conversation: RawConnection,
         run: Arc<Run>,
@@ -133,7 +133,7 @@ impl Worker {
         }
     }
 
-    /// Until all that is due was sent and answered, or it is stopped.
+    /// Runs until the schedule is done and answered, or `stop` is cancelled.
     pub async fn work(mut self) -> WorkerResult {
         let trouble = self.converse().await.err();
         let now = self.run.now();
@@ -181,7 +181,7 @@ impl Worker {
                 )
             };
             if let Some(frame) = to_send.take().or_else(due) {
-                // A relay that does not read while it cannot send must still be read from.
+                // Reads while sending: the relay may stop reading until its own writes progress.
                 let mut sending = pin!(sender.send(frame));
                 loop {
                     tokio::select! {
@@ -210,7 +210,7 @@ impl Worker {
     }
 }
 
-/// What a frame means, and the frame to answer with.
+/// Handles a frame, and returns the answer.
 fn take(
     run: &Run,
     schedule: Option<&mut Schedule>,
