@@ -260,7 +260,7 @@ mod tests {
             assert!(line.chars().count() <= COLUMNS, "{line}");
         }
         assert!(
-            page.contains("good for 61 more days") && page.contains("nothing to do"),
+            page.contains("valid for 61 more days") && page.contains("nothing to do"),
             "{page}"
         );
     }
