@@ -1,16 +1,14 @@
-//! Whoever means no good: any address of this machine, any bytes.
+//! An attacker: any loopback address, any bytes.
 
 use std::net::{Ipv4Addr, SocketAddr};
 
-use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
-use graceful_protocol::challenge::Challenge;
 use graceful_protocol::frame::{DeviceFrame, RelayFrame, device_bytes, from_relay};
 use graceful_protocol::membership::Membership;
 use graceful_protocol::wire::{
     self, AppendMembership, Authenticate, CreateAccount, Envelope, Greeting, Push, Refusal,
 };
-use graceful_protocol::{AccountId, SOCKET_PATH, StoreEpoch, VERSION};
+use graceful_protocol::{AccountId, SOCKET_PATH};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio_tungstenite::WebSocketStream;
@@ -75,7 +73,7 @@ pub async fn websocket(from: Ipv4Addr, relay: SocketAddr) -> Result<Socket, Erro
         .map(|(socket, _)| socket)
 }
 
-/// The code with which the relay ends a conversation; `None` where it ended without.
+/// Returns the code with which the relay closes the session; `None` without a close frame.
 pub async fn close_code(socket: &mut Socket) -> Option<u16> {
     let read = async {
         while let Some(Ok(message)) = socket.next().await {
@@ -90,7 +88,7 @@ pub async fn close_code(socket: &mut Socket) -> Option<u16> {
         .expect("the relay ends it")
 }
 
-/// A device that keeps to the protocol as far as it likes.
+/// A device that follows the protocol as far as a test wants.
 pub struct Device {
     pub socket: Socket,
     pub greeting: Greeting,
@@ -99,7 +97,7 @@ pub struct Device {
 }
 
 impl Device {
-    /// Device `number` of the account that `creator` founded.
+    /// Connects device `number` of the account created by `creator`.
     pub async fn dial(
         from: Ipv4Addr,
         relay: SocketAddr,
@@ -120,7 +118,7 @@ impl Device {
         })
     }
 
-    /// Founds an account, if the relay lets it.
+    /// Creates an account, if the relay allows it.
     pub async fn create(from: Ipv4Addr, relay: SocketAddr, number: u8) -> Result<Self, Refusal> {
         let mut device = Self::dial(from, relay, number, number)
             .await
@@ -135,7 +133,7 @@ impl Device {
     }
 
     /// Comes as a member.
-    pub async fn come(
+    pub async fn connect(
         from: Ipv4Addr,
         relay: SocketAddr,
         number: u8,
@@ -150,22 +148,8 @@ impl Device {
     }
 
     fn proof(&self) -> Authenticate {
-        let device = fixtures::device_key(self.number);
-        let challenge = Challenge {
-            nonce: &self.greeting.nonce,
-            epoch: StoreEpoch::try_from(&*self.greeting.epoch).expect("16 bytes"),
-            host: "127.0.0.1",
-            account: self.account,
-            device,
-        };
-        Authenticate {
-            version: VERSION,
-            account: self.account.to_wire(),
-            device: device.to_wire(),
-            host: challenge.host.to_owned(),
-            signature: Bytes::copy_from_slice(&challenge.sign(&fixtures::signing_key(self.number))),
-            ..Authenticate::default()
-        }
+        let key = fixtures::signing_key(self.number);
+        fixtures::authenticate(&self.greeting, self.account, self.number, "127.0.0.1", &key)
     }
 
     async fn welcome(&mut self) -> Result<wire::Welcome, Refusal> {
@@ -190,7 +174,7 @@ impl Device {
     }
 
     pub async fn send(&mut self, frame: DeviceFrame) {
-        // Whom the relay has sent away cannot send; what comes instead is for the test to see.
+        // A rejected device cannot send; the test reads what comes instead.
         let _ = self.socket.send(Message::Binary(device_bytes(frame))).await;
     }
 

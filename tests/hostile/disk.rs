@@ -1,5 +1,5 @@
-//! A disk that fills up, for real: a small file system in memory, mounted for the test. Mounting needs
-//! root; where it is refused the test says so and proves nothing.
+//! A disk that fills up: a small tmpfs mounted for the test. Mounting needs root; without it the
+//! test reports that it checks nothing.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -16,7 +16,7 @@ use graceful_testing::relay_process::RelayProcess;
 
 const DISK_BYTES: u64 = 48 << 20;
 const ENVELOPE_BYTES: usize = 200_000;
-/// More than the disk has room for.
+/// More than fits on the disk.
 const PUSHES_MAX: u64 = 1_000;
 
 /// A small disk; unmounted when dropped.
@@ -95,7 +95,7 @@ fn settings(free_bytes_min: &'static str) -> Vec<(&'static str, &'static str)> {
 }
 
 async fn come(relay: &RelayProcess, number: u8) -> Device {
-    Device::come(address(0, 2), relay.address, number, 1)
+    Device::connect(address(0, 2), relay.address, number, 1)
         .await
         .expect("a member")
         .0
@@ -162,7 +162,7 @@ async fn keeps(data: &Path, envelopes: u64) {
     }
 }
 
-/// Pushes this one again and again until there is room for it.
+/// Pushes the envelope again until disk space allows it.
 async fn push_when_there_is_room(device: &mut Device, number: u64) {
     let deadline = Instant::now() + LONG;
     loop {
@@ -196,7 +196,7 @@ async fn pushes_wait_at_disk_watermark() {
         refusal.retry_after_ms > 0 && kept > 20,
         "{kept} were kept: {refusal:?}"
     );
-    // What was kept is still answered as kept; nobody new founds; who is known comes and goes.
+    // Duplicates are confirmed, account creation is refused, and known devices reconnect.
     one.push(vec![fixtures::pushed(kept, kept, ENVELOPE_BYTES, None)])
         .await;
     assert_eq!(one.answer().await.expect("open"), Ok(kept));
@@ -255,7 +255,7 @@ async fn full_disk_loses_nothing_and_recovers_by_ballast() {
     assert!(code.is_none_or(|code| code == Code::Restarting), "{code:?}");
     assert!(!relay.ended().success());
 
-    // Whoever starts it again finds it able to make room.
+    // After a restart the relay can free space.
     let relay = RelayProcess::start(&disk.data(), &settings("1048576"));
     assert!(!ballast.exists(), "thrown off");
     let mut two = come(&relay, 2).await;
@@ -270,11 +270,11 @@ async fn full_disk_loses_nothing_and_recovers_by_ballast() {
     drop((one, two));
     relay.stop();
 
-    // With room again, it works as before and puts ballast by.
+    // With free space it works as before and recreates the ballast.
     std::fs::remove_file(disk.filler()).expect("it is ours");
     let relay = RelayProcess::start(&disk.data(), &settings("1048576"));
     assert!(ballast.exists(), "laid again");
-    let (mut one, welcome) = Device::come(address(0, 2), relay.address, 1, 1)
+    let (mut one, welcome) = Device::connect(address(0, 2), relay.address, 1, 1)
         .await
         .expect("a member");
     assert!(

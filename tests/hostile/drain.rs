@@ -1,5 +1,5 @@
-//! Told to stop: readiness goes first, devices are sent away in slices, and nothing that was
-//! acknowledged is lost.
+//! Draining: readiness ends first, devices are disconnected in batches, and nothing acknowledged is
+//! lost.
 
 use std::path::Path;
 use std::process::Command;
@@ -103,7 +103,7 @@ async fn drain_disconnects_devices_and_loses_nothing() {
     let mut devices = Vec::new();
     for _ in 0..DEVICES {
         devices.push(
-            Device::come(address(0, 2), relay.address, 99, 99)
+            Device::connect(address(0, 2), relay.address, 99, 99)
                 .await
                 .expect("a member")
                 .0,
@@ -120,7 +120,7 @@ async fn drain_disconnects_devices_and_loses_nothing() {
     let begun = Instant::now();
     relay.terminate();
 
-    // When the first is sent away the relay is not ready any more, and lets nobody new in.
+    // Once the first device is disconnected, the relay is not ready and accepts no connection.
     let leaving: Vec<_> = devices
         .iter_mut()
         .map(|device| Box::pin(sent_away(device)))
@@ -162,7 +162,7 @@ async fn drain_disconnects_devices_and_loses_nothing() {
     let relay = start(&data);
     for pushed in pushing {
         let (number, acknowledged) = pushed.await.expect("no panic");
-        let (_, welcome) = Device::come(address(0, 3), relay.address, number, number)
+        let (_, welcome) = Device::connect(address(0, 3), relay.address, number, number)
             .await
             .expect("a member");
         assert!(acknowledged > 0, "device {number} pushed nothing");

@@ -1,4 +1,4 @@
-//! Those who are many, or want much.
+//! Floods: many connections, many messages, large messages.
 
 use std::time::{Duration, Instant};
 
@@ -105,8 +105,8 @@ async fn account_creation_is_rate_limited() {
         }
         // The honest two created one.
         assert_eq!(here + created, 49, "altogether in an hour");
-        // Who has an account comes and goes.
-        Device::come(address(0, 2), relay, 1, 1)
+        // Existing accounts still connect.
+        Device::connect(address(0, 2), relay, 1, 1)
             .await
             .expect("known");
     };
@@ -130,14 +130,14 @@ async fn account_connections_are_limited() {
         ];
         for _ in 0..7 {
             open.push(
-                Device::come(address(0, 2), relay, 1, 1)
+                Device::connect(address(0, 2), relay, 1, 1)
                     .await
                     .expect("a seat")
                     .0,
             );
         }
         for _ in 0..20 {
-            let refusal = Device::come(address(0, 3), relay, 1, 1)
+            let refusal = Device::connect(address(0, 3), relay, 1, 1)
                 .await
                 .map(drop)
                 .expect_err("no seat");
@@ -199,7 +199,7 @@ async fn endless_message_closes_with_1009() {
             let mut socket = websocket(address(0, 3), relay).await.expect("let in");
             assert_eq!(send_endlessly(&mut socket, 100_000).await, Some(1009));
         }
-        // Parts without content make no message too large; but nobody has said who it is.
+        // Empty fragments make no message too large, but the session is unauthenticated.
         let mut socket = websocket(address(0, 4), relay).await.expect("let in");
         assert_eq!(send_endlessly(&mut socket, 0).await, Some(4408));
     };

@@ -1,4 +1,4 @@
-//! Those who say they are somebody else, or somewhere else.
+//! Forged client addresses and origins.
 
 use std::net::Ipv4Addr;
 
@@ -10,7 +10,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 const PROXY: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 9);
 const STRANGER: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
 
-/// Few, so that whoever is told apart is soon turned away.
+/// A low limit, so that an identified client is rejected soon.
 const ARRIVALS: usize = 20;
 
 const BEHIND_A_PROXY: [(&str, &str); 2] = [
@@ -95,7 +95,7 @@ async fn proxy_header_counts_from_trusted_proxy_only() {
             well <= ARRIVALS + 2 && away >= 18,
             "{well} well, {away} away"
         );
-        // Who should say it and does not is not let in.
+        // A trusted proxy without the header is rejected.
         assert_eq!(say(PROXY, relay, &health).await, "");
         // Nor does a client slip its own past the proxy's.
         let twice = proxy_header([192, 0, 2, 200], &proxy_header([192, 0, 2, 201], &health));

@@ -1,4 +1,4 @@
-//! A real relay, two honest devices that go on syncing, and a watch over the relay's memory.
+//! A real relay, two honest devices that keep syncing, and a monitor of the relay's memory.
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -87,7 +87,7 @@ impl TestRelay {
         result
     }
 
-    /// Waits until the relay has this many conversations.
+    /// Waits until the relay has this many sessions.
     pub async fn has_connections(&self, count: u64) {
         let deadline = Instant::now() + LONG;
         loop {

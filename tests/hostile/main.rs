@@ -1,13 +1,12 @@
-//! A public port, with everybody on it: each attack is made for real, on sockets of this machine, while
-//! two honest devices sync through the same relay. It must go on as if nobody else were there, and
-//! the relay's memory must stay within bounds.
+//! Attacks on a public port, made on real sockets while two honest devices sync through the same
+//! relay. The devices must not notice, and the relay's memory must stay bounded.
 #![cfg(target_os = "linux")]
 
-mod afterwards;
 mod attacker;
 mod disk;
 mod drain;
 mod flood;
 mod forged;
 mod harness;
+mod memory;
 mod slow;

@@ -1,4 +1,4 @@
-//! Those who take their time: to begin, to go on, to listen.
+//! Slow clients: slow to start, to continue and to read.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -23,8 +23,8 @@ const IMPATIENT: [(&str, &str); 5] = [
     ("GRACEFUL_RELAY_LIMITS__IDLE_TIMEOUT", "10s"),
 ];
 
-/// Opens many connections, says this on each and no more, and waits until all have ended. Returns
-/// how many were turned away at once.
+/// Opens many connections, sends these bytes on each and waits until all have ended. Returns how
+/// many were rejected at once.
 async fn say_and_wait(relay: SocketAddr, said: &[u8]) -> usize {
     let turned_away = AtomicUsize::new(0);
     let each = |from: u8| {
@@ -108,7 +108,7 @@ async fn half_frame_of_device_ends_by_idle_timeout() {
         );
         let mut open = Vec::new();
         for _ in 0..40 {
-            let (mut device, _) = Device::come(address(0, 2), relay, 9, 9)
+            let (mut device, _) = Device::connect(address(0, 2), relay, 9, 9)
                 .await
                 .expect("a member");
             device
@@ -148,12 +148,12 @@ async fn device_that_stops_reading_is_disconnected() {
         let mut deaf = Vec::new();
         for _ in 0..40 {
             deaf.push(
-                Device::come(address(0, 3), relay, 9, 8)
+                Device::connect(address(0, 3), relay, 9, 8)
                     .await
                     .expect("a member"),
             );
         }
-        // The honest two; whoever pushed has been silent for too long as well.
+        // The two honest devices; those of the test exceeded the idle timeout as well.
         relay_under_test.has_connections(2).await;
         drop(deaf);
     };
@@ -162,7 +162,7 @@ async fn device_that_stops_reading_is_disconnected() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn waiting_connections_do_not_block_a_new_device() {
-    // Room for 64 newcomers, and four addresses that take up all of it.
+    // 64 unauthenticated connections are allowed, and four addresses use them all.
     let relay_under_test = TestRelay::open(&[("GRACEFUL_RELAY_LIMITS__CONNECTIONS_MAX", "100")]);
     let relay = relay_under_test.relay.address;
     let attack = async {
@@ -171,7 +171,7 @@ async fn waiting_connections_do_not_block_a_new_device() {
             let from = address(0, 2 + connection % ADDRESSES);
             open.push(connect(from, relay).await.expect("the port is open"));
         }
-        // From an address that has nobody there yet: one of the greedy makes room.
+        // A connection from a new address evicts one of the address with the most.
         let (newcomer, _other) = tokio::join!(
             websocket(address(0, 77), relay),
             websocket(address(0, 78), relay)

@@ -1,14 +1,13 @@
-//! The answers to strangers, byte for byte, over real sockets and without one.
+//! Answers to strangers, byte for byte, over WebSocket and exchange.
 
 use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
-use graceful_protocol::challenge::Challenge;
 use graceful_protocol::frame::{self, DeviceFrame, RelayFrame, device_bytes};
 use graceful_protocol::membership::Membership;
 use graceful_protocol::wire::{
     AppendMembership, Authenticate, CreateAccount, Greeting, SignedEntry,
 };
-use graceful_protocol::{Code, EXCHANGE_PATH, Limits, StoreEpoch, VERSION};
+use graceful_protocol::{Code, EXCHANGE_PATH, Limits};
 use graceful_server::relay::Registration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_tungstenite::tungstenite::Message;
@@ -16,7 +15,7 @@ use tokio_tungstenite::tungstenite::Message;
 use graceful_testing::fixtures;
 use graceful_testing::server::{self, LONG, TestServer, next_frame};
 
-/// Device 1 founded the account of this relay, and added device 2. Nobody else is known.
+/// Device 1 created the account and added device 2. No other device is known.
 const CREATOR: u8 = 1;
 
 async fn open() -> TestServer {
@@ -61,26 +60,10 @@ fn greeting(frame: RelayFrame) -> Greeting {
     }
 }
 
-/// As device `device` of the account that `creator` founded, signed by `signer`.
+/// Authenticates as `device` of the account created by `creator`, signed by `signer`.
 fn proof(greeting: &Greeting, creator: u8, device: u8, signer: u8) -> Authenticate {
-    let challenge = Challenge {
-        nonce: &greeting.nonce,
-        epoch: StoreEpoch::try_from(&*greeting.epoch).expect("16 bytes"),
-        host: "127.0.0.1",
-        account: fixtures::account_id(creator),
-        device: fixtures::device_key(device),
-    };
-    Authenticate {
-        version: VERSION,
-        account: challenge.account.to_wire(),
-        device: challenge.device.to_wire(),
-        host: challenge.host.to_owned(),
-        signature: challenge
-            .sign(&fixtures::signing_key(signer))
-            .to_vec()
-            .into(),
-        ..Authenticate::default()
-    }
+    let (account, key) = (fixtures::account_id(creator), fixtures::signing_key(signer));
+    fixtures::authenticate(greeting, account, device, "127.0.0.1", &key)
 }
 
 type Opening = Box<dyn Fn(&Greeting) -> DeviceFrame>;
@@ -283,8 +266,8 @@ async fn stranger_gets_same_bytes_in_exchange() {
     }
 }
 
-/// An entry of somebody else is refused before it is known whether there is such an account, also
-/// where that decides whether an invitation is asked for.
+/// An entry of another author is refused before the account is looked up, also when registration is
+/// invite-only.
 #[tokio::test]
 async fn foreign_genesis_entry_reveals_nothing_when_invite_only() {
     let server =

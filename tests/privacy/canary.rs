@@ -1,6 +1,6 @@
-//! What a relay can see, shown on the real program: a household of devices comes, syncs, quarrels
-//! and goes, without TLS and with logs at their highest level. Then the wire, the relay's files, its
-//! logs and its answers are searched for everything that went in.
+//! What a relay can see, checked on the real program: devices pair, sync, misbehave and leave,
+//! without TLS and at the highest log level. Then the wire, the relay's files, logs and answers are
+//! searched for every secret that went in.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -21,14 +21,14 @@ use graceful_testing::program::{Home, LONG, RunningProgram, write};
 /// The relay's folder, below the home.
 const DATA: &str = "relay";
 
-/// What nobody knew before this run: chance in a form of words.
+/// A random word that existed nowhere before this run.
 fn word(what: &str) -> String {
     let mut bytes = [0; 9];
     getrandom::fill(&mut bytes).expect("the system gives randomness");
     format!("{what}-{}", HEXLOWER.encode(&bytes))
 }
 
-/// The house: a relay that logs all it can, a wire that is listened to, and devices.
+/// The setup: a relay that logs everything, a tapped wire, and devices.
 struct Scene {
     home: Home,
     relay: RunningProgram,
@@ -167,7 +167,7 @@ impl Scene {
         name
     }
 
-    /// What stands in the folder of a device: its secrets, and the names by which a relay knows it.
+    /// The content of a device's profile: its secrets, and the ids by which a relay knows it.
     fn know(&mut self, profile: &str) {
         let file = std::fs::read(self.home.path(profile).join("device")).expect("a device file");
         let file: Value = serde_json::from_slice(&file).expect("JSON");
@@ -261,7 +261,7 @@ impl Scene {
         self.place("the backup", Reach::Store, backup);
     }
 
-    /// What the relay says to whoever asks.
+    /// Everything that the relay answers to requests.
     fn answers(&mut self) {
         let asked = [
             &["status", "--data-dir", DATA][..],
@@ -471,7 +471,7 @@ async fn canary_secrets_never_reach_relay_disk_or_logs() {
         .map(|place| &place.name)
         .collect();
     assert_eq!(seen, [UNMASKED]);
-    // And so is what lies in any of these places, in any form.
+    // The same for any form of the value in these places.
     let unseen: Vec<_> = places
         .iter()
         .flat_map(|place| unseen(&planted, place))

@@ -1,6 +1,6 @@
-//! No type that holds a secret shows it in `{:?}`: one value of each is printed, and searched.
+//! `{:?}` of every type with a secret is printed and searched for it.
 //!
-//! A private type with a secret in it has no `Debug` at all, or hides it: `tests/architecture` sees to that.
+//! Private types with a secret have no `Debug` or redact it: `tests/architecture` checks that.
 
 use std::fmt::Debug;
 use std::path::PathBuf;

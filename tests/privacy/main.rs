@@ -1,11 +1,11 @@
-//! What must not be learned: from an answer to a stranger, from how long it takes, from the wire,
-//! the disk and the logs, and from what a program prints of itself.
+//! Privacy: answers and answer times for strangers, the wire, the disk, the logs and program
+//! output.
 
 mod answers;
 #[cfg(unix)]
 mod canary;
 mod debug;
-mod forms;
+mod encodings;
 mod padding;
 mod search;
 mod tap;

@@ -1,4 +1,4 @@
-//! What padding costs and hides, over a real ledger: the figures that `docs/design/privacy.md` gives.
+//! Cost and effect of padding over a real ledger: the figures of `docs/design/privacy.md`.
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -1,11 +1,11 @@
-//! Looks for many needles at once, also inside whatever can be unpacked.
+//! A search for many needles at once, also inside compressed data.
 
 use std::collections::{BTreeSet, HashMap};
 use std::io::Read;
 
 use flate2::read::{GzDecoder, ZlibDecoder};
 
-use crate::forms;
+use crate::encodings;
 
 /// By these the needles are told apart at first sight; none is shorter.
 const START_BYTES: usize = 8;
@@ -65,7 +65,7 @@ impl Needles {
             filter: vec![false; 1 << 16],
         };
         for canary in canaries {
-            for (form, bytes) in forms::of(&canary.bytes) {
+            for (form, bytes) in encodings::of(&canary.bytes) {
                 let start = *bytes.first_chunk().expect("a canary is longer than that");
                 needles.filter[usize::from(u16::from_be_bytes([start[0], start[1]]))] = true;
                 needles.by_start.entry(start).or_default().push(Needle {
@@ -147,8 +147,8 @@ pub fn escaped(canaries: &[Canary], places: &[Place]) -> Vec<String> {
 /// Plants a canary in every form in the midst of a place; those forms in which it is not seen there.
 pub fn unseen(planted: &Canary, place: &Place) -> Vec<String> {
     let forms = [
-        forms::of(&planted.bytes),
-        forms::packed(&planted.bytes).to_vec(),
+        encodings::of(&planted.bytes),
+        encodings::packed(&planted.bytes).to_vec(),
     ]
     .concat();
     let (before, after) = place.bytes.split_at(place.bytes.len() / 2);

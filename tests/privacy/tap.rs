@@ -1,5 +1,5 @@
-//! A wire that keeps every byte: stands between devices and relay, and takes the masks off what
-//! WebSocket clients send, for masked bytes look like any noise.
+//! A tap that records all bytes between devices and relay and removes the WebSocket masks, since
+//! masked bytes hide any needle.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -76,7 +76,7 @@ fn pass(device: TcpStream, relay: TcpStream) -> Passed {
     passed
 }
 
-/// EnvelopeMeta before it is passed on, so that whoever has had an answer finds it here.
+/// Recorded before it is passed on, so that an answered request is always in the record.
 fn copy(mut from: TcpStream, mut to: TcpStream, kept: &Mutex<Vec<u8>>) {
     let mut part = vec![0; 64 * 1024];
     while let Ok(read @ 1..) = from.read(&mut part) {

@@ -27,8 +27,8 @@ use graceful_testing::fixtures;
 /// Each asks every question once.
 const ROUNDS: u32 = 1_500;
 
-/// Beyond this many standard deviations from an even split, two questions are told apart: a fair
-/// coin goes that far once in 500 million tests.
+/// Beyond this many standard deviations from an even split two requests are distinguishable: a fair
+/// coin exceeds it once in 500 million tests.
 const DEVIATIONS_MAX: f64 = 6.0;
 
 /// Accounts that exist, with 1 to 32 devices each; as many do not exist.

@@ -1,4 +1,4 @@
-//! The operator's socket in a data folder, as the commands use it.
+//! The admin socket in a data directory.
 #![cfg(unix)]
 
 use std::os::unix::fs::PermissionsExt;

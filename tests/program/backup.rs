@@ -1,4 +1,4 @@
-//! Backups of a relay that works, and what is put back from them, with real processes.
+//! Backups of a running relay and their restore, with real processes.
 #![cfg(unix)]
 
 use std::fs;
@@ -12,7 +12,7 @@ use graceful_testing::relay_process::{Address, RelayProcess};
 
 const REGISTRATION: [(&str, &str); 1] = [("GRACEFUL_RELAY_ACCOUNTS__REGISTRATION", "open")];
 
-/// A relay with an account, and a change that waits; what one device told of the other may wait as well.
+/// A relay with an account and an unacknowledged change.
 fn house() -> (Home, Relay) {
     let home = Home::new();
     let relay = Relay::start(&home);

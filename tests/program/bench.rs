@@ -1,4 +1,4 @@
-//! `graceful-relay bench` against real relays: what it says is what the relay had, and nothing stays.
+//! `graceful-relay bench` against real relays: its counts match the relay's, and it leaves nothing.
 
 use std::time::{Duration, Instant};
 
@@ -143,7 +143,7 @@ fn bench_with_own_relay_delivers_and_cleans_up() {
 #[cfg(target_os = "linux")]
 const IDLE_TLS_BYTES_MAX: i64 = 20_700;
 
-/// A connection in this test cannot cost less: TLS alone keeps more. Less means that nothing was measured.
+/// A connection cannot cost less, since TLS alone needs more: less means that nothing was measured.
 #[cfg(target_os = "linux")]
 const IDLE_TLS_BYTES_MIN: i64 = 4_000;
 

@@ -1,4 +1,4 @@
-//! The program as people and scripts use it: a relay and devices, each a process of its own.
+//! The command line as people and scripts use it, with a relay and devices as processes.
 
 use graceful_testing::program;
 use std::path::Path;

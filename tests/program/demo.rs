@@ -1,4 +1,4 @@
-//! The demo, in a smaller size: it finds what it should, fails when it should, and leaves nothing.
+//! The demo at a smaller size: it finds what it should, fails when it should and leaves nothing.
 
 use graceful_testing::program::{Home, LONG, lines, write};
 

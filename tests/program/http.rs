@@ -1,4 +1,4 @@
-//! The server as strangers and clients find it: the real accept loop on a port of its own.
+//! HTTP and WebSocket behavior of the real server.
 
 use std::time::Duration;
 
@@ -147,7 +147,7 @@ async fn connection_over_limit_gets_retry_after() {
     };
     assert_eq!(response.status(), 503);
     assert!(response.headers().contains_key("retry-after"));
-    // Whoever is turned away learns that the relay lives, and an ended conversation makes room.
+    // A rejected client gets an answer, and an ended session frees its place.
     assert_eq!(server.ask("GET", "/health", "").await.status(), "200");
     drop(client);
     while server.client().await.is_err() {}

@@ -1,4 +1,4 @@
-//! Large changes through a real relay: whole or not at all, whatever breaks on the way.
+//! Large changes through a real relay: complete or not at all, despite disconnects and kills.
 
 use graceful_testing::server;
 use std::io::{Read, Write};

@@ -1,4 +1,4 @@
-//! Where logs go, and how much of them, while a relay runs.
+//! Log destinations and levels of a running relay.
 #![cfg(unix)]
 
 use std::fs;

@@ -1,4 +1,4 @@
-//! The program and its server over real sockets and in real folders.
+//! The program and its server, over real sockets and directories.
 
 mod acme;
 mod admin;

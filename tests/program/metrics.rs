@@ -1,24 +1,20 @@
-//! What operators' programs are told, by a real relay that has done some work.
+//! Metrics and readiness of a real relay that has done some work.
 
-use graceful_testing::{fixtures, server};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::Path;
 
-use futures_util::SinkExt;
-use graceful_protocol::challenge::Challenge;
-use graceful_protocol::frame::{DeviceFrame, RelayFrame, device_bytes};
-use graceful_protocol::{StoreEpoch, VERSION, wire};
 use graceful_server::http::{self, BearerToken, Listener, ReloadHandle, ReloadableOptions};
 use graceful_server::observe::{CanaryRunner, CanaryTarget};
 use graceful_server::relay::{Registration, Relay, RelayOptions};
 use graceful_store::{self, Store};
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
-use tokio_tungstenite::tungstenite::Message;
 use tokio_util::sync::CancellationToken;
 
-use graceful_testing::server::{Answer, TestServer};
+use graceful_testing::device::Device;
+use graceful_testing::fixtures;
+use graceful_testing::server::{self, Answer, TestServer};
 
 const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 
@@ -91,44 +87,11 @@ async fn ask(address: SocketAddr, path: &str, headers: &str) -> Answer {
     Answer::read(stream).await
 }
 
-/// A device founds an account and pushes one envelope.
+/// Creates an account and pushes one envelope.
 async fn work(server: &TestServer) {
-    let mut client = server.client().await.expect("the handshake");
-    let RelayFrame::Greeting(greeting) = server::next_frame(&mut client).await else {
-        panic!("greeted");
-    };
-    let (account, device) = (fixtures::account_id(1), fixtures::device_key(1));
-    let challenge = Challenge {
-        nonce: &greeting.nonce,
-        epoch: StoreEpoch::try_from(&*greeting.epoch).expect("16 bytes"),
-        host: "127.0.0.1",
-        account,
-        device,
-    };
-    let proof = wire::Authenticate {
-        version: VERSION,
-        account: account.to_wire(),
-        device: device.to_wire(),
-        host: "127.0.0.1".to_owned(),
-        signature: challenge.sign(&fixtures::signing_key(1)).to_vec().into(),
-        membership_count: 0,
-        entries: Vec::new(),
-    };
-    let found = wire::CreateAccount {
-        authenticate: Some(proof),
-        entry: Some(fixtures::genesis(1)),
-        invite: String::new(),
-    };
-    let push = wire::Push {
-        envelopes: vec![fixtures::pushed(1, 1, 400, None)],
-    };
-    for frame in [DeviceFrame::CreateAccount(found), DeviceFrame::Push(push)] {
-        client
-            .send(Message::Binary(device_bytes(frame)))
-            .await
-            .expect("open");
-    }
-    while !matches!(server::next_frame(&mut client).await, RelayFrame::Stored(_)) {}
+    let mut device = Device::create(server, 1).await;
+    device.push(vec![fixtures::pushed(1, 1, 400, None)]).await;
+    device.stored().await;
 }
 
 /// Each metric by the name that its `# TYPE` line gives, with the sum of all its samples.

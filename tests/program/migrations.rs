@@ -22,7 +22,7 @@ use graceful_store::{Engine as _, FILE, JOURNALS, KEYS, Options, SCHEMA_VERSION,
 use graceful_testing::program::Home;
 use redb::ReadableDatabase as _;
 
-/// Accounts of each fixture: device 1 founded the first, 11 the second; 2 and 12 were added.
+/// Accounts of each fixture: devices 1 and 11 created them and added 2 and 12.
 const CREATORS: [u8; 2] = [1, 11];
 
 /// Envelopes that each creator pushed. The other device has acknowledged the first of them.
@@ -234,7 +234,7 @@ fn check(store: &Store) {
     );
 }
 
-/// What an upgrade keeps of the store as it was.
+/// The copy of the store that an upgrade retains.
 const BEFORE: &str = "relay.redb.before-upgrade";
 
 #[test]

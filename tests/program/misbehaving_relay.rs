@@ -1,5 +1,5 @@
-//! A relay whose files are put back is noticed by the devices: as one that went back without a word,
-//! or as one that was restored and says so. A removed device stays out either way.
+//! Devices detect a relay whose files were rolled back or restored. A removed device stays removed
+//! either way.
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! The recovery key on the command line: shown once, typed when everything else is lost.
+//! The recovery phrase on the command line: shown once, typed after the loss of all devices.
 
 use graceful_testing::program::{CommandOutput, Home, Relay, changes, lines, write};
 

@@ -1,5 +1,5 @@
-//! The kit in `packaging/monitoring`, with the programs that it is for: they take its files, each alert
-//! comes when it should, and what a rule or a panel names is there in a real relay.
+//! The files of `packaging/monitoring`, checked with Prometheus and Alertmanager against a real
+//! relay.
 #![cfg(unix)]
 
 use std::collections::BTreeSet;
@@ -165,7 +165,7 @@ fn series(prometheus: u16, name: &str) -> usize {
         .unwrap_or(0)
 }
 
-/// Waits for something that is asked for, since nobody tells.
+/// Polls until the condition holds.
 fn until(what: &str, mut holds: impl FnMut() -> bool) {
     let deadline = Instant::now() + LONG;
     while !holds() {
@@ -174,7 +174,7 @@ fn until(what: &str, mut holds: impl FnMut() -> bool) {
     }
 }
 
-/// What is told to a receiver: its name, and the alerts.
+/// A receiver's name and the alerts that it got.
 fn webhook() -> (u16, Receiver<(String, Value)>) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let port = listener.local_addr().expect("bound").port();

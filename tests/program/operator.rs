@@ -1,4 +1,4 @@
-//! What an operator does with a relay that runs: the real program, as people and scripts use it.
+//! An operator's commands on a running relay, with the real program.
 #![cfg(unix)]
 
 use std::fs::File;
@@ -93,7 +93,7 @@ fn account_quota_applies_until_reset() {
         home.run(&all).success().out
     };
     assert!(quota(&["2GB"]).contains("2.00 GB (own quota) and 200,000 envelopes (default)"));
-    // It is kept over a restart, with the account.
+    // The quota survives a restart.
     drop(relay);
     let _relay = Relay::start(&home);
     assert_eq!(accounts(&home)[0]["bytes_max"], 2_000_000_000);

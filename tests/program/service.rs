@@ -1,4 +1,4 @@
-//! The relay under a service manager: what it tells it, what it takes over from it, and the files in `systemd`.
+//! The relay under a service manager: notifications, socket activation, and the files in `systemd`.
 #![cfg(target_os = "linux")]
 
 use std::io::{BufRead, BufReader, Read};
@@ -21,7 +21,7 @@ impl Drop for Ending {
     }
 }
 
-/// The next thing that the manager is told that holds this.
+/// Returns the next notification that contains this text.
 fn told(manager: &UnixDatagram, wanted: &str) -> String {
     let deadline = Instant::now() + LONG;
     let mut buffer = [0; 4096];
@@ -72,7 +72,7 @@ fn systemd_gets_ready_watchdog_and_stopping() {
 
 /// A relay that is handed this port.
 fn with_port(home: &Home, port: TcpListener) -> Ending {
-    // As sd_listen_fds(3) has it: the first is number 3, and who is meant is named.
+    // As in sd_listen_fds(3): the first descriptor is 3, and the process id is named.
     let script = "export LISTEN_PID=$$ LISTEN_FDS=1; exec \"$0\" \"$@\" 3<&0 </dev/null";
     let mut shell = Command::new("sh");
     shell
@@ -308,7 +308,7 @@ fn installer_scripts_parse() {
     }
 }
 
-/// Nobody keeps what a daemon of launchd says, so that there the log goes to files from the beginning.
+/// launchd discards a daemon's output, so the default config logs to files.
 #[test]
 fn macos_default_config_logs_to_files() {
     let home = Home::new();

@@ -1,5 +1,4 @@
-//! The past, for devices that lack it: one that joins late, and one that was away for too long. By
-//! the real program.
+//! Snapshots for devices that joined late or were away too long, with the real program.
 
 use graceful_testing::server;
 use std::time::Duration;
@@ -72,7 +71,8 @@ fn late_device_gets_snapshot_of_deleted_changes() {
     pair(&home, "tablet", "desk", "Desk");
     let desk = follow(&home, "desk");
     let (new, old): (Vec<_>, Vec<_>) = desk.into_iter().partition(|change| change == "{\"new\":1}");
-    // The relay kept this one for the laptop: it came by itself, and not by the snapshot again.
+    // The relay stored this change for the laptop: it was delivered, and not repeated by the
+    // snapshot.
     assert_eq!((new.len(), old.len()), (1, ledger.len()));
     assert!(old == ledger);
     for profile in ["laptop", "phone", "tablet"] {
@@ -127,7 +127,7 @@ fn deleted_unread_changes_trigger_snapshot_request() {
     three(&home);
     let sent = missed(&home);
     home.client("desk", &["purge", "--yes"]).success();
-    // The desk was heard last, so it is asked.
+    // The desk was seen last, so it gets the request.
     phone_gets_what_it_missed(&home, "desk", &sent);
 }
 

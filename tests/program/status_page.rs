@@ -1,4 +1,4 @@
-//! The status page of a real relay, as browsers and programs get it, and the same as files.
+//! The status page of a real relay, over HTTP and as files.
 #![cfg(unix)]
 
 use std::io::{Read, Write};

@@ -1,4 +1,4 @@
-//! What must be true of every history, whatever happened in it.
+//! Invariants of every simulated history.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,7 +12,7 @@ use crate::phone::Phone;
 use crate::relay::Relay;
 use crate::world::World;
 
-/// Who is owed a change: the devices that its sender knew when it pushed.
+/// The devices that must receive a change: those its sender knew at the push.
 #[derive(Debug, Clone)]
 struct Owed {
     sender: DeviceKey,
@@ -28,7 +28,7 @@ pub struct History {
     /// Which push each seq was given to, as the commits say.
     log: BTreeMap<u64, (DeviceKey, u64)>,
     head: u64,
-    /// Where each device's pushes stand.
+    /// The last push number of each device.
     push_numbers: BTreeMap<DeviceKey, u64>,
     /// A batch whose commit was cut off: it is on the disk as a whole, or not at all.
     uncertain: Option<Vec<Command>>,
@@ -44,7 +44,7 @@ pub struct History {
     pub replayed: usize,
     /// Whether the quota lets everything in.
     pub unlimited: bool,
-    /// How long the relay keeps what nobody acknowledges.
+    /// The relay's retention of unacknowledged envelopes.
     pub retention_ms: u64,
     owners: BTreeMap<u32, DeviceKey>,
 }
@@ -194,7 +194,7 @@ impl History {
     }
 }
 
-/// Where the pushes of every device stand that is a member; `None`: the disk did not say.
+/// Returns the last push of every member; `None` if the disk failed.
 fn device_states(relay: &Relay, phones: &[Phone]) -> Option<BTreeMap<DeviceKey, u64>> {
     let mut device_states = BTreeMap::new();
     for phone in phones {
@@ -274,7 +274,7 @@ fn in_order_and_once(phone: &Phone) -> Result<(), String> {
     Ok(())
 }
 
-/// Every device that was owed a change has it, or was told that it is lost.
+/// Every device has every change it must receive, or a gap that covers it.
 fn nothing_owed(world: &World, phone: &Phone) -> Result<(), String> {
     let mut numbers: BTreeMap<DeviceKey, BTreeMap<&str, u64>> = BTreeMap::new();
     for (position, name) in world.phones.iter().flat_map(|phone| &phone.applied) {
@@ -366,7 +366,7 @@ fn one_epoch_order(world: &World) -> Result<(), String> {
     Ok(())
 }
 
-/// Nothing that everybody has acknowledged is still there. A device that is alone keeps its own.
+/// Nothing acknowledged by all devices is stored. A single device's own changes stay.
 fn nothing_left(world: &World, remaining: &[DeviceKey]) -> Result<(), String> {
     let relay = world.relay.as_ref().ok_or("the relay is down")?;
     let left = relay

@@ -1,5 +1,4 @@
-//! A device: the real engine of the client library, its journal, and an app that applies what it is
-//! given.
+//! A device: the real engine, its journal, and an app that applies changes.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -17,7 +16,7 @@ use graceful_protocol::{AccountId, DeviceKey};
 use crate::relay::Wire;
 use graceful_testing::random::SeededRng;
 
-/// A seed's chance, as the client library takes it.
+/// Adapts the seeded generator to the client library.
 pub fn seeded(mut rng: SeededRng) -> FnRng<impl FnMut(&mut [u8]) + Send> {
     FnRng(move |bytes: &mut [u8]| rng.fill(bytes))
 }
@@ -46,7 +45,7 @@ pub struct Phone {
     unsaid: Vec<Position>,
     /// Gaps of which a crash left open whether there are any.
     pub groundless: usize,
-    /// What it pushed itself, and what snapshots told it of: both outlive everything, too.
+    /// Its own changes and those learned from snapshots; both survive everything.
     pub made: Vec<String>,
     pub learned: BTreeSet<String>,
     /// Whether it has what came before it.
@@ -196,7 +195,7 @@ impl Phone {
         !self.given.is_empty()
     }
 
-    /// The app applies the oldest that it was given, in its own transaction, and says so.
+    /// Applies the oldest received change in its own transaction and confirms it.
     pub fn apply(&mut self, now_ms: u64) {
         let Some(incoming) = self.given.pop_front() else {
             return;
@@ -208,7 +207,7 @@ impl Phone {
                 self.gaps.push((gap.from, gap.through));
                 self.groundless += usize::from(self.was_left_open(&gap));
                 self.unfinished += usize::from(gap.reason == GapReason::Unfinished);
-                // Nobody to ask is no trouble: then nobody pushes either.
+                // Without a device to ask, none pushes either.
                 self.with(|engine| {
                     let asked = engine.request_snapshot(gap.recommended_source(), now_ms);
                     if asked == Err(PushError::Recipient) {

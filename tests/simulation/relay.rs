@@ -1,5 +1,5 @@
-//! The relay on one thread: its real store, rules and conversations; what tasks and channels do in
-//! the real one is done here by revision that the world hands out.
+//! The relay on one thread: its real store, rules and sessions. The world schedules what tasks and
+//! channels do in the real relay.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -174,7 +174,7 @@ impl Relay {
         self.sessions.get(&wire)?.machine.member()
     }
 
-    /// What a session stands at, for whoever looks for the reason of a failure.
+    /// Describes the state of a session, for failure messages.
     pub fn describe(&self, wire: Wire) -> String {
         self.sessions
             .get(&wire)

@@ -1,5 +1,5 @@
-//! One history: devices, a relay, wires between them, and everything that can go wrong, in an order
-//! that the seed decides.
+//! One simulated history: devices, a relay, connections and faults, in an order decided by the
+//! seed.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -59,7 +59,7 @@ pub struct World {
     named: u64,
     joining: Option<(DeviceKeys, Joining)>,
     removing: bool,
-    /// Devices that joined and were not told yet what came before.
+    /// Devices that joined and have not received a snapshot yet.
     just_joined: Vec<DeviceKey>,
     pub history: History,
     sabotage: Sabotage,
@@ -207,7 +207,7 @@ impl World {
             .as_ref()
             .is_some_and(|relay| !relay.has_changes() && relay.fetching().is_empty());
         let done = |phone: &Phone| phone.is_up_to_date() || phone.is_refused();
-        // A membership change that was begun is finished, or nobody would be owed anything certain.
+        // A started membership change must finish before owed changes are certain.
         let told = self.just_joined.is_empty() || self.history.is_anybody_leaving();
         wires_quiet && relay_quiet && told && self.phones.iter().all(done) && self.acks_are_in()
     }
@@ -538,7 +538,7 @@ impl World {
         }
     }
 
-    /// The new device begins when somebody's log shows it, with what that one tells it.
+    /// The new device starts once a member's log contains it.
     fn finish_join(&mut self) {
         let Some((keys, joining)) = self.joining.take() else {
             return;
@@ -672,7 +672,7 @@ impl World {
                 let operations = self.rng.below(120);
                 self.disk.light_fuse(operations);
             }
-            // Two devices at once lose their connection: they come back by chance, not together.
+            // Two devices lose their connection at once: they reconnect at random times.
             _ => {
                 for wire in self.lines.keys().copied().collect::<Vec<_>>() {
                     self.cut(wire);

@@ -1,8 +1,7 @@
-//! A device that says exactly what a test wants it to say.
+//! A scripted device: it sends exactly the frames of a test.
 
 use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
-use graceful_protocol::challenge::Challenge;
 use graceful_protocol::frame::{DeviceFrame, RelayFrame, device_bytes, from_relay};
 use graceful_protocol::recovery::RecoveryChallenge;
 use graceful_protocol::wire::{
@@ -14,7 +13,7 @@ use tokio_tungstenite::tungstenite::Message;
 use crate::fixtures;
 use crate::server::{Client, LONG, TestServer};
 
-/// One connection of device `number` of the account that device `creator` founded.
+/// A connection of device `number` to the account created by device `creator`.
 pub struct Device {
     client: Client,
     pub greeting: Greeting,
@@ -23,7 +22,7 @@ pub struct Device {
 }
 
 impl Device {
-    /// Connects, and says nothing yet.
+    /// Connects and reads the greeting.
     pub async fn dial(server: &TestServer, number: u8, creator: u8) -> Self {
         let mut client = server.client().await.expect("the server is open");
         let RelayFrame::Greeting(greeting) = crate::server::next_frame(&mut client).await else {
@@ -37,7 +36,7 @@ impl Device {
         }
     }
 
-    /// Founds an account, and is welcome.
+    /// Creates an account and reads Welcome.
     pub async fn create(server: &TestServer, number: u8) -> Self {
         let mut device = Self::dial(server, number, number).await;
         let found = device.create_account("");
@@ -46,8 +45,8 @@ impl Device {
         device
     }
 
-    /// Connects to an account that it belongs to, and is welcome.
-    pub async fn come(server: &TestServer, number: u8, creator: u8) -> (Self, wire::Welcome) {
+    /// Authenticates as a member and reads Welcome.
+    pub async fn connect(server: &TestServer, number: u8, creator: u8) -> (Self, wire::Welcome) {
         let mut device = Self::dial(server, number, creator).await;
         device.send(DeviceFrame::Authenticate(device.proof())).await;
         let welcome = device.welcome().await;
@@ -62,33 +61,17 @@ impl Device {
         }
     }
 
-    /// The right answer to the greeting.
+    /// Returns a valid answer to the greeting.
     pub fn proof(&self) -> Authenticate {
         self.proof_for("127.0.0.1", &fixtures::signing_key(self.number))
     }
 
     pub fn proof_for(&self, host: &str, key: &ed25519_dalek::SigningKey) -> Authenticate {
-        let device = fixtures::device_key(self.number);
-        let challenge = Challenge {
-            nonce: &self.greeting.nonce,
-            epoch: StoreEpoch::try_from(&*self.greeting.epoch).expect("16 bytes"),
-            host,
-            account: self.account,
-            device,
-        };
-        Authenticate {
-            version: VERSION,
-            account: self.account.to_wire(),
-            device: device.to_wire(),
-            host: host.to_owned(),
-            signature: Bytes::copy_from_slice(&challenge.sign(key)),
-            membership_count: 0,
-            entries: Vec::new(),
-        }
+        fixtures::authenticate(&self.greeting, self.account, self.number, host, key)
     }
 
-    /// Connects, and shows the recovery key instead of a device's.
-    pub async fn recovering(server: &TestServer, creator: u8) -> Self {
+    /// Connects and authenticates by the recovery key.
+    pub async fn with_recovery_key(server: &TestServer, creator: u8) -> Self {
         let mut device = Self::dial(server, fixtures::RECOVERY, creator).await;
         device
             .send(DeviceFrame::RecoverAccount(device.recovery_proof()))
@@ -124,7 +107,7 @@ impl Device {
         }
     }
 
-    /// Everything that the relay says until it closes, and with which code.
+    /// Returns every frame up to the close, with close code and reason.
     pub async fn all_until_closed(mut self) -> (Vec<RelayFrame>, u16, String) {
         let mut frames = Vec::new();
         let closed = async {
@@ -158,7 +141,7 @@ impl Device {
             .expect("open");
     }
 
-    /// The next frame, whatever it is.
+    /// Returns the next frame.
     pub async fn next(&mut self) -> RelayFrame {
         let next = async {
             loop {
@@ -176,7 +159,7 @@ impl Device {
             .expect("a frame comes")
     }
 
-    /// The next frame of a kind, passing over others.
+    /// Returns the next frame that `pick` accepts and skips others.
     pub async fn wait<T>(&mut self, pick: impl Fn(RelayFrame) -> Option<T>) -> T {
         loop {
             if let Some(picked) = pick(self.next().await) {
@@ -209,7 +192,7 @@ impl Device {
         .await
     }
 
-    /// The next frame with envelopes in it.
+    /// Returns the next Deliver with envelopes.
     pub async fn delivered(&mut self) -> wire::Deliver {
         self.wait(|frame| match frame {
             RelayFrame::Deliver(deliver) if !deliver.envelopes.is_empty() => Some(deliver),
@@ -218,7 +201,7 @@ impl Device {
         .await
     }
 
-    /// Is refused with this code, and the connection ends with that one.
+    /// Asserts a refusal with this code and the close code that follows.
     #[track_caller]
     pub fn ends(mut self, code: Code, close: u16) -> impl Future<Output = String> {
         let caller = std::panic::Location::caller();
@@ -255,7 +238,7 @@ impl Device {
         .await;
     }
 
-    /// Waits until the relay has shown the entry with this index.
+    /// Waits until the entry with this index is delivered.
     pub async fn shown(&mut self, index: u64) {
         self.wait(|frame| match frame {
             RelayFrame::Membership(shown) if shown.first + shown.entries.len() as u64 > index => {

@@ -1,4 +1,4 @@
-//! Two devices of one account, each with an app that writes down what it is given.
+//! Two clients of one account, each with an app that records what it receives.
 
 use std::path::Path;
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use graceful_client::{Change, Client, ConnectOptions, CreateOptions, Incoming, JoinOptions};
 use tokio::sync::watch;
 
-/// Longer than any step takes: only so that a broken relay ends its test.
+/// Upper bound of any step, so that a broken relay fails the test.
 pub const LONG: Duration = Duration::from_secs(120);
 
 pub fn ledger() -> Vec<String> {
@@ -23,7 +23,7 @@ pub fn ledger() -> Vec<String> {
     lines
 }
 
-/// A device with an app that writes down what it is given.
+/// A client with an app that records received changes.
 pub struct Device {
     pub client: Client,
     pub had: watch::Receiver<Vec<String>>,
@@ -59,7 +59,7 @@ impl Device {
             .expect("the outbox takes it");
     }
 
-    /// Waits until this many more changes came than `before`.
+    /// Waits until `more` changes beyond `before` were received.
     pub async fn more_than(&mut self, before: usize, more: usize) {
         let came = self.had.wait_for(|had| had.len() >= before + more);
         tokio::time::timeout(LONG, came)
@@ -74,7 +74,8 @@ pub async fn two_devices(folder: &Path, relay: &str) -> (Device, Device) {
     (Device::new(laptop), Device::new(phone))
 }
 
-/// Each has everything of the other, once and in the order in which it was pushed, and nothing waits.
+/// Asserts that each device has every change of the other once, in order, and that nothing is
+/// pending.
 pub async fn assert_converged(
     laptop: Device,
     phone: Device,
@@ -105,7 +106,7 @@ pub async fn assert_converged(
     phone.client.close().await.expect("closes");
 }
 
-/// The same without apps.
+/// Creates two paired clients without apps.
 pub async fn two_clients(folder: &Path, relay: &str) -> (Client, Client) {
     let create = CreateOptions {
         profile_dir: folder.join("laptop"),

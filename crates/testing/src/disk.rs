@@ -1,6 +1,6 @@
-//! A disk that crashes: writes reach it at once for whoever reads, but only a sync makes them last.
-//! In a crash each unsynced sector is lost or kept by chance, so that writes come out torn and out
-//! of order. Four files are on it: the store's, that of its keys, and the journal's two.
+//! A disk that crashes. Writes are visible at once, but only a sync makes them durable.
+//! In a crash each unsynced sector is lost or kept at random, so writes come out torn and
+//! reordered. It holds four files: the store, its keys and the two journals.
 
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -9,24 +9,24 @@ use redb::StorageBackend;
 
 use crate::random::SeededRng;
 
-/// What a disk writes whole.
+/// Unit of an atomic write.
 const SECTOR: usize = 512;
 
-/// The platters, which outlive a process.
+/// The persistent state, which outlives a process.
 #[derive(Debug, Clone)]
 pub struct Disk(Arc<Mutex<State>>);
 
 #[derive(Debug)]
 struct State {
     files: [Content; 4],
-    /// Operations until the power fails, if it is going to.
+    /// Operations until a power failure, if one is scheduled.
     fuse: Option<u64>,
     dead: bool,
-    /// Tells the handles of dead processes from those of living ones.
+    /// Distinguishes the handles of dead processes from those of live ones.
     boot: u64,
 }
 
-/// Which of the four.
+/// One of the four files.
 #[derive(Debug, Clone, Copy)]
 pub enum File {
     Store,
@@ -38,9 +38,9 @@ pub enum File {
 #[derive(Debug, Clone, Default)]
 struct Content {
     bytes: Vec<u8>,
-    /// What each sector and the length were at the last sync, newest change last.
+    /// The content before each unsynced write, newest last.
     unsynced: Vec<Undo>,
-    /// Whether it says that it has synced and has not.
+    /// Whether syncs are reported but not done.
     lies: bool,
 }
 
@@ -62,7 +62,7 @@ impl Disk {
         Self(Arc::new(Mutex::new(state)))
     }
 
-    /// Lets the power fail after this many more operations.
+    /// Schedules a power failure after this many operations.
     pub fn light_fuse(&self, operations: u64) {
         self.lock().fuse = Some(operations);
     }
@@ -71,7 +71,7 @@ impl Disk {
         self.lock().dead
     }
 
-    /// The power fails now: what was not synced is torn. What is left can be opened again.
+    /// Fails the power: unsynced sectors are torn, then the disk can be opened again.
     pub fn crash(&self, rng: &mut SeededRng) {
         let mut state = self.lock();
         for file in &mut state.files {
@@ -82,17 +82,17 @@ impl Disk {
         state.boot += 1;
     }
 
-    /// From now on syncs of this file do nothing.
+    /// Turns syncs of this file into no-ops.
     pub fn lie_about(&self, file: File) {
         self.lock().files[file as usize].lies = true;
     }
 
-    /// What a file holds.
+    /// Returns the content of a file.
     pub fn bytes(&self, file: File) -> Vec<u8> {
         self.lock().files[file as usize].bytes.clone()
     }
 
-    /// A process opens a file.
+    /// Opens a file for a process.
     pub fn handle(&self, file: File) -> Handle {
         Handle {
             disk: self.clone(),
@@ -101,7 +101,7 @@ impl Disk {
         }
     }
 
-    /// Another disk with what this one holds for good, were the power to fail just now.
+    /// Returns a copy with the content that a power failure would leave now.
     pub fn copy(&self) -> Self {
         let state = self.lock();
         let files = state.files.clone().map(|file| Content {
@@ -122,7 +122,7 @@ impl Disk {
     }
 }
 
-/// One process's access to a file.
+/// A process's handle of a file.
 #[derive(Debug)]
 pub struct Handle {
     disk: Disk,
@@ -199,7 +199,7 @@ impl StorageBackend for Handle {
 
     fn write(&self, offset: u64, data: &[u8]) -> Result<(), io::Error> {
         let start = usize::try_from(offset).expect("small disks");
-        // The power may fail in the middle of a write too.
+        // The power may fail in the middle of a write.
         let mut state = self.disk.lock();
         let torn = state.fuse == Some(0) && state.boot == self.boot && !state.dead;
         if torn {
@@ -212,7 +212,7 @@ impl StorageBackend for Handle {
 }
 
 impl Content {
-    /// Each unsynced sector is lost or kept.
+    /// Keeps or loses each unsynced sector.
     fn tear(&mut self, rng: &mut SeededRng) {
         for undo in std::mem::take(&mut self.unsynced).into_iter().rev() {
             match undo {
@@ -240,7 +240,7 @@ impl Content {
         self.bytes[start..start + data.len()].copy_from_slice(data);
     }
 
-    /// Remembers what the sectors of this range held.
+    /// Records the sectors of this range for undo.
     fn note_sectors(&mut self, start: usize, end: usize) {
         let end = end.min(self.bytes.len());
         let mut sector = start - start % SECTOR;

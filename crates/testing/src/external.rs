@@ -1,8 +1,8 @@
-//! Programs of others that tests run against.
+//! Third-party programs used by tests.
 
 use std::net::TcpListener;
 
-/// Whether it is there. Says so where it is not: what needs it is not checked then.
+/// Returns whether a program is installed; if not, reports that its checks are skipped.
 pub fn is_installed(program: &str, package: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let mut folders: Vec<_> = std::env::split_paths(&path).collect();
@@ -14,7 +14,7 @@ pub fn is_installed(program: &str, package: &str) -> bool {
     installed
 }
 
-/// Free a moment ago: for programs that cannot be given any port.
+/// Returns a port that was free a moment ago, for programs that cannot bind port 0.
 pub fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0")
         .and_then(|listener| listener.local_addr())

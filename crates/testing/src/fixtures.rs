@@ -1,29 +1,31 @@
-//! What tests of the store and the rules need: keys from a number, signed entries, envelopes.
+//! Fixtures of the store and the rules: numbered keys, signed entries and envelopes.
 
 use bytes::Bytes;
 use ed25519_dalek::SigningKey;
+use graceful_protocol::challenge::Challenge;
 use graceful_protocol::membership::{Membership, WRAPPED_BYTES, sign};
 use graceful_protocol::recovery::sign_genesis;
 use graceful_protocol::wire::membership_entry::Change as EntryChange;
 use graceful_protocol::wire::{
-    AddDevice, Envelope, Genesis, MembershipEntry, RemoveDevice, SignedEntry, WrappedSecret,
+    AddDevice, Authenticate, Envelope, Genesis, Greeting, MembershipEntry, RemoveDevice,
+    SignedEntry, WrappedSecret,
 };
-use graceful_protocol::{AccountId, DeviceKey, envelope};
+use graceful_protocol::{AccountId, DeviceKey, StoreEpoch, VERSION, envelope};
 use graceful_store::{Files, Identity, Options, Store, StoreError};
 
-/// The signing key of device `number`.
+/// Returns the signing key of device `number`.
 pub fn signing_key(number: u8) -> SigningKey {
     let mut seed = [0x11; 32];
     seed[0] = number;
     SigningKey::from_bytes(&seed)
 }
 
-/// Its public key.
+/// Returns its public key.
 pub fn device_key(number: u8) -> DeviceKey {
     DeviceKey::new(signing_key(number).verifying_key().to_bytes())
 }
 
-/// The entry with which device `number` founds an account.
+/// Returns the genesis entry of device `number`.
 pub fn genesis(number: u8) -> SignedEntry {
     let entry = MembershipEntry {
         index: 0,
@@ -38,15 +40,15 @@ pub fn genesis(number: u8) -> SignedEntry {
     sign(&entry, &signing_key(number))
 }
 
-/// The number whose keys are the recovery key of an account founded by [`recoverable`].
+/// Device number whose keys are the recovery key in [`recoverable`].
 pub const RECOVERY: u8 = 200;
 
-/// As [`genesis`], of an account with a recovery key.
+/// Returns a genesis entry with a recovery key.
 pub fn recoverable(number: u8) -> SignedEntry {
     recoverable_agreed(number, RECOVERY)
 }
 
-/// The same, by somebody who knows the recovery key and cannot sign for it.
+/// Returns a genesis entry that names a recovery key without its consent.
 pub fn recoverable_without_consent(number: u8) -> SignedEntry {
     recoverable_agreed(number, number)
 }
@@ -71,7 +73,7 @@ fn recoverable_agreed(number: u8, signer: u8) -> SignedEntry {
     sign(&entry, &signing_key(number))
 }
 
-/// The entry with which `author` adds `device`.
+/// Returns the entry by which `author` adds `device`.
 pub fn adding(log: &Membership, author: u8, device: u8) -> SignedEntry {
     let add = AddDevice {
         device: device_key(device).to_wire(),
@@ -80,7 +82,7 @@ pub fn adding(log: &Membership, author: u8, device: u8) -> SignedEntry {
     following(log, author, EntryChange::Add(add))
 }
 
-/// The entry with which `author` removes `device`.
+/// Returns the entry by which `author` removes `device`.
 pub fn removing(log: &Membership, author: u8, device: u8) -> SignedEntry {
     let remaining = log
         .members()
@@ -109,7 +111,7 @@ fn following(log: &Membership, author: u8, change: EntryChange) -> SignedEntry {
     sign(&entry, &signing_key(author))
 }
 
-/// Bytes with the form of a sealed envelope, told apart by `mark`.
+/// Returns bytes of the sealed form, distinguished by `mark`.
 pub fn sealed(mark: u64, at_least: usize) -> Bytes {
     let mut bytes = vec![0xa5; envelope::padded_size(at_least.max(envelope::SIZE_MIN))];
     bytes[0] = envelope::FORM;
@@ -117,7 +119,7 @@ pub fn sealed(mark: u64, at_least: usize) -> Bytes {
     bytes.into()
 }
 
-/// An envelope to push.
+/// Returns an envelope to push.
 pub fn pushed(push_number: u64, mark: u64, at_least: usize, recipient: Option<u8>) -> Envelope {
     Envelope {
         push_number,
@@ -126,7 +128,7 @@ pub fn pushed(push_number: u64, mark: u64, at_least: usize, recipient: Option<u8
     }
 }
 
-/// A store in memory.
+/// Opens a store in memory.
 pub fn store(options: Options) -> Result<Store, StoreError> {
     let identity = Identity {
         relay_id: graceful_protocol::RelayId::new([1; 16]),
@@ -147,7 +149,36 @@ pub fn store(options: Options) -> Result<Store, StoreError> {
     Store::open_on(files, options, identity, chance)
 }
 
-/// The id of the account that device `number` founds.
+/// Returns the id of the account created by device `number`.
 pub fn account_id(number: u8) -> AccountId {
     graceful_protocol::membership::account_id(&genesis(number))
+}
+
+/// Returns the answer of device `number` to a greeting, signed by `signer`.
+///
+/// # Panics
+/// Panics if the greeting is malformed.
+pub fn authenticate(
+    greeting: &Greeting,
+    account: AccountId,
+    number: u8,
+    host: &str,
+    signer: &SigningKey,
+) -> Authenticate {
+    let challenge = Challenge {
+        nonce: &greeting.nonce,
+        epoch: StoreEpoch::try_from(&*greeting.epoch).expect("16 bytes"),
+        host,
+        account,
+        device: device_key(number),
+    };
+    Authenticate {
+        version: VERSION,
+        account: account.to_wire(),
+        device: challenge.device.to_wire(),
+        host: host.to_owned(),
+        signature: Bytes::copy_from_slice(&challenge.sign(signer)),
+        membership_count: 0,
+        entries: Vec::new(),
+    }
 }

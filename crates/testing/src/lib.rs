@@ -1,5 +1,5 @@
-//! What the tests of every crate share: fixtures, a server in this process, the program as a process of its own,
-//! devices, and a disk that crashes.
+//! Shared test support: fixtures, an in-process server, a process harness, devices and a crashing
+//! disk.
 #![allow(missing_docs)]
 
 pub mod device;

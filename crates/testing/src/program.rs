@@ -1,4 +1,4 @@
-//! Running the real program: bounded in time, and never left behind.
+//! A harness for the real program: bounded in time, killed on drop.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
@@ -9,13 +9,13 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-/// Longer than anything takes: only so that what is broken ends its test.
+/// Upper bound of any step, so that a broken program fails the test.
 pub const LONG: Duration = Duration::from_secs(120);
 
-/// Returns the path of the program under test: Cargo puts it above the folder of the test binaries.
+/// Returns the path of the program under test, next to the directory of the test binaries.
 ///
 /// # Panics
-/// If it was not built: run the tests with `--workspace`, or of the package `graceful-relay`.
+/// Panics if it is not built: run the tests with `--workspace` or `-p graceful-relay`.
 pub fn path() -> PathBuf {
     let test = std::env::current_exe().expect("the test binary has a path");
     let folder = test
@@ -27,14 +27,14 @@ pub fn path() -> PathBuf {
     program
 }
 
-/// A program that runs; killed when dropped.
+/// A running program. Killed on drop.
 pub struct RunningProgram {
     child: Child,
     lines: Receiver<String>,
     errors: Option<JoinHandle<String>>,
 }
 
-/// What a program said in the end.
+/// Exit status and output of a program.
 #[derive(Debug)]
 pub struct CommandOutput {
     pub status: ExitStatus,
@@ -43,18 +43,18 @@ pub struct CommandOutput {
 }
 
 impl CommandOutput {
-    /// It went well.
+    /// Asserts success.
     pub fn success(self) -> Self {
         assert!(self.status.success(), "{self:?}");
         self
     }
 
-    /// It failed, with exit code 1, one message, and these words in it.
+    /// Asserts exit code 1 and an error message with these parts.
     pub fn failure(self, words: &[&str]) -> Self {
         self.ended_with(1, words)
     }
 
-    /// Its settings are wrong: exit code 78 and the same.
+    /// Asserts exit code 78 (configuration error) and an error message with these parts.
     pub fn config_error(self, words: &[&str]) -> Self {
         self.ended_with(78, words)
     }
@@ -68,7 +68,7 @@ impl CommandOutput {
         self
     }
 
-    /// The lines of JSON it printed.
+    /// Parses the output as JSON lines.
     pub fn json(&self) -> Vec<Value> {
         self.out
             .lines()
@@ -77,7 +77,7 @@ impl CommandOutput {
     }
 }
 
-/// A home folder, and the program in it.
+/// A home directory for the program.
 pub struct Home {
     pub folder: tempfile::TempDir,
 }
@@ -97,7 +97,7 @@ impl Home {
         self.start_with(arguments, input, &[])
     }
 
-    /// With more in its environment.
+    /// Starts the program with additional environment variables.
     pub fn start_with(
         &self,
         arguments: &[&str],
@@ -119,7 +119,7 @@ impl Home {
             .stderr(Stdio::piped());
         let mut child = command.spawn().expect("the program starts");
         let mut stdin = child.stdin.take().expect("piped");
-        // Who does not read its input may have closed it.
+        // A program that does not read its input may have closed it.
         let _ = stdin.write_all(input.as_bytes());
         drop(stdin);
         let (sender, lines) = channel();
@@ -146,7 +146,7 @@ impl Home {
         self.start(arguments, "").wait()
     }
 
-    /// As the device in this folder.
+    /// Runs a client command with this profile.
     pub fn client(&self, profile: &str, arguments: &[&str]) -> CommandOutput {
         self.start_client(profile, arguments).wait()
     }
@@ -161,7 +161,7 @@ impl Home {
 }
 
 impl RunningProgram {
-    /// The next line on its standard output.
+    /// Returns the next line of standard output.
     pub fn line(&self) -> String {
         self.lines.recv_timeout(LONG).expect("a line")
     }
@@ -174,7 +174,7 @@ impl RunningProgram {
         self.child.id()
     }
 
-    /// As `kill -9` does.
+    /// Kills the program like `kill -9`.
     pub fn kill(&mut self) {
         self.child.kill().expect("it still runs");
         self.child.wait().expect("it ends");
@@ -210,7 +210,7 @@ impl Drop for RunningProgram {
     }
 }
 
-/// A relay on a port of its own.
+/// A relay on its own port.
 pub struct Relay {
     pub running: RunningProgram,
     pub url: String,
@@ -233,7 +233,7 @@ impl Relay {
         Self { running, url }
     }
 
-    /// Where it listens, without the scheme.
+    /// Returns its address without the scheme.
     pub fn address(&self) -> &str {
         self.url.trim_start_matches("ws://")
     }
@@ -248,7 +248,7 @@ impl Relay {
             .to_owned()
     }
 
-    /// Waits until everything is acknowledged.
+    /// Waits until the relay stores no envelopes.
     pub fn wait_until_empty(&self, home: &Home) {
         let deadline = Instant::now() + LONG;
         loop {
@@ -280,7 +280,7 @@ impl Relay {
     }
 }
 
-/// Lets `new` join the account of `existing`; gives the link that was used.
+/// Pairs `new` with `existing` and returns the link.
 pub fn pair(home: &Home, existing: &str, new: &str, name: &str) -> String {
     let pairing = home.start_client(existing, &["pair", "--yes", "--json"]);
     let link = pairing.json_line()["link"]
@@ -294,7 +294,7 @@ pub fn pair(home: &Home, existing: &str, new: &str, name: &str) -> String {
     link
 }
 
-/// Lines of JSON, each with an id of its own.
+/// Returns JSON lines with distinct ids.
 pub fn lines(from: u32, to: u32) -> Vec<String> {
     (from..to)
         .map(|number| {
@@ -314,7 +314,7 @@ pub fn write(path: &Path, lines: &[String]) {
     .expect("written");
 }
 
-/// The changes in a file of `follow --jsonl`, byte for byte as they were pushed.
+/// Returns the changes in a file of `pull --jsonl`, byte for byte.
 pub fn changes(path: &Path) -> Vec<String> {
     let text = std::fs::read_to_string(path).expect("a file");
     let change = |line: &str| {
@@ -326,7 +326,7 @@ pub fn changes(path: &Path) -> Vec<String> {
             .expect("the end of the line")
             .to_owned()
     };
-    // What a snapshot brought ends with a line that is no change, and a gap is none.
+    // A snapshot ends with a marker line, and a gap is not a change.
     let is_change = |line: &&str| !line.contains("\"snapshot\":{") && !line.contains("\"gap\":{");
     text.lines().filter(is_change).map(change).collect()
 }

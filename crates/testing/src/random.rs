@@ -1,6 +1,6 @@
-//! All chance of a history, from one seed (SplitMix64; Steele, Lea, Flood 2014).
+//! Seeded random numbers (SplitMix64; Steele, Lea, Flood 2014).
 
-/// A stream of numbers that the seed decides.
+/// A deterministic random number generator.
 #[derive(Debug, Clone)]
 pub struct SeededRng(u64);
 
@@ -17,12 +17,12 @@ impl SeededRng {
         mixed ^ (mixed >> 31)
     }
 
-    /// A number below `bound`.
+    /// Returns a number below `bound`.
     pub fn below(&mut self, bound: u64) -> u64 {
         self.next() % bound.max(1)
     }
 
-    /// Once in `times`.
+    /// Returns true once in `times` on average.
     pub fn once_in(&mut self, times: u64) -> bool {
         self.below(times) == 0
     }

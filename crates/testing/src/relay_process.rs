@@ -1,4 +1,4 @@
-//! A relay as a process of its own, behind an address that stays while relays come and go.
+//! A relay as its own process, behind an address that stays while relays are replaced.
 
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
@@ -9,17 +9,17 @@ use std::time::{Duration, Instant};
 
 use tokio::net::{TcpListener, TcpStream};
 
-/// Longer than a relay takes to end: only so that one that does not ends its test.
+/// Upper bound of a relay's exit, so that a hanging relay fails the test.
 const LONG: Duration = Duration::from_secs(60);
 
-/// A running relay. Killed when dropped.
+/// A running relay. Killed on drop.
 pub struct RelayProcess {
     child: Child,
     pub address: SocketAddr,
 }
 
 impl RelayProcess {
-    /// Starts a relay on a folder and waits until it says where it listens.
+    /// Starts a relay and waits until it reports its address.
     pub fn start(folder: &Path, environment: &[(&str, &str)]) -> Self {
         let mut child = Command::new(crate::program::path())
             .args(["serve", "--listen", "127.0.0.1:0", "--data-dir"])
@@ -43,25 +43,25 @@ impl RelayProcess {
                 break address.parse().expect("an address");
             }
         };
-        // Whatever else it says must not fill the pipe.
+        // Drains the pipe so that it does not fill up.
         std::thread::spawn(move || lines.for_each(drop));
         Self { child, address }
     }
 
-    /// Ends it at once, as a crash would, and waits until it is gone.
+    /// Kills the process and waits for its exit.
     pub fn kill(mut self) {
         self.child.kill().expect("it is ours");
         self.child.wait().expect("it ends");
     }
 
-    /// Asks it to stop, and waits.
+    /// Stops the relay and waits for a clean exit.
     #[cfg(unix)]
     pub fn stop(mut self) {
         self.terminate();
         assert!(self.ended().success(), "the relay stops in order");
     }
 
-    /// Asks it to stop.
+    /// Sends SIGTERM.
     #[cfg(unix)]
     pub fn terminate(&self) {
         let id = self.child.id().to_string();
@@ -72,7 +72,7 @@ impl RelayProcess {
         assert!(asked.success());
     }
 
-    /// Waits for its end, for a bounded time.
+    /// Waits for its exit, for a bounded time.
     pub fn ended(&mut self) -> ExitStatus {
         let deadline = Instant::now() + LONG;
         loop {
@@ -84,7 +84,7 @@ impl RelayProcess {
         }
     }
 
-    /// Whether it has ended.
+    /// Returns its exit status if it has exited.
     pub fn has_ended(&mut self) -> Option<ExitStatus> {
         self.child.try_wait().expect("it is ours")
     }
@@ -105,7 +105,7 @@ impl Drop for RelayProcess {
     }
 }
 
-/// An address that stays: passes connections on to wherever the relay is now.
+/// A stable address that forwards to the current relay.
 #[derive(Clone)]
 pub struct Address {
     local: SocketAddr,
@@ -138,7 +138,7 @@ impl Address {
     }
 }
 
-/// A connection to nobody is dropped at once.
+/// Without a relay the connection is dropped.
 async fn pass(mut incoming: TcpStream, target: Option<SocketAddr>) {
     let Some(target) = target else {
         return;

@@ -1,4 +1,4 @@
-//! A relay behind its real server, on a port and in a folder of its own.
+//! A relay behind its real server, on its own port and data directory.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -19,12 +19,12 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_util::sync::CancellationToken;
 
-/// Longer than any test takes: only so that a broken server ends its test.
+/// Upper bound of any test, so that a broken server fails it.
 pub const LONG: Duration = Duration::from_secs(60);
 
 pub type Client = WebSocketStream<TcpStream>;
 
-/// An open server.
+/// A running server.
 pub struct TestServer {
     pub address: SocketAddr,
     pub relay: Relay,
@@ -93,7 +93,7 @@ impl TestServer {
             .expect("the server is open")
     }
 
-    /// Sends a request without a body and reads the answer to the end.
+    /// Sends a request without a body and returns the response.
     pub async fn ask(&self, method: &str, path: &str, headers: &str) -> Answer {
         self.send(method, path, headers, b"").await
     }
@@ -126,7 +126,7 @@ impl TestServer {
         client
     }
 
-    /// Stops in order, and waits for whoever is still there.
+    /// Stops the server and waits for its connections.
     pub async fn stop(mut self) {
         self.shutdown.cancel();
         (&mut self.running)
@@ -143,7 +143,7 @@ impl Drop for TestServer {
     }
 }
 
-/// What came back.
+/// A response.
 pub struct Answer {
     pub head: String,
     pub body: Bytes,
@@ -196,7 +196,7 @@ pub async fn next_frame(client: &mut Client) -> RelayFrame {
     }
 }
 
-/// The code with which the relay ends the connection.
+/// Returns the code with which the relay closes the connection.
 pub async fn close_code(mut client: Client) -> Option<u16> {
     while let Some(message) = client.next().await {
         if let Ok(Message::Close(frame)) = message {
@@ -206,7 +206,7 @@ pub async fn close_code(mut client: Client) -> Option<u16> {
     None
 }
 
-/// A nonce of this relay, as it stands in a header.
+/// Returns a nonce of the relay as a header value.
 pub async fn nonce(server: &TestServer) -> String {
     match &server.ask("GET", EXCHANGE_PATH, "").await.frames()[..] {
         [RelayFrame::Greeting(greeting)] => BASE64URL_NOPAD.encode(&greeting.nonce),
@@ -214,7 +214,7 @@ pub async fn nonce(server: &TestServer) -> String {
     }
 }
 
-/// One exchange without a socket.
+/// Performs one exchange without a WebSocket.
 pub async fn exchange(server: &TestServer, nonce: &[u8], body: &[u8]) -> Answer {
     let nonce = BASE64URL_NOPAD.encode(nonce);
     let headers = format!(

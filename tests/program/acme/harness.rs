@@ -1,4 +1,4 @@
-//! A relay that orders its certificate, in this process.
+//! A relay in this process that orders its certificate.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

@@ -1,5 +1,5 @@
-//! Certificates from a real ACME server, pebble, on this machine. Where it is not installed, nothing
-//! is checked, and that is said.
+//! Certificates from a real ACME server, pebble. Without pebble the tests report that they check
+//! nothing.
 #![cfg(unix)]
 
 mod harness;
@@ -17,7 +17,7 @@ use tokio_tungstenite::tungstenite::Message;
 use harness::{Acme, TestRelay};
 use pebble::Pebble;
 
-/// A certificate that nobody renews while a test runs.
+/// A certificate that needs no renewal during a test.
 const LONG_LIVED_S: u32 = 90 * 24 * 60 * 60;
 
 #[tokio::test]
@@ -142,7 +142,7 @@ async fn acme_authority_down_at_start_is_retried() {
                 .is_some_and(|text| text.contains("tried again"))
         })
         .await;
-    // The server is open; who asks for a good certificate is told that there is none.
+    // The server accepts connections, but has no valid certificate to present.
     let error = relay_under_test
         .shake(acme.authority.client())
         .await

@@ -1,4 +1,4 @@
-//! Pebble and the name server that it asks, as processes of their own; killed when dropped.
+//! Pebble and its DNS server as processes; killed on drop.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;

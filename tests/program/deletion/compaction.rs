@@ -1,4 +1,4 @@
-//! Compaction as operators do it.
+//! Compaction by the operator's command.
 
 use std::fs;
 use std::path::Path;
@@ -95,7 +95,7 @@ fn compact_refuses_while_relay_runs() {
     relay.create(&home, "desk", "Desk");
     home.run(&["compact", "--data-dir", "relay"])
         .failure(&["is running", "stop it"]);
-    // What lies there while it runs may be another's compaction.
+    // A temporary file found while the relay runs may belong to another compaction.
     relay.running.kill();
     fs::write(home.path("relay").join(COMPACTING), b"half").expect("writes");
     let said = home.run(&["compact", "--data-dir", "relay"]).success();

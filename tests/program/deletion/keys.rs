@@ -1,4 +1,4 @@
-//! The keys of days: how long they are there, and what is left without them.
+//! Day keys: their lifetime, and what is readable without them.
 
 use std::fs;
 use std::path::Path;
@@ -147,7 +147,7 @@ fn expiry_erases_day_key_within_a_day() {
     let folder = tempfile::tempdir().expect("a folder");
     let store = open(folder.path());
     let (one, _) = raw::pair(&store, day(0));
-    // Every day for longer than anything is kept: never more keys than days of retention and one.
+    // Longer than the retention: never more keys than days of retention plus one.
     for today in 0..70 {
         push(&store, one, today + 1, &sealed(today, 400), day(today));
         raw::commit(&store, Command::Sweep, day(today));

@@ -1,5 +1,5 @@
-//! What is deleted is gone: no row of it remains, after a compaction no byte, and once its day is out
-//! not even an old copy of the store gives it back. And what is kept can be verified.
+//! Deleted data is gone: no row remains, after compaction no byte, and after its day even an old
+//! copy of the store is unreadable. Stored data passes `verify`.
 
 mod compaction;
 mod keys;

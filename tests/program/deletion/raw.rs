@@ -1,4 +1,4 @@
-//! The store as somebody sees it who has the disk; and accounts in it without a socket.
+//! The raw store file as an attacker with the disk sees it, and accounts in it without a socket.
 
 use std::collections::HashSet;
 use std::fs;
@@ -19,7 +19,7 @@ use graceful_testing::fixtures;
 pub const LOG: TableDefinition<&[u8; 10], &[u8]> = TableDefinition::new("log");
 pub const INDEX: TableDefinition<&[u8; 16], &[u8; 20]> = TableDefinition::new("index");
 
-/// What stands open before a row's sealed payload.
+/// The plaintext bytes before a row's sealed payload.
 pub const HEAD_BYTES: usize = 108;
 
 const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
@@ -38,7 +38,7 @@ pub fn options() -> Options {
     }
 }
 
-/// An envelope that looks as a sealed one does: like chance.
+/// An envelope of the sealed form with random bytes.
 pub fn sealed(seed: u64, at_least: usize) -> Bytes {
     let blocks =
         (0_u64..).flat_map(|block| Sha256::digest([seed, block].map(u64::to_be_bytes).concat()));
@@ -57,7 +57,7 @@ pub fn envelope(push_number: u64, sealed: Bytes) -> Envelope {
     }
 }
 
-/// Every row of the log, as it lies in a copy of the file once what the journal has is folded in.
+/// Every row of the log in a copy of the file after the journal was flushed into it.
 pub fn log_rows(folder: &Path) -> Vec<Vec<u8>> {
     let copy = copy(folder);
     drop(Store::open(copy.path(), options()).expect("opens"));

@@ -1,4 +1,4 @@
-//! Each way in which envelopes go, through the real server where devices have a part in it.
+//! Every way of deleting envelopes, through the real server where devices take part.
 
 use std::path::Path;
 
@@ -46,7 +46,7 @@ async fn delivered(server: &TestServer) -> (Device, Device) {
     let log = Membership::from_genesis(&fixtures::genesis(1)).expect("an entry");
     one.append(1, fixtures::adding(&log, 1, 2)).await;
     one.shown(1).await;
-    let (mut two, _) = Device::come(server, 2, 1).await;
+    let (mut two, _) = Device::connect(server, 2, 1).await;
     one.push(
         (1..)
             .zip(envelopes())
@@ -66,8 +66,8 @@ async fn delivered(server: &TestServer) -> (Device, Device) {
     (one, two)
 }
 
-/// The rows' sealed payloads, from the disk. While an envelope is kept, its row is in the file, and
-/// the envelope itself is not.
+/// The sealed payloads of the rows on disk. While an envelope is stored, its row is in the file and
+/// its plaintext is not.
 fn at_rest(folder: &Path) -> Vec<Vec<u8>> {
     let rows = raw::log_rows(folder);
     assert_eq!(rows.len(), 6 + staying().len());

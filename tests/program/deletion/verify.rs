@@ -1,4 +1,4 @@
-//! `graceful-relay verify`: a store as it should be passes, and each thing that is wrong is found.
+//! `graceful-relay verify`: an intact store passes, and every defect is found.
 #![cfg(unix)]
 
 use std::fs;
@@ -108,7 +108,7 @@ fn verify_finds_plaintext_envelope() {
     plain[0] = envelope::FORM;
     push(&store, one, 1, &plain.into(), store.clock_at_open());
     drop(store);
-    // One in 400 is too little to move the whole; alone it stands out.
+    // One in 400 does not move the total; it fails the test of single envelopes.
     assert_eq!(wrong(&home), ["each"]);
     let relay = Relay::start(&home);
     assert_eq!(wrong(&home), ["each"], "the running relay says the same");
@@ -129,7 +129,7 @@ fn verify_finds_uniform_data() {
     let store = Store::open(&folder(&home), raw::options()).expect("opens");
     let (one, _) = raw::pair(&store, day(0));
     for first in [1, 1_001] {
-        // Each could be chance but for one byte, which is the same in all.
+        // Each looks random except for one byte, which is the same in all.
         let envelopes = (first..first + 1_000).map(|number| {
             let mut sealed = raw::sealed(number, 500).to_vec();
             sealed[40] = b'{';

@@ -1,4 +1,4 @@
-//! Accounts that come back.
+//! Successful recoveries.
 
 use graceful_client::{
     Client, ClientError, ConnectOptions, CreateOptions, Event, OpenOptions, RecoveryError,

@@ -1,4 +1,4 @@
-//! Relays that lie to somebody who has nothing but words: each lie is refused, and named.
+//! Recovery at relays that misbehave: each case is rejected with its reason.
 
 use bytes::Bytes;
 use ed25519_dalek::SigningKey;
@@ -19,7 +19,7 @@ use tokio_tungstenite::tungstenite::Message;
 
 use super::{folder, fresh_key, recover};
 
-/// An account of the words: founded, a device added, another added and removed again.
+/// An account with a recovery key: created, a device added, another added and removed.
 struct Account {
     key: RecoveryKey,
     owner: DeviceKeys,
@@ -132,7 +132,7 @@ fn shown(first: u64, entries: &[SignedEntry]) -> RelayFrame {
     })
 }
 
-/// What comes of it for whoever has these words. No device is made of it.
+/// Attempts a recovery with this phrase. No device is created.
 async fn refused(key: &RecoveryKey, answers: Vec<Vec<RelayFrame>>) -> RecoveryError {
     let folder = folder();
     let error = recover(&liar(answers).await, folder.path(), key, "Phone")
@@ -165,8 +165,8 @@ async fn recovery_rejects_account_of_other_key() {
     );
 }
 
-/// Everything in a genesis entry but the consent can be copied by whoever has seen one: the relay,
-/// and every device that was ever in the account.
+/// Everything in a genesis entry except the consent can be copied by anyone who has seen one: the
+/// relay and every former member.
 #[tokio::test]
 async fn recovery_rejects_account_without_consent() {
     let account = Account::new();
@@ -279,7 +279,7 @@ async fn recovery_rejects_truncated_altered_and_forked_log() {
         shown(3, &log[3..]),
         shown(3, &[other]),
     ]];
-    // The whole log is there before the second telling, and is acted upon: then the lie is seen.
+    // The whole log arrives before the second version, so the fork is detected afterwards.
     assert_eq!(refused(key, fork).await, RecoveryError::Fork(3));
 }
 

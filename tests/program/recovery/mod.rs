@@ -1,5 +1,5 @@
-//! Accounts that come back with nothing but words: at a real relay, at relays that lie, and without
-//! a trace of the words on any device.
+//! Account recovery by recovery phrase: at a real relay, at misbehaving relays, and without a trace
+//! on any device.
 
 mod happy_path;
 mod misbehaving_relay;
@@ -49,7 +49,7 @@ fn options(url: &str, folder: &Path, key: &RecoveryKey, name: &str) -> RecoverOp
     }
 }
 
-/// With the words as somebody typed them.
+/// Recovers with the phrase as typed.
 async fn recover(
     url: &str,
     folder: &Path,

@@ -1,4 +1,4 @@
-//! No device keeps the words, or anything that follows from them and could stand for them.
+//! No device stores the recovery phrase or anything derived from it that could replace it.
 
 use graceful_testing::server;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use super::{create, folder, push, received, recover};
 
 const ENTROPY: [u8; 16] = *b"\x9c\x01\xfe\x37\x80\xab\x55\x12\xd0\x6e\x7f\x24\xb3\x99\xe1\x4a";
 
-/// Every form in which a secret could lie there.
+/// Every encoding in which a secret could be stored.
 fn forms(key: &RecoveryKey) -> Vec<Vec<u8>> {
     let keys = key.keys();
     let mut forms = Vec::new();
@@ -20,7 +20,7 @@ fn forms(key: &RecoveryKey) -> Vec<Vec<u8>> {
         keys.agreement().expose(),
     ] {
         forms.push(secret.to_vec());
-        // Whatever stands around it: base64 is cut to what does not depend on that.
+        // Base64 is cut to the part that does not depend on the surrounding bytes.
         for encoding in [
             &HEXLOWER,
             &HEXUPPER,

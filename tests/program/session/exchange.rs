@@ -1,35 +1,18 @@
-//! The same conversation for who cannot hold a socket.
+//! The session by exchange, for clients without a WebSocket.
 
 use bytes::Bytes;
+use graceful_protocol::Code;
 use graceful_protocol::EXCHANGE_PATH;
-use graceful_protocol::challenge::Challenge;
 use graceful_protocol::frame::{self, DeviceFrame, RelayFrame};
 use graceful_protocol::wire::{self, Authenticate, Greeting};
-use graceful_protocol::{Code, StoreEpoch, VERSION};
 
-use super::good::pair;
+use super::valid::pair;
 use graceful_testing::fixtures;
 use graceful_testing::server::{self, Answer, TestServer};
 
 fn proof(greeting: &Greeting, number: u8) -> Authenticate {
-    let challenge = Challenge {
-        nonce: &greeting.nonce,
-        epoch: StoreEpoch::try_from(&*greeting.epoch).expect("16 bytes"),
-        host: "127.0.0.1",
-        account: fixtures::account_id(1),
-        device: fixtures::device_key(number),
-    };
-    Authenticate {
-        version: VERSION,
-        account: challenge.account.to_wire(),
-        device: challenge.device.to_wire(),
-        host: challenge.host.to_owned(),
-        signature: challenge
-            .sign(&fixtures::signing_key(number))
-            .to_vec()
-            .into(),
-        ..Authenticate::default()
-    }
+    let key = fixtures::signing_key(number);
+    fixtures::authenticate(greeting, fixtures::account_id(1), number, "127.0.0.1", &key)
 }
 
 async fn greeting(server: &TestServer) -> Greeting {

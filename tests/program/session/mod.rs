@@ -1,8 +1,8 @@
-//! The conversation over real sockets: what a device is told, frame by frame, when it follows the
-//! protocol and when it does not. While strangers misbehave, two honest devices go on.
+//! Sessions over real sockets, frame by frame, for devices that follow the protocol and devices
+//! that do not. Two honest devices keep syncing beside them.
 
-mod bad;
 mod exchange;
-mod good;
+mod invalid;
 mod recovery;
 mod store;
+mod valid;

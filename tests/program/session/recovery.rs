@@ -1,4 +1,4 @@
-//! Whoever has the recovery key and no device: what a relay shows, and what it takes.
+//! Sessions of a recovery key.
 
 use bytes::Bytes;
 use ed25519_dalek::SigningKey;
@@ -32,7 +32,7 @@ fn replay(log: &[SignedEntry]) -> Membership {
     Membership::replay(log).expect("a log")
 }
 
-/// Appends the next entry, and waits until it is kept.
+/// Appends the next entry and waits until it is stored.
 async fn extend(device: &mut Device, log: &mut Vec<SignedEntry>, entry: SignedEntry) {
     let index = log.len() as u64;
     device.append(index, entry.clone()).await;
@@ -76,7 +76,7 @@ async fn recovery_key_reads_log_and_adds_device() {
     one.push(vec![fixtures::pushed(1, 71, 300, None)]).await;
     one.stored().await;
 
-    let mut words = Device::recovering(&server, 1).await;
+    let mut words = Device::with_recovery_key(&server, 1).await;
     assert_eq!(whole_log(&mut words).await, log);
     words
         .send(DeviceFrame::Ping(wire::Ping { number: 4 }))
@@ -90,7 +90,7 @@ async fn recovery_key_reads_log_and_adds_device() {
     // IncomingEnvelope again, as after a lost answer.
     words.append(5, entry).await;
     words.shown(5).await;
-    // The others are told.
+    // The other devices are informed.
     one.shown(5).await;
 
     let mut five = come(&server, 5).await;
@@ -106,7 +106,7 @@ async fn recovery_key_reads_log_and_adds_device() {
     one.ends(Code::DeviceRemoved, 4403).await;
     come(&server, 1).await.ends(Code::NotAMember, 4401).await;
     five.shown(6).await;
-    let mut again = Device::recovering(&server, 1).await;
+    let mut again = Device::with_recovery_key(&server, 1).await;
     assert_eq!(whole_log(&mut again).await, log);
 }
 
@@ -136,7 +136,7 @@ async fn long_membership_log_spans_several_frames() {
         one.append(index, entry.clone()).await;
         one.shown(index).await;
     }
-    let mut words = Device::recovering(&server, 1).await;
+    let mut words = Device::with_recovery_key(&server, 1).await;
     let RelayFrame::RecoveryAccepted(recovering) = words.next().await else {
         panic!("recovering comes first")
     };
@@ -271,14 +271,14 @@ async fn recovery_key_may_only_append_membership() {
         DeviceFrame::Authenticate(one.proof()),
         DeviceFrame::CreateAccount(one.create_account("")),
         DeviceFrame::RecoverAccount(one.recovery_proof()),
-        // A member's entry, brought by somebody who is none.
+        // A member's entry, sent by a non-member.
         DeviceFrame::AppendMembership(wire::AppendMembership {
             first: 1,
             entries: vec![fixtures::adding(&replay(&log), 1, 2)],
         }),
     ];
     for frame in frames {
-        let mut words = Device::recovering(&server, 1).await;
+        let mut words = Device::with_recovery_key(&server, 1).await;
         whole_log(&mut words).await;
         words.send(frame).await;
         words.ends(Code::UnexpectedFrame, 4400).await;
@@ -291,8 +291,8 @@ async fn recovery_key_may_only_append_membership() {
         .await;
     known.ends(Code::UnexpectedFrame, 4400).await;
 
-    // Entries that do not belong change nothing, and the conversation goes on.
-    let mut words = Device::recovering(&server, 1).await;
+    // Invalid entries change nothing, and the session continues.
+    let mut words = Device::with_recovery_key(&server, 1).await;
     whole_log(&mut words).await;
     let right = fixtures::adding(&replay(&log), RECOVERY, 2);
     for wrong in [
@@ -319,7 +319,7 @@ async fn recovery_key_may_only_append_membership() {
 async fn concurrent_append_gets_missing_entries() {
     let server = server::open(server::options()).await;
     let (mut one, mut log) = created(&server).await;
-    let mut words = Device::recovering(&server, 1).await;
+    let mut words = Device::with_recovery_key(&server, 1).await;
     whole_log(&mut words).await;
     let late = fixtures::adding(&replay(&log), RECOVERY, 3);
     let entry = fixtures::adding(&replay(&log), 1, 2);
@@ -368,7 +368,7 @@ async fn genesis_without_recovery_consent_is_refused() {
         .ends(Code::InvalidMembership, 4400)
         .await;
     assert!(text.contains("another account"), "{text}");
-    let mut words = Device::recovering(&server, 1).await;
+    let mut words = Device::with_recovery_key(&server, 1).await;
     assert_eq!(whole_log(&mut words).await, [fixtures::recoverable(1)]);
     assert_eq!(server.relay.status().expect("reads").accounts, 1);
 }
@@ -377,7 +377,7 @@ async fn genesis_without_recovery_consent_is_refused() {
 async fn deleted_account_forgets_recovery_key() {
     let mut server = server::open(server::options()).await;
     let (mut one, _) = created(&server).await;
-    let mut words = Device::recovering(&server, 1).await;
+    let mut words = Device::with_recovery_key(&server, 1).await;
     whole_log(&mut words).await;
     let account = one.account.to_wire();
     one.send(DeviceFrame::DeleteAccount(wire::DeleteAccount { account }))
@@ -385,7 +385,7 @@ async fn deleted_account_forgets_recovery_key() {
     one.wait(|frame| matches!(frame, RelayFrame::Deleted(_)).then_some(()))
         .await;
     words.ends(Code::AccountDeleted, 4410).await;
-    Device::recovering(&server, 1)
+    Device::with_recovery_key(&server, 1)
         .await
         .ends(Code::NotAMember, 4401)
         .await;
@@ -400,7 +400,7 @@ async fn deleted_account_forgets_recovery_key() {
 async fn recovered_device_is_readmitted_after_restore() {
     let server = server::open(server::options()).await;
     let (_one, mut log) = created(&server).await;
-    let mut words = Device::recovering(&server, 1).await;
+    let mut words = Device::with_recovery_key(&server, 1).await;
     whole_log(&mut words).await;
     let entry = fixtures::adding(&replay(&log), RECOVERY, 2);
     extend(&mut words, &mut log, entry).await;
@@ -419,7 +419,7 @@ async fn recovered_device_is_readmitted_after_restore() {
     };
     two.send(DeviceFrame::Authenticate(proof)).await;
     assert_eq!(two.welcome().await.membership_count, 2);
-    let mut words = Device::recovering(&restored, 1).await;
+    let mut words = Device::with_recovery_key(&restored, 1).await;
     assert_eq!(whole_log(&mut words).await, log);
 }
 

@@ -1,4 +1,4 @@
-//! Folders that a relay must not take, and what it says of each.
+//! Data directories that a relay must refuse, and the errors.
 
 use std::fs;
 use std::path::Path;

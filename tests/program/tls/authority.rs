@@ -1,4 +1,4 @@
-//! A certificate authority for tests: a root, one between, and what they sign.
+//! A test certificate authority: a root, an intermediate, and the certificates they sign.
 #![allow(dead_code)]
 
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-//! The relay's trial of itself, through whatever stands at its server.
+//! The relay's canary through its own listener and proxies.
 
 use graceful_server::http::{self, Admission, Options, ProxyHeader};
 use graceful_server::observe::{CanaryRunner, CanaryTarget};

@@ -1,4 +1,4 @@
-//! Devices that sync over TLS, each a process of its own, as people run them.
+//! Devices that sync over TLS, as processes.
 
 use serde_json::Value;
 

@@ -1,4 +1,4 @@
-//! A relay behind its own TLS, in this process.
+//! A relay with its own TLS, in this process.
 
 use std::net::SocketAddr;
 use std::sync::Arc;

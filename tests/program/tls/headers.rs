@@ -1,4 +1,4 @@
-//! What every answer says to browsers.
+//! Security headers of every response.
 
 use graceful_protocol::{EXCHANGE_PATH, SOCKET_PATH};
 use graceful_server::http::Options;

@@ -1,12 +1,12 @@
-//! The relay's own TLS over real sockets: what it speaks, which certificate it shows, how that is
-//! exchanged while connections go on, and devices that sync through it.
+//! The relay's own TLS over real sockets: protocol versions, certificates, their replacement, and
+//! syncing devices.
 
 pub(crate) mod authority;
 mod canary;
+mod certificate_reload;
 mod devices;
-mod exchanged;
+mod handshake;
 mod harness;
 mod headers;
 mod proxies;
 mod readiness;
-mod spoken;

@@ -1,5 +1,5 @@
-//! The proxies of `docs/guide/tls.md`, each with the very configuration that stands there, and two
-//! devices that sync through it.
+//! The proxies of `docs/guide/tls.md`, each with the configuration of that page, and two devices
+//! that sync through it.
 
 use std::net::TcpStream;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! What the runs begin with: valid examples from the vectors, and whatever once made trouble.
+//! Seeds of the fuzz targets: valid examples from the vectors, and inputs that once failed.
 
 use std::path::{Path, PathBuf};
 
@@ -145,7 +145,7 @@ pub fn from_vectors() -> Vec<(&'static str, String, Vec<u8>)> {
     seeds
 }
 
-/// Shows a recovery key, is shown the log, adds to it, and is told of more.
+/// Authenticates by a recovery key, gets the log, appends to it and is notified.
 fn recovered() -> Vec<u8> {
     let recover = [0, 5, 0];
     let found = [7, 0];
@@ -165,7 +165,7 @@ fn recovered() -> Vec<u8> {
     .concat()
 }
 
-/// Founds an account, is found, pushes, looks, acknowledges.
+/// Creates an account, pushes, fetches and acknowledges.
 fn a_day_in_the_life() -> Vec<u8> {
     let found = [0, 1, 0, 0, 0, 0];
     let (commit, errand) = ([5, 0], [7, 0]);

@@ -1,4 +1,4 @@
-//! The devices of the examples, their account, and chance that is no chance.
+//! The devices of the examples, their account, and fixed "random" bytes.
 
 use bytes::Bytes;
 use graceful_client::{AgreementSecret, DeviceKeys, EpochSecret, RecoveryKey};
@@ -52,7 +52,7 @@ const fn actor(first: u8) -> Actor {
 pub const DESK: Actor = actor(0x00);
 pub const PHONE: Actor = actor(0x40);
 pub const TABLET: Actor = actor(0x80);
-/// What the recovery words stand for.
+/// The entropy of the recovery phrase.
 pub const ENTROPY: [u8; 16] = counted(0xc0);
 
 /// The keys that follow from it.
@@ -73,7 +73,7 @@ impl Actor {
     }
 }
 
-/// What the examples wrap: `ikm` is all the chance there is in it.
+/// What the examples wrap: `ikm` is the only randomness in it.
 pub fn wrapped(
     account: Option<&AccountId>,
     key_epoch: u32,
@@ -118,8 +118,8 @@ pub fn genesis() -> Genesis {
     found
 }
 
-/// The desk founds an account with a recovery key, adds the phone; the phone adds the tablet; the
-/// desk removes it again.
+/// The desk creates an account with a recovery key and adds the phone; the phone adds the tablet;
+/// the desk removes the tablet.
 pub fn entries() -> Vec<SignedEntry> {
     let mut entries = vec![entry(None, &DESK, Change::Genesis(genesis()))];
     let mut log = Membership::from_genesis(&entries[0]).expect("the genesis entry is valid");

@@ -1,4 +1,4 @@
-//! One frame of each kind, as it stands in a WebSocket message, and the body of an exchange.
+//! One frame of each type as in a WebSocket message, and the body of an exchange.
 
 use bytes::Bytes;
 use graceful_protocol::frame::{
@@ -30,7 +30,7 @@ fn from_the_device(frame: DeviceFrame) -> Vector {
     assert_eq!(from_device(bytes.clone()).as_ref(), Ok(&frame));
     let mut debug = format!("{frame:?}");
     if let DeviceFrame::CreateAccount(found) = &frame {
-        // It keeps the invitation to itself; whoever writes a client needs it.
+        // `Debug` omits the invitation, which authors of clients need.
         debug = debug.replace(", .. })", &format!(", invite: {:?} }})", found.invite));
     }
     Vector::new(kind(&debug), NOTE_DEVICE)

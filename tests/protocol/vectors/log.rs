@@ -1,4 +1,4 @@
-//! Sizes, the chain over an account's log, and the answer to a greeting.
+//! Padded sizes, the running hash of a log, and the answer to a greeting.
 
 use graceful_protocol::challenge::Challenge;
 use graceful_protocol::envelope::{SIZE_MIN, is_padded_size, padded_size};

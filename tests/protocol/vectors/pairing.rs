@@ -1,4 +1,4 @@
-//! Two devices pair: the link, the request, and both answers.
+//! Pairing of two devices: link, request and both answers.
 
 use graceful_client::{EpochSecret, PairingLink, PairingSecret};
 use graceful_engine::pairing::{

@@ -1,4 +1,4 @@
-//! From recovery words to keys, and what those sign beside entries of the log.
+//! From recovery phrase to keys, and their signatures beside the log.
 
 use bip39::Language;
 use graceful_client::RecoveryKey;

@@ -1,4 +1,4 @@
-//! Sealed envelopes, with every value on the way: derived here step by step, and by the library.
+//! Sealed envelopes with every intermediate value, derived step by step and by the library.
 
 use aes_gcm::aead::{Aead, KeyInit, Payload};
 use aes_gcm::{Aes256Gcm, Key, Nonce};

@@ -1,11 +1,10 @@
-//! Each rule against a naive model, through the store's server: random devices push, acknowledge,
-//! come, go and delete while time passes, and at each step the store must hold and show exactly
-//! what a list of plain values says.
+//! The store against a naive model: random devices push, acknowledge, join, leave and delete while
+//! time passes, and at each step the store must match a list of plain values.
 
 mod model;
 mod operator;
 mod push;
-mod silence;
+mod timeouts;
 
 use graceful_protocol::Limits;
 use graceful_protocol::membership::Membership;

@@ -1,4 +1,4 @@
-//! The naive model: an account as a list of envelopes, each with the list of those who still need it.
+//! The naive model: an account as a list of envelopes, each with the devices that still need it.
 
 use std::collections::BTreeMap;
 

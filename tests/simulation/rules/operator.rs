@@ -1,4 +1,4 @@
-//! What an operator does to an account: it holds for that one and no other, and leaves nothing behind.
+//! Operator commands affect the named account only.
 
 use graceful_protocol::Code;
 use graceful_rules::account_list::{AccountOrder, ListRequest};
@@ -11,7 +11,7 @@ use graceful_testing::fixtures::{self, account_id, device_key, pushed};
 
 const NOW: RelayTime = RelayTime::from_ms(1_000);
 
-/// Two accounts, founded by devices 1 and 2.
+/// Two accounts, created by devices 1 and 2.
 fn store() -> Store {
     let store = fixtures::store(Options {
         registration: Registration::Open,
@@ -34,7 +34,7 @@ fn commit(store: &Store, change: Command) -> Outcome {
     committed.outcomes.pop().expect("an outcome")
 }
 
-/// Pushes one envelope, and says why it was not kept.
+/// Pushes one envelope and returns the refusal, if any.
 fn push(store: &Store, account: u64, push_number: u64) -> Option<Code> {
     let by = Member {
         account: AccountNumber(account),

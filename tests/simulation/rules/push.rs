@@ -1,4 +1,4 @@
-//! What a push may be refused for, each with its own code, and nothing changed.
+//! Refusals of a push: each has its own code and changes nothing.
 
 use graceful_protocol::wire::Envelope;
 use graceful_protocol::{Code, Limits, envelope};

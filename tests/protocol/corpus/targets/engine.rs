@@ -1,4 +1,4 @@
-//! A client's engine at a relay that says anything, over a disk that forgets nothing.
+//! A client's engine against arbitrary relay frames.
 
 use bytes::Bytes;
 use graceful_client::{Change, Engine, EngineState, Identity, Incoming, Output};

@@ -1,4 +1,4 @@
-//! Frames of both directions, and bodies of exchanges.
+//! Frames of both directions and exchange bodies.
 
 use bytes::Bytes;
 use graceful_protocol::frame::{

@@ -1,5 +1,4 @@
-//! What lies on this machine's own disk, or comes over its own socket: a journal's records after bit
-//! rot or a hand in them, and an operator's question.
+//! Local input: journal records after bit rot or manual edits, and admin requests.
 
 use graceful_client::{EngineState, Identity};
 use graceful_engine::FnRng;

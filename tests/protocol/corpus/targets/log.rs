@@ -1,4 +1,4 @@
-//! The membership log: entries from strangers, and entries that a member signed but should not have.
+//! Membership logs: entries from strangers, and invalid entries signed by a member.
 
 use bytes::Bytes;
 use ed25519_dalek::{Signer, SigningKey};

@@ -1,5 +1,5 @@
-//! One function for each place that a stranger's bytes reach. They take any bytes and panic only
-//! where the library is wrong. The fuzzer (`fuzz/`) and the corpus test share them.
+//! One function per input from strangers. Each accepts any bytes and panics only on a bug. The
+//! fuzzer (`fuzz/`) and the corpus test share them.
 
 #![allow(dead_code)]
 

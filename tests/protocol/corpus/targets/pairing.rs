@@ -1,4 +1,4 @@
-//! What comes through a rendezvous and through a camera.
+//! Pairing: rendezvous messages and pairing links.
 
 use bytes::Bytes;
 use graceful_client::{AgreementSecret, DeviceKeys, EpochSecret, PairingLink, PairingSecret};
@@ -44,7 +44,7 @@ pub fn pairing_link(data: &[u8]) {
     }
 }
 
-/// Bytes from nowhere, and a request by one who has the link and follows no rules.
+/// Arbitrary bytes, and a request by a device that has the link but violates the protocol.
 pub fn join_request(data: &[u8]) {
     let link = link();
     assert_eq!(open_request(&link, data), Err(PairingError::Seal));
@@ -63,7 +63,7 @@ pub fn join_request(data: &[u8]) {
     }
 }
 
-/// Bytes from nowhere, and a bundle by one who has the link and follows no rules.
+/// Arbitrary bytes, and a bundle by a device that has the link but violates the protocol.
 pub fn account_bundle(data: &[u8]) {
     let (link, keys) = (link(), keys());
     assert_eq!(open_bundle(&link, &keys, data), Err(PairingError::Seal));

@@ -1,4 +1,4 @@
-//! Recovery words that somebody typed, and a recovery at a relay that says anything.
+//! Typed recovery phrases, and a recovery at an arbitrary relay.
 
 use graceful_client::{DeviceKeys, EngineState, Identity, RecoveryKey};
 use graceful_engine::FnRng;
@@ -36,7 +36,7 @@ pub fn recovery_words(data: &[u8]) {
     }
 }
 
-/// An account that the words founded, with a device that came and went.
+/// An account with a recovery key, and a device that was added and removed.
 fn log(key: &RecoveryKey) -> Vec<SignedEntry> {
     let mut chance = counting(0);
     let identity = Identity::create_with_recovery("desk-1", "Desk", Some(key), &mut chance);

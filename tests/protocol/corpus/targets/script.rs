@@ -1,4 +1,4 @@
-//! Any bytes, read as a sequence of small choices.
+//! Arbitrary bytes read as a sequence of small choices.
 
 use bytes::Bytes;
 

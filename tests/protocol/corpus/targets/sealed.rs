@@ -1,4 +1,4 @@
-//! Envelopes: made by nobody, and made by a member who holds the keys but follows no rules.
+//! Envelopes: arbitrary ones, and ones by a member that violates the protocol.
 
 use aes_gcm::aead::{Aead, KeyInit, Payload};
 use aes_gcm::{Aes256Gcm, Key, Nonce};

@@ -1,5 +1,5 @@
-//! A session with a device that says anything, driven by a relay that answers in any order
-//! and with any outcome that a store could give.
+//! A session with an arbitrary device, driven by a relay that answers in any order with any
+//! outcome.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -327,7 +327,7 @@ impl Driver {
         }
     }
 
-    /// Everything open is answered well: the session must come to rest.
+    /// Answers everything that is open: the session must become idle.
     fn settle(&mut self) {
         for _ in 0..ANSWERS_MAX {
             self.drain();
@@ -378,7 +378,7 @@ fn refusal(script: &mut Script<'_>) -> Refusal {
     Refusal::new(code, "a made-up refusal").expected(script.number())
 }
 
-/// A frame that is well made, or whatever the bytes say.
+/// A well-formed frame, or arbitrary bytes.
 fn frame(script: &mut Script<'_>) -> Option<DeviceFrame> {
     let id = || Bytes::from_static(&[3; 16]);
     Some(match script.byte() % 14 {

@@ -1,5 +1,5 @@
-//! Devices that do not follow the protocol: each trouble has its own clear answer, nothing is lost,
-//! and nobody else is disturbed.
+//! Devices that violate the protocol: each violation has its own answer, nothing is lost, and other
+//! devices are unaffected.
 
 use bytes::Bytes;
 use ed25519_dalek::SigningKey;
@@ -9,7 +9,7 @@ use graceful_protocol::wire::{self, Authenticate};
 use graceful_protocol::{Code, Limits, VERSION};
 use graceful_server::relay::Registration;
 
-use super::good::pair;
+use super::valid::pair;
 use graceful_testing::device::Device;
 use graceful_testing::fixtures;
 use graceful_testing::server::{self, TestServer};
@@ -55,7 +55,7 @@ async fn malformed_frame_is_refused_and_harms_no_device() {
     let many = wire::Push {
         envelopes: vec![wire::Envelope::default(); 25_000],
     };
-    let (mut member, _) = Device::come(&server, 2, 1).await;
+    let (mut member, _) = Device::connect(&server, 2, 1).await;
     member.push(many.envelopes).await;
     member.ends(Code::Malformed, 4400).await;
     still_syncs(&mut one, &mut two, 6).await;
@@ -73,16 +73,16 @@ async fn unexpected_frame_is_refused() {
         .await
         .ends(Code::UnexpectedFrame, 4400)
         .await;
-    let (mut again, _) = Device::come(&server, 2, 1).await;
+    let (mut again, _) = Device::connect(&server, 2, 1).await;
     again.send(DeviceFrame::Authenticate(again.proof())).await;
     again.ends(Code::UnexpectedFrame, 4400).await;
-    // A second genesis in a conversation that is open.
-    let (mut second, _) = Device::come(&server, 1, 1).await;
+    // A second CreateAccount in an authenticated session.
+    let (mut second, _) = Device::connect(&server, 1, 1).await;
     let genesis = second.create_account("");
     second.send(DeviceFrame::CreateAccount(genesis)).await;
     second.ends(Code::UnexpectedFrame, 4400).await;
     // Closing an account by a stray frame.
-    let (mut stray, _) = Device::come(&server, 2, 1).await;
+    let (mut stray, _) = Device::connect(&server, 2, 1).await;
     let account = fixtures::account_id(2).to_wire();
     stray
         .send(DeviceFrame::DeleteAccount(wire::DeleteAccount { account }))
@@ -190,7 +190,7 @@ async fn refused_push_leaves_earlier_pushes_stored() {
         (refusal.code(), refusal.expected),
         (Code::PushOutOfOrder, 4)
     );
-    // The connection goes on, and there is room when the other one has its share.
+    // The connection stays open, and there is space once the other device has its envelopes.
     let deliver = two.delivered().await;
     two.ack(deliver.through).await;
     two.push(vec![fixtures::pushed(1, 1, 300, None)]).await;
@@ -266,7 +266,7 @@ async fn invalid_membership_entry_is_refused() {
 async fn oversized_frame_closes_its_connection_only() {
     let server = server::open(server::options()).await;
     let (mut one, mut two) = pair(&server).await;
-    let (mut large, _) = Device::come(&server, 2, 1).await;
+    let (mut large, _) = Device::connect(&server, 2, 1).await;
     large.push(vec![fixtures::pushed(1, 1, 70_000, None)]).await;
     large.ends(Code::FrameTooLarge, 1009).await;
     still_syncs(&mut one, &mut two, 1).await;

@@ -1,4 +1,4 @@
-//! What the relay speaks, and what it does not.
+//! Supported and refused TLS versions, suites and protocols.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! What is left of a large change on the connection that it came by: nothing.
+//! Memory of a connection after a large change.
 
 use crate::attacker::{Device, address};
 use crate::harness::{TestRelay, resident_kib};

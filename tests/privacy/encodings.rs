@@ -1,4 +1,4 @@
-//! The forms in which bytes may hide in other bytes.
+//! Encodings in which bytes may hide in other bytes.
 
 use std::io::Write;
 

@@ -18,7 +18,7 @@ pub async fn pair(server: &TestServer) -> (Device, Device) {
     let log = Membership::from_genesis(&fixtures::genesis(1)).expect("an entry");
     one.append(1, fixtures::adding(&log, 1, 2)).await;
     one.shown(1).await;
-    let (two, _) = Device::come(server, 2, 1).await;
+    let (two, _) = Device::connect(server, 2, 1).await;
     (one, two)
 }
 
@@ -60,7 +60,7 @@ async fn pushed_envelope_is_delivered_until_acked() {
     drop(two);
 
     // Not acknowledged: it comes again, as long as it takes.
-    let (mut two, welcome) = Device::come(&server, 2, 1).await;
+    let (mut two, welcome) = Device::connect(&server, 2, 1).await;
     assert_eq!(
         (welcome.head, welcome.cursor, welcome.stored_envelopes),
         (2, 0, 2)
@@ -161,7 +161,7 @@ async fn targeted_envelope_reaches_one_device() {
     let log = Membership::replay(&log).expect("a log");
     two.append(2, fixtures::adding(&log, 2, 3)).await;
     one.shown(2).await;
-    let (mut three, _) = Device::come(&server, 3, 1).await;
+    let (mut three, _) = Device::connect(&server, 3, 1).await;
     one.push(vec![
         fixtures::pushed(1, 71, 300, Some(3)),
         fixtures::pushed(2, 72, 300, None),
@@ -227,7 +227,7 @@ async fn deletion_is_done_when_answered_and_leaves_gap() {
     );
     assert_eq!(server.relay.status().expect("reads").envelopes, 1);
 
-    let (mut two, _) = Device::come(&server, 2, 1).await;
+    let (mut two, _) = Device::connect(&server, 2, 1).await;
     let gap = two.wait(|frame| match frame {
         RelayFrame::Gap(gap) => Some(gap),
         _ => None,

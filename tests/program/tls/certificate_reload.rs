@@ -1,4 +1,4 @@
-//! Certificates that are exchanged while connections go on.
+//! Certificate replacement during open connections.
 
 use futures_util::{SinkExt, StreamExt};
 use graceful_server::net::tls::{Tls, TlsSetup};

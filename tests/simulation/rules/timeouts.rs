@@ -1,4 +1,4 @@
-//! How long a session waits for a device, and what counts as a sign of life.
+//! Session timeouts and what counts as activity.
 
 use std::sync::Arc;
 
