@@ -179,7 +179,7 @@ fn cli_errors_name_the_next_step() {
     };
     create("a", "ws://127.0.0.1:1", &[])
         .failure(&["cannot reach relay ws://127.0.0.1:1", "check that it runs"]);
-    create("b", url, &[]).failure(&["by invitation", "--invite"]);
+    create("b", url, &[]).failure(&["invite-only", "--invite"]);
     create("c", url, &["--invite", "aaaabbbbccccddddeeeeffff"])
         .failure(&["missing, used or expired"]);
     create("d", "relay.example", &[]).failure(&["relay.example", "wss://"]);

@@ -74,7 +74,7 @@ fn accounts_are_listed_and_shown_by_id_prefix() {
     home.run(&["account", "show", "AAAA", "--data-dir", "relay"])
         .failure(&["at least 8 characters"]);
     home.run(&["account", "show", "AAAAAAAAAA", "--data-dir", "relay"])
-        .failure(&["no account here"]);
+        .failure(&["no account id begins with"]);
 }
 
 #[test]
@@ -124,7 +124,7 @@ fn account_delete_removes_all_and_informs_devices() {
     .success();
     let told = follower.wait();
     assert!(
-        !told.status.success() && told.err.contains("closed"),
+        !told.status.success() && told.err.contains("account was deleted"),
         "{told:?}"
     );
     assert_eq!(accounts(&home).len(), 0);
@@ -136,7 +136,7 @@ fn account_delete_removes_all_and_informs_devices() {
         (&0.into(), &0.into())
     );
     home.run(&["account", "show", &id, "--data-dir", "relay"])
-        .failure(&["no account here"]);
+        .failure(&["no account id begins with"]);
 }
 
 #[test]

@@ -360,7 +360,7 @@ async fn genesis_without_recovery_consent_is_refused() {
         .await
         .ends(Code::InvalidMembership, 4400)
         .await;
-    assert!(text.contains("did not agree"), "{text}");
+    assert!(text.contains("did not sign this genesis entry"), "{text}");
     created(&server).await;
     // The owner of the words cannot, either: they lead to one account.
     let text = found(2, fixtures::recoverable(2))
