@@ -108,12 +108,12 @@ impl<'a> LogLine<'a> {
     }
 
     /// Returns the snapshot that contained the change, if any.
-    pub(super) fn brought_by(&self) -> Option<Position> {
+    pub(super) fn snapshot(&self) -> Option<Position> {
         self.from_snapshot.as_ref()?.position()
     }
 
     /// Returns the line marked with its snapshot.
-    pub(super) fn brought(&self, snapshot: &Position) -> String {
+    pub(super) fn with_snapshot(&self, snapshot: &Position) -> String {
         let head = JsonHeader {
             store_epoch: None,
             seq: None,
@@ -213,9 +213,9 @@ pub(super) fn position(line: &[u8]) -> Option<Position> {
 }
 
 /// Returns whether the line is a snapshot's change, which has no position of its own.
-pub(super) fn is_brought(line: &[u8]) -> bool {
+pub(super) fn is_from_snapshot(line: &[u8]) -> bool {
     let line = std::str::from_utf8(line).ok().and_then(LogLine::read);
-    line.is_some_and(|(_, entry)| entry.brought_by().is_some())
+    line.is_some_and(|(_, entry)| entry.snapshot().is_some())
 }
 
 /// Formats an item for a person, truncated to `columns`.
@@ -378,15 +378,17 @@ mod tests {
             for line in [json(&received(content)), mine] {
                 let (sender, entry) = LogLine::read(&line).unwrap();
                 assert_eq!((sender, entry.push_number), (DeviceKey::new([2; 32]), 3));
-                assert!(entry.brought_by().is_none() && !is_brought(line.as_bytes()));
-                let brought = entry.brought(&snapshot);
+                assert!(entry.snapshot().is_none() && !is_from_snapshot(line.as_bytes()));
+                let brought = entry.with_snapshot(&snapshot);
                 let tail = content_of(content);
                 assert!(brought.ends_with(&format!("{tail}}}")), "{brought}");
                 assert_eq!(
-                    LogLine::read(&brought).unwrap().1.brought_by(),
+                    LogLine::read(&brought).unwrap().1.snapshot(),
                     Some(snapshot)
                 );
-                assert!(is_brought(brought.as_bytes()) && position(brought.as_bytes()).is_none());
+                assert!(
+                    is_from_snapshot(brought.as_bytes()) && position(brought.as_bytes()).is_none()
+                );
             }
         }
         assert_eq!(

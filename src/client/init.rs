@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::output::{Output, note};
 use super::profile::NewDevice;
 use super::recovery_sheet::recovery_sheet;
-use super::session::{advise, with};
+use super::session::{explain_refusal, with};
 use crate::signals::{Interrupted, stop_requested};
 use graceful_client::{Client, ClientError, CreateOptions, OsRng, RecoveryKey, Status};
 
@@ -33,7 +33,7 @@ pub(super) struct Init {
 enum Recovery {
     New(RecoveryKey),
     /// An earlier attempt created it and showed its words.
-    Before,
+    ShownBefore,
     None,
 }
 
@@ -66,7 +66,7 @@ impl Init {
             println!("{}", recovery_sheet(&key.words()));
         }
         let created = tokio::select! {
-            created = Client::create(options) => created.map_err(advise),
+            created = Client::create(options) => created.map_err(explain_refusal),
             () = stop_requested() => Err(Interrupted.into()),
         };
         match created {
@@ -96,7 +96,7 @@ impl Init {
             Err(ClientError::NoProfile(_)) => Ok(Recovery::New(RecoveryKey::random(&mut OsRng))),
             Ok(Status {
                 recovery: Some(_), ..
-            }) => Ok(Recovery::Before),
+            }) => Ok(Recovery::ShownBefore),
             Ok(_) => Ok(Recovery::None),
             Err(error) => Err(error.into()),
         }
@@ -107,14 +107,14 @@ impl Recovery {
     fn key(&self) -> Option<&RecoveryKey> {
         match self {
             Self::New(key) => Some(key),
-            Self::Before | Self::None => None,
+            Self::ShownBefore | Self::None => None,
         }
     }
 
     fn name(&self) -> &'static str {
         match self {
             Self::New(_) => "new",
-            Self::Before => "shown_before",
+            Self::ShownBefore => "shown_before",
             Self::None => "none",
         }
     }
@@ -124,10 +124,10 @@ impl Recovery {
             .map_or(Value::Null, |key| key.words().join(" ").into())
     }
 
-    fn in_short(&self) -> &'static str {
+    fn summary(&self) -> &'static str {
         match self {
             Self::New(_) => "the 12 words above",
-            Self::Before => "the 12 words shown the first time",
+            Self::ShownBefore => "the 12 words shown the first time",
             Self::None => "none: the account is lost with its last device",
         }
     }
@@ -161,7 +161,7 @@ fn print_result(
         status.relay,
         status.account,
         profile_dir.display(),
-        recovery.in_short(),
+        recovery.summary(),
     ));
 }
 
@@ -186,7 +186,7 @@ fn print_pending(profile_dir: &Path, recovery: &Recovery, output: Output) {
             "Keep the words above: run the same command again to resume with this account.\n"
                 .to_owned()
         }
-        Recovery::Before => format!(
+        Recovery::ShownBefore => format!(
             "The words shown the first time stay valid. If nobody wrote them down, move \
              {} away and start again.\n",
             profile_dir.display()

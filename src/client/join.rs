@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::output::{Output, count, note};
 use super::profile::NewDevice;
-use super::session::{advise, introduce};
+use super::session::{explain_refusal, report_first_connection};
 use crate::sanitize::sanitize;
 use crate::signals::{Interrupted, stop_requested};
 use graceful_client::pairing::PairingError;
@@ -50,9 +50,9 @@ impl Join {
             Err(ClientError::Pairing(PairingError::Refused(_))) => {
                 bail!("the other device declined; ask for a new link")
             }
-            joined => joined.map_err(advise)?,
+            joined => joined.map_err(explain_refusal)?,
         };
-        introduce(client, "joined", |status| {
+        report_first_connection(client, "joined", |status| {
             print_result(status, &device_name, &profile_dir, output)
         })
         .await

@@ -40,7 +40,7 @@ impl JsonlSink {
             .open(path)?;
         let bytes = file.metadata()?.len();
         let (mut whole_bytes, mut last) = last_line(&mut file, bytes)?;
-        if last.as_deref().is_some_and(format::is_brought) {
+        if last.as_deref().is_some_and(format::is_from_snapshot) {
             (whole_bytes, last) = last_closed(&mut file)?;
         }
         let applied = match last {
@@ -100,7 +100,7 @@ fn last_closed(file: &mut File) -> std::io::Result<(u64, Option<Vec<u8>>)> {
         let Some(text) = line.strip_suffix(b"\n") else {
             return Ok(closed);
         };
-        if !format::is_brought(text) {
+        if !format::is_from_snapshot(text) {
             closed = (at, Some(text.to_owned()));
         }
     }
@@ -172,7 +172,12 @@ mod tests {
         let mut lines = json(&[change(1, 5)]);
         for number in 10..13 {
             let line = format::json(&change(number, 50));
-            lines.push(format::LogLine::read(&line).unwrap().1.brought(&snapshot));
+            lines.push(
+                format::LogLine::read(&line)
+                    .unwrap()
+                    .1
+                    .with_snapshot(&snapshot),
+            );
         }
         lines.push(format::snapshot_end(&snapshot, 3));
         JsonlSink::open(&path).unwrap().append(&lines).unwrap();

@@ -21,7 +21,7 @@ pub(super) struct Log {
     file: File,
     /// Changes from the relay or this device, and changes from snapshots.
     live: Numbers,
-    brought: Numbers,
+    from_snapshot: Numbers,
     snapshots: Vec<Position>,
     unwritten: String,
 }
@@ -54,14 +54,15 @@ impl Log {
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
         let mut file = options.open(path)?;
-        let (mut live, mut brought, mut snapshots) = (Numbers::new(), Numbers::new(), Vec::new());
+        let (mut live, mut from_snapshot, mut snapshots) =
+            (Numbers::new(), Numbers::new(), Vec::new());
         let whole_bytes = each_line(&mut file, |line| {
             let Some((sender, entry)) = LogLine::read(line) else {
                 return;
             };
-            let snapshot = entry.brought_by();
+            let snapshot = entry.snapshot();
             let numbers = if snapshot.is_some() {
-                &mut brought
+                &mut from_snapshot
             } else {
                 &mut live
             };
@@ -77,7 +78,7 @@ impl Log {
             path: path.to_owned(),
             file,
             live,
-            brought,
+            from_snapshot,
             snapshots,
             unwritten: String::new(),
         })
@@ -86,7 +87,7 @@ impl Log {
     async fn catch_up(&mut self, client: &Client) -> anyhow::Result<()> {
         let device = client.status().device;
         let last = |numbers: &Numbers| numbers.get(&device).and_then(BTreeSet::last).copied();
-        let last = last(&self.live).max(last(&self.brought)).unwrap_or(0);
+        let last = last(&self.live).max(last(&self.from_snapshot)).unwrap_or(0);
         let (numbers, changes): (Vec<_>, Vec<_>) =
             client.retained_changes(last).await?.into_iter().unzip();
         self.add_own(client, &numbers, &changes)
@@ -123,13 +124,14 @@ impl Log {
     }
 
     /// Returns whether the log has a change from a snapshot.
-    pub(super) fn has_brought(&self, sender: &DeviceKey, number: u64) -> bool {
-        contains(&self.brought, sender, number)
+    pub(super) fn has_from_snapshot(&self, sender: &DeviceKey, number: u64) -> bool {
+        contains(&self.from_snapshot, sender, number)
     }
 
     /// Adds a line if its change is new; [`Log::sync`] writes it.
     pub(super) fn add(&mut self, sender: DeviceKey, number: u64, line: &str) {
-        if !self.has_brought(&sender, number) && self.live.entry(sender).or_default().insert(number)
+        if !self.has_from_snapshot(&sender, number)
+            && self.live.entry(sender).or_default().insert(number)
         {
             self.put(line);
         }
@@ -137,32 +139,32 @@ impl Log {
 
     /// Adds the new changes of a snapshot. Returns the lines that this snapshot added, now or
     /// before a crash.
-    pub(super) fn add_brought(
+    pub(super) fn add_snapshot(
         &mut self,
         snapshot: &Position,
         lines: &str,
-    ) -> anyhow::Result<Brought> {
-        let mut brought = Brought::default();
+    ) -> anyhow::Result<SnapshotLines> {
+        let mut added = SnapshotLines::default();
         if self.snapshots.contains(snapshot) {
-            brought.lines = self.lines_of(snapshot)?;
+            added.lines = self.lines_of(snapshot)?;
         } else {
             self.snapshots.push(*snapshot);
         }
         for line in lines.lines().filter(|line| !line.is_empty()) {
             let Some((sender, entry)) = LogLine::read(line) else {
-                brought.unreadable += 1;
+                added.unreadable += 1;
                 continue;
             };
             let number = entry.push_number;
             if !self.has_live(&sender, number)
-                && self.brought.entry(sender).or_default().insert(number)
+                && self.from_snapshot.entry(sender).or_default().insert(number)
             {
-                let line = entry.brought(snapshot);
+                let line = entry.with_snapshot(snapshot);
                 self.put(&line);
-                brought.lines.push(line);
+                added.lines.push(line);
             }
         }
-        Ok(brought)
+        Ok(added)
     }
 
     fn put(&mut self, line: &str) {
@@ -187,7 +189,7 @@ impl Log {
         let mut lines = Vec::new();
         self.each(|line| {
             if LogLine::read(line)
-                .and_then(|(_, entry)| entry.brought_by())
+                .and_then(|(_, entry)| entry.snapshot())
                 .as_ref()
                 == Some(snapshot)
             {
@@ -209,7 +211,7 @@ impl Log {
 
 /// The changes added by a snapshot.
 #[derive(Debug, Default)]
-pub(super) struct Brought {
+pub(super) struct SnapshotLines {
     pub(super) lines: Vec<String>,
     /// Lines that are not changes.
     pub(super) unreadable: u64,
@@ -274,18 +276,18 @@ mod tests {
             .map(|number| own_line(number) + "\n")
             .collect::<String>()
             + "no line\n";
-        let brought = log.add_brought(&position(7), &snapshot).unwrap();
-        assert_eq!((brought.lines.len(), brought.unreadable), (3, 1));
+        let added = log.add_snapshot(&position(7), &snapshot).unwrap();
+        assert_eq!((added.lines.len(), added.unreadable), (3, 1));
         log.sync().unwrap();
         let whole = std::fs::read(&path).unwrap();
         for cut in (before..=whole.len()).step_by(7).chain([whole.len()]) {
             std::fs::write(&path, &whole[..cut]).unwrap();
             let mut log = Log::read(&path).unwrap();
-            let again = log.add_brought(&position(7), &snapshot).unwrap();
-            assert_eq!(again.lines, brought.lines, "cut at {cut}");
+            let again = log.add_snapshot(&position(7), &snapshot).unwrap();
+            assert_eq!(again.lines, added.lines, "cut at {cut}");
             log.sync().unwrap();
             assert!(std::fs::read(&path).unwrap() == whole, "cut at {cut}");
-            let other = log.add_brought(&position(8), &snapshot).unwrap();
+            let other = log.add_snapshot(&position(8), &snapshot).unwrap();
             assert!(
                 other.lines.is_empty(),
                 "another snapshot brings nothing new"
@@ -299,11 +301,11 @@ mod tests {
         let path = path(profile_dir.path());
         let sender = DeviceKey::new([2; 32]);
         let mut log = Log::read(&path).unwrap();
-        log.add_brought(&position(7), &own_line(1)).unwrap();
+        log.add_snapshot(&position(7), &own_line(1)).unwrap();
         log.add(sender, 1, &own_line(1));
         log.sync().unwrap();
         assert_eq!(std::fs::read_to_string(&path).unwrap().lines().count(), 1);
         let log = Log::read(&path).unwrap();
-        assert!(log.has_brought(&sender, 1) && !log.has_live(&sender, 1));
+        assert!(log.has_from_snapshot(&sender, 1) && !log.has_live(&sender, 1));
     }
 }

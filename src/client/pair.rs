@@ -15,10 +15,10 @@ use super::prompt::prompt;
 use super::session::{connected, open, with};
 use super::{qr, snapshot_io};
 use crate::sanitize::sanitize;
-use graceful_client::{Client, Device, JoinAsk, Pairing, Status};
+use graceful_client::{Client, Device, JoinRequest, Pairing, Status};
 
 /// Longest wait without send progress before exiting.
-const GOODBYE_WAIT: Duration = Duration::from_secs(5);
+const SEND_STALL_WAIT: Duration = Duration::from_secs(5);
 
 #[derive(Debug, Args)]
 pub(super) struct Pair {
@@ -84,7 +84,7 @@ impl Pair {
         Ok(())
     }
 
-    async fn answer(&self, client: &Client, request: JoinAsk) -> anyhow::Result<Device> {
+    async fn answer(&self, client: &Client, request: JoinRequest) -> anyhow::Result<Device> {
         let name = sanitize(request.name());
         if !self.yes
             && !prompt(&format!(
@@ -122,7 +122,7 @@ async fn send_history(client: &Client, profile_dir: &Path, joined: &Device) -> a
     while client.status().waiting > 0 {
         let waiting = client.status().waiting;
         let less = status.wait_for(|status| status.waiting < waiting);
-        if !matches!(tokio::time::timeout(GOODBYE_WAIT, less).await, Ok(Ok(_))) {
+        if !matches!(tokio::time::timeout(SEND_STALL_WAIT, less).await, Ok(Ok(_))) {
             note(
                 "Some changes for the new device are not sent yet. To send them, run: \
                  graceful-relay client push",
@@ -134,7 +134,7 @@ async fn send_history(client: &Client, profile_dir: &Path, joined: &Device) -> a
 }
 
 /// Shows a countdown until a device uses the link.
-async fn wait(pairing: &mut Pairing, lifetime: Duration) -> anyhow::Result<JoinAsk> {
+async fn wait(pairing: &mut Pairing, lifetime: Duration) -> anyhow::Result<JoinRequest> {
     let bar =
         ProgressBar::new_spinner().with_style(ProgressStyle::with_template("{spinner} {msg}")?);
     bar.enable_steady_tick(Duration::from_millis(120));

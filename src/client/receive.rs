@@ -68,7 +68,7 @@ pub(super) fn receive(
                 if !received.targeted {
                     log.add(sender, push_number, &format::json(incoming));
                 }
-                if !log.has_brought(&sender, push_number) {
+                if !log.has_from_snapshot(&sender, push_number) {
                     outcome.push_line(incoming, form, &mut lines);
                 }
             }
@@ -96,25 +96,25 @@ fn receive_snapshot(
     log: &mut Log,
     lines: &mut Vec<String>,
 ) -> anyhow::Result<u64> {
-    let brought = log.add_brought(snapshot, past)?;
-    let changes = brought.lines.len() as u64;
+    let added = log.add_snapshot(snapshot, past)?;
+    let changes = added.lines.len() as u64;
     note(&format!(
         "Received a snapshot with {} new to this device.",
         count(changes, "change")
     ));
-    if brought.unreadable > 0 {
+    if added.unreadable > 0 {
         note(&format!(
             "Skipped {} of the snapshot that cannot be parsed.",
-            count(brought.unreadable, "line")
+            count(added.unreadable, "line")
         ));
     }
     match form {
         Form::Json => {
-            lines.extend(brought.lines);
+            lines.extend(added.lines);
             lines.push(format::snapshot_end(snapshot, changes));
         }
         Form::Text { columns } => {
-            let entries = brought
+            let entries = added
                 .lines
                 .iter()
                 .filter_map(|line| format::LogLine::read(line));
@@ -152,7 +152,7 @@ impl BatchOutcome {
             }
         }
         for from in &self.lacking {
-            match ask(client, *from).await {
+            match request_snapshot(client, *from).await {
                 Ok(_) => note("Requested the missing changes from another device."),
                 Err(ClientError::Push(PushError::Alone)) => {
                     note("No other device can send the missing changes.")
@@ -165,7 +165,10 @@ impl BatchOutcome {
 }
 
 /// Requests a snapshot from a device, or from any if it was removed.
-async fn ask(client: &Client, from: Option<DeviceKey>) -> Result<PushReceipt, ClientError> {
+async fn request_snapshot(
+    client: &Client,
+    from: Option<DeviceKey>,
+) -> Result<PushReceipt, ClientError> {
     match client.request_snapshot(from).await {
         Err(ClientError::Push(PushError::Recipient)) => client.request_snapshot(None).await,
         asked => asked,

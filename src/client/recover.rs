@@ -10,7 +10,7 @@ use serde_json::json;
 use super::devices::{self, short_key};
 use super::output::{Output, count, note};
 use super::profile::NewDevice;
-use super::session::{advise, introduce};
+use super::session::{explain_refusal, report_first_connection};
 use crate::sanitize::sanitize;
 use crate::signals::{Interrupted, stop_requested};
 use graceful_client::mnemonic::{self, WORDS};
@@ -37,7 +37,7 @@ impl Recover {
             recovered = self.recover(&profile_dir) => recovered?,
             () = stop_requested() => return Err(Interrupted.into()),
         };
-        introduce(recovered, "recovered", |status| {
+        report_first_connection(recovered, "recovered", |status| {
             print_result(status, &name, &profile_dir, output)
         })
         .await
@@ -53,7 +53,7 @@ impl Recover {
         let options = RecoverOptions {
             profile_dir: profile_dir.to_owned(),
             relay: self.relay.clone(),
-            recovery: ask_for_words().await?,
+            recovery: prompt_phrase().await?,
             device_name: device_name.clone(),
             device_id: self.device.id(),
             remove_others: self.remove_others,
@@ -70,14 +70,14 @@ impl Recover {
                         "relay refused: {message}; use --remove-others to remove the other devices"
                     )
                 }
-                error => advise(error),
+                error => explain_refusal(error),
             })?;
         Ok((client, device_name))
     }
 }
 
 /// A terminal allows retries; a pipe does not.
-async fn ask_for_words() -> anyhow::Result<RecoveryKey> {
+async fn prompt_phrase() -> anyhow::Result<RecoveryKey> {
     loop {
         note("Enter the 12 words of the recovery phrase in order, on one or more lines:");
         let typed = tokio::task::spawn_blocking(|| read(std::io::stdin().lock()));

@@ -28,7 +28,7 @@ pub(super) async fn open(
 }
 
 /// A first refusal may be followed at once by a second attempt, whose answer counts.
-const SECOND_THOUGHT: Duration = Duration::from_millis(500);
+const RETRY_WAIT: Duration = Duration::from_millis(500);
 
 /// Runs `work` until it completes or is interrupted, then closes the client.
 pub(super) async fn with<T>(
@@ -47,7 +47,7 @@ pub(super) async fn with<T>(
 
 /// Waits for the first connection of a new device, then prints its status. The account is already
 /// safe on disk without it.
-pub(super) async fn introduce(
+pub(super) async fn report_first_connection(
     client: Client,
     made: &str,
     tell: impl FnOnce(&Status),
@@ -91,7 +91,7 @@ pub(super) async fn settled(client: &Client, wait: Duration) -> Status {
         |status: &Status| is_live(status) || is_refused(status) || status.last_error.is_some();
     let _ = tokio::time::timeout(wait, status.wait_for(settled)).await;
     let decided = |status: &Status| is_live(status) || is_refused(status);
-    let _ = tokio::time::timeout(SECOND_THOUGHT, status.wait_for(decided)).await;
+    let _ = tokio::time::timeout(RETRY_WAIT, status.wait_for(decided)).await;
     client.status()
 }
 
@@ -108,7 +108,7 @@ pub(super) fn unreachable(relay: &str, error: &str) -> anyhow::Error {
 }
 
 /// Adds the next step where the library cannot know it.
-pub(super) fn advise(error: ClientError) -> anyhow::Error {
+pub(super) fn explain_refusal(error: ClientError) -> anyhow::Error {
     use graceful_protocol::Code;
     match error {
         ClientError::Unreachable { relay, what } => unreachable(&relay, &what),

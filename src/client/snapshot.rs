@@ -27,14 +27,14 @@ impl Snapshot {
     pub(super) async fn run(self, profile_dir: &Path, output: Output) -> anyhow::Result<()> {
         let client = open(profile_dir, None).await?;
         with(client, async |client| match &self.to {
-            Some(to) => give(client, profile_dir, &other(client, to)?, output).await,
+            Some(to) => send(client, profile_dir, &other(client, to)?, output).await,
             None => {
                 let from = self
                     .from
                     .as_deref()
                     .map(|from| other(client, from))
                     .transpose()?;
-                ask(client, from, output).await
+                request(client, from, output).await
             }
         })
         .await
@@ -50,7 +50,7 @@ fn other(client: &Client, wanted: &str) -> anyhow::Result<Device> {
     find(&others, wanted)
 }
 
-async fn give(
+async fn send(
     client: &Client,
     profile_dir: &Path,
     device: &Device,
@@ -70,7 +70,7 @@ async fn give(
     Ok(())
 }
 
-async fn ask(client: &Client, device: Option<Device>, output: Output) -> anyhow::Result<()> {
+async fn request(client: &Client, device: Option<Device>, output: Output) -> anyhow::Result<()> {
     client
         .request_snapshot(device.as_ref().map(|device| device.key))
         .await?;

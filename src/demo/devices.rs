@@ -12,7 +12,7 @@ const LINK_LIFETIME: Duration = Duration::from_secs(60);
 
 /// The name and id of a device.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Named {
+pub(super) struct DemoDevice {
     /// Name for people; encrypted.
     pub(super) name: &'static str,
     /// Id for programs; encrypted.
@@ -20,22 +20,22 @@ pub(super) struct Named {
 }
 
 /// The device that pushes the ledger.
-pub(super) const LAPTOP: Named = Named {
+pub(super) const LAPTOP: DemoDevice = DemoDevice {
     name: "Laptop",
     device_id: "laptop-2f61b8",
 };
 /// A device that receives it.
-pub(super) const PHONE: Named = Named {
+pub(super) const PHONE: DemoDevice = DemoDevice {
     name: "Phone",
     device_id: "phone-90c4d7",
 };
 /// Another device that receives it.
-pub(super) const TABLET: Named = Named {
+pub(super) const TABLET: DemoDevice = DemoDevice {
     name: "Tablet",
     device_id: "tablet-5be013",
 };
 
-impl Named {
+impl DemoDevice {
     /// Returns the profile directory of this device.
     pub(super) fn profile_dir(self, home: &Path) -> PathBuf {
         home.join(self.name.to_lowercase())

@@ -19,7 +19,7 @@ const BATCH_WAIT: Duration = Duration::from_millis(2);
 
 /// The result of one receiving device.
 #[derive(Debug, Clone, Serialize)]
-pub(super) struct Copy {
+pub(super) struct ReceivedCopy {
     /// Changes received.
     pub(super) changes: u64,
     /// Hash of its file, one change per line.
@@ -33,11 +33,11 @@ pub(super) async fn receive(
     client: &Client,
     file: &Path,
     progress: impl Fn(u64),
-) -> anyhow::Result<Copy> {
+) -> anyhow::Result<ReceivedCopy> {
     let started = Instant::now();
     let mut events = client.events();
     let mut changes = client.changes();
-    let mut writing = Writing::new(file)?;
+    let mut writer = CopyWriter::new(file)?;
     loop {
         let first = tokio::select! {
             biased;
@@ -48,25 +48,25 @@ pub(super) async fn receive(
             }
         };
         let mut last = first;
-        writing.take(&last)?;
+        writer.take(&last)?;
         for _ in 1..BATCH_CHANGES {
             let Ok(Some(next)) = tokio::time::timeout(BATCH_WAIT, changes.next()).await else {
                 break;
             };
-            writing.take(&next)?;
+            writer.take(&next)?;
             last = next;
         }
-        writing.keep()?;
+        writer.flush()?;
         client.applied(&last).await?;
-        progress(writing.changes);
-        nothing_bad(&mut events)?;
+        progress(writer.changes);
+        check_events(&mut events)?;
     }
-    nothing_bad(&mut events)?;
-    Ok(writing.finish(started.elapsed()))
+    check_events(&mut events)?;
+    Ok(writer.finish(started.elapsed()))
 }
 
 /// Receives the next change.
-pub(super) async fn one(client: &Client) -> anyhow::Result<Received> {
+pub(super) async fn receive_one(client: &Client) -> anyhow::Result<Received> {
     match client.changes().next().await.context("device stopped")? {
         Incoming::Change(received) => {
             client.applied_through(received.position).await?;
@@ -78,7 +78,7 @@ pub(super) async fn one(client: &Client) -> anyhow::Result<Received> {
 }
 
 /// Fails on any sign of relay misbehavior.
-fn nothing_bad(events: &mut Receiver<Event>) -> anyhow::Result<()> {
+fn check_events(events: &mut Receiver<Event>) -> anyhow::Result<()> {
     while let Ok(event) = events.try_recv() {
         match event {
             Event::MisbehaviorDetected(misbehavior) => {
@@ -93,7 +93,7 @@ fn nothing_bad(events: &mut Receiver<Event>) -> anyhow::Result<()> {
     Ok(())
 }
 
-struct Writing {
+struct CopyWriter {
     file: File,
     hash: Sha256,
     batch: Vec<u8>,
@@ -102,7 +102,7 @@ struct Writing {
     push_number: u64,
 }
 
-impl Writing {
+impl CopyWriter {
     fn new(path: &Path) -> anyhow::Result<Self> {
         let file =
             File::create(path).with_context(|| format!("cannot write {}", path.display()))?;
@@ -141,7 +141,7 @@ impl Writing {
         Ok(())
     }
 
-    fn keep(&mut self) -> anyhow::Result<()> {
+    fn flush(&mut self) -> anyhow::Result<()> {
         self.file
             .write_all(&self.batch)
             .context("cannot write a device's copy")?;
@@ -150,9 +150,9 @@ impl Writing {
         Ok(())
     }
 
-    fn finish(self, elapsed: Duration) -> Copy {
+    fn finish(self, elapsed: Duration) -> ReceivedCopy {
         let sha256 = HEXLOWER.encode(&self.hash.finalize());
-        Copy {
+        ReceivedCopy {
             changes: self.changes,
             sha256,
             seconds: elapsed.as_secs_f64(),

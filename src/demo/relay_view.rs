@@ -7,8 +7,8 @@ use anyhow::{Context, ensure};
 use data_encoding::HEXLOWER;
 use serde::Serialize;
 
-use super::devices::Named;
-use super::search::{Pieces, has_word};
+use super::devices::DemoDevice;
+use super::search::{Pieces, contains_word};
 use graceful_store::{FILE, JOURNALS, KEYS, Options, Store, VisibleMetadata};
 
 /// Bytes of an envelope shown in the report.
@@ -44,7 +44,7 @@ pub(super) fn read(
     dir: &Path,
     scratch: &Path,
     pieces: &Pieces,
-    devices: &[Named],
+    devices: &[DemoDevice],
 ) -> anyhow::Result<RelayView> {
     std::fs::create_dir(scratch).context("cannot create a directory for the copy")?;
     let mut bytes = Vec::new();
@@ -67,7 +67,7 @@ pub(super) fn read(
         .iter()
         .flat_map(|device| [device.name, device.device_id]);
     let names = words
-        .filter(|word| has_word(&bytes, word))
+        .filter(|word| contains_word(&bytes, word))
         .map(str::to_owned)
         .collect();
     let first_ms = seen.iter().map(|seen| seen.arrived.ms()).min().unwrap_or(0);

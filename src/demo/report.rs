@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::receive::Copy;
+use super::receive::ReceivedCopy;
 use super::relay_view::RelayView;
 
 /// The result of one device.
@@ -12,7 +12,7 @@ pub(super) struct Receiver {
     pub(super) name: &'static str,
     /// What it received.
     #[serde(flatten)]
-    pub(super) copy: Copy,
+    pub(super) copy: ReceivedCopy,
 }
 
 /// The verified findings.

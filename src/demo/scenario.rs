@@ -8,9 +8,9 @@ use data_encoding::HEXLOWER;
 use indicatif::HumanCount;
 use sha2::{Digest, Sha256};
 
-use super::devices::{LAPTOP, Named, PHONE, TABLET};
+use super::devices::{DemoDevice, LAPTOP, PHONE, TABLET};
 use super::progress::Progress;
-use super::receive::{Copy, one, receive};
+use super::receive::{ReceivedCopy, receive, receive_one};
 use super::relay::DemoRelay;
 use super::relay_view::{self, RelayView};
 use super::report::{Receiver, Report};
@@ -46,7 +46,7 @@ pub(super) async fn run(
         relay_process.url
     ));
 
-    let laptop = scene("pairing", meet(dir, &relay_process, progress)).await?;
+    let laptop = scene("pairing", pair_devices(dir, &relay_process, progress)).await?;
     let (push_seconds, envelopes) = scene("pushing", push(&laptop, &ledger, progress)).await?;
     let (pieces, relay) = scene("searching", search(dir, &ledger, progress)).await?;
     let (phone, tablet, receivers) = scene("receiving", catch_up(dir, &ledger, progress)).await?;
@@ -56,7 +56,7 @@ pub(super) async fn run(
         .split(|byte| *byte == b'\n')
         .map(|line| pieces.bytes_in(line))
         .sum();
-    let live_milliseconds = scene("a live change", live(&phone, &laptop, &tablet)).await?;
+    let live_milliseconds = scene("a live change", push_live(&phone, &laptop, &tablet)).await?;
     relay_process.is_empty().await?;
     progress.done("All devices have everything, and the relay has deleted it");
 
@@ -70,7 +70,7 @@ pub(super) async fn run(
         client.close().await?;
     }
     relay_process.close().await?;
-    let envelopes_left = left_on_disk(&relay_folder)?;
+    let envelopes_left = stored_on_disk(&relay_folder)?;
     let report = Report {
         source,
         changes: ledger.lines.len() as u64,
@@ -86,7 +86,7 @@ pub(super) async fn run(
         samples: samples(&ledger.lines),
         envelopes_left,
     };
-    holds(&report, &ledger, envelopes)?;
+    verify(&report, &ledger, envelopes)?;
     Ok(report)
 }
 
@@ -113,7 +113,7 @@ async fn scene<T>(what: &str, scene: impl Future<Output = anyhow::Result<T>>) ->
 }
 
 /// Pairs three devices, then closes two of them.
-async fn meet(
+async fn pair_devices(
     dir: &Path,
     relay_process: &DemoRelay,
     progress: &Progress,
@@ -186,7 +186,7 @@ async fn catch_up(
     progress: &Progress,
 ) -> anyhow::Result<(Client, Client, Vec<Receiver>)> {
     let count = ledger.lines.len() as u64;
-    let run = async |device: Named, label| {
+    let run = async |device: DemoDevice, label| {
         let client = device.open(dir).await?;
         let bar = progress.bar(label, count);
         let file = device.profile_dir(dir).join("copy.jsonl");
@@ -202,7 +202,7 @@ async fn catch_up(
         run(TABLET, "Tablet receives and opens")
     )?;
     progress.done("Phone and Tablet came back online and received every change once, in order");
-    let receiver = |device: Named, copy: Copy| Receiver {
+    let receiver = |device: DemoDevice, copy: ReceivedCopy| Receiver {
         name: device.name,
         copy,
     };
@@ -211,10 +211,10 @@ async fn catch_up(
 }
 
 /// Returns the milliseconds from a push until both other devices have the change.
-async fn live(from: &Client, to: &Client, and: &Client) -> anyhow::Result<f64> {
+async fn push_live(from: &Client, to: &Client, and: &Client) -> anyhow::Result<f64> {
     let started = Instant::now();
     from.push([Change::new("live", LIVE_CHANGE)]).await?;
-    let (first, second) = tokio::try_join!(one(to), one(and))?;
+    let (first, second) = tokio::try_join!(receive_one(to), receive_one(and))?;
     let milliseconds = started.elapsed().as_secs_f64() * 1_000.0;
     for received in [first, second] {
         ensure!(
@@ -226,7 +226,7 @@ async fn live(from: &Client, to: &Client, and: &Client) -> anyhow::Result<f64> {
 }
 
 /// Read from disk after the relay has stopped.
-fn left_on_disk(dir: &Path) -> anyhow::Result<u64> {
+fn stored_on_disk(dir: &Path) -> anyhow::Result<u64> {
     Ok(Store::open(dir, Options::default())?.totals()?.envelopes)
 }
 
@@ -250,7 +250,7 @@ fn samples(lines: &[Vec<u8>]) -> Vec<String> {
 }
 
 /// Verifies the demo's claims.
-fn holds(report: &Report, ledger: &Ledger, envelopes: u64) -> anyhow::Result<()> {
+fn verify(report: &Report, ledger: &Ledger, envelopes: u64) -> anyhow::Result<()> {
     let Report {
         changes,
         relay,

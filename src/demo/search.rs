@@ -25,7 +25,7 @@ impl Pieces {
         sorted.dedup();
         let mut filter = vec![0; 1 << (FILTER_BITS - 6)];
         for piece in &sorted {
-            let (word, bit) = place(piece);
+            let (word, bit) = filter_bit(piece);
             filter[word] |= bit;
         }
         Self { sorted, filter }
@@ -48,13 +48,13 @@ impl Pieces {
         let Ok(piece) = Piece::try_from(window) else {
             return false;
         };
-        let (word, bit) = place(&piece);
+        let (word, bit) = filter_bit(&piece);
         self.filter[word] & bit != 0 && self.sorted.binary_search(&piece).is_ok()
     }
 }
 
 /// Returns a piece's bit in the filter.
-fn place(piece: &Piece) -> (usize, u64) {
+fn filter_bit(piece: &Piece) -> (usize, u64) {
     let part = |range: std::ops::Range<usize>| {
         piece[range]
             .iter()
@@ -67,7 +67,7 @@ fn place(piece: &Piece) -> (usize, u64) {
 }
 
 /// Returns whether the bytes contain a word.
-pub(super) fn has_word(bytes: &[u8], word: &str) -> bool {
+pub(super) fn contains_word(bytes: &[u8], word: &str) -> bool {
     bytes
         .windows(word.len())
         .any(|window| window == word.as_bytes())

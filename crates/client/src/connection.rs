@@ -27,16 +27,16 @@ pub(super) struct Connection {
     incoming: mpsc::Receiver<Result<RelayFrame, String>>,
     writer: tokio::task::JoinHandle<()>,
     reader: tokio::task::JoinHandle<()>,
-    moved: Arc<AtomicU64>,
+    transferred: Arc<AtomicU64>,
 }
 
 impl Connection {
     pub(super) async fn dial(address: Address) -> Result<Self, String> {
-        let (socket, moved) = address.dial().await?;
-        Ok(Self::over(socket, moved))
+        let (socket, transferred) = address.dial().await?;
+        Ok(Self::from_socket(socket, transferred))
     }
 
-    fn over(socket: Socket, moved: Arc<AtomicU64>) -> Self {
+    fn from_socket(socket: Socket, transferred: Arc<AtomicU64>) -> Self {
         let (mut sink, mut stream) = socket.split();
         let (out, mut to_send) = mpsc::channel::<Bytes>(OUT_FRAMES);
         let (received, incoming) = mpsc::channel(IN_FRAMES);
@@ -70,7 +70,7 @@ impl Connection {
             incoming,
             writer,
             reader,
-            moved,
+            transferred,
         }
     }
 
@@ -84,8 +84,8 @@ impl Connection {
     }
 
     /// Returns the bytes transferred so far.
-    pub(super) fn moved(&self) -> u64 {
-        self.moved.load(Ordering::Relaxed)
+    pub(super) fn transferred(&self) -> u64 {
+        self.transferred.load(Ordering::Relaxed)
     }
 
     /// Returns the next frame. An error ends the connection. Cancel-safe.

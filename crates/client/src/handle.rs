@@ -148,7 +148,8 @@ impl Client {
             profile::create(profile_dir, &options.relay, &identity)?;
         }
         let profile = profile::open(profile_dir)?;
-        let client = Self::over(start(profile, address, options.invite.unwrap_or_default())?);
+        let client =
+            Self::from_channels(start(profile, address, options.invite.unwrap_or_default())?);
         match client.wait_created().await {
             Ok(()) => Ok(client),
             Err(error) => {
@@ -196,7 +197,7 @@ impl Client {
         if let Some(position) = &options.applied {
             profile.state.applied_by_app(position);
         }
-        Ok(Self::over(start(profile, address, String::new())?))
+        Ok(Self::from_channels(start(profile, address, String::new())?))
     }
 
     /// Reads the status of a profile without opening it, even if another program has it open.
@@ -204,7 +205,7 @@ impl Client {
     /// # Errors
     /// [`ClientError::NoProfile`], [`ClientError::Damaged`], and file errors.
     pub fn inspect(profile_dir: &Path) -> Result<Status, ClientError> {
-        let (relay, state) = profile::look(profile_dir)?;
+        let (relay, state) = profile::read_state(profile_dir)?;
         Ok(Status::new(
             &state,
             &relay,
@@ -213,7 +214,7 @@ impl Client {
         ))
     }
 
-    fn over(channels: Channels) -> Self {
+    fn from_channels(channels: Channels) -> Self {
         let relay = channels.status.borrow().relay.clone();
         let deliveries = Arc::new(Mutex::new(channels.deliveries));
         let Channels {
@@ -244,7 +245,7 @@ impl Client {
         changes: impl IntoIterator<Item = Change>,
     ) -> Result<PushReceipt, ClientError> {
         let changes = changes.into_iter().collect();
-        self.ask(|reply| Command::Push(changes, reply)).await
+        self.call(|reply| Command::Push(changes, reply)).await
     }
 
     /// Waits until the relay has stored everything pushed so far. `progress` receives the number of
@@ -316,7 +317,7 @@ impl Client {
     /// # Errors
     /// [`ClientError::Closed`]
     pub async fn applied_through(&self, position: Position) -> Result<(), ClientError> {
-        self.ask(|reply| Command::Applied(position, reply)).await
+        self.call(|reply| Command::Applied(position, reply)).await
     }
 
     /// Subscribes to events. A subscriber that lags more than 1,024 events misses the oldest.
@@ -345,7 +346,7 @@ impl Client {
     /// # Errors
     /// [`ClientError::Membership`], [`ClientError::Refused`]
     pub async fn remove(&self, device: DeviceKey) -> Result<(), ClientError> {
-        self.ask(|reply| Command::Remove(device, reply)).await
+        self.call(|reply| Command::Remove(device, reply)).await
     }
 
     /// Deletes stored envelopes through a seq (`u64::MAX` for all), received or not. Returns their
@@ -354,7 +355,7 @@ impl Client {
     /// # Errors
     /// [`ClientError::Refused`]
     pub async fn delete_through(&self, through: u64) -> Result<u64, ClientError> {
-        self.ask(|reply| Command::DeleteThrough(through, reply))
+        self.call(|reply| Command::DeleteThrough(through, reply))
             .await
     }
 
@@ -364,7 +365,7 @@ impl Client {
     /// # Errors
     /// [`ClientError::Refused`]
     pub async fn delete_account(&self) -> Result<u64, ClientError> {
-        self.ask(Command::DeleteAccount).await
+        self.call(Command::DeleteAccount).await
     }
 
     /// Clears the alerts in [`Client::status`].
@@ -372,7 +373,7 @@ impl Client {
     /// # Errors
     /// [`ClientError::Closed`]
     pub async fn dismiss_alerts(&self) -> Result<(), ClientError> {
-        self.ask(Command::DismissAlerts).await
+        self.call(Command::DismissAlerts).await
     }
 
     /// Sends pending acks and closes the connection and the files.
@@ -380,7 +381,7 @@ impl Client {
     /// # Errors
     /// [`ClientError::File`] if the disk failed.
     pub async fn close(self) -> Result<(), ClientError> {
-        let result = self.ask(Command::Close).await;
+        let result = self.call(Command::Close).await;
         // The thread releases the profile lock before this returns.
         self.commands.closed().await;
         match result {
@@ -396,7 +397,7 @@ impl Client {
         self
     }
 
-    pub(super) async fn ask<T>(
+    pub(super) async fn call<T>(
         &self,
         command: impl FnOnce(Reply<T>) -> Command,
     ) -> Result<T, ClientError> {

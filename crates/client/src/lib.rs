@@ -29,7 +29,7 @@ pub use graceful_engine::{
 };
 pub use graceful_raw_client::{ConnectOptions, RelayKey};
 pub use handle::{Changes, Client, CreateOptions, OpenOptions};
-pub use pair::{JoinAsk, JoinOptions, JoinProgress, Pairing};
+pub use pair::{JoinOptions, JoinProgress, JoinRequest, Pairing};
 pub use probe::{RelayInfo, fetch_greeting};
 pub use recover::{RecoverOptions, RecoverProgress};
 pub use status::{Device, Status};

@@ -36,7 +36,7 @@ pub struct Pairing {
 
 /// A request to join. Show the name, ask the person, then accept or refuse.
 #[derive(Debug)]
-pub struct JoinAsk {
+pub struct JoinRequest {
     link: PairingLink,
     joining: Joining,
     client: Client,
@@ -104,11 +104,11 @@ impl Pairing {
     /// # Errors
     /// [`ClientError::PairingExpired`], or [`ClientError::Pairing`] if the request was not made
     /// with the link.
-    pub async fn next_request(&mut self) -> Result<JoinAsk, ClientError> {
+    pub async fn next_request(&mut self) -> Result<JoinRequest, ClientError> {
         let sealed = timeout_at(self.until, self.requests.recv()).await;
         let sealed = sealed.ok().flatten().ok_or(ClientError::PairingExpired)?;
         let joining = open_request(&self.link, &sealed)?;
-        Ok(JoinAsk {
+        Ok(JoinRequest {
             link: self.link.clone(),
             joining,
             client: self.client.clone(),
@@ -116,7 +116,7 @@ impl Pairing {
     }
 }
 
-impl JoinAsk {
+impl JoinRequest {
     /// Returns the device's own name.
     pub fn name(&self) -> &str {
         &self.joining.name
@@ -139,7 +139,7 @@ impl JoinAsk {
             client,
         } = self;
         client
-            .ask(|reply| Command::Accept(link, joining, reply))
+            .call(|reply| Command::Accept(link, joining, reply))
             .await
     }
 
@@ -154,7 +154,7 @@ impl JoinAsk {
             client,
         } = self;
         client
-            .ask(|reply| Command::Decline(link, joining, reply))
+            .call(|reply| Command::Decline(link, joining, reply))
             .await
     }
 }
@@ -168,7 +168,7 @@ impl Client {
         let link = PairingLink::random(self.relay.clone(), &mut OsRng);
         let (sender, requests) = mpsc::channel(1);
         let slot = link.clone();
-        self.ask(|reply| Command::OpenSlot(slot, lifetime, sender, reply))
+        self.call(|reply| Command::OpenSlot(slot, lifetime, sender, reply))
             .await?;
         Ok(Pairing::new(link, requests, lifetime, self.clone()))
     }
@@ -197,7 +197,7 @@ impl Client {
             what,
         };
         let mut connection = Connection::dial(address).await.map_err(unreachable)?;
-        let answer = ask(&mut connection, &link, request, &mut progress).await;
+        let answer = exchange(&mut connection, &link, request, &mut progress).await;
         connection.close().await;
         let account = open_bundle(&link, &keys, &answer?)?;
         progress(JoinProgress::Accepted);
@@ -217,7 +217,7 @@ impl Client {
     }
 }
 
-async fn ask(
+async fn exchange(
     connection: &mut Connection,
     link: &PairingLink,
     sealed: Bytes,
@@ -229,17 +229,17 @@ async fn ask(
         what,
     };
     let mut request = Some(sealed);
-    let mut heartbeat = Duration::from_secs(30);
+    let mut ping_interval = Duration::from_secs(30);
     let mut pings = 0;
     loop {
-        let deadline = until.min(Instant::now() + heartbeat);
+        let deadline = until.min(Instant::now() + ping_interval);
         match timeout_at(deadline, connection.receive()).await {
             Ok(frame) => match frame.map_err(unreachable)? {
                 RelayFrame::Greeting(greeting) => {
                     let ping_interval_s = greeting
                         .limits
                         .map_or(30, |limits| limits.ping_interval_s.max(1));
-                    heartbeat = Duration::from_secs(u64::from(ping_interval_s));
+                    ping_interval = Duration::from_secs(u64::from(ping_interval_s));
                     let Some(sealed) = request.take() else {
                         continue;
                     };

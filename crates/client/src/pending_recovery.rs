@@ -31,7 +31,10 @@ fn path(profile_dir: &Path) -> PathBuf {
 
 /// Returns the keys of an earlier attempt with the same recovery key, or new ones. They are on disk
 /// on return.
-pub(super) fn keys(profile_dir: &Path, recovery: &DeviceKey) -> Result<DeviceKeys, ClientError> {
+pub(super) fn load_or_create(
+    profile_dir: &Path,
+    recovery: &DeviceKey,
+) -> Result<DeviceKeys, ClientError> {
     let path = path(profile_dir);
     if path.exists()
         && let Some(keys) = read(&path, recovery)?
@@ -82,7 +85,7 @@ fn read(path: &Path, recovery: &DeviceKey) -> Result<Option<DeviceKeys>, ClientE
 }
 
 /// Removes the file once the keys are in the profile or useless.
-pub(super) fn forget(profile_dir: &Path) -> Result<(), ClientError> {
+pub(super) fn remove(profile_dir: &Path) -> Result<(), ClientError> {
     let path = path(profile_dir);
     match std::fs::remove_file(&path) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {

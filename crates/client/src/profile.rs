@@ -62,7 +62,7 @@ pub(super) fn create(
 }
 
 /// Creates a directory if missing and locks it while the result lives.
-pub(super) fn claim(profile_dir: &Path) -> Result<File, ClientError> {
+pub(super) fn create_and_lock(profile_dir: &Path) -> Result<File, ClientError> {
     std::fs::create_dir_all(profile_dir).map_err(ClientError::file("create", profile_dir))?;
     lock(profile_dir)
 }
@@ -76,7 +76,7 @@ pub(super) fn check_create_account(
     if !exists(profile_dir) {
         return Ok(());
     }
-    let (_, state) = look(profile_dir)?;
+    let (_, state) = read_state(profile_dir)?;
     let log = state.account().membership();
     if state.welcomed() || log.count() > 1 {
         return Err(ClientError::ProfileExists(profile_dir.to_owned()));
@@ -147,7 +147,7 @@ pub(super) fn open(profile_dir: &Path) -> Result<Profile, ClientError> {
 }
 
 /// Reads relay and state of a profile without locking it.
-pub(super) fn look(profile_dir: &Path) -> Result<(String, EngineState), ClientError> {
+pub(super) fn read_state(profile_dir: &Path) -> Result<(String, EngineState), ClientError> {
     if !exists(profile_dir) {
         return Err(ClientError::NoProfile(profile_dir.to_owned()));
     }

@@ -70,15 +70,16 @@ impl Client {
         let address = Address::parse(&options.relay, &options.connect)?;
         check_ids(&options.device_id, &options.device_name)?;
         let profile_dir = &options.profile_dir;
-        let lock = profile::claim(profile_dir)?;
+        let lock = profile::create_and_lock(profile_dir)?;
         if profile::exists(profile_dir) {
-            pending_recovery::forget(profile_dir)?;
+            pending_recovery::remove(profile_dir)?;
             return Err(ClientError::ProfileExists(profile_dir.clone()));
         }
-        let keys = pending_recovery::keys(profile_dir, &options.recovery.keys().device())?;
-        let account = match ask(&address, &options, &keys, &mut progress).await {
+        let keys =
+            pending_recovery::load_or_create(profile_dir, &options.recovery.keys().device())?;
+        let account = match request_account(&address, &options, &keys, &mut progress).await {
             Err(error @ ClientError::Recovery(RecoveryError::Removed)) => {
-                pending_recovery::forget(profile_dir)?;
+                pending_recovery::remove(profile_dir)?;
                 return Err(error);
             }
             account => account?,
@@ -100,7 +101,7 @@ impl Client {
                 account,
             },
         )?;
-        pending_recovery::forget(&profile_dir)?;
+        pending_recovery::remove(&profile_dir)?;
         drop(lock);
         let client = Self::open(OpenOptions {
             profile_dir,
@@ -109,12 +110,12 @@ impl Client {
         })
         .await?;
         // No other device knows this device's name yet.
-        client.ask(Command::Announce).await?;
+        client.call(Command::Announce).await?;
         Ok(client)
     }
 }
 
-async fn ask(
+async fn request_account(
     address: &Address,
     options: &RecoverOptions,
     keys: &DeviceKeys,
@@ -140,12 +141,12 @@ async fn ask(
     let mut connection = Connection::dial(address.clone())
         .await
         .map_err(unreachable)?;
-    let account = converse(&mut connection, recovery, unreachable, progress).await;
+    let account = run_recovery(&mut connection, recovery, unreachable, progress).await;
     connection.close().await;
     account
 }
 
-async fn converse(
+async fn run_recovery(
     connection: &mut Connection,
     mut recovery: Recovery,
     unreachable: impl Fn(String) -> ClientError,
@@ -157,7 +158,7 @@ async fn converse(
             Ok(frame) => frame,
             Err(what) => {
                 return Err(recovery
-                    .broken_off()
+                    .interruption()
                     .map_or_else(|| unreachable(what), ClientError::from));
             }
         };

@@ -12,7 +12,7 @@ impl Client {
     /// Sends the app's entire state, at most 100 MiB, to one device. Like any change it is durable
     /// here, chunked, and delivered whole.
     ///
-    /// For a new device, take it after [`super::JoinAsk::accept`] or [`super::Event::Added`]. This
+    /// For a new device, take it after [`super::JoinRequest::accept`] or [`super::Event::Added`]. This
     /// device need not be up to date: the relay still delivers everything that this device has not
     /// acknowledged. The two overlap and leave nothing out, so the app must accept a change that
     /// the snapshot contains.
@@ -38,7 +38,7 @@ impl Client {
         &self,
         from: Option<DeviceKey>,
     ) -> Result<PushReceipt, ClientError> {
-        self.ask(|reply| Command::RequestSnapshot(from, reply))
+        self.call(|reply| Command::RequestSnapshot(from, reply))
             .await
     }
 
@@ -49,7 +49,7 @@ impl Client {
     /// # Errors
     /// [`ClientError::Closed`]
     pub async fn retained_changes(&self, after: u64) -> Result<Vec<(u64, Change)>, ClientError> {
-        self.ask(|reply| Command::RetainedChanges(after, reply))
+        self.call(|reply| Command::RetainedChanges(after, reply))
             .await
     }
 }

@@ -116,7 +116,7 @@ impl AccountView {
             names: names.iter().cloned().collect(),
         };
         for (key_epoch, secret) in (0..).zip(secrets) {
-            view.keep_secret(key_epoch, secret.clone());
+            view.add_secret(key_epoch, secret.clone());
         }
         for entry in &entries[1..] {
             view.append(entry)?;
@@ -169,11 +169,11 @@ impl AccountView {
             .map(|own| &own.wrapped)
             .or(is_recovery.then_some(&remove.recovery_wrapped));
         if let Some(Ok(secret)) = own.map(|own| unwrap(own, &wrapping, self.keys.agreement())) {
-            self.keep_secret(key_epoch, secret);
+            self.add_secret(key_epoch, secret);
         }
     }
 
-    fn keep_secret(&mut self, key_epoch: u32, secret: EpochSecret) {
+    fn add_secret(&mut self, key_epoch: u32, secret: EpochSecret) {
         self.epoch_keys
             .insert(key_epoch, EpochKeys::derive(&secret, &self.account()));
         self.secrets.insert(key_epoch, secret);
@@ -328,7 +328,7 @@ impl AccountView {
     }
 
     /// Returns whether a device is or was a member.
-    pub fn ever_member(&self, device: &DeviceKey) -> bool {
+    pub fn was_member(&self, device: &DeviceKey) -> bool {
         self.membership.member(device).is_some() || self.membership.removed().contains(device)
     }
 }
@@ -368,7 +368,7 @@ mod tests {
         assert_eq!(first.secrets.get(&1), second.secrets.get(&1));
         assert!(first.epoch_keys(1).is_some());
         assert!(third.epoch_keys(1).is_none() && third.bundle().is_none());
-        assert!(first.ever_member(&three.device()));
+        assert!(first.was_member(&three.device()));
         assert!(
             first.sign_add(&joining(&three)).is_err(),
             "a removed device stays removed"

@@ -36,7 +36,7 @@ pub enum PairingError {
     Seal,
     /// The sealed message is malformed.
     #[error("pairing failed: malformed {0} from the other device; update both devices")]
-    Inside(&'static str),
+    Malformed(&'static str),
     /// The other device declined.
     #[error("the other device declined: {0}")]
     Refused(String),
@@ -114,14 +114,15 @@ pub fn open_request(link: &PairingLink, sealed: &[u8]) -> Result<Joining, Pairin
         sealed,
     )
     .map_err(|_| PairingError::Seal)?;
-    let request = unpad::<2>(&padded).map_err(|_| PairingError::Inside("padding"))?;
-    let request = JoinRequest::decode(request).map_err(|_| PairingError::Inside("join request"))?;
+    let request = unpad::<2>(&padded).map_err(|_| PairingError::Malformed("padding"))?;
+    let request =
+        JoinRequest::decode(request).map_err(|_| PairingError::Malformed("join request"))?;
     check_name(&request.name)?;
     Ok(Joining {
         device: DeviceKey::try_from(&*request.device)
-            .map_err(|_| PairingError::Inside("device key"))?,
+            .map_err(|_| PairingError::Malformed("device key"))?,
         agreement: AgreementKey::try_from(&*request.agreement_key)
-            .map_err(|_| PairingError::Inside("agreement key"))?,
+            .map_err(|_| PairingError::Malformed("agreement key"))?,
         name: request.name,
     })
 }
@@ -129,7 +130,7 @@ pub fn open_request(link: &PairingLink, sealed: &[u8]) -> Result<Joining, Pairin
 /// Seals the account for the joining device.
 ///
 /// # Errors
-/// [`PairingError::Inside`] if its agreement key is invalid.
+/// [`PairingError::Malformed`] if its agreement key is invalid.
 pub fn seal_bundle(
     link: &PairingLink,
     joining: &Joining,
@@ -204,28 +205,30 @@ pub fn open_bundle(
     let plain = open_with(&mode, keys.agreement(), BUNDLE, device.as_bytes(), sealed)
         .map_err(|_| PairingError::Seal)?;
     let bundle = AccountBundle::decode(plain.as_slice())
-        .map_err(|_| PairingError::Inside("account bundle"))?;
+        .map_err(|_| PairingError::Malformed("account bundle"))?;
     if !bundle.refused.is_empty() {
         return Err(PairingError::Refused(bundle.refused));
     }
     let account = unpack(bundle)?;
-    let log =
-        Membership::replay(&account.entries).map_err(|_| PairingError::Inside("membership log"))?;
+    let log = Membership::replay(&account.entries)
+        .map_err(|_| PairingError::Malformed("membership log"))?;
     if log
         .member(&device)
         .is_none_or(|member| member.agreement != keys.agreement().public())
     {
-        return Err(PairingError::Inside("membership log without this device"));
+        return Err(PairingError::Malformed(
+            "membership log without this device",
+        ));
     }
     if account.secrets.len() as u64 != u64::from(log.key_epoch()) + 1 {
-        return Err(PairingError::Inside("epoch secrets"));
+        return Err(PairingError::Malformed("epoch secrets"));
     }
     Ok(account)
 }
 
 fn unpack(bundle: AccountBundle) -> Result<Account, PairingError> {
     if bundle.entry_bodies.len() != bundle.entry_signatures.len() {
-        return Err(PairingError::Inside("membership log"));
+        return Err(PairingError::Malformed("membership log"));
     }
     let entries = bundle.entry_bodies.into_iter().zip(bundle.entry_signatures);
     let entries: Vec<_> = entries
@@ -235,7 +238,7 @@ fn unpack(bundle: AccountBundle) -> Result<Account, PairingError> {
         .first()
         .map(graceful_protocol::membership::account_id);
     if id.is_none_or(|id| bundle.account != id.to_wire()) {
-        return Err(PairingError::Inside("account id"));
+        return Err(PairingError::Malformed("account id"));
     }
     let secrets = bundle
         .epoch_secrets
@@ -243,7 +246,7 @@ fn unpack(bundle: AccountBundle) -> Result<Account, PairingError> {
         .map(|secret| EpochSecret::from_slice(secret));
     let secrets = secrets
         .collect::<Option<_>>()
-        .ok_or(PairingError::Inside("epoch secret"))?;
+        .ok_or(PairingError::Malformed("epoch secret"))?;
     Ok(Account {
         entries,
         secrets,
@@ -263,7 +266,7 @@ fn seal_answer(
     let device = joining.device.as_bytes();
     seal_to(&mode, &joining.agreement, BUNDLE, device, &plain, rng)
         .map(Bytes::from)
-        .map_err(|_| PairingError::Inside("agreement key"))
+        .map_err(|_| PairingError::Malformed("agreement key"))
 }
 
 fn psk(link: &PairingLink) -> Zeroizing<[u8; 32]> {
@@ -271,7 +274,7 @@ fn psk(link: &PairingLink) -> Zeroizing<[u8; 32]> {
 }
 
 fn bundle_psk<'a>(psk: &'a [u8; 32], link: &'a PairingLink) -> Result<PskBundle<'a>, PairingError> {
-    PskBundle::new(psk, link.id.as_bytes()).map_err(|_| PairingError::Inside("pairing secret"))
+    PskBundle::new(psk, link.id.as_bytes()).map_err(|_| PairingError::Malformed("pairing secret"))
 }
 
 /// Checks a device name.
@@ -370,7 +373,7 @@ mod tests {
         let answer = seal_bundle(&link, &joining, &short, &mut rng).unwrap();
         assert!(matches!(
             open_bundle(&link, &new, &answer),
-            Err(PairingError::Inside(_))
+            Err(PairingError::Malformed(_))
         ));
     }
 

@@ -103,7 +103,7 @@ pub struct Recovery {
     /// The log so far, as the recovery key sees it.
     view: Option<AccountView>,
     /// Whether an append is in flight.
-    offered: bool,
+    append_in_flight: bool,
     appends: u32,
 }
 
@@ -127,7 +127,7 @@ impl Recovery {
             greeted: false,
             wanted: None,
             view: None,
-            offered: false,
+            append_in_flight: false,
             appends: 0,
         }
     }
@@ -142,14 +142,14 @@ impl Recovery {
         rng: &mut dyn CryptoRng,
     ) -> Result<Step, RecoveryError> {
         match frame {
-            RelayFrame::Refusal(refusal) => self.refused(refusal.into(), rng),
-            RelayFrame::Greeting(greeting) if !self.greeted => self.greeting(&greeting),
+            RelayFrame::Refusal(refusal) => self.handle_refusal(refusal.into(), rng),
+            RelayFrame::Greeting(greeting) if !self.greeted => self.handle_greeting(&greeting),
             RelayFrame::RecoveryAccepted(recovering) if self.greeted && self.wanted.is_none() => {
                 self.wanted = Some(recovering.membership_count.max(1));
                 Ok(Step::Wait)
             }
             RelayFrame::Membership(membership) if self.wanted.is_some() => {
-                self.take(membership)?;
+                self.handle_membership(membership)?;
                 self.advance(rng)
             }
             RelayFrame::Pong(_) => Ok(Step::Wait),
@@ -158,7 +158,7 @@ impl Recovery {
     }
 
     /// Returns why a connection that ends now leaves the recovery incomplete, if known.
-    pub fn broken_off(&self) -> Option<RecoveryError> {
+    pub fn interruption(&self) -> Option<RecoveryError> {
         let wanted = self.wanted?;
         let shown = self
             .view
@@ -167,7 +167,7 @@ impl Recovery {
         (shown < wanted).then_some(RecoveryError::Incomplete { shown, wanted })
     }
 
-    fn greeting(&mut self, greeting: &wire::Greeting) -> Result<Step, RecoveryError> {
+    fn handle_greeting(&mut self, greeting: &wire::Greeting) -> Result<Step, RecoveryError> {
         let (Ok(epoch), NONCE_BYTES) =
             (StoreEpoch::try_from(&*greeting.epoch), greeting.nonce.len())
         else {
@@ -191,24 +191,24 @@ impl Recovery {
         )))
     }
 
-    fn take(&mut self, membership: wire::Membership) -> Result<(), RecoveryError> {
+    fn handle_membership(&mut self, membership: wire::Membership) -> Result<(), RecoveryError> {
         for (step, entry) in (0..).zip(&membership.entries) {
             let index = membership.first.saturating_add(step);
             match &mut self.view {
-                None if index == 0 => self.view = Some(self.found(entry)?),
+                None if index == 0 => self.view = Some(self.verify_genesis(entry)?),
                 None => {
                     return Err(RecoveryError::Protocol(
                         "membership log without its first entry",
                     ));
                 }
-                Some(view) => follow(view, index, entry)?,
+                Some(view) => append_or_verify(view, index, entry)?,
             }
         }
         Ok(())
     }
 
     /// Verifies the genesis entry: the recovery key must have signed it.
-    fn found(&self, entry: &SignedEntry) -> Result<AccountView, RecoveryError> {
+    fn verify_genesis(&self, entry: &SignedEntry) -> Result<AccountView, RecoveryError> {
         let invalid = |cause| RecoveryError::Entry { index: 0, cause };
         let log = Membership::from_genesis(entry).map_err(invalid)?;
         let (key, agreement) = (self.recovery.device(), self.recovery.agreement());
@@ -255,7 +255,7 @@ impl Recovery {
             let names = vec![(self.joining.device, self.joining.name.clone())];
             return Ok(Step::Done(Account { names, ..account }));
         }
-        if self.offered {
+        if self.append_in_flight {
             return Ok(Step::Wait);
         }
         if self.appends == APPENDS_MAX {
@@ -268,7 +268,7 @@ impl Recovery {
             entries: self.sign(view, rng)?,
         };
         self.appends += 1;
-        self.offered = true;
+        self.append_in_flight = true;
         Ok(Step::Send(DeviceFrame::AppendMembership(append)))
     }
 
@@ -294,24 +294,28 @@ impl Recovery {
         Ok(entries)
     }
 
-    fn refused(
+    fn handle_refusal(
         &mut self,
         refusal: Refusal,
         rng: &mut dyn CryptoRng,
     ) -> Result<Step, RecoveryError> {
-        if refusal.code != Code::StaleMembership || !self.offered {
+        if refusal.code != Code::StaleMembership || !self.append_in_flight {
             let Refusal { code, message, .. } = refusal;
             return Err(RecoveryError::Refused { code, message });
         }
         // The missing entries are here or on their way. The append is signed again on top.
-        self.offered = false;
+        self.append_in_flight = false;
         self.wanted = self.wanted.max(Some(refusal.expected));
         self.advance(rng)
     }
 }
 
 /// Appends the next entry, or verifies a known one.
-fn follow(view: &mut AccountView, index: u64, entry: &SignedEntry) -> Result<(), RecoveryError> {
+fn append_or_verify(
+    view: &mut AccountView,
+    index: u64,
+    entry: &SignedEntry,
+) -> Result<(), RecoveryError> {
     let known = usize::try_from(index)
         .ok()
         .and_then(|index| view.entries().get(index));

@@ -100,7 +100,7 @@ pub enum OpenError {
     Seal,
     /// The decrypted content is malformed.
     #[error("malformed content: {0}")]
-    Inside(&'static str),
+    MalformedContent(&'static str),
 }
 
 /// Returns the largest payload for an envelope limit, or `None` if nothing fits.
@@ -196,7 +196,8 @@ pub fn open(
         sealed_header,
     )?;
     let header = unpad::<2>(&header)?;
-    let header = Header::decode(header).map_err(|_| OpenError::Inside("header is not protobuf"))?;
+    let header = Header::decode(header)
+        .map_err(|_| OpenError::MalformedContent("header is not protobuf"))?;
     associated.extend_from_slice(sealed_header);
     let content = decrypt(
         &keys.content,
@@ -225,14 +226,14 @@ fn padded_header(header: &Header) -> Result<Zeroizing<Vec<u8>>, SealError> {
 
 /// Returns the bytes after a length field of `WIDTH` bytes. The padding must be zeros.
 pub(crate) fn unpad<const WIDTH: usize>(padded: &[u8]) -> Result<&[u8], OpenError> {
-    let cut_short = OpenError::Inside("truncated");
+    let cut_short = OpenError::MalformedContent("truncated");
     let (length, rest) = padded.split_at_checked(WIDTH).ok_or(cut_short)?;
     let length = length
         .iter()
         .fold(0_usize, |length, byte| length << 8 | usize::from(*byte));
     let (inside, zeros) = rest.split_at_checked(length).ok_or(cut_short)?;
     if zeros.iter().any(|byte| *byte != 0) {
-        return Err(OpenError::Inside("padding is not zeros"));
+        return Err(OpenError::MalformedContent("padding is not zeros"));
     }
     Ok(inside)
 }

@@ -66,11 +66,11 @@ impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
 pub type Socket = WebSocketStream<Box<dyn Stream>>;
 
 /// Counts transferred bytes, to tell a slow connection from a dead one.
-fn count_bytes(stream: TcpStream, moved: &Arc<AtomicU64>) -> impl Stream + use<> {
+fn count_bytes(stream: TcpStream, transferred: &Arc<AtomicU64>) -> impl Stream + use<> {
     let count = || {
-        let moved = moved.clone();
+        let transferred = transferred.clone();
         move |bytes: &[u8]| {
-            moved.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+            transferred.fetch_add(bytes.len() as u64, Ordering::Relaxed);
         }
     };
     InspectWriter::new(InspectReader::new(stream, count()), count())
@@ -143,10 +143,10 @@ impl Address {
     }
 
     async fn try_dial(&self) -> Result<(Socket, Arc<AtomicU64>), String> {
-        let (stream, moved) = self.stream(self.tls_config()?).await?;
+        let (stream, transferred) = self.stream(self.tls_config()?).await?;
         let handshake = self.handshake(stream, READ_BUFFER_BYTES).await;
         handshake
-            .map(|socket| (socket, moved))
+            .map(|socket| (socket, transferred))
             .map_err(|error| format!("WebSocket handshake failed: {error}"))
     }
 
@@ -168,8 +168,8 @@ impl Address {
         let addresses = alternating(found.map_err(|error| error.to_string())?.collect());
         let tcp = first_that_answers(addresses, ADDRESS_WAIT, TcpStream::connect).await?;
         tcp.set_nodelay(true).map_err(|error| error.to_string())?;
-        let moved = Arc::new(AtomicU64::new(0));
-        let tcp = count_bytes(tcp, &moved);
+        let transferred = Arc::new(AtomicU64::new(0));
+        let tcp = count_bytes(tcp, &transferred);
         let stream: Box<dyn Stream> = if let Some(config) = config {
             let name =
                 ServerName::try_from(self.host.clone()).map_err(|error| error.to_string())?;
@@ -183,7 +183,7 @@ impl Address {
         } else {
             Box::new(tcp)
         };
-        Ok((stream, moved))
+        Ok((stream, transferred))
     }
 
     /// Performs the WebSocket handshake (RFC 6455, section 4) over `stream`.

@@ -84,7 +84,7 @@ struct Task {
     refusal: Option<ConnectError>,
     connection: Option<Connection>,
     /// Bytes transferred at the last sign of life.
-    moved: u64,
+    transferred: u64,
     dialling: Option<JoinHandle<Result<Connection, String>>>,
     slots: Vec<Slot>,
     waiters: Vec<Waiter>,
@@ -131,7 +131,7 @@ pub(crate) fn start(
                 last_error: None,
                 refusal: None,
                 connection: None,
-                moved: 0,
+                transferred: 0,
                 dialling: None,
                 slots: Vec::new(),
                 waiters: Vec::new(),
@@ -195,19 +195,19 @@ impl Task {
                 }
                 TaskEvent::Dialled(Err(error)) => self.on_disconnect(error),
                 TaskEvent::Delivered => {}
-                TaskEvent::Tick => self.time_passed(),
+                TaskEvent::Tick => self.handle_timeout(),
             }
         }
     }
 
     /// A frame still in transfer over a slow line is a sign of life.
-    fn time_passed(&mut self) {
-        let (now_ms, moved) = (
+    fn handle_timeout(&mut self) {
+        let (now_ms, transferred) = (
             self.now_ms(),
-            self.connection.as_ref().map_or(0, Connection::moved),
+            self.connection.as_ref().map_or(0, Connection::transferred),
         );
-        if moved != self.moved {
-            self.moved = moved;
+        if transferred != self.transferred {
+            self.transferred = transferred;
             self.engine.handle_progress(now_ms);
         }
         self.engine.handle_timeout(now_ms);

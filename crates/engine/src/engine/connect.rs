@@ -16,9 +16,9 @@ pub(super) const RETRY_AFTER_MS_MAX: u64 = 60 * 60 * 1_000;
 /// Bounds on the limits in a greeting.
 const MESSAGE_BYTES_MAX: u64 = 16 * 1024 * 1024;
 const PUSH_ENVELOPES_MAX: u32 = 10_000;
-const UNANSWERED_FRAMES_MAX: u32 = 64;
+const IN_FLIGHT_FRAMES_MAX: u32 = 64;
 const WINDOW_BYTES_MAX: u64 = 64 * 1024 * 1024;
-const HEARTBEAT_S_MAX: u32 = 60 * 60;
+const PING_INTERVAL_S_MAX: u32 = 60 * 60;
 const RENDEZVOUS_BYTES_MAX: u32 = 16 * 1024 * 1024;
 /// No device pushes and no account holds this many envelopes. A larger number is a protocol
 /// violation.
@@ -66,7 +66,7 @@ impl Engine {
             return self.report_violation("malformed greeting");
         };
         self.set_limits(limits);
-        self.greeted_epoch = Some(epoch);
+        self.relay_epoch = Some(epoch);
         let authenticate = self.authenticate(&greeting.nonce, epoch);
         let frame = if self.state.welcomed || self.state.account.membership().count() > 1 {
             DeviceFrame::Authenticate(authenticate)
@@ -154,7 +154,7 @@ impl Engine {
     /// Every entry of this log was on the relay's disk. Only a restore can remove one.
     fn check_membership_rollback(&mut self, relay_count: u64) {
         let same_epoch =
-            self.greeted_epoch.is_some() && self.state.inbox.store_epoch() == self.greeted_epoch;
+            self.relay_epoch.is_some() && self.state.inbox.store_epoch() == self.relay_epoch;
         let known = self.state.account.membership().count();
         if same_epoch && (relay_count < known || self.membership_resynced) {
             self.report_misbehavior(RelayMisbehavior::MembershipRolledBack {
@@ -165,7 +165,7 @@ impl Engine {
     }
 
     fn reconcile_inbox(&mut self, welcome: &wire::Welcome) {
-        let Some(epoch) = self.greeted_epoch else {
+        let Some(epoch) = self.relay_epoch else {
             return;
         };
         let before = self.state.inbox.store_epoch();
@@ -307,9 +307,9 @@ fn bounded(mut limits: Limits) -> Limits {
     limits.frame_bytes_max = limits.frame_bytes_max.min(MESSAGE_BYTES_MAX);
     limits.envelope_bytes_max = limits.envelope_bytes_max.min(limits.frame_bytes_max);
     limits.push_envelopes_max = limits.push_envelopes_max.min(PUSH_ENVELOPES_MAX);
-    limits.in_flight_frames_max = limits.in_flight_frames_max.min(UNANSWERED_FRAMES_MAX);
+    limits.in_flight_frames_max = limits.in_flight_frames_max.min(IN_FLIGHT_FRAMES_MAX);
     limits.window_bytes = limits.window_bytes.min(WINDOW_BYTES_MAX);
-    limits.ping_interval_s = limits.ping_interval_s.clamp(1, HEARTBEAT_S_MAX);
+    limits.ping_interval_s = limits.ping_interval_s.clamp(1, PING_INTERVAL_S_MAX);
     limits.rendezvous_bytes_max = limits.rendezvous_bytes_max.min(RENDEZVOUS_BYTES_MAX);
     limits
 }

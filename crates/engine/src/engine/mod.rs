@@ -86,7 +86,7 @@ pub struct Engine {
     retry_after_ms: u64,
     ended: Option<(Code, String)>,
     reported: Option<State>,
-    greeted_epoch: Option<StoreEpoch>,
+    relay_epoch: Option<StoreEpoch>,
     /// Whether the next authentication sends the whole log, and whether that was tried.
     membership_resync: bool,
     membership_resynced: bool,
@@ -144,7 +144,7 @@ impl Engine {
             retry_after_ms: 0,
             ended: None,
             reported: None,
-            greeted_epoch: None,
+            relay_epoch: None,
             membership_resync: false,
             membership_resynced: false,
             last_sent_ms: 0,
@@ -241,7 +241,7 @@ impl Engine {
         .min()
     }
 
-    fn heartbeat_ms(&self) -> u64 {
+    fn ping_interval_ms(&self) -> u64 {
         u64::from(self.limits.ping_interval_s.max(1)) * 1_000
     }
 
@@ -250,13 +250,13 @@ impl Engine {
         if self.pong_due_ms.is_some() {
             u64::MAX
         } else {
-            self.last_sent_ms + self.heartbeat_ms()
+            self.last_sent_ms + self.ping_interval_ms()
         }
     }
 
     fn ping(&mut self) {
         self.pings += 1;
-        self.pong_due_ms = Some(self.now_ms + self.heartbeat_ms());
+        self.pong_due_ms = Some(self.now_ms + self.ping_interval_ms());
         self.send(DeviceFrame::Ping(wire::Ping { number: self.pings }));
     }
 
@@ -264,7 +264,7 @@ impl Engine {
     pub fn handle_progress(&mut self, now_ms: u64) {
         self.now_ms = self.now_ms.max(now_ms);
         if self.pong_due_ms.is_some() {
-            self.pong_due_ms = Some(self.now_ms + self.heartbeat_ms());
+            self.pong_due_ms = Some(self.now_ms + self.ping_interval_ms());
         }
     }
 

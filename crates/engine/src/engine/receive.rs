@@ -130,7 +130,7 @@ impl Engine {
         }
         let account = &self.state.account;
         let own = account.keys().device();
-        if sender == own || !account.ever_member(&sender) {
+        if sender == own || !account.was_member(&sender) {
             return Err(UndecryptableReason::Sender);
         }
         let key_epoch = key_epoch(&delivered.sealed).unwrap_or(0);
@@ -300,7 +300,7 @@ impl Engine {
             .map(|names| read_names(&names.names))
             .unwrap_or_default();
         for (device, name) in names {
-            if self.state.account.ever_member(&device) && self.state.account.rename(device, &name) {
+            if self.state.account.was_member(&device) && self.state.account.rename(device, &name) {
                 self.persist(Record::Named(Named {
                     device: device.to_wire(),
                     name,
