@@ -181,7 +181,7 @@ async fn push_when_there_is_room(device: &mut Device, number: u64) {
 #[tokio::test(flavor = "multi_thread")]
 async fn pushes_wait_at_disk_watermark() {
     let Some(disk) = Disk::mount() else { return };
-    let relay = RelayProcess::start(&disk.data(), &settings("12582912"));
+    let relay = RelayProcess::start(&disk.data(), &settings("12 MiB"));
     let mut one = Device::create(address(0, 2), relay.address, 1)
         .await
         .expect("account is created");
@@ -233,7 +233,7 @@ async fn pushes_wait_at_disk_watermark() {
 async fn full_disk_loses_nothing_and_recovers_by_ballast() {
     let Some(disk) = Disk::mount() else { return };
     // Without a watermark, so that the disk can be filled to the last byte.
-    let mut relay = RelayProcess::start(&disk.data(), &settings("0"));
+    let mut relay = RelayProcess::start(&disk.data(), &settings("0 B"));
     let ballast = disk.data().join("ballast");
     assert_eq!(
         std::fs::metadata(&ballast)
@@ -256,7 +256,7 @@ async fn full_disk_loses_nothing_and_recovers_by_ballast() {
     assert!(!relay.ended().success());
 
     // After a restart the relay can free space.
-    let relay = RelayProcess::start(&disk.data(), &settings("1048576"));
+    let relay = RelayProcess::start(&disk.data(), &settings("1 MiB"));
     assert!(!ballast.exists(), "thrown off");
     let mut two = come(&relay, 2).await;
     take_through(&mut two, 1, acknowledged).await;
@@ -272,7 +272,7 @@ async fn full_disk_loses_nothing_and_recovers_by_ballast() {
 
     // With free space it works as before and recreates the ballast.
     std::fs::remove_file(disk.filler()).expect("it is ours");
-    let relay = RelayProcess::start(&disk.data(), &settings("1048576"));
+    let relay = RelayProcess::start(&disk.data(), &settings("1 MiB"));
     assert!(ballast.exists(), "laid again");
     let (mut one, welcome) = Device::connect(address(0, 2), relay.address, 1, 1)
         .await
