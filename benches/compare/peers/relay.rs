@@ -10,7 +10,7 @@ use graceful_raw_client::{Connector, RawAccount, RawConnection, RawError};
 use crate::driver::{Driver, Target};
 
 pub struct Relay {
-    conversation: RawConnection,
+    connection: RawConnection,
     account: RawAccount,
     pushed: u64,
 }
@@ -28,14 +28,14 @@ async fn dial(target: &Target) -> Result<RawConnection> {
 
 impl Relay {
     async fn next(&mut self) -> Result<RelayFrame> {
-        match self.conversation.receiver.next().await.map_err(said)? {
+        match self.connection.receiver.next().await.map_err(said)? {
             RelayFrame::Refusal(refusal) => Err(anyhow!("the relay refuses: {}", refusal.message)),
             frame => Ok(frame),
         }
     }
 
     async fn send(&mut self, frame: DeviceFrame) -> Result<()> {
-        self.conversation
+        self.connection
             .sender
             .send(device_bytes(frame))
             .await
@@ -45,14 +45,14 @@ impl Relay {
 
 impl Driver for Relay {
     async fn connect(target: &Target, _number: usize) -> Result<Self> {
-        let mut conversation = dial(target).await?;
+        let mut connection = dial(target).await?;
         let account = RawAccount::new();
-        conversation
+        connection
             .create_account(&account, "")
             .await
             .map_err(said)?;
         Ok(Self {
-            conversation,
+            connection,
             account,
             pushed: 0,
         })
@@ -80,17 +80,17 @@ impl Driver for Relay {
 
     async fn listen(&mut self, target: &Target, _number: usize) -> Result<Self> {
         let added = self.account.add();
-        self.conversation
+        self.connection
             .append_membership(added, 2)
             .await
             .map_err(said)?;
-        let mut conversation = dial(target).await?;
-        conversation
+        let mut connection = dial(target).await?;
+        connection
             .authenticate(&self.account.devices()[1])
             .await
             .map_err(said)?;
         Ok(Self {
-            conversation,
+            connection,
             account: RawAccount::new(),
             pushed: 0,
         })

@@ -46,7 +46,7 @@ pub struct ProvisionedDevice {
     /// Its index in the account; 0 is the creator.
     pub device: usize,
     /// Its connection.
-    pub conversation: RawConnection,
+    pub connection: RawConnection,
     /// Time from connecting to the greeting.
     pub connecting: Duration,
 }
@@ -134,12 +134,12 @@ impl Accounts {
                 continue;
             }
             let at = creators.iter().position(|(account, _)| *account == number);
-            let conversation = at.map(|at| creators.swap_remove(at).1);
+            let connection = at.map(|at| creators.swap_remove(at).1);
             let (connector, permits, entry) =
                 (self.connector.clone(), permits.clone(), entry.clone());
             tasks.spawn(async move {
                 let _permit = permits.acquire_owned().await;
-                delete(&entry, conversation, &connector).await
+                delete(&entry, connection, &connector).await
             });
         }
         let mut deleted = Deleted::default();
@@ -177,16 +177,16 @@ async fn provision(
     let mut provisioned = vec![ProvisionedDevice {
         account: number,
         device: 0,
-        conversation: creator,
+        connection: creator,
         connecting,
     }];
     for (device, keys) in account.devices().iter().enumerate().skip(1) {
-        let (mut conversation, connecting) = dial(connector).await?;
-        conversation.authenticate(keys).await?;
+        let (mut connection, connecting) = dial(connector).await?;
+        connection.authenticate(keys).await?;
         provisioned.push(ProvisionedDevice {
             account: number,
             device,
-            conversation,
+            connection,
             connecting,
         });
     }
@@ -194,21 +194,21 @@ async fn provision(
 }
 
 async fn dial(connector: &Connector) -> Result<(RawConnection, Duration), RawError> {
-    let begun = Instant::now();
-    let conversation = connector.dial().await?;
-    Ok((conversation, begun.elapsed()))
+    let started = Instant::now();
+    let connection = connector.dial().await?;
+    Ok((connection, started.elapsed()))
 }
 
 async fn delete(
     entry: &Entry,
-    conversation: Option<RawConnection>,
+    connection: Option<RawConnection>,
     connector: &Connector,
 ) -> Result<u64, RawError> {
     let deadline = Instant::now() + DELETE_TIMEOUT;
-    let mut conversation = conversation;
+    let mut connection = connection;
     loop {
-        let closing = match conversation.take() {
-            Some(mut conversation) => conversation.delete_account(&entry.creator).await,
+        let closing = match connection.take() {
+            Some(mut connection) => connection.delete_account(&entry.creator).await,
             None => delete_reconnecting(entry, connector).await,
         };
         match closing {
@@ -230,9 +230,9 @@ async fn delete(
 }
 
 async fn delete_reconnecting(entry: &Entry, connector: &Connector) -> Result<u64, RawError> {
-    let mut conversation = connector.dial().await?;
-    conversation.authenticate(&entry.creator).await?;
-    conversation.delete_account(&entry.creator).await
+    let mut connection = connector.dial().await?;
+    connection.authenticate(&entry.creator).await?;
+    connection.delete_account(&entry.creator).await
 }
 
 /// Whether the relay is only busy.

@@ -21,7 +21,7 @@ const DRAIN_WAIT: Duration = Duration::from_secs(10);
 /// Interval of progress reports.
 const PROGRESS_EVERY: Duration = Duration::from_millis(100);
 /// In-flight frames, if the greeting does not say.
-const UNANSWERED_FRAMES_MAX: u32 = 1;
+const IN_FLIGHT_FRAMES_MAX: u32 = 1;
 
 /// The result of a run.
 pub struct Outcome {
@@ -64,7 +64,7 @@ pub async fn run(
     let end = plan.warm_up + plan.duration;
     let window = plan.warm_up..end;
     let run = Arc::new(Run {
-        begun: Instant::now(),
+        started: Instant::now(),
         payload,
         batch: plan.batch,
         stored: Stats::new(window.clone()),
@@ -75,7 +75,7 @@ pub async fn run(
     let own = Process::new(std::process::id());
     let used = || (relay.and_then(Process::used), own.used_alone());
     let progress = |run: &Run| Progress {
-        elapsed: run.begun.elapsed(),
+        elapsed: run.started.elapsed(),
         stored: run.stored.all(),
     };
     work.until(window.start, || tell(progress(&run))).await;
@@ -127,9 +127,9 @@ impl Work {
         for slot in provisioned {
             let wake = Arc::new(Notify::new());
             let pushes = slot.device == 0 && plan.mode != Mode::Idle;
-            let limits = slot.conversation.greeting.limits.as_ref();
+            let limits = slot.connection.greeting.limits.as_ref();
             let in_flight_max =
-                limits.map_or(UNANSWERED_FRAMES_MAX, |limits| limits.in_flight_frames_max);
+                limits.map_or(IN_FLIGHT_FRAMES_MAX, |limits| limits.in_flight_frames_max);
             let schedule = pushes.then(|| {
                 wakes.push(wake.clone());
                 Schedule::new(
@@ -139,13 +139,13 @@ impl Work {
                     end,
                 )
             });
-            let worker = Worker::new(slot.conversation, run.clone(), schedule, wake);
+            let worker = Worker::new(slot.connection, run.clone(), schedule, wake);
             workers.spawn(async move { (slot.account, slot.device, worker.work().await) });
         }
         let pushing = wakes.len();
         let timer = plan
             .frame_rate()
-            .map(|rate| Timer::start(rate, run.begun, wakes));
+            .map(|rate| Timer::start(rate, run.started, wakes));
         Self {
             workers,
             run: run.clone(),
@@ -161,7 +161,7 @@ impl Work {
 
     /// Waits until this moment or the first error.
     async fn until(&mut self, moment: Duration, mut tell: impl FnMut()) {
-        let deadline = tokio::time::Instant::from_std(self.run.begun + moment);
+        let deadline = tokio::time::Instant::from_std(self.run.started + moment);
         let mut progress = tokio::time::interval(PROGRESS_EVERY);
         let stop = self.stop.clone();
         while self.trouble.is_none() {
@@ -212,7 +212,7 @@ impl Work {
         }
         match ended.trouble {
             Some(trouble) => self.trouble = self.trouble.take().or(Some(trouble)),
-            None if device == 0 => self.creators.push((account, ended.conversation)),
+            None if device == 0 => self.creators.push((account, ended.connection)),
             None => {}
         }
     }

@@ -68,7 +68,7 @@ impl LocalRelay {
         // Ctrl-C must reach the generator alone, which still has to delete its accounts.
         #[cfg(unix)]
         std::os::unix::process::CommandExt::process_group(&mut command, 0);
-        let begun = Instant::now();
+        let started = Instant::now();
         let mut child = command.spawn().context("cannot start a relay")?;
         let out = child.stdout.take();
         let mut relay = Self {
@@ -81,7 +81,7 @@ impl LocalRelay {
         std::thread::spawn(move || {
             let mut line = String::new();
             let read = out.map(|out| BufReader::new(out).read_line(&mut line));
-            let _ = told.send((line, begun.elapsed(), read.is_some()));
+            let _ = told.send((line, started.elapsed(), read.is_some()));
         });
         let Ok(Ok((line, ready, true))) = tokio::time::timeout(READY_WAIT, said).await else {
             bail!("the relay did not start in time");

@@ -44,13 +44,13 @@ pub struct Timer {
 }
 
 impl Timer {
-    /// Notifies `wakes` in turn, from `begun` on.
-    pub fn start(rate: Rate, begun: Instant, wakes: Vec<Arc<Notify>>) -> Self {
+    /// Notifies `wakes` in turn, from `started` on.
+    pub fn start(rate: Rate, started: Instant, wakes: Vec<Arc<Notify>>) -> Self {
         let over = Arc::new(AtomicBool::new(false));
         let seen = over.clone();
         let thread = std::thread::spawn(move || {
             for (frame, wake) in (0_u64..).zip(wakes.iter().cycle()) {
-                let moment = begun + rate.moment(frame);
+                let moment = started + rate.moment(frame);
                 while let Some(left) = moment
                     .checked_duration_since(Instant::now())
                     .filter(|left| !left.is_zero())

@@ -18,7 +18,7 @@ use graceful_raw_client::{RawConnection, RawError};
 /// State shared by all connections of a run.
 pub struct Run {
     /// Start of the run.
-    pub begun: Instant,
+    pub started: Instant,
     /// The envelope to push.
     pub payload: Payload,
     /// Pushes in a frame.
@@ -40,7 +40,7 @@ pub struct Payload {
 
 /// One connection and its schedule.
 pub struct Worker {
-    conversation: RawConnection,
+    connection: RawConnection,
     run: Arc<Run>,
     /// `None`: only receives.
     schedule: Option<Schedule>,
@@ -51,7 +51,7 @@ pub struct Worker {
 /// The result of a worker.
 pub struct WorkerResult {
     /// The open connection.
-    pub conversation: RawConnection,
+    pub connection: RawConnection,
     /// Pushes sent.
     pub pushed: u64,
     /// Scheduled pushes without an answer.
@@ -113,20 +113,20 @@ impl Payload {
 
 impl Run {
     fn now(&self) -> Duration {
-        self.begun.elapsed()
+        self.started.elapsed()
     }
 }
 
 impl Worker {
     /// Pushes with `schedule`; only receives without.
     pub fn new(
-        conversation: RawConnection,
+        connection: RawConnection,
         run: Arc<Run>,
         schedule: Option<Schedule>,
         wake: Arc<Notify>,
     ) -> Self {
         Self {
-            conversation,
+            connection,
             run,
             schedule,
             wake,
@@ -148,7 +148,7 @@ impl Worker {
         }
         let pushed = self.schedule.as_ref().map_or(0, Schedule::pushed);
         WorkerResult {
-            conversation: self.conversation,
+            connection: self.connection,
             pushed,
             unanswered,
             trouble,
@@ -157,12 +157,12 @@ impl Worker {
 
     async fn converse(&mut self) -> Result<(), RawError> {
         let Self {
-            conversation,
+            connection,
             run,
             schedule,
             wake,
         } = self;
-        let ping_interval_s = conversation
+        let ping_interval_s = connection
             .greeting
             .limits
             .as_ref()
@@ -171,7 +171,7 @@ impl Worker {
             tokio::time::interval(Duration::from_secs(u64::from(ping_interval_s.max(2)) / 2));
         heartbeat.reset();
         let mut stopped = pin!(run.stop.cancelled());
-        let (sender, receiver) = (&mut conversation.sender, &mut conversation.receiver);
+        let (sender, receiver) = (&mut connection.sender, &mut connection.receiver);
         let mut to_send = None;
         loop {
             let due = || {

@@ -118,7 +118,7 @@ impl Disk {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().expect("nobody panics holding it")
+        self.0.lock().expect("mutex poisoned")
     }
 }
 
