@@ -16,6 +16,7 @@ mod memory;
 mod policy;
 mod read;
 mod redb;
+mod row_id;
 mod rows;
 mod totals;
 
@@ -31,5 +32,6 @@ pub use error::StoreError;
 pub use identity::Identity;
 pub use memory::MemoryStore;
 pub use policy::Policy;
-pub use rows::{RowId, Rows, WriteTxn};
+pub use row_id::RowId;
+pub use rows::{Rows, WriteTxn};
 pub use totals::Totals;

@@ -26,6 +26,7 @@ pub struct RedbRows<'a> {
 }
 
 impl<'a> RedbRows<'a> {
+    #[inline]
     pub(crate) fn new(snapshot: &'a Snapshot<'_>) -> Self {
         Self {
             tables: snapshot.tables(),

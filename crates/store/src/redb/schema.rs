@@ -97,6 +97,7 @@ pub(crate) struct Tables<'a> {
 }
 
 impl<'a> Tables<'a> {
+    #[inline]
     pub(crate) fn new(memtables: MemtableRefs<'a>, redb: &'a ReadTransaction) -> Self {
         Self {
             meta: Table::new(META, memtables, redb),

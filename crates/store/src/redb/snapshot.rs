@@ -50,6 +50,7 @@ impl<'a> Snapshot<'a> {
             .map_err(|_| DAMAGED)
     }
 
+    #[inline]
     pub(crate) fn tables(&self) -> Tables<'_> {
         Tables::new(self.memtable_refs(), &self.redb)
     }

@@ -41,7 +41,8 @@ impl<K: Key + 'static, V: Value + 'static> Spec<K, V> {
 /// A table in a transaction.
 pub(crate) struct Table<'a, K: Key + 'static, V: Value + 'static> {
     spec: Spec<K, V>,
-    own: Rows,
+    /// `None` before the first write: reads create and drop many tables.
+    own: Option<Rows>,
     memtables: MemtableRefs<'a>,
     redb: &'a ReadTransaction,
     /// Opened when a memtable miss needs it. `None`: an older store lacks it.
@@ -81,6 +82,7 @@ impl<V: Value + 'static> Row<V> {
 pub(crate) type Pair<K, V> = (FoundKey<K>, Row<V>);
 
 impl<'a, K: Key + 'static, V: Value + 'static> Table<'a, K, V> {
+    #[inline]
     pub(crate) fn new(
         spec: Spec<K, V>,
         memtables: MemtableRefs<'a>,
@@ -88,7 +90,7 @@ impl<'a, K: Key + 'static, V: Value + 'static> Table<'a, K, V> {
     ) -> Self {
         Self {
             spec,
-            own: Rows::new(),
+            own: None,
             memtables,
             redb,
             table: OnceCell::new(),
@@ -97,7 +99,7 @@ impl<'a, K: Key + 'static, V: Value + 'static> Table<'a, K, V> {
 
     /// Returns the rows that this transaction wrote.
     pub(crate) fn into_own_rows(self) -> Rows {
-        self.own
+        self.own.unwrap_or_default()
     }
 
     fn memtable_rows(&self) -> impl Iterator<Item = &Rows> {
@@ -107,7 +109,7 @@ impl<'a, K: Key + 'static, V: Value + 'static> Table<'a, K, V> {
             .iter()
             .flatten()
             .map(move |memtable| memtable.rows(number));
-        std::iter::once(&self.own).chain(memtables)
+        self.own.iter().chain(memtables)
     }
 
     fn table(&self) -> Result<Option<&ReadOnlyTable<K, V>>, StoreError> {
@@ -146,11 +148,13 @@ impl<'a, K: Key + 'static, V: Value + 'static> Table<'a, K, V> {
 
     /// Inserts an encoded value, which is not copied.
     pub(crate) fn put<'k>(&mut self, key: impl Borrow<K::SelfType<'k>>, value: Bytes) {
-        self.own.insert(key_of::<K>(key.borrow()), Some(value));
+        let own = self.own.get_or_insert_default();
+        own.insert(key_of::<K>(key.borrow()), Some(value));
     }
 
     pub(crate) fn remove<'k>(&mut self, key: impl Borrow<K::SelfType<'k>>) {
-        self.own.insert(key_of::<K>(key.borrow()), None);
+        let own = self.own.get_or_insert_default();
+        own.insert(key_of::<K>(key.borrow()), None);
     }
 
     /// Removes the rows in a range for which `stays` is false.
@@ -166,7 +170,8 @@ impl<'a, K: Key + 'static, V: Value + 'static> Table<'a, K, V> {
                 gone.push(key.key);
             }
         }
-        self.own.extend(gone.into_iter().map(|key| (key, None)));
+        let own = self.own.get_or_insert_default();
+        own.extend(gone.into_iter().map(|key| (key, None)));
         Ok(())
     }
 
