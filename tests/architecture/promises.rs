@@ -1,11 +1,11 @@
-//! Pages that say which test holds a promise.
+//! Pages whose promises name tests.
 
 use super::source::{Source, words};
 
-/// Pages whose tables name tests.
+/// Pages with tables of test names.
 pub const PAGES: &[&str] = &["docs/design/privacy.md", "docs/design/security.md"];
 
-/// The tests that a page names: in backticks, words joined by underscores.
+/// Returns the test names of a page: words in backticks, joined by underscores.
 pub fn named(page: &str) -> Vec<&str> {
     let is_name = |span: &&str| {
         let characters = span
@@ -16,7 +16,7 @@ pub fn named(page: &str) -> Vec<&str> {
     page.split('`').skip(1).step_by(2).filter(is_name).collect()
 }
 
-/// Those that are nowhere.
+/// Returns named tests that do not exist.
 pub fn offences(page: &str, named: &[&str], sources: &[Source]) -> Vec<String> {
     let is_there = |name: &str| {
         sources

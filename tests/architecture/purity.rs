@@ -1,14 +1,14 @@
-//! The pure crates take time and randomness as arguments.
+//! Pure crates take time and randomness as arguments.
 
 use super::source::{Source, words};
 
-/// Crates without clock, files and threads, and what in them may name randomness.
+/// Crates without clock, files and threads.
 const PURE_CRATES: &[&str] = &["crates/protocol/", "crates/rules/", "crates/engine/"];
 
-/// The one file that asks the system for random bytes.
+/// The only file that reads system randomness.
 const RANDOMNESS: &str = "crates/engine/src/rng.rs";
 
-/// What no pure file may name.
+/// Names that no pure file may contain.
 const IMPURE: &[&str] = &[
     "Instant",
     "SystemTime",
@@ -19,7 +19,7 @@ const IMPURE: &[&str] = &[
     "tokio",
 ];
 
-/// Clock, randomness and disk where only arguments should be.
+/// Returns uses of clock, randomness or disk in pure crates.
 pub fn offences(sources: &[Source]) -> Vec<String> {
     let mut offences = Vec::new();
     for source in sources {

@@ -1,8 +1,8 @@
-//! What is called a secret and would be printed by a derived `Debug`.
+//! Fields with the name of a secret must not be printed by a derived `Debug`.
 
 use super::source::{Source, block, line, words};
 
-/// Parts of names under which secrets go.
+/// Parts of the names of secrets.
 const SECRET_NAMES: &[&str] = &[
     "invit",
     "link",
@@ -16,7 +16,7 @@ const SECRET_NAMES: &[&str] = &[
     "words",
 ];
 
-/// Types that show what they hold. Any other hides it, or has its own place in `tests/privacy`.
+/// Types with a harmless `Debug`. All others redact their content or are tested in `tests/privacy`.
 const BARE_TYPES: &[&str] = &[
     "Arc",
     "Box",
@@ -29,7 +29,7 @@ const BARE_TYPES: &[&str] = &[
     "u8",
 ];
 
-/// Fields and variants of types with a derived `Debug` that would show a secret.
+/// Returns fields and variants of types with a derived `Debug` that would print a secret.
 pub fn offences(sources: &[Source]) -> Vec<String> {
     let mut offences = Vec::new();
     for source in sources {
@@ -52,7 +52,7 @@ pub fn offences(sources: &[Source]) -> Vec<String> {
     offences
 }
 
-/// From the attribute to the end of what it stands before.
+/// Returns the attributes and the item they belong to.
 fn item_bytes(code: &str) -> usize {
     match code.find(['{', ';']) {
         Some(at) if code[at..].starts_with('{') => at + block(&code[at..]),
@@ -60,7 +60,7 @@ fn item_bytes(code: &str) -> usize {
     }
 }
 
-/// The first word of each line that goes on with a type, and the words of that type.
+/// Returns the first word of each line with a type, and the words of the type.
 fn fields(item: &str) -> impl Iterator<Item = (&str, Vec<&str>)> {
     item.lines()
         .map(str::trim)
@@ -83,7 +83,7 @@ fn fields(item: &str) -> impl Iterator<Item = (&str, Vec<&str>)> {
 
 fn is_secret(name: &str) -> bool {
     let name = name.to_lowercase();
-    // Where a secret lies is none.
+    // The location of a secret is no secret.
     !name.ends_with("_file") && SECRET_NAMES.iter().any(|secret| name.contains(secret))
 }
 

@@ -1,17 +1,17 @@
-//! Source files as the rules of the house see them: without comments, text and tests.
+//! Source files with comments, literals and tests blanked.
 
 use std::path::Path;
 
-/// One file.
+/// A source file.
 #[derive(Clone)]
 pub struct Source {
-    /// Below `src`, with `/`.
+    /// Path with `/` as separator.
     pub path: String,
-    /// As it is.
+    /// The full text.
     pub text: String,
-    /// The same lines; comments and the inside of literals are blank.
+    /// The text with comments and literals blanked, line by line.
     pub code: String,
-    /// And tests are blank too.
+    /// The same with tests blanked.
     pub code_without_tests: String,
 }
 
@@ -33,7 +33,7 @@ impl Source {
     }
 }
 
-/// Every Rust file below these folders, each with its path below `root`.
+/// Returns every Rust file below these folders, with paths relative to `root`.
 pub fn walk_all(root: &Path, folders: &[&str]) -> Vec<Source> {
     let mut sources = Vec::new();
     for folder in folders {
@@ -45,7 +45,7 @@ pub fn walk_all(root: &Path, folders: &[&str]) -> Vec<Source> {
     sources
 }
 
-/// Every Rust file below a folder, in order, without generated code.
+/// Returns every Rust file below a folder in order, without generated code.
 pub fn walk(folder: &Path) -> Vec<Source> {
     let mut sources = Vec::new();
     let mut folders = vec![folder.to_owned()];
@@ -74,7 +74,7 @@ pub fn walk(folder: &Path) -> Vec<Source> {
     sources
 }
 
-/// Blanks what is no code, keeping every line where it is.
+/// Blanks comments and literals and keeps the lines.
 fn blank_comments_and_literals(text: &str) -> String {
     let mut code = String::with_capacity(text.len());
     let mut rest = text;
@@ -95,7 +95,7 @@ fn blank_comments_and_literals(text: &str) -> String {
     code
 }
 
-/// Length in bytes of what stands first, and whether it is code.
+/// Returns the length of the first token in bytes, and whether it is code.
 fn token(rest: &str, before: Option<char>) -> (usize, bool) {
     if rest.starts_with("//") {
         return (rest.find('\n').unwrap_or(rest.len()), false);
@@ -122,7 +122,7 @@ fn token(rest: &str, before: Option<char>) -> (usize, bool) {
     if literal.starts_with('"') {
         return (prefix + quoted(literal, '"'), false);
     }
-    // A character, not a lifetime: escaped, or closed after one.
+    // A character literal, not a lifetime: escaped, or closed after one character.
     let mut characters = literal.chars();
     if characters.next() == Some('\'') {
         let escaped = characters.next() == Some('\\');
@@ -166,7 +166,7 @@ fn block_comment(rest: &str) -> usize {
     rest.len()
 }
 
-/// Blanks every item behind `#[cfg(test)]`, lines included: tests may be as long as they need.
+/// Blanks every item behind `#[cfg(test)]`: tests may be of any length.
 fn blank_tests(code: &str) -> String {
     let mut out = String::with_capacity(code.len());
     let mut rest = code;
@@ -185,7 +185,7 @@ fn blank_tests(code: &str) -> String {
     out
 }
 
-/// Bytes of a block in braces.
+/// Returns the length of a block in braces.
 pub fn block(code: &str) -> usize {
     let mut depth = 0_usize;
     for (at, character) in code.char_indices() {
@@ -201,7 +201,7 @@ pub fn block(code: &str) -> usize {
     code.len()
 }
 
-/// Where `word` stands as a whole word.
+/// Returns where `word` occurs as a whole word.
 pub fn words<'a>(code: &'a str, word: &'a str) -> impl Iterator<Item = usize> + 'a {
     let part_of_word = |character: char| character.is_alphanumeric() || character == '_';
     code.match_indices(word)
@@ -215,7 +215,7 @@ pub fn words<'a>(code: &'a str, word: &'a str) -> impl Iterator<Item = usize> + 
         })
 }
 
-/// The line on which a byte stands, from 1.
+/// Returns the line number of a byte.
 pub fn line(code: &str, at: usize) -> usize {
     code[..at].matches('\n').count() + 1
 }

@@ -122,7 +122,7 @@ impl Device {
     pub async fn create(from: Ipv4Addr, relay: SocketAddr, number: u8) -> Result<Self, Refusal> {
         let mut device = Self::dial(from, relay, number, number)
             .await
-            .expect("let in");
+            .expect("accepted");
         let genesis = CreateAccount {
             authenticate: Some(device.proof()),
             entry: Some(fixtures::genesis(number)),
@@ -141,7 +141,7 @@ impl Device {
     ) -> Result<(Self, wire::Welcome), Refusal> {
         let mut device = Self::dial(from, relay, number, creator)
             .await
-            .expect("let in");
+            .expect("accepted");
         let proof = device.proof();
         device.send(DeviceFrame::Authenticate(proof)).await;
         device.welcome().await.map(|welcome| (device, welcome))

@@ -132,7 +132,7 @@ async fn drain_disconnects_devices_and_loses_nothing() {
             assert_eq!(response.status(), 503);
             assert!(response.headers().contains_key("retry-after"));
         }
-        other => panic!("let in: {other:?}"),
+        other => panic!("accepted: {other:?}"),
     }
     let mut told = vec![first];
     told.extend(join_all(others).await);

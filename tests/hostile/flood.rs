@@ -33,13 +33,13 @@ async fn address_connections_are_limited() {
                     assert!(response.headers().contains_key("retry-after"));
                     refused += 1;
                 }
-                // Beyond the refusals that are told, connections are only closed.
+                // Beyond the limit of concurrent rejections, connections are closed without an answer.
                 Err(_) => refused += 1,
             }
         }
         assert!(
             open.len() <= 50 && !open.is_empty(),
-            "{} were let in",
+            "{} were accepted",
             open.len()
         );
         assert_eq!(open.len() + refused, 400);
@@ -190,17 +190,17 @@ async fn endless_message_closes_with_1009() {
     let relay = relay_under_test.relay.address;
     let attack = async {
         for _ in 0..20 {
-            let mut socket = websocket(address(0, 2), relay).await.expect("let in");
+            let mut socket = websocket(address(0, 2), relay).await.expect("accepted");
             // The relay may close while this is still being sent.
             let _ = socket.send(Message::Binary(vec![7; 16 << 20].into())).await;
             assert_eq!(close_code(&mut socket).await, Some(1009));
         }
         for _ in 0..20 {
-            let mut socket = websocket(address(0, 3), relay).await.expect("let in");
+            let mut socket = websocket(address(0, 3), relay).await.expect("accepted");
             assert_eq!(send_endlessly(&mut socket, 100_000).await, Some(1009));
         }
         // Empty fragments make no message too large, but the session is unauthenticated.
-        let mut socket = websocket(address(0, 4), relay).await.expect("let in");
+        let mut socket = websocket(address(0, 4), relay).await.expect("accepted");
         assert_eq!(send_endlessly(&mut socket, 0).await, Some(4408));
     };
     relay_under_test

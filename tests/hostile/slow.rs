@@ -26,9 +26,9 @@ const IMPATIENT: [(&str, &str); 5] = [
 /// Opens many connections, sends these bytes on each and waits until all have ended. Returns how
 /// many were rejected at once.
 async fn say_and_wait(relay: SocketAddr, said: &[u8]) -> usize {
-    let turned_away = AtomicUsize::new(0);
+    let rejected = AtomicUsize::new(0);
     let each = |from: u8| {
-        let turned_away = &turned_away;
+        let rejected = &rejected;
         async move {
             let mut open = Vec::new();
             for _ in 0..FROM_EACH {
@@ -41,23 +41,23 @@ async fn say_and_wait(relay: SocketAddr, said: &[u8]) -> usize {
             for answer in join_all(open.into_iter().map(rest)).await {
                 if status(&answer) == "429" {
                     assert!(answer.to_lowercase().contains("retry-after: "), "{answer}");
-                    turned_away.fetch_add(1, Ordering::Relaxed);
+                    rejected.fetch_add(1, Ordering::Relaxed);
                 }
             }
         }
     };
     join_all((2..2 + ADDRESSES).map(each)).await;
-    turned_away.into_inner()
+    rejected.into_inner()
 }
 
 async fn slowloris(phase: &str, said: &[u8]) {
     let relay_under_test = TestRelay::open(&IMPATIENT);
-    let turned_away = relay_under_test
+    let rejected = relay_under_test
         .while_syncing(phase, say_and_wait(relay_under_test.relay.address, said))
         .await;
     assert!(
-        turned_away >= 10 * usize::from(ADDRESSES),
-        "an address may have 50 newcomers: {turned_away}"
+        rejected >= 10 * usize::from(ADDRESSES),
+        "an address may have 50 unauthenticated connections: {rejected}"
     );
     relay_under_test.has_connections(2).await;
 }
@@ -172,11 +172,11 @@ async fn waiting_connections_do_not_block_a_new_device() {
             open.push(connect(from, relay).await.expect("the port is open"));
         }
         // A connection from a new address evicts one of the address with the most.
-        let (newcomer, _other) = tokio::join!(
+        let (connection, _other) = tokio::join!(
             websocket(address(0, 77), relay),
             websocket(address(0, 78), relay)
         );
-        drop(newcomer.expect("let in"));
+        drop(connection.expect("accepted"));
         open
     };
     relay_under_test

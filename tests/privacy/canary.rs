@@ -376,7 +376,7 @@ impl Scene {
     }
 }
 
-/// Where what was sent in the clear must be found.
+/// Where values sent in the clear must be found.
 const UNMASKED: &str = "the frames to the relay, without their masks";
 
 fn decode(text: &str) -> Vec<u8> {

@@ -7,7 +7,7 @@ use flate2::read::{GzDecoder, ZlibDecoder};
 
 use crate::encodings;
 
-/// By these the needles are told apart at first sight; none is shorter.
+/// Length of the prefix by which needles are matched; none is shorter.
 const START_BYTES: usize = 8;
 
 /// What is unpacked of one stream at most.
@@ -42,7 +42,7 @@ pub struct Place {
     pub bytes: Vec<u8>,
 }
 
-/// What was found: a canary's name, and its form.
+/// Matches: a canary's name and its encoding.
 pub type Matches = BTreeSet<(&'static str, &'static str)>;
 
 struct Needle {

@@ -235,7 +235,7 @@ fn bench_names_reached_limit_and_leaves_nothing() {
     assert_empty(&home);
     bench(&["--mode", "idle", "--devices", "40"]).failure(&["32 devices", "devices_max"]);
     bench(&["--size", "9000000"]).failure(&["envelope_size_max", "--size"]);
-    // More accounts than one address may found in an hour.
+    // More accounts than the hourly limit of one address.
     bench(&["--mode", "idle", "--accounts", "25"]).failure(&["per_ip_new_accounts"]);
     assert_empty(&home);
 }

@@ -143,7 +143,7 @@ async fn connection_over_limit_gets_retry_after() {
     .await;
     let client = server.greeted().await;
     let Err(Error::Http(response)) = server.client().await else {
-        panic!("let in");
+        panic!("accepted");
     };
     assert_eq!(response.status(), 503);
     assert!(response.headers().contains_key("retry-after"));

@@ -331,7 +331,7 @@ async fn canary_is_exempt_from_account_creation_limits() {
     };
     let watched = open_with(ReloadableOptions::default(), store).await;
     let trials = CanaryRunner::new(watched.server.relay.clone(), way(watched.server.address));
-    // More than one address may found in an hour.
+    // More than the hourly limit of one address.
     for _ in 0..25 {
         assert!(
             trials.run_once().await,

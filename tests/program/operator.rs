@@ -110,7 +110,7 @@ fn account_delete_removes_all_and_informs_devices() {
         .to_owned();
     home.run(&["account", "delete", &id[..8], "--data-dir", "relay"])
         .failure(&["--yes"]);
-    assert_eq!(accounts(&home).len(), 1, "nobody confirmed it");
+    assert_eq!(accounts(&home).len(), 1, "not confirmed");
     let follower = home.start_client("phone", &["pull", "--follow"]);
     follower.line();
     home.run(&[

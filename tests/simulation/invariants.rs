@@ -110,7 +110,7 @@ impl History {
         let Some(batch) = self.uncertain.take() else {
             return;
         };
-        // No account yet, or the power failed again before anybody could look.
+        // No account yet, or another power failure before the check.
         let Some(head) = self.store_head(relay, phones) else {
             self.uncertain = Some(batch);
             return;
@@ -298,7 +298,7 @@ fn nothing_owed(world: &World, phone: &Phone) -> Result<(), String> {
         if phone.gaps.is_empty() {
             return Err(format!("{} was lost, and nothing was sent", one_owed.name));
         }
-        // Somebody else may have it: then its seq is known, and must lie in a gap that was told.
+        // Another device may have it: then its seq is known and must be covered by a gap.
         let number = numbers
             .get(&one_owed.sender)
             .and_then(|names| names.get(one_owed.name.as_str()));
@@ -350,7 +350,7 @@ fn snapshot_covers_past(world: &World, phone: &Phone) -> Result<(), String> {
     }
 }
 
-/// A seq means the same to everybody who saw it, and the same as when it was given.
+/// Every device sees the same envelope at a seq.
 fn one_epoch_order(world: &World) -> Result<(), String> {
     for (position, name) in world.phones.iter().flat_map(|phone| &phone.applied) {
         match world.history.log.get(&position.seq) {
@@ -376,7 +376,7 @@ fn nothing_left(world: &World, remaining: &[DeviceKey]) -> Result<(), String> {
         .envelopes;
     if remaining.len() > 1 && left > 0 {
         return Err(format!(
-            "{left} envelopes remain that everybody has acknowledged"
+            "{left} envelopes remain that all devices have acknowledged"
         ));
     }
     Ok(())

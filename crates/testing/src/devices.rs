@@ -41,7 +41,7 @@ impl Device {
                         let line = String::from_utf8(received.content.to_vec()).expect("text");
                         having.send_modify(|had| had.push(line));
                     }
-                    other => panic!("nothing may be lost, and nobody asks: {other:?}"),
+                    other => panic!("neither a gap nor a request is expected: {other:?}"),
                 }
                 if following.applied(&incoming).await.is_err() {
                     return;

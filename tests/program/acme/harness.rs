@@ -118,7 +118,7 @@ impl TestRelay {
             cache_bytes: 8 << 20,
             ..graceful_store::Options::default()
         };
-        // Whoever holds a connection open here need not say who it is.
+        // Connections in these tests stay unauthenticated.
         let relay_options = RelayOptions {
             auth_timeout: LONG,
             ..RelayOptions::default()

@@ -95,7 +95,7 @@ async fn acme_renewal_keeps_connections_and_restart_reuses() {
             other => panic!("cut: {other:?}"),
         }
     }
-    // What was renewed is found again by the next process, without the authority.
+    // The next process loads the renewed certificate without the authority.
     pebble.stop();
     drop(relay_under_test);
     let again = TestRelay::open(&acme, Challenge::TlsAlpn, false).await;
@@ -153,7 +153,7 @@ async fn acme_authority_down_at_start_is_retried() {
     relay_under_test.has_certificate().await;
 }
 
-/// An authority that hangs up on everybody, and counts them.
+/// An authority that drops every connection and counts them.
 #[tokio::test]
 async fn acme_restart_loop_spends_five_attempts_at_most() {
     let mut acme = Acme::without_pebble("relay.example");

@@ -355,7 +355,7 @@ fn commit_across_day_boundary_loses_nothing() {
                 assert_eq!(raw::commit(&store, ack, day(number / 4)), Outcome::Acked);
             }
         });
-        // For the janitor each day is over at once; whoever looks meanwhile sees something or nothing.
+        // Maintenance ends each day at once; concurrent readers see an envelope or none.
         while !writer.is_finished() {
             let tomorrow = day(today.load(Ordering::Relaxed) + 1);
             retired.fetch_add(

@@ -258,7 +258,7 @@ async fn interrupted_account_creation_keeps_recovery_key() {
     };
     let nowhere = Client::create(begin("ws://127.0.0.1:1", Some(key.clone())))
         .await
-        .expect_err("nobody there");
+        .expect_err("no relay");
     assert!(
         matches!(nowhere, ClientError::Unreachable { .. }),
         "{nowhere}"

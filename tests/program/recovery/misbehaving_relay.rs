@@ -75,7 +75,7 @@ async fn liar(answers: Vec<Vec<RelayFrame>>) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let url = format!("ws://{}", listener.local_addr().expect("an address"));
     tokio::spawn(async move {
-        let (stream, _) = listener.accept().await.expect("somebody comes");
+        let (stream, _) = listener.accept().await.expect("a connection");
         let mut socket = tokio_tungstenite::accept_async(stream)
             .await
             .expect("a WebSocket");

@@ -95,7 +95,7 @@ async fn mismatched_key_pair_keeps_old_certificate() {
     let error = relay_under_test
         .tls
         .reload()
-        .expect_err("everybody can read it")
+        .expect_err("world-readable")
         .to_string();
     assert!(error.contains("chmod o="), "{error}");
     assert_eq!(relay_under_test.shown().await, before);

@@ -152,7 +152,7 @@ pub fn entries() -> Vec<SignedEntry> {
     entries
 }
 
-/// The account they found.
+/// Returns the account of the examples.
 pub fn account() -> AccountId {
     graceful_protocol::membership::account_id(&entries()[0])
 }

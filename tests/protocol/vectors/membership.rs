@@ -7,7 +7,7 @@ use super::{Vector, hex};
 
 pub fn authors() -> [(&'static str, Actor); 4] {
     [
-        ("the desk founds the account", DESK),
+        ("the desk creates the account", DESK),
         ("the desk adds the phone", DESK),
         ("the phone adds the tablet", PHONE),
         ("the desk removes the tablet", DESK),

@@ -21,7 +21,7 @@ fn counting(mut next: u8) -> FnRng<impl FnMut(&mut [u8]) + Send> {
 
 pub fn engine(data: &[u8]) {
     let identity = Identity::create("desk-1", "Desk", &mut counting(0));
-    let state = EngineState::new(&identity).expect("a founded account is valid");
+    let state = EngineState::new(&identity).expect("a created account is valid");
     let mut engine = Engine::new(state.clone(), "", Box::new(counting(9)));
     let mut disk = state;
     let mut script = Script::new(data);
