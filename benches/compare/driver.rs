@@ -14,7 +14,7 @@ use rustls::ClientConfig;
 use tokio::sync::{Notify, Semaphore};
 use tokio::task::JoinSet;
 
-/// Connections that are begun at a time.
+/// Concurrent connection attempts.
 const CONNECTING: usize = 32;
 
 /// Where a server is.
@@ -66,7 +66,7 @@ pub struct Result_ {
 }
 
 struct Run {
-    begun: Instant,
+    started: Instant,
     end: Duration,
     payload: Payload,
     stored: Stats,
@@ -104,7 +104,7 @@ pub async fn run<D: Driver>(target: &Target, server: Process, load: Load) -> Res
     }
     let window = load.warm_up..load.warm_up + load.duration;
     let run = Arc::new(Run {
-        begun: Instant::now(),
+        started: Instant::now(),
         end: window.end,
         payload: Payload::random(load.bytes),
         stored: Stats::new(window.clone()),
@@ -131,7 +131,7 @@ pub async fn run<D: Driver>(target: &Target, server: Process, load: Load) -> Res
             }
         });
     }
-    let _pacer = rate.map(|rate| Timer::start(rate, run.begun, wakes));
+    let _timer = rate.map(|rate| Timer::start(rate, run.started, wakes));
     let own = Process::new(std::process::id());
     let used = || {
         Ok::<_, anyhow::Error>((
@@ -139,9 +139,9 @@ pub async fn run<D: Driver>(target: &Target, server: Process, load: Load) -> Res
             own.used_alone(),
         ))
     };
-    tokio::time::sleep_until((run.begun + window.start).into()).await;
+    tokio::time::sleep_until((run.started + window.start).into()).await;
     let before = used()?;
-    tokio::time::sleep_until((run.begun + window.end).into()).await;
+    tokio::time::sleep_until((run.started + window.end).into()).await;
     let after = used()?;
     // EnvelopeMeta open until what was received is counted.
     let mut drivers = Vec::new();
@@ -165,12 +165,12 @@ pub async fn run<D: Driver>(target: &Target, server: Process, load: Load) -> Res
 
 async fn push_on<D: Driver>(mut driver: D, run: &Run) -> Result<D> {
     loop {
-        let now = run.begun.elapsed();
+        let now = run.started.elapsed();
         if now >= run.end {
             return Ok(driver);
         }
         driver.push(&run.payload.stamped(now)).await?;
-        run.stored.done(now, run.begun.elapsed(), 1);
+        run.stored.done(now, run.started.elapsed(), 1);
     }
 }
 
@@ -186,11 +186,11 @@ async fn push_when_due<D: Driver>(
         if moment >= run.end {
             break;
         }
-        while run.begun.elapsed() < moment {
+        while run.started.elapsed() < moment {
             wake.notified().await;
         }
         driver.push(&run.payload.stamped(moment)).await?;
-        run.stored.done(moment, run.begun.elapsed(), 1);
+        run.stored.done(moment, run.started.elapsed(), 1);
     }
     Ok(driver)
 }
@@ -198,7 +198,7 @@ async fn push_when_due<D: Driver>(
 async fn receive<D: Driver>(driver: &mut D, run: &Run) -> Result<()> {
     loop {
         let payloads = driver.receive().await?;
-        let now = run.begun.elapsed();
+        let now = run.started.elapsed();
         for payload in payloads {
             if let Some(intended) = run.payload.intended(&payload) {
                 run.delivered.done(intended, now, 1);

@@ -28,8 +28,8 @@ fn median_us(mut times: Vec<Duration>) -> f64 {
 
 /// Repeats something, and gives the time of each.
 fn repeat(time: Duration, mut work: impl FnMut() -> Result<()>) -> Result<Vec<Duration>> {
-    let (begun, mut times) = (Instant::now(), Vec::new());
-    while begun.elapsed() < time {
+    let (started, mut times) = (Instant::now(), Vec::new());
+    while started.elapsed() < time {
         let turn = Instant::now();
         work()?;
         times.push(turn.elapsed());

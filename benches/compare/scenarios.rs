@@ -447,9 +447,9 @@ async fn idle<D: Driver>(
     };
     tokio::time::sleep(settings.settle).await;
     let before = resident()?;
-    let begun = Instant::now();
+    let started = Instant::now();
     let mut connections = connect_all::<D>(target, count).await?;
-    let connected = begun.elapsed();
+    let connected = started.elapsed();
     // What connecting took is given back first.
     tokio::time::sleep(settings.settle).await;
     let idle = resident()?;
@@ -483,14 +483,14 @@ async fn reopen(kind: Kind, scratch: &Scratch, settings: &Settings) -> Result<Va
         D::prepare(target).await?;
         let payload = Arc::new(Payload::random(REOPEN_BYTES));
         let each = bytes / payload.bytes() as u64 / REOPEN_CONNECTIONS as u64;
-        let begun = Instant::now();
+        let started = Instant::now();
         let mut tasks = tokio::task::JoinSet::new();
         for mut driver in connect_all::<D>(target, REOPEN_CONNECTIONS).await? {
             let payload = payload.clone();
             tasks.spawn(async move {
                 let mut pushed = 0;
-                while pushed < each && begun.elapsed() < patience {
-                    driver.push(&payload.stamped(begun.elapsed())).await?;
+                while pushed < each && started.elapsed() < patience {
+                    driver.push(&payload.stamped(started.elapsed())).await?;
                     pushed += 1;
                 }
                 anyhow::Ok(pushed * payload.bytes() as u64)

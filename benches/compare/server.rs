@@ -69,7 +69,7 @@ impl Server {
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
             .stderr(log);
-        let begun = Instant::now();
+        let started = Instant::now();
         let child = command.spawn().with_context(|| {
             format!(
                 "cannot start {} (Debian's package {})",
@@ -86,23 +86,23 @@ impl Server {
             target,
             ready: Duration::ZERO,
         };
-        this.wait(begun, kind, folder).await?;
+        this.wait(started, kind, folder).await?;
         Ok(this)
     }
 
-    async fn wait(&mut self, begun: Instant, kind: Kind, folder: &Path) -> Result<()> {
+    async fn wait(&mut self, started: Instant, kind: Kind, folder: &Path) -> Result<()> {
         loop {
             // Redis and PostgreSQL take connections while they still load, and say so.
             let opened = TcpStream::connect(self.target.address).await.is_ok();
             if opened && crate::scenarios::is_ready(kind, &self.target).await {
-                self.ready = begun.elapsed();
+                self.ready = started.elapsed();
                 return Ok(());
             }
             let ended = match &mut self.running {
                 Running::Peer(child) => child.try_wait()?.is_some(),
                 Running::Relay(_) => false,
             };
-            if ended || begun.elapsed() > READY_WAIT {
+            if ended || started.elapsed() > READY_WAIT {
                 let log = std::fs::read_to_string(folder.join("log")).unwrap_or_default();
                 bail!("{} does not come up: {log}", kind.name());
             }

@@ -339,10 +339,10 @@ pub fn measure<Subject>(
     mut work: impl FnMut(&mut Subject) -> Result<u64>,
 ) -> Result<Cost> {
     let own = Process::new(std::process::id()).on_disk_of(folder);
-    let (begun, before) = (Instant::now(), own.used_alone());
+    let (started, before) = (Instant::now(), own.used_alone());
     let (mut times, mut done) = (Vec::new(), 0);
     let mut idle = 0;
-    while begun.elapsed() < time && times.len() < turns_max && idle < IDLE_TURNS_MAX {
+    while started.elapsed() < time && times.len() < turns_max && idle < IDLE_TURNS_MAX {
         let turn = Instant::now();
         let count = work(subject)?;
         // A turn without anything to do says nothing.
@@ -365,9 +365,9 @@ pub fn measure<Subject>(
 }
 
 fn open_ms(folder: &Path) -> Result<(Store, f64)> {
-    let begun = Instant::now();
+    let started = Instant::now();
     let store = Store::open(folder, options())?;
-    Ok((store, begun.elapsed().as_secs_f64() * 1e3))
+    Ok((store, started.elapsed().as_secs_f64() * 1e3))
 }
 
 /// Values by name, as they are kept.

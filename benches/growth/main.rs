@@ -263,7 +263,7 @@ fn month(raw: &mut Raw, folder: &Path, options: &Options) -> Result<()> {
     let own = graceful_loadgen::process::Process::new(std::process::id()).on_disk_of(folder);
     let before = own.used_alone();
     for day in 1..=35_u32 {
-        let begun = harness.now;
+        let started = harness.now;
         for _ in 0..a_day / 100 {
             let changes = (0..100).map(|_| {
                 let account = harness.next_account();
@@ -295,7 +295,7 @@ fn month(raw: &mut Raw, folder: &Path, options: &Options) -> Result<()> {
             harness.accounts[number].acked = harness.accounts[number].head;
             harness.commit(vec![ack])?;
         }
-        harness.now = RelayTime::from_ms(begun.ms()).plus(DAY);
+        harness.now = RelayTime::from_ms(started.ms()).plus(DAY);
         while let Some(Outcome::Swept { more: true, .. }) =
             harness.commit(vec![Command::Sweep])?.first()
         {}

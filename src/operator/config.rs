@@ -143,10 +143,24 @@ fn markdown() -> String {
             option.key,
             option.default,
             option.variable(),
-            option.meaning.join("\n")
+            description(&option.meaning)
         );
     }
     page + OTHER_VARIABLES
+}
+
+/// The description in Markdown: aligned lines of quoted values become a list.
+fn description(lines: &[String]) -> String {
+    let lines = lines.iter().map(|line| match line.split_once("\"  ") {
+        Some((value, text)) if line.starts_with('"') => {
+            format!("- `{value}\"`: {}", text.trim_start())
+        }
+        _ => match line.strip_prefix("    ") {
+            Some(text) => format!("  {}", text.trim_start()),
+            None => line.clone(),
+        },
+    });
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 const HEADER: &str = "\

@@ -97,9 +97,9 @@ fn is_loaded() -> bool {
 
 /// launchd has no notification.
 fn wait_until(mut holds: impl FnMut() -> bool) -> anyhow::Result<()> {
-    let begun = Instant::now();
+    let started = Instant::now();
     while !holds() {
-        if begun.elapsed() > PATIENCE {
+        if started.elapsed() > PATIENCE {
             bail!("timeout after {} seconds", PATIENCE.as_secs());
         }
         std::thread::sleep(PAUSE);

@@ -109,7 +109,7 @@ fn stop_it(service: &Service) -> anyhow::Result<bool> {
 
 /// The service manager has no notification.
 fn wait_for(service: &Service, state: ServiceState) -> anyhow::Result<()> {
-    let begun = Instant::now();
+    let started = Instant::now();
     loop {
         let now = service.query_status()?.current_state;
         if now == state {
@@ -118,7 +118,7 @@ fn wait_for(service: &Service, state: ServiceState) -> anyhow::Result<()> {
         if now == ServiceState::Stopped {
             bail!("the service stopped");
         }
-        if begun.elapsed() > PATIENCE {
+        if started.elapsed() > PATIENCE {
             bail!(
                 "timeout: still {now:?} after {} seconds",
                 PATIENCE.as_secs()

@@ -136,7 +136,7 @@ async fn proof_for_other_host_nonce_or_version_is_refused() {
     let proof = elsewhere.proof_for("relay.example.org", &fixtures::signing_key(1));
     elsewhere.send(DeviceFrame::Authenticate(proof)).await;
     let text = elsewhere.ends(Code::WrongHost, 4421).await;
-    assert!(text.contains("server.names"), "{text}");
+    assert!(text.contains("server.domains"), "{text}");
 
     let recorded = device.proof();
     let mut replayed = Device::dial(&server, 1, 1).await;

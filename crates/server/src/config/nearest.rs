@@ -1,9 +1,9 @@
-//! What someone meant who mistyped: the known word that needs the fewest changes.
+//! The known word nearest to a mistyped one.
 
-/// Changes beyond which two words have nothing to do with each other.
+/// Maximum edit distance of a suggestion.
 const CHANGES_MAX: usize = 3;
 
-/// The nearest of `known`, if it is near at all.
+/// The nearest word of `known`, if one is near.
 pub(super) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let word = word.to_lowercase();
     let distances = known
@@ -13,7 +13,7 @@ pub(super) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) 
     (distance <= CHANGES_MAX && distance < candidate.chars().count()).then_some(candidate)
 }
 
-/// Letters to add, drop or replace (Levenshtein), row by row of the usual table.
+/// The Levenshtein distance, row by row.
 fn changes(from: &str, to: &str) -> usize {
     let to: Vec<char> = to.chars().collect();
     let mut row: Vec<usize> = (0..=to.len()).collect();
@@ -34,16 +34,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_slip_of_the_finger_is_understood() {
-        let known = ["listen", "names", "folder"];
+    fn typo_finds_the_known_word() {
+        let known = ["listen", "domains", "region"];
         assert_eq!(nearest("listne", known), Some("listen"));
-        assert_eq!(nearest("Name", known), Some("names"));
+        assert_eq!(nearest("Domain", known), Some("domains"));
         assert_eq!(nearest("certificate", known), None);
         assert_eq!(nearest("", known), None);
     }
 
     #[test]
-    fn changes_are_counted_as_levenshtein_did() {
+    fn changes_match_levenshtein_distances() {
         assert_eq!(changes("kitten", "sitting"), 3);
         assert_eq!(changes("", "abc"), 3);
         assert_eq!(changes("same", "same"), 0);

@@ -68,3 +68,19 @@ fn credit(text: &str) -> Option<Credit> {
         credit_percent: percent(credit)?,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn credits_need_two_percentages() {
+        let due = credit("99.9%: 10 %").map(|credit| (credit.below_percent, credit.credit_percent));
+        assert_eq!(due, Some((99.9, 10.0)));
+        for wrong in [
+            "", "99%", "99%:", ":5%", "101%:5%", "99%:-1%", "99%;5%", "NaN%:1%", "99.9: 10",
+        ] {
+            assert!(credit(wrong).is_none(), "{wrong}");
+        }
+    }
+}

@@ -12,7 +12,7 @@ struct Case {
 
 impl Case {
     fn new(file: &str) -> Self {
-        let folder = tempfile::tempdir().expect("a folder");
+        let folder = tempfile::tempdir().expect("a directory");
         let path = folder.path().join("config.toml");
         std::fs::write(&path, file).expect("a file");
         let env = ProcessEnv {
@@ -33,14 +33,12 @@ impl Case {
     }
 
     fn load(&self) -> Config {
-        load(&self.sources).expect("good settings")
+        load(&self.sources).expect("a valid configuration")
     }
 
-    /// What is said, without the folder that differs each time.
+    /// The error, without the temporary directory.
     fn refusal(&self) -> String {
-        let text = load(&self.sources)
-            .expect_err("something is wrong")
-            .to_string();
+        let text = load(&self.sources).expect_err("an error").to_string();
         text.replace(&format!("{}/", self.folder.path().display()), "")
     }
 }
@@ -51,7 +49,7 @@ fn refused(file: &str, expected: &str) {
 }
 
 #[test]
-fn nothing_set_serves_plain_text_to_this_machine() {
+fn defaults_serve_plain_text_on_loopback() {
     let config = Case::new("").load();
     assert_eq!(config.listen.to_string(), "127.0.0.1:8080");
     assert_eq!(
@@ -63,7 +61,7 @@ fn nothing_set_serves_plain_text_to_this_machine() {
 }
 
 #[test]
-fn the_later_source_wins() {
+fn later_source_overrides_earlier_one() {
     let mut case = Case::new("[server]\nlisten = \"127.0.0.1:1\"\n[log]\nlevel = \"warn\"");
     assert_eq!(case.load().listen.port(), 1);
     case = case.with_variable("GRACEFUL_RELAY_SERVER__LISTEN", "127.0.0.1:2");
@@ -74,10 +72,10 @@ fn the_later_source_wins() {
 }
 
 #[test]
-fn parts_beside_the_file_win_over_it_in_order_of_their_names() {
+fn config_d_overrides_the_file_in_name_order() {
     let case = Case::new("[storage]\nretention = \"1d\"\n[log]\nlevel = \"warn\"");
     let parts = case.folder.path().join("config.d");
-    std::fs::create_dir(&parts).expect("a folder");
+    std::fs::create_dir(&parts).expect("a directory");
     let write = |name: &str, text: &str| std::fs::write(parts.join(name), text).expect("a file");
     write("20-more.toml", "[storage]\nretention = \"3d\"");
     write(
@@ -99,7 +97,7 @@ fn parts_beside_the_file_win_over_it_in_order_of_their_names() {
 }
 
 #[test]
-fn logs_go_where_they_are_told() {
+fn log_output_is_validated() {
     let config = Case::new(
         "[log]\noutput = \"file\"\ndir = \"/var/log/relay\"\nformat = \"json\"\nretention = \"7d\"",
     )
@@ -119,7 +117,7 @@ fn logs_go_where_they_are_told() {
 }
 
 #[test]
-fn metrics_stay_on_this_machine_unless_somebody_says_otherwise() {
+fn remote_metrics_need_a_token_or_consent() {
     refused(
         "[metrics]\nlisten = \"0.0.0.0:8917\"",
         "config.toml, line 2, column 1: `metrics.listen` is 0.0.0.0:8917",
@@ -140,7 +138,7 @@ fn metrics_stay_on_this_machine_unless_somebody_says_otherwise() {
 }
 
 #[test]
-fn variables_have_the_types_of_their_options() {
+fn variables_parse_as_their_options() {
     let config = Case::new("")
         .with_variable("GRACEFUL_RELAY_TLS__MODE", "proxy")
         .with_variable("GRACEFUL_RELAY_SERVER__DOMAINS", "Relay.Example.org, [::1]")
@@ -153,7 +151,7 @@ fn variables_have_the_types_of_their_options() {
 }
 
 #[test]
-fn a_variable_can_name_the_file_and_a_named_file_must_be_there() {
+fn variable_names_the_file_which_must_exist() {
     let mut case = Case::new("[log]\nlevel = \"debug\"");
     let file = case.sources.file.take().expect("named");
     case = case.with_variable(FILE_VARIABLE, file.to_str().expect("UTF-8"));
@@ -163,7 +161,7 @@ fn a_variable_can_name_the_file_and_a_named_file_must_be_there() {
 }
 
 #[test]
-fn what_is_mistyped_is_named_with_its_place_and_what_was_meant() {
+fn typos_are_reported_with_place_and_suggestion() {
     refused(
         "[server]\nlistne = \"127.0.0.1:1\"",
         "config.toml, line 2, column 1: there is no option `server.listne`; did you mean `listen`?",
@@ -195,7 +193,7 @@ fn what_is_mistyped_is_named_with_its_place_and_what_was_meant() {
 }
 
 #[test]
-fn what_is_no_toml_is_named_with_its_place() {
+fn invalid_toml_is_reported_with_place() {
     refused("[server]\nlisten = ", "config.toml, line 2, column ");
     refused(
         "[log]\nlevel = \"info\"\nlevel = \"warn\"",
@@ -204,7 +202,7 @@ fn what_is_no_toml_is_named_with_its_place() {
 }
 
 #[test]
-fn values_of_a_wrong_type_are_named() {
+fn wrong_types_are_reported() {
     refused(
         "[tls]\nmode = true",
         "config.toml, line 2, column 8: `tls.mode` must be a string, like \"off\", not of type boolean",
@@ -229,7 +227,7 @@ fn values_of_a_wrong_type_are_named() {
 }
 
 #[test]
-fn values_out_of_range_are_named_with_the_range() {
+fn values_out_of_range_are_reported_with_range() {
     refused(
         "[storage]\nretention = \"90d\"",
         "config.toml, line 2, column 1: `storage.retention` is 90d; it must be between 1d and 30d",
@@ -257,7 +255,7 @@ fn values_out_of_range_are_named_with_the_range() {
 }
 
 #[test]
-fn plain_text_stays_on_this_machine_unless_a_proxy_stands_in_front() {
+fn plain_text_beyond_loopback_needs_a_proxy() {
     refused(
         "[server]\nlisten = \"0.0.0.0:8080\"",
         "config.toml, line 2, column 1: `server.listen` is 0.0.0.0:8080, which other machines can reach, \
@@ -277,7 +275,7 @@ fn plain_text_stays_on_this_machine_unless_a_proxy_stands_in_front() {
 }
 
 #[test]
-fn a_relay_with_tls_of_its_own_is_for_everybody() {
+fn tls_listens_on_every_address() {
     let config = Case::new("[tls]\nmode = \"self-signed\"").load();
     assert_eq!(
         (config.listen.to_string().as_str(), &config.tls),
@@ -303,7 +301,7 @@ fn a_relay_with_tls_of_its_own_is_for_everybody() {
 }
 
 #[test]
-fn a_certificate_is_ordered_for_what_devices_dial() {
+fn acme_orders_for_the_domains() {
     let file = "[server]\ndomains = [\"Relay.example\"]\n[tls]\nmode = \"acme\"\n[acme]\naccept_tos = true";
     let setup = |file: &str| match Case::new(file).load().tls {
         Some(TlsSetup::Acme(setup)) => setup,
@@ -335,7 +333,7 @@ fn a_certificate_is_ordered_for_what_devices_dial() {
 }
 
 #[test]
-fn what_an_order_lacks_is_told() {
+fn incomplete_acme_options_are_reported() {
     let acme = |rest: &str| {
         format!("[server]\ndomains = [\"a.example\"]\n[tls]\nmode = \"acme\"\n[acme]\n{rest}")
     };
@@ -366,7 +364,7 @@ fn what_an_order_lacks_is_told() {
 }
 
 #[test]
-fn who_is_believed_and_who_may_come_is_checked() {
+fn proxies_and_origins_are_validated() {
     refused(
         "[server]\ntrusted_proxies = [\"10.0.0.0/33\"]",
         "config.toml, line 2, column 1: `server.trusted_proxies` has \"10.0.0.0/33\"; a network is",
@@ -395,7 +393,7 @@ fn who_is_believed_and_who_may_come_is_checked() {
 }
 
 #[test]
-fn what_tls_lacks_and_what_does_nothing_is_told() {
+fn tls_options_without_effect_are_refused() {
     refused(
         "[tls]\nmode = \"selfsigned\"",
         "config.toml, line 2, column 1: `tls.mode` is \"selfsigned\"; did you mean \"self-signed\"?",
@@ -420,7 +418,7 @@ fn what_tls_lacks_and_what_does_nothing_is_told() {
 }
 
 #[test]
-fn limits_per_address_need_a_proxy_that_is_believed() {
+fn limits_per_ip_need_a_trusted_proxy() {
     let behind = "[tls]\nmode = \"proxy\"\n[server]\ndomains = [\"relay.example\"]\n";
     let config = Case::new(behind).load();
     assert!(!config.admission.by_address && config.warning().is_some());
@@ -430,14 +428,14 @@ fn limits_per_address_need_a_proxy_that_is_believed() {
 }
 
 #[test]
-fn the_options_at_their_defaults_are_those_of_the_rooms() {
+fn defaults_match_those_of_the_modules() {
     let config = Case::new("").load();
     assert_eq!(config.admission, crate::http::Admission::default());
     assert_eq!(config.rate_limits, crate::relay::RateLimits::default());
 }
 
 #[test]
-fn names_are_names_alone() {
+fn domains_have_no_scheme_and_no_port() {
     for (name, why) in [
         ("https://relay.example.org", "without https://"),
         ("relay.example.org:443", "without a port"),
@@ -451,7 +449,7 @@ fn names_are_names_alone() {
 }
 
 #[test]
-fn variables_with_our_prefix_must_be_options() {
+fn unknown_variables_are_refused() {
     let said = |name: &str, value: &str| Case::new("").with_variable(name, value).refusal();
     assert_eq!(
         said("GRACEFUL_RELAY_SERVER__LISTNE", "x"),
@@ -474,7 +472,7 @@ fn variables_with_our_prefix_must_be_options() {
 }
 
 #[test]
-fn flags_are_named_when_they_are_wrong() {
+fn wrong_flags_are_reported() {
     let mut case = Case::new("");
     case.sources.flags.listen = Some("8080".to_owned());
     assert!(
@@ -484,7 +482,7 @@ fn flags_are_named_when_they_are_wrong() {
 }
 
 #[test]
-fn what_is_shown_brings_about_the_same() {
+fn shown_config_loads_to_the_same_config() {
     let config =
         Case::new("[server]\ndomains = [\"Relay.Example\"]\n[storage]\nretention = \"3d\"").load();
     let mut again = Case::new(&config.to_toml()).load();
@@ -493,9 +491,9 @@ fn what_is_shown_brings_about_the_same() {
     assert_eq!(again, config);
 }
 
-/// Each option stands in the example, commented out, at its default, below a comment of its own.
+/// Each option is in the example, commented out, at its default, below its own comment.
 #[test]
-fn the_example_has_every_option_at_its_default() {
+fn example_has_every_option_at_its_default() {
     let example = super::reference::EXAMPLE;
     let mut table = toml::Table::new();
     let mut section = String::new();
@@ -533,7 +531,7 @@ fn the_example_has_every_option_at_its_default() {
 }
 
 #[test]
-fn all_that_is_wrong_is_told_at_once_by_source_and_line() {
+fn all_errors_are_reported_by_source_and_line() {
     let file = "[server]\nlisten = \"nowhere\"\nlisen = \"x\"\n[log]\nlevel = \"loud\"\n[limits]\nping_interval = 5\n\
                 connections_max = 0\n[storage]\ncache_size = \"32\"\n[moon]\n";
     let case = Case::new(file)
@@ -560,8 +558,8 @@ fn all_that_is_wrong_is_told_at_once_by_source_and_line() {
 }
 
 #[test]
-fn a_file_that_is_no_toml_hides_nothing_of_the_environment_and_nothing_is_made_up_for_it() {
-    // What the file would say of names is not known: that they are missing would be made up.
+fn invalid_toml_hides_no_error_of_the_environment() {
+    // The file may set domains, so a missing domain must not be reported.
     let case = Case::new("[server]\ndomains = [\n")
         .with_variable("GRACEFUL_RELAY_TLS__MODE", "proxy")
         .with_variable("GRACEFUL_RELAY_LOG__LEVLE", "info");
@@ -577,10 +575,10 @@ fn a_file_that_is_no_toml_hides_nothing_of_the_environment_and_nothing_is_made_u
 }
 
 #[test]
-fn where_each_setting_came_from_is_told() {
+fn origin_of_each_option_is_shown() {
     let mut case = Case::new("[log]\nlevel = \"warn\"\n")
         .with_variable("GRACEFUL_RELAY_STORAGE__RETENTION", "3d");
-    std::fs::create_dir(case.folder.path().join("config.d")).expect("a folder");
+    std::fs::create_dir(case.folder.path().join("config.d")).expect("a directory");
     std::fs::write(
         case.folder.path().join("config.d/a.toml"),
         "[accounts]\ndevices_max = 9\n",
@@ -618,7 +616,7 @@ fn where_each_setting_came_from_is_told() {
 
 #[cfg(unix)]
 #[test]
-fn a_secret_may_come_from_the_service_manager_unless_a_file_is_named() {
+fn token_comes_from_systemd_unless_a_file_is_set() {
     use std::os::unix::fs::PermissionsExt;
     let mut case = Case::new("");
     let folder = case.folder.path().to_owned();
@@ -633,7 +631,7 @@ fn a_secret_may_come_from_the_service_manager_unless_a_file_is_named() {
     assert_eq!(
         case.load().reloadable.status_token,
         None,
-        "there is no such credential"
+        "no such credential"
     );
     write("status-token", 0o400);
     let config = case.load();
@@ -657,7 +655,7 @@ fn a_secret_may_come_from_the_service_manager_unless_a_file_is_named() {
     let case = case.with_variable("GRACEFUL_RELAY_HEALTH__STATUS_TOKEN_FILE", &own);
     assert!(
         case.load().reloadable.status_token.is_some(),
-        "the other file is not looked at"
+        "the credential is ignored"
     );
 }
 

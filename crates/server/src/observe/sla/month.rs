@@ -276,12 +276,18 @@ pub(crate) fn percentiles(latency: &Latency) -> Option<Percentiles> {
 pub(super) mod tests {
     use super::*;
     use graceful_rules::latency::bucket;
-    use graceful_rules::sla::credit;
+    use graceful_rules::sla::Credit;
 
     pub(crate) fn sla_terms() -> SlaTerms {
         let credits = vec![
-            credit("99: 25").expect("a credit"),
-            credit("99.9: 10").expect("a credit"),
+            Credit {
+                below_percent: 99.0,
+                credit_percent: 25.0,
+            },
+            Credit {
+                below_percent: 99.9,
+                credit_percent: 10.0,
+            },
         ];
         SlaTerms {
             target_percent: 99.9,
