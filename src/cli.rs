@@ -62,7 +62,7 @@ pub(super) enum Command {
     Compact(compact::Compact),
     /// Reload configuration and certificate
     Reload(reload::Reload),
-    /// Install this program as a system service
+    /// Manage the system service
     #[cfg(any(target_os = "linux", target_os = "macos", windows))]
     #[command(subcommand)]
     Service(service::Service),

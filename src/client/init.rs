@@ -15,8 +15,7 @@ use graceful_client::{Client, ClientError, CreateOptions, OsRng, RecoveryKey, St
 
 #[derive(Args)]
 pub(super) struct Init {
-    /// Relay address, such as wss://relay.example.org, or with a pinned key:
-    /// 'wss://192.168.1.20#KEY'
+    /// Relay address: wss://relay.example.org or 'wss://192.168.1.20#KEY'
     #[arg(long, value_name = "URL")]
     relay: String,
     /// Invitation, if the relay requires one

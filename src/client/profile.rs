@@ -11,10 +11,10 @@ use graceful_client::ConnectOptions;
 /// Options of a new device.
 #[derive(Debug, Args)]
 pub(super) struct NewDevice {
-    /// Device name for people [default: host name]
+    /// Display name of the device [default: host name]
     #[arg(long)]
     name: Option<String>,
-    /// Device id for programs, encrypted [default: random]
+    /// Device id for apps, stored encrypted [default: random]
     #[arg(long, value_name = "ID")]
     device_id: Option<String>,
     /// Allow ws:// to another machine

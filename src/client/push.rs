@@ -23,7 +23,7 @@ const ADVICE: &str = "the changes stay in the outbox; retrying (Ctrl-C to stop; 
 
 #[derive(Debug, Args)]
 pub(super) struct Push {
-    /// Push each line of this JSON Lines file (- is standard input)
+    /// Push each line of this file (-: stdin)
     #[arg(long, value_name = "FILE", conflicts_with = "text")]
     jsonl: Option<PathBuf>,
     /// Do not wait for the relay

@@ -5,7 +5,7 @@ use qrcode::render::unicode::Dense1x2;
 use qrcode::types::QrError;
 use qrcode::{EcLevel, QrCode};
 
-/// Dark on light regardless of the terminal's colours, as cameras expect.
+/// Dark on light regardless of the terminal's colors, as cameras expect.
 pub(super) fn picture(link: &str) -> Result<String, QrError> {
     let code = QrCode::with_error_correction_level(link, EcLevel::L)?;
     let mut renderer = code.render::<Dense1x2>();
@@ -16,7 +16,7 @@ pub(super) fn picture(link: &str) -> Result<String, QrError> {
             .map(|line| format!("\x1b[38;5;16;48;5;231m{line}\x1b[0m"));
         return Ok(painted.collect::<Vec<_>>().join("\n"));
     }
-    // Without colours, the blocks are the light modules: correct on a dark terminal.
+    // Without colors, the blocks are the light modules: correct on a dark terminal.
     Ok(renderer
         .dark_color(Dense1x2::Light)
         .light_color(Dense1x2::Dark)

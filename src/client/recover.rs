@@ -21,7 +21,7 @@ use graceful_protocol::Code;
 
 #[derive(Debug, Args)]
 pub(super) struct Recover {
-    /// Relay address, such as wss://relay.example.org
+    /// Relay address: wss://relay.example.org or 'wss://192.168.1.20#KEY'
     #[arg(long, value_name = "URL")]
     relay: String,
     /// Remove every other device

@@ -15,7 +15,7 @@ use graceful_client::{Client, Device};
 
 #[derive(Debug, Args)]
 pub(super) struct Snapshot {
-    /// Request from this device [default: last heard]
+    /// Request from this device [default: latest sender]
     #[arg(long, value_name = "DEVICE", conflicts_with = "to")]
     from: Option<String>,
     /// Send this device's changes to DEVICE instead
@@ -78,10 +78,10 @@ async fn request(client: &Client, device: Option<Device>, output: Output) -> any
     let result = json!({ "from": device.as_ref().map(|device| device.key.to_string()) });
     let name = device
         .as_ref()
-        .map_or_else(|| "The last heard device".to_owned(), display_name);
+        .map_or_else(|| "the latest sender".to_owned(), display_name);
     output.result(&result, || format!("Requested a snapshot from: {name}."));
     note(
-        "It answers when `graceful-relay client pull` runs there. Receive the snapshot \
+        "The other device answers when `graceful-relay client pull` runs there. Receive the snapshot \
          with `pull` here.",
     );
     Ok(())

@@ -24,7 +24,7 @@ use progress::Progress;
 
 #[derive(Debug, Args)]
 pub(super) struct Demo {
-    /// Send the lines of this file instead
+    /// Sync the lines of this file instead
     #[arg(long, value_name = "FILE")]
     changes: Option<PathBuf>,
     /// Keep the temporary directory

@@ -27,7 +27,7 @@ impl Client {
         self.push([Change::snapshot(device, content)]).await
     }
 
-    /// Requests a snapshot from a device, or from the last heard one. That device finds
+    /// Requests a snapshot from a device, or from the latest sender. That device finds
     /// [`super::Incoming::SnapshotRequest`] among its changes, and its answer arrives among the
     /// changes here. [`super::Gap::recommended_source`] names a device that certainly has what a
     /// gap lost.

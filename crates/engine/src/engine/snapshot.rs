@@ -6,7 +6,7 @@ use crate::sealed::Kind;
 use graceful_protocol::DeviceKey;
 
 impl Engine {
-    /// Requests a snapshot from the given device, or from the last heard one. The request is queued
+    /// Requests a snapshot from the given device, or from the latest sender. The request is queued
     /// like a change.
     ///
     /// # Errors
@@ -41,7 +41,7 @@ impl Engine {
         })
     }
 
-    /// Prefers the last heard device, then the one that added this device, then any other.
+    /// Prefers the latest sender, then the one that added this device, then any other.
     fn default_snapshot_source(&self) -> Option<DeviceKey> {
         let account = &self.state.account;
         let members = account
