@@ -90,7 +90,7 @@ fn message(client: &Client, event: &Event) -> Option<String> {
             reason,
         } => {
             format!(
-                "UNDECRYPTABLE: skipped number {seq} from {}: {reason}",
+                "UNDECRYPTABLE: skipped seq {seq} from {}: {reason}",
                 name(sender)
             )
         }

@@ -234,7 +234,7 @@ pub(super) fn text(incoming: &Incoming, columns: usize) -> String {
         Incoming::Gap(gap) => {
             let (from, through) = (gap.from, gap.through);
             format!(
-                "GAP: numbers {from} to {through} are missing ({})",
+                "GAP: seqs {from} to {through} are missing ({})",
                 why(gap.reason)
             )
         }

@@ -48,7 +48,7 @@ impl JsonlSink {
                 "its last line has no position, so another program wrote it; use another file",
             )?),
             None if !begins_like_a_line(&mut file)? => {
-                bail!("it is not a file of this command; use another file")
+                bail!("this command did not write it; use another file")
             }
             None => None,
         };

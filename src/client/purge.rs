@@ -62,7 +62,7 @@ impl Purge {
                 format!("Delete all stored changes of this account from {relay}? {devices}")
             }
             (false, Some(seq)) => {
-                format!("Delete stored changes through number {seq} from {relay}? {devices}")
+                format!("Delete stored changes through seq {seq} from {relay}? {devices}")
             }
         }
     }

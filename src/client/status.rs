@@ -59,9 +59,9 @@ fn screen(status: &Status, profile_dir: &Path) -> String {
         format!("relay      {}", status.relay),
         format!("account    {}", status.account),
         format!("state      {}", words(&status.state)),
-        format!("received   through number {}", status.cursor),
+        format!("received   through seq {}", status.cursor),
         format!(
-            "sent       through number {}, {} waiting",
+            "sent       through push number {}, {} waiting",
             status.stored_through, status.waiting
         ),
         format!("key epoch  {}", status.key_epoch),

@@ -73,7 +73,7 @@ pub(super) async fn receive_one(client: &Client) -> anyhow::Result<Received> {
             Ok(received)
         }
         Incoming::Gap(gap) => bail!("the relay lost the changes {} to {}", gap.from, gap.through),
-        Incoming::SnapshotRequest { .. } => bail!("a device asked for a snapshot"),
+        Incoming::SnapshotRequest { .. } => bail!("a device requested a snapshot"),
     }
 }
 
@@ -85,7 +85,7 @@ fn check_events(events: &mut Receiver<Event>) -> anyhow::Result<()> {
                 bail!("relay misbehavior: {misbehavior}")
             }
             Event::UndecryptableEnvelope { seq, reason, .. } => {
-                bail!("cannot decrypt number {seq}: {reason}")
+                bail!("cannot decrypt seq {seq}: {reason}")
             }
             _ => {}
         }
@@ -124,7 +124,7 @@ impl CopyWriter {
             Incoming::Gap(gap) => {
                 bail!("the relay lost the changes {} to {}", gap.from, gap.through)
             }
-            Incoming::SnapshotRequest { .. } => bail!("a device asked for a snapshot"),
+            Incoming::SnapshotRequest { .. } => bail!("a device requested a snapshot"),
         };
         let position = received.position;
         ensure!(

@@ -30,5 +30,5 @@ pub(crate) async fn status(folder: &Path) -> anyhow::Result<serde_json::Value> {
 
 /// The error for a response of another kind.
 pub(crate) fn unexpected_response() -> anyhow::Error {
-    anyhow!("unexpected response from the relay; is it of another version?")
+    anyhow!("unexpected response; the relay may run another version: restart it")
 }

@@ -83,7 +83,7 @@ fn make(config: &Config, to: &Path, keep: Option<Keep>) -> anyhow::Result<Done> 
     let at = Timestamp::now();
     let file = keep::destination(to, at)?;
     if keep.is_some() && !to.is_dir() {
-        bail!("--keep needs a directory; {} is none", to.display());
+        bail!("--keep needs a directory; {} is not one", to.display());
     }
     if file.exists() {
         bail!(

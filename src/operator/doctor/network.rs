@@ -180,7 +180,7 @@ pub(super) async fn reach(status: &StatusReport) -> Option<Finding> {
             Finding::failure(CHECK, text, next)
         }
         Ok(greeted) if Some(greeted.relay_id.to_string()) != status.relay_id => {
-            let text = format!("{shown} is another relay than that of this data directory");
+            let text = format!("{shown} is a different relay from the one of this data directory");
             Finding::failure(
                 CHECK,
                 text,

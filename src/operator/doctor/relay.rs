@@ -36,7 +36,7 @@ pub(super) async fn relay(config: &Config) -> (Vec<Finding>, Option<StatusReport
 }
 
 fn strange() -> Finding {
-    let text = "unexpected response; the relay may be of another version";
+    let text = "unexpected response; the relay may run another version";
     Finding::warning(
         "relay",
         text,
