@@ -2,8 +2,8 @@
 //! complete changes.
 //!
 //! A sender's chunks have consecutive push numbers. Anything else from that sender under a later
-//! number proves that the change will never complete. The app is told at that point, or when the
-//! last chunk arrives and others are missing. The fact is kept until the app has acknowledged it.
+//! number proves that the change will never complete. The app gets a gap at that point, or when
+//! the last chunk arrives and others are missing. The fact is kept until the app has acknowledged it.
 
 use bytes::Bytes;
 
@@ -68,7 +68,7 @@ pub struct Reassembler {
 
 impl Reassembler {
     /// Handles an envelope of a sender. Returns the changes that it proves incomplete, as first and
-    /// last seq. `delivery` is the position at which the app is told.
+    /// last seq. `delivery` is the position at which the app gets the gap.
     pub fn interrupted(
         &mut self,
         delivery: Position,

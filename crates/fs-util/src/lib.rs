@@ -1,14 +1,14 @@
-//! Files and folders for their owner alone, and files that are replaced whole or not at all.
+//! Files and directories that only their owner can access, and atomic writes.
 
 use std::ffi::OsString;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-/// Makes a folder and those above it that are missing. One that is there already stays as it is.
+/// Creates a private directory and its missing parents. An existing one stays unchanged.
 ///
 /// # Errors
-/// What the system says.
+/// Returns the error of the operating system.
 pub fn create_dir_all_private(folder: &Path) -> io::Result<()> {
     builder().recursive(true).create(folder)
 }
@@ -24,18 +24,18 @@ fn builder() -> DirBuilder {
     builder
 }
 
-/// A new folder.
+/// Creates a private directory.
 ///
 /// # Errors
-/// What the system says, also that something of this name is there.
+/// Returns the error of the operating system, also if the name exists.
 pub fn create_dir_private(folder: &Path) -> io::Result<()> {
     builder().create(folder)
 }
 
-/// A new file, to write.
+/// Creates a private file for writing.
 ///
 /// # Errors
-/// What the system says, also that something of this name is there.
+/// Returns the error of the operating system, also if the name exists.
 pub fn create_private(file: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
@@ -44,16 +44,16 @@ pub fn create_private(file: &Path) -> io::Result<File> {
     options.open(file)
 }
 
-/// Puts this content into a file, and makes its folder where there is none. After a crash at any snapshot it
-/// is the old content or the new one; when this returns, it is on the disk.
+/// Writes a file atomically and durably, and creates its directory. After a crash the file has the
+/// old content or the new one.
 ///
 /// # Errors
-/// What the system says.
+/// Returns the error of the operating system.
 pub fn atomic_write(file: &Path, content: &[u8]) -> io::Result<()> {
     let folder = file.parent().ok_or(io::ErrorKind::InvalidInput)?;
     create_dir_all_private(folder)?;
     let fresh = fresh(file);
-    // What a crash left there may have other rights: it is not written into, but made anew.
+    // A leftover of a crash may have other permissions, so it is replaced.
     match fs::remove_file(&fresh) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
@@ -65,17 +65,17 @@ pub fn atomic_write(file: &Path, content: &[u8]) -> io::Result<()> {
     sync_dir(folder)
 }
 
-/// What is written before it takes the place of a file.
+/// The temporary file that replaces the target.
 fn fresh(file: &Path) -> PathBuf {
     let mut name = OsString::from(file);
     name.push(".new");
     name.into()
 }
 
-/// What is in a file, or `None` where there is none.
+/// Reads a file; `None` if it does not exist.
 ///
 /// # Errors
-/// What the system says.
+/// Returns the error of the operating system.
 pub fn read_optional(file: &Path) -> io::Result<Option<Vec<u8>>> {
     match fs::read(file) {
         Ok(content) => Ok(Some(content)),
@@ -84,21 +84,21 @@ pub fn read_optional(file: &Path) -> io::Result<Option<Vec<u8>>> {
     }
 }
 
-/// Makes last what is in a file.
+/// Syncs the content of a file.
 ///
 /// # Errors
-/// What the system says.
+/// Returns the error of the operating system.
 pub fn sync_file(file: &Path) -> io::Result<()> {
-    // Windows syncs only what may be written to.
+    // Windows syncs only files opened for writing.
     OpenOptions::new().write(true).open(file)?.sync_all()
 }
 
-/// Makes names last that were made or changed in it.
+/// Syncs the names in a directory.
 ///
 /// # Errors
-/// What the system says.
+/// Returns the error of the operating system.
 pub fn sync_dir(folder: &Path) -> io::Result<()> {
-    // Other systems have no such thing.
+    // Other systems cannot sync a directory.
     #[cfg(unix)]
     File::open(folder)?.sync_all()?;
     #[cfg(not(unix))]

@@ -139,12 +139,12 @@ fn settings(setup: &Setup) -> String {
 /// This program.
 ///
 /// # Errors
-/// If the system does not tell where it is.
+/// If the system does not provide its path.
 pub fn this_program() -> anyhow::Result<PathBuf> {
     std::env::current_exe().context("cannot find this program's own file")
 }
 
-/// Bytes of all files in a folder, and in those inside it.
+/// Bytes of all files in a directory, recursively.
 pub fn folder_bytes(folder: &Path) -> u64 {
     let Ok(entries) = std::fs::read_dir(folder) else {
         return 0;

@@ -159,7 +159,7 @@ impl Plan {
     }
 }
 
-/// A time as people write it: 500ms, 10s, 2m.
+/// Parses a duration: 500ms, 10s, 2m.
 fn time(text: &str) -> Result<Duration, String> {
     let digits = text
         .find(|character: char| !character.is_ascii_digit())

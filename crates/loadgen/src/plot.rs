@@ -1,4 +1,4 @@
-//! A run as a picture: latencies by percentile, and throughput over time.
+//! A chart of a run: latencies by percentile, and throughput over time.
 
 use super::chart::{Axis, Chart, Line, svg};
 use super::report::Report;

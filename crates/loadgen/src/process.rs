@@ -1,4 +1,4 @@
-//! What a process on this machine costs, as Linux tells it in `/proc` (proc(5)).
+//! Resource usage of a local process, from `/proc` (proc(5)).
 
 use std::collections::HashMap;
 use std::fs;
@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::disk::Disk;
 
-/// Ticks in a second of processor time: the same on every Linux that is built for people.
+/// Clock ticks per second of processor time, `USER_HZ` on common architectures.
 const TICKS_PER_S: u64 = 100;
 
 /// A process and its descendants.
@@ -51,9 +51,8 @@ impl Process {
         Self { id, disk: None }
     }
 
-    /// Counts what the disk under this folder writes, for everybody, instead of what the process made the
-    /// system write: that is more by far where a file's pages are taken in large pieces, of which a few
-    /// kilobytes are written.
+    /// Counts the bytes that the disk of this directory writes for all processes, instead of `write_bytes`
+    /// of the process. The latter counts whole large folios of which a few kilobytes are written.
     #[must_use]
     pub fn on_disk_of(self, folder: &Path) -> Self {
         Self {
@@ -62,7 +61,7 @@ impl Process {
         }
     }
 
-    /// What it and its descendants have used so far; `None` where the system does not tell.
+    /// Usage of the process and its descendants so far; `None` if the system does not provide it.
     pub fn used(self) -> Option<Used> {
         let mut used = Used::default();
         for id in self.family()? {

@@ -17,7 +17,7 @@ use super::stats::Summary;
 pub struct Report {
     /// Version of the generator.
     version: &'static str,
-    /// What the relay says it is.
+    /// Version that the relay reports.
     relay: String,
     /// Whether the relay was started for the run.
     own_relay: bool,
@@ -69,7 +69,7 @@ pub struct Cost {
     pub cpu_us_per_push: Option<f64>,
     pub resident_bytes: u64,
     pub resident_bytes_max: u64,
-    /// More than before the devices connected, for each of them.
+    /// Increase since before the devices connected, per device.
     pub resident_bytes_per_connection: Option<i64>,
     pub written_bytes: u64,
     /// Bytes written for each byte of an envelope.

@@ -106,7 +106,7 @@ pub enum StoreError {
         /// The directory.
         data_dir: PathBuf,
     },
-    /// A row is not at hand: the engine fetches it, and the batch is applied again.
+    /// A row is not loaded: the engine fetches it, and the batch is applied again.
     #[error("the row {row:?} was not fetched")]
     NotFetched {
         /// The row to fetch.

@@ -93,7 +93,7 @@ impl<'a, T: WriteTxn> Transaction<'a, T> {
     /// Applies one command.
     ///
     /// # Errors
-    /// [`StoreError::NotFetched`] if a row is not at hand: the whole batch has to be applied again. Any
+    /// [`StoreError::NotFetched`] if a row is not loaded: the whole batch has to be applied again. Any
     /// other error is a failure of the engine.
     pub(crate) fn apply(&mut self, command: &Command) -> Result<Outcome, StoreError> {
         match command {

@@ -23,7 +23,7 @@ pub struct MemoryStore {
     limits: Limits,
     registration: Registration,
     identity: Identity,
-    /// Rows are not at hand in a transaction before they were asked for.
+    /// A transaction has no row loaded until it requests the row.
     fetches: Option<AtomicU64>,
 }
 
@@ -39,7 +39,7 @@ impl MemoryStore {
         }
     }
 
-    /// Makes the store act like one whose rows are on another machine: a transaction finds no row at hand,
+    /// Makes the store act like one whose rows are on another machine: a transaction finds no row loaded,
     /// and is applied again with each row that it named.
     #[must_use]
     pub fn with_remote_rows(mut self) -> Self {
@@ -58,7 +58,7 @@ impl MemoryStore {
         self.state.read().expect("lock poisoned")
     }
 
-    /// Applies the commands to the rows at hand.
+    /// Applies the commands to the loaded rows.
     fn decide(
         &self,
         state: &State,

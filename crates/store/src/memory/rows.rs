@@ -99,7 +99,7 @@ pub struct MemoryRows<'a> {
     order: Overlay<'a, u64, Numbered>,
     invites: Overlay<'a, InviteHash, RelayTime>,
     meta: Meta,
-    /// The rows at hand; `None`: all.
+    /// The loaded rows; `None`: all.
     fetched: Option<&'a BTreeSet<RowId>>,
 }
 
@@ -133,7 +133,7 @@ impl<'a> MemoryRows<'a> {
         }
     }
 
-    /// Fails if a row is not at hand.
+    /// Fails if a row is not loaded.
     fn need(&self, row: RowId) -> Result<(), StoreError> {
         match self.fetched {
             Some(fetched) if !fetched.contains(&row) => Err(StoreError::NotFetched { row }),
