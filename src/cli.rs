@@ -4,7 +4,7 @@
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::operator::{
     account, backup, compact, config, doctor, drain, healthcheck, invite, reload, restore, sla,
@@ -26,13 +26,13 @@ use graceful_server::config::ConfigErrors;
     propagate_version = true,
     arg_required_else_help = true
 )]
-pub(crate) struct CommandLine {
+struct CommandLine {
     #[command(subcommand)]
     command: Command,
 }
 
 #[derive(Debug, Subcommand)]
-pub(super) enum Command {
+enum Command {
     /// Run the relay
     Serve(serve::Serve),
     /// Create invitations
@@ -80,9 +80,6 @@ pub(super) enum Command {
     Generate(generate::Generate),
 }
 
-/// Exit code of a program that Ctrl-C ended, as shells report it.
-pub(crate) const INTERRUPTED: u8 = 130;
-
 /// Threads that read the store. More would wait for the same disk, each with its own stack.
 const BLOCKING_THREADS_MAX: usize = 16;
 
@@ -95,7 +92,9 @@ pub fn run() -> ExitCode {
     let line = CommandLine::parse();
     match execute_here(line.command) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) if error.is::<signals::Interrupted>() => ExitCode::from(INTERRUPTED),
+        Err(error) if error.is::<signals::Interrupted>() => {
+            ExitCode::from(signals::INTERRUPTED_EXIT_CODE)
+        }
         Err(error) => {
             // The findings are printed already.
             if let Some(doctor::ProblemsFound(code)) = error.downcast_ref() {
@@ -114,7 +113,9 @@ pub fn run() -> ExitCode {
 #[cfg(windows)]
 fn execute_here(command: Command) -> anyhow::Result<()> {
     match command {
-        Command::Serve(serve) if serve.is_service() => windows_service::run(serve),
+        Command::Serve(serve) if serve.is_service() => {
+            windows_service::run(serve, |serve| execute(Command::Serve(serve)))
+        }
         command => execute(command),
     }
 }
@@ -129,7 +130,7 @@ fn execute_here(command: Command) -> anyhow::Result<()> {
     execute(command)
 }
 
-pub(super) fn execute(command: Command) -> anyhow::Result<()> {
+fn execute(command: Command) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .max_blocking_threads(BLOCKING_THREADS_MAX)
         .enable_all()
@@ -155,7 +156,7 @@ pub(super) fn execute(command: Command) -> anyhow::Result<()> {
             Command::Client(client) => client.run().await,
             Command::Demo(demo) => demo.run().await,
             Command::Bench(bench) => bench.run().await,
-            Command::Generate(generate) => generate.run(),
+            Command::Generate(generate) => generate.run(CommandLine::command()),
         }
     });
     // Tasks that still run had their time.
@@ -166,7 +167,6 @@ pub(super) fn execute(command: Command) -> anyhow::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     #[test]
     fn commands_are_well_formed() {

@@ -5,10 +5,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use clap::{CommandFactory, Subcommand};
+use clap::{Command, Subcommand};
 use clap_complete::Shell;
-
-use crate::cli::CommandLine;
 
 /// Shells, with the file names that they load completions from.
 const SHELLS: [(Shell, &str); 3] = [
@@ -34,21 +32,21 @@ pub(crate) enum Generate {
 }
 
 impl Generate {
-    pub(crate) fn run(self) -> anyhow::Result<()> {
+    /// Writes the pages of `program`, the whole command line.
+    pub(crate) fn run(self, program: Command) -> anyhow::Result<()> {
         match self {
             Self::Man { dir } => {
-                man(&dir).with_context(|| format!("cannot write {}", dir.display()))
+                man(program, &dir).with_context(|| format!("cannot write {}", dir.display()))
             }
-            Self::Completions { dir } => {
-                completions(&dir).with_context(|| format!("cannot write {}", dir.display()))
-            }
+            Self::Completions { dir } => completions(program, &dir)
+                .with_context(|| format!("cannot write {}", dir.display())),
         }
     }
 }
 
-fn man(dir: &Path) -> anyhow::Result<()> {
+fn man(program: Command, dir: &Path) -> anyhow::Result<()> {
     fs::create_dir_all(dir)?;
-    clap_mangen::generate_to(CommandLine::command(), dir)?;
+    clap_mangen::generate_to(program, dir)?;
     // `help` has a page for each command, and each command has its own already.
     for page in fs::read_dir(dir)? {
         let page = page?.path();
@@ -60,16 +58,11 @@ fn man(dir: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn completions(dir: &Path) -> anyhow::Result<()> {
+fn completions(mut program: Command, dir: &Path) -> anyhow::Result<()> {
     fs::create_dir_all(dir)?;
     for (shell, name) in SHELLS {
         let mut text = Vec::new();
-        clap_complete::generate(
-            shell,
-            &mut CommandLine::command(),
-            "graceful-relay",
-            &mut text,
-        );
+        clap_complete::generate(shell, &mut program, "graceful-relay", &mut text);
         fs::write(dir.join(name), text)?;
     }
     Ok(())

@@ -1,5 +1,8 @@
 //! SIGINT and SIGTERM.
 
+/// Exit code of a program that a signal ended, as shells report Ctrl-C.
+pub(crate) const INTERRUPTED_EXIT_CODE: u8 = 130;
+
 /// A signal ended the command early.
 #[derive(Debug, thiserror::Error)]
 #[error("interrupted")]

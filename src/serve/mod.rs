@@ -20,8 +20,8 @@ use tokio_util::sync::CancellationToken;
 
 use self::bind::bind;
 use self::reloader::Reloader;
-use crate::cli::INTERRUPTED;
 use crate::config_args::ConfigArgs;
+use crate::signals::INTERRUPTED_EXIT_CODE;
 use graceful_server::config::{Config, Log, TlsMode};
 use graceful_server::http::{Listener, ReloadHandle, StatusPage};
 use graceful_server::net::tls::Tls;
@@ -329,7 +329,7 @@ impl Step {
             Self::Exit => {
                 // Acknowledged pushes are on disk; devices repeat the others.
                 tracing::warn!("second signal: exiting at once");
-                std::process::exit(INTERRUPTED.into());
+                std::process::exit(INTERRUPTED_EXIT_CODE.into());
             }
         }
     }

@@ -37,7 +37,10 @@ const FORGOTTEN_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
 /// Log files of a relay that did not start.
 const LOG_FILES_MAX: usize = 14;
 
-static SERVE: Mutex<Option<Serve>> = Mutex::new(None);
+/// Runs the relay until it ends.
+type Execute = fn(Serve) -> anyhow::Result<()>;
+
+static SERVE: Mutex<Option<(Serve, Execute)>> = Mutex::new(None);
 static STATUS: OnceLock<ServiceStatusHandle> = OnceLock::new();
 static STOP: LazyLock<CancellationToken> = LazyLock::new(CancellationToken::new);
 
@@ -47,17 +50,17 @@ define_windows_service!(begin, main);
 ///
 /// # Errors
 /// Without a service manager.
-pub(crate) fn run(serve: Serve) -> anyhow::Result<()> {
-    hand_over(serve).inspect_err(note)
+pub(crate) fn run(serve: Serve, execute: Execute) -> anyhow::Result<()> {
+    hand_over(serve, execute).inspect_err(note)
 }
 
-fn hand_over(serve: Serve) -> anyhow::Result<()> {
+fn hand_over(serve: Serve, execute: Execute) -> anyhow::Result<()> {
     // Before the configuration is read: until then every user may add files to its directory.
     if program_data().exists() {
         keep_to_itself(&program_data())?;
     }
     keep_to_itself(&serve.folder()?)?;
-    *SERVE.lock().expect("mutex poisoned") = Some(serve);
+    *SERVE.lock().expect("mutex poisoned") = Some((serve, execute));
     service_dispatcher::start(NAME, begin).context(
         "--windows-service works under the Windows service manager only; run `serve` without it",
     )
@@ -82,13 +85,11 @@ fn main(_arguments: Vec<OsString>) {
         tracing::warn!("the service manager will not restart the relay after a crash: {error:#}");
     }
     let serve = SERVE.lock().expect("mutex poisoned").take();
-    let code = serve.map_or(1, |serve| {
-        match crate::cli::execute(crate::cli::Command::Serve(serve)) {
-            Ok(()) => 0,
-            Err(error) => {
-                note(&error);
-                1
-            }
+    let code = serve.map_or(1, |(serve, execute)| match execute(serve) {
+        Ok(()) => 0,
+        Err(error) => {
+            note(&error);
+            1
         }
     });
     say(ServiceState::Stopped, code);
