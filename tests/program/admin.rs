@@ -79,7 +79,7 @@ async fn admin_request_undecodable_returns_error() {
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.expect("an answer");
     assert!(
-        answer.starts_with("{\"error\":\"this relay does not understand the question"),
+        answer.starts_with("{\"error\":\"unknown request"),
         "{answer}"
     );
 }
@@ -109,7 +109,7 @@ async fn admin_socket_path_too_long_is_an_error() {
     assert!(
         error
             .to_string()
-            .ends_with("choose a data folder with a shorter one"),
+            .ends_with("use a data directory with a shorter path"),
         "{error}"
     );
 }

@@ -351,7 +351,7 @@ async fn unreachable_listener_makes_relay_not_ready() {
     let answer = ask(watched.operators, "/health/ready", "").await;
     assert_eq!(answer.status(), "503");
     assert!(
-        answer.text().contains("nobody answers at the listener"),
+        answer.text().contains("connecting to the listener failed"),
         "{}",
         answer.text()
     );
@@ -386,7 +386,7 @@ async fn low_disk_space_makes_relay_not_ready() {
         .last_result()
         .error
         .expect("trouble");
-    assert!(trouble.contains("no account could be founded"), "{trouble}");
+    assert!(trouble.contains("creating an account failed"), "{trouble}");
     let answer = ask(watched.server.address, "/health/ready", "").await;
     assert_eq!(answer.status(), "503");
     assert!(

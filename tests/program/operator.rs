@@ -157,7 +157,7 @@ fn status_prints_screen_and_json() {
         "Accounts     1",
         "Envelopes    ",
         relay.address(),
-        "No backup was made yet",
+        "There is no backup yet",
     ] {
         assert!(said.out.contains(word), "{word:?} is not in\n{}", said.out);
     }

@@ -111,7 +111,7 @@ async fn acme_name_elsewhere_fails_waits_and_recovers() {
     let mut pebble = Pebble::new(&acme, &relay_under_test, LONG_LIVED_S);
     pebble.route_to("127.0.0.9");
     pebble.start().await;
-    let refused = |text: &str| text.contains("does not accept that relay.example leads here");
+    let refused = |text: &str| text.contains("the challenge for relay.example failed");
     relay_under_test
         .until(|status| status.tls_trouble.as_deref().is_some_and(refused))
         .await;

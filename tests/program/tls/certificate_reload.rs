@@ -86,7 +86,7 @@ async fn mismatched_key_pair_keeps_old_certificate() {
             .tls_trouble
             .expect("it is told");
         assert!(
-            trouble.contains(why) && trouble.contains("still in use"),
+            trouble.contains(why) && trouble.contains("stays in use"),
             "{trouble}"
         );
     }
@@ -105,7 +105,7 @@ async fn mismatched_key_pair_keeps_old_certificate() {
             .tls
             .reload()
             .expect("good")
-            .contains("good until")
+            .contains("valid until")
     );
     assert_ne!(relay_under_test.shown().await, before);
     assert_eq!(relay_under_test.tls.status().tls_trouble, None);

@@ -149,17 +149,17 @@ fn relay_with_certificate_is_dialed_by_name() {
     assert!(
         reloaded
             .out
-            .contains("was read again; the certificate is good until"),
+            .contains("reloaded the certificate; the certificate is valid until"),
         "{reloaded:?}"
     );
     let (chain, _) = authority.chain(&["localhost"]);
     std::fs::write(&files.certificate, chain).expect("written");
     home.run(&["reload", "--data-dir", "relay"])
-        .failure(&["do not belong together", "still in use"]);
+        .failure(&["do not belong together", "stays in use"]);
     assert!(
         status(&home)["tls_trouble"]
             .as_str()
-            .is_some_and(|text| text.contains("still in use"))
+            .is_some_and(|text| text.contains("stays in use"))
     );
 
     // The same on the signal of service managers, which must not end it.

@@ -1,4 +1,4 @@
-//! The operator's end: connect, one question, one answer.
+//! The client of the admin socket: one request, one response.
 
 use std::io;
 use std::path::Path;
@@ -9,15 +9,15 @@ use super::local::{connect, place};
 use super::message::{LINE_BYTES_MAX, TIMEOUT};
 use super::{AdminError, AdminRequest, AdminResponse};
 
-/// Asks the relay that runs on this data folder.
+/// Sends a request to the relay that runs on this data directory.
 ///
 /// # Errors
-/// [`AdminError::NotRunning`] where there is none, other kinds for other trouble.
+/// [`AdminError::NotRunning`] if no relay runs there, other kinds for other failures.
 pub async fn request(folder: &Path, question: &AdminRequest) -> Result<AdminResponse, AdminError> {
     Ok(open(folder, question).await?.0)
 }
 
-/// Asks, and gives the answer with whatever comes after it.
+/// Sends a request and returns the response with the stream that follows it.
 pub(super) async fn open(
     folder: &Path,
     question: &AdminRequest,

@@ -1,5 +1,5 @@
-//! The whole store over the local socket, for whoever makes a backup: the relay's end and the operator's. After
-//! the answer in one line comes the stream of `store/dump.rs`, and then nothing.
+//! The export of the store over the admin socket, for backups. The response in one line is followed
+//! by the stream of `graceful_store::export`.
 
 use std::io::{self, BufWriter, Read, Write};
 use std::path::Path;
@@ -15,17 +15,18 @@ use super::local::{Incoming, place};
 use super::{AdminError, AdminRequest, AdminResponse};
 use crate::relay::Relay;
 
-/// Who takes nothing for so long is given up: until the end of the stream, redb uses no page again.
+/// A client that accepts nothing for this long is disconnected: until the end of the stream, redb
+/// frees no page.
 const STALL_MAX: Duration = Duration::from_secs(120);
 
 /// Bytes written at once.
 const BUFFER_BYTES: usize = 256 * 1024;
 
-/// Sends the store, on a thread of its own, until it is sent or the relay is told to stop.
+/// Sends the store on a blocking thread, until it is sent or the relay stops.
 pub(super) async fn send(stream: Incoming, relay: Relay, cancel: CancellationToken) {
     match send_all(stream, &relay, cancel).await {
-        Ok(rows) => tracing::info!(rows, "the store was sent for a backup"),
-        Err(error) => tracing::warn!(%error, "the store could not be sent for a backup"),
+        Ok(rows) => tracing::info!(rows, "exported the store for a backup"),
+        Err(error) => tracing::warn!(%error, "exporting the store for a backup failed"),
     }
 }
 
@@ -48,7 +49,7 @@ async fn send_all(
         .await
 }
 
-/// Written to by a thread that may wait. Ends early when the relay has to.
+/// A blocking writer that fails when the relay stops.
 struct ExportWriter {
     stream: Incoming,
     patience: Duration,
@@ -67,7 +68,7 @@ impl Write for ExportWriter {
         runtime.block_on(async {
             tokio::select! {
                 biased;
-                () = cancel.cancelled() => Err(io::Error::other("the relay is about to stop")),
+                () = cancel.cancelled() => Err(io::Error::other("the relay is stopping")),
                 written = tokio::time::timeout(*patience, stream.write(bytes)) => written?,
             }
         })
@@ -78,13 +79,14 @@ impl Write for ExportWriter {
     }
 }
 
-/// Asks the relay that runs on this data folder for its store. What comes is for `store::import`, on a thread
-/// that may wait for it and the disk.
+/// Requests the store of the relay that runs on this data directory. The reader is for
+/// `graceful_store::import`, on a thread that may block.
 ///
 /// # Errors
-/// [`AdminError::NotRunning`] where there is none, [`AdminError::Refused`] where it says why not.
+/// [`AdminError::NotRunning`] if no relay runs there, [`AdminError::Refused`] with the reason of
+/// the relay.
 pub async fn request_export(folder: &Path) -> Result<impl Read + Send + use<>, AdminError> {
-    // Only the answer has to come soon: folding may take a while.
+    // Only the response has a timeout: a flush may take a while.
     let (answer, rest) = open(folder, &AdminRequest::Backup {}).await?;
     match answer {
         AdminResponse::Backup => Ok(io::BufReader::with_capacity(
@@ -104,7 +106,8 @@ mod tests {
     use super::super::local::connect;
     use super::*;
 
-    /// Sends to one who asked and takes hardly anything, until that fails; the relay is told to stop meanwhile, or not.
+    /// Sends to a client that reads almost nothing, until that fails. The relay may be stopped
+    /// meanwhile.
     async fn send_in_vain(patience: Duration, stops: bool) -> io::Error {
         let folder = tempfile::tempdir().expect("a folder");
         let mut socket = Socket::bind(folder.path()).await.expect("bound");

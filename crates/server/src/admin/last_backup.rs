@@ -1,4 +1,4 @@
-//! The note of the last backup, which lies in the data folder.
+//! The record of the last backup in the data directory.
 
 use std::fs;
 use std::io;
@@ -6,22 +6,22 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-/// The note that a backup leaves in the data folder, as JSON.
+/// The file name of the record, which is JSON.
 pub const LAST_BACKUP: &str = "last-backup";
 
-/// The last backup, as whoever made it noted.
+/// The last backup.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Backup {
-    /// When, as in RFC 3339.
+    /// The time, as in RFC 3339.
     pub at: String,
-    /// Where it is.
+    /// The path.
     pub file: String,
-    /// How large it is.
+    /// The size.
     pub bytes: u64,
 }
 
 impl Backup {
-    /// When, in seconds since 1970. `None`: the note does not say.
+    /// Returns the time in seconds since 1970, if it is valid.
     pub fn at_s(&self) -> Option<i64> {
         self.at
             .parse::<jiff::Timestamp>()
@@ -30,16 +30,16 @@ impl Backup {
     }
 }
 
-/// What the last backup noted of itself.
+/// Reads the record of the last backup.
 pub fn last_backup(folder: &Path) -> Option<Backup> {
     let bytes = fs::read(folder.join(LAST_BACKUP)).ok()?;
     serde_json::from_slice(&bytes).ok()
 }
 
-/// Notes a backup that is good.
+/// Records a verified backup.
 ///
 /// # Errors
-/// What the system says.
+/// The error of the system.
 pub fn record_backup(folder: &Path, backup: &Backup) -> io::Result<()> {
     graceful_fs_util::atomic_write(&folder.join(LAST_BACKUP), &serde_json::to_vec(backup)?)
 }

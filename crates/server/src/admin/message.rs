@@ -1,4 +1,4 @@
-//! What is said over the socket: one line of JSON each way.
+//! The messages on the admin socket: one line of JSON in each direction.
 
 use std::fmt;
 
@@ -9,104 +9,104 @@ use graceful_rules::Quota;
 use graceful_rules::account_list::{AccountDetail, AccountListPage, ListRequest};
 use graceful_rules::audit::{ScanPage, ScanRange};
 
-/// Bytes of one line, either way.
+/// Bytes of one line.
 pub(super) const LINE_BYTES_MAX: u64 = 64 * 1024;
 
-/// For one question and its answer.
+/// The timeout of a request.
 pub(super) const TIMEOUT: std::time::Duration = std::time::Duration::from_secs(10);
 
-/// What an operator wants.
+/// A request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "question", rename_all = "snake_case", deny_unknown_fields)]
 pub enum AdminRequest {
-    /// An invitation to found one account.
+    /// Create an invitation for one account.
     Invite {
-        /// How long it is good, in seconds.
+        /// Its validity in seconds.
         lifetime_s: u64,
     },
-    /// How the relay is doing.
+    /// Report the status.
     Status {},
-    /// What a part of the store looks like.
+    /// Scan a part of the store.
     Inspect {
-        /// Which.
+        /// The part.
         range: ScanRange,
     },
-    /// A page of the roll of accounts.
+    /// List accounts.
     Accounts {
-        /// Which.
+        /// The page.
         page: ListRequest,
     },
-    /// One account.
+    /// Show one account.
     Account {
-        /// How its id begins.
+        /// A prefix of its id.
         letters: String,
     },
-    /// Let one account keep more or less than others.
+    /// Set the quota of an account.
     SetQuota {
-        /// Its whole id.
+        /// The id.
         account: String,
-        /// What it may keep.
+        /// The quota.
         quota: Quota,
     },
-    /// Delete one account.
+    /// Delete an account.
     Delete {
-        /// Its whole id.
+        /// The id.
         account: String,
     },
-    /// Note everything up to now in the record of uptime.
+    /// Write everything up to now to the uptime log.
     Note {},
-    /// The whole store, as a stream after the answer.
+    /// Export the store, as a stream after the response.
     Backup {},
-    /// A backup is good: note it.
+    /// Record a verified backup.
     NoteBackup {
-        /// Which.
+        /// The backup.
         backup: Backup,
     },
-    /// Read again what is read anew while the relay runs: the certificate.
+    /// Reload the certificate and the reloadable settings.
     Reload {},
-    /// Stop in an orderly way.
+    /// Shut down gracefully.
     Drain {},
 }
 
-/// What the relay says.
+/// A response.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AdminResponse {
-    /// The invitation, as it is typed.
+    /// The invitation.
     Invite(String),
-    /// Names and numbers; which ones depends on the version.
+    /// The status report. Its fields depend on the version.
     Status(serde_json::Value),
-    /// What a part of the store looks like.
+    /// The result of a scan.
     Inspect {
-        /// Of the relay that looked.
+        /// The version of the relay.
         version: String,
-        /// What it found.
+        /// The page.
         part: ScanPage,
     },
-    /// Some of the accounts.
+    /// A page of the account list.
     Accounts(AccountListPage),
-    /// One of them.
+    /// One account.
     Account(Box<AccountDetail>),
-    /// The quota holds.
+    /// The quota is set.
     QuotaSet,
-    /// Nothing of the account is left.
+    /// The account is deleted.
     Deleted {
-        /// How many envelopes went with it.
+        /// The number of deleted envelopes.
         envelopes: u64,
     },
-    /// It is noted.
+    /// Recorded.
     Noted,
-    /// The store follows.
+    /// The export follows.
     Backup,
-    /// What came of it, in words.
+    /// The result of a reload, for people.
     Reloaded(String),
-    /// Nobody new is let in, and conversations are being ended.
+    /// The relay is draining.
     Draining,
-    /// Why not.
+    /// An error, for people.
     Error(String),
 }
 
-/// Without the invitation.
+/// Omits the invitation.
 impl fmt::Debug for AdminResponse {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

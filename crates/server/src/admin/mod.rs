@@ -1,6 +1,6 @@
-//! What operators do: a question to the running relay over a local socket, and its answer.
+//! The admin socket: a request of an operator to the running relay, and its response.
 //!
-//! Only who may open the data folder gets here. This room never listens on a network.
+//! Only users who may open the data directory have access. This module never listens on a network.
 
 mod client;
 mod export;
@@ -24,38 +24,34 @@ pub use service::{AdminService, Reloader};
 pub use status_report::{ServerInfo, StatusReport};
 pub use warnings::Warning;
 
-/// Why the running relay could not be asked, or cannot be reached by its operator.
+/// The reason why a request failed.
 #[derive(Debug, thiserror::Error)]
 pub enum AdminError {
-    /// Nobody listens: no relay runs on this folder.
-    #[error("no relay runs on the data folder {0}")]
+    /// No relay runs on this data directory.
+    #[error("no relay runs on the data directory {0}")]
     NotRunning(PathBuf),
-    /// Another relay listens there.
-    #[error("a relay runs on the data folder {0} already; stop it first, or choose another folder")]
+    /// Another relay runs there.
+    #[error("a relay already runs on the data directory {0}; stop it or use another --data-dir")]
     AlreadyRunning(PathBuf),
-    /// The socket belongs to someone else.
-    #[error(
-        "this user may not talk to the relay at {0}; run this as the relay's user, or with sudo"
-    )]
+    /// The socket belongs to another user.
+    #[error("permission denied: {0}; run this as the relay's user or with sudo")]
     Forbidden(PathBuf),
-    /// The system has room for about a hundred bytes.
-    #[error("the path {0} is too long for a socket; choose a data folder with a shorter one")]
+    /// The path exceeds the limit of the system, about a hundred bytes.
+    #[error("the path {0} is too long for a socket; use a data directory with a shorter path")]
     TooLong(PathBuf),
-    /// It says why not.
+    /// The relay refused the request.
     #[error("{0}")]
     Refused(String),
-    /// Anything else that went wrong between the two.
-    #[error("cannot talk to the relay at {path}: {error}")]
+    /// Another I/O error.
+    #[error("connecting to the relay at {path} failed: {error}")]
     Socket {
         /// The socket.
         path: PathBuf,
-        /// What went wrong.
+        /// The error.
         error: std::io::Error,
     },
-    /// Something listens, but does not speak as a relay does.
-    #[error(
-        "what listens at {0} gave no answer that this version understands; is it of another version?"
-    )]
+    /// The response is not that of a relay.
+    #[error("unexpected response at {0}; the relay may run another version: restart it")]
     NoAnswer(PathBuf),
 }
 

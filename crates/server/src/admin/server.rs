@@ -1,4 +1,4 @@
-//! The relay's end: one operator at a time, one line in, one line out.
+//! The server of the admin socket: one connection at a time.
 
 use std::io;
 use std::sync::Arc;
@@ -12,10 +12,10 @@ use super::local::{Incoming, Socket};
 use super::message::{LINE_BYTES_MAX, TIMEOUT};
 use super::{AdminRequest, AdminResponse, AdminService};
 
-/// After an error that the next attempt would only repeat.
+/// Backoff after an error that the next attempt would repeat.
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// Answers until cancelled. An operator who asks for a drain cancels.
+/// Serves until cancelled. A request to drain cancels.
 pub async fn serve(
     mut socket: Socket,
     service: impl Into<AdminService>,
@@ -36,11 +36,11 @@ async fn answer_all(socket: &mut Socket, service: &AdminService, cancel: &Cancel
                 let answered = answer_one(stream, service, cancel, &backups);
                 let answered = tokio::time::timeout(TIMEOUT, answered).await;
                 if !matches!(answered, Ok(Ok(()))) {
-                    tracing::debug!("a question over the admin socket was not finished");
+                    tracing::debug!("request on the admin socket not finished");
                 }
             }
             Err(error) => {
-                tracing::warn!(%error, "the admin socket takes no questions for now");
+                tracing::warn!(%error, "accepting on the admin socket failed");
                 tokio::time::sleep(PAUSE).await;
             }
         }
@@ -61,7 +61,7 @@ async fn answer_one(
         Ok(AdminRequest::Backup {}) => match backups.clone().try_acquire_owned() {
             Ok(turn) => {
                 let (relay, cancel) = (service.relay.clone(), cancel.clone());
-                // Others are answered meanwhile.
+                // Other requests are served meanwhile.
                 tokio::spawn(async move {
                     super::export::send(stream, relay, cancel).await;
                     drop(turn);
@@ -69,13 +69,11 @@ async fn answer_one(
                 return Ok(());
             }
             Err(_) => AdminResponse::Error(
-                "a backup is being made already; wait until it is done".to_owned(),
+                "another backup is in progress; wait until it is done".to_owned(),
             ),
         },
         Ok(question) => answer(question, service).await,
-        Err(error) => AdminResponse::Error(format!(
-            "this relay does not understand the question: {error}"
-        )),
+        Err(error) => AdminResponse::Error(format!("unknown request: {error}")),
     };
     let draining = answer == AdminResponse::Draining;
     let mut line = serde_json::to_vec(&answer)?;
@@ -112,7 +110,9 @@ async fn answer(question: AdminRequest, service: &AdminService) -> AdminResponse
         AdminRequest::Delete { account } => service.delete_account(&account).await,
         AdminRequest::Note {} => service.note().await,
         AdminRequest::NoteBackup { backup } => service.record_backup(backup).await,
-        AdminRequest::Backup {} => AdminResponse::Error("a backup needs the whole line".to_owned()),
+        AdminRequest::Backup {} => {
+            AdminResponse::Error("a backup needs its own connection".to_owned())
+        }
         AdminRequest::Reload {} => service
             .reload()
             .map_or_else(AdminResponse::Error, AdminResponse::Reloaded),

@@ -1,4 +1,4 @@
-//! What an operator's questions are about.
+//! The service behind the admin socket.
 
 use std::sync::Arc;
 
@@ -7,22 +7,22 @@ use crate::net::tls::Tls;
 use crate::observe::Recorder;
 use crate::relay::Relay;
 
-/// A relay, and what stands around it.
+/// A relay with its TLS, its configuration and its uptime recorder.
 #[derive(Clone)]
 pub struct AdminService {
     pub(super) relay: Relay,
     pub(super) tls: Option<Tls>,
     pub(super) about: Option<Arc<ServerInfo>>,
     pub(super) recorder: Option<Recorder>,
-    /// Reads the settings again.
+    /// Reloads the settings.
     reloader: Option<Reloader>,
 }
 
-/// What reads the settings again: in words, what came of it.
+/// Reloads the settings and returns a message for the operator.
 pub type Reloader = Arc<dyn Fn() -> Result<String, String> + Send + Sync>;
 
 impl AdminService {
-    /// A relay, and its TLS if it has its own.
+    /// Creates the service and lets readiness check the certificate.
     pub fn new(relay: Relay, tls: Option<Tls>) -> Self {
         if let Some(tls) = &tls {
             tls.report_to(relay.readiness());
@@ -36,14 +36,14 @@ impl AdminService {
         }
     }
 
-    /// With what reads the settings again.
+    /// Adds a reloader for the settings.
     #[must_use]
     pub fn with_reloader(mut self, reloader: Reloader) -> Self {
         self.reloader = Some(reloader);
         self
     }
 
-    /// And what the process knows of its env.
+    /// Adds the environment and the uptime recorder.
     #[must_use]
     pub fn about(mut self, about: ServerInfo, recorder: Recorder) -> Self {
         if let Some(backup) = super::last_backup(&about.folder) {
@@ -56,10 +56,10 @@ impl AdminService {
         self
     }
 
-    /// What can be read again without a restart.
+    /// Reloads what can change without a restart.
     ///
     /// # Errors
-    /// What is wrong; what was in use stays so.
+    /// The cause; the old settings or certificate stay in use.
     pub fn reload(&self) -> Result<String, String> {
         let settings = self
             .reloader
@@ -76,11 +76,8 @@ impl AdminService {
         match &self.tls {
             Some(tls) => tls
                 .reload()
-                .map_err(|error| format!("{error}; the old certificate is still in use")),
-            None => Ok(
-                "this relay has no TLS of its own; there is no certificate to read again"
-                    .to_owned(),
-            ),
+                .map_err(|error| format!("{error}; the old certificate stays in use")),
+            None => Ok("this relay has no TLS of its own; no certificate to reload".to_owned()),
         }
     }
 }
@@ -95,11 +92,11 @@ mod answers {
     use graceful_rules::Quota;
     use graceful_rules::account_list::ListRequest;
 
-    /// A jump of the clock is told for so long, in milliseconds.
+    /// How long a jump of the clock is reported, in milliseconds.
     const JUMP_TOLD_MS: u64 = 24 * 60 * 60 * 1_000;
 
     impl AdminService {
-        /// Names and numbers, in one list.
+        /// Returns the status report as JSON.
         pub(in crate::admin) async fn status(&self) -> Result<serde_json::Value, String> {
             let mut report = self.report().await?;
             report.add_warnings();
@@ -196,10 +193,10 @@ mod answers {
             }
         }
 
-        /// A backup was made and is good.
+        /// Records a verified backup.
         pub(in crate::admin) async fn record_backup(&self, backup: Backup) -> AdminResponse {
             let Some(folder) = self.about.as_ref().map(|about| about.folder.clone()) else {
-                return AdminResponse::Error("this relay keeps no note of backups".to_owned());
+                return AdminResponse::Error("this relay does not record backups".to_owned());
             };
             self.relay
                 .metrics()
@@ -207,28 +204,24 @@ mod answers {
             let noted = tokio::task::spawn_blocking(move || record_backup(&folder, &backup)).await;
             match noted.unwrap_or_else(|error| Err(error.into())) {
                 Ok(()) => AdminResponse::Noted,
-                Err(error) => {
-                    AdminResponse::Error(format!("the backup could not be noted: {error}"))
-                }
+                Err(error) => AdminResponse::Error(format!("recording the backup failed: {error}")),
             }
         }
 
-        /// Everything up to now is in the record of uptime.
+        /// Writes everything up to now to the uptime log.
         pub(in crate::admin) async fn note(&self) -> AdminResponse {
             match &self.recorder {
                 Some(recorder) => {
                     recorder.note().await;
                     AdminResponse::Noted
                 }
-                None => AdminResponse::Error("this relay keeps no record of its uptime".to_owned()),
+                None => AdminResponse::Error("this relay has no uptime log".to_owned()),
             }
         }
     }
 
     fn not_an_account() -> AdminResponse {
-        AdminResponse::Error(
-            "there is no such account here; it may have been closed a moment ago".to_owned(),
-        )
+        AdminResponse::Error("no such account; it may have been deleted a moment ago".to_owned())
     }
 }
 

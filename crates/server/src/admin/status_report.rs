@@ -1,4 +1,4 @@
-//! How a relay is doing, all of it: what `status` shows, and what is asked by programs.
+//! The status report of `status` and `healthcheck`.
 
 use std::path::PathBuf;
 
@@ -10,24 +10,24 @@ use super::last_backup::{Backup, last_backup};
 use super::warnings::{Warning, warnings};
 use crate::observe::process;
 
-/// Seconds of running before what was written is told as so much a day.
+/// The uptime after which written bytes are extrapolated to a day, in seconds.
 const RATE_AFTER_S: u64 = 600;
 
-/// What the process knows of itself and its env.
+/// The environment of the relay.
 #[derive(Debug, Clone)]
 pub struct ServerInfo {
-    /// Where everything is kept.
+    /// The data directory.
     pub folder: PathBuf,
     /// Address and port.
     pub listening: String,
-    /// What devices dial.
+    /// The URL that devices dial.
     pub url: String,
-    /// Conversations at a time.
+    /// Concurrent sessions.
     pub connections_max: u64,
 }
 
-/// A picture of one moment. What a relay does not know is not there; what one of another version does not
-/// say is taken as unknown.
+/// The state at one time. Unknown values are absent; fields that another version does not send have
+/// defaults.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct StatusReport {
@@ -37,61 +37,61 @@ pub struct StatusReport {
     pub not_ready_reasons: Vec<String>,
     /// The same for people.
     pub not_ready_messages: Vec<String>,
-    /// Of the running program.
+    /// The version of the running program.
     pub version: String,
-    /// Which relay this is, as it tells devices.
+    /// The id that devices see.
     pub relay_id: Option<String>,
-    /// Its process.
+    /// The process id.
     pub process_id: u32,
-    /// How long it has been running.
+    /// The time since the start.
     pub uptime_s: u64,
     /// Address and port.
     pub listening: Option<String>,
-    /// What devices dial.
+    /// The URL that devices dial.
     pub url: Option<String>,
-    /// Conversations open now.
+    /// Open sessions.
     pub connections: u64,
-    /// And at a time.
+    /// The limit of open sessions.
     pub connections_max: Option<u64>,
-    /// Files that the process may have open.
+    /// The limit of open file descriptors.
     pub open_files_max: Option<u64>,
-    /// Accounts that exist.
+    /// Accounts.
     pub accounts: u64,
-    /// Envelopes kept.
+    /// Stored envelopes.
     pub envelopes: u64,
-    /// How long ago the oldest of them came, in running time.
+    /// The age of the oldest envelope in relay time.
     pub oldest_envelope_s: Option<u64>,
-    /// After which envelopes expire.
+    /// The age at which envelopes expire.
     pub retention_s: Option<u64>,
     /// Bytes of all envelopes, as counted against quotas.
     pub stored_bytes: u64,
-    /// Bytes of the store's file on the disk.
+    /// The size of the store file.
     pub file_bytes: u64,
-    /// Bytes free on the disk.
+    /// Free disk space.
     pub free_bytes: Option<u64>,
-    /// With fewer free, nothing new is kept.
+    /// New envelopes are rejected below this.
     pub free_bytes_min: u64,
-    /// Bytes that the process has written to disks.
+    /// Bytes written to disks by the process.
     pub written_bytes: Option<u64>,
-    /// The same as so much a day, once it has run for ten minutes.
+    /// The same per day, after ten minutes of uptime.
     pub written_bytes_per_day: Option<u64>,
-    /// How its own TLS stands, if it has any.
+    /// The status of the relay's own TLS.
     #[serde(flatten)]
     pub tls: Option<TlsStatus>,
     /// The last backup.
     pub last_backup: Option<Backup>,
-    /// How long ago that was.
+    /// Its age in seconds.
     pub last_backup_s: Option<i64>,
-    /// How far the wall clock jumped in the last day, in seconds; back where it is negative.
+    /// The jump of the wall clock within the last day in seconds; negative for backward.
     pub clock_jumped_s: Option<i64>,
-    /// Now, in seconds since 1970, as the relay's machine believes.
+    /// The wall clock of the relay in seconds since 1970.
     pub clock_s: i64,
-    /// What to look at, and what to do.
+    /// Warnings, each with the next step.
     pub warnings: Vec<Warning>,
 }
 
 impl StatusReport {
-    /// Adds what the process knows of itself.
+    /// Adds the figures of the process.
     pub(super) fn add_process(&mut self) {
         self.version = env!("CARGO_PKG_VERSION").to_owned();
         self.process_id = std::process::id();
@@ -107,7 +107,7 @@ impl StatusReport {
         self.clock_s = crate::observe::wall_ms() / 1_000;
     }
 
-    /// Adds what is told in the data folder.
+    /// Adds the environment and the last backup.
     pub(super) fn add_server_info(&mut self, about: &ServerInfo) {
         self.listening = Some(about.listening.clone());
         self.url = Some(about.url.clone());
@@ -117,7 +117,7 @@ impl StatusReport {
         self.last_backup_s = at_s.map(|at_s| self.clock_s - at_s);
     }
 
-    /// Adds what to make of it all.
+    /// Adds the warnings.
     pub(super) fn add_warnings(&mut self) {
         self.warnings = warnings(self);
     }

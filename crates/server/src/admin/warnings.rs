@@ -1,4 +1,4 @@
-//! What an operator should look at, each with what to do.
+//! The warnings of the status report, each with the next step.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,25 +6,25 @@ use super::status_report::StatusReport;
 use crate::observe::process::RESERVED_FILES;
 use graceful_rules::uptime::CLOCK_SET_MS;
 
-/// A certificate that renews itself does so long before.
+/// Automatic renewal happens long before.
 const CERTIFICATE_DAYS: i64 = 14;
 
-/// A backup that is older is none.
+/// An older backup triggers a warning.
 const BACKUP_DAYS: i64 = 30;
 
 const DAY_S: i64 = 86_400;
 
-/// Free space is told when less is left than so many times the watermark.
+/// Warn about free disk space below this multiple of the minimum.
 const WATERMARKS: u64 = 4;
 
-/// One thing to look at.
+/// A warning.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Warning {
-    /// For programs.
+    /// The code for programs.
     pub name: String,
-    /// What is the matter.
+    /// The cause.
     pub text: String,
-    /// What to do.
+    /// The next step.
     pub next: String,
 }
 
@@ -36,7 +36,7 @@ fn warning(name: &str, text: impl Into<String>, next: impl Into<String>) -> Warn
     }
 }
 
-/// Everything, the gravest first.
+/// Returns all warnings, the most severe first.
 pub(super) fn warnings(report: &StatusReport) -> Vec<Warning> {
     let all = [
         disk(report),
@@ -51,23 +51,23 @@ pub(super) fn warnings(report: &StatusReport) -> Vec<Warning> {
 fn disk(report: &StatusReport) -> Option<Warning> {
     let free = report.free_bytes?;
     if report.state == "low_disk_space" {
-        let text = "The disk is nearly full: nothing new is kept, and devices are told to wait.";
+        let text = "The disk is nearly full: new envelopes are rejected.";
         return Some(warning(
             "disk",
             text,
-            "Make room on the disk; the relay goes on by itself within half a minute.",
+            "Free disk space; the relay continues within half a minute.",
         ));
     }
     (free < report.free_bytes_min.saturating_mul(WATERMARKS)).then(|| {
         let text = format!(
-            "{} MB are free on the disk; below {} MB nothing new is kept.",
+            "{} MB are free on the disk; below {} MB new envelopes are rejected.",
             free / 1_000_000,
             report.free_bytes_min / 1_000_000
         );
         warning(
             "disk",
             text,
-            "Make room, or see with `graceful-relay account list --by bytes` who takes it.",
+            "Free disk space, or find large accounts with `graceful-relay account list --by bytes`.",
         )
     })
 }
@@ -86,7 +86,7 @@ fn certificate(report: &StatusReport) -> Option<Warning> {
     let left_s = tls.certificate_expires_s? - report.clock_s;
     (left_s < CERTIFICATE_DAYS * DAY_S).then(|| {
         let text = format!(
-            "The certificate is good for {} days only.",
+            "The certificate expires in {} days.",
             (left_s / DAY_S).max(0)
         );
         warning(
@@ -98,18 +98,18 @@ fn certificate(report: &StatusReport) -> Option<Warning> {
 }
 
 fn clock(report: &StatusReport) -> Option<Warning> {
-    let next = "See that the machine gets its time from the network (`timedatectl`).";
+    let next = "Synchronize the clock over the network (`timedatectl`).";
     if report.clock_s * 1_000 < CLOCK_SET_MS {
         return Some(warning(
             "clock",
-            "The machine's clock was never set: certificates cannot be judged.",
+            "The clock was never set: certificates cannot be validated.",
             next,
         ));
     }
     let by_s = report.clock_jumped_s?;
     let way = if by_s < 0 { "back" } else { "forward" };
     let text = format!(
-        "The machine's clock was set {way} by {} s within the last day. Expiry and uptime do not follow it.",
+        "The clock was set {way} by {} s within the last day. Expiry and uptime are not affected.",
         by_s.abs()
     );
     Some(warning("clock", text, next))
@@ -121,9 +121,8 @@ fn files(report: &StatusReport) -> Option<Warning> {
         report.connections_max? + RESERVED_FILES,
     );
     (may < wanted).then(|| {
-        let text = format!(
-            "The process may have {may} files open; {wanted} are needed for limits.connections_max."
-        );
+        let text =
+            format!("The process may open {may} files; limits.connections_max needs {wanted}.");
         warning(
             "open_files",
             text,
@@ -136,14 +135,14 @@ fn files(report: &StatusReport) -> Option<Warning> {
 }
 
 fn backup(report: &StatusReport) -> Option<Warning> {
-    // Only who can note a backup can miss one.
+    // Without the environment, backups cannot be recorded.
     report.listening.as_ref()?;
     let next = "Run `graceful-relay backup FILE`, or let its timer do it every day (docs/guide/backup.md).";
     match report.last_backup_s {
         None if report.accounts == 0 => None,
-        None => Some(warning("backup", "No backup was made yet.", next)),
+        None => Some(warning("backup", "There is no backup yet.", next)),
         Some(age_s) if age_s > BACKUP_DAYS * DAY_S => {
-            let text = format!("The last backup was made {} days ago.", age_s / DAY_S);
+            let text = format!("The last backup is {} days old.", age_s / DAY_S);
             Some(warning("backup", text, next))
         }
         Some(_) => None,

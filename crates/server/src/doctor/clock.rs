@@ -1,4 +1,4 @@
-//! The machine's clock: whether it was ever set, whether it went back, whether somebody keeps it right.
+//! The check of the machine's clock.
 
 use std::path::Path;
 use std::time::UNIX_EPOCH;
@@ -9,13 +9,13 @@ use graceful_rules::uptime::{CLOCK_SET_MS, DAY_MS};
 
 const CHECK: &str = "clock";
 
-/// What systemd-timesyncd leaves once the clock was set from the network.
+/// The marker of systemd-timesyncd for a synchronized clock.
 const SYNCHRONIZED: &str = "/run/systemd/timesync/synchronized";
 
 const NEXT: &str =
     "Let the machine get its time from the network, for example with systemd-timesyncd or chrony.";
 
-/// Looks at the clock, and at the dates of files in the data folder.
+/// Checks the clock against the dates of files in the data directory.
 pub fn clock(folder: &Path) -> Finding {
     judge(
         wall_ms(),
@@ -28,23 +28,22 @@ fn judge(now_ms: i64, newest_ms: Option<i64>, synchronized: bool) -> Finding {
     if now_ms < CLOCK_SET_MS {
         return Finding::failure(
             CHECK,
-            "it was never set, so no certificate can be judged",
+            "the clock was never set, so certificates cannot be validated",
             NEXT,
         );
     }
     if newest_ms.is_some_and(|newest_ms| newest_ms > now_ms + DAY_MS) {
-        let text =
-            "files in the data folder are from more than a day ahead: it was wrong then, or is now";
+        let text = "files in the data directory are dated more than a day ahead: the clock was wrong then or is now";
         return Finding::warning(CHECK, text, NEXT);
     }
     let kept = match synchronized {
-        true => "set from the network by systemd-timesyncd",
-        false => "plausible; whether something keeps it right is not known here",
+        true => "synchronized by systemd-timesyncd",
+        false => "plausible; synchronization is unknown",
     };
     Finding::ok(CHECK, kept)
 }
 
-/// When the newest file there was written.
+/// Returns when the newest file was written.
 fn newest_ms(folder: &Path) -> Option<i64> {
     let times = std::fs::read_dir(folder).ok()?.filter_map(|entry| {
         let since = entry

@@ -1,4 +1,4 @@
-//! The data folder: there, the relay's own, and closed to others.
+//! The check of the data directory: it exists, belongs to the relay and is private.
 
 use std::path::Path;
 
@@ -6,7 +6,7 @@ use super::Finding;
 
 const CHECK: &str = "data directory";
 
-/// Looks at the folder and the files in it.
+/// Checks the directory and the files in it.
 #[cfg(unix)]
 pub fn data_dir(folder: &Path) -> Vec<Finding> {
     use std::os::unix::fs::MetadataExt;
@@ -16,7 +16,7 @@ pub fn data_dir(folder: &Path) -> Vec<Finding> {
         Ok(_) => {
             return vec![Finding::failure(
                 CHECK,
-                format!("{shown} is no folder"),
+                format!("{shown} is not a directory"),
                 "Choose another: storage.data_dir.",
             )];
         }
@@ -24,7 +24,7 @@ pub fn data_dir(folder: &Path) -> Vec<Finding> {
             let next = "Start the relay once, or name its folder with --data-dir.";
             return vec![Finding::warning(
                 CHECK,
-                format!("{shown} is not there"),
+                format!("{shown} does not exist"),
                 next,
             )];
         }
@@ -32,7 +32,7 @@ pub fn data_dir(folder: &Path) -> Vec<Finding> {
             let next = "Run this as the relay's user, or with sudo.";
             return vec![Finding::warning(
                 CHECK,
-                format!("{shown} cannot be looked at: {error}"),
+                format!("cannot read {shown}: {error}"),
                 next,
             )];
         }
@@ -63,7 +63,7 @@ pub fn data_dir(folder: &Path) -> Vec<Finding> {
                 .collect();
             if !strangers.is_empty() {
                 let text = format!(
-                    "{} in {shown} belong to another user than the folder",
+                    "{} in {shown} belong to another user than the directory",
                     strangers.join(", ")
                 );
                 let next = format!("Run: chown -R --reference={shown} {shown}");
@@ -75,7 +75,7 @@ pub fn data_dir(folder: &Path) -> Vec<Finding> {
             findings.push(Finding::warning(
                 CHECK,
                 format!(
-                    "{shown} belongs to user {} and is closed to this one",
+                    "{shown} belongs to user {} and is not readable by this one",
                     about.uid()
                 ),
                 next,
@@ -85,21 +85,21 @@ pub fn data_dir(folder: &Path) -> Vec<Finding> {
     if findings.is_empty() {
         findings.push(Finding::ok(
             CHECK,
-            format!("{shown}, which is its owner's alone (user {})", about.uid()),
+            format!("{shown} is private to user {}", about.uid()),
         ));
     }
     findings
 }
 
-/// Looks whether it is there.
+/// Checks that the directory exists.
 #[cfg(not(unix))]
 pub fn data_dir(folder: &Path) -> Vec<Finding> {
     let shown = folder.display();
     vec![match folder.is_dir() {
-        true => Finding::ok(CHECK, format!("{shown} is there")),
+        true => Finding::ok(CHECK, format!("{shown} exists")),
         false => Finding::warning(
             CHECK,
-            format!("{shown} is not there"),
+            format!("{shown} does not exist"),
             "Start the relay once.",
         ),
     }]

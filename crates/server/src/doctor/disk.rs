@@ -1,4 +1,4 @@
-//! The disk under the data folder: what kind it is, how fast it syncs, what is free.
+//! The checks of the disk under the data directory: file system, sync latency, free space.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -12,17 +12,17 @@ const KIND: &str = "disk";
 const SPEED: &str = "disk speed";
 const FREE: &str = "free space";
 
-/// Syncs that are timed, of a page each.
+/// Timed syncs, of a page each.
 const SYNCS: usize = 8;
 const PAGE_BYTES: usize = 4_096;
 
-/// A disk that takes longer keeps devices waiting.
+/// Above this, devices wait noticeably.
 const SLOW: Duration = Duration::from_millis(100);
 
-/// No disk is so fast that has done what it says.
+/// No disk that really syncs is this fast.
 const TOO_FAST: Duration = Duration::from_micros(8);
 
-/// File systems that are no local disk, by the number that the kernel gives them (statfs(2)).
+/// File systems that are not a local disk, by their magic number (statfs(2)).
 #[cfg(target_os = "linux")]
 const STRANGE: [(u64, &str); 9] = [
     (0x6969, "NFS"),
@@ -36,16 +36,16 @@ const STRANGE: [(u64, &str); 9] = [
     (0x794c_7630, "the layer of a container"),
 ];
 
-/// What kind of disk it is.
+/// Checks the file system.
 #[cfg(target_os = "linux")]
 fn kind(folder: &Path) -> Option<Finding> {
     let of = rustix::fs::statfs(folder).ok()?;
     let number = u64::try_from(of.f_type).ok()? & 0xffff_ffff;
     let strange = STRANGE.iter().find(|(known, _)| *known == number);
     let finding = match strange.map(|(_, name)| *name) {
-        None => Finding::ok(KIND, "a local one"),
+        None => Finding::ok(KIND, "a local disk"),
         Some(name @ ("memory (tmpfs)" | "the layer of a container")) => {
-            let text = format!("the data folder is on {name}: it is gone when that is");
+            let text = format!("the data directory is on {name}, which is not persistent");
             Finding::warning(
                 KIND,
                 text,
@@ -53,9 +53,7 @@ fn kind(folder: &Path) -> Option<Finding> {
             )
         }
         Some(name) => {
-            let text = format!(
-                "the data folder is on {name}, which may not have written what it says it has"
-            );
+            let text = format!("the data directory is on {name}, whose syncs may not be durable");
             Finding::warning(KIND, text, "Put it on a local disk: storage.data_dir.")
         }
     };
@@ -67,14 +65,13 @@ fn kind(_folder: &Path) -> Option<Finding> {
     None
 }
 
-/// What kind of disk it is, and how long it takes to sync a page.
+/// Checks the file system and the latency of a sync.
 pub fn sync_speed(folder: &Path) -> Vec<Finding> {
     let mut findings: Vec<_> = kind(folder).into_iter().collect();
     findings.push(match time_syncs(folder) {
         Ok(took) => judge(took),
         Err(error) => {
-            let text =
-                format!("not measured, for nothing could be written in the data folder: {error}");
+            let text = format!("not measured: cannot write to the data directory: {error}");
             Finding::warning(SPEED, text, "Run this as the relay's user, or with sudo.")
         }
     });
@@ -84,26 +81,25 @@ pub fn sync_speed(folder: &Path) -> Vec<Finding> {
 fn judge(took: Duration) -> Finding {
     #[expect(clippy::cast_precision_loss, reason = "shown with two places")]
     let text = format!(
-        "a sync takes {:.2} ms (the middle one of {SYNCS})",
+        "a sync takes {:.2} ms (median of {SYNCS})",
         took.as_micros() as f64 / 1_000.0
     );
     if took > SLOW {
-        let next = "Devices wait for it with every push. A worn SD card does this; take another card, or a disk.";
+        let next = "Every push waits for a sync. Replace a worn SD card, or use a disk.";
         return Finding::warning(SPEED, text, next);
     }
     if took < TOO_FAST {
-        let text =
-            text + ", which is faster than a disk can be: it may not write what it says it has";
+        let text = text + ", faster than a disk can be: syncs may not be durable";
         return Finding::warning(
             SPEED,
             text,
-            "See whether this machine's disk is set to ignore syncs.",
+            "Check whether the disk is configured to ignore syncs.",
         );
     }
     Finding::ok(SPEED, text)
 }
 
-/// A file that is gone when this is.
+/// A file that is removed when dropped.
 struct TempFile {
     file: File,
     path: PathBuf,
@@ -132,17 +128,13 @@ fn time_syncs(folder: &Path) -> io::Result<Duration> {
     Ok(times[SYNCS / 2])
 }
 
-/// What is free, against what has to stay free.
+/// Checks the free space against the minimum.
 pub fn free_space(folder: &Path, free_bytes_min: u64) -> Finding {
     let Ok(free) = fs4::available_space(folder) else {
-        return Finding::warning(
-            FREE,
-            "the system does not say",
-            "Look with `df`, or in a file manager.",
-        );
+        return Finding::warning(FREE, "unknown", "Check with `df`.");
     };
     let text = format!(
-        "{} MB, of which {} MB are to stay free",
+        "{} MB free, minimum {} MB",
         free / 1_000_000,
         free_bytes_min / 1_000_000
     );
@@ -150,10 +142,10 @@ pub fn free_space(folder: &Path, free_bytes_min: u64) -> Finding {
         free if free < free_bytes_min => Finding::failure(
             FREE,
             text,
-            "Make room, or set storage.min_free_space lower: nothing new is kept like this.",
+            "Free disk space, or lower storage.min_free_space: new envelopes are rejected.",
         ),
         free if free < free_bytes_min.saturating_mul(4) => {
-            Finding::warning(FREE, text, "Make room soon.")
+            Finding::warning(FREE, text, "Free disk space soon.")
         }
         _ => Finding::ok(FREE, text),
     }

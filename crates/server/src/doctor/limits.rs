@@ -1,4 +1,4 @@
-//! Files that may be open at a time: each connection is one.
+//! The check of the limit of open file descriptors: each connection needs one.
 
 use super::Finding;
 use crate::observe::process;
@@ -6,7 +6,7 @@ use crate::observe::process::RESERVED_FILES;
 
 const CHECK: &str = "open files";
 
-/// `running` is what the running relay may have open; without one, this process's own limit is looked at.
+/// Checks the limit of the running relay, or of this process if it does not run.
 pub fn open_files(connections_max: u64, running: Option<u64>) -> Finding {
     judge(connections_max, running, process::open_files_max())
 }
@@ -15,12 +15,12 @@ fn judge(connections_max: u64, running: Option<u64>, own: Option<u64>) -> Findin
     let wanted = connections_max + RESERVED_FILES;
     let (who, may) = match (running, own) {
         (Some(may), _) => ("the relay", may),
-        (None, Some(may)) => ("this shell (a service has a limit of its own)", may),
-        (None, None) => return Finding::ok(CHECK, "this system does not say"),
+        (None, Some(may)) => ("this shell (a service has its own limit)", may),
+        (None, None) => return Finding::ok(CHECK, "unknown on this system"),
     };
     let text = match may {
-        u64::MAX => format!("{who} may have any number open"),
-        may => format!("{who} may have {may} open; limits.connections_max needs {wanted}"),
+        u64::MAX => format!("{who} has no limit"),
+        may => format!("{who} may open {may}; limits.connections_max needs {wanted}"),
     };
     if may >= wanted {
         return Finding::ok(CHECK, text);

@@ -1,5 +1,5 @@
-//! Looking for what is wrong, on this machine: the folder, the disk, the clock, limits and ports. Each look
-//! gives findings in words, with what to do. Nothing is changed but a file that is made and removed again.
+//! The checks of `doctor` on this machine. Each returns findings with the next step. Nothing is
+//! changed but a file that is created and removed.
 
 mod clock;
 mod data_dir;
@@ -15,33 +15,33 @@ pub use disk::{free_space, sync_speed};
 pub use limits::open_files;
 pub use ports::{Owner, may_bind, owner_of_port};
 
-/// How bad it is.
+/// The severity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Level {
     /// As it should be.
     Ok,
-    /// It may go wrong, or could not be looked at.
+    /// It may fail, or could not be checked.
     Warning,
     /// It does not work.
     Failure,
 }
 
-/// One line of what the doctor says.
+/// One finding.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Finding {
-    /// What was looked at.
+    /// What was checked.
     pub check: String,
-    /// How bad it is.
+    /// The severity.
     pub level: Level,
     /// What was found.
     pub text: String,
-    /// What to do.
+    /// The next step.
     pub next: Option<String>,
 }
 
 impl Finding {
-    /// As it should be.
+    /// Creates a finding without a problem.
     pub fn ok(check: &str, text: impl Into<String>) -> Self {
         Self {
             check: check.to_owned(),
@@ -51,7 +51,7 @@ impl Finding {
         }
     }
 
-    /// It may go wrong.
+    /// Creates a warning.
     pub fn warning(check: &str, text: impl Into<String>, next: impl Into<String>) -> Self {
         let (check, text, next) = (check.to_owned(), text.into(), Some(next.into()));
         Self {
@@ -62,7 +62,7 @@ impl Finding {
         }
     }
 
-    /// It does not work.
+    /// Creates a failure.
     pub fn failure(check: &str, text: impl Into<String>, next: impl Into<String>) -> Self {
         Self {
             level: Level::Failure,

@@ -1,25 +1,25 @@
-//! Who listens on a port, as far as the kernel tells this user: `/proc/net/tcp` has the sockets, and
-//! `/proc/*/fd` who holds them.
+//! The process that listens on a port, from `/proc/net/tcp` and `/proc/*/fd`, as far as this user
+//! may read them.
 
 use std::fs;
 
-/// Whoever listens.
+/// The process that listens.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Owner {
-    /// Nobody.
+    /// None.
     Nobody,
-    /// This process, by number and name.
+    /// The process with this id and name.
     Process(u32, String),
-    /// Somebody whom this user may not see.
+    /// A process that this user may not see.
     Somebody,
-    /// The system does not say.
+    /// Unknown on this system.
     Unknown,
 }
 
-/// How a socket is told that listens, in `/proc/net/tcp`.
+/// The state LISTEN in `/proc/net/tcp`.
 const LISTENS: &str = "0A";
 
-/// Who listens on this port, on whatever address.
+/// Returns which process listens on this port, on any address.
 pub fn owner_of_port(port: u16) -> Owner {
     let tables = ["/proc/net/tcp", "/proc/net/tcp6"].map(|path| fs::read_to_string(path).ok());
     if tables.iter().all(Option::is_none) {
@@ -40,7 +40,7 @@ pub fn owner_of_port(port: u16) -> Owner {
     holder(&sockets).unwrap_or(Owner::Somebody)
 }
 
-/// The sockets of a table that listen on a port.
+/// Returns the inodes of sockets that listen on a port.
 fn listening_on(table: &str, port: u16) -> Vec<u64> {
     let wanted = format!("{port:04X}");
     let rows = table.lines().skip(1).filter_map(|row| {
@@ -80,7 +80,7 @@ fn holder(sockets: &[String]) -> Option<Owner> {
     None
 }
 
-/// Whether this user may listen on this port at all. `None`: the system does not say.
+/// Returns whether this user may listen on this port; `None` if unknown.
 pub fn may_bind(port: u16) -> Option<bool> {
     let first = fs::read_to_string("/proc/sys/net/ipv4/ip_unprivileged_port_start").ok()?;
     let first: u16 = first.trim().parse().ok()?;

@@ -1,4 +1,4 @@
-//! The accept loop: from a listening socket to one task per connection, until told to stop.
+//! The accept loop: one task per connection, until shutdown.
 
 use std::io;
 use std::net::IpAddr;
@@ -16,13 +16,13 @@ use super::{Listener, Options, ReloadHandle, ReloadableOptions, ServerState, Sto
 use crate::net::tls::{Handshake, Tls};
 use crate::relay::Relay;
 
-/// After an error that the next attempt would only repeat, such as too many open files.
+/// Backoff after an error that the next attempt would repeat, such as too many open files.
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// Serves until `shutdown`, then ends every conversation and stops the relay.
+/// Serves until `shutdown`, then ends every session and stops the relay.
 ///
 /// # Errors
-/// [`Stopped`] where the relay could not go on.
+/// [`Stopped`] if the relay failed.
 pub async fn run(
     listener: impl Into<Listener>,
     relay: Relay,
@@ -50,7 +50,7 @@ pub async fn run(
         tls.clone(),
         metrics,
     );
-    // To the very end: what happens while it drains is of interest, too.
+    // Open to the end, so that the drain can be observed.
     let metrics_listener =
         metrics_listener.map(|listener| MetricsListener::serve(listener, &state));
     let connections = relay_routes(&state, tls.as_ref());
@@ -61,7 +61,7 @@ pub async fn run(
         () = redirect_all(plain, &state, tls.as_ref()) => Ok(()),
         () = watch_certificate(tls.as_ref()) => Ok(()),
     };
-    // Who comes meanwhile is told to come back.
+    // New connections are told to retry.
     tokio::select! {
         () = state.drain() => {}
         () = accept_all(&tcp, &connections) => {}
@@ -71,20 +71,20 @@ pub async fn run(
     if let Some(metrics_listener) = metrics_listener {
         metrics_listener.stop().await;
     }
-    // A relay whose store failed has nothing left to commit.
+    // A relay whose store failed has nothing to commit.
     if stopped.is_ok() {
         relay.stop().await;
     }
     stopped
 }
 
-/// What the relay is there for, behind its own TLS if it has one.
+/// The routes of the relay, behind its own TLS if it has one.
 fn relay_routes(state: &Arc<ServerState>, tls: Option<&Tls>) -> ConnectionHandler {
     let handshake = tls.map(|tls| Handshake::new(tls, state.options.handshake_timeout));
     ConnectionHandler::new(state, routes(state), handshake)
 }
 
-/// Beside it, where there is a second listener: plain, and only to send people on. Never returns.
+/// Serves redirects on the plain listener. Never returns.
 async fn redirect_all(listener: Option<TcpListener>, state: &Arc<ServerState>, tls: Option<&Tls>) {
     let (Some(listener), Some(tls)) = (listener, tls) else {
         return std::future::pending().await;
@@ -103,7 +103,7 @@ async fn watch_certificate(tls: Option<&Tls>) {
     }
 }
 
-/// Never returns.
+/// Accepts connections. Never returns.
 pub(super) async fn accept_all(listener: &TcpListener, connections: &ConnectionHandler) {
     let mut failing = false;
     loop {
@@ -129,7 +129,7 @@ async fn next(listener: &TcpListener) -> io::Result<(TcpStream, IpAddr)> {
     Ok((stream, peer.ip()))
 }
 
-/// The peer left before it was accepted: says nothing about the next one.
+/// Returns whether only this peer failed, before it was accepted.
 fn is_peer_error(error: &io::Error) -> bool {
     matches!(
         error.kind(),
@@ -146,7 +146,7 @@ mod tests {
     #[test]
     fn only_errors_of_one_peer_are_passed_over_at_once() {
         assert!(is_peer_error(&io::ErrorKind::ConnectionAborted.into()));
-        // EMFILE: trying again at once would only spin.
+        // EMFILE: an immediate retry would only spin.
         assert!(!is_peer_error(&io::Error::from_raw_os_error(24)));
     }
 }

@@ -1,5 +1,4 @@
-//! A word that operators' programs show: read from a file that nobody else may read, and compared without
-//! telling by time how much of it was right.
+//! Bearer tokens of operators, read from a private file and compared in constant time.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -7,27 +6,27 @@ use std::path::{Path, PathBuf};
 use subtle::ConstantTimeEq;
 use warp::http::header::{AUTHORIZATION, HeaderMap};
 
-/// Fewer could be guessed.
+/// Shorter tokens could be guessed.
 const BYTES_MIN: usize = 16;
-/// More is some other file.
+/// A larger file is not a token.
 const BYTES_MAX: u64 = 4_096;
 
-/// The word.
+/// A bearer token.
 #[derive(Clone, PartialEq, Eq)]
 pub struct BearerToken(Vec<u8>);
 
-/// Why a file holds none.
+/// The reason why a file holds no token.
 #[derive(Debug, thiserror::Error)]
 pub enum BearerTokenError {
-    /// It cannot be read.
+    /// The file cannot be read.
     #[error("cannot read {0}: {1}")]
     Read(PathBuf, std::io::Error),
-    /// Others may read it.
+    /// The file is readable by every user.
     #[error(
         "{0} may be read by every user; make it private (chmod 600), and put a new secret into it"
     )]
     WorldReadable(PathBuf),
-    /// It is too short or too long.
+    /// The token is too short or too long.
     #[error(
         "{0} must hold one line of at least {BYTES_MIN} letters, like `openssl rand -hex 32` makes"
     )]
@@ -35,10 +34,10 @@ pub enum BearerTokenError {
 }
 
 impl BearerToken {
-    /// From a file, without the blanks around it.
+    /// Reads a token from a file, without surrounding whitespace.
     ///
     /// # Errors
-    /// [`SecretError`]
+    /// [`BearerTokenError`]
     pub fn read(path: &Path) -> Result<Self, BearerTokenError> {
         let file = |error| BearerTokenError::Read(path.to_path_buf(), error);
         let metadata = std::fs::metadata(path).map_err(file)?;
@@ -57,7 +56,7 @@ impl BearerToken {
         }
     }
 
-    /// Whether a request shows it, as a bearer token (RFC 6750, section 2.1).
+    /// Returns whether a request presents this token (RFC 6750, section 2.1).
     pub(super) fn authorizes(&self, headers: &HeaderMap) -> bool {
         let shown = headers.get(AUTHORIZATION).map(|shown| shown.as_bytes());
         let Some((scheme, token)) = shown.and_then(|shown| shown.split_at_checked(7)) else {
@@ -78,7 +77,7 @@ fn is_open(_metadata: &std::fs::Metadata) -> bool {
     false
 }
 
-/// Without the word.
+/// Omits the token.
 impl fmt::Debug for BearerToken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("BearerToken(…)")

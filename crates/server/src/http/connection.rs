@@ -1,4 +1,4 @@
-//! One HTTP connection: its head must come in time and be of reasonable size.
+//! One HTTP connection, with limits on the time and the size of a request header.
 
 use std::convert::Infallible;
 use std::net::IpAddr;
@@ -29,16 +29,16 @@ use crate::net::tls::Handshake;
 use crate::observe::RejectReason;
 use graceful_rules::admission::Rejected;
 
-/// Bytes of a request's head.
+/// Bytes of a request header.
 const HEAD_BYTES_MAX: usize = 16 * 1024;
-/// Headers of a request.
+/// Header fields of a request.
 const HEADERS_MAX: usize = 64;
-/// Bytes that hyper reads ahead; a body comes in pieces of this size.
+/// Bytes that hyper reads ahead; a body arrives in chunks of this size.
 const READ_AHEAD_BYTES_MAX: usize = 64 * 1024;
-/// What a plain request may still take when the relay stops. A client repeats what was cut.
+/// The time for a request in progress at shutdown. Clients retry.
 const LAST_REQUEST: Duration = Duration::from_secs(2);
 
-/// Serves connections, all in the same way: who it is, the TLS handshake if there is one, then HTTP.
+/// Serves connections: admission, the TLS handshake if there is one, then HTTP.
 #[derive(Clone)]
 pub(super) struct ConnectionHandler {
     state: Arc<ServerState>,
@@ -68,11 +68,11 @@ impl ConnectionHandler {
         }
     }
 
-    /// Serves one, in a task of its own, or turns it away.
+    /// Serves a connection in its own task, or rejects it.
     pub(super) fn serve(&self, stream: TcpStream, peer: IpAddr) {
-        // Frames are small and waited for. A socket that refuses the option still works.
+        // Frames are small and latency matters. A socket without the option still works.
         if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(%error, "a connection without TCP_NODELAY");
+            tracing::debug!(%error, "setting TCP_NODELAY failed");
         }
         self.state.metrics.connections_accepted.inc();
         let address_source = self.state.admission.address_source(peer);
@@ -87,8 +87,8 @@ impl ConnectionHandler {
         }
     }
 
-    /// Where TLS is spoken, words could only be said after a handshake, which costs more than they are
-    /// worth: the connection just ends.
+    /// With TLS, a response would need a handshake, which costs more than it is worth: the
+    /// connection is dropped.
     fn reject(&self, stream: TcpStream, rejected: Rejected) {
         self.state
             .metrics
@@ -98,13 +98,13 @@ impl ConnectionHandler {
                 RejectReason::Unauthenticated
             });
         if self.handshake.is_some() {
-            tracing::debug!(why = rejected.reason, "a connection was rejected");
+            tracing::debug!(why = rejected.reason, "connection rejected");
             return drop(stream);
         }
         self.state.reject(stream, rejected);
     }
 
-    /// Until the connection has ended or has become a conversation.
+    /// Serves until the connection ends or becomes a session.
     async fn receive(
         &self,
         mut stream: TcpStream,
@@ -130,17 +130,17 @@ impl ConnectionHandler {
                         self.state
                             .metrics
                             .record_rejection(RejectReason::ProxyHeader);
-                        return tracing::debug!(%error, "a proxy's connection was not let in");
+                        return tracing::debug!(%error, "connection of a proxy rejected");
                     }
                     Err(_) => {
                         self.state
                             .metrics
                             .record_rejection(RejectReason::ProxyHeader);
-                        return tracing::debug!("a proxy's connection said nothing");
+                        return tracing::debug!("a proxy sent no PROXY protocol header");
                     }
                 }
             }
-            // Below TLS, so that a peer that takes nothing is noticed in the handshake, too.
+            // Below TLS, so that the timeout covers the handshake.
             let stream = WriteTimeout::new(stream, self.state.options.write_timeout);
             let stream = Throttled::new(stream, guard.clone(), self.state.metrics.clone());
             match &self.handshake {
@@ -153,7 +153,7 @@ impl ConnectionHandler {
                     Ok(None) => {}
                     Err(error) => {
                         self.state.metrics.record_rejection(RejectReason::Handshake);
-                        tracing::debug!(%error, "no TLS handshake");
+                        tracing::debug!(%error, "TLS handshake failed");
                     }
                 },
             }
@@ -161,13 +161,13 @@ impl ConnectionHandler {
         tokio::select! {
             () = evicted.evicted() => {
                 self.state.metrics.record_rejection(RejectReason::Evicted);
-                tracing::debug!("a connection made room for others");
+                tracing::debug!("connection evicted");
             }
             () = received => {}
         }
     }
 
-    /// HTTP over whatever lies below, until it ends or the relay does.
+    /// Serves HTTP until the connection or the relay ends.
     async fn serve_http<S>(
         &self,
         stream: S,
@@ -212,12 +212,12 @@ impl ConnectionHandler {
             }
         };
         if let Err(error) = ended {
-            tracing::debug!(%error, "a connection ended early");
+            tracing::debug!(%error, "connection ended early");
         }
     }
 }
 
-/// Places a visitor where its proxy says it comes from, or says why it cannot stay.
+/// Sets the address from X-Forwarded-For, or returns the rejection.
 fn apply_forwarded_address(
     state: &ServerState,
     guard: &ConnectionGuard,

@@ -1,5 +1,5 @@
-//! Which web pages may use this relay from a browser. A browser says for each request of whose page
-//! it is; a program says nothing, or anything, so this list keeps out pages and nobody else.
+//! CORS: the origins of web pages that may use the relay. Only browsers send an honest origin, so
+//! this keeps out pages, not programs.
 
 use warp::http::StatusCode;
 use warp::http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, HeaderMap, HeaderValue, ORIGIN, VARY};
@@ -7,28 +7,29 @@ use warp::reply::Response;
 
 use super::response::text;
 
-/// The list; an empty one allows every page.
+/// The allowed origins. An empty list allows all.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AllowedOrigins(Vec<String>);
 
 impl AllowedOrigins {
-    /// Origins as browsers write them: scheme, host and port, such as `https://app.example.org`.
+    /// Takes origins as browsers send them: scheme, host and port, such as
+    /// `https://app.example.org`.
     pub fn new(origins: impl IntoIterator<Item = String>) -> Self {
         Self(origins.into_iter().collect())
     }
 
-    /// Why a request is refused for the page it comes from, or `None`.
+    /// Returns the rejection of a request, or `None`.
     pub(super) fn reject(&self, headers: &HeaderMap) -> Option<Response> {
         let origin = headers.get(ORIGIN)?;
         (!self.allows(origin)).then(|| {
             text(
                 StatusCode::FORBIDDEN,
-                "Pages of this origin may not use this relay. Whoever runs it can add it to server.allowed_origins.",
+                "This origin is not allowed. The operator can add it to server.allowed_origins.",
             )
         })
     }
 
-    /// Lets the page that asked read the answer, if it may.
+    /// Adds the headers that let the requesting page read the response.
     pub(super) fn add_cors_headers(
         &self,
         origin: Option<&HeaderValue>,

@@ -1,19 +1,19 @@
-//! The end, in an orderly way: nobody new, then conversations slice by slice, then all the rest.
+//! Graceful shutdown: stop admitting, end sessions in batches, then end everything else.
 
 use std::time::Duration;
 
 use super::ServerState;
 use crate::observe::NotReadyReason;
 
-/// Conversations that are ended together, at least: so few cost nobody anything.
+/// The minimum batch of sessions.
 const SLICE_MIN: usize = 50;
-/// Slices at most.
+/// The maximum number of batches.
 const SLICES_MAX: usize = 20;
-/// Over which the slices are spread, if there is time.
+/// The time over which the batches are spread.
 const SPREAD_MAX: Duration = Duration::from_secs(5);
 
-/// How many conversations to end at a time, and how long to wait before the next: so that their
-/// devices, and the relay that they go to instead, do not all shake hands in the same moment.
+/// Returns the size of a batch and the pause between batches: devices must not all reconnect at
+/// once.
 fn slices(conversations: usize, time_max: Duration) -> (usize, Duration) {
     let count = conversations.div_ceil(SLICE_MIN).clamp(1, SLICES_MAX);
     let size = conversations.div_ceil(count);
@@ -30,8 +30,8 @@ fn slices(conversations: usize, time_max: Duration) -> (usize, Duration) {
 }
 
 impl ServerState {
-    /// Ends conversations, while whoever comes is told to come back. Those that do not end in time
-    /// are left for [`Door::close`] to cut.
+    /// Ends sessions, while new connections are told to retry. [`ServerState::close`] aborts what
+    /// is left.
     pub(super) async fn drain(&self) {
         self.draining.cancel();
         self.relay.readiness().set(NotReadyReason::Draining, true);
@@ -46,7 +46,7 @@ impl ServerState {
         let _ = tokio::time::timeout(self.options.stop_timeout, drained).await;
     }
 
-    /// Ends what is left, within two seconds; conversations have had their time.
+    /// Ends what is left within two seconds.
     pub(super) async fn close(&self) {
         self.draining.cancel();
         self.closing.cancel();
@@ -56,7 +56,7 @@ impl ServerState {
         if !sessions.is_empty() {
             tracing::warn!(
                 connections = sessions.len(),
-                "some connections did not end in time and are cut"
+                "aborting connections that did not end in time"
             );
             self.cut.cancel();
         }
@@ -68,7 +68,7 @@ impl ServerState {
     }
 }
 
-/// For requests under way and refusals not yet heard.
+/// For requests in progress and rejections that are being sent.
 const LAST_TASKS: Duration = Duration::from_millis(2_500);
 
 #[cfg(test)]

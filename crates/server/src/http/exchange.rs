@@ -1,4 +1,4 @@
-//! The way without a socket: frames in a request, frames in its answer.
+//! The exchange: frames in a request, frames in its response.
 
 use std::pin::pin;
 
@@ -19,11 +19,11 @@ use crate::net::admission::ConnectionGuard;
 use graceful_protocol::frame::{self, RelayFrame};
 use graceful_protocol::{Code, Refusal};
 
-/// Carries the nonce of the greeting, as base64url.
+/// The header with the nonce of the greeting, base64url.
 const NONCE: &str = "graceful-nonce";
-/// After a crowd, in milliseconds.
+/// Retry time when all slots are in use, in milliseconds.
 const RETRY_AFTER_MS: u64 = 1_000;
-/// After a restart, in milliseconds.
+/// Retry time during a restart, in milliseconds.
 const RESTART_RETRY_MS: u64 = 5_000;
 
 pub(super) async fn exchange<B: Buf>(
@@ -51,13 +51,13 @@ async fn answer<B: Buf>(
     body: impl Stream<Item = Result<B, warp::Error>>,
 ) -> Result<Vec<Bytes>, Refusal> {
     let taken = take(state, headers, body).await;
-    // What is refused from here on, the conversation counts.
+    // Later refusals are counted by the session.
     let (nonce, frames, _slot) =
         taken.inspect_err(|refusal| state.metrics.record_refusal(refusal.code))?;
     state.relay.exchange(&nonce, frames, guard.address()).await
 }
 
-/// The request, if it is one for a conversation, and its slot.
+/// Reads a request and acquires a slot.
 async fn take<'a, B: Buf>(
     state: &'a ServerState,
     headers: &HeaderMap,
@@ -72,18 +72,15 @@ async fn take<'a, B: Buf>(
     {
         return Err(too_large(state));
     }
-    // Before a slot is taken: whoever makes nonces up must not fill them.
+    // Before a slot is acquired, so that invented nonces cannot fill them.
     state.relay.check_nonce(&nonce)?;
     let Ok(slot) = state.exchanges.try_acquire() else {
-        let refusal = Refusal::new(
-            Code::Overloaded,
-            "this relay is busy; try again in a moment",
-        );
+        let refusal = Refusal::new(Code::Overloaded, "relay is busy; retry later");
         return Err(refusal.retry_after_ms(RETRY_AFTER_MS));
     };
     let received = tokio::time::timeout(state.options.body_timeout, collect(state, body));
     let received = received.await.map_err(|_| {
-        Refusal::new(Code::Timeout, "the request took too long to arrive").retry_after_ms(1)
+        Refusal::new(Code::Timeout, "the request arrived too slowly").retry_after_ms(1)
     })??;
     let frames =
         frame::split(received).map_err(|error| Refusal::new(Code::Malformed, error.to_string()))?;
@@ -106,7 +103,8 @@ fn declared_length(headers: &HeaderMap) -> Option<u64> {
     headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
-/// The whole body, if it is not longer than a frame. It grows as it comes, not as announced.
+/// Reads the whole body, up to the size of a frame. It grows with the data, not with the announced
+/// length.
 async fn collect<B: Buf>(
     state: &ServerState,
     body: impl Stream<Item = Result<B, warp::Error>>,
@@ -114,7 +112,7 @@ async fn collect<B: Buf>(
     let mut body = pin!(body);
     let mut collected = BytesMut::new();
     while let Some(part) = body.next().await {
-        let part = part.map_err(|_| Refusal::new(Code::Malformed, "the request was cut short"))?;
+        let part = part.map_err(|_| Refusal::new(Code::Malformed, "the request is incomplete"))?;
         if collected.len() + part.remaining() > state.options.frame_bytes_max {
             return Err(too_large(state));
         }
@@ -125,7 +123,7 @@ async fn collect<B: Buf>(
 
 fn too_large(state: &ServerState) -> Refusal {
     let text = format!(
-        "the request has more than {} bytes",
+        "the request exceeds the limit of {} bytes",
         state.options.frame_bytes_max
     );
     Refusal::new(Code::FrameTooLarge, text)
@@ -139,7 +137,7 @@ fn frames(status: StatusCode, frames: &[Bytes]) -> Response {
     )
 }
 
-/// A refusal is a frame here too; the status repeats it for whatever stands between.
+/// A refusal is a frame here too; the HTTP status repeats it for proxies.
 fn refused(refusal: Refusal) -> Response {
     let status = status(refusal.code);
     let retry_after_s = refusal.retry_after_ms.div_ceil(1_000);
@@ -168,7 +166,7 @@ fn status(code: Code) -> StatusCode {
     }
 }
 
-/// What a browser asks before it lets a page send the nonce's header.
+/// The preflight response that allows a page to send the nonce header.
 fn preflight() -> Response {
     let response = with_header(
         StatusCode::NO_CONTENT,

@@ -1,5 +1,4 @@
-//! What every answer says to a browser, whoever asked for what: that there is nothing here to run,
-//! to frame, to guess at or to keep.
+//! Security headers of every response: nothing to run, frame, sniff or cache.
 
 use warp::http::HeaderMap;
 use warp::http::header::{
@@ -17,7 +16,7 @@ const ALWAYS: [(HeaderName, &str); 4] = [
     ),
 ];
 
-/// The same as lines of a head, for an answer that is written by hand.
+/// The same as header lines, for a response that is written by hand.
 pub(super) fn lines() -> String {
     ALWAYS
         .iter()
@@ -25,13 +24,13 @@ pub(super) fn lines() -> String {
         .collect()
 }
 
-/// A year. Subdomains are not the relay's to decide about.
+/// A year. Subdomains are not covered.
 const ONLY_TLS_FROM_NOW_ON: &str = "max-age=31536000";
 
-/// Puts them in. The promise of TLS is made over TLS alone: anyone could make it over plain text.
+/// Adds the headers. HSTS is sent over TLS only (RFC 6797, section 7.2).
 pub(super) fn secure(headers: &mut HeaderMap, over_tls: bool) {
     for (name, value) in ALWAYS {
-        // The one page for people has a policy of its own.
+        // The status page has its own policy.
         headers
             .entry(name)
             .or_insert(HeaderValue::from_static(value));

@@ -5,21 +5,21 @@ use tokio::net::TcpListener;
 use super::{ReloadHandle, StatusPage};
 use crate::net::tls::Tls;
 
-/// Where connections come in, and whether the relay itself speaks TLS there.
+/// The public listener, its TLS and the listeners beside it.
 pub struct Listener {
     pub(super) tcp: TcpListener,
     pub(super) tls: Option<Tls>,
-    /// Beside it, for those who come without TLS.
+    /// The plain listener that redirects to TLS.
     pub(super) plain: Option<TcpListener>,
-    /// Beside both, for metrics_listener.
+    /// The metrics listener.
     pub(super) metrics_listener: Option<TcpListener>,
-    /// What may change while it listens; `None`: nothing.
+    /// Options that may change; `None` for fixed ones.
     pub(super) reloadable: Option<ReloadHandle>,
-    /// What anybody may read; empty: nothing.
+    /// The public status page; empty if unset.
     pub(super) page: StatusPage,
 }
 
-/// Plain: for this machine, and for a proxy in front.
+/// Without TLS: on loopback, or behind a proxy.
 impl From<TcpListener> for Listener {
     fn from(tcp: TcpListener) -> Self {
         Self {
@@ -34,7 +34,7 @@ impl From<TcpListener> for Listener {
 }
 
 impl Listener {
-    /// Behind the relay's own TLS. `plain` is a second socket that sends browsers on to the first.
+    /// Adds TLS. `plain` is a second socket that redirects browsers.
     pub fn with_tls(tcp: TcpListener, tls: Tls, plain: Option<TcpListener>) -> Self {
         Self {
             tls: Some(tls),
@@ -43,21 +43,21 @@ impl Listener {
         }
     }
 
-    /// With a socket of its own for metrics_listener: metrics, health and status.
+    /// Adds a socket for metrics, health and status.
     #[must_use]
     pub fn with_metrics(mut self, metrics_listener: TcpListener) -> Self {
         self.metrics_listener = Some(metrics_listener);
         self
     }
 
-    /// With a page that anybody may read.
+    /// Adds a public status page.
     #[must_use]
     pub fn with_page(mut self, page: StatusPage) -> Self {
         self.page = page;
         self
     }
 
-    /// With what may change while it listens.
+    /// Adds options that may change.
     #[must_use]
     pub fn with_reloadable(mut self, reloadable: ReloadHandle) -> Self {
         self.reloadable = Some(reloadable);

@@ -1,5 +1,4 @@
-//! The operators' door: a listener of its own, so that what it tells stays on this machine, or in a
-//! network of theirs.
+//! The metrics listener: a socket of its own, for this machine or a private network.
 
 use std::sync::Arc;
 
@@ -18,17 +17,17 @@ use super::response::{body, not_allowed, text};
 use super::routes::{health, one_request, status, version};
 use super::{Admission, BearerToken, Options, ServerState, StatusPage};
 
-/// The type of OpenMetrics 1.0, which Prometheus reads.
+/// The content type of OpenMetrics 1.0.
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// The door while it is open.
+/// The running listener.
 pub(super) struct MetricsListener {
     state: Arc<ServerState>,
     stop: CancellationToken,
 }
 
 impl MetricsListener {
-    /// Opens it. `main` is the door that it tells of.
+    /// Serves the metrics of `main`.
     pub(super) fn serve(listener: TcpListener, main: &Arc<ServerState>) -> Self {
         let options = Options {
             admission: Admission::default(),
@@ -58,7 +57,7 @@ fn metrics_routes(main: &Arc<ServerState>) -> BoxedFilter<(Response,)> {
     let nothing = warp::any().map(|| {
         text(
             StatusCode::NOT_FOUND,
-            "This is for operators: /metrics, /health, /health/ready, /status, /version.",
+            "Not found. This listener serves /metrics, /health, /health/ready, /status and /version.",
         )
     });
     let told = health(main)
@@ -99,14 +98,14 @@ fn metrics(main: &Arc<ServerState>) -> BoxedFilter<(Response,)> {
         .boxed()
 }
 
-/// Why a request is not answered that should show this token.
+/// Returns the rejection of a request without this token.
 pub(super) fn refused(token: Option<&BearerToken>, headers: &HeaderMap) -> Option<Response> {
     if token.is_none_or(|token| token.authorizes(headers)) {
         return None;
     }
     let response = text(
         StatusCode::UNAUTHORIZED,
-        "This is for who has the operator's token.",
+        "Unauthorized: present the operator's bearer token.",
     );
     Some(with_header(response, WWW_AUTHENTICATE, "Bearer").into_response())
 }

@@ -1,7 +1,7 @@
-//! What listens: sockets, HTTP and WebSocket, up to the point where a frame is just bytes.
+//! The HTTP server: routes, the WebSocket upgrade, exchanges, redirects and graceful shutdown.
 //!
-//! warp, hyper and the server side of tungstenite are known here only. This room never reads a
-//! frame, and never writes a peer's address, an account or a key into a log.
+//! Only this module uses warp and hyper. It never reads a frame, and never logs an address, an
+//! account or a key.
 
 mod accept;
 mod bearer_token;
@@ -48,65 +48,65 @@ pub use listener::Listener;
 pub use reloadable::{ReloadHandle, ReloadableOptions};
 pub use status_page::StatusPage;
 
-/// How far the door opens, and for how long it waits.
+/// Limits and timeouts of the server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Options {
-    /// Conversations at a time. One more is answered 503.
+    /// Concurrent sessions. Another one gets 503.
     pub connections_max: usize,
     /// Bytes of one message, and of the body of an exchange.
     pub frame_bytes_max: usize,
-    /// Bytes of memory for large messages on their way, of all conversations together.
+    /// Memory for large messages in transit, of all connections.
     pub frames_bytes: u64,
-    /// For a TLS handshake to be done, where the relay speaks TLS itself.
+    /// For a TLS handshake.
     pub handshake_timeout: Duration,
-    /// For a request's head to arrive, and for the next one on an idle HTTP connection.
+    /// For a request header, and for the next request on an idle connection.
     pub head_timeout: Duration,
-    /// For the body of an exchange to arrive.
+    /// For the body of an exchange.
     pub body_timeout: Duration,
-    /// How long a peer may take nothing of what is sent to it.
+    /// How long a peer may accept no bytes.
     pub write_timeout: Duration,
-    /// For a peer to answer the relay's close frame.
+    /// For the peer's response to a close frame.
     pub close_timeout: Duration,
-    /// For conversations to end when the relay stops; then they are cut.
+    /// For sessions to end at shutdown; then they are aborted.
     pub stop_timeout: Duration,
-    /// Who is let in.
+    /// Admission control.
     pub admission: Admission,
 }
 
-/// Why the relay no longer listens, although nobody asked it to stop.
+/// The reason why the server stopped without a request to stop.
 #[derive(Debug, thiserror::Error)]
 pub enum Stopped {
-    /// Nobody knows what is on the disk, so nothing may be answered until the store is opened anew.
-    #[error("the store failed; the relay has to start again")]
+    /// The store failed and must be opened again.
+    #[error("store failed; restart the relay")]
     StoreFailed,
 }
 
-/// Exchanges at a time: each may hold a whole frame in memory.
+/// Concurrent exchanges: each may hold a frame in memory.
 const EXCHANGES_MAX: usize = 32;
 
-/// What every connection shares.
+/// The state that all connections share.
 struct ServerState {
     relay: Relay,
     options: Options,
     reloadable: ReloadHandle,
     page: StatusPage,
     tls: Option<Tls>,
-    /// What is counted here: that of the relay, but not at the operators' door.
+    /// The metrics of the relay; unused ones for the metrics listener.
     metrics: Arc<Metrics>,
     admission: Arc<AdmissionControl>,
-    /// Those who are turned away and told so.
+    /// Permits for rejections that are being sent.
     rejections: Arc<Semaphore>,
     session_slots: Arc<Semaphore>,
     budget: MemoryBudget,
     exchanges: Semaphore,
-    /// Conversations; and everything else.
+    /// Sessions, and all other tasks.
     sessions: TaskTracker,
     tasks: TaskTracker,
-    /// Nobody new is let in, and conversations are ended one after the other.
+    /// No connection is admitted, and sessions end in batches.
     draining: CancellationToken,
-    /// What is not a conversation is to end, too.
+    /// Everything else ends too.
     closing: CancellationToken,
-    /// What has not ended by now is dropped.
+    /// What has not ended is aborted.
     cut: CancellationToken,
 }
 
@@ -138,20 +138,20 @@ impl ServerState {
         })
     }
 
-    /// Runs a task that the relay waits for when it stops, until it must not wait any longer.
+    /// Spawns a task that shutdown waits for.
     fn spawn(self: &Arc<Self>, task: impl Future<Output = ()> + Send + 'static) {
         self.tasks.spawn(abortable(self.cut.child_token(), task));
     }
 
-    /// The same for a conversation: these are ended first, while others are still answered.
+    /// The same for a session: these end first, while requests are still served.
     fn spawn_session(self: &Arc<Self>, task: impl Future<Output = ()> + Send + 'static) {
         self.sessions.spawn(abortable(self.cut.child_token(), task));
     }
 }
 
-/// Runs a task until it is cut. Not an `async fn`, which would have room for the task twice. And the token
-/// is to be the task's own: it is looked at whenever the task runs, and one for all would have them wait
-/// for its lock.
+/// Runs a task until it is aborted. Not an `async fn`, which would store the task twice. The token
+/// belongs to the task: it is polled whenever the task runs, and a shared one would contend for its
+/// lock.
 fn abortable<F: Future<Output = ()>>(cut: CancellationToken, task: F) -> impl Future<Output = ()> {
     task.with_cancellation_token_owned(cut).map(drop)
 }

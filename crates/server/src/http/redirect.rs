@@ -1,4 +1,4 @@
-//! The plain listener beside TLS: it says where TLS is, and nothing else.
+//! The plain listener beside TLS: redirects, and http-01 challenges.
 
 use warp::Filter;
 use warp::filters::BoxedFilter;
@@ -24,8 +24,7 @@ pub(super) fn redirect_routes(tls: &Tls) -> BoxedFilter<(Response,)> {
                 answer
             }
             Method::GET | Method::HEAD => redirect_to_https(&tls, path.as_str(), &query),
-            // What was to be sent has gone over the wire in plain text already: it must not go on as if
-            // nothing had happened.
+            // The body was already sent in plain text, which a redirect would hide.
             _ => not_allowed("GET, HEAD"),
         };
         response
@@ -36,13 +35,13 @@ pub(super) fn redirect_routes(tls: &Tls) -> BoxedFilter<(Response,)> {
     answered.boxed()
 }
 
-/// The one thing that must be answered here and not elsewhere (RFC 8555, section 8.3).
+/// Responds to an http-01 challenge (RFC 8555, section 8.3).
 fn acme_challenge(tls: &Tls, path: &str) -> Option<Response> {
     let answer = tls.http01_response(path.strip_prefix(CHALLENGES)?)?;
     Some(body(StatusCode::OK, "application/octet-stream", answer))
 }
 
-/// To the relay's own name, whatever the request calls it.
+/// Redirects to the relay's own name, whatever the request's host is.
 fn redirect_to_https(tls: &Tls, path: &str, query: &str) -> Response {
     let Some(name) = tls.names().into_iter().next() else {
         return text(

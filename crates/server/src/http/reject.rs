@@ -1,4 +1,4 @@
-//! Whoever is one too many is told so, and when to come again, at little cost.
+//! Rejections: a short response with a retry time, at little cost.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,12 +14,12 @@ use super::headers::lines;
 use super::response::text;
 use graceful_rules::admission::Rejected;
 
-/// Told at a time; beyond that connections are closed without a word.
+/// Concurrent rejections; beyond that connections are dropped.
 pub(super) const REJECTIONS_MAX: usize = 64;
-/// How long one may take to hear it.
+/// The time to send one.
 const SEND_TIMEOUT: Duration = Duration::from_secs(1);
-/// Bytes of a request that is answered unread. Unread bytes would make a reset of the close, and
-/// the reset would overtake the answer.
+/// Bytes of an unread request that are discarded. Unread bytes would reset the connection, and the
+/// reset would overtake the response.
 const UNREAD_BYTES_MAX: u64 = 16 * 1024;
 
 fn status(rejected: &Rejected) -> StatusCode {
@@ -42,7 +42,7 @@ fn message(rejected: &Rejected) -> String {
     )
 }
 
-/// The answer to a request.
+/// The response to a request.
 pub(super) fn rejection_response(rejected: &Rejected) -> Response {
     let mut response = text(status(rejected), &message(rejected));
     let headers = response.headers_mut();
@@ -52,15 +52,15 @@ pub(super) fn rejection_response(rejected: &Rejected) -> Response {
 }
 
 impl ServerState {
-    /// Answers a plain connection before it has asked. One that would speak TLS first is to be
-    /// dropped instead.
+    /// Responds on a plain connection before its request. A connection that would start with TLS
+    /// must be dropped instead.
     pub(super) fn reject(self: &Arc<Self>, stream: TcpStream, rejected: Rejected) {
-        tracing::debug!(why = rejected.reason, "a connection was rejected");
+        tracing::debug!(why = rejected.reason, "connection rejected");
         let Ok(slot) = self.rejections.clone().try_acquire_owned() else {
             return;
         };
         self.spawn(async move {
-            // Who does not listen has missed it.
+            // Best effort.
             let _ = tokio::time::timeout(SEND_TIMEOUT, send_rejection(stream, &rejected)).await;
             drop(slot);
         });

@@ -1,4 +1,4 @@
-//! What may change while the door is open.
+//! Options that can be reloaded without a restart.
 
 use std::sync::Arc;
 
@@ -6,19 +6,19 @@ use parking_lot::RwLock;
 
 use super::{AllowedOrigins, BearerToken, Options};
 
-/// A set of choices.
+/// The reloadable options.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ReloadableOptions {
-    /// Pages that may come.
+    /// Origins of web pages that may connect.
     pub allowed_origins: AllowedOrigins,
-    /// Shown by who may see `/status`; `None`: nobody.
+    /// The token for `/status`; without one it is disabled.
     pub status_token: Option<BearerToken>,
-    /// Shown by who may see `/metrics`; `None`: everybody who reaches that listener.
+    /// The token for `/metrics`; without one it is open to whoever reaches the listener.
     pub metrics_token: Option<BearerToken>,
 }
 
 impl ReloadableOptions {
-    /// Nobody sees the status.
+    /// The options at the start: `/status` is disabled.
     pub fn new(options: &Options) -> Self {
         Self {
             allowed_origins: options.admission.allowed_origins.clone(),
@@ -27,22 +27,22 @@ impl ReloadableOptions {
     }
 }
 
-/// The choices in effect. Clones are handles to the same.
+/// The options in effect. Clones share them.
 #[derive(Debug, Clone, Default)]
 pub struct ReloadHandle(Arc<RwLock<Arc<ReloadableOptions>>>);
 
 impl ReloadHandle {
-    /// These.
+    /// Creates a handle.
     pub fn new(options: ReloadableOptions) -> Self {
         Self(Arc::new(RwLock::new(Arc::new(options))))
     }
 
-    /// For all requests from now on.
+    /// Replaces the options for all later requests.
     pub fn replace(&self, options: ReloadableOptions) {
         *self.0.write() = Arc::new(options);
     }
 
-    /// In effect now.
+    /// Returns the options in effect.
     pub fn current(&self) -> Arc<ReloadableOptions> {
         self.0.read().clone()
     }

@@ -1,18 +1,18 @@
-//! Answers in plain words, for whoever looks at the relay with something else than a client.
+//! Plain-text responses.
 
 use warp::http::StatusCode;
 use warp::http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER};
 use warp::reply::{Reply, Response, with_header, with_status};
 
-/// When to try again, in seconds, where only the crowd is in the way.
+/// Retry time of an overloaded relay in seconds.
 const RETRY_AFTER_S: u32 = 5;
 
-/// A sentence, with a status that says the same to programs.
+/// A response with a sentence.
 pub(super) fn text(status: StatusCode, sentence: &str) -> Response {
     body(status, "text/plain; charset=utf-8", format!("{sentence}\n"))
 }
 
-/// Bytes of some type.
+/// A response with a body of the given type.
 pub(super) fn body(status: StatusCode, content_type: &'static str, bytes: impl Reply) -> Response {
     with_header(with_status(bytes, status), CONTENT_TYPE, content_type).into_response()
 }
@@ -20,12 +20,12 @@ pub(super) fn body(status: StatusCode, content_type: &'static str, bytes: impl R
 pub(super) fn not_found() -> Response {
     text(
         StatusCode::NOT_FOUND,
-        "There is nothing here. This is a Graceful Relay: its clients connect to /v1/sync, and /health says whether it is up.",
+        "Not found. This is a Graceful Relay: clients connect to /v1/sync, and /health reports whether it is up.",
     )
 }
 
 pub(super) fn not_allowed(methods: &'static str) -> Response {
-    let sentence = format!("Only {methods} works here.");
+    let sentence = format!("Method not allowed: use {methods}.");
     with_header(
         text(StatusCode::METHOD_NOT_ALLOWED, &sentence),
         ALLOW,

@@ -1,4 +1,4 @@
-//! Which path leads where.
+//! The routes.
 
 use std::sync::Arc;
 
@@ -37,8 +37,8 @@ pub(super) fn routes(state: &Arc<ServerState>) -> BoxedFilter<(Response,)> {
     routes.map(one_request).boxed()
 }
 
-/// One request to a connection, unless it becomes a conversation: so that the slot of a plain one
-/// is free again within seconds.
+/// Closes the connection after one request, unless it becomes a session, so that its slot is free
+/// within seconds.
 pub(super) fn one_request(mut response: Response) -> Response {
     if response.status() != StatusCode::SWITCHING_PROTOCOLS {
         response
@@ -48,7 +48,7 @@ pub(super) fn one_request(mut response: Response) -> Response {
     response
 }
 
-/// `/health` and `/health/live`: it answers. `/health/ready`: devices should come.
+/// `/health` and `/health/live`: liveness. `/health/ready`: readiness.
 pub(super) fn health(state: &Arc<ServerState>) -> BoxedFilter<(Response,)> {
     let up_paths = warp::path!("health")
         .or(warp::path!("health" / "live"))
@@ -71,7 +71,7 @@ pub(super) fn status(state: &Arc<ServerState>) -> BoxedFilter<(Response,)> {
     )
 }
 
-/// What anybody may read.
+/// The public status page.
 fn pages(state: &Arc<ServerState>) -> BoxedFilter<(Response,)> {
     let html = route(
         state,
@@ -94,7 +94,7 @@ pub(super) fn version(state: &Arc<ServerState>) -> BoxedFilter<(Response,)> {
     )
 }
 
-/// A question that any page on the list may ask.
+/// A route that any allowed page may call.
 fn route<A: Future<Output = Response> + Send + 'static>(
     state: &Arc<ServerState>,
     path: BoxedFilter<()>,

@@ -1,5 +1,4 @@
-//! What an operator's program is told about the relay: the same numbers as the metrics, without history.
-//! No account, no device and no address is among them.
+//! `/status`: the state of the relay as JSON for operators, without accounts, devices or addresses.
 
 use serde_json::{Value, json};
 use warp::http::header::HeaderMap;
@@ -12,7 +11,8 @@ use super::response::{body, not_allowed, not_found, text};
 
 const JSON: &str = "application/json";
 
-/// The status, to who shows the token. Without one in the settings there is nothing here for anybody.
+/// Responds with the status if the request presents the token. Without a token in the
+/// configuration: 404.
 pub(super) async fn status(state: &ServerState, method: &Method, headers: &HeaderMap) -> Response {
     let reloadable = state.reloadable.current();
     let Some(token) = &reloadable.status_token else {
@@ -73,7 +73,7 @@ async fn picture(state: &ServerState) -> Result<Value, String> {
     Ok(picture)
 }
 
-/// Which version runs, for anybody: each greeting says it, too.
+/// Responds with the version.
 pub(super) fn version(method: &Method) -> Response {
     match *method {
         Method::GET | Method::HEAD => {

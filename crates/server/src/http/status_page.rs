@@ -1,5 +1,5 @@
-//! A page that anybody may read at `/`, and the same for programs at `/status.json`. Made elsewhere and
-//! shown as it is: an answer is a copy of a pointer.
+//! The public status page: `/` and `/status.json`. It is rendered elsewhere; a response copies a
+//! pointer.
 
 use std::sync::Arc;
 
@@ -17,10 +17,10 @@ use warp::reply::Response;
 
 use super::response::{body, not_allowed, not_found};
 
-/// For a minute it is as good as new.
+/// A page is valid for a minute.
 const KEEP: HeaderValue = HeaderValue::from_static("public, max-age=60");
 
-/// What is shown; nothing at first. Clones are handles to the same.
+/// The published page, if any. Clones share it.
 #[derive(Debug, Clone, Default)]
 pub struct StatusPage(Arc<RwLock<Option<Arc<Rendered>>>>);
 
@@ -39,8 +39,8 @@ struct Document {
 }
 
 impl StatusPage {
-    /// Shows this from now on. `style` is all that stands in the page's style element: nothing else may
-    /// change how it looks, and nothing may run.
+    /// Publishes a page. `style` is the content of its style element, the only one that the policy
+    /// allows.
     pub fn publish(&self, html: String, style: &str, json: String) {
         let hash = BASE64.encode(&Sha256::digest(style));
         let policy = format!(

@@ -1,4 +1,4 @@
-//! From a request to a conversation: the opening handshake of RFC 6455, section 4.2.
+//! The WebSocket opening handshake (RFC 6455, section 4.2).
 
 use std::sync::Arc;
 
@@ -22,7 +22,7 @@ use crate::observe::RejectReason;
 
 const VERSION: &str = "13";
 
-/// Answers a request to the WebSocket's path and, where it asks properly, goes on talking.
+/// Responds to an upgrade request and spawns the session.
 pub(super) fn upgrade(
     state: &Arc<ServerState>,
     method: &Method,
@@ -35,7 +35,7 @@ pub(super) fn upgrade(
     }
     let Some(on_upgrade) = on_upgrade.filter(|_| asks_for_websocket(headers)) else {
         return upgrade_required(
-            "This address speaks WebSocket: point a Graceful Relay client at it, not a browser.",
+            "Upgrade required: this endpoint speaks WebSocket; connect with a Graceful Relay client.",
         );
     };
     if headers
@@ -43,22 +43,22 @@ pub(super) fn upgrade(
         .is_none_or(|version| version != VERSION)
     {
         return upgrade_required(
-            "This relay speaks version 13 of the WebSocket protocol (RFC 6455).",
+            "Upgrade required: this relay speaks WebSocket version 13 (RFC 6455).",
         );
     }
     let Some(accept) = accept_key(headers) else {
         return text(
             StatusCode::BAD_REQUEST,
-            "The WebSocket handshake has no valid Sec-WebSocket-Key.",
+            "Bad request: the header Sec-WebSocket-Key is missing or invalid.",
         );
     };
     if state.draining.is_cancelled() {
         state.metrics.record_rejection(RejectReason::Draining);
-        return overloaded("This relay is about to restart.");
+        return overloaded("The relay is shutting down.");
     }
     let Ok(slot) = state.session_slots.clone().try_acquire_owned() else {
         state.metrics.record_rejection(RejectReason::Sessions);
-        return overloaded("This relay has as many connections as it may have.");
+        return overloaded("The relay is at capacity.");
     };
     state.spawn_session(converse(state.clone(), on_upgrade, guard, slot));
     let response = with_header(StatusCode::SWITCHING_PROTOCOLS, CONNECTION, "upgrade");
@@ -66,7 +66,7 @@ pub(super) fn upgrade(
     with_header(response, SEC_WEBSOCKET_ACCEPT, accept).into_response()
 }
 
-/// The conversation, in a task of its own: it outlives the request it came from.
+/// The session, in its own task: it outlives the request.
 async fn converse(
     state: Arc<ServerState>,
     on_upgrade: OnUpgrade,
@@ -76,7 +76,7 @@ async fn converse(
     tokio::select! {
         () = guard.evicted() => {
             state.metrics.record_rejection(RejectReason::Evicted);
-            tracing::debug!("a connection made room for others");
+            tracing::debug!("connection evicted");
         }
         () = talk(&state, on_upgrade, &guard) => {}
     }
@@ -84,10 +84,9 @@ async fn converse(
 }
 
 async fn talk(state: &ServerState, on_upgrade: OnUpgrade, guard: &Arc<ConnectionGuard>) {
-    // What is only needed to begin and to end has memory of its own for so long: a conversation's task
-    // lasts for days, and is as large as the largest of its steps.
+    // Boxed: the task of a session lasts for days and is as large as its largest step.
     let Some(mut socket) = Box::pin(take_over(state, on_upgrade, guard)).await else {
-        tracing::debug!("a peer left during the WebSocket handshake");
+        tracing::debug!("peer left during the WebSocket handshake");
         return;
     };
     state
@@ -97,7 +96,7 @@ async fn talk(state: &ServerState, on_upgrade: OnUpgrade, guard: &Arc<Connection
     Box::pin(socket.finish()).await;
 }
 
-/// The peer has to take the answer before the connection changes hands.
+/// Waits until the peer has read the response.
 async fn take_over(
     state: &ServerState,
     on_upgrade: OnUpgrade,
@@ -130,7 +129,7 @@ fn asks_for_websocket(headers: &HeaderMap) -> bool {
     has_token(headers, &CONNECTION, "upgrade") && has_token(headers, &UPGRADE, "websocket")
 }
 
-/// Whether a header that is a list names this token, in upper or lower case.
+/// Returns whether a list header contains this token, ignoring case.
 fn has_token(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
     let values = headers
         .get_all(name)
@@ -141,7 +140,7 @@ fn has_token(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
         .any(|item| item.trim().eq_ignore_ascii_case(token))
 }
 
-/// The proof that the handshake was understood; `None` unless the key is 16 bytes in base64.
+/// Returns Sec-WebSocket-Accept; `None` unless the key is 16 bytes in base64.
 fn accept_key(headers: &HeaderMap) -> Option<String> {
     let key = headers.get(SEC_WEBSOCKET_KEY)?.as_bytes();
     let decoded = BASE64.decode(key).ok()?;
@@ -152,7 +151,7 @@ fn accept_key(headers: &HeaderMap) -> Option<String> {
 mod tests {
     use super::*;
 
-    /// Bytes of the task of a conversation: part of what each idle connection costs.
+    /// Bytes of the task of a session: part of the cost of an idle connection.
     const TASK_BYTES_MAX: usize = 2_500;
 
     fn size_of_future<A, B, C, D, F: Future>(_: fn(A, B, C, D) -> F) -> usize {

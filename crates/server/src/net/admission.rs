@@ -1,5 +1,5 @@
-//! Who is at the door: counts visitors by where they come from, and turns away who is one too many.
-//! The decisions are in the rules; here are the clock, the lock and what has to be cut.
+//! Admission control: counts connections per address, rejects those over a limit and evicts. The
+//! algorithm is in `graceful-rules`; the clock, the lock and the cancellation are here.
 
 use parking_lot::{Mutex, MutexGuard};
 use std::collections::BTreeMap;
@@ -20,37 +20,37 @@ use graceful_rules::admission::{
 };
 use graceful_rules::rate::{KeyedLimiter, RateLimit};
 
-/// Addresses whose pace is remembered: as many as may be connected, and some that just left.
+/// Addresses whose rate is tracked: as many as may be connected, and some that left.
 const THROTTLE_KEYS_MAX: usize = 16_384;
-/// How long one connection may have to wait for its address's pace, in milliseconds. Shorter than
-/// any heartbeat.
+/// The longest delay for a connection of an address over its rate in milliseconds, shorter than any
+/// ping interval.
 const PAUSE_MS_MAX: u64 = 5_000;
-/// Bytes that are counted together.
+/// Bytes are charged in batches of this size.
 const COUNT_BYTES: u64 = 32 * 1024;
 
-/// Who is let in, how fast, and who is believed.
+/// Limits per address, and trusted proxies.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Admission {
-    /// How many, from everywhere and from one address.
+    /// Limits of connections, in total and per address.
     pub crowd: ConnectionLimits,
-    /// Whether addresses tell visitors apart: not where all come from one proxy that nobody believes.
+    /// Whether to tell clients apart by address. Off where all come through one untrusted proxy.
     pub by_address: bool,
-    /// Frames from one address.
+    /// Frames of one address.
     pub address_frames: RateLimit,
-    /// Bytes from one address.
+    /// Bytes of one address.
     pub address_bytes: RateLimit,
-    /// TLS handshakes at a time.
+    /// Concurrent TLS handshakes.
     pub handshakes_max: usize,
-    /// Proxies that are believed when they name another address.
+    /// Proxies whose client address is trusted.
     pub trusted_proxies: Vec<IpNet>,
-    /// Whether they do so before everything else.
+    /// Whether these proxies send the PROXY protocol.
     pub proxy_header: ProxyHeader,
-    /// Pages that may come.
+    /// Origins of web pages that may connect.
     pub allowed_origins: AllowedOrigins,
 }
 
 impl Admission {
-    /// Whether who comes from this address has to begin with the PROXY protocol.
+    /// Returns whether a peer at this address must send the PROXY protocol.
     pub fn requires_proxy_header_from(&self, from: IpAddr) -> bool {
         let trusted = || is_trusted_proxy(&self.trusted_proxies, from);
         self.proxy_header == ProxyHeader::Required && trusted()
@@ -77,12 +77,12 @@ impl Default for Admission {
     }
 }
 
-/// What a visitor can be told at any time.
+/// Signals to one connection.
 #[derive(Debug, Clone, Default)]
 struct Signals {
-    /// Its place is given to another.
+    /// Its slot goes to another connection.
     evict: CancellationToken,
-    /// The relay is about to stop, and it is this one's turn.
+    /// The relay is draining, and this connection is next.
     drain: CancellationToken,
 }
 
@@ -91,7 +91,7 @@ struct State {
     signals: BTreeMap<ConnectionId, Signals>,
 }
 
-/// The one at the door.
+/// The state of all connections.
 pub(crate) struct AdmissionControl {
     state: Mutex<State>,
     throttles: Mutex<(KeyedLimiter<Address>, KeyedLimiter<Address>)>,
@@ -100,14 +100,14 @@ pub(crate) struct AdmissionControl {
     started: Instant,
 }
 
-/// How a connection is to be received.
+/// The source of a client's address.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum PeerAddressSource {
-    /// It comes from where it comes from.
+    /// The peer address of the socket.
     Socket,
-    /// Its proxy says first who it is.
+    /// The PROXY protocol.
     ProxyHeader,
-    /// Its proxy says so in the request, or not at all.
+    /// The header X-Forwarded-For, or none.
     XForwardedFor,
 }
 
@@ -132,13 +132,12 @@ impl AdmissionControl {
         })
     }
 
-    /// Waits for its turn in a TLS handshake, which lasts until this is dropped. To be waited for
-    /// within the time that the handshake may take.
+    /// Acquires the permit for a TLS handshake. The wait counts toward the handshake timeout.
     pub(crate) async fn handshake(&self) -> Option<OwnedSemaphorePermit> {
         self.handshakes.clone().acquire_owned().await.ok()
     }
 
-    /// How to receive a peer.
+    /// Returns where the client address of a peer comes from.
     pub(crate) fn address_source(&self, peer: IpAddr) -> PeerAddressSource {
         let trusted = is_trusted_proxy(&self.options.trusted_proxies, peer);
         match self.options.proxy_header {
@@ -148,7 +147,7 @@ impl AdmissionControl {
         }
     }
 
-    /// Lets somebody in. The visit lasts until its last handle is dropped.
+    /// Admits a connection. It counts until the last handle is dropped.
     pub(crate) fn admit(
         self: &Arc<Self>,
         from: Option<IpAddr>,
@@ -176,12 +175,12 @@ impl AdmissionControl {
         Ok(Arc::new(guard))
     }
 
-    /// How many are here.
+    /// Returns the number of connections.
     pub(crate) fn count(&self) -> usize {
         self.state().signals.len()
     }
 
-    /// Asks everybody to leave, so many at a time, and waits in between.
+    /// Signals all connections to leave, in batches with a pause.
     pub(crate) async fn drain(&self, at_a_time: usize, pause: Duration) {
         let everybody: Vec<Signals> = self.state().signals.values().cloned().collect();
         for slice in everybody.chunks(at_a_time.max(1)) {
@@ -207,19 +206,19 @@ impl AdmissionControl {
     }
 }
 
-/// One connection, from the moment it is let in.
+/// One admitted connection.
 pub(crate) struct ConnectionGuard {
     admission: Arc<AdmissionControl>,
     number: ConnectionId,
     signals: Signals,
     address: OnceLock<Address>,
-    /// Came in and not counted yet.
+    /// Bytes received and not charged yet.
     bytes: AtomicU64,
     known: AtomicBool,
 }
 
 impl ConnectionGuard {
-    /// Its proxy says where it comes from.
+    /// Sets the client address that the proxy reported.
     pub(crate) fn set_address(&self, from: IpAddr) -> Result<(), Rejected> {
         let Some(address) = self.admission.address(Some(from)) else {
             return Ok(());
@@ -232,7 +231,7 @@ impl ConnectionGuard {
         Ok(())
     }
 
-    /// A device has proved on this connection who it is.
+    /// Marks the connection as authenticated.
     pub(crate) fn mark_authenticated(&self) {
         if !self.known.swap(true, Ordering::Relaxed) {
             self.admission.state().crowd.mark_authenticated(self.number);
@@ -243,17 +242,17 @@ impl ConnectionGuard {
         self.address.get().copied()
     }
 
-    /// Resolves when its place is given to another.
+    /// Resolves when the connection is evicted.
     pub(crate) async fn evicted(&self) {
         self.signals.evict.cancelled().await;
     }
 
-    /// Cancelled when it should leave, because the relay is about to stop.
+    /// Returns the token that is cancelled when the relay drains this connection.
     pub(crate) fn drain_token(&self) -> CancellationToken {
         self.signals.drain.clone()
     }
 
-    /// Counts bytes that came in, and says how long not to read on.
+    /// Charges received bytes and returns how long to delay the next read.
     pub(crate) fn count_bytes(&self, bytes: u64) -> Option<Duration> {
         let address = self.address()?;
         let gathered = self.bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
@@ -270,7 +269,7 @@ impl ConnectionGuard {
         )
     }
 
-    /// Counts a message that came in, and says how long not to read on.
+    /// Charges a received message and returns how long to delay the next read.
     pub(crate) fn count_frame(&self) -> Option<Duration> {
         let address = self.address()?;
         let now_ms = self.admission.now_ms();

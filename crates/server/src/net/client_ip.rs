@@ -1,15 +1,15 @@
-//! Where a connection comes from. Only a proxy on the operator's list is believed when it names
-//! somebody else; what others claim is passed over.
+//! The client's IP address. X-Forwarded-For is trusted from the proxies in `server.trusted_proxies`
+//! only.
 
 use std::net::IpAddr;
 
 use ipnet::IpNet;
 use warp::http::header::{HeaderMap, HeaderName};
 
-/// Each proxy adds the address it was called from, at the end.
+/// Each proxy appends the address that it was called from.
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
-/// Hops that are looked at, from the nearest on.
+/// Hops that are read, from the nearest.
 const HOPS_MAX: usize = 16;
 
 /// A network in `server.trusted_proxies` that cannot be parsed.
@@ -28,14 +28,14 @@ pub fn parse_network(text: &str) -> Result<IpNet, InvalidNetwork> {
         .map_err(|_| InvalidNetwork)
 }
 
-/// Whether a peer is a proxy that is believed.
+/// Returns whether a peer is a trusted proxy.
 pub(crate) fn is_trusted_proxy(trusted: &[IpNet], peer: IpAddr) -> bool {
     let peer = peer.to_canonical();
     trusted.iter().any(|network| network.contains(&peer))
 }
 
-/// Whom a trusted proxy names: of the hops in its header the last that is no trusted proxy itself.
-/// What stands before that was said by a stranger. `None`: nobody, or nothing that can be read.
+/// Returns the last hop in X-Forwarded-For that is not a trusted proxy; the ones before it are
+/// unverified. `None` if there is none or it cannot be parsed.
 pub(crate) fn from_x_forwarded_for(trusted: &[IpNet], headers: &HeaderMap) -> Option<IpAddr> {
     let lines: Vec<&str> = headers
         .get_all(X_FORWARDED_FOR)
@@ -52,7 +52,7 @@ pub(crate) fn from_x_forwarded_for(trusted: &[IpNet], headers: &HeaderMap) -> Op
     None
 }
 
-/// An address, which some proxies write with a port.
+/// Parses an address, which some proxies write with a port.
 fn hop_address(hop: &str) -> Option<IpAddr> {
     let with_port = || {
         hop.parse()

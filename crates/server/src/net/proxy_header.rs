@@ -1,7 +1,5 @@
-//! The header that a proxy may put before everything else (PROXY protocol, version 2): who called it.
-//!
-//! Binary and of stated length, so not a byte beyond it is read. Version 1, which is text, is not
-//! spoken here.
+//! The PROXY protocol, version 2. Its header is binary and states its length, so no byte beyond it
+//! is read. Version 1, which is text, is not supported.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -11,29 +9,29 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 const SIGNATURE: [u8; 12] = *b"\r\n\r\n\0\r\nQUIT\n";
 /// Signature, version and command, family, length.
 const HEAD_BYTES: usize = 16;
-/// Addresses and whatever a proxy adds to them.
+/// Addresses and the proxy's own extensions.
 const BODY_BYTES_MAX: usize = 2_048;
 
-/// Whether proxies on the list put such a header before what they pass on.
+/// Whether trusted proxies send a PROXY protocol header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum ProxyHeader {
-    /// They do not; they name the caller in X-Forwarded-For.
+    /// They do not; they send X-Forwarded-For.
     #[default]
     Off,
-    /// They do, always. What comes without is not let in.
+    /// They always do. A connection without it is rejected.
     Required,
 }
 
-/// Why what came is no such header.
+/// The reason why a header was rejected.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ProxyHeaderError {
     #[error("the connection ended within the PROXY header: {0}")]
     Ended(#[from] io::Error),
-    #[error("what came is not a PROXY header of version 2")]
+    #[error("not a PROXY protocol header of version 2")]
     Malformed,
 }
 
-/// Reads the header. `None`: the proxy speaks for itself, as for a health check.
+/// Reads the header. `None`: the proxy connects on its own behalf, for example for a health check.
 pub(crate) async fn read(
     stream: &mut (impl AsyncRead + Unpin),
 ) -> Result<Option<IpAddr>, ProxyHeaderError> {
@@ -54,7 +52,7 @@ pub(crate) async fn read(
     }
 }
 
-/// Source and destination address, source and destination port, then what a proxy adds.
+/// Source and destination address, source and destination port, extensions.
 fn v4(body: &[u8]) -> Option<IpAddr> {
     let source: [u8; 4] = *body.first_chunk()?;
     (body.len() >= 12).then(|| Ipv4Addr::from(source).into())

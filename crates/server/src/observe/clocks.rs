@@ -1,10 +1,10 @@
-//! The two clocks: one that anybody may set, and one that counts since the machine was switched on.
+//! The wall clock, and the monotonic clock since boot.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use graceful_rules::uptime::ClockReading;
 
-/// Milliseconds since 1970, as this machine believes.
+/// Returns the wall clock in milliseconds since 1970.
 pub fn wall_ms() -> i64 {
     let since = SystemTime::now()
         .duration_since(UNIX_EPOCH)
@@ -12,7 +12,7 @@ pub fn wall_ms() -> i64 {
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
-/// Milliseconds since the machine was switched on, sleep included where the system says so.
+/// Returns milliseconds since boot, including sleep where the system counts it.
 #[cfg(unix)]
 pub fn clock_ms() -> u64 {
     #[cfg(any(target_os = "linux", target_os = "android"))]
@@ -25,7 +25,7 @@ pub fn clock_ms() -> u64 {
     seconds * 1_000 + nanoseconds / 1_000_000
 }
 
-/// Milliseconds since this was first asked.
+/// Returns milliseconds since the first call.
 #[cfg(not(unix))]
 pub fn clock_ms() -> u64 {
     static FIRST: std::sync::LazyLock<std::time::Instant> =
@@ -33,7 +33,7 @@ pub fn clock_ms() -> u64 {
     u64::try_from(FIRST.elapsed().as_millis()).unwrap_or(u64::MAX)
 }
 
-/// Now, on both, and by the relay's own time.
+/// Returns the time on both clocks and in relay time.
 pub fn moment(relay_ms: u64) -> ClockReading {
     ClockReading {
         boot: boot(),
@@ -43,8 +43,8 @@ pub fn moment(relay_ms: u64) -> ClockReading {
     }
 }
 
-/// Which time the machine was switched on. Where the system does not say, each process is a time of its
-/// own: then only the wall clock tells what lies between two.
+/// Identifies the boot. Where the system has no id, each process counts as a boot: then only the
+/// wall clock spans two of them.
 fn boot() -> String {
     let system = std::fs::read_to_string("/proc/sys/kernel/random/boot_id");
     system.map_or_else(

@@ -1,10 +1,10 @@
-//! The relay's own time while it runs: what the store had, and the monotonic time since.
+//! Relay time: the time of the store at the start plus the monotonic time since.
 
 use std::time::{Duration, Instant};
 
 use graceful_rules::RelayTime;
 
-/// Runs from where the store's clock stopped.
+/// Continues where the clock of the store stopped.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct RelayClock {
     base: RelayTime,
@@ -19,17 +19,17 @@ impl RelayClock {
         }
     }
 
-    /// For expiry.
+    /// Relay time, for expiry.
     pub(super) fn now(&self) -> RelayTime {
         self.base.plus(self.started.elapsed())
     }
 
-    /// Milliseconds of this process, for timeouts.
+    /// Milliseconds since the start of the process, for timeouts.
     pub(super) fn uptime_ms(&self) -> u64 {
         milliseconds(self.started.elapsed())
     }
 
-    /// The moment at which [`RelayClock::uptime_ms`] will be this.
+    /// The instant at which [`RelayClock::uptime_ms`] reaches this value.
     pub(super) fn instant(&self, uptime_ms: u64) -> tokio::time::Instant {
         (self.started + Duration::from_millis(uptime_ms)).into()
     }

@@ -1,4 +1,4 @@
-//! Seats: how many conversations one account may have at a time.
+//! The limit of concurrent sessions per account.
 
 use parking_lot::{Mutex, MutexGuard};
 use std::collections::HashMap;
@@ -7,11 +7,11 @@ use std::sync::Arc;
 use graceful_protocol::{Code, Refusal};
 use graceful_rules::AccountNumber;
 
-/// How long a device should stay away whose account has no seat left, in milliseconds: one member
-/// connection broke unnoticed gives its seat back within about that.
+/// When to retry for an account at its limit, in milliseconds: a broken connection frees its permit
+/// within about that time.
 const RETRY_MS: u64 = 60_000;
 
-/// All connection_limiter.
+/// The permits of all accounts.
 pub(super) struct ConnectionLimiter {
     max: usize,
     taken: Mutex<HashMap<AccountNumber, usize>>,
@@ -25,7 +25,7 @@ impl ConnectionLimiter {
         })
     }
 
-    /// Takes one, until it is dropped.
+    /// Acquires a permit, which is held until it is dropped.
     pub(super) fn acquire(
         self: &Arc<Self>,
         account: AccountNumber,
@@ -34,7 +34,7 @@ impl ConnectionLimiter {
         let count = taken.entry(account).or_default();
         if *count >= self.max {
             let text = format!(
-                "this account already has {} connections, as many as it may have",
+                "this account has {} connections, the maximum; retry later",
                 self.max
             );
             return Err(Refusal::new(Code::Overloaded, text).retry_after_ms(RETRY_MS));
@@ -46,7 +46,7 @@ impl ConnectionLimiter {
         })
     }
 
-    /// How many an account has taken.
+    /// Returns the number of permits an account holds.
     pub(super) fn count(&self, account: AccountNumber) -> usize {
         self.lock().get(&account).copied().unwrap_or(0)
     }
@@ -56,7 +56,7 @@ impl ConnectionLimiter {
     }
 }
 
-/// One conversation's seat.
+/// The permit of one session.
 pub(super) struct ConnectionPermit {
     connection_limiter: Arc<ConnectionLimiter>,
     account: AccountNumber,

@@ -1,4 +1,4 @@
-//! The same conversation without a socket: frames in, frames out.
+//! A session without a socket: frames in a request, frames in its response.
 
 use bytes::Bytes;
 use hmac::{Hmac, KeyInit, Mac};
@@ -11,10 +11,10 @@ use graceful_rules::session::{Output, Session};
 use super::pending_ops::{Effect, PendingOps};
 use super::{Address, Relay, random, wall_ms};
 
-/// How long a nonce is good, in milliseconds.
+/// The validity of a nonce in milliseconds.
 const NONCE_MS_MAX: u64 = 5 * 60 * 1_000;
 
-/// A nonce that the relay need not remember: issued (8) ‖ random (8) ‖ MAC (16).
+/// A stateless nonce: issue time (8 bytes) ‖ random (8) ‖ MAC (16).
 pub(super) struct NonceKey([u8; 32]);
 
 impl NonceKey {
@@ -31,7 +31,7 @@ impl NonceKey {
         nonce
     }
 
-    /// The nonce, if this relay gave it and it is still good.
+    /// Returns the nonce if this relay issued it and it is still valid.
     fn check(&self, nonce: &[u8], now_ms: u64) -> Option<[u8; 32]> {
         let nonce: [u8; 32] = nonce.try_into().ok()?;
         let (issued, rest) = nonce.split_first_chunk::<8>()?;
@@ -51,7 +51,7 @@ impl NonceKey {
 }
 
 impl Relay {
-    /// A greeting for an exchange: one frame.
+    /// Returns the greeting of an exchange as one frame.
     pub fn greeting(&self) -> Bytes {
         let now_ms = self.inner.clock.uptime_ms();
         let nonce = self.inner.nonce_key.issue(now_ms);
@@ -63,24 +63,24 @@ impl Relay {
         }
     }
 
-    /// The nonce, if this relay gave it, not too long ago.
+    /// Returns the nonce if this relay issued it recently.
     ///
     /// # Errors
-    /// A [`Refusal`] where it did not.
+    /// A [`Refusal`] otherwise.
     pub fn check_nonce(&self, nonce: &[u8]) -> Result<[u8; 32], Refusal> {
         self.inner
             .nonce_key
             .check(nonce, self.inner.clock.uptime_ms())
             .ok_or_else(|| {
-                let text = "this nonce is not of this relay, or too old; fetch another";
+                let text = "unknown or expired nonce; fetch another greeting";
                 Refusal::new(Code::Timeout, text).retry_after_ms(1)
             })
     }
 
-    /// Takes the frames of one exchange and gives the answers, with one window of deliveries.
+    /// Processes the frames of one exchange and returns the responses, with one delivery window.
     ///
     /// # Errors
-    /// A [`Refusal`] where nothing was done at all; what is refused later is among the answers.
+    /// A [`Refusal`] if nothing was done; later refusals are among the responses.
     pub async fn exchange(
         &self,
         nonce: &[u8],
@@ -107,7 +107,7 @@ impl Relay {
     }
 }
 
-/// A frame, if it is one for an exchange: a rendezvous or a recovery needs a connection that stays.
+/// Decodes a frame that is valid in an exchange: rendezvous and recovery need a socket.
 fn read(bytes: Bytes) -> Result<DeviceFrame, Refusal> {
     let malformed = |error: frame::Malformed| Refusal::new(Code::Malformed, error.to_string());
     match frame::from_device(bytes).map_err(malformed)? {
@@ -143,7 +143,8 @@ async fn talk(
         if conversation.wants_frames()
             && let Some(frame) = frames.next()
         {
-            // One at a time, and none before the device is known: a frame takes many times its size.
+            // One frame at a time, and none before authentication: a decoded frame takes many times
+            // its size.
             if let Some(refusal) = ops.check_rate(&conversation, frame.len() as u64) {
                 conversation.refuse(refusal);
                 continue;

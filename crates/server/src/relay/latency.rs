@@ -1,11 +1,11 @@
-//! How long pushes took from the moment they were handed to the writer to the disk, counted without a lock.
+//! A lock-free histogram of push latency for the uptime log.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use graceful_rules::latency::{BUCKETS, Latency, bucket};
 
-/// Counts since they were last taken.
+/// Counts since the last [`LatencyHistogram::take`].
 pub(super) struct LatencyHistogram {
     steps: [AtomicU64; BUCKETS],
 }
@@ -19,13 +19,13 @@ impl Default for LatencyHistogram {
 }
 
 impl LatencyHistogram {
-    /// One push is on disk.
+    /// Records one push.
     pub(super) fn record(&self, took: Duration) {
         let us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
         self.steps[bucket(us)].fetch_add(1, Ordering::Relaxed);
     }
 
-    /// All that were counted since this was last asked.
+    /// Returns the counts and resets them.
     pub(super) fn take(&self) -> Latency {
         let mut latency = Latency::default();
         for (step, count) in self.steps.iter().enumerate() {

@@ -1,5 +1,5 @@
-//! The janitor: sweeps what has expired, overwrites the keys of days that are over, and marks the clock
-//! now and then so that a crash costs little of it, and folds in what the journal has. It writes only when there is reason to.
+//! Maintenance (the janitor): sweeps expired envelopes, destroys the keys of past days, checkpoints
+//! the clock and flushes the memtable. It writes only when something is due.
 
 use std::time::Duration;
 
@@ -11,10 +11,10 @@ use graceful_rules::command::{Command, Outcome};
 use super::{Relay, Stopped};
 use crate::observe::NotReadyReason;
 
-/// How often it looks whether something has expired.
+/// How often maintenance runs.
 const INTERVAL: Duration = Duration::from_secs(30);
 
-/// How often an idle relay writes: only its clock.
+/// How often an idle relay writes its clock.
 const CLOCK_CHECKPOINT_INTERVAL: Duration = Duration::from_secs(60 * 60);
 
 pub(super) async fn run(relay: Relay, stopping: CancellationToken) {

@@ -1,5 +1,5 @@
-//! What happens: the one writer, wake-ups, sessions, the janitor. Tasks and channels; no sockets,
-//! and no decisions, which are all in the rules.
+//! The relay: the writer, sessions, notifications and maintenance. Tasks and channels only; every
+//! decision is in `graceful-rules`.
 
 mod clock;
 mod connection_limit;
@@ -51,17 +51,17 @@ use rate_limits::RateLimiter;
 use rendezvous::Rendezvous;
 use writer::Writer;
 
-/// Bytes of envelopes in the answer to one exchange. One always goes.
+/// Bytes of envelopes in the response to one exchange. At least one envelope is sent.
 const EXCHANGE_WINDOW_BYTES: u64 = 512 * 1024;
 
-/// What a relay needs to know beside what its store does.
+/// Options of a relay beside those of its store.
 #[derive(Debug, Clone)]
 pub struct RelayOptions {
-    /// The names it goes by.
+    /// The names that devices dial.
     pub server_names: ServerNames,
-    /// How long a device may take to say who it is.
+    /// The time within which a device must authenticate.
     pub auth_timeout: Duration,
-    /// What one account and one address may take.
+    /// Limits per account and per address.
     pub rate_limits: RateLimits,
 }
 
@@ -75,18 +75,18 @@ impl Default for RelayOptions {
     }
 }
 
-/// What a relay is doing.
+/// The number of sessions, accounts and envelopes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Status {
-    /// Conversations open now.
+    /// Open sessions.
     pub connections: u64,
-    /// Accounts that exist.
+    /// Accounts.
     pub accounts: u64,
-    /// Envelopes kept.
+    /// Stored envelopes.
     pub envelopes: u64,
 }
 
-/// A running relay. Clones are handles to the same one.
+/// A running relay. Clones share it.
 #[derive(Clone)]
 pub struct Relay {
     inner: Arc<Inner>,
@@ -95,7 +95,7 @@ pub struct Relay {
 struct Inner {
     store: Engine,
     session_config: Arc<SessionConfig>,
-    /// The same, with less ahead of acks: all of an answer is in memory at once.
+    /// The same with a smaller delivery window, because a response is in memory at once.
     exchange_config: Arc<SessionConfig>,
     clock: RelayClock,
     writer: Writer,
@@ -109,7 +109,7 @@ struct Inner {
     next_session_id: AtomicU64,
     metrics: Arc<Metrics>,
     canary: CanaryStatus,
-    /// The invitation of the trial under way.
+    /// The invitation of the canary run in progress.
     canary_invite: Mutex<Option<InviteHash>>,
     stats: tokio::sync::Mutex<Option<(std::time::Instant, StatsSnapshot)>>,
     stopping: CancellationToken,
@@ -117,7 +117,7 @@ struct Inner {
 }
 
 impl Relay {
-    /// Starts the writer and the janitor. Must be called within a tokio runtime.
+    /// Starts the writer and maintenance. Requires a tokio runtime.
     pub fn start(store: impl Into<Backend>, options: RelayOptions) -> Self {
         let failed = CancellationToken::new();
         let store = Engine::start(store.into(), {
@@ -179,28 +179,28 @@ impl Relay {
         relay
     }
 
-    /// A new invitation: good for genesis one account, within `lifetime` of the relay's running time.
+    /// Creates an invitation for one account, valid for `lifetime` of relay time.
     ///
     /// # Errors
-    /// [`Stopped`] when the relay takes no more changes.
+    /// [`Stopped`] if the relay accepts no more commands.
     pub async fn invite(&self, lifetime: Duration) -> Result<String, Stopped> {
         let (invitation, change) = new_invitation(lifetime, self.inner.clock.now());
         self.commit(change).await?;
         Ok(invitation)
     }
 
-    /// An invitation for a trial of itself: limits on new accounts do not hold for who shows it. `None`
-    /// where nobody may found an account, not even the relay.
+    /// Creates an invitation for a canary run, which is exempt from limits on new accounts. `None`
+    /// if registration is closed.
     ///
     /// # Errors
-    /// [`Stopped`] when the relay takes no more changes.
+    /// [`Stopped`] if the relay accepts no more commands.
     pub async fn invite_for_canary(&self, lifetime: Duration) -> Result<Option<String>, Stopped> {
         let registration = self.inner.store.policy().registration;
         if registration == Registration::Closed {
             return Ok(None);
         }
         let (invitation, change) = new_invitation(lifetime, self.inner.clock.now());
-        // Where everybody may, the store has no need to know it.
+        // With open registration the store does not check invitations.
         if registration == Registration::Invite {
             self.commit(change).await?;
         }
@@ -212,7 +212,7 @@ impl Relay {
         self.inner.canary_invite.lock()
     }
 
-    /// What it is doing.
+    /// Returns the status.
     ///
     /// # Errors
     /// [`StoreError`]
@@ -225,37 +225,36 @@ impl Relay {
         })
     }
 
-    /// Looks at a part of what is kept, on a thread of its own.
+    /// Scans a part of the store on a blocking thread.
     ///
     /// # Errors
-    /// [`StoreError`], but not for what is found.
+    /// [`StoreError`], but not for what the scan finds.
     pub async fn inspect(&self, range: ScanRange) -> Result<ScanPage, StoreError> {
         operator::read(self.inner.store.audit(range).await)
     }
 
-    /// Resolves when the store has failed: nobody knows what is on the disk, and the process must
-    /// end and be started again.
+    /// Resolves when the store has failed. The process must exit and start again.
     pub async fn failed(&self) {
         self.inner.writer.failed().await;
     }
 
-    /// Commits what is in hand and ends the writer. Conversations should have been cancelled before.
+    /// Commits queued commands and stops the writer. Sessions should have been cancelled before.
     pub async fn stop(self) {
         self.inner.stopping.cancel();
-        // The janitor holds the store, too: when this returns, nobody here does but other handles.
+        // Maintenance holds the store too.
         let janitor = self.inner.janitor.lock().take();
         if let Some(janitor) = janitor {
             let _ = janitor.await;
         }
-        // So that a relay that is switched off every evening ages its envelopes all the same.
+        // A relay that is switched off every evening must age its envelopes too.
         if self.commit(Command::SaveClock).await.is_ok() {
             self.inner.writer.stop().await;
-            // Here and not when the last handle goes, which a process that ends may never come to.
+            // Explicitly, since a process may exit before the last handle drops.
             let _ = self.inner.writer.check_read(self.inner.store.close().await);
         }
     }
 
-    /// Has one change made.
+    /// Commits one command.
     async fn commit(&self, change: Command) -> Result<Outcome, Stopped> {
         self.inner
             .writer
@@ -265,33 +264,33 @@ impl Relay {
             .map_err(|_| Stopped)
     }
 
-    /// What is counted while it works.
+    /// Returns the metrics.
     pub fn metrics(&self) -> &Arc<Metrics> {
         &self.inner.metrics
     }
 
-    /// What trials of its own have shown.
+    /// Returns the results of the canary.
     pub fn canary(&self) -> &CanaryStatus {
         &self.inner.canary
     }
 
-    /// Conversations open now.
+    /// Returns the number of open sessions.
     pub fn connections(&self) -> u64 {
         self.inner.connections.load(Ordering::Relaxed)
     }
 
-    /// What devices are told of it, and held to.
+    /// Returns what the relay announces to devices and enforces.
     pub fn session_config(&self) -> &SessionConfig {
         &self.inner.session_config
     }
 }
 
-/// The relay takes no more changes: it is stopping, or its store has failed.
+/// The relay accepts no more commands: it is stopping, or its store has failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the relay is stopping")]
 pub struct Stopped;
 
-/// Makes an invitation in a folder on which no relay is running.
+/// Creates an invitation in a data directory that no relay uses.
 ///
 /// # Errors
 /// [`StoreError`]
@@ -318,7 +317,7 @@ fn new_invitation(lifetime: Duration, now: graceful_rules::RelayTime) -> (String
 }
 
 /// # Panics
-/// If the system has no randomness to give, which nothing can do without.
+/// If the system provides no randomness.
 fn random<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
     getrandom::fill(&mut bytes).expect("the system gives randomness");

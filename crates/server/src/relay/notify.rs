@@ -1,5 +1,5 @@
-//! Wake-ups: a session hears that its account changed, and looks. No envelope passes here, so a
-//! slow device costs nothing but its own place in a map.
+//! Subscriptions to accounts. A notification carries no envelope, so a slow device costs one entry
+//! in a map.
 
 use parking_lot::{Mutex, MutexGuard};
 use std::collections::HashMap;
@@ -11,14 +11,14 @@ use graceful_rules::AccountNumber;
 use graceful_rules::command::AccountVersion;
 use graceful_store::AccountChange;
 
-/// The accounts that somebody listens to.
+/// The accounts that sessions subscribe to.
 #[derive(Default)]
 pub(super) struct Subscriptions {
     accounts: Mutex<HashMap<AccountNumber, watch::Sender<AccountVersion>>>,
 }
 
 impl Subscriptions {
-    /// Tells an account's sessions.
+    /// Notifies the sessions of an account.
     pub(super) fn notify(&self, stir: &AccountChange) {
         if let Some(account) = self.lock().get(&stir.account) {
             account.send_modify(|news| {
@@ -29,7 +29,7 @@ impl Subscriptions {
         }
     }
 
-    /// Listens to an account until dropped.
+    /// Subscribes to an account until dropped.
     pub(super) fn subscribe(self: &Arc<Self>, account: AccountNumber) -> Subscription {
         let news = Some(self.lock().entry(account).or_default().subscribe());
         Subscription {
@@ -44,18 +44,18 @@ impl Subscriptions {
     }
 }
 
-/// One session's ear.
+/// The subscription of one session.
 pub(super) struct Subscription {
     subscriptions: Arc<Subscriptions>,
     account: AccountNumber,
-    /// There until it is dropped.
+    /// `None` only while dropping.
     news: Option<watch::Receiver<AccountVersion>>,
 }
 
 impl Subscription {
-    /// The next news. Several changes may come as one.
+    /// Returns the next version. Several changes may arrive as one.
     pub(super) async fn next(&mut self) -> AccountVersion {
-        // The sender lives in the map as long as this listener does.
+        // The sender stays in the map as long as this subscription.
         if let Some(news) = &mut self.news
             && news.changed().await.is_ok()
         {
@@ -68,7 +68,7 @@ impl Subscription {
 impl Drop for Subscription {
     fn drop(&mut self) {
         let mut accounts = self.subscriptions.lock();
-        // Under the lock, so that of two that leave together one is the last.
+        // Under the lock, so that exactly one of two concurrent drops removes the entry.
         drop(self.news.take());
         if accounts
             .get(&self.account)

@@ -1,5 +1,4 @@
-//! What an operator asks of a running relay: the roll of accounts, the room it takes, and what may be
-//! done to one account. Whatever changes takes the ordinary road.
+//! Operations for operators: accounts, disk usage, export.
 
 use std::io::Write;
 use std::time::Duration;
@@ -16,27 +15,27 @@ use super::{Relay, Stopped};
 use crate::observe::{NotReadyReason, Readiness};
 
 impl Relay {
-    /// Whether it serves devices, and why not.
+    /// Returns the readiness.
     pub fn readiness(&self) -> &Readiness {
         &self.inner.readiness
     }
 
-    /// How long it has been running.
+    /// Returns the time since the start.
     pub fn uptime(&self) -> Duration {
         Duration::from_millis(self.inner.clock.uptime_ms())
     }
 
-    /// Its own time: how long it has been running altogether, since its store was made.
+    /// Returns relay time: the time this store has been running altogether.
     pub fn running(&self) -> Duration {
         Duration::from_millis(self.inner.clock.now().ms())
     }
 
-    /// How long pushes took to be stored, since this was last asked.
+    /// Returns the push latency since the last call.
     pub fn take_latency(&self) -> Latency {
         self.inner.writer.latency().take()
     }
 
-    /// What is kept, and the room for it; and how long ago the oldest envelope came.
+    /// Returns the disk usage and the age of the oldest envelope.
     ///
     /// # Errors
     /// [`StoreError`]
@@ -52,7 +51,7 @@ impl Relay {
         Ok((disk_usage, age))
     }
 
-    /// A page of the roll.
+    /// Returns a page of the account list.
     ///
     /// # Errors
     /// [`StoreError`]
@@ -69,7 +68,7 @@ impl Relay {
         })
     }
 
-    /// The account whose id begins with these letters; in words, where that is not one.
+    /// Returns the account whose id has this prefix, or why the prefix is not unique.
     ///
     /// # Errors
     /// [`StoreError`]
@@ -85,7 +84,7 @@ impl Relay {
         }))
     }
 
-    /// Lets an account keep more or less than others. `false`: there is no such account.
+    /// Sets the quota of an account. Returns `false` if the account does not exist.
     ///
     /// # Errors
     /// [`Stopped`]
@@ -93,8 +92,8 @@ impl Relay {
         Ok(self.commit(Command::SetQuota { account, quota }).await? == Outcome::QuotaSet)
     }
 
-    /// Deletes everything of an account, and tells its devices that are connected. Says how many
-    /// envelopes went; `None`: there is no such account.
+    /// Deletes an account and disconnects its devices. Returns the number of deleted envelopes, or
+    /// `None` if the account does not exist.
     ///
     /// # Errors
     /// [`Stopped`]
@@ -110,7 +109,7 @@ impl Relay {
         }
     }
 
-    /// Sends all that is kept, as it is at one moment. Returns how many rows there are.
+    /// Exports a consistent snapshot of the store. Returns the number of rows.
     ///
     /// # Errors
     /// [`ExportError`]
@@ -126,7 +125,7 @@ impl Relay {
     }
 }
 
-/// The result of a read, whose panic is an error as well.
+/// Maps the panic of a read to an error.
 pub(super) fn read<T>(read: ReadResult<T>) -> Result<T, StoreError> {
     read.unwrap_or(Err(StoreError::Damaged("a read panicked")))
 }

@@ -1,5 +1,5 @@
-//! What a conversation has asked for and not yet heard of: changes with the writer, a look at the
-//! store, an ear on the account, a slot at the rendezvous.
+//! The operations that a session waits for: commands with the writer, a fetch, a subscription and a
+//! rendezvous slot.
 
 use std::collections::VecDeque;
 use std::sync::atomic::Ordering;
@@ -25,57 +25,57 @@ use super::notify::Subscription;
 use super::rendezvous::JoinRequest;
 use super::{Address, Relay, Stopped};
 
-/// Devices that may come to one session's slots before it hears of the first.
+/// Join requests that may queue for one session.
 const JOIN_REQUESTS_MAX: usize = 2;
 
-/// Envelopes that a look may find for it to be made at once: they were committed a moment ago, so that their
-/// pages are in memory, and going to another thread would take longer than reading them.
+/// Envelopes up to which a fetch runs inline: they were committed a moment ago, so their pages are
+/// in memory and a switch of threads costs more than the read.
 const INLINE_FETCH_ENVELOPES_MAX: u64 = 4;
 
-/// What comes back from an errand.
+/// The result of an operation.
 pub(super) enum OpResult {
     Committed(Outcome),
     Fetched(FetchResult),
     AccountChanged(AccountVersion),
     JoinRequested(JoinRequest),
     JoinReplied(Option<Bytes>),
-    /// The relay is stopping, or its store has failed: there will be no answer.
+    /// The relay is stopping or its store has failed: no result will come.
     Stopped,
 }
 
-/// What is left for whoever holds the connection.
+/// An effect on the connection.
 #[expect(
     clippy::large_enum_variant,
-    reason = "made and taken apart at once, one at a time"
+    reason = "built and matched at once, one at a time"
 )]
 pub(super) enum Effect {
     Send(RelayFrame),
     Close { code: u16, text: String },
 }
 
-/// A look at the store.
+/// A fetch from the store.
 enum PendingFetch {
-    /// By a thread that may wait for the disk.
+    /// On a thread that may block on the disk.
     Spawned(JoinHandle<Result<FetchResult, StoreError>>),
-    /// Made already.
+    /// Finished inline.
     Ready(Box<Result<FetchResult, StoreError>>),
 }
 
-/// The errands of one conversation.
+/// The pending operations of one session.
 pub(super) struct PendingOps {
     relay: Relay,
     session_id: u64,
-    /// Answered in this order.
+    /// Outcomes arrive in this order.
     changes: VecDeque<oneshot::Receiver<Outcome>>,
     look: Option<PendingFetch>,
-    /// How far its account's log goes, by the last news.
+    /// The head of the account's log at the last notification.
     head: u64,
     subscription: Option<Subscription>,
     join_requests: Option<mpsc::Receiver<JoinRequest>>,
     joining: Option<(RendezvousId, oneshot::Receiver<Bytes>)>,
-    /// Where the device comes from.
+    /// The address of the device.
     address: Option<Address>,
-    /// That of its account, once it has proved who it is.
+    /// Held once the device is authenticated.
     permit: Option<ConnectionPermit>,
 }
 
@@ -95,7 +95,7 @@ impl PendingOps {
         }
     }
 
-    /// Does what the conversation asks, up to the next thing that concerns the connection.
+    /// Executes what the session requests, up to the next effect on the connection.
     pub(super) async fn next_effect(
         &mut self,
         conversation: &mut Session,
@@ -155,7 +155,7 @@ impl PendingOps {
         Ok(None)
     }
 
-    /// Where nobody can be made to wait: whether the account has sent more than it should.
+    /// Returns a refusal if the account exceeds its rate, where no reader can be delayed.
     pub(super) fn check_rate(&self, conversation: &Session, bytes: u64) -> Option<Refusal> {
         let now_ms = self.relay.inner.clock.uptime_ms();
         let pause =
@@ -163,7 +163,7 @@ impl PendingOps {
                 .inner
                 .rate_limiter
                 .charge(conversation.member()?.account, 1, bytes, now_ms);
-        let text = "this account sends more than its share; go on a little later";
+        let text = "this account exceeds its rate limit; retry later";
         let retry_after_ms = milliseconds(pause);
         (retry_after_ms > 0)
             .then(|| Refusal::new(Code::Overloaded, text).retry_after_ms(retry_after_ms))
@@ -178,7 +178,8 @@ impl PendingOps {
             .check_create_account(self.address, connections, now_ms)
     }
 
-    /// Takes a seat for who has proved to be this device. Others learn nothing of whether there is one.
+    /// Acquires a connection permit for an authenticated device. Others learn nothing about
+    /// permits.
     fn acquire_permit(
         &mut self,
         device_state: Option<&DeviceState>,
@@ -227,7 +228,7 @@ impl PendingOps {
         }
     }
 
-    /// Listens before it looks, so that nothing falls between.
+    /// Subscribes before it reads, so that no change is missed.
     async fn find(
         &mut self,
         account: AccountId,
@@ -246,7 +247,7 @@ impl PendingOps {
         Ok(device_state)
     }
 
-    /// As [`Errands::find`].
+    /// As [`PendingOps::find`].
     async fn find_recovery(
         &mut self,
         key: DeviceKey,
@@ -274,9 +275,9 @@ impl PendingOps {
         });
     }
 
-    /// The next report, whichever errand it is of. May be dropped and called again.
+    /// Returns the result of the next operation that finishes. Cancel safe.
     pub(super) async fn next_result(&mut self) -> OpResult {
-        // Answers first: who has heard where its own push went need not look for it when the news comes.
+        // Outcomes first: a session that knows the positions of its own push need not fetch them.
         tokio::select! {
             biased;
             answer = first_outcome(&mut self.changes) => {
@@ -301,7 +302,7 @@ impl PendingOps {
         }
     }
 
-    /// Tells the conversation.
+    /// Passes a result to the session.
     pub(super) fn apply(
         &mut self,
         result: OpResult,

@@ -1,5 +1,5 @@
-//! What one account, one address and all newcomers together may take, beyond what the store counts.
-//! The rules say how often; here are the clock and the lock.
+//! Rate limits per account, per address and for new accounts. The algorithm is in `graceful-rules`;
+//! the clock and the lock are here.
 
 use parking_lot::{Mutex, MutexGuard};
 use std::time::Duration;
@@ -9,36 +9,35 @@ use graceful_rules::AccountNumber;
 use graceful_rules::admission::Address;
 use graceful_rules::rate::{Gcra, KeyedLimiter, RateLimit};
 
-/// Addresses, and accounts, that are remembered.
+/// Addresses and accounts that are tracked.
 const KEYS_MAX: usize = 16_384;
 
-/// How long an account's devices may have to wait for its pace, in milliseconds. Shorter than any
-/// heartbeat.
+/// The longest delay for an account over its rate in milliseconds, shorter than any ping interval.
 const PAUSE_MS_MAX: u64 = 5_000;
 
-/// How long to wait before genesis on a relay that is full, in milliseconds.
+/// When to retry creating an account on a relay at capacity, in milliseconds.
 const FULL_RETRY_MS: u64 = 60_000;
 
-/// How much of the relay one account, one address and all newcomers together may take.
+/// Limits per account and per address.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RateLimits {
-    /// Conversations of one account at a time.
+    /// Sessions of one account.
     pub account_connections_max: usize,
-    /// Frames from one account. Faster ones are read later.
+    /// Frames of one account. Frames above it are read later.
     pub account_frames: RateLimit,
-    /// Bytes from one account. More are read later.
+    /// Bytes of one account. Bytes above it are read later.
     pub account_bytes: RateLimit,
-    /// Tries to found an account from one address.
+    /// Attempts to create an account from one address.
     pub address_new_accounts: RateLimit,
-    /// Accounts founded by everybody together.
+    /// New accounts of all addresses together.
     pub accounts: RateLimit,
-    /// With more conversations than this nobody founds an account: the rest is for those who have one.
+    /// Sessions above which no account is created: the rest is reserved for existing accounts.
     pub create_account_connections_max: u64,
-    /// Tries to join a rendezvous from one address.
+    /// Attempts to join a rendezvous from one address.
     pub address_joins: RateLimit,
-    /// Rendezvous slots at a time.
+    /// Rendezvous slots.
     pub rendezvous_slots_max: usize,
-    /// Those of one account.
+    /// Rendezvous slots of one account.
     pub account_rendezvous_slots_max: usize,
 }
 
@@ -66,7 +65,7 @@ struct State {
     address_joins: KeyedLimiter<Address>,
 }
 
-/// Who took how much of late.
+/// The state of all limits.
 pub(super) struct RateLimiter {
     accounts: RateLimit,
     create_account_connections_max: u64,
@@ -89,7 +88,7 @@ impl RateLimiter {
         }
     }
 
-    /// Counts what an account sent, and says how long not to read on.
+    /// Charges what an account sent and returns how long to delay the next read.
     pub(super) fn charge(
         &self,
         account: AccountNumber,
@@ -107,7 +106,7 @@ impl RateLimiter {
         Duration::from_millis(frames_ms.max(bytes_ms))
     }
 
-    /// Whether somebody from here may try to found an account, beside so many conversations.
+    /// Checks whether an account may be created from this address.
     pub(super) fn check_create_account(
         &self,
         from: Option<Address>,
@@ -115,8 +114,7 @@ impl RateLimiter {
         now_ms: u64,
     ) -> Result<(), Refusal> {
         if connections > self.create_account_connections_max {
-            let text =
-                "this relay has hardly room for more devices; try again later, or on another relay";
+            let text = "relay is at capacity and accepts no new accounts; retry later";
             return Err(Refusal::new(Code::Overloaded, text).retry_after_ms(FULL_RETRY_MS));
         }
         let mut state = self.lock();
@@ -124,33 +122,33 @@ impl RateLimiter {
             let refusal = Refusal::new(Code::Overloaded, text);
             move |wait_ms| refusal.retry_after_ms(wait_ms)
         };
-        // Looked at, not taken: tries that come to nothing must not use up what others may found.
+        // Checked, not charged: failed attempts must not use up the limit of others.
         let mut accounts = state.accounts;
         let all = accounts.take(&self.accounts, 1, now_ms);
         all.map_err(too_many(
-            "too many accounts were founded on this relay within the hour; try again later",
+            "too many new accounts on this relay within the hour; retry later",
         ))?;
         let Some(from) = from else { return Ok(()) };
         let own = state.address_new_accounts.take(from, 1, now_ms);
         own.map_err(too_many(
-            "too many accounts were founded from this address within the hour; try again later",
+            "too many new accounts from this address within the hour; retry later",
         ))
     }
 
-    /// An account was founded.
+    /// Charges a created account.
     pub(super) fn on_account_created(&self, now_ms: u64) {
         let accounts = self.accounts;
         self.lock().accounts.charge(&accounts, 1, now_ms, u64::MAX);
     }
 
-    /// Whether somebody from here may try to join a rendezvous.
+    /// Checks whether a rendezvous may be joined from this address.
     pub(super) fn check_join(&self, from: Option<Address>, now_ms: u64) -> Result<(), Refusal> {
         let Some(from) = from else { return Ok(()) };
         self.lock()
             .address_joins
             .take(from, 1, now_ms)
             .map_err(|wait_ms| {
-                let text = "too many pairings were tried from this address; try again later";
+                let text = "too many pairing attempts from this address; retry later";
                 Refusal::new(Code::Overloaded, text).retry_after_ms(wait_ms)
             })
     }

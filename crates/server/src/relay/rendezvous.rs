@@ -1,5 +1,4 @@
-//! Rendezvous slots: where a device that joins meets one that belongs. In memory only, few, and
-//! good for one meeting.
+//! Rendezvous slots for pairing. In memory only, few, and used once.
 
 use parking_lot::{Mutex, MutexGuard};
 use std::collections::HashMap;
@@ -13,10 +12,10 @@ use graceful_rules::AccountNumber;
 
 use super::RateLimits;
 
-/// When a device that found no free slot should try again.
+/// When to retry without a free slot, in milliseconds.
 const SLOTS_RETRY_MS: u64 = 60_000;
 
-/// A device came, with this for the owner.
+/// A join request for the owner of a slot.
 #[derive(Debug)]
 pub(super) struct JoinRequest {
     pub(super) id: RendezvousId,
@@ -28,7 +27,7 @@ struct Slot {
     account: AccountNumber,
     owner: mpsc::Sender<JoinRequest>,
     expires: Instant,
-    /// Who came, waiting for the reply. The slot is used up from then on.
+    /// The reply channel of the joining device. The slot is used from then on.
     joining: Option<oneshot::Sender<Bytes>>,
 }
 
@@ -48,7 +47,7 @@ impl Rendezvous {
         }
     }
 
-    /// Opens a slot. A session has one at a time: a new one takes the place of the old.
+    /// Opens a slot. A session has at most one: a new slot replaces the old one.
     pub(super) fn open(
         &self,
         id: RendezvousId,
@@ -62,7 +61,7 @@ impl Rendezvous {
         if slots.contains_key(&id) {
             return Err(Refusal::new(
                 Code::RendezvousInUse,
-                "this rendezvous id is taken; make another",
+                "this rendezvous id is in use; generate another",
             ));
         }
         let own = slots
@@ -70,7 +69,8 @@ impl Rendezvous {
             .filter(|slot| slot.account == account)
             .count();
         if slots.len() >= self.slots_max || own >= self.account_slots_max {
-            let text = "too many pairings are under way on this relay, or in this account";
+            let text =
+                "too many pairings in progress on this relay or in this account; retry later";
             return Err(Refusal::new(Code::RendezvousInUse, text).retry_after_ms(SLOTS_RETRY_MS));
         }
         slots.insert(
@@ -86,8 +86,8 @@ impl Rendezvous {
         Ok(())
     }
 
-    /// Comes to a slot. The reply follows, or an error if the owner leaves; `None` if there is no
-    /// such slot, or no longer.
+    /// Joins a slot. The receiver gets the reply, or an error if the owner leaves; `None` if the
+    /// slot does not exist or has expired.
     pub(super) fn join(&self, id: RendezvousId, sealed: Bytes) -> Option<oneshot::Receiver<Bytes>> {
         let mut slots = self.lock();
         let slot = slots.get_mut(&id)?;
@@ -100,7 +100,7 @@ impl Rendezvous {
         Some(replied)
     }
 
-    /// The owner's answer to who came. Returns whether anybody waits for it.
+    /// Sends the reply of the owner. Returns whether a device waits for it.
     pub(super) fn reply(&self, id: RendezvousId, session_id: u64, sealed: Bytes) -> bool {
         let mut slots = self.lock();
         if slots
@@ -113,7 +113,7 @@ impl Rendezvous {
         joining.is_some_and(|joining| joining.send(sealed).is_ok())
     }
 
-    /// A session ended, and its slot with it.
+    /// Closes the slots of a session.
     pub(super) fn leave(&self, session_id: u64) {
         self.lock().retain(|_, slot| slot.session_id != session_id);
     }

@@ -1,4 +1,4 @@
-//! One conversation over a connection, from greeting to close.
+//! The I/O driver of a session: one connection from greeting to close.
 
 use std::pin::{Pin, pin};
 use std::sync::atomic::Ordering;
@@ -15,10 +15,10 @@ use graceful_rules::session::Session;
 use super::pending_ops::{Effect, PendingOps};
 use super::{Relay, Stopped, Transport, TransportError, random, wall_ms};
 
-/// Devices come back over this many milliseconds after a restart, not all at once.
+/// Devices reconnect at a random time within this many milliseconds after a restart.
 const RESTART_SPREAD_MS: u64 = 10_000;
 
-/// Counts a conversation while it lasts.
+/// Counts a session while it lasts.
 struct SessionGuard<'a>(&'a Relay);
 
 impl<'a> SessionGuard<'a> {
@@ -34,7 +34,7 @@ impl Drop for SessionGuard<'_> {
     }
 }
 
-/// The connection broke, or nothing more can be said on it.
+/// The connection broke, or the session ended without a close frame.
 struct ConnectionClosed;
 
 impl From<TransportError> for ConnectionClosed {
@@ -50,7 +50,7 @@ impl From<Stopped> for ConnectionClosed {
 }
 
 impl Relay {
-    /// Runs one conversation until either side ends it, or `cancel` does.
+    /// Runs one session until either side ends it or `cancel` is cancelled.
     pub async fn run_session(&self, transport: &mut impl Transport, cancel: CancellationToken) {
         let _guard = SessionGuard::new(self);
         let now_ms = self.inner.clock.uptime_ms();
@@ -72,7 +72,7 @@ impl Relay {
             paused_until: None,
         };
         if driver.run(cancel).await.is_err() {
-            tracing::debug!("a connection ended without a goodbye");
+            tracing::debug!("connection ended without a close frame");
         }
     }
 }
@@ -82,26 +82,26 @@ struct SessionDriver<'a, T> {
     conversation: Session,
     ops: PendingOps,
     transport: &'a mut T,
-    /// Bytes that had come and gone when the connection was last found to be alive.
+    /// Bytes transferred when the connection was last found alive.
     moved: u64,
-    /// The transport was told that the device has proved who it is.
+    /// Whether the transport knows that the device is authenticated.
     known: bool,
-    /// Its account has sent more than it should: nothing is read before.
+    /// The account exceeded its rate: nothing is read before.
     paused_until: Option<Instant>,
 }
 
 impl<T: Transport> SessionDriver<'_, T> {
     async fn run(&mut self, cancel: CancellationToken) -> Result<(), ConnectionClosed> {
-        // Asked for once: a conversation waits a thousand times, and is stopped once.
+        // Registered once, since a session waits a thousand times and is cancelled once.
         let mut cancelled = pin!(cancel.cancelled_owned().fuse());
         loop {
             loop {
                 let doing = self.ops.next_effect(&mut self.conversation).await?;
-                // Encoded here, and not kept while it goes out.
+                // Encoded here, so that no copy is kept while it is sent.
                 let frame = match doing {
                     Some(Effect::Send(frame)) => frame::relay_bytes(frame),
                     Some(Effect::Close { code, text }) => {
-                        // Of this step's memory an open conversation has none.
+                        // Boxed, so that an open session does not reserve memory for its close.
                         Box::pin(self.transport.close(code, &text)).await;
                         return Ok(());
                     }
@@ -121,7 +121,7 @@ impl<T: Transport> SessionDriver<'_, T> {
         }
     }
 
-    /// Waits for whatever comes first, and tells the conversation.
+    /// Waits for the next event and passes it to the session.
     async fn wait(
         &mut self,
         mut cancelled: Pin<&mut impl FusedFuture<Output = ()>>,
@@ -131,7 +131,7 @@ impl<T: Transport> SessionDriver<'_, T> {
             .conversation
             .poll_timeout()
             .map(|deadline_ms| clock.instant(deadline_ms));
-        // What has happened goes before what has not happened in time.
+        // Events that happened take precedence over timeouts.
         tokio::select! {
             biased;
             () = &mut cancelled, if !cancelled.is_terminated() => {
@@ -150,7 +150,7 @@ impl<T: Transport> SessionDriver<'_, T> {
         Ok(())
     }
 
-    /// A frame that is still on its way over a slow line is a sign of life, too.
+    /// A frame in transit over a slow link counts as activity.
     fn time_passed(&mut self, now_ms: u64) {
         let moved = self.transport.bytes_transferred();
         if moved != self.moved {
@@ -160,7 +160,7 @@ impl<T: Transport> SessionDriver<'_, T> {
         self.conversation.handle_timeout(now_ms);
     }
 
-    /// A frame, and how long its account has to wait for the next.
+    /// Decodes a frame and charges it to the rate limits of the account.
     fn read(&mut self, bytes: Bytes) -> Result<DeviceFrame, Malformed> {
         if let Some(member) = self.conversation.member() {
             let (now_ms, size) = (self.relay.inner.clock.uptime_ms(), bytes.len() as u64);
@@ -191,17 +191,16 @@ impl<T: Transport> SessionDriver<'_, T> {
                 let most = self.relay.inner.session_config.limits.frame_bytes_max;
                 Refusal::new(
                     Code::FrameTooLarge,
-                    format!("a frame has at most {most} bytes here"),
+                    format!("the frame exceeds the limit of {most} bytes"),
                 )
             }
             Err(TransportError::TooSlow) => Refusal::new(
                 Code::Timeout,
-                "a large frame came slowly while others waited for the memory that it took; try again later",
+                "a large frame arrived too slowly while others waited for memory; retry later",
             ),
-            Err(TransportError::NotBinary) => Refusal::new(
-                Code::Malformed,
-                "frames are binary messages; this one was text",
-            ),
+            Err(TransportError::NotBinary) => {
+                Refusal::new(Code::Malformed, "frames are binary messages, not text")
+            }
             Err(TransportError::Disconnected(_)) => return Err(ConnectionClosed),
         };
         self.conversation.refuse(refusal);
@@ -209,7 +208,7 @@ impl<T: Transport> SessionDriver<'_, T> {
     }
 }
 
-/// May be dropped and called again, as what it waits for.
+/// Cancel safe, as the future that it awaits.
 async fn receive<T: Transport>(
     transport: &mut T,
     paused_until: Option<Instant>,

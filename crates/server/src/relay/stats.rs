@@ -1,5 +1,5 @@
-//! Figures that have to be looked up: what is kept, the disk, the process. Looked up at most once in a few
-//! seconds, however often they are asked for.
+//! Statistics that have to be measured: the store, the disk and the process. Measured at most once
+//! in a few seconds.
 
 use std::time::{Duration, Instant};
 
@@ -10,37 +10,37 @@ use super::{Relay, Stopped};
 use crate::observe::ProcessStats;
 use crate::observe::{NotReadyReason, NotReadyReasons};
 
-/// How long figures are good.
+/// How long a snapshot is reused.
 const CACHE_TTL: Duration = Duration::from_secs(2);
 
-/// A picture of one moment.
+/// The statistics at one time.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct StatsSnapshot {
-    /// Accounts that exist.
+    /// Accounts.
     pub accounts: u64,
-    /// Envelopes kept.
+    /// Stored envelopes.
     pub envelopes: u64,
-    /// For how long the oldest envelope has been kept, in seconds; 0 where there is none.
+    /// The age of the oldest envelope in seconds; 0 if there is none.
     pub oldest_envelope_s: u64,
-    /// Bytes of the store's file.
+    /// The size of the store file.
     pub store_bytes: u64,
-    /// Bytes that this user may still fill on the disk; `None` where the system does not say.
+    /// Free disk space for this user; `None` if unknown.
     pub disk_free_bytes: Option<u64>,
-    /// Nothing new is kept with fewer free.
+    /// New envelopes are rejected below this.
     pub disk_free_bytes_min: u64,
-    /// Nothing new is kept for now.
+    /// Whether new envelopes are rejected.
     pub low_disk_space: bool,
-    /// The process; `None` where the system does not say.
+    /// The process; `None` if unknown.
     pub process: Option<ProcessStats>,
 }
 
 impl Relay {
-    /// What it keeps and takes, as of a moment ago.
+    /// Returns the statistics, at most [`CACHE_TTL`] old.
     ///
     /// # Errors
-    /// [`Stopped`] where the store failed.
+    /// [`Stopped`] if the store failed.
     pub async fn stats(&self) -> Result<StatsSnapshot, Stopped> {
-        // One looks, others wait for what it sees.
+        // Concurrent callers share one measurement.
         let mut stats = self.inner.stats.lock().await;
         if let Some((seen, stats)) = &*stats
             && seen.elapsed() < CACHE_TTL

@@ -1,19 +1,19 @@
-//! What a conversation needs of a connection. The door provides it; so does a test.
+//! The connection that a session needs.
 
 use bytes::Bytes;
 
 use graceful_rules::admission::Address;
 
-/// Why a message did not come or go.
+/// The reason why a message was not received or sent.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TransportError {
-    /// A message over the limit.
+    /// The message exceeds the limit.
     #[error("a message over the limit")]
     TooLarge,
-    /// A large message that came slowly, while others waited for the memory that it took.
+    /// A large message arrived slowly while others waited for its memory.
     #[error("a message that came too slowly")]
     TooSlow,
-    /// A message that is not binary.
+    /// The message is not binary.
     #[error("a message that is not binary")]
     NotBinary,
     /// The connection broke.
@@ -21,26 +21,26 @@ pub enum TransportError {
     Disconnected(String),
 }
 
-/// One connection that carries binary messages.
+/// A connection that carries binary messages.
 pub trait Transport: Send {
-    /// The next binary message; `None` when the peer is gone. May be dropped and called again
-    /// without losing one.
+    /// Returns the next binary message; `None` after the peer closed. Cancel safe.
     fn receive(&mut self) -> impl Future<Output = Option<Result<Bytes, TransportError>>> + Send;
 
-    /// Sends one, waiting until the peer takes it, for a bounded time.
+    /// Sends a message and waits until the peer accepts it, for a limited time.
     fn send(&mut self, frame: Bytes) -> impl Future<Output = Result<(), TransportError>> + Send;
 
-    /// Counts the bytes that came and went so far: a slow line moves, a dead one does not.
+    /// Returns the bytes received and sent so far, which a slow link increases and a dead one does
+    /// not.
     fn bytes_transferred(&self) -> u64;
 
-    /// Where it comes from, as far as that is known and tells anybody apart.
+    /// Returns the address of the peer, if it is known and identifies a client.
     fn address(&self) -> Option<Address> {
         None
     }
 
-    /// The device at the other end has proved who it is.
+    /// Reports that the device has authenticated.
     fn mark_authenticated(&mut self) {}
 
-    /// Ends the connection with a WebSocket close code.
+    /// Closes the connection with a WebSocket close code.
     fn close(&mut self, code: u16, reason: &str) -> impl Future<Output = ()> + Send;
 }

@@ -1,5 +1,5 @@
-//! The one writer: takes every change that waits, commits them in one transaction, replies each.
-//! No timer: while one commit is on its way to the disk, the next batch gathers.
+//! The only writer: commits all queued commands in one transaction and replies to each. There is no
+//! timer: while one commit is on its way to the disk, the next batch gathers.
 
 use std::sync::Arc;
 
@@ -21,21 +21,21 @@ use super::latency::LatencyHistogram;
 use super::notify::Subscriptions;
 use crate::observe::Metrics;
 
-/// Changes that may wait for the writer.
+/// Commands that may queue.
 const QUEUE_COMMANDS_MAX: usize = 4_096;
 
-/// Bytes of payload that may wait for the writer or be in its hands, in KiB.
+/// Payload of queued commands and of the current batch in KiB.
 const QUEUED_KIB_MAX: u32 = 64 * 1024;
 
-/// Changes in one transaction: a bound on how long the first of them waits.
+/// Commands in one transaction, which bounds the latency of the first.
 const BATCH_COMMANDS_MAX: usize = 4_096;
 
 struct PendingCommand {
     change: Command,
     reply: oneshot::Sender<Outcome>,
-    /// Its share of the memory for payloads, given back when it is dropped.
+    /// Its share of the payload memory.
     _permit: OwnedSemaphorePermit,
-    /// Since when it waits, if it is a push.
+    /// The arrival time of a push.
     pushed: Option<Instant>,
 }
 
@@ -58,7 +58,7 @@ impl Writer {
         failed: CancellationToken,
     ) -> Self {
         let (inbox, waiting) = mpsc::channel(QUEUE_COMMANDS_MAX);
-        // Dropped in a panic, too: a relay without a writer must not look alive.
+        // Cancelled by a panic too: a relay without a writer must not look alive.
         let failing = failed.clone().drop_guard();
         let latency = Arc::new(LatencyHistogram::default());
         let (watch, counted) = (latency.clone(), metrics.clone());
@@ -68,7 +68,7 @@ impl Writer {
                 match write(&store, &clock, (&subscriptions, &watch), &counted, waiting) {
                     Ok(()) => drop(failing.disarm()),
                     Err(error) => {
-                        tracing::error!(%error, "the store failed; the relay has to stop")
+                        tracing::error!(%error, "store failed; the relay stops")
                     }
                 }
             })
@@ -83,8 +83,8 @@ impl Writer {
         }
     }
 
-    /// Hands a change over, waiting for room. The answer comes when it is on disk, or not at all if
-    /// the store fails.
+    /// Queues a command, and waits for capacity. The reply comes when the command is on disk, or
+    /// not at all if the store fails.
     pub(super) async fn commit(
         &self,
         change: Command,
@@ -95,8 +95,7 @@ impl Writer {
         let room = self.room.clone().try_acquire_many_owned(weight);
         let (room, place) = match room.ok().zip(inbox.clone().try_reserve_owned().ok()) {
             Some(both) => both,
-            // Seldom, and so with memory of its own: a session's task is as large as the largest of its
-            // steps for as long as it lasts.
+            // Boxed, since it is rare: the task of a session is as large as its largest step.
             None => Box::pin(self.reserve_slow(weight, inbox)).await?,
         };
         let (reply, outcome) = oneshot::channel();
@@ -125,7 +124,7 @@ impl Writer {
         Ok((room, place))
     }
 
-    /// What a reader got of the store, on a thread of its own. If that failed, the relay has to stop.
+    /// Unwraps the result of a read on another thread. A failure stops the relay.
     pub(super) fn check_read<T>(
         &self,
         read: Result<Result<T, StoreError>, JoinError>,
@@ -135,12 +134,12 @@ impl Writer {
             Ok(Err(error)) => error.to_string(),
             Err(panic) => panic.to_string(),
         };
-        tracing::error!(failure, "the store failed; the relay has to stop");
+        tracing::error!(failure, "store failed; the relay stops");
         self.failed.cancel();
         Err(Stopped)
     }
 
-    /// How long pushes take.
+    /// Returns the histogram of push latency.
     pub(super) fn latency(&self) -> &LatencyHistogram {
         &self.latency
     }
@@ -149,20 +148,20 @@ impl Writer {
         self.failed.cancelled().await;
     }
 
-    /// Lets the writer finish what waits, and ends it.
+    /// Commits what is queued and stops the writer.
     pub(super) async fn stop(&self) {
         drop(self.inbox.lock().take());
         let thread = self.thread.lock().take();
         if let Some(thread) = thread {
             let ended = tokio::task::spawn_blocking(move || thread.join()).await;
             if !matches!(ended, Ok(Ok(()))) {
-                tracing::error!("the writer ended badly");
+                tracing::error!("writer thread panicked");
             }
         }
     }
 }
 
-/// Bytes in KiB, one at least, and never more than there is room for.
+/// Returns the payload in KiB, at least 1 and at most the capacity.
 fn weight_kib(change: &Command) -> u32 {
     let bytes: usize = match change {
         Command::Push { envelopes, .. } => envelopes
@@ -204,7 +203,7 @@ fn write(
             let took = pushed.map(|since| since.elapsed());
             metrics.record_outcome(&outcome, took);
             took.inspect(|took| latency.record(*took));
-            // Who asked may be gone; what was asked is done all the same.
+            // The sender may be gone; the command is committed nevertheless.
             let _ = reply.send(outcome);
         }
         for change in committed.changed_accounts {

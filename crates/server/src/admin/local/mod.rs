@@ -1,4 +1,4 @@
-//! How an operator on this machine reaches the relay, system by system.
+//! The admin socket of each operating system.
 
 #[cfg(unix)]
 mod unix;

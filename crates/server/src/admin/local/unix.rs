@@ -1,4 +1,4 @@
-//! A Unix socket in the data folder, which only the folder's owner may connect to.
+//! A Unix socket in the data directory, which only the owner may connect to.
 
 use std::fs::Permissions;
 use std::io;
@@ -9,13 +9,13 @@ use tokio::net::{UnixListener, UnixStream};
 
 use super::AdminError;
 
-/// Its owner alone may connect.
+/// Only the owner may connect.
 const MODE: u32 = 0o600;
 
-/// A question on its way in.
+/// An accepted connection.
 pub(in crate::admin) type Incoming = UnixStream;
 
-/// Where the relay on this folder is reached.
+/// Returns the path of the socket.
 pub(in crate::admin) fn place(folder: &Path) -> PathBuf {
     folder.join("admin.sock")
 }
@@ -24,7 +24,7 @@ pub(in crate::admin) async fn connect(folder: &Path) -> io::Result<UnixStream> {
     UnixStream::connect(place(folder)).await
 }
 
-/// The bound socket; its file is gone when this is.
+/// The bound socket. Its file is removed when dropped.
 #[derive(Debug)]
 pub struct Socket {
     listener: UnixListener,
@@ -32,10 +32,10 @@ pub struct Socket {
 }
 
 impl Socket {
-    /// Binds it in the data folder. A file that a crash left behind is replaced.
+    /// Binds the socket in the data directory. A stale file is replaced.
     ///
     /// # Errors
-    /// [`AdminError::AlreadyRunning`] where a relay answers there.
+    /// [`AdminError::AlreadyRunning`] if a relay responds there.
     pub async fn bind(folder: &Path) -> Result<Self, AdminError> {
         let path = place(folder);
         match UnixStream::connect(&path).await {
@@ -43,7 +43,7 @@ impl Socket {
             Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
                 std::fs::remove_file(&path).map_err(|error| AdminError::new(folder, error))?;
             }
-            // Anything else is for bind to say.
+            // bind reports anything else.
             Err(_) => {}
         }
         let listener = UnixListener::bind(&path).map_err(|error| AdminError::new(folder, error))?;
@@ -52,7 +52,7 @@ impl Socket {
         Ok(Self { listener, path })
     }
 
-    /// The next one who asks.
+    /// Accepts the next connection.
     pub(in crate::admin) async fn accept(&mut self) -> io::Result<Incoming> {
         self.listener.accept().await.map(|(stream, _)| stream)
     }
@@ -60,7 +60,7 @@ impl Socket {
 
 impl Drop for Socket {
     fn drop(&mut self) {
-        // What stays behind is replaced at the next start.
+        // A stale file is replaced at the next start.
         let _ = std::fs::remove_file(&self.path);
     }
 }

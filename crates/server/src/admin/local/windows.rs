@@ -1,6 +1,6 @@
-//! A named pipe. Its name is made of the folder's, so that a relay is found by its folder here, too. By default
-//! the system lets only administrators, the service's own account and whoever started the relay write to it,
-//! and nobody from another machine.
+//! A named pipe, whose name is derived from the data directory. By default only administrators, the
+//! service account and the user who started the relay may write to it, and nobody from another
+//! machine.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -14,20 +14,20 @@ use tokio::net::windows::named_pipe::{
 
 use super::AdminError;
 
-/// What the system says when each end of the pipe is in use (winerror.h: `ERROR_PIPE_BUSY`).
+/// All instances of the pipe are busy (winerror.h: `ERROR_PIPE_BUSY`).
 const BUSY: i32 = 231;
 
-/// How often it is tried again then.
+/// Attempts to connect to a busy pipe.
 const ATTEMPTS: u32 = 100;
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// A question on its way in.
+/// An accepted connection.
 pub(in crate::admin) type Incoming = NamedPipeServer;
 
-/// Where the relay on this folder is reached.
+/// Returns the name of the pipe.
 pub(in crate::admin) fn place(folder: &Path) -> PathBuf {
     let folder = std::fs::canonicalize(folder).unwrap_or_else(|_| folder.to_owned());
-    // Names of files are the same in capitals and without.
+    // File names ignore case.
     let name = folder.to_string_lossy().to_lowercase();
     let hash = HEXLOWER.encode(&Sha256::digest(name)[..16]);
     format!(r"\\.\pipe\graceful-relay-{hash}").into()
@@ -44,7 +44,7 @@ pub(in crate::admin) async fn connect(folder: &Path) -> io::Result<NamedPipeClie
     Err(io::ErrorKind::TimedOut.into())
 }
 
-/// The pipe, with an end that waits for the next one who asks.
+/// The pipe, with an instance that waits for the next connection.
 #[derive(Debug)]
 pub struct Socket {
     place: PathBuf,
@@ -52,24 +52,24 @@ pub struct Socket {
 }
 
 impl Socket {
-    /// Opens it for the data folder.
+    /// Creates the pipe for the data directory.
     ///
     /// # Errors
-    /// [`AdminError::AlreadyRunning`] where a relay has it.
+    /// [`AdminError::AlreadyRunning`] if a relay has it.
     pub async fn bind(folder: &Path) -> Result<Self, AdminError> {
         let place = place(folder);
         let opened = ServerOptions::new()
             .first_pipe_instance(true)
             .create(&place);
         let waiting = opened.map_err(|error| match error.kind() {
-            // That is how the system says that there is a first one.
+            // The error for a second first instance.
             io::ErrorKind::PermissionDenied => AdminError::AlreadyRunning(folder.to_path_buf()),
             _ => AdminError::new(folder, error),
         })?;
         Ok(Self { place, waiting })
     }
 
-    /// The next one who asks.
+    /// Accepts the next connection.
     pub(in crate::admin) async fn accept(&mut self) -> io::Result<Incoming> {
         self.waiting.connect().await?;
         let next = ServerOptions::new().create(&self.place)?;

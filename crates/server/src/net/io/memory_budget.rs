@@ -1,8 +1,8 @@
-//! Memory for large messages on their way, which all connections share.
+//! The memory for large frames in transit, shared by all connections.
 //!
-//! A message takes its part before it is read, and gives it back when nobody holds any of it any more. Where
-//! nothing is left, reading waits, and the peer with it. A peer that sends slowly could hold its part for
-//! long: while others wait, those that have been sending for the longest are cut.
+//! A frame reserves memory before it is read, and releases it with its last byte. Without free
+//! memory, reading waits. So that a slow sender cannot hold a reservation for long, the longest
+//! running one is cancelled while others wait.
 
 use parking_lot::{Mutex, MutexGuard};
 use std::collections::BTreeMap;
@@ -14,19 +14,19 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-/// A message up to this size takes no part: there are only so many connections.
+/// A frame up to this size needs no reservation: the number of connections is limited.
 pub(crate) const UNRESERVED_BYTES_MAX: usize = 16 * 1024;
 
-/// What is counted in: a semaphore counts to 2^29 at least.
+/// The unit of the semaphore, which counts to 2^29 at least.
 const UNIT_BYTES: usize = 1024;
 
-/// Newcomers share one of so many parts: what strangers do, those who have an account do not notice.
+/// Unauthenticated connections share this fraction, so that they cannot starve devices.
 const UNAUTHENTICATED_DIVISOR: usize = 4;
 
-/// Who waits for so long has the slowest cut, if that has been sending for as long.
+/// A reservation older than this is cancelled if another waits as long.
 const STALL_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What all connections of a relay share.
+/// The budget of a relay.
 #[derive(Debug, Clone)]
 pub(crate) struct MemoryBudget {
     unauthenticated: Arc<Pool>,
@@ -62,7 +62,7 @@ impl MemoryBudget {
         }
     }
 
-    /// Waits for the part of a message of so many bytes.
+    /// Waits for a reservation of `bytes`.
     pub(crate) fn reserve(
         &self,
         is_authenticated: bool,
@@ -76,7 +76,7 @@ impl MemoryBudget {
         pool.clone().reserve(bytes)
     }
 
-    /// Bytes that are taken, and how many there are, all together.
+    /// Returns the reserved bytes and the capacity.
     pub(crate) fn in_use(&self) -> [u64; 2] {
         let pools = [&self.unauthenticated, &self.authenticated];
         let units_max: usize = pools.iter().map(|pool| pool.units_max).sum();
@@ -101,7 +101,7 @@ impl Pool {
     }
 
     async fn reserve(self: Arc<Self>, bytes: usize) -> Reservation {
-        // One that is larger than all takes all.
+        // A frame larger than the pool takes the whole pool.
         let units = bytes.div_ceil(UNIT_BYTES).min(self.units_max);
         let units = u32::try_from(units).unwrap_or(u32::MAX);
         let mut turn = std::pin::pin!(self.units.clone().acquire_many_owned(units));
@@ -134,7 +134,7 @@ impl Pool {
 
     fn cancel_slowest(&self) {
         let in_flight = self.in_flight();
-        // Those that are cut leave at once, but not within this call.
+        // Cancelled reservations are released, but not within this call.
         let slowest = in_flight
             .values()
             .find(|in_flight| !in_flight.cut.is_cancelled());
@@ -150,7 +150,7 @@ impl Pool {
     }
 }
 
-/// What a message that is on its way has.
+/// The reservation of a frame in transit.
 #[derive(Debug)]
 pub(crate) struct Reservation {
     in_flight: InFlightGuard,
@@ -158,12 +158,12 @@ pub(crate) struct Reservation {
 }
 
 impl Reservation {
-    /// Ends when others need what this one holds for too long.
+    /// Returns the token that is cancelled when others need the memory.
     pub(crate) fn cut(&self) -> CancellationToken {
         self.in_flight.cut.clone()
     }
 
-    /// The message is whole: its part is given back with the last of its bytes.
+    /// Ties the reservation to the bytes of the complete frame.
     pub(crate) fn into_bytes(self, bytes: Bytes) -> Bytes {
         struct Counted {
             bytes: Bytes,

@@ -1,7 +1,7 @@
-//! A stream that is read in larger pieces while much is coming.
+//! A stream that reads in large chunks under load.
 //!
-//! TLS asks for 4 KiB at a time. When it got all of that, more is likely there: a whole piece is read
-//! then, at one call to the system. The memory for it is held only until it has been taken.
+//! TLS reads 4 KiB at a time. After a full read more is likely there, so the next read is a large
+//! one. The buffer is released as soon as it is drained.
 
 use std::io;
 use std::pin::Pin;
@@ -11,13 +11,13 @@ use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_util::io::poll_read_buf;
 
-/// Read at once while much is coming.
+/// The size of a large read.
 const PIECE_BYTES: usize = 64 * 1024;
 
 pub(crate) struct ReadAhead<S> {
     stream: S,
     ahead: BytesMut,
-    /// The last read got all that was asked for.
+    /// Whether the last read filled the buffer.
     much: bool,
 }
 

@@ -1,6 +1,5 @@
-//! A stream that is not read faster than the address behind it may send.
-//!
-//! Nothing is refused for it: what is not read stays with the sender, whose line then fills up.
+//! A stream that delays reads of an address over its rate. Nothing is refused: unread bytes stay
+//! with the sender.
 
 use std::io;
 use std::pin::Pin;

@@ -1,7 +1,5 @@
-//! A stream whose peer must take something of what is written, from time to time.
-//!
-//! Progress is what counts: a slow line may take minutes for a large frame, a peer that reads
-//! nothing at all must not hold a connection and a frame's memory for longer than the limit.
+//! A stream with a write timeout. Any progress resets the timer: a slow link may take minutes for a
+//! large frame, but a peer that reads nothing must not hold a connection and its memory.
 
 use std::io;
 use std::pin::Pin;
@@ -14,7 +12,7 @@ use tokio::time::{Sleep, sleep};
 pub(crate) struct WriteTimeout<S> {
     stream: S,
     limit: Duration,
-    /// Runs while the peer takes nothing.
+    /// Runs while the peer accepts nothing.
     stalled: Option<Pin<Box<Sleep>>>,
 }
 

@@ -1,5 +1,5 @@
-//! The certificate in service, which can be exchanged while connections come in, and the answers
-//! that an authority looks for.
+//! The certificate in use, which can be replaced while connections arrive, and the responses to
+//! ACME challenges.
 
 use std::sync::Arc;
 
@@ -14,9 +14,9 @@ use super::certificate::Certificate;
 #[derive(Debug)]
 pub(super) struct CertResolver {
     certificate: RwLock<Arc<Certificate>>,
-    /// While an order is under way.
+    /// Set while an order runs.
     challenges: Mutex<Option<Arc<ResolvesServerCertAcme>>>,
-    /// While the relay looks for itself: a token, and what it is answered with.
+    /// Set during a self check: the token and its response.
     self_check: Mutex<Option<(String, String)>>,
 }
 
@@ -33,7 +33,7 @@ impl CertResolver {
         self.certificate.read().clone()
     }
 
-    /// For handshakes from now on; who is connected stays so.
+    /// Replaces the certificate for new handshakes. Open connections keep theirs.
     pub(super) fn replace(&self, certificate: Certificate) {
         *self.certificate.write() = Arc::new(certificate);
     }
@@ -46,7 +46,7 @@ impl CertResolver {
         *self.self_check.lock() = check;
     }
 
-    /// What to answer to whoever asks for a token over plain HTTP.
+    /// Returns the response to an http-01 challenge.
     pub(super) fn http01_response(&self, token: &str) -> Option<String> {
         let own = self.self_check.lock().clone();
         let own = own
@@ -61,7 +61,8 @@ impl CertResolver {
 }
 
 impl ResolvesServerCert for CertResolver {
-    /// The same for every name: a device that dialled a wrong one finds that out by the certificate.
+    /// The same certificate for every name: a device that dials a wrong name notices it by the
+    /// certificate.
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         if is_tls_alpn_challenge(&hello) {
             return self.challenges()?.resolve(hello);

@@ -1,4 +1,4 @@
-//! A certificate with its key, and what it says of itself.
+//! A certificate with its key.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
@@ -15,8 +15,8 @@ use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 use super::clock;
 use super::handshake::provider;
 
-/// Told to the operator when the certificate is good for no longer than this, or than a quarter of
-/// its life: whoever renews it should have done so by then.
+/// Warn when the certificate is valid for less than this, or for less than a quarter of its
+/// lifetime.
 const WARNING_DAYS: i64 = 14;
 
 const DAY_S: i64 = 86_400;
@@ -26,17 +26,16 @@ pub(super) struct Certificate {
     pub(super) certified: Arc<CertifiedKey>,
     pub(super) not_before_s: i64,
     pub(super) not_after_s: i64,
-    /// Names and addresses, as they stand in it.
+    /// The names and addresses in the certificate.
     pub(super) names: Vec<String>,
 }
 
 impl Certificate {
-    /// From PEM: a chain that begins with the relay's own certificate, and its key.
+    /// Parses PEM: a chain that starts with the relay's certificate, and its key.
     pub(super) fn from_pem(chain: &[u8], key: &[u8]) -> Result<Self, String> {
         let chain = parse_chain(chain)?;
         let key = PrivateKeyDer::from_pem_slice(key).map_err(|_| {
-            "it holds no private key in PEM form that can be used (it must not be encrypted)"
-                .to_owned()
+            "no usable private key in PEM form (it must not be encrypted)".to_owned()
         })?;
         Self::new(chain, key)
     }
@@ -68,7 +67,7 @@ impl Certificate {
         })
     }
 
-    /// SHA-256 of its public key (the whole SubjectPublicKeyInfo): what devices know the relay by.
+    /// SHA-256 of the SubjectPublicKeyInfo, which devices pin.
     pub(super) fn fingerprint(&self) -> String {
         let leaf = self
             .certified
@@ -78,7 +77,7 @@ impl Certificate {
         BASE64URL_NOPAD.encode(&Sha256::digest(parsed.subject_public_key_info()))
     }
 
-    /// Whether these are its bytes.
+    /// Returns whether this is the DER encoding of the leaf.
     pub(super) fn is(&self, bytes: &[u8]) -> bool {
         self.certified
             .cert
@@ -86,7 +85,7 @@ impl Certificate {
             .is_some_and(|leaf| leaf.as_ref() == bytes)
     }
 
-    /// Whether a device that dials `name` would take it.
+    /// Returns whether a device that dials `name` accepts the certificate.
     pub(super) fn is_valid_for(&self, name: &str) -> bool {
         let leaf = self
             .certified
@@ -103,23 +102,23 @@ impl Certificate {
 
     pub(super) fn validity(&self) -> String {
         format!(
-            "the certificate is good until {}",
+            "the certificate is valid until {}",
             clock::format_utc(self.not_after_s)
         )
     }
 
-    /// What an operator should know of it, if anything.
+    /// Returns what an operator should fix, if anything.
     pub(super) fn problem(&self, names: &[String], wall_s: i64) -> Option<String> {
         if let Some(name) = names.iter().find(|name| !self.is_valid_for(name)) {
             return Some(format!(
-                "the certificate is not for {name}, which stands in `server.names`; it is for {}",
+                "the certificate is not valid for {name} in `server.domains`; it is valid for {}",
                 self.names.join(", ")
             ));
         }
         if wall_s < self.not_before_s {
             let from = clock::format_utc(self.not_before_s);
             return Some(format!(
-                "the certificate is good from {from} on only; is this machine's clock right?"
+                "the certificate is not valid before {from}; check the clock of this machine"
             ));
         }
         let left_s = self.not_after_s - wall_s;
@@ -144,7 +143,7 @@ fn parse_chain(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
     let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
     match chain {
         Ok(chain) if !chain.is_empty() => Ok(chain),
-        _ => Err("it holds no certificate in PEM form (-----BEGIN CERTIFICATE-----)".to_owned()),
+        _ => Err("no certificate in PEM form (-----BEGIN CERTIFICATE-----)".to_owned()),
     }
 }
 
@@ -200,7 +199,7 @@ mod tests {
             "{}",
             told(&names, 1_091)
         );
-        // A board without a battery clock.
+        // A board without a battery-backed clock.
         assert!(told(&names, 0).contains("clock"), "{}", told(&names, 0));
         assert!(told(&["other.example".to_owned()], 1_000).contains("not for other.example"));
     }

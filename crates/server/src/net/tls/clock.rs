@@ -1,10 +1,10 @@
-//! The wall clock, for certificates alone: their validity is written in its terms.
+//! The wall clock, in which the validity of certificates is written.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use jiff::Timestamp;
 
-/// Seconds since 1970, as this machine believes.
+/// Returns the seconds since 1970.
 pub(crate) fn wall_s() -> i64 {
     let since = SystemTime::now()
         .duration_since(UNIX_EPOCH)
@@ -12,7 +12,7 @@ pub(crate) fn wall_s() -> i64 {
     i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
 }
 
-/// The same in milliseconds.
+/// Returns the milliseconds since 1970.
 pub(super) fn wall_ms() -> u64 {
     let since = SystemTime::now()
         .duration_since(UNIX_EPOCH)
@@ -20,7 +20,7 @@ pub(super) fn wall_ms() -> u64 {
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// A moment as people write it, in UTC.
+/// Formats a time in UTC.
 pub(super) fn format_utc(wall_s: i64) -> String {
     let end = if wall_s < 0 {
         Timestamp::MIN

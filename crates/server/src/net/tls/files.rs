@@ -1,4 +1,4 @@
-//! A certificate that somebody else keeps up to date: two files, read again when they change.
+//! A certificate in two PEM files, which are read again when they change.
 
 use parking_lot::Mutex;
 use std::path::{Path, PathBuf};
@@ -8,17 +8,17 @@ use sha2::{Digest, Sha256};
 use super::TlsError;
 use super::certificate::Certificate;
 
-/// Bytes of a file. A chain has a few thousand; what is longer was named by mistake.
+/// The maximum size of a file. A chain has a few kilobytes.
 const FILE_BYTES_MAX: u64 = 1 << 20;
 
-/// Whoever may read the key can be the relay. Members of its group may: some systems have one for keys.
+/// Whoever reads the key can impersonate the relay. The group may: some systems have one for keys.
 #[cfg(unix)]
 const OTHERS: u32 = 0o007;
 
 pub(super) struct Files {
     certificate: PathBuf,
     key: PathBuf,
-    /// What was read last, whether or not it served.
+    /// The digest of what was read last, valid or not.
     seen: Mutex<[u8; 32]>,
 }
 
@@ -36,14 +36,14 @@ impl Files {
         Ok((files, loaded))
     }
 
-    /// What is there now, if it is not what was there before. Files of a few thousand bytes are
-    /// simply read: times and sizes of links and of coarse file systems can hide a change.
+    /// Returns the content if it changed. Small files are simply read, since times and sizes of
+    /// links and of coarse file systems can hide a change.
     pub(super) fn read_if_changed(&self) -> Option<Result<Certificate, TlsError>> {
         let before = *self.seen.lock();
         let (chain, key) = match self.contents() {
             Ok(contents) => contents,
             Err(error) => {
-                // So that its return is noticed even if it comes back as it was.
+                // So that the same content is noticed when the files come back.
                 *self.seen.lock() = [0; 32];
                 return Some(Err(error));
             }
@@ -51,7 +51,7 @@ impl Files {
         (digest(&chain, &key) != before).then(|| self.read())
     }
 
-    /// What is there now. A key that others can read is refused before it is put to use.
+    /// Reads the files. A key that others can read is rejected.
     pub(super) fn read(&self) -> Result<Certificate, TlsError> {
         let (chain, key) = self.contents()?;
         *self.seen.lock() = digest(&chain, &key);
@@ -78,7 +78,7 @@ fn contents(path: &Path) -> Result<Vec<u8>, TlsError> {
     if length > FILE_BYTES_MAX {
         return Err(TlsError::unusable(
             path,
-            "it is too large to be a certificate or a key",
+            "the file is too large for a certificate or a key",
         ));
     }
     std::fs::read(path).map_err(TlsError::file("read", path))
@@ -102,8 +102,7 @@ fn refuse_if_open_to_others(key: &Path) -> Result<(), TlsError> {
     if mode & OTHERS == 0 {
         return Ok(());
     }
-    let what =
-        "every user of this machine can read this private key; take that right away: chmod o= FILE";
+    let what = "every user of this machine can read this private key; run: chmod o= FILE";
     Err(TlsError::unusable(key, what))
 }
 

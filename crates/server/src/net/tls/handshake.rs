@@ -1,4 +1,4 @@
-//! From a TCP connection to one that is encrypted, within a time limit.
+//! The TLS handshake, within a timeout.
 
 use std::io;
 use std::sync::Arc;
@@ -15,19 +15,19 @@ use super::Tls;
 use super::cert_resolver::CertResolver;
 use crate::net::admission::AdmissionControl;
 
-/// The one protocol inside. HTTP/2 would carry WebSockets in another way.
+/// The only application protocol. HTTP/2 carries WebSockets in another way.
 const HTTP: &[u8] = b"http/1.1";
 
-/// What an authority asks for that looks whether a name leads here (RFC 8737). Nothing is said inside.
+/// The protocol of the tls-alpn-01 challenge (RFC 8737), which ends after the handshake.
 const ACME: &[u8] = b"acme-tls/1";
 
-/// aws-lc-rs: it has the key exchange that a quantum computer cannot break, and prefers it.
+/// aws-lc-rs provides and prefers a post-quantum key exchange.
 pub(super) fn provider() -> CryptoProvider {
     rustls::crypto::aws_lc_rs::default_provider()
 }
 
-/// TLS 1.3 alone, nothing resumed: each connection sees the certificate of its own moment, and the
-/// relay keeps nothing of those that ended.
+/// TLS 1.3 without resumption: each connection sees the current certificate, and no state outlives
+/// a connection.
 pub(super) fn server_config(
     resolver: Arc<CertResolver>,
     answers_acme: bool,
@@ -48,7 +48,7 @@ pub(super) fn server_config(
 /// An encrypted connection.
 pub(crate) type Secured<S> = TlsStream<S>;
 
-/// Shakes hands with every connection in the same way.
+/// Accepts TLS connections.
 #[derive(Clone)]
 pub(crate) struct Handshake {
     acceptor: TlsAcceptor,
@@ -63,8 +63,8 @@ impl Handshake {
         }
     }
 
-    /// The connection, if it is to go on; or why there is none: most who fail here scan ports.
-    /// Waiting for one's turn counts, too.
+    /// Accepts a connection, or returns why not: most failures are port scans. The wait for a
+    /// permit counts toward the timeout. `None` after an ACME challenge.
     pub(crate) async fn accept<S>(
         &self,
         stream: S,

@@ -1,7 +1,7 @@
-//! The relay's own TLS: where its certificate comes from, and that it is the right one today.
+//! The relay's own TLS (1.3 only) and its certificate.
 //!
-//! TLS 1.3 and nothing older. A certificate can be replaced at any time; connections that are open
-//! keep theirs. A replacement that does not serve leaves the old one in place, and is told.
+//! A certificate can be replaced at any time; open connections keep theirs. An unusable replacement
+//! leaves the old one in place and is reported.
 
 mod acme;
 mod cert_resolver;
@@ -32,48 +32,48 @@ pub(crate) use clock::wall_s;
 pub(crate) use handshake::Handshake;
 pub use status::TlsStatus;
 
-/// The folder for keys and certificates in the data folder.
+/// The directory for keys and certificates in the data directory.
 pub const FOLDER: &str = "tls";
 
-/// Where a relay's certificate comes from.
+/// The source of the certificate.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TlsSetup {
-    /// From two PEM files that somebody else keeps up to date.
+    /// Two PEM files that another program renews.
     Files {
-        /// The certificate, and behind it those that lead to its issuer.
+        /// The certificate chain, the relay's own first.
         certificate: PathBuf,
-        /// Its private key.
+        /// The private key.
         key: PathBuf,
     },
-    /// Made by the relay itself: devices know it by its key.
+    /// Self-signed: devices pin the key.
     SelfSigned,
-    /// From an authority, over ACME.
+    /// From an authority over ACME.
     Acme(AcmeSetup),
 }
 
-/// Why there is no certificate to serve.
+/// The reason why there is no certificate to serve.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
     /// A file cannot be read or written.
     #[error("cannot {doing} {}: {error}", path.display())]
     File {
-        /// "read", "write".
+        /// "read" or "write".
         doing: &'static str,
-        /// Which.
+        /// The file.
         path: PathBuf,
-        /// What the system says.
+        /// The error of the system.
         error: std::io::Error,
     },
-    /// A file can be read, but does not serve.
+    /// A file was read, but is unusable.
     #[error("{}: {what}", path.display())]
     Unusable {
-        /// Which.
+        /// The file.
         path: PathBuf,
-        /// Why, and what to do.
+        /// The cause and the next step.
         what: String,
     },
-    /// The cryptography refused.
-    #[error("no certificate could be made: {0}")]
+    /// A key or a certificate could not be created.
+    #[error("creating a certificate failed: {0}")]
     Making(String),
 }
 
@@ -91,7 +91,7 @@ impl TlsError {
     }
 }
 
-/// The TLS of one relay. Clones are handles to the same.
+/// The TLS of one relay. Clones share it.
 #[derive(Clone)]
 pub struct Tls {
     inner: Arc<Inner>,
@@ -99,11 +99,11 @@ pub struct Tls {
 
 struct Inner {
     source: Source,
-    /// What devices dial, if the operator said so.
+    /// The names that devices dial, if configured.
     names: Vec<String>,
     resolver: Arc<CertResolver>,
     config: Arc<ServerConfig>,
-    /// Why the newest certificate is not the one that is served, or what is wrong with that one.
+    /// What an operator should fix about the certificate.
     problem: Mutex<Option<String>>,
 }
 
@@ -114,11 +114,12 @@ enum Source {
 }
 
 impl Tls {
-    /// Loads or makes the certificate. `folder` is the data folder, `names` are what devices dial;
-    /// without any, those in the certificate are, and a relay that makes its own asks the machine.
+    /// Loads or creates the certificate. `folder` is the data directory, `names` are what devices
+    /// dial: by default the names in the certificate, or for a self-signed one those of this
+    /// machine.
     ///
     /// # Errors
-    /// [`TlsError`] says what is in the way.
+    /// [`TlsError`]
     pub fn prepare(setup: TlsSetup, names: Vec<String>, folder: &Path) -> Result<Self, TlsError> {
         let (source, certificate) = match setup {
             TlsSetup::Files { certificate, key } => {
@@ -152,7 +153,7 @@ impl Tls {
         Ok(tls)
     }
 
-    /// What devices dial.
+    /// Returns the names that devices dial.
     pub fn names(&self) -> Vec<String> {
         if !self.inner.names.is_empty() {
             return self.inner.names.clone();
@@ -166,7 +167,7 @@ impl Tls {
             .collect()
     }
 
-    /// What devices know a relay by that made its own certificate.
+    /// Returns the fingerprint that devices pin, for a self-signed certificate.
     pub fn key(&self) -> Option<String> {
         match self.inner.source {
             Source::SelfSigned => Some(self.inner.resolver.current().fingerprint()),
@@ -174,23 +175,23 @@ impl Tls {
         }
     }
 
-    /// Reads the certificate anew, whether or not it has changed. What it says is for the operator.
+    /// Reads the certificate again and returns a message for the operator.
     ///
     /// # Errors
-    /// [`TlsError`]: the old one stays.
+    /// [`TlsError`]: the old certificate stays in use.
     pub fn reload(&self) -> Result<String, TlsError> {
         match &self.inner.source {
             Source::Files(files) => {
                 let loaded = files.read();
                 self.install(loaded)?;
                 Ok(format!(
-                    "the certificate was read again; {}",
+                    "reloaded the certificate; {}",
                     self.inner.resolver.current().validity()
                 ))
             }
-            Source::SelfSigned => Ok(
-                "the relay made its certificate itself; there is nothing to read again".to_owned(),
-            ),
+            Source::SelfSigned => {
+                Ok("the certificate is self-signed; nothing to reload".to_owned())
+            }
             Source::Acme(acme) => {
                 acme.ask();
                 Ok(match acme.has_certificate() {
@@ -209,7 +210,7 @@ impl Tls {
         }
     }
 
-    /// Puts what was read into service, or says why not and keeps the old one.
+    /// Puts a certificate in use, or keeps the old one.
     fn install(&self, loaded: Result<Certificate, TlsError>) -> Result<(), TlsError> {
         match loaded {
             Ok(certificate) => {
@@ -218,20 +219,18 @@ impl Tls {
                 Ok(())
             }
             Err(error) => {
-                self.set_problem(Some(format!(
-                    "{error}; the old certificate is still in use"
-                )));
+                self.set_problem(Some(format!("{error}; the old certificate stays in use")));
                 Err(error)
             }
         }
     }
 
-    /// Looks at the certificate in use.
+    /// Checks the certificate in use.
     fn check_certificate(&self) {
         let names = match &self.inner.source {
             Source::Acme(acme) if !acme.has_certificate() => {
                 return self.set_problem(Some(
-                    "there is no certificate yet; devices cannot connect before".to_owned(),
+                    "no certificate has been issued yet; devices cannot connect".to_owned(),
                 ));
             }
             Source::Acme(acme) => acme.names(),
@@ -245,16 +244,13 @@ impl Tls {
         );
     }
 
-    /// Told once, not each time that it is found.
+    /// Logs a problem when it changes, not each time it is found.
     fn set_problem(&self, problem: Option<String>) {
         let mut told = self.problem();
         if *told != problem {
             match &problem {
                 Some(text) => tracing::warn!("TLS: {text}"),
-                None => tracing::info!(
-                    "TLS: all is well; {}",
-                    self.inner.resolver.current().validity()
-                ),
+                None => tracing::info!("TLS: {}", self.inner.resolver.current().validity()),
             }
             *told = problem;
         }
@@ -283,7 +279,7 @@ impl Tls {
         (!is_placeholder).then(|| self.inner.resolver.current().not_after_s)
     }
 
-    /// What is to be answered to an authority that asks over plain HTTP.
+    /// Returns the response to an http-01 challenge.
     pub(crate) fn http01_response(&self, token: &str) -> Option<String> {
         self.inner.resolver.http01_response(token)
     }

@@ -1,4 +1,4 @@
-//! A TLS connection from the relay to itself: sure to have met itself, and nobody with the same name.
+//! A TLS connection from the relay to itself, which fails on any other server with the same name.
 
 use std::fmt;
 use std::sync::Arc;
@@ -17,8 +17,8 @@ use super::Tls;
 use super::cert_resolver::CertResolver;
 use super::handshake::provider;
 
-/// Takes the certificate that the relay holds in this moment, byte for byte. Whether it is a good one is
-/// judged where it is loaded.
+/// Accepts the certificate that is in use, byte for byte. Its validity is checked where it is
+/// loaded.
 struct SameCertificate(Arc<CertResolver>);
 
 impl fmt::Debug for SameCertificate {
@@ -72,7 +72,7 @@ impl ServerCertVerifier for SameCertificate {
     }
 }
 
-/// Shakes hands with whoever is at the other end, who must be this relay.
+/// Connects to a peer that must be this relay.
 pub(super) async fn connect(
     resolver: &Arc<CertResolver>,
     name: &str,
@@ -92,10 +92,10 @@ pub(super) async fn connect(
 }
 
 impl Tls {
-    /// Shakes hands with itself under one of its names.
+    /// Connects to this relay under one of its names.
     ///
     /// # Errors
-    /// Why not, in words.
+    /// The cause.
     pub async fn connect_to_self(
         &self,
         name: &str,

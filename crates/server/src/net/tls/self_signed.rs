@@ -1,5 +1,5 @@
-//! A certificate that the relay makes for itself. Devices know it by its key, which stays; names
-//! and dates in it are for others who look.
+//! The self-signed certificate. Devices pin its key, which never changes; names and dates are
+//! informational.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::path::Path;
@@ -12,13 +12,13 @@ use rustls::pki_types::PrivateKeyDer;
 use super::TlsError;
 use super::certificate::Certificate;
 
-/// Key and certificate together, so that they always belong together.
+/// Key and certificate in one file, so that they always match.
 const FILE: &str = "self-signed.pem";
 
-/// Names of this machine for itself.
+/// Loopback names.
 const LOOPBACK: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
 
-/// What was made before, with the same key for ever; the certificate is made anew for other names.
+/// Loads the certificate, or creates it for other names with the same key.
 pub(super) fn load_or_create(folder: &Path, names: Vec<String>) -> Result<Certificate, TlsError> {
     let path = folder.join(FILE);
     let names = if names.is_empty() {
@@ -30,8 +30,8 @@ pub(super) fn load_or_create(folder: &Path, names: Vec<String>) -> Result<Certif
         None => new_key()?,
         Some(pem) => {
             let damaged = |_| {
-                let what = "it is damaged; restore it from a backup, or move it away: then the relay makes a \
-                            new key, and each device has to be told the new one";
+                let what = "the file is damaged; restore it from a backup, or move it away: then the relay creates a \
+                            new key, which each device has to pin again";
                 TlsError::unusable(&path, what)
             };
             let certificate = Certificate::from_pem(&pem, &pem).map_err(damaged)?;
@@ -54,7 +54,7 @@ pub(super) fn new_key() -> Result<KeyPair, TlsError> {
         .map_err(|error| TlsError::Making(error.to_string()))
 }
 
-/// A certificate without a file.
+/// Creates a certificate without a file.
 pub(super) fn create(key: &KeyPair, names: &[String]) -> Result<Certificate, TlsError> {
     make(key, names).map(|(certificate, _)| certificate)
 }
@@ -66,7 +66,8 @@ fn make(key: &KeyPair, names: &[String]) -> Result<(Certificate, String), TlsErr
     parameters
         .distinguished_name
         .push(DnType::CommonName, "Graceful Relay");
-    // Nothing is gained by an end: whoever has the key could make another. And clocks may be wrong.
+    // An expiry would gain nothing: the key could sign another certificate, and clocks may be
+    // wrong.
     parameters.not_before = date_time_ymd(1970, 1, 1);
     parameters.not_after = date_time_ymd(9999, 1, 1);
     let signed = parameters.self_signed(key).map_err(making)?;
@@ -77,7 +78,7 @@ fn make(key: &KeyPair, names: &[String]) -> Result<(Certificate, String), TlsErr
     Ok((certificate, signed.pem()))
 }
 
-/// The addresses that this machine uses towards others, its name, and those for itself.
+/// Returns the outgoing addresses of this machine, its host name and the loopback names.
 fn machine_names() -> Vec<String> {
     let addresses = [
         own_address(
@@ -105,7 +106,7 @@ fn machine_names() -> Vec<String> {
     names
 }
 
-/// The address that packets to a far one would carry. None is sent: this only asks the routes.
+/// Returns the source address of packets to a remote address. No packet is sent.
 fn own_address(any: SocketAddr, far: SocketAddr) -> Option<IpAddr> {
     let socket = UdpSocket::bind(any).ok()?;
     socket.connect(far).ok()?;

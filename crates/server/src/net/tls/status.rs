@@ -1,33 +1,33 @@
-//! How the relay's TLS stands, for its operator.
+//! The TLS status for operators.
 
 use super::{Source, Tls, clock};
 
-/// A picture of one moment.
+/// The TLS status at one time.
 #[derive(Debug, Clone, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
 pub struct TlsStatus {
-    /// Where the certificate comes from, as in `tls.mode`.
+    /// The source of the certificate, as in `tls.mode`.
     pub tls: String,
-    /// When the certificate in use ends, in seconds since 1970; none while there is no good one.
+    /// The expiry in seconds since 1970; none before the first certificate.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub certificate_expires_s: Option<i64>,
-    /// The same for people.
+    /// The expiry for people.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub certificate_expires: Option<String>,
-    /// What devices know a relay by that made its own certificate.
+    /// The fingerprint that devices pin, for a self-signed certificate.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub relay_key: Option<String>,
-    /// What the operator should look at.
+    /// What an operator should fix.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tls_trouble: Option<String>,
 }
 
 impl Tls {
-    /// How it stands.
+    /// Returns the status.
     pub fn status(&self) -> TlsStatus {
         let expires_s = self.expires_s();
         TlsStatus {
             tls: match self.inner.source {
-                Source::Files(_) => "files",
+                Source::Files(_) => "manual",
                 Source::SelfSigned => "self-signed",
                 Source::Acme(_) => "acme",
             }

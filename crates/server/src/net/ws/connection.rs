@@ -1,7 +1,8 @@
-//! WebSocket frames (RFC 6455, section 5) of a relay: no extensions, nothing kept between messages.
+//! A WebSocket connection (RFC 6455, section 5) without extensions and without a buffer between
+//! messages.
 //!
-//! tungstenite knows the form of frames; its own reader has one buffer for the life of a connection,
-//! which never shrinks. Here memory is held only while a message is on its way.
+//! tungstenite parses frame headers, but its reader keeps a buffer for the life of the connection,
+//! which never shrinks. Here memory is held only while a message is in transit.
 
 use std::io::{self, Cursor};
 use std::pin::Pin;
@@ -17,74 +18,74 @@ use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use crate::net::io::memory_budget::{MemoryBudget, Reservation, UNRESERVED_BYTES_MAX};
 
-/// Read at a time while no frame has begun: on the stack, so that an idle connection has no buffer.
+/// Read at once before a frame has started: on the stack, so that an idle connection has no buffer.
 const SCRATCH_BYTES: usize = 4 * 1024;
 /// Bytes of a control frame (RFC 6455, section 5.5).
 const CONTROL_BYTES_MAX: usize = 125;
 
-/// What a peer did that ends reading.
+/// The error that ends reading.
 #[derive(Debug)]
 pub(crate) enum WsError {
-    /// A message over the limit.
+    /// The message exceeds the limit.
     TooLarge,
-    /// A large message that came slowly, while others waited for the memory that it has.
+    /// A large message arrived slowly while others waited for its memory.
     TooSlow,
-    /// Against RFC 6455.
+    /// The peer violated RFC 6455.
     Protocol(&'static str),
     /// The connection ended without a close frame.
     Io(io::Error),
 }
 
-/// What came.
+/// A received message or control frame.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Incoming {
     /// A binary message.
     Binary(Bytes),
-    /// A text, which nobody reads.
+    /// A text message, whose content is not read.
     Text,
-    /// A ping or a pong. Its answer, if any, goes out while reading on.
+    /// A ping or pong. The pong is sent while reading on.
     Control,
-    /// The peer's close frame. Its answer goes out while reading on.
+    /// The close frame of the peer. The response is sent while reading on.
     Close,
 }
 
-/// A message whose last part has not come.
+/// A message whose last fragment has not arrived.
 struct FragmentedMessage {
     binary: bool,
     bytes: BytesMut,
 }
 
-/// What a large message needs besides.
+/// The reservation of a large message.
 enum Large {
-    /// It is not read before it has its part of the memory that all share.
+    /// Reading waits for the reservation.
     Waiting(Pin<Box<dyn Future<Output = Reservation> + Send>>),
     Reserved(Reservation, Pin<Box<WaitForCancellationFutureOwned>>),
 }
 
-/// One connection, in frames.
+/// One connection.
 pub(crate) struct WsConnection<S> {
     stream: S,
-    /// Came and was not yet made a frame of. Without memory of its own while idle.
+    /// Received and not parsed yet. Empty while idle.
     input: BytesMut,
     head: Option<(FrameHeader, usize)>,
     fragments: Option<Box<FragmentedMessage>>,
     large: Option<Box<Large>>,
     budget: MemoryBudget,
     is_authenticated: bool,
-    /// Goes out: a head, and what belongs to it.
+    /// The header and the payload that are being sent.
     output: Chain<Bytes, Bytes>,
-    /// The answer to the newest ping or to a close, not yet on its way.
+    /// The response to the newest ping or to a close.
     pending_control: Option<Frame>,
     unflushed: bool,
     close_received: bool,
     close_sent: bool,
     bytes_max: usize,
-    /// Bytes that came and went.
+    /// Bytes received and sent.
     moved: u64,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> WsConnection<S> {
-    /// Messages have at most `bytes_max` bytes, and large ones a part of the budget.
+    /// Messages have at most `bytes_max` bytes; large ones need a reservation.
     pub(crate) fn new(stream: S, bytes_max: usize, budget: MemoryBudget) -> Self {
         Self {
             stream,
@@ -104,12 +105,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WsConnection<S> {
         }
     }
 
-    /// Bytes that have come and gone so far, those of frames that are not whole yet among them.
+    /// Returns the bytes received and sent so far, incomplete frames included.
     pub(crate) fn bytes_transferred(&self) -> u64 {
         self.moved
     }
 
-    /// Whoever is at the other end is no newcomer any more.
+    /// Marks the peer as authenticated.
     pub(crate) fn mark_authenticated(&mut self) {
         self.is_authenticated = true;
     }
@@ -118,12 +119,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WsConnection<S> {
         &mut self.stream
     }
 
-    /// The next message or control frame; `None` when closing is done. Loses nothing when dropped.
+    /// Returns the next message or control frame; `None` once closed. Cancel safe.
     pub(crate) async fn next(&mut self) -> Option<Result<Incoming, WsError>> {
         std::future::poll_fn(|context| self.poll_next(context)).await
     }
 
-    /// Sends one binary message.
+    /// Sends a binary message.
     pub(crate) async fn send(&mut self, payload: Bytes) -> io::Result<()> {
         std::future::poll_fn(|context| self.poll_flush(context)).await?;
         self.put(
@@ -136,7 +137,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WsConnection<S> {
         std::future::poll_fn(|context| self.poll_flush(context)).await
     }
 
-    /// Sends a close frame, the last.
+    /// Sends a close frame, the last frame.
     pub(crate) async fn close(&mut self, frame: CloseFrame) -> io::Result<()> {
         if !self.close_sent {
             self.pending_control = Some(Frame::close(Some(frame)));
@@ -152,7 +153,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WsConnection<S> {
         self.unflushed = true;
     }
 
-    /// Ready when everything has gone out.
+    /// Completes when everything is sent.
     fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         loop {
             while self.output.has_remaining() {
@@ -183,7 +184,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WsConnection<S> {
     }
 
     fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Incoming, WsError>>> {
-        // A peer that takes nothing may still be read: only its own answers wait.
+        // A peer that reads nothing may still send: only its responses wait.
         let flushed = match self.unflushed || self.pending_control.is_some() {
             true => self.poll_flush(context),
             false => Poll::Ready(Ok(())),
@@ -221,7 +222,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WsConnection<S> {
         }
     }
 
-    /// Waits for the part that a large message needs: `true` if it has just come. It is an error to lose it.
+    /// Waits for the reservation of a large message. `true` if it was just granted, an error if it
+    /// was cancelled.
     fn poll_reservation(&mut self, context: &mut Context<'_>) -> Poll<Result<bool, WsError>> {
         match self.large.as_deref_mut() {
             None => Poll::Ready(Ok(false)),
@@ -233,7 +235,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WsConnection<S> {
             }
             Some(Large::Reserved(_, cut)) => match cut.as_mut().poll(context) {
                 Poll::Ready(()) => {
-                    // At once, and not when the peer has taken leave.
+                    // At once, before the close handshake.
                     (self.large, self.input, self.fragments) = (None, BytesMut::new(), None);
                     Poll::Ready(Err(WsError::TooSlow))
                 }
@@ -242,7 +244,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WsConnection<S> {
         }
     }
 
-    /// Once its head is known. One that comes in frames may become as large as any.
+    /// Called once the header is known. A fragmented message may grow up to the limit.
     fn request_reservation(&mut self, header: &FrameHeader, length: usize) {
         let OpCode::Data(kind) = header.opcode else {
             return;
@@ -261,7 +263,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WsConnection<S> {
         ))));
     }
 
-    /// Reads some more: the rest of a frame straight to where it will stay.
+    /// Reads on: the rest of a frame directly into its final place.
     fn poll_input(&mut self, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
         if let Some((_, length)) = &self.head {
             self.input.reserve(length.saturating_sub(self.input.len()));
@@ -274,12 +276,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WsConnection<S> {
         Poll::Ready(Ok(came.filled().len()))
     }
 
-    /// A whole frame, unmasked, if one is there. What is left of the input keeps no more than itself.
+    /// Returns a complete frame, unmasked. The remaining input keeps no memory of it.
     fn take_frame(&mut self) -> Result<Option<(FrameHeader, Bytes)>, WsError> {
         if self.head.is_none() {
             let mut cursor = Cursor::new(&self.input[..]);
-            let parsed =
-                FrameHeader::parse(&mut cursor).map_err(|_| WsError::Protocol("no frame"))?;
+            let parsed = FrameHeader::parse(&mut cursor)
+                .map_err(|_| WsError::Protocol("an invalid frame header"))?;
             let Some((header, length)) = parsed else {
                 return Ok(None);
             };
@@ -298,7 +300,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WsConnection<S> {
             return Ok(None);
         }
         let mut payload = self.input.split_to(length);
-        // Both would share one allocation for as long as the connection lasts.
+        // Otherwise both would share one allocation for the life of the connection.
         self.input = if self.input.is_empty() {
             BytesMut::new()
         } else {
@@ -308,7 +310,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WsConnection<S> {
         Ok(Some((header, payload.freeze())))
     }
 
-    /// What can be said of a frame by its head, before any memory is given to it.
+    /// Validates a header before memory is allocated for the frame.
     fn validate_header(&self, header: &FrameHeader, length: usize) -> Result<(), WsError> {
         if header.rsv1 || header.rsv2 || header.rsv3 {
             return Err(WsError::Protocol("a reserved bit"));
@@ -318,7 +320,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WsConnection<S> {
                 Err(WsError::Protocol("a reserved kind of frame"))
             }
             OpCode::Control(_) if !header.is_final || length > CONTROL_BYTES_MAX => Err(
-                WsError::Protocol("a control frame that is long or in fragments"),
+                WsError::Protocol("a control frame that is too long or fragmented"),
             ),
             _ if header.mask.is_none() => Err(WsError::Protocol("a frame without a mask")),
             OpCode::Control(_) => Ok(()),
@@ -328,7 +330,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WsConnection<S> {
                     .as_ref()
                     .map(|fragments| fragments.bytes.len());
                 match (kind == Data::Continue, before) {
-                    (true, None) => Err(WsError::Protocol("a part of no message")),
+                    (true, None) => Err(WsError::Protocol("a continuation without a message")),
                     (false, Some(_)) => Err(WsError::Protocol("a message within a message")),
                     (_, before) if length > self.bytes_max - before.unwrap_or(0) => {
                         Err(WsError::TooLarge)
@@ -384,11 +386,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WsConnection<S> {
         })
     }
 
-    /// Answered with the same code, if that may be sent at all.
+    /// The response repeats the code if it may be sent.
     fn accept_close(&mut self, payload: Bytes) -> Result<Incoming, WsError> {
         let frame = match payload.len() {
             0 => None,
-            1 => return Err(WsError::Protocol("half a close code")),
+            1 => return Err(WsError::Protocol("a close frame of one byte")),
             _ => {
                 let code = CloseCode::from(u16::from_be_bytes([payload[0], payload[1]]));
                 let sound = code.is_allowed() && std::str::from_utf8(&payload[2..]).is_ok();
@@ -430,7 +432,7 @@ mod tests {
     use futures_util::FutureExt;
     use tokio::io::{AsyncWriteExt, duplex};
 
-    /// For what happens at once where all is well.
+    /// For steps that complete at once unless the test fails.
     async fn soon<T>(future: impl Future<Output = T>) -> T {
         tokio::time::timeout(Duration::from_secs(20), future)
             .await
@@ -441,7 +443,7 @@ mod tests {
         MemoryBudget::new(16 << 20)
     }
 
-    /// A masked frame, as a device sends it.
+    /// A masked frame, as clients send it.
     fn masked(opcode: u8, payload: &[u8]) -> Vec<u8> {
         let mask = [1, 2, 3, 4];
         let mut bytes = vec![opcode];

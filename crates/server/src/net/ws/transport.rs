@@ -1,4 +1,4 @@
-//! A WebSocket as the relay sees it: binary messages in and out, and a close that arrives.
+//! The WebSocket transport of a session: binary messages, and a close handshake that completes.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,9 +13,9 @@ use crate::net::io::memory_budget::MemoryBudget;
 use crate::net::ws::connection::{Incoming, WsConnection, WsError};
 use crate::relay::{Address, Transport, TransportError};
 
-/// Bytes of a close frame's reason (RFC 6455, section 5.5).
+/// Bytes of the reason in a close frame (RFC 6455, section 5.5).
 const REASON_BYTES_MAX: usize = 123;
-/// Bytes thrown away at a time while a peer finishes what nobody reads any more.
+/// Bytes discarded at a time during the close handshake.
 const DRAIN_BYTES: usize = 16 * 1024;
 
 const NORMAL: u16 = 1000;
@@ -25,19 +25,19 @@ pub(crate) struct WsTransport<S> {
     stream: WsConnection<S>,
     close_timeout: Duration,
     reading: ReadState,
-    /// A close frame went out, or nothing can.
+    /// A close frame was sent, or none can be.
     ended: bool,
     guard: Option<Arc<ConnectionGuard>>,
-    /// Its address has sent more than it should: nothing is read before.
+    /// The address exceeded its rate: nothing is read before.
     paused_until: Option<Instant>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum ReadState {
     Open,
-    /// Message boundaries are lost; what follows can only be thrown away.
+    /// Frame boundaries are lost; the rest can only be discarded.
     Desynchronized,
-    /// The same, because the peer does not keep to RFC 6455.
+    /// The same after a violation of RFC 6455.
     ProtocolError,
 }
 
@@ -58,13 +58,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> WsTransport<S> {
         }
     }
 
-    /// Whose connection it is.
+    /// Sets the guard that counts frames.
     pub(crate) fn with_guard(mut self, guard: Arc<ConnectionGuard>) -> Self {
         self.guard = Some(guard);
         self
     }
 
-    /// Every message counts, also those that only WebSocket sees.
+    /// Counts every message, control frames included.
     async fn next_message(&mut self) -> Option<Result<Incoming, WsError>> {
         if let Some(until) = self.paused_until {
             sleep_until(until).await;
@@ -76,7 +76,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> WsTransport<S> {
         message
     }
 
-    /// Ends what the relay left open.
+    /// Closes the connection if the session did not.
     pub(crate) async fn finish(mut self) {
         let code = if self.reading == ReadState::ProtocolError {
             PROTOCOL_ERROR
@@ -107,8 +107,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> WsTransport<S> {
         }
     }
 
-    /// Sends the close frame and reads on until the peer has seen it: closing a TCP connection
-    /// with unread bytes resets it, and a reset overtakes the close frame.
+    /// Sends the close frame and reads until the peer has seen it: closing a TCP connection with
+    /// unread bytes resets it, and the reset overtakes the close frame.
     async fn close_handshake(&mut self, frame: CloseFrame) -> std::io::Result<()> {
         self.stream.close(frame).await?;
         while self.reading == ReadState::Open {
@@ -132,7 +132,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Transport for WsTransport<S> {
             match self.next_message().await {
                 Some(Ok(Incoming::Binary(bytes))) => return Some(Ok(bytes)),
                 Some(Ok(Incoming::Text)) => return Some(Err(TransportError::NotBinary)),
-                // Pongs go out, and a close is answered, while reading on.
+                // A pong or the response to a close is sent while reading on.
                 Some(Ok(_)) => {}
                 Some(Err(error)) => return Some(Err(self.map_error(error))),
                 None => {
@@ -177,8 +177,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Transport for WsTransport<S> {
         let goodbye = tokio::time::timeout(self.close_timeout, self.close_handshake(frame));
         match goodbye.await {
             Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::debug!(%error, code, "a peer left before it was told why"),
-            Err(_) => tracing::debug!(code, "a peer did not answer the close frame"),
+            Ok(Err(error)) => tracing::debug!(%error, code, "peer left before the close frame"),
+            Err(_) => tracing::debug!(code, "peer did not respond to the close frame"),
         }
     }
 }
@@ -192,7 +192,7 @@ mod tests {
     use tokio_tungstenite::tungstenite::Message;
     use tokio_tungstenite::tungstenite::protocol::Role;
 
-    /// Longer than any test takes.
+    /// Longer than any test runs.
     const LONG: Duration = Duration::from_secs(60);
 
     type Client = WebSocketStream<DuplexStream>;
@@ -303,7 +303,7 @@ mod tests {
     #[tokio::test]
     async fn a_peer_that_breaks_the_websocket_protocol_is_told_1002() {
         let (mut socket, mut client) = pair().await;
-        // An unmasked frame: RFC 6455 forbids it to clients.
+        // An unmasked frame, which RFC 6455 forbids to clients.
         client
             .get_mut()
             .write_all(&[0x82, 1, 0])

@@ -1,4 +1,4 @@
-//! A device that lives for one trial, and knows no more of the protocol than that takes.
+//! A device of the canary, which implements just enough of the protocol.
 
 use bytes::Bytes;
 use ed25519_dalek::SigningKey;
@@ -16,13 +16,13 @@ use graceful_protocol::wire::{self, AddDevice, Genesis, MembershipEntry};
 use graceful_protocol::{AccountId, DeviceKey, EntryHash, SOCKET_PATH, StoreEpoch, VERSION};
 use graceful_protocol::{envelope, membership};
 
-/// PROXY protocol, version 2: LOCAL, and no address.
+/// PROXY protocol, version 2: LOCAL, without an address.
 const PROXY_HEADER_LOCAL: [u8; 16] = *b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0";
 
 trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
 
-/// Those of one device.
+/// The keys of one device.
 pub(super) struct Keys(SigningKey);
 
 impl Keys {
@@ -35,7 +35,7 @@ impl Keys {
     }
 }
 
-/// An account, and the entry that founded it.
+/// An account and its genesis entry.
 #[derive(Clone, Copy)]
 pub(super) struct Account {
     pub(super) id: AccountId,
@@ -51,26 +51,26 @@ pub(super) struct Device {
 
 impl Device {
     pub(super) async fn dial(target: &CanaryTarget, host: String) -> Result<Self, String> {
-        // The system's own words could hold an address.
+        // The error of the system could contain an address.
         let tcp = TcpStream::connect(target.dial_address()).await;
         let mut tcp =
-            tcp.map_err(|error| format!("nobody answers at the listener ({})", error.kind()))?;
+            tcp.map_err(|error| format!("connecting to the listener failed ({})", error.kind()))?;
         if target.proxy_header {
             tcp.write_all(&PROXY_HEADER_LOCAL)
                 .await
-                .map_err(|_| "the listener hung up")?;
+                .map_err(|_| "the listener closed the connection")?;
         }
         let stream: Box<dyn Stream> = match &target.tls {
             None => Box::new(tcp),
             Some(tls) => Box::new(
                 tls.connect_to_self(&host, tcp)
                     .await
-                    .map_err(|error| format!("no TLS handshake: {error}"))?,
+                    .map_err(|error| format!("the TLS handshake failed: {error}"))?,
             ),
         };
         let url = format!("ws://localhost{SOCKET_PATH}");
         let shaken = client_async(url, stream).await;
-        let (socket, _) = shaken.map_err(|_| "the listener does not take a WebSocket")?;
+        let (socket, _) = shaken.map_err(|_| "the WebSocket handshake failed")?;
         let mut device = Self {
             socket,
             greeting: wire::Greeting::default(),
@@ -114,11 +114,11 @@ impl Device {
             invite,
         }))
         .await?;
-        self.welcome("no account could be founded").await?;
+        self.welcome("creating an account failed").await?;
         Ok(account)
     }
 
-    /// Makes another device a member.
+    /// Adds another device to the account.
     pub(super) async fn add(
         &mut self,
         keys: &Keys,
@@ -144,7 +144,7 @@ impl Device {
             entries,
         }))
         .await?;
-        self.wait("no device could be added", |frame| match frame {
+        self.wait("adding a device failed", |frame| match frame {
             RelayFrame::Membership(shown) => {
                 (shown.first + shown.entries.len() as u64 > 1).then_some(())
             }
@@ -160,10 +160,10 @@ impl Device {
     ) -> Result<(), String> {
         let proof = self.proof(keys, account)?;
         self.send(DeviceFrame::Authenticate(proof)).await?;
-        self.welcome("a device was not welcome").await
+        self.welcome("authenticating a device failed").await
     }
 
-    /// Pushes chance in the form of a sealed envelope.
+    /// Pushes random bytes in the form of a sealed envelope.
     pub(super) async fn push(&mut self) -> Result<Bytes, String> {
         let mut sealed = random::<{ envelope::SIZE_MIN }>().to_vec();
         sealed[0] = envelope::FORM;
@@ -177,22 +177,22 @@ impl Device {
             envelopes: vec![envelope],
         }))
         .await?;
-        self.wait("a push was not stored", |frame| {
+        self.wait("a push failed", |frame| {
             matches!(frame, RelayFrame::Stored(_)).then_some(())
         })
         .await?;
         Ok(sealed)
     }
 
-    /// Waits for what was pushed, and acknowledges it.
+    /// Waits for the pushed envelope and acknowledges it.
     pub(super) async fn fetch(&mut self, sealed: &Bytes) -> Result<(), String> {
-        let came = self.wait("nothing was delivered", |frame| match frame {
+        let came = self.wait("no envelope was delivered", |frame| match frame {
             RelayFrame::Deliver(deliver) => deliver.envelopes.into_iter().next(),
             _ => None,
         });
         let came = came.await?;
         if came.sealed != *sealed {
-            return Err("something else was delivered than was pushed".to_owned());
+            return Err("the delivered envelope differs from the pushed one".to_owned());
         }
         self.send(DeviceFrame::Ack(wire::Ack { through: came.seq }))
             .await
@@ -203,7 +203,7 @@ impl Device {
             account: account.to_wire(),
         }))
         .await?;
-        self.wait("the account was not deleted", |frame| match frame {
+        self.wait("deleting the account failed", |frame| match frame {
             RelayFrame::Deleted(deleted) => deleted.account.then_some(()),
             _ => None,
         })
@@ -241,10 +241,10 @@ impl Device {
 
     async fn send(&mut self, frame: DeviceFrame) -> Result<(), String> {
         let said = self.socket.send(Message::Binary(device_bytes(frame))).await;
-        said.map_err(|_| "the relay hung up".to_owned())
+        said.map_err(|_| "the relay closed the connection".to_owned())
     }
 
-    /// The first frame that is looked for; a refusal and the end are trouble.
+    /// Returns the first matching frame. A refusal or the end of the connection is an error.
     async fn wait<T>(
         &mut self,
         trouble: &str,
@@ -254,7 +254,7 @@ impl Device {
             let Message::Binary(bytes) = message else {
                 continue;
             };
-            match from_relay(bytes).map_err(|_| format!("{trouble}: no frame"))? {
+            match from_relay(bytes).map_err(|_| format!("{trouble}: invalid frame"))? {
                 RelayFrame::Refusal(refusal) => {
                     return Err(format!("{trouble}: {}", refusal.code().as_str_name()));
                 }
@@ -265,12 +265,12 @@ impl Device {
                 }
             }
         }
-        Err(format!("{trouble}: the relay hung up"))
+        Err(format!("{trouble}: the relay closed the connection"))
     }
 }
 
 /// # Panics
-/// If the system has no randomness to give, which nothing can do without.
+/// If the system provides no randomness.
 fn random<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
     getrandom::fill(&mut bytes).expect("the system gives randomness");

@@ -1,5 +1,5 @@
-//! The relay tries itself: two devices of its own found an account through the public listener, push,
-//! fetch, acknowledge, and delete it. What they push is chance, and nobody else sees their keys.
+//! The canary: two test devices create an account through the public listener, push, fetch,
+//! acknowledge and delete it. The envelopes are random bytes.
 
 mod device;
 mod status;
@@ -17,26 +17,26 @@ use crate::relay::Relay;
 
 use device::{Device, Keys};
 
-/// For the whole of a trial.
+/// The timeout of one run.
 const TIMEOUT: Duration = Duration::from_secs(20);
-/// After the start, and while trials fail.
+/// The interval after the start and after a failure.
 const RETRY_INTERVAL: Duration = Duration::from_secs(30);
 
-/// How the relay's public listener is reached from this machine.
+/// How to reach the public listener from this machine.
 #[derive(Clone)]
 pub struct CanaryTarget {
-    /// Where it listens.
+    /// The listener's address.
     pub address: SocketAddr,
-    /// Its TLS, if it has its own.
+    /// The relay's own TLS.
     pub tls: Option<Tls>,
-    /// Whether to begin with the PROXY protocol, saying that nobody is behind it.
+    /// Whether to send a PROXY protocol header of type LOCAL.
     pub proxy_header: bool,
-    /// The name to dial; `None`: one of the certificate, or the address.
+    /// The name to dial; by default one of the certificate, or the address.
     pub host: Option<String>,
 }
 
 impl CanaryTarget {
-    /// From the settings of the listener.
+    /// Derives the target from the options of the listener.
     pub fn new(address: SocketAddr, tls: Option<Tls>, admission: &Admission) -> Self {
         let target = Self {
             address,
@@ -44,7 +44,7 @@ impl CanaryTarget {
             proxy_header: false,
             host: None,
         };
-        // From this machine the other end has the address that was dial_address.
+        // From this machine, the peer address is the dialed address.
         let proxy_header = admission.requires_proxy_header_from(target.dial_address().ip());
         Self {
             proxy_header,
@@ -52,7 +52,7 @@ impl CanaryTarget {
         }
     }
 
-    /// "Every address" is not one to dial.
+    /// An unspecified address cannot be dialed.
     fn dial_address(&self) -> SocketAddr {
         let ip = match self.address.ip() {
             IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
@@ -80,19 +80,19 @@ impl CanaryTarget {
     }
 }
 
-/// Trials of one relay.
+/// Runs the canary of one relay.
 pub struct CanaryRunner {
     relay: Relay,
     target: CanaryTarget,
 }
 
 impl CanaryRunner {
-    /// None is made yet.
+    /// Creates a runner.
     pub fn new(relay: Relay, target: CanaryTarget) -> Self {
         Self { relay, target }
     }
 
-    /// Makes one from time to time, and sooner while they fail, until cancelled.
+    /// Runs at each interval, sooner after a failure, until cancelled.
     pub async fn run(self, interval: Duration, cancel: CancellationToken) {
         let mut pause = RETRY_INTERVAL.min(interval);
         loop {
@@ -114,7 +114,7 @@ impl CanaryRunner {
 
     /// Runs the canary once, records the result and returns whether it succeeded.
     pub async fn run_once(&self) -> bool {
-        // It connects with the relay's own certificate whatever its dates; a device would not.
+        // The canary accepts its own certificate regardless of its dates; a device would not.
         if let Some(reason) = self.relay.readiness().certificate_problem() {
             self.relay.canary().record_blocked(reason);
             return false;
@@ -122,7 +122,7 @@ impl CanaryRunner {
         let began = Instant::now();
         let result = tokio::time::timeout(TIMEOUT, self.attempt()).await;
         let result =
-            result.unwrap_or_else(|_| Err(format!("it took longer than {} s", TIMEOUT.as_secs())));
+            result.unwrap_or_else(|_| Err(format!("timed out after {} s", TIMEOUT.as_secs())));
         let ok = result.is_ok();
         match result {
             Ok(()) => self.relay.canary().record_ok(began.elapsed()),
@@ -136,7 +136,7 @@ impl CanaryRunner {
         let dial = || Device::dial(&self.target, host.clone());
         let mut first = dial().await?;
         let invitation = self.relay.invite_for_canary(TIMEOUT).await;
-        // Where nobody may found an account, a greeting is as much as can be had.
+        // With closed registration, a greeting is all that can be tested.
         let Some(invitation) = invitation.map_err(|error| error.to_string())? else {
             return Ok(());
         };
@@ -150,7 +150,7 @@ impl CanaryRunner {
             second.fetch(&sealed).await
         };
         let tried = tried.await;
-        // Also where something went wrong in between: nothing is left behind.
+        // Also after a failure, so that nothing is left behind.
         let closed = first.delete_account(account.id).await;
         tried.and(closed)
     }

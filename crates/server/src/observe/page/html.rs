@@ -1,11 +1,11 @@
-//! The page for people: it works without a script, on a phone, and in the dark.
+//! The status page: without scripts, for phones too, with a dark mode.
 
 use std::fmt::Write;
 
 use super::{DaySummary, Region, State};
 use crate::observe::sla::{escaped, lasted};
 
-/// Its only style, which the relay's header names by its hash.
+/// The only style, which the content security policy names by its hash.
 pub const STYLE: &str = "
 :root{color-scheme:light dark;--ink:#1c2430;--soft:#5b6675;--paper:#f6f8fa;--card:#fff;--line:#d9dee5;--up:#2a8f5b;--some:#b7791f;--down:#c8373a;--none:#cfd6de}
 @media(prefers-color-scheme:dark){:root{--ink:#e4e9f0;--soft:#9aa5b4;--paper:#12161c;--card:#191f27;--line:#2d3540;--up:#4cc38a;--some:#e5b567;--down:#ff7b7b;--none:#38424f}}
@@ -29,10 +29,10 @@ th,td{text-align:left;padding:.25rem .6rem .25rem 0;border-bottom:1px solid var(
 footer{font-size:.9rem;margin-top:1.5rem}a{color:inherit}
 ";
 
-/// With so much of a day it counts as a small trouble, in percent; with less, as a large one.
+/// Uptime of a day above which an outage counts as minor, in percent.
 const SMALL_TROUBLE_PERCENT: f64 = 99.0;
 
-/// The whole page.
+/// Renders the page.
 pub fn page(regions: &[Region]) -> String {
     let worst = regions
         .iter()

@@ -1,5 +1,4 @@
-//! The status page: what anybody may know of how a relay, or several, have been doing. No account, no
-//! device, no number of them.
+//! The public status page of one or several relays, without accounts, devices or their numbers.
 
 mod html;
 mod refresh;
@@ -15,72 +14,72 @@ use graceful_rules::uptime::{self, DAY_MS, Day};
 pub use html::{STYLE, page};
 pub use refresh::refresh;
 
-/// Days that the page looks back.
+/// Days on the page.
 pub const DAYS: i64 = 90;
 
-/// Days whose pushes the latency is of.
+/// Days that the latency covers.
 const LATENCY_DAYS: i64 = 30;
 
-/// Incidents of a region that are listed, the newest.
+/// Listed incidents of a region, the newest.
 const INCIDENTS_MAX: usize = 30;
 
-/// What programs are told, and what a page is made of.
+/// The content of `/status.json` and of the page.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Regions {
-    /// One for each relay.
+    /// One region per relay.
     pub regions: Vec<Region>,
 }
 
-/// How it is at the moment.
+/// The current state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum State {
     /// Devices can sync.
     Up,
-    /// They cannot, as planned.
+    /// Planned downtime.
     Maintenance,
-    /// They cannot.
+    /// Unplanned downtime.
     Down,
 }
 
 /// One relay.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Region {
-    /// What people call it.
+    /// Its name.
     pub name: String,
-    /// When this was so, in UTC.
+    /// When this was measured, in UTC.
     pub made: String,
-    /// How it was then.
+    /// The state then.
     pub state: State,
-    /// Why, where devices cannot sync.
+    /// Why devices cannot sync.
     pub cause: Option<String>,
-    /// Of the time that counts within the last 90 days, in percent; never rounded up.
+    /// Uptime of the last 90 days in percent, rounded down.
     pub uptime_percent: Option<f64>,
-    /// From a push's arrival to the disk, over the last 30 days.
+    /// Push latency of the last 30 days.
     pub latency: Option<Percentiles>,
     /// The last 90 days, the oldest first.
     pub days: Vec<DaySummary>,
-    /// What happened in them, the newest first.
+    /// Incidents in these days, the newest first.
     pub incidents: Vec<IncidentSummary>,
-    /// More that happened, and is not listed.
+    /// Incidents that are not listed.
     pub incidents_more: u64,
 }
 
-/// One day of it.
+/// One day.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct DaySummary {
-    /// In UTC, like 2026-11-25.
+    /// The date in UTC, like 2026-11-25.
     pub date: String,
-    /// Of the time that counts; none: nothing was recorded.
+    /// Uptime in percent; none without a record.
     pub uptime_percent: Option<f64>,
-    /// Unplanned.
+    /// Unplanned downtime.
     pub down_s: i64,
-    /// Planned.
+    /// Planned downtime.
     pub planned_s: i64,
 }
 
 impl Region {
-    /// From what was recorded, day by day since 1970, as it is at this moment.
+    /// Summarizes the days on record.
     pub fn new(
         name: &str,
         all: &BTreeMap<i64, Day>,
@@ -130,7 +129,7 @@ pub(super) mod tests {
     /// 2026-11-25 12:00:00.
     pub(crate) const NOW_MS: i64 = 1_795_608_000_000;
 
-    /// 60 days on record, with an outage over a midnight and a planned stop.
+    /// 60 days on record, with an outage over midnight and a planned stop.
     pub(crate) fn region(name: &str, state: State) -> Region {
         let today = NOW_MS.div_euclid(DAY_MS);
         let mut all = BTreeMap::new();
@@ -185,7 +184,7 @@ pub(super) mod tests {
             ),
             (None, Some(100.0))
         );
-        // An hour of 60 days less the planned five minutes, cut off.
+        // One hour of 60 days, without the planned five minutes, rounded down.
         assert_eq!(region.uptime_percent, Some(99.930));
         let lasted: Vec<_> = region
             .incidents

@@ -1,4 +1,4 @@
-//! Makes the page anew each minute, so that asking for it costs the same however much there is to tell.
+//! Renders the status page each minute, so that a request costs the same regardless of its content.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use graceful_rules::uptime::days;
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// Until cancelled; at once, too, where the relay's state changes.
+/// Renders until cancelled, and at each change of readiness.
 pub async fn refresh(
     page_handle: StatusPage,
     name: String,
@@ -43,7 +43,7 @@ pub async fn refresh(
         let made =
             tokio::task::spawn_blocking(move || make(&page_handle, &name, &recorder, &relay)).await;
         if made.is_err() {
-            tracing::warn!("the status page could not be made");
+            tracing::warn!("rendering the status page failed");
         }
     }
 }
@@ -57,11 +57,11 @@ fn make(page_handle: &StatusPage, name: &str, recorder: &Recorder, relay: &Relay
         regions: regions.to_vec(),
     }) {
         Ok(json) => page_handle.publish(html, STYLE, json),
-        Err(error) => tracing::warn!(%error, "the status page could not be made"),
+        Err(error) => tracing::warn!(%error, "rendering the status page failed"),
     }
 }
 
-/// And why, where devices cannot sync.
+/// Returns the state, and why devices cannot sync.
 fn state(relay: &Relay) -> (State, Option<String>) {
     match relay.readiness().reasons().first() {
         None => (State::Up, None),

@@ -1,4 +1,4 @@
-//! The report as a page of its own: nothing is fetched, it prints, and it has a dark side.
+//! The monthly report as a self-contained HTML page.
 
 use std::fmt::Write;
 
@@ -30,7 +30,7 @@ summary{cursor:pointer;margin-top:2rem}
 ";
 
 impl Report {
-    /// As a page of its own.
+    /// Renders the report.
     pub fn to_html(&self) -> String {
         let (month, so_far) = (&self.month, if self.is_over { "" } else { ", so far" });
         let mut page = format!(
@@ -131,7 +131,7 @@ impl Report {
     }
 }
 
-/// As the text of an element.
+/// Escapes the text of an element.
 pub(crate) fn escaped(text: &str) -> String {
     text.replace('&', "&amp;")
         .replace('<', "&lt;")

@@ -1,8 +1,8 @@
-//! The record of uptime: what it was like, minute by minute in memory, hour by hour in a file of the data
-//! folder, day by day in the end; and the report that is made of it each month.
+//! The uptime log and the monthly reports. Uptime is sampled each minute, written each hour and
+//! compacted to days.
 //!
-//! In a file of its own and not in the store, so that putting back a backup does not put back the record,
-//! and so that a store which fails can still be written about.
+//! The log is a file of its own, not in the store: restoring a backup must not restore it, and it
+//! records a failure of the store.
 
 mod html;
 mod month;
@@ -20,5 +20,5 @@ pub(super) use html::escaped;
 pub(super) use month::{date_of, happened, percentiles, uptime_percent, written};
 pub(super) use text::lasted;
 
-/// The folder in the data folder.
+/// The directory in the data directory.
 pub const FOLDER: &str = "sla";

@@ -1,4 +1,4 @@
-//! One month of the record, as it is reported.
+//! The report of one month.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -14,15 +14,15 @@ use graceful_rules::uptime::{self, ClockReading, DAY_MS, Day, Incident, days};
 
 use super::UptimeLog;
 
-/// A month of the calendar, in UTC.
+/// A calendar month in UTC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Month(Date);
 
-/// The first day that days are counted from.
+/// The day that days are counted from.
 const EPOCH: Date = jiff::civil::date(1970, 1, 1);
 
 impl Month {
-    /// The one that this moment lies in.
+    /// Returns the month of this time.
     pub fn of(wall_ms: i64) -> Self {
         let end = if wall_ms < 0 {
             Timestamp::MIN
@@ -38,19 +38,19 @@ impl Month {
         )
     }
 
-    /// The one before.
+    /// Returns the month before.
     #[must_use]
     pub fn before(self) -> Self {
         Self(self.0.yesterday().map_or(self.0, Date::first_of_month))
     }
 
-    /// Its first day and the first of the next month, counted from 1970.
+    /// Returns the first day and the first of the next month, counted from 1970.
     fn days(self) -> (i64, i64) {
         let first = day_number(self.0);
         (first, first + i64::from(self.0.days_in_month()))
     }
 
-    /// Whether it is over.
+    /// Returns whether the month is over.
     pub fn is_over(self, wall_ms: i64) -> bool {
         Self::of(wall_ms) > self
     }
@@ -81,7 +81,7 @@ fn day_number(date: Date) -> i64 {
         .map_or(0, |span| i64::from(span.get_days()))
 }
 
-/// `2026-11-24 23:05:09`, in UTC.
+/// Formats a time in UTC: `2026-11-24 23:05:09`.
 pub(crate) fn written(wall_ms: i64) -> String {
     let end = if wall_ms < 0 {
         Timestamp::MIN
@@ -94,94 +94,94 @@ pub(crate) fn written(wall_ms: i64) -> String {
         .to_string()
 }
 
-/// `2026-11-24`, of a day counted from 1970.
+/// Formats a day counted from 1970: `2026-11-24`.
 pub(crate) fn date_of(day: i64) -> String {
     written(day * DAY_MS)[..10].to_owned()
 }
 
-/// Times within which shares of the pushes were stored, in milliseconds.
+/// Percentiles of the push latency in milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Percentiles {
-    /// Half of them.
+    /// The median.
     pub p50_ms: f64,
-    /// 95 of 100.
+    /// The 95th percentile.
     pub p95_ms: f64,
-    /// 99 of 100.
+    /// The 99th percentile.
     pub p99_ms: f64,
 }
 
-/// Something that happened.
+/// An incident.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IncidentSummary {
-    /// In UTC.
+    /// The start in UTC.
     pub from: String,
-    /// In UTC.
+    /// The end in UTC.
     pub until: String,
-    /// How long it was.
+    /// The duration.
     pub lasted_s: i64,
-    /// In words.
+    /// The cause for people.
     pub cause: String,
-    /// Somebody meant it to be so: it does not count.
+    /// Planned incidents do not count.
     pub planned: bool,
 }
 
 /// One day of the report.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct DaySummary {
-    /// Of the month.
+    /// The day of the month.
     pub day: u8,
-    /// Of the time that counts; none: nothing was recorded.
+    /// Uptime in percent; none without a record.
     pub uptime_percent: Option<f64>,
-    /// Unplanned.
+    /// Unplanned downtime.
     pub down_s: i64,
-    /// Planned.
+    /// Planned downtime.
     pub planned_s: i64,
-    /// Pushes stored.
+    /// Stored pushes.
     pub pushes: u64,
-    /// How fast.
+    /// Their latency.
     pub latency: Option<Percentiles>,
 }
 
-/// What there is to report of a month.
+/// The report of a month.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Report {
-    /// Which.
+    /// The month.
     pub month: String,
-    /// It is over.
+    /// Whether the month is over.
     pub is_over: bool,
-    /// When this was made, in UTC.
+    /// When the report was created, in UTC.
     pub made: String,
-    /// What was agreed.
+    /// The uptime target of the SLA.
     pub target_percent: f64,
-    /// Of the time that counts: all that was recorded but planned stops. Never rounded up.
+    /// Uptime in percent without planned stops, rounded down.
     pub uptime_percent: Option<f64>,
     /// Whether the target was met.
     pub target_met: Option<bool>,
-    /// Of what was paid for the month.
+    /// The credit in percent of the month's price.
     pub credit_percent: f64,
-    /// There for its devices.
+    /// Uptime.
     pub up_s: i64,
-    /// Not there, unplanned.
+    /// Unplanned downtime.
     pub down_s: i64,
-    /// Not there, as planned.
+    /// Planned downtime.
     pub planned_s: i64,
-    /// Of the month so far, but not in the record.
+    /// Time of the month so far without a record.
     pub unrecorded_s: i64,
-    /// Pushes stored.
+    /// Stored pushes.
     pub pushes: u64,
-    /// From the writer's inbox to the disk.
+    /// From the commit queue to the disk.
     pub latency: Option<Percentiles>,
-    /// What happened.
+    /// Incidents.
     pub incidents: Vec<IncidentSummary>,
-    /// Incidents that are counted, but not listed.
+    /// Incidents that count but are not listed.
     pub incidents_more: u64,
-    /// Each day.
+    /// The days.
     pub days: Vec<DaySummary>,
 }
 
 impl Report {
-    /// Of one month. `now` is the moment; `running` says whether the relay runs: if not, the time since
-    /// its last run counts.
+    /// Reports one month at `now`. If the relay is not running, the time since its last run counts
+    /// as downtime.
     pub fn new(
         uptime_log: &UptimeLog,
         sla_terms: &SlaTerms,
@@ -235,7 +235,7 @@ impl Report {
         }
     }
 
-    /// Whether anything was recorded of it.
+    /// Returns whether the month has a record.
     pub fn has_record(&self) -> bool {
         self.up_s + self.down_s + self.planned_s > 0
     }
@@ -251,7 +251,7 @@ pub(crate) fn happened(incident: &Incident) -> IncidentSummary {
     }
 }
 
-/// Of the time that counts, cut off after three places: never shown as more than it was.
+/// Returns the uptime in percent, rounded down to three places.
 pub(crate) fn uptime_percent(day: &Day) -> Option<f64> {
     let counts = day.up_ms + day.down_ms;
     #[expect(clippy::cast_precision_loss, reason = "at most 100,000")]
@@ -297,7 +297,7 @@ pub(super) mod tests {
         }
     }
 
-    /// November 2026: a night of downtime over the 3rd and the 4th, a planned stop on the 10th.
+    /// November 2026: an outage over the 3rd and the 4th, a planned stop on the 10th.
     pub(crate) fn november() -> Report {
         let month: Month = "2026-11".parse().expect("a month");
         let (first, end) = month.days();

@@ -1,4 +1,4 @@
-//! Each month's report is made by itself when the month is over, and the oldest ones go.
+//! Writes the report when a month is over, and removes the oldest reports.
 
 use std::fs;
 use std::io;
@@ -10,11 +10,11 @@ use graceful_rules::uptime::ClockReading;
 use super::month::{Month, Report};
 use super::{FOLDER, UptimeLog};
 
-/// Months that are looked at: one that was missed is made up for.
+/// Months that are checked: a missed report is written later.
 const LOOK_BACK: usize = 3;
 
-/// Makes what is due. The report of a month is made once; it is made again only where what was recorded
-/// of that month has changed, as when a clock that was wrong has been set.
+/// Writes the reports that are due. A report is written again only if the record of its month
+/// changed, for example after a wrong clock was set.
 pub(super) fn make_due(
     data: &Path,
     uptime_log: &UptimeLog,
@@ -28,7 +28,7 @@ pub(super) fn make_due(
         let report = Report::new(uptime_log, sla_terms, month, now, true);
         if report.has_record() && !is_made(&folder, &report) {
             write(&folder, &report)?;
-            tracing::info!(%month, "the month's report of uptime is made");
+            tracing::info!(%month, "wrote the monthly uptime report");
         }
     }
     forget(&folder, sla_terms.reports_max)
@@ -49,7 +49,7 @@ fn is_made(folder: &Path, report: &Report) -> bool {
 
 fn write(folder: &Path, report: &Report) -> io::Result<()> {
     let json = serde_json::to_string_pretty(report)? + "\n";
-    // The second one says that both are there.
+    // The JSON file marks both as complete.
     for (ending, content) in [("html", report.to_html()), ("json", json)] {
         let path = folder.join(format!("{}.{ending}", report.month));
         graceful_fs_util::atomic_write(&path, content.as_bytes())?;
@@ -57,7 +57,7 @@ fn write(folder: &Path, report: &Report) -> io::Result<()> {
     Ok(())
 }
 
-/// Removes the oldest, and nothing that is not a report.
+/// Removes the oldest reports and nothing else.
 fn forget(folder: &Path, reports_max: usize) -> io::Result<()> {
     let mut months = Vec::new();
     let Ok(entries) = fs::read_dir(folder) else {
@@ -154,7 +154,7 @@ mod tests {
             "mine",
             "it is not made twice"
         );
-        // Two are kept.
+        // Two remain.
         assert_eq!(
             made(92),
             [

@@ -1,5 +1,4 @@
-//! The month in two pictures: uptime day by day, and how fast pushes were stored. SVG that takes its
-//! colours from the page.
+//! The charts of a month as SVG: uptime and push latency by day. Colors come from the page.
 
 use std::fmt::Write;
 
@@ -12,8 +11,7 @@ const TOP: f64 = 10.0;
 const HEIGHT: f64 = 190.0;
 const BOTTOM: f64 = 26.0;
 
-/// Bars from the height of the target's tenfold shortfall up, so that a bad day is seen and 99.9 differs
-/// from 100.
+/// Bars of uptime from a round floor below the target, so that 99.9 differs from 100.
 pub(super) fn uptime(report: &Report) -> String {
     let worst = report
         .days
@@ -61,10 +59,10 @@ pub(super) fn uptime(report: &Report) -> String {
     svg + &days(&report.days) + "</svg>"
 }
 
-/// One of the shares.
+/// Selects one percentile.
 type Share = fn(&Percentiles) -> f64;
 
-/// Three lines over the days, on a scale of powers of ten.
+/// Three lines on a logarithmic scale.
 pub(super) fn latency(report: &Report) -> String {
     let all = || report.days.iter().filter_map(|day| day.latency);
     let least = all()
@@ -101,7 +99,7 @@ pub(super) fn latency(report: &Report) -> String {
     svg + &days(&report.days) + "</svg>"
 }
 
-/// A day without pushes breaks the line; a day between two such is a dot.
+/// A day without pushes breaks the line; a day between two such days is a dot.
 fn line(all: &[DaySummary], of: Share, height: impl Fn(f64) -> f64) -> String {
     let (mut path, mut drawing, step) = (String::new(), false, step(all.len()));
     for (at, day) in all.iter().enumerate() {

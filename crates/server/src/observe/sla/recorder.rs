@@ -1,4 +1,4 @@
-//! Who keeps the record while the relay runs: looks each minute, notes each hour.
+//! The uptime recorder: samples readiness each minute and writes the uptime log each hour.
 
 use parking_lot::{Mutex, MutexGuard};
 use std::path::{Path, PathBuf};
@@ -18,34 +18,34 @@ use graceful_rules::uptime::{CLOCK_SET_MS, Outage, Record};
 use super::uptime_log::UptimeLogError;
 use super::{UptimeLog, monthly};
 
-/// How often it looks.
+/// The sampling interval.
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// How often an idle relay writes: no more often than it marks its clock.
+/// How often an idle relay writes: as often as it checkpoints its clock.
 const HOUR_MS: u64 = 60 * 60 * 1_000;
 
-/// A minute that takes longer than this was no minute of service: the machine slept, or the process was
-/// held up.
+/// A longer interval between two samples was an outage: the machine slept, or the process was
+/// suspended.
 const MINUTE_MS_MAX: u64 = 90_000;
 
-/// Troubles that are held in memory; with more of them the hour is noted early.
+/// Outages in memory; above this the log is written early.
 const TROUBLES_MAX: usize = 240;
 
-/// A step of the wall clock that is told.
+/// A jump of the wall clock that is reported.
 const STEP_MS: i64 = 60_000;
 
-const HELD_UP: &str = "the machine slept, or the process was held up";
+const HELD_UP: &str = "the machine slept, or the process was suspended";
 
-/// A wall clock that jumped while the relay ran.
+/// A jump of the wall clock while the relay ran.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Jump {
-    /// When, by the clock that nobody sets.
+    /// When, on the monotonic clock.
     pub clock_ms: u64,
-    /// How far, in milliseconds; back where it is negative.
+    /// By how much in milliseconds; negative for backward.
     pub by_ms: i64,
 }
 
-/// Keeps the record. Clones are handles to the same.
+/// Records uptime. Clones share the log.
 #[derive(Clone)]
 pub struct Recorder {
     inner: Arc<Mutex<Inner>>,
@@ -56,11 +56,11 @@ struct Inner {
     uptime_log: UptimeLog,
     data: PathBuf,
     sla_terms: SlaTerms,
-    /// Since when nothing was noted.
+    /// The time of the last write.
     since_ms: u64,
     latency: Latency,
     outages: Vec<Outage>,
-    /// What is the matter now, and since when.
+    /// The current reason for not being ready, and its start.
     matter: Option<(NotReadyReason, u64)>,
     looked_ms: u64,
     wall_offset_ms: i64,
@@ -68,12 +68,12 @@ struct Inner {
 }
 
 impl Recorder {
-    /// Begins the record of a run in the data folder. What cannot be written is told and no reason to stop:
-    /// a relay has to start on a full disk, too.
+    /// Starts the log of a run. A failed write is logged and not fatal: a relay must start on a
+    /// full disk too.
     pub fn begin(data: &Path, sla_terms: SlaTerms, relay: Relay) -> Self {
         let mut uptime_log =
             UptimeLog::read(data, sla_terms.planned_stop_max_ms).unwrap_or_else(|error| {
-                tracing::warn!(%error, "the record of uptime begins anew");
+                tracing::warn!(%error, "starting a new uptime log");
                 UptimeLog::empty(data, sla_terms.planned_stop_max_ms)
             });
         let at = moment(relay_ms(&relay));
@@ -100,7 +100,7 @@ impl Recorder {
         recorder
     }
 
-    /// Looks and notes until told to stop noting.
+    /// Samples and writes until cancelled.
     pub async fn keep(self, cancel: CancellationToken) {
         let mut readiness = self.relay.readiness().subscribe();
         let mut minutes = interval(MINUTE);
@@ -127,13 +127,13 @@ impl Recorder {
         }
     }
 
-    /// Notes everything up to now.
+    /// Writes everything up to now.
     pub async fn note(&self) {
         self.look(false);
         self.on_a_thread(Self::fold).await;
     }
 
-    /// Notes the end. `planned`: somebody told it to stop.
+    /// Writes the end of the run. `planned`: it was requested.
     pub async fn end(&self, planned: bool) {
         self.look(false);
         self.on_a_thread(move |recorder| {
@@ -149,13 +149,12 @@ impl Recorder {
         .await;
     }
 
-    /// The last jump of the wall clock, if there was one in this run and the time was not just being set
-    /// for the first time.
+    /// Returns the last jump of the wall clock in this run, except the first time that it was set.
     pub fn jump(&self) -> Option<Jump> {
         self.lock().jump
     }
 
-    /// All that was recorded, with what is only in memory yet; and how long a planned stop may last, in
+    /// Returns all records, including what is only in memory, and the maximum planned stop in
     /// milliseconds.
     pub(crate) fn so_far(&self) -> (Vec<Record>, i64) {
         let inner = self.lock();
@@ -168,7 +167,7 @@ impl Recorder {
         (records.collect(), inner.uptime_log.planned_stop_max_ms())
     }
 
-    /// Writing waits for the disk.
+    /// Writes block on the disk.
     async fn on_a_thread(&self, write: impl FnOnce(&Self) + Send + 'static) {
         let recorder = self.clone();
         let _ = tokio::task::spawn_blocking(move || write(&recorder)).await;
@@ -196,13 +195,13 @@ impl Recorder {
             && let Err(error) =
                 monthly::make_due(&inner.data, &inner.uptime_log, &inner.sla_terms, &now)
         {
-            tracing::warn!(%error, "the month's report of uptime could not be made");
+            tracing::warn!(%error, "writing the monthly uptime report failed");
         }
     }
 
     fn told(&self, written: Result<(), UptimeLogError>) {
         if let Err(error) = written {
-            tracing::warn!(%error, "the record of uptime lacks what was to be noted now");
+            tracing::warn!(%error, "writing the uptime log failed");
         }
     }
 
@@ -232,7 +231,7 @@ impl Inner {
         }
     }
 
-    /// What is the matter is a trouble up to now.
+    /// Ends the current outage now.
     fn close(&mut self, now_ms: u64) {
         if let Some((cause, from_ms)) = self.matter.take().filter(|(_, from_ms)| *from_ms < now_ms)
         {
@@ -245,7 +244,7 @@ impl Inner {
             || self.outages.len() >= TROUBLES_MAX
     }
 
-    /// The while since the last note, as it would be noted now.
+    /// Returns the record since the last write.
     fn since_noted(&self, relay_ms: u64) -> Record {
         let at = moment(relay_ms);
         let mut outages = self.outages.clone();
@@ -283,7 +282,7 @@ impl Inner {
     fn look_at_the_wall(&mut self) {
         let offset_ms = offset_ms();
         let by_ms = offset_ms - self.wall_offset_ms;
-        // A clock that is set for the first time after a boot does what it should.
+        // A clock that is set for the first time after boot did not jump.
         let was_set = wall_ms() - by_ms >= CLOCK_SET_MS;
         if by_ms.abs() >= STEP_MS && was_set {
             self.jump = Some(Jump {

@@ -1,11 +1,11 @@
-//! The report in lines: for a terminal, and as Markdown.
+//! The report as text for a terminal and as Markdown.
 
 use std::fmt::Write;
 
 use super::month::{IncidentSummary, Percentiles, Report};
 
 impl Report {
-    /// For a terminal, 80 columns wide.
+    /// Renders text of 80 columns.
     pub fn to_text(&self) -> String {
         let mut text = format!(
             "Uptime of {}{}\n\n",
@@ -38,7 +38,7 @@ impl Report {
         text
     }
 
-    /// As Markdown.
+    /// Renders Markdown.
     pub fn to_markdown(&self) -> String {
         let mut text = format!(
             "# Uptime of {}{}\n\n| | |\n|---|---|\n",
@@ -85,7 +85,7 @@ impl Report {
         text
     }
 
-    /// What there is to say in one line each.
+    /// Returns the key figures.
     pub(super) fn facts(&self) -> Vec<(&'static str, String)> {
         let uptime = match (self.uptime_percent, self.target_met) {
             (Some(uptime), Some(met)) => {
@@ -135,7 +135,7 @@ impl Report {
     }
 }
 
-/// Highest where all was well.
+/// The highest for a day without downtime.
 fn bar(uptime_percent: Option<f64>) -> char {
     match uptime_percent {
         None => '.',
@@ -155,7 +155,7 @@ pub(super) fn shares(latency: Option<&Percentiles>) -> [String; 3] {
     )
 }
 
-/// `2 h 05 min`, `12 s`; the two largest units.
+/// Formats a duration in its two largest units: `2 h 05 min`, `12 s`.
 pub(crate) fn lasted(seconds: i64) -> String {
     match seconds {
         ..60 => format!("{seconds} s"),

@@ -1,4 +1,4 @@
-//! The record as a file: a line for each thing noted, added at the end; made anew, shorter, now and then.
+//! The uptime log on disk: one JSON record per line, appended, and compacted now and then.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
@@ -8,42 +8,42 @@ use graceful_rules::uptime::{CLOCK_SET_MS, Record, compact};
 
 use super::FOLDER;
 
-/// Its name in the folder.
+/// The file name.
 const FILE: &str = "ledger.jsonl";
 
-/// Days that are kept.
+/// Days that are retained.
 const DAYS_MAX: usize = 400;
 
-/// Lines that are not days, at most: a month of hours or so. More are made into days.
+/// Lines other than days, about a month of hours. More are compacted to days.
 const LINES_MAX: usize = 800;
 
-/// Bytes that are read at most: far more than so many days and lines have.
+/// Bytes that are read: far more than the maximum of days and lines.
 const BYTES_MAX: u64 = 64 * 1024 * 1024;
 
-/// Why the record cannot be kept or read.
+/// The uptime log cannot be read or written.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot {doing} the record of uptime {}: {error}", path.display())]
+#[error("cannot {doing} the uptime log {}: {error}", path.display())]
 pub struct UptimeLogError {
     doing: &'static str,
     path: PathBuf,
     error: io::Error,
 }
 
-/// The record.
+/// The uptime log.
 #[derive(Debug)]
 pub struct UptimeLog {
     folder: PathBuf,
     records: Vec<Record>,
     planned_stop_max_ms: i64,
-    /// The file lacks something that could not be written, as on a full disk: it is made anew next time.
+    /// Whether a failed write left the file incomplete: the next write rewrites it.
     lacking: bool,
 }
 
 impl UptimeLog {
-    /// Reads it; it is empty where there is none. A line that a crash cut off is passed over.
+    /// Reads the log, which may be missing. A torn line is skipped.
     ///
     /// # Errors
-    /// [`LedgerError`]
+    /// [`UptimeLogError`]
     pub fn read(data: &Path, planned_stop_max_ms: i64) -> Result<Self, UptimeLogError> {
         use io::Read;
         let folder = data.join(FOLDER);
@@ -71,7 +71,7 @@ impl UptimeLog {
         })
     }
 
-    /// A new one, for where the old one cannot be read.
+    /// Creates an empty log, if the old one cannot be read.
     pub(super) fn empty(data: &Path, planned_stop_max_ms: i64) -> Self {
         Self {
             folder: data.join(FOLDER),
@@ -81,24 +81,24 @@ impl UptimeLog {
         }
     }
 
-    /// What is noted.
+    /// Returns the records.
     pub fn records(&self) -> &[Record] {
         &self.records
     }
 
-    /// How long a planned stop is a planned one, in milliseconds.
+    /// Returns how long a planned stop may last, in milliseconds.
     pub fn planned_stop_max_ms(&self) -> i64 {
         self.planned_stop_max_ms
     }
 
-    /// Begins a run: what was noted of earlier ones becomes days.
+    /// Starts a run and compacts earlier runs to days.
     pub(super) fn begin(&mut self, started: Record) -> Result<(), UptimeLogError> {
         self.records = compact(&self.records, self.planned_stop_max_ms);
         self.records.push(started);
         self.rewrite()
     }
 
-    /// Notes one more thing; when this returns, it is on the disk.
+    /// Appends a record durably.
     pub(super) fn add(&mut self, record: Record) -> Result<(), UptimeLogError> {
         self.records.push(record);
         let days = self
@@ -130,7 +130,7 @@ impl UptimeLog {
         })
     }
 
-    /// The whole file, whole or not at all.
+    /// Rewrites the file atomically.
     fn rewrite(&mut self) -> Result<(), UptimeLogError> {
         self.forget();
         let path = self.folder.join(FILE);
@@ -143,8 +143,8 @@ impl UptimeLog {
         })
     }
 
-    /// Keeps the newest days. What a wrong clock wrote into the far future would never grow old, so the
-    /// order in which days were noted does not count, but how many there are.
+    /// Retains the newest records of days, by the order in which they were written: a wrong clock
+    /// may have dated some in the future.
     fn forget(&mut self) {
         let set = |record: &Record| match record {
             Record::DaySummary { day, .. } => *day * graceful_rules::uptime::DAY_MS >= CLOCK_SET_MS,
@@ -166,10 +166,10 @@ impl UptimeLog {
 }
 
 fn line<'a>(records: impl Iterator<Item = &'a Record>) -> Vec<u8> {
-    // A line that a crash cut off must not swallow the next one.
+    // A torn line must not swallow the next one.
     let mut lines = vec![b'\n'];
     for record in records {
-        // Numbers and text always have a JSON form.
+        // Numbers and text always serialize.
         lines.extend(serde_json::to_vec(record).unwrap_or_default());
         lines.push(b'\n');
     }
@@ -232,7 +232,7 @@ mod tests {
     fn what_could_not_be_written_is_written_with_what_comes_next() {
         let folder = tempfile::tempdir().expect("a folder");
         let mut uptime_log = UptimeLog::empty(folder.path(), 0);
-        // A file where the folder should be.
+        // A file in place of the directory.
         std::fs::write(folder.path().join(FOLDER), "x").expect("written");
         uptime_log
             .begin(Record::Started { at: at(0) })

@@ -1,38 +1,38 @@
-//! How often ordering failed, and how long to wait: kept over restarts, so that a relay that is
-//! started again and again spends no more of the authority's patience than one that runs.
+//! Failed orders and the backoff after them, on disk: a relay in a restart loop must not use up the
+//! rate limit of the authority.
 
 use std::io;
 use std::path::Path;
 use std::time::Duration;
 
-/// Minutes to wait after the first failure in a row, the second…; the last for all that follow.
+/// The backoff in minutes after the first consecutive failure, the second and so on; the last value
+/// repeats.
 const WAIT_MINUTES: [u32; 4] = [1, 10, 100, 24 * 60];
 
-/// Let's Encrypt takes so many failures for a name in an hour, and then nothing.
+/// Let's Encrypt allows this many failures for a name in an hour.
 const FAILURES_IN_AN_HOUR_MAX: usize = 5;
 
 const HOUR_MINUTES: u32 = 60;
 
-/// What is kept.
+/// The state on disk.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub(super) struct Attempts {
-    /// For which names; others begin anew, but within the same hour.
+    /// The names of the order. Other names reset the backoff, but not the hourly limit.
     names: Vec<String>,
     failures_in_a_row: u32,
-    /// When the newest began, in milliseconds since 1970; the oldest first.
+    /// The start of the newest failures in milliseconds since 1970, the oldest first.
     failed_at_ms: Vec<u64>,
 }
 
 impl Attempts {
-    /// As kept, with the times made possible: what seems to lie ahead was noted under another
-    /// clock, and counts as if it had happened now.
+    /// Reads the state. A time in the future was written under another clock and counts as now.
     pub(super) fn read(path: &Path, names: &[String], now_ms: u64) -> Self {
         let kept = graceful_fs_util::read_optional(path).ok().flatten();
         let kept = kept.and_then(|text| serde_json::from_slice(&text).ok());
         let mut attempts: Self = kept.unwrap_or_default();
         let was_ahead = attempts.settle(names, now_ms);
         if was_ahead {
-            // Else a restart would begin the wait anew each time. Where it cannot be written, it does.
+            // Otherwise each restart would restart the backoff. If it cannot be written, it does.
             let _ = attempts.write(path);
         }
         attempts
@@ -55,7 +55,7 @@ impl Attempts {
         graceful_fs_util::atomic_write(path, &serde_json::to_vec(self)?)
     }
 
-    /// Counts one as failed that has only begun.
+    /// Counts an order as failed when it starts.
     pub(super) fn begin(&mut self, now_ms: u64) {
         self.failures_in_a_row = self.failures_in_a_row.saturating_add(1);
         self.failed_at_ms.push(now_ms);
@@ -66,14 +66,14 @@ impl Attempts {
         self.failed_at_ms.drain(..surplus);
     }
 
-    /// The newest did not fail after all.
+    /// Removes the failure of the newest order.
     pub(super) fn succeeded(&mut self) {
         self.failures_in_a_row = 0;
         self.failed_at_ms.pop();
     }
 
-    /// How long to wait. An operator who asks need not wait for what the relay imposed on itself,
-    /// but nobody gets past what the authority imposes.
+    /// Returns how long to wait. A manual reload skips the backoff, but not the limit of the
+    /// authority.
     pub(super) fn wait(&self, now_ms: u64, minute: Duration, asked: bool) -> Duration {
         let until = |from_ms: u64, minutes: u32| {
             let gone = Duration::from_millis(now_ms.saturating_sub(from_ms));
@@ -106,7 +106,7 @@ mod tests {
         vec!["relay.example".to_owned()]
     }
 
-    /// Minutes to wait at a moment, as a relay finds out that was just started.
+    /// Returns the wait in minutes at a time, as read after a restart.
     fn wait_after_restart(path: &Path, now_ms: u64, asked: bool) -> u128 {
         let wait = Attempts::read(path, &names(), now_ms).wait(now_ms, MINUTE, asked);
         wait.as_millis().div_ceil(60_000)
@@ -140,7 +140,7 @@ mod tests {
         assert_eq!(attempts.wait(now_ms, MINUTE, false), Duration::ZERO);
     }
 
-    /// Whoever asks again and again, restarts in a loop, or changes the names on the way.
+    /// Repeated reloads, a restart loop and changed names.
     #[test]
     fn nobody_gets_more_than_five_failures_out_of_an_hour() {
         let folder = tempfile::tempdir().expect("a folder");
@@ -168,7 +168,7 @@ mod tests {
         fail(&path, START_MS + MINUTE_MS);
         let earlier_ms = START_MS - 400 * 86_400_000;
         assert_eq!(wait_after_restart(&path, earlier_ms, false), 10);
-        // The wait goes on from there, over restarts too.
+        // The wait continues, over restarts too.
         assert_eq!(
             wait_after_restart(&path, earlier_ms + 4 * MINUTE_MS, false),
             6
@@ -177,7 +177,7 @@ mod tests {
             wait_after_restart(&path, earlier_ms + 10 * MINUTE_MS, false),
             0
         );
-        // Neither 1970 nor a file that is no such file makes it give up.
+        // Neither 1970 nor an invalid file stops it.
         assert_eq!(wait_after_restart(&path, 0, false), 10);
         std::fs::write(&path, "{").expect("ours");
         assert_eq!(wait_after_restart(&path, START_MS, false), 0);

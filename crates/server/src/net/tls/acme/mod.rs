@@ -1,7 +1,6 @@
-//! A certificate that an authority gives out over ACME (RFC 8555), ordered and renewed in time.
+//! A certificate from an authority over ACME (RFC 8555).
 //!
-//! rustls-acme knows how to order; when is decided here. An order is begun once, and what comes of
-//! it is the end of it: it is never left to try again by itself.
+//! rustls-acme runs an order; this module decides when. An order never retries by itself.
 
 mod attempts;
 mod order;
@@ -21,22 +20,22 @@ use attempts::Attempts;
 
 pub use order::Challenge;
 
-/// How and from whom a certificate is had.
+/// How a certificate is ordered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AcmeSetup {
-    /// What the certificate is for.
+    /// The names of the certificate.
     pub names: Vec<String>,
-    /// Where the authority's directory is.
+    /// The URL of the authority's directory.
     pub directory: String,
-    /// Whom the authority may write to.
+    /// The e-mail address for the authority.
     pub contact: Option<String>,
-    /// Who vouches for a private authority's own server, in PEM form.
+    /// The root certificate of a private authority's server, in PEM form.
     pub authority: Option<PathBuf>,
-    /// How it is shown that the names lead here.
+    /// The challenge type.
     pub challenge: Challenge,
-    /// The port at which the relay looks for itself before the first order.
+    /// The port for the self check before the first order.
     pub own_port: Option<u16>,
-    /// What every wait is counted in.
+    /// The unit of every wait; shorter in tests.
     pub minute: Duration,
 }
 
@@ -44,26 +43,26 @@ const MINUTES_IN_AN_HOUR: u32 = 60;
 
 pub(super) struct Acme {
     setup: AcmeSetup,
-    /// Account and certificate; those of another authority are others.
+    /// Account and certificate files, one set per authority.
     account: PathBuf,
     certificate: PathBuf,
     attempts: PathBuf,
-    /// Whether the certificate in service is the authority's.
+    /// Whether the certificate in use is from the authority.
     issued: AtomicBool,
-    /// The operator wants it now.
+    /// An operator requested an order.
     asked: AtomicBool,
     wake: Notify,
 }
 
-/// What to do about a certificate now.
+/// The next step.
 enum Step {
     Wait(Duration),
     Order,
 }
 
 impl Acme {
-    /// What was had before, or a certificate of the relay's own that nobody will take: so that the
-    /// port answers, the authority's question too, before there is anything better.
+    /// Loads the last certificate, or creates a placeholder that no device accepts, so that the
+    /// port responds to challenges.
     pub(super) fn prepare(
         setup: AcmeSetup,
         folder: &Path,
@@ -80,7 +79,7 @@ impl Acme {
         };
         let path = &acme.certificate;
         let kept = graceful_fs_util::read_optional(path).map_err(TlsError::file("read", path))?;
-        // A damaged one is replaced by the next.
+        // A damaged file is replaced by the next order.
         let kept = kept.and_then(|pem| Certificate::from_pem(&pem, &pem).ok());
         acme.issued.store(kept.is_some(), Ordering::Relaxed);
         let certificate = match kept {
@@ -102,7 +101,7 @@ impl Acme {
         self.setup.challenge == Challenge::TlsAlpn
     }
 
-    /// Tries again now instead of waiting longer, within what the authority allows in an hour.
+    /// Orders now instead of waiting for the backoff, within the limit of the authority.
     pub(super) fn ask(&self) {
         self.asked.store(true, Ordering::Relaxed);
         self.wake.notify_one();
@@ -119,7 +118,7 @@ impl Acme {
 }
 
 impl super::Tls {
-    /// Never returns. Looks every hour at the latest, for the clock may have been set.
+    /// Never returns. Checks every hour at least, since the clock may be set.
     pub(super) async fn run_renewal(&self, acme: &Acme) {
         let hour = acme.setup.minute * MINUTES_IN_AN_HOUR;
         loop {
@@ -139,7 +138,7 @@ impl super::Tls {
         let asked = acme.asked.swap(false, Ordering::Relaxed);
         if !renewal::is_clock_set(clock::wall_s()) {
             self.set_problem(Some(format!(
-                "this machine's clock says {}; no certificate is ordered before it is set",
+                "the clock of this machine is at {}; no certificate is ordered before it is set",
                 clock::format_utc(clock::wall_s())
             )));
             return Step::Wait(minute);
@@ -155,7 +154,7 @@ impl super::Tls {
         }
     }
 
-    /// One attempt. How long to wait after it.
+    /// Runs one order and returns how long to wait after it.
     async fn order(&self, acme: &Acme) -> Duration {
         let minute = acme.setup.minute;
         if let Some(port) = acme.setup.own_port.filter(|_| !acme.has_certificate())
@@ -164,7 +163,7 @@ impl super::Tls {
             self.set_problem(Some(format!("no certificate is ordered yet: {why}")));
             return minute;
         }
-        // Noted as failed before it begins: so a process that dies on the way cannot forget it.
+        // Recorded as failed before it starts, so that a crash counts.
         let mut attempts = Attempts::read(&acme.attempts, &acme.setup.names, clock::wall_ms());
         attempts.begin(clock::wall_ms());
         if let Err(error) = attempts.write(&acme.attempts) {
@@ -193,7 +192,9 @@ impl super::Tls {
 
     fn issued(&self, acme: &Acme, certificate: Certificate, pem: &[u8], attempts: &mut Attempts) {
         if let Err(error) = graceful_fs_util::atomic_write(&acme.certificate, pem) {
-            tracing::warn!("the new certificate is used, but cannot be kept: {error}");
+            tracing::warn!(
+                "storing the new certificate failed: {error}; it is in use until the next restart"
+            );
         }
         tracing::info!("a new certificate: {}", certificate.validity());
         self.inner.resolver.replace(certificate);

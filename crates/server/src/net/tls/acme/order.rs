@@ -1,4 +1,4 @@
-//! One order: from an account to a certificate, or to a reason why there is none.
+//! One order: from an account to a certificate or an error.
 
 use parking_lot::Mutex;
 use std::path::{Path, PathBuf};
@@ -19,24 +19,24 @@ use super::super::certificate::Certificate;
 use super::super::handshake::provider;
 use super::AcmeSetup;
 
-/// Longer than an authority takes that answers at all.
+/// Longer than any authority takes that responds at all.
 const ORDER_TIME_MAX: Duration = Duration::from_secs(10 * 60);
 
-/// Characters of an authority's reason that are passed on.
+/// Characters of an authority's error that are passed on.
 const REASON_MAX: usize = 400;
 
-/// How it is shown that a name leads here.
+/// The challenge that proves control of a name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Challenge {
-    /// The authority opens a TLS connection to port 443 (tls-alpn-01).
+    /// tls-alpn-01: the authority opens a TLS connection to port 443.
     TlsAlpn,
-    /// It fetches a file from port 80 (http-01).
+    /// http-01: the authority fetches a file from port 80.
     Http,
 }
 
 type Failure = EventError<std::io::Error, std::io::Error>;
 
-/// The certificate, and the same as it is kept.
+/// Returns the certificate and its PEM form.
 pub(super) async fn order(
     setup: &AcmeSetup,
     account: &Path,
@@ -66,20 +66,20 @@ pub(super) async fn order(
             match state.next().await {
                 Some(Ok(EventOk::CertCacheStore)) => return Ok(()),
                 Some(Ok(_)) => {}
-                // Asked once more, it would order again after a second.
+                // Polled once more, it would order again after a second.
                 Some(Err(error)) => return Err(reason(&error)),
-                None => return Err("the order ended without a word".to_owned()),
+                None => return Err("the order ended without a result".to_owned()),
             }
         }
     };
     let done = tokio::time::timeout(ORDER_TIME_MAX, done).await;
     resolver.set_challenges(None);
-    done.map_err(|_| format!("no answer within {} s", ORDER_TIME_MAX.as_secs()))??;
+    done.map_err(|_| format!("no response within {} s", ORDER_TIME_MAX.as_secs()))??;
     let pem = issued.lock().take().unwrap_or_default();
     Ok((Certificate::from_pem(&pem, &pem)?, pem))
 }
 
-/// Whom the authority's own server is believed by.
+/// The roots that authenticate the authority's server.
 fn client_config(setup: &AcmeSetup) -> Result<Arc<ClientConfig>, String> {
     let mut roots = RootCertStore::empty();
     let usable = match &setup.authority {
@@ -101,8 +101,9 @@ fn client_config(setup: &AcmeSetup) -> Result<Arc<ClientConfig>, String> {
     if usable == 0 {
         return Err(match &setup.authority {
             Some(path) => format!("{} holds no certificate in PEM form", path.display()),
-            None => "this system has no list of trusted certificates; install ca-certificates"
-                .to_owned(),
+            None => {
+                "this system has no trusted root certificates; install ca-certificates".to_owned()
+            }
         });
     }
     let config = ClientConfig::builder_with_provider(Arc::new(provider()))
@@ -113,7 +114,7 @@ fn client_config(setup: &AcmeSetup) -> Result<Arc<ClientConfig>, String> {
     Ok(Arc::new(config))
 }
 
-/// What the authority says, rather than the whole of its answer.
+/// Returns the authority's error instead of its whole response.
 fn reason(error: &Failure) -> String {
     let text = match error {
         EventError::Order(OrderError::BadAuth(auth)) => {
@@ -125,18 +126,15 @@ fn reason(error: &Failure) -> String {
                 .filter_map(|problem| problem.detail.clone())
                 .collect();
             let rustls_acme::acme::Identifier::Dns(name) = &auth.identifier;
-            format!(
-                "it does not accept that {name} leads here: {}",
-                details.join("; ")
-            )
+            format!("the challenge for {name} failed: {}", details.join("; "))
         }
         error => error.to_string(),
     };
     text.chars().take(REASON_MAX).collect()
 }
 
-/// What rustls-acme keeps: the account on disk, the certificate with whoever asked for it. It is
-/// never given a certificate back, so that an order is all that it does.
+/// The cache of rustls-acme: the account on disk, the certificate in memory. It never returns a
+/// certificate, so that each run is one order.
 struct OrderCache {
     account: PathBuf,
     issued: Arc<Mutex<Option<Vec<u8>>>>,

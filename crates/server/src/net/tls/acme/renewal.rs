@@ -1,16 +1,15 @@
-//! When a certificate is to be renewed. Pure: the time is an argument.
+//! When to renew a certificate. Pure: the time is an argument.
 
 use super::super::certificate::Certificate;
 
-/// The beginning of 2026. A clock that is behind it was never set: boards without a battery boot in
-/// 1970, and every certificate would look as if it came from the future.
+/// The start of 2026. A clock before it was never set: boards without a battery boot in 1970.
 const CLOCK_MIN_S: i64 = 1_767_225_600;
 
 pub(super) fn is_clock_set(wall_s: i64) -> bool {
     wall_s >= CLOCK_MIN_S
 }
 
-/// In the last third of its life, whatever that is: a month for most, hours for short-lived ones.
+/// In the last third of the lifetime: a month for most, hours for short-lived ones.
 pub(super) fn is_due(certificate: &Certificate, wall_s: i64) -> bool {
     is_due_at(certificate.not_before_s, certificate.not_after_s, wall_s)
 }
@@ -28,7 +27,7 @@ mod tests {
         let (from, until) = (CLOCK_MIN_S, CLOCK_MIN_S + 90 * 86_400);
         let due = |day: i64| is_due_at(from, until, CLOCK_MIN_S + day * 86_400);
         assert!(!due(0) && !due(59) && due(60) && due(89) && due(91) && due(4_000));
-        // A clock that is behind says nothing about a certificate's end.
+        // A clock that is behind says nothing about expiry.
         assert!(!due(-10));
     }
 

@@ -1,5 +1,5 @@
-//! Before the first order: do the names lead to this very relay? An authority counts each failure,
-//! and a name that is not set up yet would use them all.
+//! The self check before the first order: whether the names lead to this relay. An authority counts
+//! each failure.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -14,12 +14,12 @@ use super::super::handshake::provider;
 use super::super::self_connect::connect;
 use super::{AcmeSetup, Challenge};
 
-/// For one address to answer.
+/// The timeout for one address.
 const ANSWER_WAIT: Duration = Duration::from_secs(10);
-/// Bytes of an answer that are looked at.
+/// Bytes of a response that are read.
 const ANSWER_BYTES_MAX: u64 = 8 * 1024;
 
-/// Why the names do not lead here, and what to do.
+/// Returns why the names do not lead here, and what to do.
 pub(super) async fn check(
     resolver: &Arc<CertResolver>,
     setup: &AcmeSetup,
@@ -30,7 +30,7 @@ pub(super) async fn check(
         let addresses: Vec<_> = found.map(Iterator::collect).unwrap_or_default();
         if addresses.is_empty() {
             return Err(format!(
-                "{name} has no address; give it one in the DNS, that of this machine"
+                "{name} has no DNS record; add one with the address of this machine"
             ));
         }
         let mut silent = Vec::new();
@@ -51,7 +51,7 @@ pub(super) async fn check(
                 Ok(Err(_)) | Err(_) => silent.push(address.to_string()),
             }
         }
-        // An authority takes another address where one is dead, too.
+        // An authority tries another address if one is dead.
         if silent.len() == addresses.len() {
             return Err(format!(
                 "{name} leads to {}, where nothing answers; open port {port} in the firewall and pass it \
@@ -79,7 +79,7 @@ async fn is_this_relay(
     }
 }
 
-/// Nobody else has the key of a certificate that was made a moment ago.
+/// Nobody else has the key of a certificate that was just created.
 async fn shows_our_certificate(
     resolver: &Arc<CertResolver>,
     name: &str,
