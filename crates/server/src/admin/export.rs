@@ -140,7 +140,7 @@ mod tests {
             send_in_vain(STALL_MAX, true)
                 .await
                 .to_string()
-                .contains("about to stop")
+                .contains("is stopping")
         );
     }
 

@@ -73,6 +73,6 @@ mod tests {
             Level::Warning
         );
         assert_eq!(judge(now, Some(now), true).level, Level::Ok);
-        assert!(judge(now, None, false).text.contains("not known"));
+        assert!(judge(now, None, false).text.contains("unknown"));
     }
 }

@@ -201,6 +201,6 @@ mod tests {
         );
         // A board without a battery-backed clock.
         assert!(told(&names, 0).contains("clock"), "{}", told(&names, 0));
-        assert!(told(&["other.example".to_owned()], 1_000).contains("not for other.example"));
+        assert!(told(&["other.example".to_owned()], 1_000).contains("not valid for other.example"));
     }
 }
