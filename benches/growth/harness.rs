@@ -1,4 +1,4 @@
-//! A store in a folder, with accounts of some devices, and a clock that goes as fast as is asked for.
+//! A store on disk with accounts and devices, under a simulated clock.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -18,19 +18,19 @@ use graceful_rules::command::{Command, Fetch, FetchResult, Member, Outcome};
 use graceful_rules::membership::Registration;
 use graceful_store::{Engine as _, Options, Store};
 
-/// Accounts that are founded, and pushes that are made, in one commit while a store is filled.
+/// Accounts created, or pushes, per commit while a store is filled.
 const FILL: usize = 1_000;
 
-/// After so many turns in a row in which there was nothing to do, there will not be.
+/// Consecutive idle iterations after which a measurement ends.
 const IDLE_TURNS_MAX: usize = 100;
 
-/// What one kind of work cost.
+/// Cost of one kind of work.
 #[derive(Debug, Clone, Copy)]
 pub struct Cost {
     pub p50_us: f64,
     /// Processor time of each push, ack or envelope.
     pub cpu_us: f64,
-    /// Bytes given to the disk for each.
+    /// Bytes written to the disk for each.
     pub written_bytes: f64,
 }
 
@@ -40,7 +40,7 @@ pub struct Account {
     pub pushed: u64,
     /// The newest seq.
     pub head: u64,
-    /// How far all devices but the creator have acknowledged.
+    /// Cursor of all devices but the creator.
     pub acked: u64,
 }
 
@@ -50,7 +50,7 @@ pub struct Harness {
     pub now: RelayTime,
     pub sealed: Bytes,
     pub folder: PathBuf,
-    /// Member turn is next.
+    /// The account that comes next.
     turn: u64,
 }
 
@@ -110,7 +110,7 @@ fn adding(log: &Membership, creator: &SigningKey, added: &SigningKey) -> SignedE
 }
 
 impl Harness {
-    /// Founds so many accounts of so many devices in an empty folder.
+    /// Creates accounts and devices in an empty directory.
     pub fn new(folder: &Path, accounts: usize, devices: usize, bytes: usize) -> Result<Self> {
         let mut sealed = vec![0xa5; envelope::padded_size(bytes.max(envelope::SIZE_MIN))];
         sealed[0] = envelope::FORM;
@@ -200,10 +200,10 @@ impl Harness {
         Ok(outcomes)
     }
 
-    /// An account, every one as likely as another and none twice in a row.
+    /// The next account: uniformly distributed, none twice in a row.
     pub fn next_account(&mut self) -> usize {
         self.turn += 1;
-        // Multiplying by an odd number of this size scatters neighbours (Knuth, TAOCP 6.4).
+        // Multiplying by an odd number of this size scatters neighbors (Knuth, TAOCP 6.4).
         let scattered = self.turn.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
         usize::try_from(scattered).unwrap_or(0) % self.accounts.len()
     }
@@ -222,7 +222,7 @@ impl Harness {
         Command::push(account.devices[0], [envelope])
     }
 
-    /// Pushes until the store has so many envelopes, while this much time goes by.
+    /// Pushes until the store has this many envelopes, spread over this much time.
     pub fn fill(&mut self, envelopes: u64, time: Duration) -> Result<()> {
         let missing = envelopes.saturating_sub(self.store.totals()?.envelopes);
         let commits = missing.div_ceil(FILL as u64).max(1);
@@ -243,7 +243,7 @@ impl Harness {
         Ok(())
     }
 
-    /// What a device has not been shown, as much as one look gives.
+    /// Fetches one page of the envelopes that a device awaits.
     pub fn look(&self, member: Member, after: u64) -> Result<usize> {
         let look = Fetch {
             member,
@@ -258,7 +258,7 @@ impl Harness {
         }
     }
 
-    /// Bytes of the envelopes that are kept.
+    /// Bytes of the stored envelopes.
     pub fn live_bytes(&self) -> Result<u64> {
         Ok(self.store.totals()?.envelopes * self.sealed.len() as u64)
     }
@@ -267,21 +267,21 @@ impl Harness {
         folder_bytes(&self.folder)
     }
 
-    /// What a crash would leave, opened, and how many milliseconds that took: a copy of all files, made
-    /// while the store is open and nothing is being written.
+    /// Opens a copy of the files of the open store, as a crash would leave them. Returns the milliseconds
+    /// that opening took as well.
     pub fn crashed(&self, spare: &Path) -> Result<(Store, f64)> {
         std::fs::create_dir(spare)?;
         for entry in std::fs::read_dir(&self.folder)? {
             let entry = entry?;
             let copy = spare.join(entry.file_name());
             std::fs::copy(entry.path(), &copy)?;
-            // Otherwise the first sync of the store would wait for all of it.
+            // Otherwise the store's first sync would include the copy.
             std::fs::File::open(&copy)?.sync_all()?;
         }
         open_ms(spare)
     }
 
-    /// Closed and opened again in order, and how many milliseconds that took.
+    /// Closes and reopens the store. Returns the milliseconds that this took as well.
     pub fn reopened(self) -> Result<(Self, f64)> {
         let Self {
             store,
@@ -306,7 +306,7 @@ impl Harness {
         ))
     }
 
-    /// Closes it, makes it small, opens it again.
+    /// Closes, compacts and reopens the store.
     pub fn compacted(self) -> Result<Self> {
         let Self {
             store,
@@ -330,7 +330,8 @@ impl Harness {
     }
 }
 
-/// Repeats something for a while, which writes to the disk under this folder. Each turn says how many it did.
+/// Repeats work for some time, and measures writes to the disk of this directory. Each iteration returns its
+/// count.
 pub fn measure<Subject>(
     subject: &mut Subject,
     folder: &Path,
@@ -345,7 +346,7 @@ pub fn measure<Subject>(
     while started.elapsed() < time && times.len() < turns_max && idle < IDLE_TURNS_MAX {
         let turn = Instant::now();
         let count = work(subject)?;
-        // A turn without anything to do says nothing.
+        // An iteration without work is not measured.
         if count > 0 {
             times.push(turn.elapsed());
         }
@@ -370,10 +371,10 @@ fn open_ms(folder: &Path) -> Result<(Store, f64)> {
     Ok((store, started.elapsed().as_secs_f64() * 1e3))
 }
 
-/// Values by name, as they are kept.
+/// Values by name, as in the raw numbers.
 pub type Values = BTreeMap<String, f64>;
 
-/// With the cost of one kind of work.
+/// Adds the cost of one kind of work.
 pub fn note(values: &mut Values, name: &str, cost: Cost) {
     values.insert(format!("{name}_p50_us"), cost.p50_us);
     values.insert(format!("{name}_cpu_us"), cost.cpu_us);

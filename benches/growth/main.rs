@@ -1,5 +1,5 @@
-//! How the store grows: what pushing, delivering, acknowledging and sweeping cost when much is stored, many
-//! devices wait or there are many accounts; how long opening takes; how large the file is after a month.
+//! Growth of the store: the cost of pushes, deliveries, acks and sweeps by envelopes, devices and accounts;
+//! the time to open it; the file size after a month.
 //!
 //! `cargo bench --bench growth`, with `-- --quick` in a minute or two, with `-- --large` up to ten million.
 //! Writes its part of docs/design/performance.md.
@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 use harness::{Harness, Values, measure as cost, note};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
-/// Stored in the course of this, so that the oldest expire first.
+/// Time over which envelopes are stored, so that the oldest expire first.
 const FILL_TIME: Duration = Duration::from_secs(20 * 24 * 60 * 60);
 const RETENTION: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 /// Pushes of different accounts in one commit, as under load.
@@ -33,10 +33,10 @@ const SWEEPS_MAX: usize = 5;
 #[derive(Debug, Parser)]
 #[command(name = "cargo bench --bench growth --")]
 struct Options {
-    /// Small numbers, to see that it works
+    /// Use small numbers for a quick check
     #[arg(long)]
     quick: bool,
-    /// Up to ten million envelopes as well: needs some 20 GB and an hour
+    /// Add ten million envelopes: 20 GB, one hour
     #[arg(long)]
     large: bool,
     /// Seconds for each kind of work [default: 3]
@@ -45,16 +45,16 @@ struct Options {
     /// Bytes of an envelope, before padding
     #[arg(long, default_value_t = 600)]
     size: usize,
-    /// Everything is kept in this folder while it runs: choose the disk
+    /// Directory on the disk to measure
     #[arg(long, default_value = "target")]
     folder: PathBuf,
-    /// Where the raw numbers and the pictures go, beside the page that is named like it
+    /// Output directory for numbers and charts
     #[arg(long, default_value = "docs/design/performance")]
     out: PathBuf,
-    /// Measure nothing: only write the page anew from the raw numbers
+    /// Rewrite the page without measuring
     #[arg(long)]
     draw: bool,
-    /// Cargo says this.
+    /// Passed by Cargo.
     #[arg(long, hide = true)]
     bench: bool,
 }
@@ -71,12 +71,12 @@ struct Raw {
     accounts: Vec<Values>,
     /// By days of churn.
     month: Vec<Values>,
-    /// What an idle relay writes.
+    /// Writes of an idle relay.
     idle: Values,
 }
 
 fn main() -> Result<()> {
-    // Cargo runs benchmarks as tests too: then nothing is measured.
+    // Cargo also runs benchmarks as tests; these measure nothing.
     if !std::env::args().any(|argument| argument == "--bench") {
         return Ok(());
     }
@@ -159,7 +159,7 @@ fn measure(options: &Options) -> Result<Raw> {
     Ok(raw)
 }
 
-/// Each kind of work on a store as it stands; sweeping on a copy, for it takes away what is there.
+/// Measures each kind of work on a filled store. Sweeping deletes envelopes, so it uses a copy.
 fn stage(
     mut harness: Harness,
     number: f64,
@@ -200,7 +200,7 @@ fn stage(
     values.insert("file_bytes".to_owned(), file as f64);
     let (mut crashed, crashed_ms) = harness.crashed(spare)?;
     values.insert("crash_open_ms".to_owned(), crashed_ms);
-    // Long after everything has expired.
+    // After everything has expired.
     sweep(
         &mut crashed,
         spare,
@@ -215,7 +215,7 @@ fn stage(
     Ok((harness, values))
 }
 
-/// All devices but the creator acknowledge one more envelope; with the last of them it goes.
+/// Acknowledges one more envelope from all devices but the creator. The last ack deletes it.
 fn acks(harness: &mut Harness, time: Duration, values: &mut Values) -> Result<()> {
     let disk = harness.folder.clone();
     let acks = cost(harness, &disk, time, TURNS_MAX, |harness| {
@@ -238,7 +238,7 @@ fn acks(harness: &mut Harness, time: Duration, values: &mut Values) -> Result<()
     Ok(())
 }
 
-/// A few commits of sweeping.
+/// Measures a few commits of the sweep.
 fn sweep(store: &mut Store, folder: &Path, now: RelayTime, values: &mut Values) -> Result<()> {
     let swept = cost(
         store,
@@ -254,8 +254,8 @@ fn sweep(store: &mut Store, folder: &Path, now: RelayTime, values: &mut Values) 
     Ok(())
 }
 
-/// 35 days: each day as many pushes as the day before, of which nine in ten are acknowledged within the
-/// day, and the rest expires after 30.
+/// Simulates 35 days with the same number of pushes each day. Nine of ten are acknowledged on the same day;
+/// the rest expires after 30.
 fn month(raw: &mut Raw, folder: &Path, options: &Options) -> Result<()> {
     let a_day: u64 = if options.quick { 200 } else { 20_000 };
     let mut harness = Harness::new(folder, 200, 2, options.size)?;

@@ -1,4 +1,4 @@
-//! The measured part of the page.
+//! The generated part of the performance page.
 
 use std::fmt::Write;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! Instructions, as callgrind counts them, and whether there are more of them than there were.
+//! Instruction counts under callgrind, compared with the recorded ones.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -8,26 +8,26 @@ use anyhow::{Context, Result, bail};
 
 use crate::paths::{HotPath, PATHS};
 
-/// Runs one path in this process, for callgrind to count.
+/// Runs one path in this process, under callgrind.
 pub const TURNS: &str = "--turns";
 
-/// By so many percent a count may be above the one on record: inlining moves it a little.
+/// Tolerance in percent above the recorded count, since inlining varies.
 const TOLERANCE_PERCENT: u64 = 3;
 
-/// And by so many instructions where that is more: a short path moves by a call more or less.
+/// Minimum tolerance in instructions: a short path varies by about one call.
 const TOLERANCE_INSTRUCTIONS: u64 = 50;
 
-/// Callgrind's processor has no instructions for SHA-256, which most have: it would hide all the rest.
+/// Counted separately: callgrind's processor lacks SHA-256 instructions, so it would dominate the count.
 const HASHING: [&str; 2] = ["sha256", "compress"];
 
-/// Instructions for each change, by path, and apart from them those of SHA-256.
+/// Instructions per change by path, and those of SHA-256 separately.
 type Counts = BTreeMap<String, u64>;
 
 fn record() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/hot_paths/instructions.json")
 }
 
-/// The turns of one path, after one that makes everything warm.
+/// Runs the iterations of one path, after a warm-up.
 pub fn turns(name: &str) -> Result<()> {
     let path = PATHS
         .iter()
@@ -42,13 +42,13 @@ pub fn turns(name: &str) -> Result<()> {
     Ok(())
 }
 
-/// Callgrind counts only what happens in here, by its name.
+/// The function that callgrind counts, by its name.
 #[inline(never)]
 fn counted_turn(work: &mut dyn FnMut()) {
     work();
 }
 
-/// Compares with the record. Fails where something takes more than it may.
+/// Compares with the recorded counts. Fails if a path exceeds its tolerance.
 pub fn check() -> Result<ExitCode> {
     let Some(counts) = count_all()? else {
         return Ok(ExitCode::SUCCESS);
@@ -86,7 +86,7 @@ pub fn check() -> Result<ExitCode> {
     })
 }
 
-/// Makes the record anew.
+/// Rewrites the recorded counts.
 pub fn write() -> Result<ExitCode> {
     let Some(counts) = count_all()? else {
         return Ok(ExitCode::FAILURE);
@@ -96,7 +96,7 @@ pub fn write() -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// `None`, and says so, where the counts would be those of another machine.
+/// Returns `None` with a message if the counts would not be comparable on this machine.
 fn count_all() -> Result<Option<Counts>> {
     if !is_comparable() {
         println!("NOT CHECKED: the counts on record are those of x86-64 with AVX2.");
@@ -127,7 +127,7 @@ fn is_comparable() -> bool {
     false
 }
 
-/// Without SHA-256, and of SHA-256 alone.
+/// Splits the count into SHA-256 and everything else.
 fn count(path: &HotPath) -> Result<(u64, u64)> {
     let folder = tempfile::tempdir_in("target")?;
     let file = folder.path().join("callgrind.out");
@@ -163,7 +163,7 @@ fn count(path: &HotPath) -> Result<(u64, u64)> {
     Ok(((all - hashing) / changes, hashing / changes))
 }
 
-/// `  1,234 (56.78%)  what it is of`
+/// Parses a line like `  1,234 (56.78%)  function`.
 fn instructions(line: &str) -> Option<u64> {
     line.split_once('(')?.0.trim().replace(',', "").parse().ok()
 }

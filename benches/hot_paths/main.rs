@@ -1,8 +1,8 @@
-//! What each change costs on its way, step by step.
+//! Cost of each step of a change.
 //!
-//! `cargo bench --bench hot_paths` takes the time of each (with Criterion). `-- --check` counts instructions
-//! instead, under callgrind, and compares them with `instructions.json` beside this file: they hardly depend
-//! on what else the machine does, so that a slow-down is seen. `-- --write` writes that file anew.
+//! `cargo bench --bench hot_paths` measures the time of each step (with Criterion). `-- --check` counts instructions
+//! instead, under callgrind, and compares them with `instructions.json` beside this file: the counts do not
+//! depend on the load of the machine, so a regression shows. `-- --write` rewrites that file.
 
 mod counted;
 #[path = "../growth/harness.rs"]
@@ -33,7 +33,7 @@ fn main() -> Result<ExitCode> {
         ["--write", ..] => return counted::write(),
         _ => {}
     }
-    // Cargo runs benchmarks as tests, too: then nothing is measured.
+    // Cargo also runs benchmarks as tests; these measure nothing.
     if arguments.iter().any(|argument| argument == "--bench") {
         time()?;
     }

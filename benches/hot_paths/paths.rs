@@ -1,4 +1,4 @@
-//! What a relay and a device do for every change, each made ready to be done again and again.
+//! The steps of a change on relay and device, set up for repetition.
 
 use std::hint::black_box;
 use std::path::Path;
@@ -25,25 +25,25 @@ const CONTENT_BYTES: usize = 1_024;
 /// Envelopes in one frame, and accounts that push in one commit.
 const TOGETHER: usize = 64;
 
-/// Stored before anything is delivered.
+/// Envelopes stored before the first delivery.
 const STORED: u64 = 6_400;
 
-/// Does it once.
+/// Runs one iteration.
 type Turn = Box<dyn FnMut()>;
 
-/// One path and what it needs.
+/// One path and its state.
 pub struct HotPath {
-    /// As it is asked for.
+    /// Name on the command line.
     pub name: &'static str,
-    /// Changes of a kilobyte that one turn is for.
+    /// Changes of one KiB per iteration.
     pub changes: u64,
-    /// Turns that are counted: enough that the first ones do not matter.
+    /// Counted iterations: enough that the first ones do not matter.
     pub turns: u64,
     make: fn(&Path) -> Result<Turn>,
 }
 
 impl HotPath {
-    /// AccountPage for its first turn. What is stored, is stored in this folder.
+    /// Sets up the path; its store is in this directory.
     pub fn ready(&self, folder: &Path) -> Result<Turn> {
         (self.make)(folder)
     }
@@ -58,7 +58,7 @@ const fn path(name: &'static str, changes: u64, make: fn(&Path) -> Result<Turn>)
     }
 }
 
-/// All of them, in the order in which a change meets them.
+/// All paths, in the order in which a change takes them.
 pub const PATHS: [HotPath; 6] = [
     path("seal", 1, seal),
     path("decode", TOGETHER as u64, decode),
@@ -126,7 +126,7 @@ fn seal(_: &Path) -> Result<Turn> {
     }))
 }
 
-/// The relay reads a frame.
+/// The relay decodes a frame.
 fn decode(_: &Path) -> Result<Turn> {
     let bytes = frame::device_bytes(DeviceFrame::Push(Push {
         envelopes: envelopes()?,
@@ -136,7 +136,7 @@ fn decode(_: &Path) -> Result<Turn> {
     }))
 }
 
-/// It makes the digests, and decides what becomes of the pushes of one account.
+/// The relay hashes and decides the pushes of one account.
 fn decide(_: &Path) -> Result<Turn> {
     let limits = Limits::default();
     let mut account = Account::new(AccountNumber(1), AccountId::new([3; 32]));
@@ -159,8 +159,8 @@ fn decide(_: &Path) -> Result<Turn> {
     }))
 }
 
-/// It stores the pushes of many accounts in one commit, seals them for the disk, and folds them in when it
-/// is time. What the system does for it, such as syncing, is not counted.
+/// The relay stores the pushes of many accounts in one commit, encrypts them at rest, and flushes when due.
+/// Work of the kernel, such as syncing, is not counted.
 fn commit(folder: &Path) -> Result<Turn> {
     let mut harness = Harness::new(folder, 1_000, 2, CONTENT_BYTES)?;
     Ok(Box::new(move || {
@@ -176,7 +176,7 @@ fn commit(folder: &Path) -> Result<Turn> {
     }))
 }
 
-/// It reads what waits for a device, opens it, and makes the frame.
+/// The relay reads the pending envelopes of a device, decrypts them, and encodes the frame.
 fn deliver(folder: &Path) -> Result<Turn> {
     let mut harness = Harness::new(folder, 1, 2, CONTENT_BYTES)?;
     for _ in 0..STORED / TOGETHER as u64 {
