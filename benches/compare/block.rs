@@ -1,10 +1,10 @@
-//! The part of a page that a program writes: what stands between two marks.
+//! The generated part of a page, between two marks.
 
 use std::path::Path;
 
 use anyhow::{Context, Result};
 
-/// Puts `text` where `name` has its place on the page.
+/// Replaces the part `name` of the page.
 pub fn replace(page: &Path, name: &str, text: &str) -> Result<()> {
     let (begin, end) = (
         format!("<!-- measured by {name}: from here -->"),

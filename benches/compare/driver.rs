@@ -1,4 +1,4 @@
-//! What every contender can do, and the load that is put on it: the same loops for all.
+//! The driver interface of all servers, and the load, which is the same loop for all.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -17,18 +17,18 @@ use tokio::task::JoinSet;
 /// Concurrent connection attempts.
 const CONNECTING: usize = 32;
 
-/// Where a server is.
+/// Address of a server.
 #[derive(Clone)]
 pub struct Target {
     pub address: SocketAddr,
     pub tls: Option<Arc<ClientConfig>>,
-    /// Of our own relay.
+    /// URL of the relay.
     pub url: String,
 }
 
 /// One connection of a client that pushes, or of one that receives. Each number is an account.
 pub trait Driver: Send + Sized + 'static {
-    /// What the server needs to know before anybody connects.
+    /// Prepares the server before any connection.
     fn prepare(_target: &Target) -> impl Future<Output = Result<()>> + Send {
         async { Ok(()) }
     }
@@ -44,12 +44,12 @@ pub trait Driver: Send + Sized + 'static {
     fn receive(&mut self) -> impl Future<Output = Result<Vec<Bytes>>> + Send;
 }
 
-/// How hard, and for how long.
+/// Load and duration.
 #[derive(Clone, Copy)]
 pub struct Load {
     pub connections: usize,
     pub bytes: usize,
-    /// Of all together; absent: one in flight on each connection, always.
+    /// Rate of all connections together; absent: one push in flight per connection.
     pub rate: Option<f64>,
     /// Another device of each account receives.
     pub deliver: bool,
@@ -57,7 +57,7 @@ pub struct Load {
     pub duration: Duration,
 }
 
-/// What it came to.
+/// Results.
 pub struct Result_ {
     pub stored: Summary,
     pub delivered: Option<Summary>,
@@ -73,7 +73,7 @@ struct Run {
     delivered: Stats,
 }
 
-/// Connects, many at a time.
+/// Connects concurrently.
 pub async fn connect_all<D: Driver>(target: &Target, count: usize) -> Result<Vec<D>> {
     let permits = Arc::new(Semaphore::new(CONNECTING));
     let mut tasks = JoinSet::new();
@@ -94,7 +94,7 @@ pub async fn connect_all<D: Driver>(target: &Target, count: usize) -> Result<Vec
     Ok(all.into_iter().map(|(_, driver)| driver).collect())
 }
 
-/// Puts this load on the server, and measures.
+/// Runs the load and measures.
 pub async fn run<D: Driver>(target: &Target, server: Process, load: Load) -> Result<Result_> {
     D::prepare(target).await?;
     let mut pushing = connect_all::<D>(target, load.connections).await?;
@@ -143,7 +143,7 @@ pub async fn run<D: Driver>(target: &Target, server: Process, load: Load) -> Res
     let before = used()?;
     tokio::time::sleep_until((run.started + window.end).into()).await;
     let after = used()?;
-    // EnvelopeMeta open until what was received is counted.
+    // Kept open until the deliveries are counted.
     let mut drivers = Vec::new();
     while let Some(done) = tasks.join_next().await {
         drivers.push(done??);

@@ -1,4 +1,4 @@
-//! One connection to a server, plain or over TLS 1.3: what all drivers speak through.
+//! One connection to a server, plain or over TLS 1.3: shared by all drivers.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ const READ_BUFFER_BYTES: usize = 16 * 1024;
 pub trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
 
-/// Bytes out, bytes in, with what was read ahead.
+/// A stream with a read buffer.
 pub struct Line {
     stream: Box<dyn Stream>,
     buffer: Vec<u8>,
@@ -38,7 +38,7 @@ impl Line {
         }
     }
 
-    /// From here on over TLS.
+    /// Upgrades the connection to TLS.
     pub async fn upgrade(self, config: &Arc<ClientConfig>) -> Result<Self> {
         let name = ServerName::try_from("localhost")?;
         let stream = TlsConnector::from(config.clone())
@@ -56,7 +56,7 @@ impl Line {
         Ok(self.stream.flush().await?)
     }
 
-    /// Up to the next `\r\n`, without it.
+    /// Reads up to the next `\r\n`, which is dropped.
     pub async fn text(&mut self) -> Result<String> {
         loop {
             let rest = &self.buffer[self.at..];
@@ -88,7 +88,7 @@ impl Line {
     }
 }
 
-/// A certificate for this run, and how to trust it.
+/// A certificate for this run, and the client configuration that trusts it.
 pub struct Certificate {
     pub chain_pem: String,
     pub key_pem: String,

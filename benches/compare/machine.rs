@@ -1,4 +1,4 @@
-//! What the machine itself can do: the limits that nobody gets past.
+//! Limits of the machine itself.
 
 use std::fs::OpenOptions;
 use std::io::{Read, Write};
@@ -26,7 +26,7 @@ fn median_us(mut times: Vec<Duration>) -> f64 {
         .map_or(0.0, |time| time.as_secs_f64() * 1e6)
 }
 
-/// Repeats something, and gives the time of each.
+/// Repeats work and returns the time of each iteration.
 fn repeat(time: Duration, mut work: impl FnMut() -> Result<()>) -> Result<Vec<Duration>> {
     let (started, mut times) = (Instant::now(), Vec::new());
     while started.elapsed() < time {
@@ -37,7 +37,7 @@ fn repeat(time: Duration, mut work: impl FnMut() -> Result<()>) -> Result<Vec<Du
     Ok(times)
 }
 
-/// Appending so many bytes to a file and `fdatasync`, again and again.
+/// Repeated appends of this many bytes to a file, each with `fdatasync`.
 pub fn disk(folder: &Path, bytes: usize, time: Duration) -> Result<Values> {
     let path = folder.join("disk");
     let mut file = OpenOptions::new().create(true).append(true).open(&path)?;
@@ -55,7 +55,7 @@ pub fn disk(folder: &Path, bytes: usize, time: Duration) -> Result<Values> {
     ])
 }
 
-/// A kilobyte there and back over TCP on this machine, from one thread to another.
+/// Round trip of one KiB over local TCP between two threads.
 pub fn loopback(time: Duration) -> Result<Values> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
     let mut near = TcpStream::connect(listener.local_addr()?)?;
@@ -127,7 +127,7 @@ pub fn tls(certificate: &Certificate, time: Duration) -> Result<Values> {
     )])
 }
 
-/// Takes what one end has to say to the other, by way of `pass`.
+/// Passes the output of one end to the other.
 fn carry<A: SideData, B: SideData>(
     from: &mut ConnectionCommon<A>,
     to: &mut ConnectionCommon<B>,
@@ -145,7 +145,7 @@ fn carry<A: SideData, B: SideData>(
     Ok(())
 }
 
-/// redb itself: so many rows of one value in each commit, in order of arrival.
+/// redb alone: this many rows per commit, in order of arrival.
 pub fn redb(folder: &Path, batch: u64, bytes: usize, time: Duration) -> Result<Values> {
     const ROWS: TableDefinition<u64, &[u8]> = TableDefinition::new("rows");
     let path = folder.join("redb");
@@ -172,7 +172,7 @@ pub fn redb(folder: &Path, batch: u64, bytes: usize, time: Duration) -> Result<V
     ])
 }
 
-/// The machine in a sentence.
+/// Describes the machine in one sentence.
 pub fn description() -> String {
     let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
     let cpu = read("/proc/cpuinfo");

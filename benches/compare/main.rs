@@ -1,5 +1,5 @@
-//! Graceful Relay beside what people would use instead: the same work through each, on the same disk, in
-//! turns. Run it by `benches/compare/run`; docs/design/performance.md is what it writes.
+//! Comparison of Graceful Relay with other servers: the same work, on the same disk, in turns. Run it with
+//! `benches/compare/run`; it writes a part of docs/design/performance.md.
 //!
 //! The load comes from this one process for all of them, by the same loops over the same kind of
 //! connection, and shares the machine with the server.
@@ -27,19 +27,19 @@ use scenarios::{Contender, Settings, Values};
 #[derive(Debug, Parser)]
 #[command(name = "benches/compare/run")]
 struct Options {
-    /// One short round of everything, in a few minutes: to see that it works
+    /// Run one short round as a check
     #[arg(long)]
     quick: bool,
-    /// Rounds; of an even number the lower middle counts [default: 5]
+    /// Rounds, of which the lower median counts [default: 5]
     #[arg(long)]
     rounds: Option<usize>,
-    /// Seconds that each turn is measured [default: 5]
+    /// Measured seconds per run [default: 5]
     #[arg(long)]
     seconds: Option<u64>,
-    /// Only these scenarios, separated by commas
+    /// Only these scenarios, comma-separated
     #[arg(long, value_delimiter = ',')]
     scenarios: Vec<String>,
-    /// Only these peers, separated by commas; the relay itself always is
+    /// Only these peers and the relay, comma-separated
     #[arg(long, value_delimiter = ',')]
     peers: Vec<String>,
     /// Connections of the scenario push-1000 [default: 1000]
@@ -48,22 +48,22 @@ struct Options {
     /// Connections of the scenario idle [default: 10000]
     #[arg(long)]
     idle: Option<usize>,
-    /// Bytes of the store that is opened after a crash [default: 1000000000]
+    /// Store bytes opened after a crash [default: 1000000000]
     #[arg(long)]
     reopen_bytes: Option<u64>,
-    /// Everything is kept in this folder while it runs: choose the disk
+    /// Directory on the disk to measure
     #[arg(long, default_value = "target")]
     folder: PathBuf,
-    /// Where the raw numbers and the pictures go, beside the page that is named like it
+    /// Output directory for numbers and charts
     #[arg(long, default_value = "docs/design/performance")]
     out: PathBuf,
-    /// Keep what the raw numbers have of other scenarios
+    /// Keep the numbers of other scenarios
     #[arg(long)]
     add: bool,
-    /// Measure nothing: only write the page anew from the raw numbers
+    /// Rewrite the page without measuring
     #[arg(long)]
     draw: bool,
-    /// Cargo says this.
+    /// Passed by Cargo.
     #[arg(long, hide = true)]
     bench: bool,
 }
@@ -81,7 +81,7 @@ struct Raw {
     records: Vec<Record>,
 }
 
-/// One turn.
+/// One run.
 #[derive(Debug, Serialize, Deserialize)]
 struct Record {
     scenario: String,
@@ -91,7 +91,7 @@ struct Record {
 }
 
 fn main() -> Result<()> {
-    // Cargo runs benchmarks as tests too: then nothing is measured.
+    // Cargo also runs benchmarks as tests; these measure nothing.
     if !std::env::args().any(|argument| argument == "--bench") {
         return Ok(());
     }
@@ -190,12 +190,12 @@ async fn measure(options: &Options, mut raw: Raw, file: &Path) -> Result<Raw> {
                             values,
                         });
                     }
-                    // One that fails does not take the others' numbers with it.
+                    // A failure does not discard the other servers' numbers.
                     Err(error) => eprintln!("FAILED: {error:#}"),
                 }
             }
         }
-        // A run that is stopped keeps what it has.
+        // An interrupted run keeps its results.
         save(&raw, file)?;
     }
     Ok(raw)

@@ -1,4 +1,4 @@
-//! The measured part of the page: a table and a picture for each scenario, medians of the rounds.
+//! The generated part of the page: a table and a chart per scenario, medians of the rounds.
 
 use std::fmt::Write;
 use std::path::Path;
@@ -10,7 +10,7 @@ use crate::block;
 use crate::peers::Kind;
 use crate::{Raw, Record};
 
-/// A number in a table: its name in a record, the column's heading, and how it is written.
+/// A column: its name in the raw numbers, its heading and its format.
 struct Column(&'static str, &'static str, fn(f64) -> String);
 
 struct Section {
@@ -18,7 +18,7 @@ struct Section {
     title: &'static str,
     text: &'static str,
     columns: &'static [Column],
-    /// The column that is drawn; none: no picture.
+    /// The plotted column; `None`: no chart.
     drawn: Option<&'static str>,
 }
 
@@ -213,7 +213,7 @@ fn preamble(raw: &Raw) -> Result<String> {
     Ok(text)
 }
 
-/// The lower middle.
+/// The lower median.
 fn median(mut values: Vec<f64>) -> Option<f64> {
     values.sort_by(f64::total_cmp);
     values.get(values.len().saturating_sub(1) / 2).copied()

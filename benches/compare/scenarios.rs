@@ -1,4 +1,4 @@
-//! What is put through each contender, and what is noted of it.
+//! The scenarios, and the measurements of each.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -30,20 +30,20 @@ const KIB: usize = 1024;
 /// Just below 1 MiB: the size of an envelope that redb does not double.
 const LARGE: usize = 1024 * 1024 - 512;
 const LARGE_CONNECTIONS: usize = 4;
-/// Of these envelopes in a frame.
+/// Envelopes in a frame.
 const BATCH: u64 = 500;
 const REDB_BATCH: u64 = 1_000;
 const DELIVER_ACCOUNTS: usize = 8;
 const DELIVER_PER_S: f64 = 200.0;
 const HALF_LOAD_ACCOUNTS: usize = 64;
-/// Idle connections that are sent through a message of 1 MiB.
+/// Idle connections that each carry one message of 1 MiB.
 const SAMPLE: usize = 100;
-/// So much goes through before, so that what the server keeps in its caches is there already.
+/// Warm-up bytes that fill the server's caches.
 const WARM_MESSAGES: usize = 128;
 const REOPEN_CONNECTIONS: usize = 8;
 const REOPEN_BYTES: usize = 64_000;
 
-/// Who takes its turn.
+/// The measured server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Contender {
     Server(Kind, bool),
@@ -54,13 +54,13 @@ pub enum Contender {
     Tls,
 }
 
-/// What is done.
+/// The work of a scenario.
 #[derive(Debug, Clone, Copy)]
 pub enum Work {
     /// One push in flight on each connection.
     Push(Connections, usize),
     Batch,
-    /// So many in a second, or half of what it can; another device receives.
+    /// A rate per second, or half of the maximum; another device receives.
     Deliver(Option<f64>),
     Idle,
     Start,
@@ -71,18 +71,18 @@ pub enum Work {
 #[derive(Debug, Clone, Copy)]
 pub enum Connections {
     Few(usize),
-    /// As many as the settings say.
+    /// As many as configured.
     Many,
 }
 
 pub struct Scenario {
-    /// As it is typed.
+    /// Name on the command line.
     pub name: &'static str,
     pub work: Work,
     pub contenders: Vec<Contender>,
 }
 
-/// How long, how many.
+/// Durations and counts.
 pub struct Settings {
     pub folder: PathBuf,
     pub certificate: Certificate,
@@ -91,7 +91,7 @@ pub struct Settings {
     pub many: usize,
     pub idle: usize,
     pub reopen_bytes: u64,
-    /// For memory that is no longer needed to be given back.
+    /// Time in which a server may release memory.
     pub settle: Duration,
 }
 
@@ -109,7 +109,7 @@ impl Contender {
     }
 }
 
-/// All of them, in order.
+/// All scenarios, in order.
 pub fn all() -> Vec<Scenario> {
     use Contender::{AesGcm, Disk, Loopback, Redb, Server, Tls};
     use Kind::{Mosquitto, Nats, Postgres, Redis, Relay};
@@ -180,7 +180,7 @@ pub fn all() -> Vec<Scenario> {
     ]
 }
 
-/// Whether it answers a client already.
+/// Whether it already answers a client.
 pub async fn is_ready(kind: Kind, target: &Target) -> bool {
     async fn answers<D: Driver>(target: &Target) -> bool {
         D::connect(target, 0).await.is_ok()
@@ -188,7 +188,7 @@ pub async fn is_ready(kind: Kind, target: &Target) -> bool {
     with_driver!(kind, answers::<_>(target))
 }
 
-/// One turn of one contender.
+/// One run of one server.
 pub async fn turn(work: Work, contender: Contender, settings: &Settings) -> Result<Values> {
     let scratch = Scratch::new(&settings.folder)?;
     let (folder, time) = (scratch.path(), settings.time);
@@ -217,7 +217,7 @@ pub async fn turn(work: Work, contender: Contender, settings: &Settings) -> Resu
     let start = |folder| Server::start(kind, tls, folder, &settings.certificate, connections);
     let work = match work {
         Work::Deliver(None) => {
-            // On a server of its own: what it leaves is not for the next devices.
+            // On a fresh server, so that leftovers do not reach the next devices.
             let server = start(spare.path()).await?;
             Work::Deliver(Some(half_load(kind, &server, settings).await?))
         }
@@ -232,7 +232,7 @@ pub async fn turn(work: Work, contender: Contender, settings: &Settings) -> Resu
         }
         Work::Idle => {
             let (target, process) = (&server.target, server.process());
-            // With somebody who is away Mosquitto would write its whole file anew for each message.
+            // With an absent subscriber, Mosquitto would rewrite its whole file for each message.
             let prepare = kind != Kind::Mosquitto;
             with_driver!(kind, idle::<_>(target, process, settings, prepare))
         }
@@ -290,7 +290,7 @@ async fn push(
         .map(|(after, before)| after - before);
     let mut values = pushed(&result, bytes);
     if let Some(device) = device {
-        // Over the whole run, for the disk is not asked in its middle.
+        // Over the whole run, since the disk is not sampled during it.
         let all = result.stored.all as f64 * bytes as f64;
         values.insert("device_written_per_byte".to_owned(), device as f64 / all);
     }
@@ -320,7 +320,7 @@ fn pushed(result: &Result_, bytes: usize) -> Values {
         ),
         ("resident_mb", result.server.resident_bytes as f64 / 1e6),
     ];
-    // Of nothing there is no median and no cost.
+    // Without samples there is no median and no cost.
     let values = values
         .into_iter()
         .filter(|_| stored.measured > 0 && latency.count > 0);
@@ -331,7 +331,7 @@ fn pushed(result: &Result_, bytes: usize) -> Values {
         .collect()
 }
 
-/// As the client library sends when it has much to send: through the load generator of the program.
+/// Batches, as the client library sends them, by the load generator.
 async fn batch(server: &Server, settings: &Settings) -> Result<Values> {
     let plan = Plan {
         accounts: LARGE_CONNECTIONS,
@@ -377,7 +377,7 @@ async fn batch(server: &Server, settings: &Settings) -> Result<Values> {
     ))
 }
 
-/// Half of what it stores for these accounts while another device of each receives.
+/// Half of the rate that it stores while another device of each account receives.
 async fn half_load(kind: Kind, server: &Server, settings: &Settings) -> Result<f64> {
     let bytes = Payload::random(KIB).bytes();
     let probe = Load {
@@ -450,7 +450,7 @@ async fn idle<D: Driver>(
     let started = Instant::now();
     let mut connections = connect_all::<D>(target, count).await?;
     let connected = started.elapsed();
-    // What connecting took is given back first.
+    // Memory used for connecting is released first.
     tokio::time::sleep(settings.settle).await;
     let idle = resident()?;
     let sample = SAMPLE.min(count);
@@ -477,7 +477,7 @@ async fn idle<D: Driver>(
     ]))
 }
 
-/// Fills a store, ends the server as a crash would in the middle of pushes, and starts it again.
+/// Fills a store, kills the server during pushes, and starts it again.
 async fn reopen(kind: Kind, scratch: &Scratch, settings: &Settings) -> Result<Values> {
     async fn fill<D: Driver>(target: &Target, bytes: u64, patience: Duration) -> Result<u64> {
         D::prepare(target).await?;
@@ -515,7 +515,7 @@ async fn reopen(kind: Kind, scratch: &Scratch, settings: &Settings) -> Result<Va
     let (target, patience) = (server.target.clone(), Duration::from_secs(120));
     let bytes = settings.reopen_bytes;
     let filled = with_driver!(kind, fill::<_>(&target, bytes, patience))?;
-    // It is killed while pushes are on their way.
+    // Killed while pushes are in flight.
     let more = tokio::spawn(async move { with_driver!(kind, fill::<_>(&target, bytes, patience)) });
     tokio::time::sleep(Duration::from_millis(200)).await;
     drop(server);

@@ -1,4 +1,4 @@
-//! A contender that runs, on a fresh folder of the disk that is measured.
+//! A running server in a fresh directory of the measured disk.
 
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -14,14 +14,14 @@ use crate::driver::Target;
 use crate::line::Certificate;
 use crate::peers::Kind;
 
-/// A server that loads a large file takes its time.
+/// Timeout of the start, which may load a large file.
 const READY_WAIT: Duration = Duration::from_secs(180);
 
-/// A running server; killed as a crash would when dropped.
+/// A running server, killed on drop.
 pub struct Server {
     running: Running,
     pub target: Target,
-    /// From starting the program until it took a connection.
+    /// Time from the start of the program until it accepts a connection.
     pub ready: Duration,
 }
 
@@ -31,7 +31,7 @@ enum Running {
 }
 
 impl Server {
-    /// Starts it on `folder`, with what an earlier one left there.
+    /// Starts the server in `folder` with existing data.
     pub async fn start(
         kind: Kind,
         tls: bool,
@@ -92,7 +92,7 @@ impl Server {
 
     async fn wait(&mut self, started: Instant, kind: Kind, folder: &Path) -> Result<()> {
         loop {
-            // Redis and PostgreSQL take connections while they still load, and say so.
+            // Redis and PostgreSQL accept connections while they load, and report it.
             let opened = TcpStream::connect(self.target.address).await.is_ok();
             if opened && crate::scenarios::is_ready(kind, &self.target).await {
                 self.ready = started.elapsed();
@@ -127,7 +127,7 @@ impl Drop for Server {
     }
 }
 
-/// A folder that is gone when dropped, even where a process is still writing its last file into it.
+/// A directory deleted on drop, even while a process still writes into it.
 pub struct Scratch(tempfile::TempDir);
 
 impl Scratch {

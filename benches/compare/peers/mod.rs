@@ -1,4 +1,4 @@
-//! The contenders: one file for each, with how it is started and how it is spoken to.
+//! The other servers: one file for each, with its start and its driver.
 
 pub mod mqtt;
 pub mod nats;
@@ -11,19 +11,19 @@ use std::process::Command;
 
 use anyhow::Result;
 
-/// Another program that keeps messages.
+/// Another message store.
 pub struct Peer {
     pub name: &'static str,
-    /// Of Debian.
+    /// Debian package.
     pub package: &'static str,
     pub settings: &'static str,
-    /// What its acknowledgement says of a push.
+    /// Guarantee of its acknowledgement.
     pub promise: &'static str,
-    /// Runs it on `folder/data`, on this port, with TLS or without.
+    /// Starts it on `folder/data` and this port, with or without TLS.
     pub command: fn(folder: &Path, port: u16, tls: bool) -> Result<Command>,
 }
 
-/// Who is measured.
+/// The measured servers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
     Relay,
@@ -42,7 +42,7 @@ impl Kind {
         Self::Postgres,
     ];
 
-    /// As it is typed.
+    /// Name on the command line.
     pub fn word(self) -> &'static str {
         match self {
             Self::Relay => "relay",
@@ -67,7 +67,7 @@ impl Kind {
         self.peer().map_or("Graceful Relay", |peer| peer.name)
     }
 
-    /// As the program itself says it.
+    /// Version that the program reports.
     pub fn version(self) -> String {
         let (program, flag) = match self {
             Self::Relay => return env!("CARGO_PKG_VERSION").to_owned(),
@@ -92,7 +92,7 @@ impl Kind {
     }
 }
 
-/// Calls something that is generic over the driver with that of this kind.
+/// Calls a generic function with the driver of this server.
 #[macro_export]
 macro_rules! with_driver {
     ($kind:expr, $call:ident :: < _ > ( $($argument:expr),* )) => {

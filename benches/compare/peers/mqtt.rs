@@ -38,7 +38,7 @@ fn command(folder: &Path, port: u16, tls: bool) -> Result<Command> {
         }
         false => String::new(),
     };
-    // It would give up root's rights, and with them its folder.
+    // It would drop root privileges, and lose access to its directory.
     let settings = format!(
         "user root\nallow_anonymous true\npersistence true\npersistence_location {}/\nautosave_interval 1\n\
          autosave_on_changes true\nmax_queued_messages 0\nmax_queued_bytes 0\nmax_inflight_messages 0\n\
@@ -69,7 +69,7 @@ fn text(text: &str) -> Vec<u8> {
     .concat()
 }
 
-/// Fixed header (section 2.2) and what follows.
+/// Fixed header (section 2.2) and body.
 fn packet(kind: u8, parts: &[&[u8]]) -> Vec<u8> {
     let mut length: usize = parts.iter().map(|part| part.len()).sum();
     let mut bytes = vec![kind];
@@ -105,7 +105,7 @@ impl Mqtt {
         Ok(this)
     }
 
-    /// The kind with its flags, and what follows the header.
+    /// Packet type with flags, and body.
     async fn next(&mut self) -> Result<(u8, Vec<u8>)> {
         let kind = self.line.bytes(1).await?[0];
         let (mut length, mut shift) = (0_usize, 0);
@@ -124,7 +124,7 @@ impl Mqtt {
         let ask = packet(SUBSCRIBE, &[&1_u16.to_be_bytes(), &text(topic), &[1]]);
         self.line.write(&ask).await?;
         loop {
-            // What is for it may come before the answer.
+            // A delivery may precede the answer.
             let (kind, answer) = self.next().await?;
             if kind == SUBACK {
                 ensure!(
@@ -138,7 +138,7 @@ impl Mqtt {
 }
 
 impl Driver for Mqtt {
-    /// Somebody who is away, and for whom everything has to be kept.
+    /// An absent subscriber with a durable session.
     async fn prepare(target: &Target) -> Result<()> {
         Self::open(target, "keeper", 0, String::new())
             .await?

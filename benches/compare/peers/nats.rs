@@ -53,7 +53,7 @@ pub struct Nats {
     inbox: String,
 }
 
-/// A message that was delivered.
+/// A delivered message.
 struct Message {
     reply: Option<String>,
     payload: Bytes,
@@ -111,7 +111,7 @@ impl Driver for Nats {
 
     async fn connect(target: &Target, number: usize) -> Result<Self> {
         let mut line = Line::connect(target.address, None).await?;
-        // It says who it is in plain text, and goes on over TLS.
+        // INFO is in plain text; TLS starts after it.
         line.text().await?;
         if let Some(config) = &target.tls {
             line = line.upgrade(config).await?;

@@ -1,4 +1,4 @@
-//! PostgreSQL, over its wire protocol version 3: one prepared `INSERT` for each push, a transaction of its own.
+//! PostgreSQL, over its wire protocol version 3: one prepared `INSERT` for each push, in its own transaction.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -18,10 +18,10 @@ pub const PEER: Peer = Peer {
     command,
 };
 
-/// Whom the server runs as where we are root, for it refuses to.
+/// User of the server if this process is root, which PostgreSQL refuses.
 const USER: &str = "postgres";
 
-/// The newest version that is installed.
+/// The newest installed version.
 pub fn programs() -> Result<PathBuf> {
     let found = std::fs::read_dir("/usr/lib/postgresql").context("PostgreSQL is not installed")?;
     let mut found: Vec<_> = found
@@ -32,7 +32,7 @@ pub fn programs() -> Result<PathBuf> {
     found.pop().context("PostgreSQL is not installed")
 }
 
-/// Run as somebody who is not root; it becomes that program, and not its parent.
+/// Runs a program as this user, by exec.
 fn as_user(program: PathBuf) -> Command {
     let root = Command::new("id")
         .arg("-u")
@@ -55,7 +55,7 @@ fn as_user(program: PathBuf) -> Command {
 fn command(folder: &Path, port: u16, _tls: bool) -> Result<Command> {
     let data = folder.join("data");
     if !data.join("PG_VERSION").exists() {
-        // The server's user has to come through to it.
+        // The server's user needs access to it.
         let _ = Command::new("chown").arg(USER).arg(&data).status();
         for path in data
             .ancestors()
@@ -96,7 +96,7 @@ pub struct Postgres {
     number: usize,
 }
 
-/// One message: its kind, its length, what is in it.
+/// One message: type, length, body.
 fn message(kind: u8, parts: &[&[u8]]) -> Vec<u8> {
     let length = 4 + parts.iter().map(|part| part.len()).sum::<usize>();
     let mut bytes = vec![kind];
@@ -140,7 +140,7 @@ impl Postgres {
         Ok((head[0], body))
     }
 
-    /// The rows that came, the last column of each.
+    /// The last column of each received row.
     async fn until_ready(&mut self) -> Result<Vec<Bytes>> {
         let mut rows = Vec::new();
         loop {
@@ -164,7 +164,7 @@ impl Driver for Postgres {
     async fn prepare(target: &Target) -> Result<()> {
         let mut this = Self::open(target, 0).await?;
         this.query(TABLE).await?;
-        // So that who listens hears of it: in the same transaction.
+        // Notifies listeners in the same transaction.
         this.query(
             "CREATE OR REPLACE FUNCTION tell() RETURNS trigger LANGUAGE plpgsql AS \
              'BEGIN PERFORM pg_notify(''log'' || NEW.account, NEW.seq::text); RETURN NEW; END'",
@@ -231,7 +231,7 @@ impl Driver for Postgres {
             let seq = body[4..].split(|byte| *byte == 0).nth(1).context("a seq")?;
             let seq = std::str::from_utf8(seq)?;
             let select = format!("SELECT encode(payload, 'hex') FROM log WHERE seq = {seq}");
-            // Notices of further rows may come between.
+            // Notices of further rows may arrive in between.
             self.line
                 .write(&message(b'Q', &[select.as_bytes(), b"\0"]))
                 .await?;

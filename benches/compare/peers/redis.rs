@@ -49,7 +49,7 @@ fn command(folder: &Path, port: u16, tls: bool) -> Result<Command> {
 pub struct Redis {
     line: Line,
     stream: String,
-    /// What was received last.
+    /// Id of the last received entry.
     last: String,
 }
 
@@ -103,7 +103,7 @@ impl Driver for Redis {
             stream: format!("log:{number}"),
             last: "$".to_owned(),
         };
-        // The handshake is over when it answers.
+        // The handshake ends with the answer.
         this.line.write(&words(&[b"PING"])).await?;
         let pong = this.line.text().await?;
         ensure!(pong == "+PONG", "Redis says {pong}");
@@ -118,7 +118,7 @@ impl Driver for Redis {
 
     async fn listen(&mut self, target: &Target, number: usize) -> Result<Self> {
         let mut this = Self::connect(target, number).await?;
-        // "$" would miss what comes between two questions: begin at the beginning, which is empty.
+        // "$" would miss entries between two reads, so this starts at the empty beginning.
         this.last = "0".to_owned();
         this.ask_for_more().await?;
         Ok(this)
