@@ -131,7 +131,7 @@ impl RawLimits {
         ));
     }
 
-    /// The limits that devices are told, with those of an account.
+    /// The limits in the greeting, including those of an account.
     pub(super) fn protocol(&self, accounts: &RawAccounts, storage: &RawStorage) -> Limits {
         Limits {
             frame_bytes_max: self.frame_size_max.0,

@@ -86,7 +86,7 @@ pub struct Config {
     pub ballast_bytes: u64,
     /// Who may create an account.
     pub registration: Registration,
-    /// Limits that devices are told.
+    /// Limits in the greeting.
     pub limits: Limits,
     /// Concurrent sessions.
     pub connections_max: usize,

@@ -115,7 +115,7 @@ impl RawTls {
     }
 }
 
-/// Refuses an option that has no effect, before somebody relies on it.
+/// Refuses an option that has no effect, so that no operator relies on it.
 fn only_with(
     check: &Check<'_>,
     key: &str,

@@ -61,7 +61,7 @@ pub async fn run(
         () = redirect_all(plain, &state, tls.as_ref()) => Ok(()),
         () = watch_certificate(tls.as_ref()) => Ok(()),
     };
-    // New connections are told to retry.
+    // New connections are rejected with a retry time.
     tokio::select! {
         () = state.drain() => {}
         () = accept_all(&tcp, &connections) => {}

@@ -22,13 +22,11 @@ pub enum BearerTokenError {
     #[error("cannot read {0}: {1}")]
     Read(PathBuf, std::io::Error),
     /// The file is readable by every user.
-    #[error(
-        "{0} may be read by every user; make it private (chmod 600), and put a new secret into it"
-    )]
+    #[error("{0} is readable by every user; run chmod 600 on it and replace the token")]
     WorldReadable(PathBuf),
     /// The token is too short or too long.
     #[error(
-        "{0} must hold one line of at least {BYTES_MIN} letters, like `openssl rand -hex 32` makes"
+        "{0} must hold one line of at least {BYTES_MIN} characters; use `openssl rand -hex 32`"
     )]
     Invalid(PathBuf),
 }

@@ -30,7 +30,7 @@ fn slices(conversations: usize, time_max: Duration) -> (usize, Duration) {
 }
 
 impl ServerState {
-    /// Ends sessions, while new connections are told to retry. [`ServerState::close`] aborts what
+    /// Ends sessions, while new connections are rejected with a retry time. [`ServerState::close`] aborts what
     /// is left.
     pub(super) async fn drain(&self) {
         self.draining.cancel();

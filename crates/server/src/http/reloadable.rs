@@ -13,7 +13,7 @@ pub struct ReloadableOptions {
     pub allowed_origins: AllowedOrigins,
     /// The token for `/status`; without one it is disabled.
     pub status_token: Option<BearerToken>,
-    /// The token for `/metrics`; without one it is open to whoever reaches the listener.
+    /// The token for `/metrics`; without one it is open to every client of the listener.
     pub metrics_token: Option<BearerToken>,
 }
 

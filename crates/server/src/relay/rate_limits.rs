@@ -189,7 +189,7 @@ mod tests {
         );
         limiter
             .check_create_account(THERE, 0, 0)
-            .expect("nothing was founded yet");
+            .expect("no account was created yet");
         limiter.on_account_created(0);
         limiter.on_account_created(0);
         assert!(limiter.check_create_account(THERE, 0, 0).is_err());

@@ -8,16 +8,16 @@ use graceful_rules::admission::Address;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TransportError {
     /// The message exceeds the limit.
-    #[error("a message over the limit")]
+    #[error("the message exceeds the limit")]
     TooLarge,
     /// A large message arrived slowly while others waited for its memory.
-    #[error("a message that came too slowly")]
+    #[error("the message arrived too slowly")]
     TooSlow,
     /// The message is not binary.
-    #[error("a message that is not binary")]
+    #[error("the message is not binary")]
     NotBinary,
     /// The connection broke.
-    #[error("the connection broke: {0}")]
+    #[error("the connection failed: {0}")]
     Disconnected(String),
 }
 

@@ -44,18 +44,18 @@ pub(super) async fn check(
                 Ok(Ok(true)) => {}
                 Ok(Ok(false)) => {
                     return Err(format!(
-                        "{name} leads to {address}, where something else answers than this relay; correct its \
-                         address, or have the router pass port {port} on{SKIP}"
+                        "{name} leads to {address}, where something else answers; correct the DNS record, or \
+                         forward port {port} in the router{SKIP}"
                     ));
                 }
                 Ok(Err(_)) | Err(_) => silent.push(address.to_string()),
             }
         }
-        // An authority tries another address if one is dead.
+        // A CA tries another address if one does not answer.
         if silent.len() == addresses.len() {
             return Err(format!(
-                "{name} leads to {}, where nothing answers; open port {port} in the firewall and pass it \
-                 on in the router{SKIP}",
+                "{name} leads to {}, where nothing answers; open port {port} in the firewall and \
+                 forward it in the router{SKIP}",
                 silent.join(" and ")
             ));
         }
