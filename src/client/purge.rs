@@ -11,7 +11,7 @@ use super::session::{connected, open, with};
 
 #[derive(Debug, Args)]
 pub(super) struct Purge {
-    /// Delete only through this seq [default: all]
+    /// Delete only through this sequence number [default: all]
     #[arg(long, value_name = "SEQ", conflicts_with = "account")]
     through: Option<u64>,
     /// Delete the account itself, for all devices

@@ -450,6 +450,6 @@ mod tests {
             Journal::open(&path),
             Err(ClientError::Damaged { .. })
         ));
-        assert!(std::fs::read(&path).unwrap().starts_with(b"a letter"));
+        assert!(std::fs::read(&path).unwrap().starts_with(b"not a journal"));
     }
 }

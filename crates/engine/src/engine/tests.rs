@@ -1,7 +1,7 @@
 //! Engines against a naive relay: each change arrives once and in order, whatever fails.
 
 mod chunking;
-mod lies;
+mod misbehavior;
 mod snapshot;
 
 use std::collections::VecDeque;
@@ -20,7 +20,7 @@ use graceful_protocol::wire::{Delivered, Envelope, Placement, SignedEntry};
 use graceful_protocol::{Chain, chain};
 
 /// A device with its disk, its app and its place at the relay.
-struct Side {
+struct TestDevice {
     identity: Identity,
     engine: Engine,
     disk: Vec<Record>,
@@ -37,7 +37,7 @@ struct Side {
     now_ms: u64,
 }
 
-impl Side {
+impl TestDevice {
     fn new(identity: Identity, seed: u64) -> Self {
         let state = EngineState::new(&identity).unwrap();
         let engine = Engine::new(state, "", Box::new(SeededRng(seed)));
@@ -89,7 +89,7 @@ impl Side {
         self.drain();
     }
 
-    fn cut(&mut self) {
+    fn disconnect(&mut self) {
         self.to_relay.clear();
         self.engine.handle_disconnected(self.now_ms);
         self.drain();
@@ -135,7 +135,7 @@ impl Side {
         true
     }
 
-    fn hear(&mut self, relay: &NaiveRelay) {
+    fn receive(&mut self, relay: &NaiveRelay) {
         if self.engine.is_live() {
             if relay.expired_through > self.sent_through {
                 let (from, through) = (self.sent_through + 1, relay.expired_through);
@@ -168,10 +168,10 @@ impl Side {
     }
 
     fn settle(&mut self, relay: &mut NaiveRelay) {
-        self.cut();
+        self.disconnect();
         self.connect(relay);
         while self.step(relay) {}
-        self.hear(relay);
+        self.receive(relay);
         while !self.inbox.is_empty() {
             self.apply_one();
         }
@@ -184,9 +184,9 @@ const SMALL_ENVELOPE_BYTES: u64 = 1_000;
 const SMALL_CONTENT_BYTES: usize = 631;
 
 /// Two devices of one account, both known to the relay.
-fn pair(seed: u64) -> (Side, Side, NaiveRelay) {
+fn pair(seed: u64) -> (TestDevice, TestDevice, NaiveRelay) {
     let mut rng = SeededRng(seed);
-    let mut first = Side::new(Identity::create("desk", "Desk", &mut rng), seed);
+    let mut first = TestDevice::new(Identity::create("desk", "Desk", &mut rng), seed);
     let mut relay = NaiveRelay {
         epoch: 1,
         ..NaiveRelay::default()
@@ -209,7 +209,7 @@ fn pair(seed: u64) -> (Side, Side, NaiveRelay) {
         account_id(&account.entries[0]),
         first.engine.account().account()
     );
-    let second = Side::new(
+    let second = TestDevice::new(
         Identity {
             keys,
             device_id: "phone".to_owned(),
@@ -225,10 +225,10 @@ enum Step {
     /// The number of chunks, if the relay's envelopes are small.
     Push(bool, usize),
     Connect(bool),
-    Cut(bool),
+    Disconnect(bool),
     Crash(bool, bool),
-    Talk(bool),
-    Hear(bool),
+    Exchange(bool),
+    Receive(bool),
     Apply(bool),
 }
 
@@ -237,16 +237,16 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         2 => any::<bool>().prop_map(|side| Step::Push(side, 1)),
         1 => (any::<bool>(), 2_usize..6).prop_map(|(side, parts)| Step::Push(side, parts)),
         2 => any::<bool>().prop_map(Step::Connect),
-        1 => any::<bool>().prop_map(Step::Cut),
+        1 => any::<bool>().prop_map(Step::Disconnect),
         1 => any::<(bool, bool)>().prop_map(|(side, compacted)| Step::Crash(side, compacted)),
-        6 => any::<bool>().prop_map(Step::Talk),
-        3 => any::<bool>().prop_map(Step::Hear),
+        6 => any::<bool>().prop_map(Step::Exchange),
+        3 => any::<bool>().prop_map(Step::Receive),
         3 => any::<bool>().prop_map(Step::Apply),
     ];
     prop::collection::vec(step, 0..80)
 }
 
-fn play(sides: &mut [Side; 2], relay: &mut NaiveRelay, steps: &[Step]) {
+fn run_steps(sides: &mut [TestDevice; 2], relay: &mut NaiveRelay, steps: &[Step]) {
     for step in steps {
         match *step {
             Step::Push(side, parts) => {
@@ -259,20 +259,20 @@ fn play(sides: &mut [Side; 2], relay: &mut NaiveRelay, steps: &[Step]) {
             Step::Connect(side) => {
                 let side = &mut sides[usize::from(side)];
                 if !side.engine.is_live() {
-                    side.cut();
+                    side.disconnect();
                     side.connect(relay);
                 }
             }
-            Step::Cut(side) => sides[usize::from(side)].cut(),
+            Step::Disconnect(side) => sides[usize::from(side)].disconnect(),
             Step::Crash(side, compacted) => sides[usize::from(side)].crash(compacted),
-            Step::Talk(side) => drop(sides[usize::from(side)].step(relay)),
-            Step::Hear(side) => sides[usize::from(side)].hear(relay),
+            Step::Exchange(side) => drop(sides[usize::from(side)].step(relay)),
+            Step::Receive(side) => sides[usize::from(side)].receive(relay),
             Step::Apply(side) => sides[usize::from(side)].apply_one(),
         }
     }
 }
 
-fn trusted(side: &Side) -> bool {
+fn saw_no_misbehavior(side: &TestDevice) -> bool {
     !side.events.iter().any(|event| {
         matches!(
             event,
@@ -289,13 +289,13 @@ proptest! {
         let (first, second, mut relay) = pair(seed);
         relay.envelope_bytes_max = SMALL_ENVELOPE_BYTES;
         let mut sides = [first, second];
-        play(&mut sides, &mut relay, &steps);
+        run_steps(&mut sides, &mut relay, &steps);
         for side in [0, 1, 0] {
             sides[side].settle(&mut relay);
         }
         prop_assert_eq!(&sides[0].pushed, &sides[1].applied);
         prop_assert_eq!(&sides[1].pushed, &sides[0].applied);
-        prop_assert!(sides.iter().all(trusted));
+        prop_assert!(sides.iter().all(saw_no_misbehavior));
         prop_assert!(sides.iter().all(|side| side.gaps.is_empty()));
         prop_assert_eq!(relay.repeats, 0);
         prop_assert!(sides.iter().all(|side| side.engine.state().outbox().waiting() == 0));
@@ -313,20 +313,20 @@ proptest! {
         relay.envelope_bytes_max = SMALL_ENVELOPE_BYTES;
         let mut sides = [first, second];
         sides[1].settle(&mut relay);
-        play(&mut sides, &mut relay, &before);
+        run_steps(&mut sides, &mut relay, &before);
         let backup = relay.clone();
-        play(&mut sides, &mut relay, &between);
+        run_steps(&mut sides, &mut relay, &between);
         for side in &mut sides {
-            side.cut();
+            side.disconnect();
         }
         relay = NaiveRelay { epoch: 2, ..backup };
-        play(&mut sides, &mut relay, &after);
+        run_steps(&mut sides, &mut relay, &after);
         for side in [0, 1, 0] {
             sides[side].settle(&mut relay);
         }
         prop_assert_eq!(&sides[0].pushed, &sides[1].applied);
         prop_assert_eq!(&sides[1].pushed, &sides[0].applied);
-        prop_assert!(sides.iter().all(trusted), "{:?} {:?}", sides[0].events, sides[1].events);
+        prop_assert!(sides.iter().all(saw_no_misbehavior), "{:?} {:?}", sides[0].events, sides[1].events);
         prop_assert!(sides.iter().all(|side| side.gaps.is_empty()));
     }
 }
@@ -446,7 +446,7 @@ fn pushes_resent_to_restored_relay_count_as_waiting() {
     first.push(Bytes::from_static(b"two"));
     while first.step(&mut relay) {}
     assert_eq!(first.engine.state().outbox().waiting(), 0);
-    first.cut();
+    first.disconnect();
     relay = NaiveRelay { epoch: 2, ..backup };
     first.connect(&relay);
     first.step(&mut relay);
@@ -458,7 +458,7 @@ fn pushes_resent_to_restored_relay_count_as_waiting() {
     );
     assert_ne!(first.engine.state().outbox().waiting(), 0);
     while first.step(&mut relay) {}
-    first.hear(&relay);
+    first.receive(&relay);
     assert_eq!(first.engine.state().outbox().waiting(), 0);
     assert_eq!(first.engine.sync_state(), State::UpToDate);
 }
@@ -466,7 +466,7 @@ fn pushes_resent_to_restored_relay_count_as_waiting() {
 #[test]
 fn greeting_limits_are_bounded() {
     let (mut first, ..) = pair(1);
-    first.cut();
+    first.disconnect();
     first.engine.handle_connected("relay.example", first.now_ms);
     let limits = Limits {
         frame_bytes_max: u64::MAX,
@@ -526,7 +526,7 @@ fn small_greeting(relay: &NaiveRelay) -> RelayFrame {
 #[test]
 fn oversized_change_after_limit_shrinks_is_dropped_and_named() {
     let (mut first, _, mut relay) = pair(1);
-    first.cut();
+    first.disconnect();
     let large = Change::new("large", vec![7; 9 * 1024]);
     let receipt = first
         .engine
@@ -580,13 +580,13 @@ fn false_too_large_refusal_keeps_the_change() {
 }
 
 /// Another device on a copy of this profile.
-fn copy(side: &Side) -> Side {
+fn copy(side: &TestDevice) -> TestDevice {
     let identity = Identity {
         keys: side.identity.keys.clone(),
         device_id: side.identity.device_id.clone(),
         account: side.identity.account.clone(),
     };
-    let mut copy = Side::new(identity, side.seed + 77);
+    let mut copy = TestDevice::new(identity, side.seed + 77);
     copy.disk.clone_from(&side.disk);
     copy.crash(true);
     copy.now_ms = side.now_ms;
@@ -603,7 +603,7 @@ fn copied_profile_renumbers_queued_changes() {
         first.push(Bytes::from_static(content));
         while first.step(&mut relay) {}
     }
-    first.cut();
+    first.disconnect();
     for content in [b"x", b"y", b"z"] {
         restored.push(Bytes::from_static(content));
     }

@@ -9,7 +9,7 @@ fn content(mark: u8, parts: usize) -> Bytes {
 }
 
 /// Two devices and a relay with small envelopes, all up to date.
-fn small_pair() -> (Side, Side, NaiveRelay) {
+fn small_pair() -> (TestDevice, TestDevice, NaiveRelay) {
     let (mut first, mut second, mut relay) = pair(1);
     relay.envelope_bytes_max = SMALL_ENVELOPE_BYTES;
     for side in [&mut first, &mut second] {
@@ -18,7 +18,7 @@ fn small_pair() -> (Side, Side, NaiveRelay) {
     (first, second, relay)
 }
 
-fn unfinished(side: &Side) -> usize {
+fn unfinished(side: &TestDevice) -> usize {
     side.gaps
         .iter()
         .filter(|gap| gap.reason == GapReason::Unfinished)
@@ -34,18 +34,18 @@ fn small_envelope_sizes_are_exact() {
 }
 
 #[derive(Debug, Clone)]
-enum Trouble {
+enum Fault {
     Step(Step),
     /// All but this many of the newest envelopes expire.
     Expire(u64),
 }
 
-fn troubles() -> impl Strategy<Value = Vec<Trouble>> {
+fn faults() -> impl Strategy<Value = Vec<Fault>> {
     let trouble = prop_oneof![
-        12 => steps().prop_map(|steps| steps.into_iter().take(8).map(Trouble::Step).collect::<Vec<_>>()),
-        1 => (0_u64..6).prop_map(|left| vec![Trouble::Expire(left)]),
+        12 => steps().prop_map(|steps| steps.into_iter().take(8).map(Fault::Step).collect::<Vec<_>>()),
+        1 => (0_u64..6).prop_map(|left| vec![Fault::Expire(left)]),
     ];
-    prop::collection::vec(trouble, 0..12).prop_map(|troubles| troubles.concat())
+    prop::collection::vec(trouble, 0..12).prop_map(|faults| faults.concat())
 }
 
 fn seq_of(relay: &NaiveRelay, sender: DeviceKey, push_number: u64) -> u64 {
@@ -64,14 +64,14 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
 
     #[test]
-    fn expiry_mid_change_is_reported(seed in 0_u64..1_000, troubles in troubles()) {
+    fn expiry_mid_change_is_reported(seed in 0_u64..1_000, faults in faults()) {
         let (first, second, mut relay) = pair(seed);
         relay.envelope_bytes_max = SMALL_ENVELOPE_BYTES;
         let mut sides = [first, second];
-        for trouble in &troubles {
+        for trouble in &faults {
             match trouble {
-                Trouble::Step(step) => play(&mut sides, &mut relay, std::slice::from_ref(step)),
-                Trouble::Expire(left) => {
+                Fault::Step(step) => run_steps(&mut sides, &mut relay, std::slice::from_ref(step)),
+                Fault::Expire(left) => {
                     let expired = (relay.log.len() as u64).saturating_sub(*left);
                     relay.expired_through = relay.expired_through.max(expired);
                 }
@@ -96,12 +96,12 @@ proptest! {
 }
 
 /// The first chunks of a change arrive and the rest never will.
-fn torn() -> (Side, Side, NaiveRelay) {
+fn torn() -> (TestDevice, TestDevice, NaiveRelay) {
     let (mut first, mut second, mut relay) = small_pair();
     first.push(content(1, 5));
     first.step(&mut relay);
-    first.cut();
-    second.hear(&relay);
+    first.disconnect();
+    second.receive(&relay);
     assert!(second.inbox.is_empty());
     let number = first.numbers[0];
     first.engine.state.outbox.drop_content(number);
@@ -113,7 +113,7 @@ fn torn() -> (Side, Side, NaiveRelay) {
 #[test]
 fn unfinished_change_is_reported_once_before_next() {
     let (first, mut second, relay) = torn();
-    second.hear(&relay);
+    second.receive(&relay);
     let Some(Incoming::Gap(gap)) = second.inbox.front() else {
         panic!("{:?}", second.inbox)
     };
@@ -138,7 +138,7 @@ fn unapplied_gap_is_reported_again_after_crash() {
     for (told, expected) in [(false, 1), (true, 1)] {
         for compacted in [false, true] {
             let (_, mut second, mut relay) = torn();
-            second.hear(&relay);
+            second.receive(&relay);
             if told {
                 second.apply_one();
             }
@@ -158,7 +158,7 @@ fn unapplied_gap_is_reported_again_after_crash() {
 #[test]
 fn app_recorded_position_suppresses_repeated_gap() {
     let (_, mut second, mut relay) = torn();
-    second.hear(&relay);
+    second.receive(&relay);
     let told = *second.inbox[0].position();
     // The app applied it and crashed before it acknowledged.
     second.crash(false);
@@ -173,12 +173,12 @@ fn reassembled_change_is_redelivered_until_applied() {
     first.push(content(1, 4));
     first.push(content(2, 3));
     while first.step(&mut relay) {}
-    second.hear(&relay);
+    second.receive(&relay);
     let before = *second.inbox[0].position();
     second.crash(true);
     second.connect(&relay);
     while second.step(&mut relay) {}
-    second.hear(&relay);
+    second.receive(&relay);
     assert_eq!(
         (second.inbox.len(), second.inbox[0].position()),
         (2, &before)
@@ -197,7 +197,7 @@ fn chunks_are_acknowledged_on_arrival() {
     let before = relay.log.len() as u64;
     for frames in 1..=2 {
         first.step(&mut relay);
-        second.hear(&relay);
+        second.receive(&relay);
         second.now_ms += ACK_DELAY_MS;
         second.engine.handle_timeout(second.now_ms);
         second.drain();
@@ -217,7 +217,7 @@ fn shrunken_limit_drops_chunked_change_whole() {
     first.push(content(1, 6));
     first.push(Bytes::from_static(b"small"));
     first.step(&mut relay);
-    first.cut();
+    first.disconnect();
     relay.envelope_bytes_max = 600;
     first.connect(&relay);
     first.step(&mut relay);
@@ -259,7 +259,7 @@ fn device_joining_mid_change_gets_gap_at_last_chunk() {
     while first.step(&mut relay) {}
     first.push(Bytes::from_static(b"small"));
     while first.step(&mut relay) {}
-    second.hear(&relay);
+    second.receive(&relay);
     let Some(Incoming::Gap(gap)) = second.inbox.front() else {
         panic!("{:?}", second.inbox)
     };
@@ -280,7 +280,7 @@ fn retained_changes_are_complete() {
     first.push(content(1, 6));
     first.push(Bytes::from_static(b"small"));
     first.step(&mut relay);
-    let kept = |side: &Side| -> Vec<_> {
+    let kept = |side: &TestDevice| -> Vec<_> {
         let kept = side.engine.retained_changes(0).into_iter();
         kept.map(|(number, change)| (number, change.content))
             .collect()
@@ -304,12 +304,12 @@ fn applied_gap_is_not_repeated_before_next_change() {
         let mut other = copy(&first);
         first.push(content(1, 5));
         first.step(&mut relay);
-        first.cut();
-        second.hear(&relay);
+        first.disconnect();
+        second.receive(&relay);
         // An older copy of the profile continues under the number of the fourth chunk.
         other.push(Bytes::from_static(b"small"));
         other.settle(&mut relay);
-        second.hear(&relay);
+        second.receive(&relay);
         assert_eq!(second.inbox.len(), 2, "{:?}", second.inbox);
         second.apply_one();
         second.crash(compacted);

@@ -2,7 +2,7 @@
 
 use super::*;
 
-fn wanted(side: &Side) -> Option<DeviceKey> {
+fn wanted(side: &TestDevice) -> Option<DeviceKey> {
     side.inbox.iter().find_map(|incoming| match incoming {
         Incoming::SnapshotRequest { device, .. } => Some(*device),
         _ => None,
@@ -20,14 +20,14 @@ fn snapshot_request_is_redelivered_until_applied() {
     second.drain();
     second.crash(true);
     second.settle(&mut relay);
-    first.hear(&relay);
+    first.receive(&relay);
     assert_eq!(wanted(&first), Some(second.device()));
     assert!(matches!(first.inbox[0], Incoming::Change(_)));
     first.apply_one();
     first.crash(true);
     first.connect(&relay);
     while first.step(&mut relay) {}
-    first.hear(&relay);
+    first.receive(&relay);
     assert_eq!(
         (first.inbox.len(), wanted(&first)),
         (1, Some(second.device()))
@@ -41,7 +41,7 @@ fn snapshot_request_is_redelivered_until_applied() {
     assert_eq!(wanted(&first), None);
     second.settle(&mut relay);
     assert_eq!(second.applied, [Bytes::from_static(b"everything")]);
-    assert!(trusted(&first) && trusted(&second));
+    assert!(saw_no_misbehavior(&first) && saw_no_misbehavior(&second));
 }
 
 #[test]
@@ -59,7 +59,7 @@ fn snapshot_request_goes_to_last_sender_after_restart() {
     while first.step(&mut relay) {}
     first.settle(&mut relay);
     let account = first.engine.bundle().unwrap();
-    let mut third = Side::new(
+    let mut third = TestDevice::new(
         Identity {
             keys: third,
             device_id: "tablet".to_owned(),
@@ -69,17 +69,17 @@ fn snapshot_request_goes_to_last_sender_after_restart() {
     );
     second.settle(&mut relay);
     // Each device is heard last once, so that key order does not matter.
-    for turn in 0..4 {
-        let speaking = if turn % 2 == 0 {
+    for round in 0..4 {
+        let sender = if round % 2 == 0 {
             &mut second
         } else {
             &mut first
         };
-        speaking.push(Bytes::from_static(b"hello"));
-        speaking.settle(&mut relay);
-        let expected = speaking.device();
+        sender.push(Bytes::from_static(b"hello"));
+        sender.settle(&mut relay);
+        let expected = sender.device();
         third.settle(&mut relay);
-        third.crash(turn > 1);
+        third.crash(round > 1);
         third.engine.request_snapshot(None, third.now_ms).unwrap();
         third.drain();
         let asked = third
@@ -91,7 +91,7 @@ fn snapshot_request_goes_to_last_sender_after_restart() {
             .unwrap()
             .recipient
             .clone();
-        assert_eq!(*asked, *expected.as_bytes(), "turn {turn}");
+        assert_eq!(*asked, *expected.as_bytes(), "round {round}");
     }
     let own = third
         .engine
@@ -102,7 +102,7 @@ fn snapshot_request_goes_to_last_sender_after_restart() {
 
 #[test]
 fn snapshot_request_on_only_device_fails() {
-    let mut alone = Side::new(Identity::create("desk", "Desk", &mut SeededRng(1)), 1);
+    let mut alone = TestDevice::new(Identity::create("desk", "Desk", &mut SeededRng(1)), 1);
     assert_eq!(
         alone.engine.request_snapshot(None, 0),
         Err(PushError::Alone)
@@ -119,7 +119,7 @@ fn joining_mid_change_gets_it_by_snapshot() {
     let large = Bytes::from(vec![7; SMALL_CONTENT_BYTES * 6]);
     second.push(large.clone());
     second.step(&mut relay);
-    first.hear(&relay);
+    first.receive(&relay);
     // The relay deletes what both have acknowledged.
     let kept_after = relay.log.len() as u64;
     let keys = DeviceKeys::random(&mut SeededRng(9));
@@ -132,7 +132,7 @@ fn joining_mid_change_gets_it_by_snapshot() {
     first.drain();
     while first.step(&mut relay) {}
     let account = first.engine.bundle().unwrap();
-    let mut third = Side::new(
+    let mut third = TestDevice::new(
         Identity {
             keys,
             device_id: "tablet".to_owned(),
@@ -146,7 +146,7 @@ fn joining_mid_change_gets_it_by_snapshot() {
     // The first device's snapshot lacks the change, which is incomplete there.
     assert!(first.applied.is_empty() && first.inbox.is_empty());
     while second.step(&mut relay) {}
-    third.hear(&relay);
+    third.receive(&relay);
     third.apply_one();
     assert_eq!(
         third.gaps.iter().map(|gap| gap.reason).collect::<Vec<_>>(),
@@ -160,7 +160,7 @@ fn joining_mid_change_gets_it_by_snapshot() {
         .unwrap();
     third.drain();
     while third.step(&mut relay) {}
-    first.hear(&relay);
+    first.receive(&relay);
     // In order: the answering device has applied the change before.
     let order: Vec<_> = first
         .inbox

@@ -25,24 +25,24 @@ fn rehash(relay: &mut NaiveRelay) {
     }
 }
 
-fn distrusts(side: &Side) -> Vec<&RelayMisbehavior> {
-    let mut distrusts = Vec::new();
+fn misbehaviors(side: &TestDevice) -> Vec<&RelayMisbehavior> {
+    let mut found = Vec::new();
     for event in &side.events {
         if let Event::MisbehaviorDetected(misbehavior) = event {
-            distrusts.push(misbehavior);
+            found.push(misbehavior);
         }
     }
-    distrusts
+    found
 }
 
-fn push(side: &mut Side, relay: &mut NaiveRelay, content: &'static str) -> u64 {
+fn push(side: &mut TestDevice, relay: &mut NaiveRelay, content: &'static str) -> u64 {
     side.push(Bytes::from_static(content.as_bytes()));
     while side.step(relay) {}
     side.engine.state().outbox().next_number() - 1
 }
 
 /// A third device that knows everything the first knows.
-fn third(first: &mut Side, relay: &mut NaiveRelay) -> Side {
+fn third(first: &mut TestDevice, relay: &mut NaiveRelay) -> TestDevice {
     let keys = DeviceKeys::random(&mut SeededRng(99));
     let (device, agreement) = (keys.device(), keys.agreement().public());
     let joining = Joining {
@@ -54,7 +54,7 @@ fn third(first: &mut Side, relay: &mut NaiveRelay) -> Side {
     first.drain();
     while first.step(relay) {}
     let account = first.engine.bundle().unwrap();
-    Side::new(
+    TestDevice::new(
         Identity {
             keys,
             device_id: "tablet".to_owned(),
@@ -64,7 +64,7 @@ fn third(first: &mut Side, relay: &mut NaiveRelay) -> Side {
     )
 }
 
-fn remove(first: &mut Side, device: DeviceKey, relay: &mut NaiveRelay) {
+fn remove(first: &mut TestDevice, device: DeviceKey, relay: &mut NaiveRelay) {
     first.engine.remove_device(device, first.now_ms).unwrap();
     first.drain();
     while first.step(relay) {}
@@ -87,13 +87,13 @@ fn withheld_change_is_named_by_a_later_one() {
         sender: first.device(),
         push_number: withheld,
     };
-    assert_eq!(distrusts(&second), [&expected]);
+    assert_eq!(misbehaviors(&second), [&expected]);
     let delivered_through = second
         .inbox
         .iter()
         .filter(|incoming| matches!(incoming, Incoming::Change(_)))
         .count();
-    assert_eq!(delivered_through, 2, "what came is not held back");
+    assert_eq!(delivered_through, 2, "received changes are delivered");
 }
 
 #[test]
@@ -105,13 +105,13 @@ fn reordered_changes_are_detected() {
     let end = relay.log.len();
     relay.log.swap(end - 2, end - 1);
     rehash(&mut relay);
-    second.hear(&relay);
+    second.receive(&relay);
     let withheld = RelayMisbehavior::Withheld {
         sender: first.device(),
         push_number: one,
     };
     assert_eq!(
-        distrusts(&second),
+        misbehaviors(&second),
         [&RelayMisbehavior::DivergentLog(end as u64 - 1), &withheld]
     );
 }
@@ -137,8 +137,8 @@ fn forked_log_is_detected_by_both_devices() {
     assert!(
         [&first, &second, &third]
             .iter()
-            .all(|side| distrusts(side).is_empty()),
-        "no device can know"
+            .all(|side| misbehaviors(side).is_empty()),
+        "no device can detect it yet"
     );
     // The third device's first message reveals the fork.
     push(&mut third, &mut other, "three");
@@ -151,9 +151,9 @@ fn forked_log_is_detected_by_both_devices() {
     );
     relay.push(device, vec![envelope]);
     for side in [&mut first, &mut second] {
-        side.hear(&relay);
+        side.receive(&relay);
         assert_eq!(
-            distrusts(side),
+            misbehaviors(side),
             [&RelayMisbehavior::DivergentLog(fork + 1)],
             "{:?}",
             side.events
@@ -178,11 +178,15 @@ fn silent_rollback_is_distinguished_from_restore() {
         );
         backup.epoch += u8::from(restored);
         let (head, count) = (backup.log.len() as u64, backup.entries.len() as u64);
-        first.cut();
+        first.disconnect();
         first.connect(&backup);
         first.step(&mut backup);
         if restored {
-            assert!(distrusts(&first).is_empty(), "{:?}", distrusts(&first));
+            assert!(
+                misbehaviors(&first).is_empty(),
+                "{:?}",
+                misbehaviors(&first)
+            );
             assert!(first.events.contains(&Event::RelayRestored));
         } else {
             let back = [
@@ -195,7 +199,7 @@ fn silent_rollback_is_distinguished_from_restore() {
                     to: head,
                 },
             ];
-            assert_eq!(distrusts(&first), back.iter().collect::<Vec<_>>());
+            assert_eq!(misbehaviors(&first), back.iter().collect::<Vec<_>>());
         }
         let kinds: Vec<_> = first
             .engine
@@ -213,7 +217,7 @@ fn silent_rollback_is_distinguished_from_restore() {
         assert_eq!(backup.entries.len() as u64, known);
         second.settle(&mut backup);
         assert!(second.applied.contains(&Bytes::from_static(b"own")));
-        let forgot = distrusts(&second)
+        let forgot = misbehaviors(&second)
             .iter()
             .any(|misbehavior| matches!(misbehavior, RelayMisbehavior::StoredPushesLost { .. }));
         assert_ne!(
@@ -230,9 +234,9 @@ fn hidden_membership_entries_are_detected() {
     let known = relay.entries.len() as u64;
     third(&mut first, &mut relay);
     push(&mut first, &mut relay, "one");
-    second.hear(&relay);
+    second.receive(&relay);
     assert!(
-        distrusts(&second).contains(&&RelayMisbehavior::MembershipHidden {
+        misbehaviors(&second).contains(&&RelayMisbehavior::MembershipHidden {
             shown: known,
             seen: known + 1
         })
@@ -284,7 +288,7 @@ fn removed_device_cannot_forge_under_old_epoch() {
     let last = push(&mut first, &mut relay, "new secrets");
     second.settle(&mut relay);
     assert!(
-        distrusts(&second).is_empty()
+        misbehaviors(&second).is_empty()
             && second
                 .applied
                 .ends_with(&[Bytes::from_static(b"new secrets")])
@@ -295,13 +299,13 @@ fn removed_device_cannot_forge_under_old_epoch() {
         known.epoch_keys(1).is_none(),
         "it was not given the new secret"
     );
-    let reason = |side: &Side| match side.events.last() {
+    let reason = |side: &TestDevice| match side.events.last() {
         Some(Event::UndecryptableEnvelope { reason, .. }) => reason.clone(),
         other => panic!("{other:?}"),
     };
-    let relay_makes = |relay: &mut NaiveRelay, side: &mut Side, envelope| {
+    let relay_makes = |relay: &mut NaiveRelay, side: &mut TestDevice, envelope| {
         relay.push(first.device(), vec![envelope]);
-        side.hear(relay);
+        side.receive(relay);
         side.engine.flush_acks(side.now_ms);
     };
     relay_makes(
@@ -342,7 +346,7 @@ fn push_waits_for_complete_membership_log() {
     let (mut first, mut second, mut relay) = pair(1);
     let third = third(&mut first, &mut relay);
     second.settle(&mut relay);
-    second.cut();
+    second.disconnect();
     remove(&mut first, third.device(), &mut relay);
     second.push(Bytes::from_static(b"written while offline"));
     second.connect(&relay);
