@@ -126,7 +126,7 @@ impl AuditCounts {
             envelopes("opens", self.unreadable, "pass their integrity check"),
             envelopes("form", self.unsealed, "have the sealed form"),
             envelopes("sizes", self.unpadded, "have one of the padded sizes"),
-            envelopes("each", self.nonrandom, "look random one by one"),
+            envelopes("each", self.nonrandom, "look random individually"),
             self.all_together(),
             envelopes(
                 "places",

@@ -117,7 +117,10 @@ fn verify_finds_plaintext_envelope() {
         .run(&["verify", "--data-dir", "relay"])
         .failure(&["1 check does not hold"]);
     assert!(
-        said.out.contains("WRONG") && said.out.contains("envelopes do not look random one by one"),
+        said.out.contains("WRONG")
+            && said
+                .out
+                .contains("envelopes do not look random individually"),
         "{}",
         said.out
     );

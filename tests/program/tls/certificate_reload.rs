@@ -144,7 +144,7 @@ async fn certificate_warnings_are_logged_at_start() {
     assert!(
         trouble
             .as_deref()
-            .is_some_and(|text| text.contains("not for other.example")),
+            .is_some_and(|text| text.contains("not valid for other.example")),
         "{trouble:?}"
     );
     pair.allow(0o644);

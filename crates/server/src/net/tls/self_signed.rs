@@ -152,7 +152,7 @@ mod tests {
         let error = load_or_create(folder.path(), Vec::new())
             .expect_err("damaged")
             .to_string();
-        assert!(error.contains("each device has to be told"), "{error}");
+        assert!(error.contains("each device has to pin again"), "{error}");
     }
 
     #[test]
