@@ -64,7 +64,7 @@ enum By {
 
 #[derive(Debug, Args)]
 pub(crate) struct Show {
-    /// Account id, or its first 8 or more characters
+    /// Account id, or a prefix of 8+ characters
     #[arg(value_name = "ID", allow_hyphen_values = true)]
     id: String,
     /// Print JSON
@@ -76,7 +76,7 @@ pub(crate) struct Show {
 
 #[derive(Debug, Args)]
 pub(crate) struct SetQuota {
-    /// Account id, or its first 8 or more characters
+    /// Account id, or a prefix of 8+ characters
     #[arg(value_name = "ID", allow_hyphen_values = true)]
     id: String,
     /// Storage quota, like 2GB
@@ -94,7 +94,7 @@ pub(crate) struct SetQuota {
 
 #[derive(Debug, Args)]
 pub(crate) struct Delete {
-    /// Account id, or its first 8 or more characters
+    /// Account id, or a prefix of 8+ characters
     #[arg(value_name = "ID", allow_hyphen_values = true)]
     id: String,
     /// Do not ask for confirmation
