@@ -212,7 +212,7 @@ impl Engine {
         match self {
             Self::Redb(store) => {
                 let store = store.clone();
-                spawn_blocking(move || store.flush_all()).await
+                spawn_blocking(move || store.checkpoint()).await
             }
             Self::Memory(_) => Ok(Ok(())),
         }
