@@ -45,7 +45,7 @@ pub fn dead_in_pages(root: &Path, pages: &[PathBuf]) -> Vec<String> {
     for page in pages {
         let text = read(&root.join(page));
         for link in links(&text) {
-            if let Err(why) = follow(root, page, &link, |text| anchors(text)) {
+            if let Err(why) = follow(root, page, &link, anchors) {
                 dead.push(format!("{}: {link}: {why}", page.display()));
             }
         }

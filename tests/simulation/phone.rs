@@ -88,7 +88,7 @@ impl Phone {
 
     /// The creator of an account.
     pub fn create(name: &str, rng: &mut SeededRng) -> Self {
-        let mut seeded = seeded(SeededRng::new(rng.next()));
+        let mut seeded = seeded(SeededRng::new(rng.next_u64()));
         Self {
             has_past: true,
             ..Self::new(Identity::create(name, name, &mut seeded), rng)
@@ -97,7 +97,7 @@ impl Phone {
 
     /// Keys for a device that is to join.
     pub fn joining(name: &str, rng: &mut SeededRng) -> (DeviceKeys, Joining) {
-        let keys = DeviceKeys::random(&mut seeded(SeededRng::new(rng.next())));
+        let keys = DeviceKeys::random(&mut seeded(SeededRng::new(rng.next_u64())));
         let joining = Joining {
             device: keys.device(),
             agreement: keys.agreement().public(),
@@ -144,7 +144,7 @@ impl Phone {
                 .extend(before.iter().map(|(at, _)| *at).filter(is_unsaid));
             state.applied_by_app(position);
         }
-        let rng = Box::new(seeded(SeededRng::new(rng.next())));
+        let rng = Box::new(seeded(SeededRng::new(rng.next_u64())));
         self.engine = Some(Engine::new(state, "", rng));
     }
 

@@ -63,7 +63,7 @@ impl Relay {
             relay_id: RelayId::new(rng.bytes()),
             epoch: StoreEpoch::new(rng.bytes()),
         };
-        let mut keys = SeededRng::new(rng.next());
+        let mut keys = SeededRng::new(rng.next_u64());
         let rng = move |bytes: &mut [u8]| keys.fill(bytes);
         let files = Files {
             store: disk.handle(File::Store),
@@ -101,7 +101,7 @@ impl Relay {
     /// A device dialled.
     pub fn connect(&mut self, wire: Wire, rng: &mut SeededRng, now_ms: u64) -> Vec<(Wire, Sent)> {
         // The wall clock is whatever it is: nothing may depend on it.
-        let wall_ms = rng.next() >> rng.below(60);
+        let wall_ms = rng.next_u64() >> rng.below(60);
         let machine = Session::new(self.config.clone(), rng.bytes(), wall_ms, now_ms);
         self.sessions.insert(
             wire,

@@ -46,7 +46,7 @@ impl Relay {
 impl Driver for Relay {
     async fn connect(target: &Target, _number: usize) -> Result<Self> {
         let mut connection = dial(target).await?;
-        let account = RawAccount::new();
+        let account = RawAccount::generate();
         connection
             .create_account(&account, "")
             .await
@@ -91,7 +91,7 @@ impl Driver for Relay {
             .map_err(said)?;
         Ok(Self {
             connection,
-            account: RawAccount::new(),
+            account: RawAccount::generate(),
             pushed: 0,
         })
     }

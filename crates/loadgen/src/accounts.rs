@@ -88,7 +88,7 @@ impl Accounts {
         let permits = Arc::new(Semaphore::new(AT_A_TIME));
         let mut tasks = JoinSet::new();
         for number in 0..plan.accounts {
-            let account = RawAccount::new();
+            let account = RawAccount::generate();
             let entry = Entry {
                 creator: account.devices()[0].clone(),
                 tried: AtomicBool::new(false),

@@ -140,7 +140,7 @@ impl Connector {
 
 impl RawAccount {
     /// Creates an account with one device. It has no recovery key and no secrets.
-    pub fn new() -> Self {
+    pub fn generate() -> Self {
         let signing = SigningKey::from_bytes(&random());
         let salt: [u8; 32] = random();
         let agreement_key: [u8; 32] = random();

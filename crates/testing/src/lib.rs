@@ -1,6 +1,10 @@
 //! Shared test support: fixtures, an in-process server, a process harness, devices and a crashing
 //! disk.
-#![allow(missing_docs)]
+#![allow(
+    missing_docs,
+    clippy::new_without_default,
+    reason = "test support, used by this repository alone"
+)]
 
 pub mod device;
 pub mod devices;

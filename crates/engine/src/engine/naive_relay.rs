@@ -1,5 +1,7 @@
 //! A relay for tests. It stores every frame and verifies nothing.
 
+#![allow(clippy::unwrap_used, reason = "a test double")]
+
 use std::collections::BTreeMap;
 
 use bytes::Bytes;

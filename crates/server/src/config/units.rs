@@ -143,7 +143,7 @@ impl fmt::Display for ByteSize {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let exact = SIZES
             .iter()
-            .filter(|(bytes, _)| self.0 > 0 && self.0 % bytes == 0);
+            .filter(|(bytes, _)| self.0 > 0 && self.0.is_multiple_of(*bytes));
         match exact.min_by_key(|(bytes, _)| self.0 / bytes) {
             Some((bytes, unit)) => write!(f, "{} {unit}", self.0 / bytes),
             None => write!(f, "{} B", self.0),

@@ -25,7 +25,7 @@ pub enum Backend {
     /// On redb.
     Redb(Box<Store>),
     /// In memory.
-    Memory(MemoryStore),
+    Memory(Box<MemoryStore>),
 }
 
 impl From<Store> for Backend {
@@ -36,7 +36,7 @@ impl From<Store> for Backend {
 
 impl From<MemoryStore> for Backend {
     fn from(store: MemoryStore) -> Self {
-        Self::Memory(store)
+        Self::Memory(Box::new(store))
     }
 }
 
@@ -72,7 +72,7 @@ impl Engine {
     pub(super) fn start(backend: Backend, on_failure: impl FnOnce() + Send + 'static) -> Self {
         match backend {
             Backend::Redb(store) => Self::Redb(Arc::new(RedbEngine::start(*store, on_failure))),
-            Backend::Memory(store) => Self::Memory(Arc::new(store)),
+            Backend::Memory(store) => Self::Memory(Arc::from(store)),
         }
     }
 

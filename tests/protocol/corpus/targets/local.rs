@@ -5,8 +5,6 @@ use graceful_engine::FnRng;
 use graceful_engine::record::Record;
 use graceful_server::admin::AdminRequest;
 
-/// Always the same bytes.
-
 /// A record that is read is written and read again as the same, and a state takes it or says why not.
 pub fn journal_record(data: &[u8]) {
     let Some(record) = Record::from_bytes(data) else {
