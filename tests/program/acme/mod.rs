@@ -195,7 +195,7 @@ async fn acme_name_without_dns_spends_no_attempt() {
             status
                 .tls_trouble
                 .as_deref()
-                .is_some_and(|text| text.contains("no address"))
+                .is_some_and(|text| text.contains("has no DNS record"))
         })
         .await;
     assert!(!acme.folder.path().join("tls/acme-attempts.json").exists());
