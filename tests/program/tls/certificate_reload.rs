@@ -69,7 +69,7 @@ async fn mismatched_key_pair_keeps_old_certificate() {
             good_key.as_str(),
             "no certificate in PEM form",
         ),
-        (good_chain.as_str(), "", "no private key in PEM form"),
+        (good_chain.as_str(), "", "no usable private key in PEM form"),
     ];
     for (chain, key, why) in cases {
         relay_under_test.pair.replace(chain, key);
@@ -136,7 +136,7 @@ async fn certificate_warnings_are_logged_at_start() {
     let tls = prepare(&[]).expect("good");
     assert_eq!(tls.names(), ["relay.example", "192.0.2.7"]);
     let status = tls.status();
-    assert_eq!((status.tls.as_str(), status.tls_trouble), ("files", None));
+    assert_eq!((status.tls.as_str(), status.tls_trouble), ("manual", None));
     let trouble = prepare(&["other.example"])
         .expect("served all the same")
         .status()
