@@ -269,7 +269,6 @@ fn crates_have_only_the_edges_of_the_layout() {
 }
 
 #[test]
-#[ignore = "pages still have words of the list"]
 fn private_words_do_not_return() {
     let pages = [
         wording::pages(root()),

@@ -127,7 +127,7 @@ mod tests {
                 }
             }
         });
-        asked.read_u8().await.expect("it has begun");
+        asked.read_u8().await.expect("it has started");
         if stops {
             cancel.cancel();
         }

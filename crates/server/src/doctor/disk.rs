@@ -119,10 +119,10 @@ fn time_syncs(folder: &Path) -> io::Result<Duration> {
     };
     let mut times = [Duration::ZERO; SYNCS];
     for time in &mut times {
-        let begun = Instant::now();
+        let started = Instant::now();
         temp.file.write_all(&[0x5a; PAGE_BYTES])?;
         temp.file.sync_data()?;
-        *time = begun.elapsed();
+        *time = started.elapsed();
     }
     times.sort_unstable();
     Ok(times[SYNCS / 2])

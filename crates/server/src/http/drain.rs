@@ -14,9 +14,9 @@ const SPREAD_MAX: Duration = Duration::from_secs(5);
 
 /// Returns the size of a batch and the pause between batches: devices must not all reconnect at
 /// once.
-fn slices(conversations: usize, time_max: Duration) -> (usize, Duration) {
-    let count = conversations.div_ceil(SLICE_MIN).clamp(1, SLICES_MAX);
-    let size = conversations.div_ceil(count);
+fn slices(sessions: usize, time_max: Duration) -> (usize, Duration) {
+    let count = sessions.div_ceil(SLICE_MIN).clamp(1, SLICES_MAX);
+    let size = sessions.div_ceil(count);
     let spread = SPREAD_MAX.min(time_max / 4);
     let pauses = u32::try_from(count - 1).unwrap_or(u32::MAX);
     (
@@ -82,17 +82,14 @@ mod tests {
         assert_eq!(slices(50, long), (50, Duration::ZERO));
         assert_eq!(slices(51, long), (26, Duration::from_secs(5)));
         assert_eq!(slices(2_000, long).0, 100);
-        for conversations in [1, 49, 101, 1_000, 100_000] {
+        for sessions in [1, 49, 101, 1_000, 100_000] {
             for time_max in [1, 10, 60] {
                 let time_max = Duration::from_secs(time_max);
-                let (size, pause) = slices(conversations, time_max);
-                let count = conversations.div_ceil(size);
+                let (size, pause) = slices(sessions, time_max);
+                let count = sessions.div_ceil(size);
                 assert!(count <= SLICES_MAX);
                 let pauses = u32::try_from(count - 1).expect("few");
-                assert!(
-                    pause * pauses <= time_max / 4,
-                    "{conversations} in {time_max:?}"
-                );
+                assert!(pause * pauses <= time_max / 4, "{sessions} in {time_max:?}");
             }
         }
     }

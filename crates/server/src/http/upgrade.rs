@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn the_task_of_a_conversation_is_small() {
+    fn session_task_is_small() {
         let bytes = size_of_future(converse);
         assert!(bytes <= TASK_BYTES_MAX, "{bytes}");
     }

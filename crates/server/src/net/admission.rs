@@ -322,7 +322,7 @@ mod tests {
         let mut admission = Admission::default();
         admission.crowd.unauthenticated_max = 2;
         let admission = AdmissionControl::new(admission);
-        let greedy = [1, 1].map(|last| {
+        let first_two = [1, 1].map(|last| {
             admission
                 .admit(Some([192, 0, 2, last].into()))
                 .expect("room")
@@ -330,8 +330,8 @@ mod tests {
         let _other = admission
             .admit(Some([192, 0, 2, 2].into()))
             .expect("room is made");
-        greedy[0].evicted().await;
-        assert!(!greedy[1].signals.evict.is_cancelled());
+        first_two[0].evicted().await;
+        assert!(!first_two[1].signals.evict.is_cancelled());
     }
 
     #[tokio::test]

@@ -55,11 +55,10 @@ impl Relay {
     pub fn greeting(&self) -> Bytes {
         let now_ms = self.inner.clock.uptime_ms();
         let nonce = self.inner.nonce_key.issue(now_ms);
-        let mut conversation =
-            Session::new(self.inner.session_config.clone(), nonce, wall_ms(), now_ms);
-        match conversation.poll_output() {
+        let mut session = Session::new(self.inner.session_config.clone(), nonce, wall_ms(), now_ms);
+        match session.poll_output() {
             Some(Output::Send(greeting)) => frame::relay_bytes(greeting),
-            _ => unreachable!("a conversation begins with a greeting"),
+            _ => unreachable!("a session begins with a greeting"),
         }
     }
 
@@ -89,13 +88,13 @@ impl Relay {
     ) -> Result<Vec<Bytes>, Refusal> {
         let now_ms = self.inner.clock.uptime_ms();
         let nonce = self.check_nonce(nonce)?;
-        let conversation = Session::resume(self.inner.exchange_config.clone(), nonce, now_ms);
+        let session = Session::resume(self.inner.exchange_config.clone(), nonce, now_ms);
         let session_id = self
             .inner
             .next_session_id
             .fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         let ops = PendingOps::new(self.clone(), session_id, from);
-        let answers = talk(conversation, ops, frames, now_ms)
+        let answers = talk(session, ops, frames, now_ms)
             .await
             .map_err(|super::Stopped| {
                 Refusal::new(Code::Restarting, "the relay is restarting").retry_after_ms(1_000)
@@ -126,7 +125,7 @@ fn read(bytes: Bytes) -> Result<DeviceFrame, Refusal> {
 }
 
 async fn talk(
-    mut conversation: Session,
+    mut session: Session,
     mut ops: PendingOps,
     frames: Vec<Bytes>,
     now_ms: u64,
@@ -134,30 +133,30 @@ async fn talk(
     let mut answers = Vec::new();
     let mut frames = frames.into_iter().peekable();
     loop {
-        while let Some(doing) = ops.next_effect(&mut conversation).await? {
+        while let Some(doing) = ops.next_effect(&mut session).await? {
             match doing {
                 Effect::Send(frame) => answers.push(frame),
                 Effect::Close { .. } => return Ok(answers),
             }
         }
-        if conversation.wants_frames()
+        if session.wants_frames()
             && let Some(frame) = frames.next()
         {
             // One frame at a time, and none before authentication: a decoded frame takes many times
             // its size.
-            if let Some(refusal) = ops.check_rate(&conversation, frame.len() as u64) {
-                conversation.refuse(refusal);
+            if let Some(refusal) = ops.check_rate(&session, frame.len() as u64) {
+                session.refuse(refusal);
                 continue;
             }
             match read(frame) {
-                Ok(frame) => conversation.handle_frame(frame, now_ms),
-                Err(refusal) => conversation.refuse(refusal),
+                Ok(frame) => session.handle_frame(frame, now_ms),
+                Err(refusal) => session.refuse(refusal),
             }
-        } else if frames.peek().is_none() && conversation.is_idle() {
+        } else if frames.peek().is_none() && session.is_idle() {
             return Ok(answers);
         } else {
             let result = ops.next_result().await;
-            ops.apply(result, &mut conversation)?;
+            ops.apply(result, &mut session)?;
         }
     }
 }

@@ -98,9 +98,9 @@ impl PendingOps {
     /// Executes what the session requests, up to the next effect on the connection.
     pub(super) async fn next_effect(
         &mut self,
-        conversation: &mut Session,
+        session: &mut Session,
     ) -> Result<Option<Effect>, Stopped> {
-        while let Some(request) = conversation.poll_output() {
+        while let Some(request) = session.poll_output() {
             match request {
                 Output::Send(frame) => {
                     self.relay.inner.metrics.record_frame(&frame);
@@ -112,7 +112,7 @@ impl PendingOps {
                         && (invite.is_none() || *invite != *self.relay.canary_invite())
                         && let Err(refusal) = self.check_create_account()
                     {
-                        conversation.refuse(refusal);
+                        session.refuse(refusal);
                         continue;
                     }
                     let answer = self.relay.inner.writer.commit(change).await?;
@@ -120,14 +120,14 @@ impl PendingOps {
                 }
                 Output::FindDevice { account, device } => {
                     let device_state = Box::pin(self.find(account, device)).await?;
-                    match self.acquire_permit(device_state.as_ref(), conversation) {
-                        Ok(()) => conversation.on_device_found(device_state),
-                        Err(refusal) => conversation.refuse(refusal),
+                    match self.acquire_permit(device_state.as_ref(), session) {
+                        Ok(()) => session.on_device_found(device_state),
+                        Err(refusal) => session.refuse(refusal),
                     }
                 }
                 Output::FindRecoveryKey { key } => {
                     let found = Box::pin(self.find_recovery(key)).await?;
-                    conversation.on_recovery_key_found(found);
+                    session.on_recovery_key_found(found);
                 }
                 Output::Fetch(look) => self.start_fetch(look),
                 Output::FetchMembership {
@@ -137,9 +137,9 @@ impl PendingOps {
                     self.start_fetch_membership(account, entries_from);
                 }
                 Output::OpenRendezvous { id, lifetime_s } => {
-                    self.open_slot(id, lifetime_s, conversation)
+                    self.open_slot(id, lifetime_s, session)
                 }
-                Output::JoinRendezvous { id, sealed } => self.join_slot(id, sealed, conversation),
+                Output::JoinRendezvous { id, sealed } => self.join_slot(id, sealed, session),
                 Output::ReplyRendezvous { id, sealed } => {
                     if !self
                         .relay
@@ -147,7 +147,7 @@ impl PendingOps {
                         .rendezvous
                         .reply(id, self.session_id, sealed)
                     {
-                        conversation.on_rendezvous_reply_lost();
+                        session.on_rendezvous_reply_lost();
                     }
                 }
             }
@@ -156,13 +156,13 @@ impl PendingOps {
     }
 
     /// Returns a refusal if the account exceeds its rate, where no reader can be delayed.
-    pub(super) fn check_rate(&self, conversation: &Session, bytes: u64) -> Option<Refusal> {
+    pub(super) fn check_rate(&self, session: &Session, bytes: u64) -> Option<Refusal> {
         let now_ms = self.relay.inner.clock.uptime_ms();
         let pause =
             self.relay
                 .inner
                 .rate_limiter
-                .charge(conversation.member()?.account, 1, bytes, now_ms);
+                .charge(session.member()?.account, 1, bytes, now_ms);
         let text = "this account exceeds its rate limit; retry later";
         let retry_after_ms = milliseconds(pause);
         (retry_after_ms > 0)
@@ -183,9 +183,9 @@ impl PendingOps {
     fn acquire_permit(
         &mut self,
         device_state: Option<&DeviceState>,
-        conversation: &Session,
+        session: &Session,
     ) -> Result<(), Refusal> {
-        if let Some(device_state) = device_state.filter(|_| conversation.is_proven()) {
+        if let Some(device_state) = device_state.filter(|_| session.is_proven()) {
             self.permit = Some(
                 self.relay
                     .inner
@@ -196,8 +196,8 @@ impl PendingOps {
         Ok(())
     }
 
-    fn open_slot(&mut self, id: RendezvousId, lifetime_s: u32, conversation: &mut Session) {
-        let Some(member) = conversation.member() else {
+    fn open_slot(&mut self, id: RendezvousId, lifetime_s: u32, session: &mut Session) {
+        let Some(member) = session.member() else {
             return;
         };
         let (owner, join_requests) = mpsc::channel(JOIN_REQUESTS_MAX);
@@ -209,10 +209,10 @@ impl PendingOps {
             .rendezvous
             .open(id, owner_session, owner, lifetime);
         self.join_requests = Some(join_requests);
-        conversation.on_rendezvous_opened(id, opened);
+        session.on_rendezvous_opened(id, opened);
     }
 
-    fn join_slot(&mut self, id: RendezvousId, sealed: Bytes, conversation: &mut Session) {
+    fn join_slot(&mut self, id: RendezvousId, sealed: Bytes, session: &mut Session) {
         let now_ms = self.relay.inner.clock.uptime_ms();
         if let Err(refusal) = self
             .relay
@@ -220,11 +220,11 @@ impl PendingOps {
             .rate_limiter
             .check_join(self.address, now_ms)
         {
-            return conversation.refuse(refusal);
+            return session.refuse(refusal);
         }
         match self.relay.inner.rendezvous.join(id, sealed) {
             Some(reply) => self.joining = Some((id, reply)),
-            None => conversation.on_rendezvous_closed(),
+            None => session.on_rendezvous_closed(),
         }
     }
 
@@ -303,11 +303,7 @@ impl PendingOps {
     }
 
     /// Passes a result to the session.
-    pub(super) fn apply(
-        &mut self,
-        result: OpResult,
-        conversation: &mut Session,
-    ) -> Result<(), Stopped> {
+    pub(super) fn apply(&mut self, result: OpResult, session: &mut Session) -> Result<(), Stopped> {
         match result {
             OpResult::Committed(outcome) => {
                 if outcome == Outcome::AccountCreated {
@@ -316,17 +312,17 @@ impl PendingOps {
                         .rate_limiter
                         .on_account_created(self.relay.inner.clock.uptime_ms());
                 }
-                conversation.on_committed(outcome);
+                session.on_committed(outcome);
             }
-            OpResult::Fetched(view) => conversation.on_fetched(view),
+            OpResult::Fetched(view) => session.on_fetched(view),
             OpResult::AccountChanged(news) => {
                 self.head = news.head;
-                conversation.on_account_changed(news);
+                session.on_account_changed(news);
             }
-            OpResult::JoinRequested(met) => conversation.on_rendezvous_message(met.id, met.sealed),
+            OpResult::JoinRequested(met) => session.on_rendezvous_message(met.id, met.sealed),
             OpResult::JoinReplied(sealed) => match (self.joining.take(), sealed) {
-                (Some((id, _)), Some(sealed)) => conversation.on_rendezvous_reply(id, sealed),
-                _ => conversation.on_rendezvous_closed(),
+                (Some((id, _)), Some(sealed)) => session.on_rendezvous_reply(id, sealed),
+                _ => session.on_rendezvous_closed(),
             },
             OpResult::Stopped => return Err(Stopped),
         }

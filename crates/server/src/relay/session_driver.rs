@@ -54,7 +54,7 @@ impl Relay {
     pub async fn run_session(&self, transport: &mut impl Transport, cancel: CancellationToken) {
         let _guard = SessionGuard::new(self);
         let now_ms = self.inner.clock.uptime_ms();
-        let conversation = Session::new(
+        let session = Session::new(
             self.inner.session_config.clone(),
             random(),
             wall_ms(),
@@ -64,7 +64,7 @@ impl Relay {
         let ops = PendingOps::new(self.clone(), session_id, transport.address());
         let mut driver = SessionDriver {
             relay: self,
-            conversation,
+            session,
             ops,
             transport,
             moved: 0,
@@ -79,7 +79,7 @@ impl Relay {
 
 struct SessionDriver<'a, T> {
     relay: &'a Relay,
-    conversation: Session,
+    session: Session,
     ops: PendingOps,
     transport: &'a mut T,
     /// Bytes transferred when the connection was last found alive.
@@ -96,7 +96,7 @@ impl<T: Transport> SessionDriver<'_, T> {
         let mut cancelled = pin!(cancel.cancelled_owned().fuse());
         loop {
             loop {
-                let doing = self.ops.next_effect(&mut self.conversation).await?;
+                let doing = self.ops.next_effect(&mut self.session).await?;
                 // Encoded here, so that no copy is kept while it is sent.
                 let frame = match doing {
                     Some(Effect::Send(frame)) => frame::relay_bytes(frame),
@@ -115,7 +115,7 @@ impl<T: Transport> SessionDriver<'_, T> {
     }
 
     fn report_authenticated(&mut self) {
-        if !self.known && self.conversation.member().is_some() {
+        if !self.known && self.session.member().is_some() {
             self.known = true;
             self.transport.mark_authenticated();
         }
@@ -128,7 +128,7 @@ impl<T: Transport> SessionDriver<'_, T> {
     ) -> Result<(), ConnectionClosed> {
         let clock = &self.relay.inner.clock;
         let deadline = self
-            .conversation
+            .session
             .poll_timeout()
             .map(|deadline_ms| clock.instant(deadline_ms));
         // Events that happened take precedence over timeouts.
@@ -136,10 +136,10 @@ impl<T: Transport> SessionDriver<'_, T> {
             biased;
             () = &mut cancelled, if !cancelled.is_terminated() => {
                 let spread = u64::from_be_bytes(random()) % RESTART_SPREAD_MS;
-                self.conversation.shut_down(1 + spread);
+                self.session.shut_down(1 + spread);
             }
-            result = self.ops.next_result() => self.ops.apply(result, &mut self.conversation)?,
-            received = receive(self.transport, self.paused_until), if self.conversation.wants_frames() => {
+            result = self.ops.next_result() => self.ops.apply(result, &mut self.session)?,
+            received = receive(self.transport, self.paused_until), if self.session.wants_frames() => {
                 match received {
                     Some(received) => self.received(received)?,
                     None => return Err(ConnectionClosed),
@@ -155,14 +155,14 @@ impl<T: Transport> SessionDriver<'_, T> {
         let moved = self.transport.bytes_transferred();
         if moved != self.moved {
             self.moved = moved;
-            self.conversation.on_activity(now_ms);
+            self.session.on_activity(now_ms);
         }
-        self.conversation.handle_timeout(now_ms);
+        self.session.handle_timeout(now_ms);
     }
 
     /// Decodes a frame and charges it to the rate limits of the account.
     fn read(&mut self, bytes: Bytes) -> Result<DeviceFrame, Malformed> {
-        if let Some(member) = self.conversation.member() {
+        if let Some(member) = self.session.member() {
             let (now_ms, size) = (self.relay.inner.clock.uptime_ms(), bytes.len() as u64);
             let pause = self
                 .relay
@@ -181,7 +181,7 @@ impl<T: Transport> SessionDriver<'_, T> {
         let refusal = match received {
             Ok(bytes) => match self.read(bytes) {
                 Ok(frame) => {
-                    self.conversation
+                    self.session
                         .handle_frame(frame, self.relay.inner.clock.uptime_ms());
                     return Ok(());
                 }
@@ -203,7 +203,7 @@ impl<T: Transport> SessionDriver<'_, T> {
             }
             Err(TransportError::Disconnected(_)) => return Err(ConnectionClosed),
         };
-        self.conversation.refuse(refusal);
+        self.session.refuse(refusal);
         Ok(())
     }
 }

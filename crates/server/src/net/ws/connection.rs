@@ -497,7 +497,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_sent_message_is_let_go() {
+    async fn sent_message_buffer_is_released() {
         let (near, _far) = duplex(2 << 20);
         let mut frames = WsConnection::new(near, 64, budget());
         let payload = Bytes::from(vec![7; 1 << 20]);

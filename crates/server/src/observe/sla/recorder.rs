@@ -78,7 +78,7 @@ impl Recorder {
             });
         let at = moment(relay_ms(&relay));
         let (since_ms, wall_offset_ms) = (at.clock_ms, offset_ms());
-        let begun = uptime_log.begin(Record::Started { at });
+        let started = uptime_log.begin(Record::Started { at });
         let inner = Inner {
             uptime_log,
             data: data.to_path_buf(),
@@ -95,7 +95,7 @@ impl Recorder {
             inner: Arc::new(Mutex::new(inner)),
             relay,
         };
-        recorder.told(begun);
+        recorder.told(started);
         recorder.make_due();
         recorder
     }

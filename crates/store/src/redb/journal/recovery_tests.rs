@@ -43,7 +43,7 @@ fn commit_after_restore_survives_a_crash() {
         let restored = open(data_dir.path()).expect("opened");
         restored
             .begin_epoch(StoreEpoch::new([7; 16]))
-            .expect("begun");
+            .expect("started");
         drop(restored);
         let store = open(data_dir.path()).expect("opened");
         commit(&store, 100);
