@@ -59,7 +59,7 @@ fn hand_over(serve: Serve, execute: Execute) -> anyhow::Result<()> {
     if program_data().exists() {
         keep_to_itself(&program_data())?;
     }
-    keep_to_itself(&serve.folder()?)?;
+    keep_to_itself(&serve.data_dir()?)?;
     *SERVE.lock().expect("mutex poisoned") = Some((serve, execute));
     service_dispatcher::start(NAME, begin).context(
         "--windows-service works under the Windows service manager only; run `serve` without it",

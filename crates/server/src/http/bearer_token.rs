@@ -4,7 +4,11 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use subtle::ConstantTimeEq;
-use warp::http::header::{AUTHORIZATION, HeaderMap};
+use warp::http::StatusCode;
+use warp::http::header::{AUTHORIZATION, HeaderMap, WWW_AUTHENTICATE};
+use warp::reply::{Reply, Response, with_header};
+
+use super::response::text;
 
 /// Shorter tokens could be guessed.
 const BYTES_MIN: usize = 16;
@@ -62,6 +66,18 @@ impl BearerToken {
         };
         scheme.eq_ignore_ascii_case(b"bearer ") && bool::from(token.trim_ascii().ct_eq(&self.0))
     }
+}
+
+/// Returns the rejection of a request without this token.
+pub(super) fn refused(token: Option<&BearerToken>, headers: &HeaderMap) -> Option<Response> {
+    if token.is_none_or(|token| token.authorizes(headers)) {
+        return None;
+    }
+    let response = text(
+        StatusCode::UNAUTHORIZED,
+        "Unauthorized: present the operator's bearer token.",
+    );
+    Some(with_header(response, WWW_AUTHENTICATE, "Bearer").into_response())
 }
 
 #[cfg(unix)]

@@ -6,18 +6,9 @@ use warp::http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, HeaderMap, HeaderValue, OR
 use warp::reply::Response;
 
 use super::response::text;
-
-/// The allowed origins. An empty list allows all.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct AllowedOrigins(Vec<String>);
+use crate::net::origins::AllowedOrigins;
 
 impl AllowedOrigins {
-    /// Takes origins as browsers send them: scheme, host and port, such as
-    /// `https://app.example.org`.
-    pub fn new(origins: impl IntoIterator<Item = String>) -> Self {
-        Self(origins.into_iter().collect())
-    }
-
     /// Returns the rejection of a request, or `None`.
     pub(super) fn reject(&self, headers: &HeaderMap) -> Option<Response> {
         let origin = headers.get(ORIGIN)?;

@@ -6,16 +6,17 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use warp::Filter;
 use warp::filters::BoxedFilter;
-use warp::http::header::{HeaderMap, WWW_AUTHENTICATE};
+use warp::http::header::HeaderMap;
 use warp::http::{Method, StatusCode};
-use warp::reply::{Reply, Response, with_header};
+use warp::reply::Response;
 
 use super::accept::accept_all;
+use super::bearer_token::refused;
 use super::connection::ConnectionHandler;
 use super::metrics::encode;
 use super::response::{body, not_allowed, text};
 use super::routes::{health, one_request, status, version};
-use super::{Admission, BearerToken, Options, ServerState, StatusPage};
+use super::{Admission, Options, ServerState, StatusPage};
 
 /// The content type of OpenMetrics 1.0.
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -96,16 +97,4 @@ fn metrics(main: &Arc<ServerState>) -> BoxedFilter<(Response,)> {
             }
         })
         .boxed()
-}
-
-/// Returns the rejection of a request without this token.
-pub(super) fn refused(token: Option<&BearerToken>, headers: &HeaderMap) -> Option<Response> {
-    if token.is_none_or(|token| token.authorizes(headers)) {
-        return None;
-    }
-    let response = text(
-        StatusCode::UNAUTHORIZED,
-        "Unauthorized: present the operator's bearer token.",
-    );
-    Some(with_header(response, WWW_AUTHENTICATE, "Bearer").into_response())
 }

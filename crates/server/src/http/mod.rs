@@ -40,10 +40,10 @@ use crate::relay::Relay;
 
 pub use crate::net::admission::Admission;
 pub use crate::net::client_ip::{InvalidNetwork, parse_network};
+pub use crate::net::origins::AllowedOrigins;
 pub use crate::net::proxy_header::ProxyHeader;
 pub use accept::run;
 pub use bearer_token::{BearerToken, BearerTokenError};
-pub use cors::AllowedOrigins;
 pub use listener::Listener;
 pub use reloadable::{ReloadHandle, ReloadableOptions};
 pub use status_page::StatusPage;

@@ -6,7 +6,7 @@ use warp::http::{Method, StatusCode};
 use warp::reply::Response;
 
 use super::ServerState;
-use super::metrics_listener::refused;
+use super::bearer_token::refused;
 use super::response::{body, not_allowed, not_found, text};
 
 const JSON: &str = "application/json";

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::client_ip::is_trusted_proxy;
 use super::proxy_header::ProxyHeader;
-use crate::http::AllowedOrigins;
+use crate::net::origins::AllowedOrigins;
 use graceful_rules::admission::{
     Address, ConnectionId, ConnectionLimits, ConnectionTable, Rejected,
 };

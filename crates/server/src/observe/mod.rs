@@ -1,6 +1,7 @@
 //! Observability: what the relay reports about itself, and to whom.
 
 pub mod canary;
+pub mod canary_status;
 mod clocks;
 mod metrics;
 pub mod page;

@@ -27,7 +27,7 @@ use data_encoding::BASE32_NOPAD;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::observe::canary::CanaryStatus;
+use crate::observe::canary_status::CanaryStatus;
 use crate::observe::{Metrics, Readiness};
 use graceful_rules::audit::{ScanPage, ScanRange};
 use graceful_rules::command::{Command, InviteHash, Outcome, invite_hash};

@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 
 use super::clock;
-use super::handshake::provider;
+use super::provider::provider;
 
 /// Warn when the certificate is valid for less than this, or for less than a quarter of its
 /// lifetime.

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::ServerConfig;
-use rustls::crypto::CryptoProvider;
 use rustls::server::NoServerSessionStorage;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio_rustls::TlsAcceptor;
@@ -13,6 +12,7 @@ use tokio_rustls::server::TlsStream;
 
 use super::Tls;
 use super::cert_resolver::CertResolver;
+use super::provider::provider;
 use crate::net::admission::AdmissionControl;
 
 /// The only application protocol. HTTP/2 carries WebSockets in another way.
@@ -20,11 +20,6 @@ const HTTP: &[u8] = b"http/1.1";
 
 /// The protocol of the tls-alpn-01 challenge (RFC 8737), which ends after the handshake.
 const ACME: &[u8] = b"acme-tls/1";
-
-/// aws-lc-rs provides and prefers a post-quantum key exchange.
-pub(super) fn provider() -> CryptoProvider {
-    rustls::crypto::aws_lc_rs::default_provider()
-}
 
 /// TLS 1.3 without resumption: each connection sees the current certificate, and no state outlives
 /// a connection.

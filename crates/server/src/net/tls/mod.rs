@@ -9,6 +9,7 @@ mod certificate;
 mod clock;
 mod files;
 mod handshake;
+mod provider;
 mod self_connect;
 mod self_signed;
 mod status;

@@ -15,7 +15,7 @@ use tokio_rustls::client::TlsStream;
 
 use super::Tls;
 use super::cert_resolver::CertResolver;
-use super::handshake::provider;
+use super::provider::provider;
 
 /// Accepts the certificate that is in use, byte for byte. Its validity is checked where it is
 /// loaded.

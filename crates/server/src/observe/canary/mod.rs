@@ -2,16 +2,15 @@
 //! acknowledge and delete it. The envelopes are random bytes.
 
 mod device;
-mod status;
 
-pub use status::{CanaryResult, CanaryStatus};
+pub use super::canary_status::{CanaryResult, CanaryStatus};
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 
-use crate::http::Admission;
+use crate::net::admission::Admission;
 use crate::net::tls::Tls;
 use crate::relay::Relay;
 

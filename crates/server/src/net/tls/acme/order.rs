@@ -16,8 +16,8 @@ use rustls_acme::{
 
 use super::super::cert_resolver::CertResolver;
 use super::super::certificate::Certificate;
-use super::super::handshake::provider;
 use super::AcmeSetup;
+use crate::net::tls::provider::provider;
 
 /// Longer than any authority takes that responds at all.
 const ORDER_TIME_MAX: Duration = Duration::from_secs(10 * 60);

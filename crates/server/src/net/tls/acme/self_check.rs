@@ -10,9 +10,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::super::cert_resolver::CertResolver;
-use super::super::handshake::provider;
 use super::super::self_connect::connect;
 use super::{AcmeSetup, Challenge};
+use crate::net::tls::provider::provider;
 
 /// The timeout for one address.
 const ANSWER_WAIT: Duration = Duration::from_secs(10);
