@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn newcomers_leave_devices_theirs() {
+    async fn unauthenticated_connections_leave_reserved_memory() {
         let budget = budget();
         let _strangers = budget.reserve(false, 100 * KIB).await;
         assert_eq!(budget.in_use(), [100 * KIB as u64, 400 * KIB as u64]);
