@@ -76,7 +76,7 @@ impl Show {
         let config = self.config_args.load(None)?;
         if self.json {
             let all = config.effective().into_iter().map(
-                |(name, value, origin)| serde_json::json!({ "option": name, "value": value, "from": origin }),
+                |(name, value, origin)| serde_json::json!({ "setting": name, "value": value, "from": origin }),
             );
             println!("{}", serde_json::Value::from_iter(all));
         } else if self.effective {

@@ -187,7 +187,7 @@ pub(super) fn unknown_key(section: &str, key: &str, known: &toml::Table) -> Stri
     }
     if let Some(right) = sections_with(key, known) {
         return format!(
-            "there is no option `{section}.{key}`; `{key}` belongs in the section {right}"
+            "there is no setting `{section}.{key}`; `{key}` belongs in the section {right}"
         );
     }
     let options = known.get(section).and_then(toml::Value::as_table);
@@ -198,11 +198,11 @@ pub(super) fn unknown_key(section: &str, key: &str, known: &toml::Table) -> Stri
             .map(String::as_str)
     };
     match nearest(key, names()) {
-        Some(near) => format!("there is no option `{section}.{key}`; did you mean `{near}`?"),
+        Some(near) => format!("there is no setting `{section}.{key}`; did you mean `{near}`?"),
         None => {
             let names: Vec<&str> = names().collect();
             format!(
-                "there is no option `{section}.{key}`; [{section}] has {}",
+                "there is no setting `{section}.{key}`; [{section}] has {}",
                 names.join(", ")
             )
         }

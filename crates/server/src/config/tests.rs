@@ -92,7 +92,7 @@ fn config_d_overrides_the_file_in_name_order() {
     write("40-bad.toml", "[storage]\nretenton = \"3d\"");
     assert!(
         case.refusal()
-            .starts_with("config.d/40-bad.toml, line 2, column 1: there is no option")
+            .starts_with("config.d/40-bad.toml, line 2, column 1: there is no setting")
     );
 }
 
@@ -164,7 +164,7 @@ fn variable_names_the_file_which_must_exist() {
 fn typos_are_reported_with_place_and_suggestion() {
     refused(
         "[server]\nlistne = \"127.0.0.1:1\"",
-        "config.toml, line 2, column 1: there is no option `server.listne`; did you mean `listen`?",
+        "config.toml, line 2, column 1: there is no setting `server.listne`; did you mean `listen`?",
     );
     refused(
         "[sever]\n",
@@ -172,7 +172,7 @@ fn typos_are_reported_with_place_and_suggestion() {
     );
     refused(
         "[server]\ndevices_max = 3",
-        "config.toml, line 2, column 1: there is no option `server.devices_max`; `devices_max` belongs in the section [accounts]",
+        "config.toml, line 2, column 1: there is no setting `server.devices_max`; `devices_max` belongs in the section [accounts]",
     );
     refused(
         "listen = 1",
@@ -180,7 +180,7 @@ fn typos_are_reported_with_place_and_suggestion() {
     );
     refused(
         "[log]\nbrightness = true",
-        "config.toml, line 2, column 1: there is no option `log.brightness`; [log] has ",
+        "config.toml, line 2, column 1: there is no setting `log.brightness`; [log] has ",
     );
     refused(
         "[billing]\n",
@@ -542,7 +542,7 @@ fn all_errors_are_reported_by_source_and_line() {
     let expected = [
         "the configuration has 9 errors:",
         "config.toml, line 2, column 1: `server.listen` is \"nowhere\"",
-        "config.toml, line 3, column 1: there is no option `server.lisen`; did you mean `listen`?",
+        "config.toml, line 3, column 1: there is no setting `server.lisen`; did you mean `listen`?",
         "config.toml, line 5, column 1: `log.level` is \"loud\"",
         "config.toml, line 7, column 17: `limits.ping_interval` must be a string, like \"30s\"",
         "config.toml, line 8, column 1: `limits.connections_max` is 0",
