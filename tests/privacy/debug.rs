@@ -85,8 +85,11 @@ fn keys(all: &mut Printed) -> Identity {
     let mut identity = Identity::create("app-device", "Desk", &mut OsRng);
     let keys = DeviceKeys::new(&seed, AgreementSecret::new(agreement));
     let (secret, recovery) = (EpochSecret::new(epoch), RecoveryKey::random(&mut OsRng));
-    for word in recovery.words().windows(2) {
-        all.secret("two of the recovery words", word.join(" ").as_bytes());
+    for word in recovery.words().windows(3) {
+        all.secret(
+            "three words of the recovery phrase",
+            word.join(" ").as_bytes(),
+        );
     }
     all.print("RecoveryKey", &recovery);
     let entry =

@@ -67,7 +67,11 @@ fn back_up(home: &Home, to: &str) {
 /// Waits until so many backups are in the log.
 fn wait_for_backups(home: &Home, count: usize) {
     let deadline = Instant::now() + LONG;
-    while logged(home).matches("sent for a backup").count() < count {
+    while logged(home)
+        .matches("exported the store for a backup")
+        .count()
+        < count
+    {
         assert!(Instant::now() < deadline, "{}", logged(home));
         std::thread::sleep(Duration::from_millis(5));
     }
@@ -141,7 +145,7 @@ fn reload_changes_log_level() {
     running.kill();
     let log = logged(&home);
     assert_eq!(
-        log.matches("sent for a backup").count(),
+        log.matches("exported the store for a backup").count(),
         2,
         "the second and the fourth: {log}"
     );
