@@ -249,7 +249,7 @@ fn store_of_each_layout_opens_and_continues() {
         let store = Store::open(data.path(), Options::default()).expect("opens");
         check(&store);
         assert_eq!(data.path().join(BEFORE).exists(), layout < SCHEMA_VERSION);
-        let (creator, newcomer) = (CREATORS[0], 21);
+        let (creator, added) = (CREATORS[0], 21);
         let now = RelayTime::from_ms(3_000);
         commit(
             &store,
@@ -259,7 +259,7 @@ fn store_of_each_layout_opens_and_continues() {
             ),
             now,
         );
-        let (entry, by) = (fixtures::genesis(newcomer), fixtures::device_key(newcomer));
+        let (entry, by) = (fixtures::genesis(added), fixtures::device_key(added));
         commit(
             &store,
             Command::CreateAccount {

@@ -224,7 +224,7 @@ impl Relay {
         }
         for change in changed_accounts {
             self.revision += u64::from(change.needs_refetch);
-            let news = AccountVersion {
+            let version = AccountVersion {
                 head: change.head,
                 membership_count: change.membership_count,
                 revision: self.revision,
@@ -234,7 +234,7 @@ impl Relay {
                 .iter_mut()
                 .filter(|(_, one)| one.account == Some(change.account));
             let wires = listeners.map(|(wire, session)| {
-                session.machine.on_account_changed(news);
+                session.machine.on_account_changed(version);
                 *wire
             });
             for wire in wires.collect::<Vec<_>>() {

@@ -137,12 +137,13 @@ impl Inbox {
             .iter()
             .filter(|(device, _)| sender.is_none_or(|one| one == *device));
         let sender_states = &mut self.sender_states;
-        let news = senders.filter(|(device, highest)| sender_states.mark_gap(**device, **highest));
+        let marked =
+            senders.filter(|(device, highest)| sender_states.mark_gap(**device, **highest));
         let record = |(device, highest): (&DeviceKey, &u64)| Sender {
             device: device.to_wire(),
             push_number: *highest,
         };
-        news.map(record).collect()
+        marked.map(record).collect()
     }
 
     /// Returns the highest seq with a known running hash.

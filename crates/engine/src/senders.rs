@@ -29,9 +29,9 @@ impl SenderStates {
     /// Marks a reported gap after a push. Returns whether it is new.
     pub fn mark_gap(&mut self, sender: DeviceKey, push_number: u64) -> bool {
         let known = self.0.entry(sender).or_default();
-        let news = known.gap_after < Some(push_number);
+        let is_new = known.gap_after < Some(push_number);
         known.gap_after = known.gap_after.max(Some(push_number));
-        news
+        is_new
     }
 
     /// Returns whether a push uses an older key epoch than an earlier one.
@@ -48,11 +48,11 @@ impl SenderStates {
         key_epoch: u32,
     ) -> bool {
         let known = self.0.entry(sender).or_default();
-        let news = key_epoch > known.key_epoch;
-        if news {
+        let is_new = key_epoch > known.key_epoch;
+        if is_new {
             (known.key_epoch, known.since) = (key_epoch, push_number);
         }
-        news
+        is_new
     }
 
     /// Returns the key epochs for the journal.

@@ -177,7 +177,7 @@ async fn acme_restart_loop_spends_five_attempts_at_most() {
         let relay_under_test = TestRelay::open(&acme, Challenge::TlsAlpn, false).await;
         // Long enough to fail, were it allowed to try.
         tokio::time::sleep(Duration::from_millis(100)).await;
-        // Whoever asks gets no more than that either.
+        // The response says no more than that.
         relay_under_test.tls.reload().expect("asked");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }

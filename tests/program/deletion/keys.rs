@@ -292,7 +292,7 @@ fn corrupted_envelope_is_detected_and_not_delivered() {
         );
         // Nobody can use that to have what is whole given up.
         push(&store, one, 2, &sealed(2, 1_000), day(0));
-        let give_up = |seq| {
+        let drop_corrupted = |seq| {
             raw::commit(
                 &store,
                 Command::DropCorrupted {
@@ -303,14 +303,14 @@ fn corrupted_envelope_is_detected_and_not_delivered() {
             )
         };
         assert_eq!(
-            give_up(2),
+            drop_corrupted(2),
             Outcome::Swept {
                 envelopes: 0,
                 more: false
             }
         );
         assert_eq!(
-            give_up(1),
+            drop_corrupted(1),
             Outcome::Swept {
                 envelopes: 1,
                 more: false

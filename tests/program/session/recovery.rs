@@ -355,7 +355,7 @@ async fn genesis_without_recovery_consent_is_refused() {
             device
         }
     };
-    // Whoever has seen the log knows all of this but how to sign for it.
+    // A reader of the log knows all of this, but cannot sign for it.
     let text = found(2, fixtures::recoverable_without_consent(2))
         .await
         .ends(Code::InvalidMembership, 4400)

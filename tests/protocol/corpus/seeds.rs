@@ -168,14 +168,14 @@ fn recovered() -> Vec<u8> {
 /// Creates an account, pushes, fetches and acknowledges.
 fn a_day_in_the_life() -> Vec<u8> {
     let found = [0, 1, 0, 0, 0, 0];
-    let (commit, errand) = ([5, 0], [7, 0]);
+    let (commit, output) = ([5, 0], [7, 0]);
     let push = [0, 2, 1, 3];
     let look = [7, 4, 9, 0];
     let ack = [0, 4, 2];
     [
         &found[..],
         &commit,
-        &errand,
+        &output,
         &look,
         &push,
         &commit,

@@ -1,4 +1,4 @@
-//! Worked examples of docs/reference/protocol.md, for whoever writes a client in another language.
+//! Worked examples of docs/reference/protocol.md, for clients in other languages.
 //!
 //! The files beside this one hold them. Each is made again here through the library's doors and
 //! must come out the same; `UPDATE_VECTORS=1 cargo test --test protocol vectors` writes them anew, which

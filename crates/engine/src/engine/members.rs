@@ -184,7 +184,7 @@ impl Engine {
     }
 
     pub(super) fn handle_membership(&mut self, membership: &wire::Membership) {
-        let mut news = Vec::new();
+        let mut accepted = Vec::new();
         for (step, entry) in (0..).zip(&membership.entries) {
             let index = membership.first.saturating_add(step);
             let count = self.state.account.membership().count();
@@ -197,15 +197,15 @@ impl Engine {
                 continue;
             }
             match self.state.account.append(entry) {
-                Ok(changed) => news.push((entry.clone(), changed)),
+                Ok(changed) => accepted.push((entry.clone(), changed)),
                 Err(error) => {
-                    self.record_entries(news);
+                    self.record_entries(accepted);
                     self.report_misbehavior(RelayMisbehavior::InvalidEntry(error.to_string()));
                     return self.close();
                 }
             }
         }
-        self.record_entries(news);
+        self.record_entries(accepted);
     }
 
     fn known_differently(&self, index: u64, entry: &SignedEntry) -> bool {
@@ -215,14 +215,14 @@ impl Engine {
         known != Some(entry)
     }
 
-    fn record_entries(&mut self, news: Vec<(SignedEntry, Changed)>) {
-        if news.is_empty() {
+    fn record_entries(&mut self, accepted: Vec<(SignedEntry, Changed)>) {
+        if accepted.is_empty() {
             return;
         }
         self.append_sent = false;
-        let entries = news.iter().map(|(entry, _)| entry.clone()).collect();
+        let entries = accepted.iter().map(|(entry, _)| entry.clone()).collect();
         self.persist(Record::Membership(Entries { entries }));
-        for (_, changed) in news {
+        for (_, changed) in accepted {
             self.changed(&changed);
         }
     }

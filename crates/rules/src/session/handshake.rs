@@ -131,7 +131,7 @@ impl Session {
             return Ok(());
         }
         let text = "the relay does not serve the host name that was dialled; \
-                    whoever runs it can add the name to `server.domains` in its config";
+                    its operator can add the name to `server.domains` in its config";
         Err(Refusal::new(Code::WrongHost, text))
     }
 

@@ -19,23 +19,23 @@ pub(super) struct Subscriptions {
 
 impl Subscriptions {
     /// Notifies the sessions of an account.
-    pub(super) fn notify(&self, stir: &AccountChange) {
-        if let Some(account) = self.lock().get(&stir.account) {
-            account.send_modify(|news| {
-                news.head = stir.head;
-                news.membership_count = stir.membership_count;
-                news.revision += u64::from(stir.needs_refetch);
+    pub(super) fn notify(&self, change: &AccountChange) {
+        if let Some(account) = self.lock().get(&change.account) {
+            account.send_modify(|version| {
+                version.head = change.head;
+                version.membership_count = change.membership_count;
+                version.revision += u64::from(change.needs_refetch);
             });
         }
     }
 
     /// Subscribes to an account until dropped.
     pub(super) fn subscribe(self: &Arc<Self>, account: AccountNumber) -> Subscription {
-        let news = Some(self.lock().entry(account).or_default().subscribe());
+        let version = Some(self.lock().entry(account).or_default().subscribe());
         Subscription {
             subscriptions: self.clone(),
             account,
-            news,
+            version,
         }
     }
 
@@ -49,17 +49,17 @@ pub(super) struct Subscription {
     subscriptions: Arc<Subscriptions>,
     account: AccountNumber,
     /// `None` only while dropping.
-    news: Option<watch::Receiver<AccountVersion>>,
+    version: Option<watch::Receiver<AccountVersion>>,
 }
 
 impl Subscription {
     /// Returns the next version. Several changes may arrive as one.
     pub(super) async fn next(&mut self) -> AccountVersion {
         // The sender stays in the map as long as this subscription.
-        if let Some(news) = &mut self.news
-            && news.changed().await.is_ok()
+        if let Some(version) = &mut self.version
+            && version.changed().await.is_ok()
         {
-            return *news.borrow_and_update();
+            return *version.borrow_and_update();
         }
         std::future::pending().await
     }
@@ -69,7 +69,7 @@ impl Drop for Subscription {
     fn drop(&mut self) {
         let mut accounts = self.subscriptions.lock();
         // Under the lock, so that exactly one of two concurrent drops removes the entry.
-        drop(self.news.take());
+        drop(self.version.take());
         if accounts
             .get(&self.account)
             .is_some_and(|account| account.receiver_count() == 0)

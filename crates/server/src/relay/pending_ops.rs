@@ -294,7 +294,7 @@ impl PendingOps {
                     Err(Stopped) => OpResult::Stopped,
                 }
             }
-            news = account_changed(&mut self.subscription) => OpResult::AccountChanged(news),
+            version = account_changed(&mut self.subscription) => OpResult::AccountChanged(version),
             met = join_request(&mut self.join_requests) => OpResult::JoinRequested(met),
             reply = join_reply(&mut self.joining) => {
                 OpResult::JoinReplied(reply.ok())
@@ -315,9 +315,9 @@ impl PendingOps {
                 session.on_committed(outcome);
             }
             OpResult::Fetched(view) => session.on_fetched(view),
-            OpResult::AccountChanged(news) => {
-                self.head = news.head;
-                session.on_account_changed(news);
+            OpResult::AccountChanged(version) => {
+                self.head = version.head;
+                session.on_account_changed(version);
             }
             OpResult::JoinRequested(met) => session.on_rendezvous_message(met.id, met.sealed),
             OpResult::JoinReplied(sealed) => match (self.joining.take(), sealed) {

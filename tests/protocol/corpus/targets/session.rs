@@ -49,7 +49,7 @@ pub fn session(data: &[u8]) {
 struct Driver {
     session: Session,
     commits: VecDeque<Command>,
-    errands: VecDeque<Output>,
+    outputs: VecDeque<Output>,
     closed: bool,
     now_ms: u64,
     head: u64,
@@ -77,7 +77,7 @@ impl Driver {
         Self {
             session: Session::new(Arc::new(config), NONCE, 5, 0),
             commits: VecDeque::new(),
-            errands: VecDeque::new(),
+            outputs: VecDeque::new(),
             closed: false,
             now_ms: 0,
             head: 0,
@@ -135,7 +135,7 @@ impl Driver {
                     assert!(self.session.is_closed());
                 }
                 Output::Commit(command) => self.commits.push_back(command),
-                errand => self.errands.push_back(errand),
+                output => self.outputs.push_back(output),
             }
         }
         assert!(
@@ -207,10 +207,10 @@ impl Driver {
     }
 
     fn answer_errand(&mut self, script: &mut Script<'_>) {
-        let Some(errand) = self.errands.pop_front() else {
+        let Some(output) = self.outputs.pop_front() else {
             return;
         };
-        match errand {
+        match output {
             Output::FindDevice { account, .. } => {
                 let device_state = (script.byte() % 4 != 3).then(|| self.device_state(account));
                 self.session.on_device_found(device_state);
@@ -250,7 +250,7 @@ impl Driver {
                 self.session.on_rendezvous_reply(id, sealed)
             }
             Output::JoinRendezvous { .. } => self.session.on_rendezvous_closed(),
-            _ => unreachable!("not an errand"),
+            _ => unreachable!("not an output"),
         }
     }
 
@@ -337,8 +337,8 @@ impl Driver {
             if let Some(command) = self.commits.pop_front() {
                 let outcome = self.outcome(command);
                 self.session.on_committed(outcome);
-            } else if let Some(errand) = self.errands.pop_front() {
-                match errand {
+            } else if let Some(output) = self.outputs.pop_front() {
+                match output {
                     Output::FindDevice { account, .. } => self
                         .session
                         .on_device_found(Some(self.device_state(account))),

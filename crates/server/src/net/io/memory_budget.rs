@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn whoever_has_been_sending_for_the_longest_is_cut_first() {
+    async fn longest_sender_is_cut_first() {
         let budget = MemoryBudget::with_stall_timeout(4 * 100 * KIB as u64, Duration::ZERO);
         let slow = budget.reserve(true, 200 * KIB).await;
         let quick = soon(budget.reserve(true, 100 * KIB)).await;
@@ -264,7 +264,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn while_another_waits_whoever_is_slow_is_cut() {
+    async fn slow_sender_is_cut_while_another_waits() {
         let budget =
             MemoryBudget::with_stall_timeout(4 * 100 * KIB as u64, Duration::from_millis(1));
         let slow = budget.reserve(true, 300 * KIB).await;

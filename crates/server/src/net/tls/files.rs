@@ -11,7 +11,7 @@ use super::certificate::Certificate;
 /// The maximum size of a file. A chain has a few kilobytes.
 const FILE_BYTES_MAX: u64 = 1 << 20;
 
-/// Whoever reads the key can impersonate the relay. The group may: some systems have one for keys.
+/// Any reader of the key can impersonate the relay. The group may: some systems have one for keys.
 #[cfg(unix)]
 const OTHERS: u32 = 0o007;
 
