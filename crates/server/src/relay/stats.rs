@@ -35,7 +35,7 @@ pub struct StatsSnapshot {
 }
 
 impl Relay {
-    /// Returns the statistics, at most [`CACHE_TTL`] old.
+    /// Returns the statistics, at most `CACHE_TTL` old.
     ///
     /// # Errors
     /// [`Stopped`] if the store failed.
