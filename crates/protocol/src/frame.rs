@@ -40,6 +40,7 @@ pub enum Malformed {
 ///
 /// # Errors
 /// [`Malformed`]
+#[inline]
 pub fn from_device(bytes: Bytes) -> Result<DeviceFrame, Malformed> {
     count_elements(&bytes, Some(CREATE_ACCOUNT_AUTHENTICATE))?;
     let message =
@@ -51,6 +52,7 @@ pub fn from_device(bytes: Bytes) -> Result<DeviceFrame, Malformed> {
 ///
 /// # Errors
 /// [`Malformed`]
+#[inline]
 pub fn from_relay(bytes: Bytes) -> Result<RelayFrame, Malformed> {
     count_elements(&bytes, None)?;
     let message =
@@ -59,11 +61,13 @@ pub fn from_relay(bytes: Bytes) -> Result<RelayFrame, Malformed> {
 }
 
 /// Encodes a frame from a device.
+#[inline]
 pub fn device_bytes(frame: DeviceFrame) -> Bytes {
     FromDevice { frame: Some(frame) }.encode_to_vec().into()
 }
 
 /// Encodes a frame from a relay.
+#[inline]
 pub fn relay_bytes(frame: RelayFrame) -> Bytes {
     FromRelay { frame: Some(frame) }.encode_to_vec().into()
 }
