@@ -3,8 +3,6 @@
 
 mod device;
 
-pub use super::canary_status::{CanaryResult, CanaryStatus};
-
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
